@@ -1,0 +1,343 @@
+"""Random sampling, mutation and crossover of architectures, inside given candidates (NASOA, section 3.1).
+
+Every function takes a `numpy.random.Generator` and returns a valid Architecture that the candidates contain. Proposals
+are drawn freely and redrawn until they are valid: most are, and no repair step biases the search.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable, Sequence
+
+from .encoding import MULTIPLIERS, RATIOS, Architecture, ArchitectureError, Block, Macro, Skip
+from .layout import OPS
+
+SKIPS = ("none", "add", "concat")
+_TRIES = 1000
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """The values that each part of an architecture may take: the search space, as the paper's figure 2 draws it.
+
+    Parameters
+    ----------
+    layers
+        Numbers of operations in a block.
+    ops, ratios
+        Operation codes, and ratio codes of all operations but the last.
+    skips
+        What may join two places of a block: of "none", "add", "concat". At most one skip joins the same two places.
+    channels
+        Channels after the stem.
+    stages, blocks
+        Numbers of stages, and of blocks in each of them.
+    doublings
+        How many times in all the channels double, anywhere; at most twice at the same block.
+    block_designs
+        Encodings of the only blocks allowed (macro-level search); layers, ops, ratios and skips are then not used.
+    macros
+        Encodings `CHANNELS_MACRO` of the only macros allowed (block-level search); the other macro candidates are then
+        not used.
+
+    Raises
+    ------
+    ArchitectureError
+        A candidate is not a value that the encoding knows.
+    """
+
+    layers: tuple[int, ...] = (1, 2, 3)
+    ops: tuple[int, ...] = tuple(range(len(OPS)))
+    ratios: tuple[int, ...] = tuple(range(len(RATIOS)))
+    skips: tuple[str, ...] = SKIPS
+    channels: tuple[int, ...] = (32, 64)
+    stages: tuple[int, ...] = (3, 4)
+    blocks: tuple[int, ...] = tuple(range(1, 11))
+    doublings: tuple[int, ...] = (2, 3, 4, 5)
+    block_designs: tuple[str, ...] = ()
+    macros: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        rules = {"layers": range(1, 10), "ops": range(len(OPS)), "ratios": range(len(RATIOS)), "skips": SKIPS,
+                 "channels": range(2, 4097, 2), "stages": range(1, 9), "blocks": range(1, 65), "doublings": range(0, 11)}
+        for name, allowed in rules.items():
+            values = tuple(getattr(self, name))
+            object.__setattr__(self, name, values)
+            if not values:
+                raise ArchitectureError(f"{name}: no candidate")
+            if len(set(values)) < len(values):
+                raise ArchitectureError(f"{name}: a candidate stands twice in {values}")
+            for value in values:
+                if isinstance(value, bool) or value not in allowed:
+                    known = ", ".join(map(str, allowed)) if len(allowed) < 10 else f"{allowed[0]} to {allowed[-1]}"
+                    raise ArchitectureError(f"{name}: candidate {value!r} is not one of {known}")
+        if "none" not in self.skips:
+            raise ArchitectureError("skips: 'none' must be a candidate")
+        object.__setattr__(self, "block_designs", tuple(dict.fromkeys(str(Block.parse(text)) for text in self.block_designs)))
+        object.__setattr__(self, "macros", tuple(dict.fromkeys(str(parse_macro(text)) for text in self.macros)))
+
+    def contains(self, architecture: Architecture) -> bool:
+        """Whether each part of the architecture is one of the candidates."""
+        return self._contains_block(architecture.block) and self._contains_macro(architecture.macro)
+
+    def _contains_block(self, block: Block) -> bool:
+        if self.block_designs:
+            return str(block) in self.block_designs
+        pairs = [(skip.source, skip.target) for skip in block.skips]
+        kinds = {"a": "add", "c": "concat"}
+        return (len(block.ops) in self.layers and set(block.ops) <= set(self.ops) and set(block.ratios[:-1]) <= set(self.ratios)
+                and {kinds[skip.kind] for skip in block.skips} <= set(self.skips)
+                and len(set(pairs)) == len(pairs) and (0, len(block.ops)) not in pairs and pairs == sorted(pairs, key=lambda p: (p[1], p[0])))
+
+    def _contains_macro(self, macro: Macro) -> bool:
+        if self.macros:
+            return str(macro) in self.macros
+        return (macro.channels in self.channels and len(macro.stages) in self.stages
+                and all(len(stage) in self.blocks for stage in macro.stages) and len(doubling_places(macro)) in self.doublings)
+
+
+def parse_macro(text: str) -> Macro:
+    """Read `CHANNELS_MACRO`, the second and third part of an encoding."""
+    channels, _, stages = str(text).partition("_")
+    if not channels or not stages:
+        raise ArchitectureError(f"macro: '{str(text)[:40]}' is not CHANNELS_MACRO, such as 32_1-1-221-11121")
+    return Macro.parse(channels, stages)
+
+
+def doubling_places(macro: Macro) -> list[tuple[int, int]]:
+    """(stage, block) of every doubling of the channels, in order; a multiplier of 4 is two doublings."""
+    return [(s, b) for s, stage in enumerate(macro.stages) for b, digit in enumerate(stage) for _ in range(digit.bit_length() - 1)]
+
+
+def macro_of(channels: int, depths: Sequence[int], doublings: Sequence[tuple[int, int]]) -> Macro:
+    """Build a Macro from blocks per stage and the places where channels double (a place beyond a stage is its end)."""
+    factors = [[1] * depth for depth in depths]
+    for stage, block in doublings:
+        stage = min(stage, len(factors) - 1)
+        factors[stage][min(block, len(factors[stage]) - 1)] *= 2
+    return Macro(channels, tuple(map(tuple, factors)))
+
+
+def random_architecture(rng, candidates: Candidates) -> Architecture:
+    """Draw an architecture: each part uniformly from its candidates, redrawn until the channels fit the groups.
+
+    Raises
+    ------
+    ArchitectureError
+        No valid architecture was found: the candidates hardly allow one.
+    """
+    return _until_valid(lambda: Architecture(_random_block(rng, candidates), _random_macro(rng, candidates)), candidates)
+
+
+def mutate(architecture: Architecture, rng, candidates: Candidates) -> Architecture:
+    """Change one thing about the architecture: a layer, a skip, the depth of a stage, where channels double, ...
+
+    Returns
+    -------
+    A different architecture; the same one only where the candidates leave no other within reach.
+    """
+    steps = [step for part, step in _MUTATIONS if not getattr(candidates, part)]
+    if len(candidates.block_designs) > 1:
+        steps.append(_other_block)
+    if len(candidates.macros) > 1:
+        steps.append(_other_macro)
+    if not steps:
+        return architecture
+
+    def propose():
+        child = steps[rng.integers(len(steps))](architecture, rng, candidates)
+        if child == architecture:
+            raise ArchitectureError("nothing changed")
+        return child
+
+    return _until_valid(propose, candidates, fallback=architecture)
+
+
+def crossover(a: Architecture, b: Architecture, rng, candidates: Candidates) -> Architecture:
+    """Join two parents: one's block with the other's macro, or a mix of the layers, or a mix of the stages."""
+    def propose():
+        first, second = (a, b) if rng.random() < 0.5 else (b, a)
+        join = _CROSSOVERS[rng.integers(len(_CROSSOVERS))]
+        return join(first, second, rng)
+
+    return _until_valid(propose, candidates, fallback=a)
+
+
+def _until_valid(propose: Callable[[], Architecture], candidates: Candidates, fallback: Architecture | None = None) -> Architecture:
+    reason: object = "none was within the candidates"
+    for _ in range(_TRIES):
+        try:
+            architecture = propose()
+        except ArchitectureError as error:
+            reason = error
+            continue
+        # Equal networks share one encoding, which may use an operation code outside the candidates: such a draw is
+        # valid all the same, so what was drawn inside the candidates is not held against them again.
+        if fallback is None or candidates.contains(architecture):
+            return architecture
+    if fallback is None:
+        raise ArchitectureError(f"no valid architecture in {_TRIES} draws from the candidates; the last one failed: {reason}")
+    return fallback
+
+
+def _pick(rng, values):
+    return values[rng.integers(len(values))]
+
+
+def _skips(kinds: dict[tuple[int, int], str]) -> tuple[Skip, ...]:
+    """Skips from (source, target) -> "none", "add" or "concat"."""
+    return tuple(Skip(kind[0], source, target) for (source, target), kind in sorted(kinds.items(), key=lambda item: item[0][::-1]) if kind != "none")
+
+
+def skip_places(layers: int) -> list[tuple[int, int]]:
+    """(source, target) of every possible extra skip in a block, by target; the residual's place is left out."""
+    return [(source, target) for target in range(1, layers + 1) for source in range(target) if (source, target) != (0, layers)]
+
+
+def _random_kind(rng, candidates: Candidates, target: int, layers: int) -> str:
+    """A kind of skip; half of the places stay free, as most published blocks have few skips or none."""
+    kinds = [kind for kind in candidates.skips if kind != "none" and not (kind == "concat" and target == layers)]
+    return _pick(rng, kinds) if kinds and rng.random() < 0.5 else "none"
+
+
+def _random_block(rng, candidates: Candidates) -> Block:
+    if candidates.block_designs:
+        return Block.parse(_pick(rng, candidates.block_designs))
+    layers = _pick(rng, candidates.layers)
+    skips = _skips({(source, target): _random_kind(rng, candidates, target, layers) for source, target in skip_places(layers)})
+    return Block(tuple(_pick(rng, candidates.ops) for _ in range(layers)),
+                 tuple(_pick(rng, candidates.ratios) for _ in range(layers - 1)) + (2,), skips)
+
+
+def _random_place(rng, depths: Sequence[int]) -> tuple[int, int]:
+    stage = int(rng.integers(len(depths)))
+    return stage, int(rng.integers(depths[stage]))
+
+
+def _random_macro(rng, candidates: Candidates) -> Macro:
+    if candidates.macros:
+        return parse_macro(_pick(rng, candidates.macros))
+    depths = [_pick(rng, candidates.blocks) for _ in range(_pick(rng, candidates.stages))]
+    return macro_of(_pick(rng, candidates.channels), depths, [_random_place(rng, depths) for _ in range(_pick(rng, candidates.doublings))])
+
+
+# -- mutations: each takes (architecture, rng, candidates) and changes one thing --
+
+def _with_block(architecture, ops, ratios, skips) -> Architecture:
+    return Architecture(Block(tuple(ops), tuple(ratios), tuple(skips)), architecture.macro)
+
+
+def _change_op(architecture, rng, candidates):
+    block = architecture.block
+    ops = list(block.ops)
+    ops[rng.integers(len(ops))] = _pick(rng, candidates.ops)
+    return _with_block(architecture, ops, block.ratios, block.skips)
+
+
+def _change_ratio(architecture, rng, candidates):
+    block = architecture.block
+    if len(block.ops) == 1:
+        return architecture
+    ratios = list(block.ratios)
+    ratios[rng.integers(len(ratios) - 1)] = _pick(rng, candidates.ratios)
+    return _with_block(architecture, block.ops, ratios, block.skips)
+
+
+def _change_layers(architecture, rng, candidates):
+    """Insert or remove a layer; the skips around it move along, and those that lose an end go."""
+    block, n = architecture.block, len(architecture.block.ops)
+    ops, ratios = list(block.ops), list(block.ratios)
+    at = int(rng.integers(n))
+    if rng.random() < 0.5:
+        ops.insert(at, _pick(rng, candidates.ops))
+        ratios.insert(at, _pick(rng, candidates.ratios))
+        moved = [Skip(skip.kind, skip.source + (skip.source > at), skip.target + (skip.target > at)) for skip in block.skips]
+    else:
+        del ops[at]
+        del ratios[at]
+        ratios[-1:] = [2]
+        # The removed layer's output is place at + 1: skips from or into it are gone.
+        moved = [Skip(skip.kind, skip.source - (skip.source > at), skip.target - (skip.target > at))
+                 for skip in block.skips if at + 1 not in (skip.source, skip.target)]
+    return _with_block(architecture, ops, ratios, moved)
+
+
+def _change_skip(architecture, rng, candidates):
+    block, n = architecture.block, len(architecture.block.ops)
+    if not skip_places(n):
+        return architecture
+    place = _pick(rng, skip_places(n))
+    kinds = {(skip.source, skip.target): {"a": "add", "c": "concat"}[skip.kind] for skip in block.skips}
+    kinds[place] = _pick(rng, [kind for kind in candidates.skips if not (kind == "concat" and place[1] == n)])
+    return _with_block(architecture, block.ops, block.ratios, _skips(kinds))
+
+
+def _depths(macro: Macro) -> list[int]:
+    return [len(stage) for stage in macro.stages]
+
+
+def _change_channels(architecture, rng, candidates):
+    return Architecture(architecture.block, Macro(_pick(rng, candidates.channels), architecture.macro.stages))
+
+
+def _change_depth(architecture, rng, candidates):
+    """Another number of blocks in one stage; doublings keep their block where it is still there."""
+    macro, depths = architecture.macro, _depths(architecture.macro)
+    depths[rng.integers(len(depths))] = _pick(rng, candidates.blocks)
+    return Architecture(architecture.block, macro_of(macro.channels, depths, doubling_places(macro)))
+
+
+def _change_stages(architecture, rng, candidates):
+    """Add a stage at the end, or take the last one away."""
+    macro, depths = architecture.macro, _depths(architecture.macro)
+    count = _pick(rng, candidates.stages)
+    depths = depths[:count] + [_pick(rng, candidates.blocks) for _ in range(count - len(depths))]
+    return Architecture(architecture.block, macro_of(macro.channels, depths, doubling_places(macro)))
+
+
+def _change_doubling(architecture, rng, candidates):
+    """Move, add or remove one doubling of the channels."""
+    macro, depths, places = architecture.macro, _depths(architecture.macro), doubling_places(architecture.macro)
+    count = _pick(rng, [count for count in candidates.doublings if abs(count - len(places)) <= 1] or [len(places)])
+    if places and count <= len(places):
+        del places[rng.integers(len(places))]
+    places += [_random_place(rng, depths) for _ in range(count - len(places))]
+    return Architecture(architecture.block, macro_of(macro.channels, depths, places))
+
+
+def _other_block(architecture, rng, candidates):
+    return Architecture(_random_block(rng, candidates), architecture.macro)
+
+
+def _other_macro(architecture, rng, candidates):
+    return Architecture(architecture.block, _random_macro(rng, candidates))
+
+
+# A mutation, and the candidates that rule it out where they are given.
+_MUTATIONS = (
+    ("block_designs", _change_op), ("block_designs", _change_ratio), ("block_designs", _change_layers), ("block_designs", _change_skip),
+    ("macros", _change_channels), ("macros", _change_depth), ("macros", _change_stages), ("macros", _change_doubling),
+)
+
+
+# -- crossovers: each takes two parents and the rng --
+
+def _join_block_and_macro(a, b, rng):
+    return Architecture(a.block, b.macro)
+
+
+def _mix_layers(a, b, rng):
+    """Layers from either parent, position by position, with the first parent's depth and skips."""
+    layers = [pair[rng.integers(2)] for pair in zip(zip(a.block.ops, a.block.ratios), zip(b.block.ops, b.block.ratios))]
+    layers += list(zip(a.block.ops, a.block.ratios))[len(layers):]
+    return Architecture(Block(tuple(op for op, _ in layers), tuple(ratio for _, ratio in layers[:-1]) + (2,), a.block.skips), a.macro)
+
+
+def _mix_stages(a, b, rng):
+    """Stages from either parent, position by position, with the first parent's number of stages and channels."""
+    stages = [pair[rng.integers(2)] for pair in zip(a.macro.stages, b.macro.stages)]
+    stages += a.macro.stages[len(stages):]
+    return Architecture(a.block, Macro(_pick(rng, (a.macro.channels, b.macro.channels)), tuple(stages)))
+
+
+_CROSSOVERS = (_join_block_and_macro, _mix_layers, _mix_stages)

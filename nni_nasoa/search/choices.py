@@ -1,0 +1,207 @@
+"""The search space as labelled choices: one definition for NNI's model space, the configs' `searchSpace` and Architecture.
+
+`choices` turns the `Candidates` of an architecture into labels and values (NASOA, section 3.1 and figure 2); `encode` and
+`decode` map between an Architecture and a sample of them.
+
+Every label is always there; some count only under a condition, and a sample that differs elsewhere is the same network:
+
+==================  ============================================  ==========================================
+label               values                                        counts where
+==================  ============================================  ==========================================
+layers              numbers of operations                         always
+op1, op2, ..        operation codes                               op<i>: i <= layers
+ratio1, ratio2, ..  ratio codes                                   ratio<i>: i < layers (the last is always 2)
+skip_0_1, ..        none, add, concat, from place j to place i    i <= layers, and not the residual's place
+channels            channels after the stem                       always
+stages              numbers of stages                             always
+blocks1, blocks2..  blocks in the stage                           blocks<s>: s <= stages
+doublings           how often the channels double                 always
+double1, double2..  where: "s2b1" is stage 2, block 1             double<k>: k <= doublings
+block               whole block designs (macro-level search)      in place of layers, op, ratio, skip
+macro               whole macros, channels too (block level)      in place of channels .. double
+==================  ============================================  ==========================================
+
+A place to double that lies beyond the end of a stage, or in a stage that is not there, means the last block before it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from nni_nasoa.architecture import Architecture, ArchitectureError, Block, Candidates, Macro, Skip
+from nni_nasoa.architecture.variation import doubling_places, macro_of, parse_macro, skip_places
+
+KINDS = {"a": "add", "c": "concat"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One labelled choice of the space."""
+
+    label: str
+    values: tuple
+
+
+def choices(candidates: Candidates) -> tuple[Choice, ...]:
+    """All choices of the space, block level first."""
+    return _block_choices(candidates) + _macro_choices(candidates)
+
+
+def _block_choices(candidates: Candidates) -> tuple[Choice, ...]:
+    if candidates.block_designs:
+        return (Choice("block", candidates.block_designs),)
+    most = max(candidates.layers)
+    return (
+        Choice("layers", candidates.layers),
+        *(Choice(f"op{i}", candidates.ops) for i in range(1, most + 1)),
+        *(Choice(f"ratio{i}", candidates.ratios) for i in range(1, most)),
+        *(Choice(f"skip_{source}_{target}", candidates.skips) for source, target in skip_places(most)),
+    )
+
+
+def _macro_choices(candidates: Candidates) -> tuple[Choice, ...]:
+    if candidates.macros:
+        return (Choice("macro", candidates.macros),)
+    most = max(candidates.stages)
+    places = tuple(f"s{stage}b{block}" for stage in range(1, most + 1) for block in range(1, max(candidates.blocks) + 1))
+    return (
+        Choice("channels", candidates.channels),
+        Choice("stages", candidates.stages),
+        *(Choice(f"blocks{s}", candidates.blocks) for s in range(1, most + 1)),
+        Choice("doublings", candidates.doublings),
+        *(Choice(f"double{k}", places) for k in range(1, max(candidates.doublings) + 1)),
+    )
+
+
+def search_space(candidates: Candidates) -> dict[str, dict[str, Any]]:
+    """The space as NNI's `searchSpace`: a `choice` for every label."""
+    return {choice.label: {"_type": "choice", "_value": list(choice.values)} for choice in choices(candidates)}
+
+
+def describes_architectures(space: Mapping[str, Any]) -> bool:
+    """Whether an NNI `searchSpace` is one of architectures, going by its labels."""
+    return bool({"layers", "block"} & set(space)) and bool({"channels", "macro"} & set(space))
+
+
+def candidates_of(space: Mapping[str, Any]) -> Candidates:
+    """Read the candidates back from an NNI `searchSpace`.
+
+    Raises
+    ------
+    ArchitectureError
+        The space is not one that `search_space` would give; the message names the first label that differs.
+    """
+    def values(label):
+        choice = space.get(label)
+        if not isinstance(choice, Mapping) or choice.get("_type") != "choice" or not isinstance(choice.get("_value"), (list, tuple)):
+            raise ArchitectureError(f"search space: '{label}' must be a choice with a list of values, got {choice!r}")
+        return tuple(choice["_value"])
+
+    given: dict[str, tuple] = {}
+    if "block" in space:
+        given["block_designs"] = values("block")
+    else:
+        given |= {"layers": values("layers"), "ops": values("op1")}
+        # Where a block has one operation there is no ratio and no skip to read.
+        given |= {name: values(label) for name, label in (("ratios", "ratio1"), ("skips", "skip_0_1")) if label in space}
+    if "macro" in space:
+        given["macros"] = values("macro")
+    else:
+        given |= {name: values(name) for name in ("channels", "stages", "doublings")} | {"blocks": values("blocks1")}
+    candidates = Candidates(**given)
+    expected = search_space(candidates)
+    for label in [*expected, *space]:
+        if label not in expected:
+            raise ArchitectureError(f"search space: '{label}' is not a label of this space")
+        if label not in space:
+            raise ArchitectureError(f"search space: '{label}' is missing; it would be a choice of {expected[label]['_value']}")
+        if list(values(label)) != expected[label]["_value"]:
+            raise ArchitectureError(f"search space: '{label}' has {list(values(label))}, where the other labels ask for {expected[label]['_value']}")
+    return candidates
+
+
+def encode(architecture: Architecture, candidates: Candidates) -> dict[str, Any]:
+    """The architecture as a sample: every label of the space with a value; those that do not count hold their first.
+
+    Raises
+    ------
+    ArchitectureError
+        The space does not contain the architecture.
+    """
+    sample = {choice.label: choice.values[0] for choice in choices(candidates)}
+    block, macro = architecture.block, architecture.macro
+    if candidates.block_designs:
+        sample["block"] = str(block)
+    else:
+        sample |= {"layers": len(block.ops)}
+        sample |= {f"op{i}": op for i, op in enumerate(block.ops, start=1)}
+        sample |= {f"ratio{i}": ratio for i, ratio in enumerate(block.ratios[:-1], start=1)}
+        sample |= {f"skip_{source}_{target}": "none" for source, target in skip_places(len(block.ops))}
+        sample |= {f"skip_{skip.source}_{skip.target}": KINDS[skip.kind] for skip in block.skips}
+    if candidates.macros:
+        sample["macro"] = str(macro)
+    else:
+        places = doubling_places(macro)
+        sample |= {"channels": macro.channels, "stages": len(macro.stages), "doublings": len(places)}
+        sample |= {f"blocks{s}": len(stage) for s, stage in enumerate(macro.stages, start=1)}
+        sample |= {f"double{k}": f"s{stage + 1}b{place + 1}" for k, (stage, place) in enumerate(places, start=1)}
+    known = {choice.label: choice.values for choice in choices(candidates)}
+    for label, value in sample.items():
+        if label not in known or value not in known[label]:
+            # An operation may be written with the code of another that comes out the same in this network.
+            alias = next((code for code in known.get(label, ()) if label.startswith("op") and _same_with(architecture, label, code)), None)
+            if alias is None:
+                raise ArchitectureError(f"{architecture}: {label} = {value} is not in the search space, which has {list(known.get(label, ()))}")
+            sample[label] = alias
+    if decode(sample) != architecture:
+        raise ArchitectureError(f"{architecture}: its skips are not in the search space, which has one at most between two places")
+    return sample
+
+
+def _same_with(architecture: Architecture, label: str, code: int) -> bool:
+    block, i = architecture.block, int(label[2:]) - 1
+    try:
+        return Architecture(Block((*block.ops[:i], code, *block.ops[i + 1:]), block.ratios, block.skips), architecture.macro) == architecture
+    except ArchitectureError:
+        return False
+
+
+def decode(sample: Mapping[str, Any]) -> Architecture:
+    """The architecture that a sample means; `{"architecture": text}` is taken as well.
+
+    Raises
+    ------
+    ArchitectureError
+        A label is missing, or the sample does not give a valid network (channels that do not divide into groups, a
+        concatenation into the last place, channels that double three times at one block).
+    """
+    if "architecture" in sample:
+        return Architecture.parse(sample["architecture"])
+    try:
+        block = Block.parse(sample["block"]) if "block" in sample else _decode_block(sample)
+        macro = parse_macro(sample["macro"]) if "macro" in sample else _decode_macro(sample)
+    except KeyError as error:
+        raise ArchitectureError(f"sample: label {error} is missing") from None
+    return Architecture(block, macro)
+
+
+def _decode_block(sample: Mapping[str, Any]) -> Block:
+    n = sample["layers"]
+    kinds = {name: kind for kind, name in KINDS.items()}
+    skips = ((sample[f"skip_{source}_{target}"], source, target) for source, target in skip_places(n))
+    return Block(tuple(sample[f"op{i}"] for i in range(1, n + 1)), tuple(sample[f"ratio{i}"] for i in range(1, n)) + (2,),
+                 tuple(Skip(kinds[name], source, target) for name, source, target in skips if name != "none"))
+
+
+def _decode_macro(sample: Mapping[str, Any]) -> Macro:
+    depths = [sample[f"blocks{s}"] for s in range(1, sample["stages"] + 1)]
+    places = []
+    for k in range(1, sample["doublings"] + 1):
+        match = re.fullmatch(r"s([1-9]\d?)b([1-9]\d?)", str(sample[f"double{k}"]))
+        if not match:
+            raise ArchitectureError(f"double{k}: '{sample[f'double{k}']}' is not a place such as s2b1 (stage 2, block 1)")
+        stage, place = int(match[1]) - 1, int(match[2]) - 1
+        places.append((stage, place) if stage < len(depths) else (len(depths) - 1, depths[-1] - 1))
+    return macro_of(sample["channels"], depths, places)
