@@ -1,0 +1,77 @@
+"""Read weights into an ETNet from a safetensors file or a .pth, without ever unpickling code."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from .et_net import ETNet
+from .published import WeightsError, check_tensors, convert_published, is_published
+
+
+def load_weights(network: ETNet, path: str | os.PathLike) -> None:
+    """Load a weights file into the network, in place.
+
+    Parameters
+    ----------
+    network
+        An ETNet of the architecture that the file holds. Where its number of classes is not the file's, its head keeps
+        the values that it has, and a warning says so.
+    path
+        A `.safetensors` file, or a `.pth` (a state_dict; published ET-NAS checkpoints are recognised by their names).
+
+    Raises
+    ------
+    WeightsError
+        The file is missing or unreadable, or its tensors do not fit. The message is one line that names the file.
+    """
+    path = Path(path)
+    try:
+        state = _read(path)
+        if is_published(state):
+            state = convert_published(state, network.architecture)
+        state = _with_head_of(network, state, path)
+        check_tensors(state, network.state_dict(), f"architecture {network.architecture}")
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from None
+    network.load_state_dict(state)
+
+
+def _with_head_of(network: ETNet, state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The state with the network's own head in place of one for another number of classes."""
+    head = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("head.")}
+    weight = state.get("head.weight")
+    if weight is None or weight.dim() != 2 or len(weight) == network.num_classes:
+        return state
+    warnings.warn(f"{path}: the head there is for {len(weight)} classes; the network's head for {network.num_classes} "
+                  "classes starts afresh", stacklevel=3)
+    return {**state, **head}
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise WeightsError("no such file")
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+        try:
+            return load_file(path)
+        except SafetensorError as error:
+            raise WeightsError(f"not a safetensors file ({_line(error)})") from None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise WeightsError(f"not a state_dict saved by torch ({_line(error)})") from None
+    if not isinstance(state, dict) or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
+        raise WeightsError("not a plain state_dict, which has names and tensors only")
+    return dict(state)
+
+
+def _line(error: Exception) -> str:
+    """The first line of a message, shortened."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]

@@ -1,0 +1,14 @@
+"""Named pretrained models, in the manner of timm: `list_models`, `get`, `create_model`.
+
+A family is a module: `et_nas` holds the networks that the paper published, `searched` the networks of a front file that a
+search has written. Importing this package loads no torch; `create_model` does.
+"""
+
+from . import et_nas
+from .family import Family, ModelInfo
+from .registry import create_model, get, list_models, register_family
+from .searched import FrontError, read_front
+
+register_family(et_nas.FAMILY)
+
+__all__ = ["Family", "FrontError", "ModelInfo", "create_model", "get", "list_models", "read_front", "register_family"]

@@ -1,0 +1,78 @@
+"""What a family of models is made of."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Mapping, Protocol
+
+if TYPE_CHECKING:
+    from nni_nasoa.networks import ETNet
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What is known about a model; a figure is None where nobody has published or measured it.
+
+    Parameters
+    ----------
+    name, family
+        As `get` and `list_models` take them.
+    encoding
+        The ET-NAS encoding, None for other kinds of networks.
+    params_m, gmacs_224
+        Millions of parameters (1000 classes), and giga multiply-accumulates of one 224 x 224 image.
+    imagenet_top1
+        Top-1 accuracy on ImageNet, in percent.
+    infer_ms_v100_bs64, train_step_ms_v100_bs64
+        Time of one inference and of one training step on an NVIDIA V100, batch 64, in milliseconds.
+    input_size
+        Height and width that the weights were trained or are evaluated at, in pixels.
+    mean, std
+        What its images are normalised by, for each channel, with pixels from 0 to 1; ImageNet's by default.
+    """
+
+    name: str
+    family: str
+    encoding: str | None = None
+    params_m: float | None = None
+    gmacs_224: float | None = None
+    imagenet_top1: float | None = None
+    infer_ms_v100_bs64: float | None = None
+    train_step_ms_v100_bs64: float | None = None
+    input_size: int = 224
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+
+class Family(Protocol):
+    """Models that belong together. What a family's module gives to `register_family`."""
+
+    name: str
+
+    def models(self) -> Mapping[str, ModelInfo]:
+        """Every model by its name, in order."""
+
+    def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> nn.Module:
+        """Build one of the family's models; see `create_model`."""
+
+
+def create_et_net(encoding: str, num_classes: int, weights: str | os.PathLike | None, owner: str) -> ETNet:
+    """Build an ETNet, with the weights of a file if one is given.
+
+    Raises
+    ------
+    ArchitectureError
+        The encoding does not describe a network.
+    WeightsError
+        The file does not fit, or `weights` is "default", which `owner` does not have.
+    """
+    from nni_nasoa.networks import ETNet, WeightsError, load_weights
+
+    if weights == "default":
+        raise WeightsError(f"{owner} has no pretrained weights: pass weights=None, or the path of a file")
+    network = ETNet(encoding, num_classes)
+    if weights is not None:
+        load_weights(network, weights)
+    return network

@@ -1,0 +1,78 @@
+import os
+import pickle
+import warnings
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from nni_nasoa.networks import ETNet, WeightsError, load_weights
+
+A = "2-_32_2-11-112-1121112"
+
+
+def same(network, other):
+    return all(torch.equal(a, b) for a, b in zip(network.state_dict().values(), other.state_dict().values()))
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_own_weights_round_trip(tmp_path, suffix):
+    network, path = ETNet(A, 10), tmp_path / f"weights{suffix}"
+    (torch.save if suffix == ".pth" else save_file)(network.state_dict(), path)
+    other = ETNet(A, 10)
+    assert not same(network, other)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_weights(other, path)
+    assert same(network, other)
+
+
+def test_published_file(tmp_path, formula_checkpoint, formula_images, golden_logits):
+    path = tmp_path / "A.pth"
+    torch.save(formula_checkpoint(A), path)
+    network = ETNet(A, 10).double().eval()
+    load_weights(network, path)
+    torch.testing.assert_close(network(formula_images), golden_logits[A], rtol=0, atol=1e-9)
+
+
+def test_other_number_of_classes_gives_a_fresh_head_and_says_so(tmp_path, formula_checkpoint):
+    path = tmp_path / "A.pth"
+    torch.save(formula_checkpoint(A), path)
+    network, whole = ETNet(A, 7), ETNet(A, 10)
+    head = network.head.weight.clone()
+    load_weights(whole, path)
+    with pytest.warns(UserWarning, match=r"A.pth: the head there is for 10 classes; the network's head for 7 classes starts afresh"):
+        load_weights(network, path)
+    assert torch.equal(network.head.weight, head)
+    assert torch.equal(network.stages[3][6].ops[0].conv.weight, whole.stages[3][6].ops[0].conv.weight)
+
+
+class Malicious:
+    def __reduce__(self):
+        return os.mkdir, ("made-by-a-pickle",)
+
+
+@pytest.mark.parametrize("name, content, message", [pytest.param(*case, id=case[0]) for case in [
+    ("missing.pth", None, "missing.pth: no such file"),
+    ("text.pth", b"not weights", "text.pth: not a state_dict saved by torch"),
+    ("empty.pth", b"", "empty.pth: not a state_dict saved by torch"),
+    ("text.safetensors", b"not weights", "text.safetensors: not a safetensors file"),
+    ("pickle.pth", pickle.dumps(Malicious(), protocol=2), "pickle.pth: not a state_dict saved by torch"),
+    ("code.pth", Malicious(), "code.pth: not a state_dict saved by torch"),
+    ("nested.pth", {"state_dict": {"a": torch.zeros(1)}}, "nested.pth: not a plain state_dict"),
+    ("list.pth", [1], "list.pth: not a plain state_dict"),
+    ("other.pth", {"conv1.weight": torch.zeros(1)}, f"other.pth: no tensor 'stem.0.conv.weight', which architecture {A} has"),
+]])
+def test_a_wrong_file_is_one_clear_line(tmp_path, monkeypatch, name, content, message):
+    monkeypatch.chdir(tmp_path)
+    if isinstance(content, bytes):
+        (tmp_path / name).write_bytes(content)
+    elif content is not None:
+        torch.save(content, tmp_path / name)
+    network = ETNet(A, 10)
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    with pytest.raises(WeightsError) as error:
+        load_weights(network, tmp_path / name)
+    assert message in str(error.value) and "\n" not in str(error.value)
+    assert not (tmp_path / "made-by-a-pickle").exists()
+    assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())

@@ -1,0 +1,62 @@
+import subprocess
+import sys
+
+import pytest
+
+from nni_nasoa import zoo
+from nni_nasoa.architecture import ArchitectureError
+from nni_nasoa.networks import ETNet, WeightsError
+from nni_nasoa.zoo import registry
+
+
+def test_importing_the_zoo_loads_no_torch():
+    code = "import nni_nasoa.zoo, sys; nni_nasoa.zoo.get('et-nas-a'); print([m for m in ('torch', 'nni', 'scipy', 'pandas') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_every_listed_model_can_be_got():
+    assert zoo.list_models("et-nas") and set(zoo.list_models("et-nas")) <= set(zoo.list_models())
+    for name in zoo.list_models():
+        assert zoo.get(name).name == name and zoo.get(name).family
+
+
+@pytest.mark.parametrize("call, message", [
+    (lambda: zoo.get("et-nas-aa"), "zoo: no model 'et-nas-aa'; did you mean et-nas-a"),
+    (lambda: zoo.get("ET-NAS-A"), "zoo: no model 'ET-NAS-A'; did you mean et-nas-a"),
+    (lambda: zoo.create_model("et_nas_c"), "zoo: no model 'et_nas_c'; did you mean et-nas-c"),
+    (lambda: zoo.get("something else"), "zoo: no model 'something else'; see list_models()"),
+    (lambda: zoo.create_model(""), "zoo: no model ''; see list_models()"),
+    (lambda: zoo.list_models("etnas"), "zoo: no family 'etnas'; did you mean et-nas?"),
+    (lambda: zoo.list_models("what"), "zoo: no family 'what'; see et-nas, or the path of a front file (.json)"),
+])
+def test_unknown_names_are_one_line_with_close_matches(call, message):
+    with pytest.raises(ValueError) as error:
+        call()
+    assert str(error.value).startswith(message) and "\n" not in str(error.value)
+
+
+def test_create_from_an_encoding():
+    network = zoo.create_model("2-_32_2-11-112", num_classes=5)
+    assert isinstance(network, ETNet) and str(network.architecture) == "2-_32_2-11-112" and network.num_classes == 5
+    with pytest.raises(ArchitectureError, match="macro stage 2 block 1: multiplier '9'"):
+        zoo.create_model("2-_32_2-9")
+    with pytest.raises(WeightsError, match="the encoding 2-_32_2 has no pretrained weights"):
+        zoo.create_model("2-_32_2", weights="default")
+
+
+def test_a_new_family_takes_part(monkeypatch):
+    class Family:
+        name = "mine"
+
+        def models(self):
+            return {"mine-1": zoo.ModelInfo("mine-1", "mine")}
+
+        def create(self, info, num_classes, weights):
+            return info.name, num_classes, weights
+
+    monkeypatch.setattr(registry, "_FAMILIES", dict(registry._FAMILIES))
+    zoo.register_family(Family())
+    assert zoo.list_models("mine") == ["mine-1"] and "mine-1" in zoo.list_models()
+    assert zoo.create_model("mine-1", 3, "file") == ("mine-1", 3, "file")
+    with pytest.raises(ValueError, match="already a family 'mine'"):
+        zoo.register_family(Family())
