@@ -1,0 +1,286 @@
+"""An elitist, steady-state, asynchronous NSGA-II behind an ask/tell interface (Deb et al., 2002). It knows nothing of NNI.
+
+One result at a time enters the population and the worst one leaves (mu + 1), so a worker never waits for a generation.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from dataclasses import dataclass
+from numbers import Real
+from threading import RLock
+from typing import Any, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from .nsga2 import crowding_distances, non_dominated_ranks
+from .problem import Individual, Limit, Objective, Operators, SpaceExhausted
+
+__all__ = ["Evolution", "Individual", "Limit", "Objective", "Operators", "SpaceExhausted"]
+
+_logger = logging.getLogger(__name__)
+
+_CHILDREN = 100  # proposals by variation before the next one is drawn at random
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An individual as selection sees it."""
+
+    individual: Individual
+    values: tuple[float, ...]  # the objectives, all maximised
+    violation: float  # sum over the limits; 0 is feasible
+
+
+class Evolution:
+    """Multi-objective evolution, driven by `ask` and `tell`. Safe to use from several threads.
+
+    Parameters
+    ----------
+    operators
+        How candidates are drawn, varied and told apart.
+    objectives
+        At least one. The first one orders `front`.
+    limits
+        Bounds on metrics, handled by constraint domination (section VI of the NSGA-II paper).
+    population_size
+        Individuals that are kept as parents; as many are drawn at random (after `initial`) before the first is bred.
+    crossover_probability
+        Probability that a child has two parents; every child is mutated.
+    initial
+        Candidates to ask for first.
+    seed
+        With a seed, the same results told in the same order lead to the same candidates.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of its range.
+
+    Examples
+    --------
+    >>> evolution = Evolution(operators, [Objective("accuracy"), Objective("seconds", maximize=False)], seed=0)
+    >>> while not done:
+    ...     candidate = evolution.ask()
+    ...     evolution.tell(candidate, {"accuracy": 0.9, "seconds": 12.0})
+    >>> evolution.front()
+    """
+
+    def __init__(self, operators: Operators, objectives: Sequence[Objective], *, limits: Sequence[Limit] = (),
+                 population_size: int = 20, crossover_probability: float = 0.5, initial: Iterable = (), seed: int | None = None):
+        names = [objective.name for objective in objectives]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"objectives: need one or more different names, got {names}")
+        if population_size < 2:
+            raise ValueError(f"population size: {population_size} is below 2")
+        if not 0 <= crossover_probability <= 1:
+            raise ValueError(f"crossover probability: {crossover_probability} is not from 0 to 1")
+        self.operators, self.objectives, self.limits = operators, tuple(objectives), tuple(limits)
+        self.population_size, self.crossover_probability = population_size, crossover_probability
+        self._rng = np.random.default_rng(seed)
+        self._lock = RLock()
+        self._to_ask_first = deque(initial)
+        self._evaluated: dict[str, _Entry] = {}  # by key, in order of telling
+        self._failed: set[str] = set()
+        self._pending: dict[str, Any] = {}
+        self._population: list[_Entry] = []
+        self._ranks = self._crowding = np.empty(0)  # of the population
+
+    # -- ask and tell --
+
+    def ask(self):
+        """Propose a candidate that was never asked, told or failed before. Never waits.
+
+        Raises
+        ------
+        SpaceExhausted
+            None was found.
+        """
+        with self._lock:
+            key, candidate = next(self._new_ones())
+            self._pending[key] = candidate
+            return candidate
+
+    def tell(self, candidate, metrics: Mapping[str, Any]) -> None:
+        """Enter the result of a candidate, asked for or not.
+
+        The first result of a candidate stays; it overrules an earlier failure. Metrics in which an objective or a limit is
+        missing, not a number or NaN count as a failure; infinite values do not. Further metrics are kept as they are.
+        """
+        with self._lock:
+            key = self.operators.key(candidate)
+            if key in self._evaluated:
+                _logger.info("Told twice, the first result stays: %s", key)
+                return
+            try:
+                entry = self._entry(candidate, metrics)
+            except ValueError as error:
+                _logger.warning("Counted as a failure (%s): %s", error, key)
+                self.fail(candidate)
+                return
+            self._pending.pop(key, None)
+            self._failed.discard(key)
+            self._evaluated[key] = entry
+            self._select(entry)
+
+    def fail(self, candidate) -> None:
+        """Count a candidate as failed: it is not asked again. A candidate that has a result keeps it."""
+        with self._lock:
+            key = self.operators.key(candidate)
+            if key not in self._evaluated:
+                self._pending.pop(key, None)
+                self._failed.add(key)
+
+    def requeue_pending(self) -> None:
+        """Ask again, and first, for what was asked and not answered: for a restart that lost the evaluations under way."""
+        with self._lock:
+            self._to_ask_first.extendleft(reversed(self._pending.values()))
+            self._pending.clear()
+
+    # -- what is known --
+
+    @property
+    def population(self) -> list[Individual]:
+        """The present parents, at most `population_size`."""
+        return [entry.individual for entry in self._population]
+
+    @property
+    def evaluated(self) -> list[Individual]:
+        """Every individual with a result, in order of telling."""
+        with self._lock:
+            return [entry.individual for entry in self._evaluated.values()]
+
+    @property
+    def failures(self) -> int:
+        """Number of candidates that failed."""
+        return len(self._failed)
+
+    @property
+    def pending(self) -> int:
+        """Number of candidates asked for and not answered yet."""
+        return len(self._pending)
+
+    def front(self) -> list[Individual]:
+        """Return the feasible, non-dominated ones of all results, best first objective first."""
+        with self._lock:
+            feasible = [entry for entry in self._evaluated.values() if not entry.violation]
+        if not feasible:
+            return []
+        ranks = non_dominated_ranks([entry.values for entry in feasible])
+        best = [entry for entry, rank in zip(feasible, ranks) if rank == 0]
+        return [entry.individual for entry in sorted(best, key=lambda entry: entry.values, reverse=True)]
+
+    # -- state --
+
+    def state_dict(self) -> dict:
+        """Return results, failures, pending candidates and the random state, as JSON can hold them."""
+        to_json = self.operators.to_json
+        with self._lock:
+            return {
+                "version": 1,
+                "evaluated": [{"candidate": to_json(one.candidate), "metrics": dict(one.metrics)} for one in self.evaluated],
+                "failed": sorted(self._failed),
+                "pending": [to_json(candidate) for candidate in self._pending.values()],
+                "to_ask_first": [to_json(candidate) for candidate in self._to_ask_first],
+                "rng": self._rng.bit_generator.state,
+            }
+
+    def load_state_dict(self, state: Mapping) -> None:
+        """Go on where `state_dict` was taken, in place of what was known so far.
+
+        The results are told again one by one, under the present objectives and limits, so these may have changed.
+
+        Raises
+        ------
+        ValueError
+            The state is of another version.
+        """
+        if state.get("version") != 1:
+            raise ValueError(f"evolution state: version {state.get('version')!r}, where 1 is expected")
+        from_json = self.operators.from_json
+        with self._lock:
+            self._evaluated, self._failed, self._population = {}, set(state["failed"]), []
+            self._pending = {self.operators.key(candidate): candidate for candidate in map(from_json, state["pending"])}
+            self._to_ask_first = deque(map(from_json, state["to_ask_first"]))
+            for one in state["evaluated"]:
+                self.tell(from_json(one["candidate"]), one["metrics"])
+            self._rng.bit_generator.state = state["rng"]
+
+    # -- variation --
+
+    def _new_ones(self):
+        """Yield (key, candidate) for the proposals that nobody made before."""
+        for candidate in self._proposals():
+            key = self.operators.key(candidate)
+            if key not in self._evaluated and key not in self._failed and key not in self._pending:
+                yield key, candidate
+        raise SpaceExhausted("no candidate was found that was not proposed before")
+
+    def _proposals(self):
+        """Yield what to ask for first; then children of the population, or random candidates to start it or to leave it."""
+        while self._to_ask_first:
+            yield self._to_ask_first.popleft()
+        if len(self._evaluated) + len(self._pending) >= self.population_size and len(self._population) >= 2:
+            for _ in range(_CHILDREN):
+                yield self._child()
+        # With all but one of N equally likely candidates known, 20 N draws miss that one with probability exp(-20).
+        known = len(self._evaluated) + len(self._failed) + len(self._pending)
+        for _ in range(1000 + 20 * known):
+            yield self.operators.random(self._rng)
+
+    def _child(self):
+        parent, other = self._tournament(), self._tournament()
+        if parent is not other and self._rng.random() < self.crossover_probability:
+            return self.operators.mutate(self.operators.crossover(parent, other, self._rng), self._rng)
+        return self.operators.mutate(parent, self._rng)
+
+    def _tournament(self):
+        """The better of two random members: by front, then by crowding (section III-B), then by chance."""
+        a, b = self._rng.choice(len(self._population), 2, replace=False)
+        better = min(a, b, key=lambda i: (self._ranks[i], -self._crowding[i]))  # a on a tie, and the two come in random order
+        return self._population[better].individual.candidate
+
+    # -- selection --
+
+    def _entry(self, candidate, metrics) -> _Entry:
+        numbers = {name: _number(metrics, name) for name in [part.name for part in (*self.objectives, *self.limits)]}
+        values = tuple(numbers[objective.name] * (1 if objective.maximize else -1) for objective in self.objectives)
+        violation = sum(limit.violation(numbers[limit.name]) for limit in self.limits)
+        further = {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}  # for JSON
+        return _Entry(Individual(candidate, {**further, **numbers}), values, violation)
+
+    def _select(self, entry: _Entry) -> None:
+        """Let a new one in, and the most crowded one of the last front out if it gets full; the younger one on a tie."""
+        population = [*self._population, entry]
+        ranks, crowding = _ranks_and_crowding(population)
+        if len(population) > self.population_size:
+            worst = max(range(len(population)), key=lambda i: (ranks[i], -crowding[i], i))
+            del population[worst]
+            ranks, crowding = _ranks_and_crowding(population)
+        self._population, self._ranks, self._crowding = population, ranks, crowding
+
+
+def _number(metrics: Mapping, name: str) -> float:
+    value = metrics.get(name)
+    if not isinstance(value, Real) or math.isnan(value):
+        raise ValueError(f"metric '{name}' is {value!r}, not a number")
+    return float(value)
+
+
+def _ranks_and_crowding(entries: Sequence[_Entry]) -> tuple[np.ndarray, np.ndarray]:
+    """Rank by constraint domination, and the crowding distance inside each rank; two arrays of shape (n,).
+
+    The fronts of the feasible ones come first, then the others by violation; those equally far outside share a rank.
+    """
+    values, violations = np.array([entry.values for entry in entries]), np.array([entry.violation for entry in entries])
+    feasible = violations == 0
+    ranks = np.empty(len(entries), dtype=np.intp)
+    ranks[feasible] = non_dominated_ranks(values[feasible])
+    fronts = ranks[feasible].max() + 1 if feasible.any() else 0
+    ranks[~feasible] = fronts + np.unique(violations[~feasible], return_inverse=True)[1]
+    crowding = np.empty(len(entries))
+    for rank in np.unique(ranks):
+        crowding[ranks == rank] = crowding_distances(values[ranks == rank])
+    return ranks, crowding
