@@ -1,0 +1,101 @@
+"""What a dataset is here: images and labels as arrays, in a training and a validation part."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class DatasetError(ValueError):
+    """A dataset that cannot be used. The message is one line that says what would be right."""
+
+
+@dataclass(frozen=True, eq=False)
+class ImageArrays:
+    """Images with their labels.
+
+    Parameters
+    ----------
+    images
+        (n, 3, size, size) uint8, RGB; may be memory-mapped.
+    labels
+        (n,) int64, from 0 to the number of classes - 1.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self):
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSplit:
+    """A dataset, split for training and validation.
+
+    Parameters
+    ----------
+    train, val
+        The two parts.
+    classes
+        Names of the classes, in the order of their labels.
+    name
+        What the dataset is called in results.
+    mirrored
+        Whether an image means the same when mirrored left to right, as digits and traffic signs do not.
+    """
+
+    train: ImageArrays
+    val: ImageArrays
+    classes: tuple[str, ...]
+    name: str
+    mirrored: bool = True
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+    @property
+    def input_size(self) -> int:
+        """Height and width of the images in pixels."""
+        return self.train.images.shape[-1]
+
+
+def stratified_split(labels, val_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of a training and a validation part in which all classes have the same share.
+
+    Every class keeps at least one image for training, and one of two or more goes to validation.
+
+    Parameters
+    ----------
+    labels
+        (n,) integers.
+    val_fraction
+        Share of the validation part, between 0 and 1.
+    seed
+        The same seed gives the same parts.
+
+    Returns
+    -------
+    Two sorted integer arrays that together hold 0..n-1.
+
+    Raises
+    ------
+    DatasetError
+        The fraction is not between 0 and 1, or nothing is left to validate on.
+    """
+    if not 0 < val_fraction < 1:
+        raise DatasetError(f"val_fraction: {val_fraction} is not between 0 and 1")
+    rng = np.random.default_rng(seed)
+    labels = np.asarray(labels)
+    train, val = [], []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        held_back = min(len(members) - 1, max(1, round(val_fraction * len(members))))
+        val.append(members[:held_back])
+        train.append(members[held_back:])
+    if not sum(map(len, val)):
+        raise DatasetError("too few images to hold some back for validation: a class needs two or more")
+    return np.sort(np.concatenate(train)), np.sort(np.concatenate(val))

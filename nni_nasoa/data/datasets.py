@@ -1,0 +1,61 @@
+"""`open_dataset`: a name or a folder to an ImageSplit."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+from .arrays import DatasetError, ImageSplit
+from .digits import open_digits
+from .folder import open_folder
+from .torchvision_sets import KNOWN, normalized, open_torchvision
+
+MAX_INPUT_SIZE = 2048
+
+
+def dataset_names() -> list[str]:
+    """Names that `open_dataset` knows; anything else is taken as a folder."""
+    return ["digits", *KNOWN]
+
+
+def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, val_fraction: float = 0.2) -> ImageSplit:
+    """Open a dataset at a given size; the same arguments always give the same images in the same parts.
+
+    Parameters
+    ----------
+    name_or_folder
+        "digits" (embedded), a torchvision dataset's name ("cifar10", "flowers102", ...), or a folder: a folder of images
+        for each class, or train/ and val/ (or test/) with such folders in them. A folder whose name is that of a dataset
+        is meant by "./name".
+    input_size
+        Height and width in pixels: the shorter side is resized to it, the centre cropped.
+    seed
+        Of the split, where the dataset brings no validation part of its own.
+    root
+        Where torchvision's datasets lie or are downloaded to; by default in the cache, see `cache.cache_folder`.
+    val_fraction
+        Share of each class that is held back for validation, where the dataset brings no validation part. The official
+        test parts of torchvision's datasets are never touched: they are for the last comparison, not for a search.
+
+    Raises
+    ------
+    DatasetError
+        One line: what is wrong, and what would be right.
+    """
+    if isinstance(input_size, bool) or not isinstance(input_size, int) or not 1 <= input_size <= MAX_INPUT_SIZE:
+        raise DatasetError(f"input size: {input_size!r} is not a whole number from 1 to {MAX_INPUT_SIZE}")
+    if not 0 < val_fraction < 1:
+        raise DatasetError(f"val_fraction: {val_fraction} is not between 0 and 1")
+    name = normalized(str(name_or_folder))
+    if name == "digits":
+        return open_digits(input_size, seed, val_fraction)
+    if name in KNOWN:
+        return open_torchvision(name, input_size, seed, val_fraction, root)
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return open_folder(folder, input_size, seed, val_fraction)
+    if folder.exists():
+        raise DatasetError(f"dataset: '{name_or_folder}' is a file, where a folder of images is needed (unpack an archive first)")
+    close = get_close_matches(name, dataset_names(), n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"give a folder of images, or one of {', '.join(dataset_names())}"
+    raise DatasetError(f"dataset: '{name_or_folder}' is neither a folder nor a known name; {hint}")

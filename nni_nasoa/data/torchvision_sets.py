@@ -1,0 +1,120 @@
+"""torchvision's datasets by name, downloaded by torchvision where there is a network.
+
+torchvision is imported only to decode a dataset: once that lies in the cache, a trial does without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Mapping
+
+import numpy as np
+
+from .arrays import DatasetError, ImageSplit, stratified_split
+from .cache import cache_folder, file_lock
+from .decoded import Sample, Source, open_decoded
+
+
+@dataclass(frozen=True)
+class TorchvisionSet:
+    """How a class of `torchvision.datasets` is opened: arguments for training, and for validation where it has that part."""
+
+    class_name: str
+    train: Mapping[str, Any] = field(default_factory=dict)
+    val: Mapping[str, Any] | None = None
+    mirrored: bool = True
+
+
+KNOWN = {
+    "cifar10": TorchvisionSet("CIFAR10", {"train": True}),
+    "cifar100": TorchvisionSet("CIFAR100", {"train": True}),
+    "mnist": TorchvisionSet("MNIST", {"train": True}, mirrored=False),
+    "fashionmnist": TorchvisionSet("FashionMNIST", {"train": True}),
+    "kmnist": TorchvisionSet("KMNIST", {"train": True}, mirrored=False),
+    "usps": TorchvisionSet("USPS", {"train": True}, mirrored=False),
+    "svhn": TorchvisionSet("SVHN", {"split": "train"}, mirrored=False),
+    "stl10": TorchvisionSet("STL10", {"split": "train"}),
+    "gtsrb": TorchvisionSet("GTSRB", {"split": "train"}, mirrored=False),
+    "flowers102": TorchvisionSet("Flowers102", {"split": "train"}, {"split": "val"}),
+    "food101": TorchvisionSet("Food101", {"split": "train"}),
+    "oxfordiiitpet": TorchvisionSet("OxfordIIITPet", {"split": "trainval"}),
+    "dtd": TorchvisionSet("DTD", {"split": "train"}, {"split": "val"}),
+    "fgvcaircraft": TorchvisionSet("FGVCAircraft", {"split": "train"}, {"split": "val"}),
+    "eurosat": TorchvisionSet("EuroSAT"),
+    "caltech101": TorchvisionSet("Caltech101"),
+    "caltech256": TorchvisionSet("Caltech256"),
+    "sun397": TorchvisionSet("SUN397"),
+    "country211": TorchvisionSet("Country211", {"split": "train"}, {"split": "valid"}),
+    "imagenette": TorchvisionSet("Imagenette", {"split": "train"}),
+    "renderedsst2": TorchvisionSet("RenderedSST2", {"split": "train"}, {"split": "val"}, mirrored=False),
+}
+
+
+def normalized(name: str) -> str:
+    """The name as it stands in `KNOWN`: CIFAR-10 is cifar10."""
+    return name.lower().replace("-", "").replace("_", "")
+
+
+def open_torchvision(name: str, input_size: int, seed: int, val_fraction: float, root=None) -> ImageSplit:
+    """Open one of `KNOWN`; see `open_dataset`."""
+    known = KNOWN[name]
+    root = Path(root).expanduser() if root is not None else cache_folder() / "torchvision"
+    key = {"torchvision": name, "root": str(root.resolve())}
+    if known.val is None:
+        key |= {"seed": seed, "val_fraction": val_fraction}
+    return open_decoded(name, key, input_size, lambda: _source(name, seed, val_fraction, root), known.mirrored)
+
+
+def _source(name: str, seed: int, val_fraction: float, root: Path) -> Source:
+    known = KNOWN[name]
+    dataset = _load(name, root, known.train)
+    labels = _labels(dataset)
+    if known.val is None:
+        train, val = (_samples(dataset, labels, indices) for indices in stratified_split(labels, val_fraction, seed))
+    else:
+        other = _load(name, root, known.val)
+        other_labels = _labels(other)
+        train, val = _samples(dataset, labels, range(len(labels))), _samples(other, other_labels, range(len(other_labels)))
+        labels = np.concatenate([labels, other_labels])
+    return Source(_class_names(dataset, int(labels.max()) + 1), train, val)
+
+
+def _load(name: str, root: Path, arguments: Mapping[str, Any]):
+    from torchvision import datasets
+
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with file_lock(root / f".{name}.lock"):  # two trials that start together download once
+            return getattr(datasets, KNOWN[name].class_name)(root, download=True, **arguments)
+    except Exception as error:  # no network, a broken archive, no room: each dataset has its own way to say so
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise DatasetError(f"{name}: torchvision could not load or download it ({reason}); "
+                           f"where there is no network, put its files into {root} first") from error
+
+
+def _labels(dataset) -> np.ndarray:
+    """All labels. torchvision has no common name for them, and reading them one by one would decode every image."""
+    for attribute in ("targets", "labels", "_labels", "y"):
+        if hasattr(dataset, attribute):
+            return np.asarray(getattr(dataset, attribute), dtype=np.int64)
+    if hasattr(dataset, "_samples"):
+        return np.array([label for _, label in dataset._samples], dtype=np.int64)
+    return np.array([dataset[i][1] for i in range(len(dataset))], dtype=np.int64)
+
+
+def _class_names(dataset, count: int) -> tuple[str, ...]:
+    for attribute in ("classes", "categories"):
+        names = getattr(dataset, attribute, None)
+        if names is not None and len(names) == count:
+            return tuple(name[0] if isinstance(name, tuple) else str(name) for name in names)
+    return tuple(map(str, range(count)))
+
+
+def _samples(dataset, labels: np.ndarray, indices) -> list[Sample]:
+    return [Sample(partial(_image, dataset, int(i)), int(labels[i]), f"image {i}") for i in indices]
+
+
+def _image(dataset, index: int):
+    return dataset[index][0]

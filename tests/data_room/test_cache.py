@@ -1,0 +1,128 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from nni_nasoa.data import DatasetError, open_dataset
+from nni_nasoa.data.cache import cache_folder, cached_entry
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("NASOA_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path):
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for i in range(6):
+            Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(tmp_path / "set" / name / f"{i}.png")
+    return tmp_path / "set"
+
+
+def entries(cache):
+    return sorted(path.name for path in (cache / "images").iterdir() if path.is_dir())
+
+
+def test_the_folder_is_the_environments_or_the_users(cache, monkeypatch):
+    assert cache_folder() == cache
+    monkeypatch.setenv("NASOA_CACHE", "")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    assert str(cache_folder()) == "/home/somebody/.cache/nni_nasoa"
+
+
+def test_images_are_decoded_once_and_mapped(images, cache, monkeypatch):
+    first = open_dataset(images, input_size=8)
+    monkeypatch.setattr(Image, "open", lambda path: pytest.fail("decoded again"))
+    again = open_dataset(images, input_size=8)
+    np.testing.assert_array_equal(first.train.images, again.train.images)
+    np.testing.assert_array_equal(first.val.labels, again.val.labels)
+    assert isinstance(again.train.images, np.memmap) and len(entries(cache)) == 1
+
+
+def test_writing_to_the_arrays_leaves_the_cache_as_it_is(images):
+    first = open_dataset(images, input_size=8)
+    before = first.train.images.copy()
+    first.train.images[:] = 0
+    np.testing.assert_array_equal(open_dataset(images, input_size=8).train.images, before)
+
+
+def test_another_size_seed_or_file_is_another_entry(images, cache):
+    def sums():
+        return open_dataset(images, input_size=8).train.images.sum()
+
+    before = sums()
+    open_dataset(images, input_size=4)
+    open_dataset(images, input_size=8, seed=1)
+    assert len(entries(cache)) == 3
+    Image.new("RGB", (12, 12)).save(images / "a" / "0.png")
+    os.utime(images / "a" / "0.png", ns=(1, 1))
+    Image.new("RGB", (12, 12)).save(images / "a" / "1.png")
+    os.utime(images / "a" / "1.png", ns=(1, 1))
+    assert sums() != before and len(entries(cache)) == 4
+
+
+def test_entries_are_npy_files_that_anyone_can_read(images, cache):
+    split = open_dataset(images, input_size=8)
+    entry = cache / "images" / entries(cache)[0]
+    np.testing.assert_array_equal(np.load(entry / "train_images.npy"), split.train.images)
+
+
+def test_a_build_that_fails_leaves_nothing(cache):
+    def fail(folder):
+        (folder / "half").write_text("x")
+        raise DatasetError("no")
+
+    with pytest.raises(DatasetError, match="no"):
+        cached_entry({"k": 1}, fail)
+    assert entries(cache) == []
+    assert (cached_entry({"k": 1}, lambda folder: (folder / "whole").write_text("x")) / "whole").exists()
+
+
+def test_no_permission_or_room_is_one_clear_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "file"))
+    with pytest.raises(DatasetError, match="image cache: cannot write to .*NASOA_CACHE") as error:
+        cached_entry({}, lambda folder: None)
+    assert "\n" not in str(error.value)
+
+
+SLOW_BUILD = """
+    import sys, time
+    from nni_nasoa.data.cache import cached_entry
+
+    def build(folder):
+        print("building", flush=True)
+        time.sleep(float(sys.argv[1]))
+        (folder / "data").write_text("whole")
+
+    print((cached_entry({"k": 1}, build) / "data").read_text(), flush=True)
+"""
+
+
+def start(seconds):
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(SLOW_BUILD), str(seconds)], stdout=subprocess.PIPE, text=True)
+
+
+def test_processes_that_start_together_build_once():
+    processes = [start(0.5) for _ in range(4)]
+    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert sorted(outputs) == [["building", "whole"], ["whole"], ["whole"], ["whole"]]
+
+
+def test_a_killed_builder_leaves_neither_a_lock_nor_rubbish(cache):
+    process = start(600)
+    assert process.stdout.readline() == "building\n"
+    assert len(list((cache / "images").glob("*.partial"))) == 1
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert start(0).communicate(timeout=60)[0].split() == ["building", "whole"]
+    assert list((cache / "images").glob("*.partial")) == []
