@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
+from itertools import groupby, product
+from typing import Iterator
 
 import numpy as np
 
@@ -184,16 +185,20 @@ class Architecture:
     macro: Macro
 
     def __post_init__(self):
-        columns = zip(*(layout.convs for _, layout in block_layouts(self)))
-        ops = tuple(self._canonical_op(op, convs) for op, convs in zip(self.block.ops, columns))
-        if ops != self.block.ops:
-            object.__setattr__(self, "block", Block(ops, self.block.ratios, self.block.skips))
+        lowest = next(self.spellings())
+        if lowest != self.block:
+            object.__setattr__(self, "block", lowest)
 
-    @staticmethod
-    def _canonical_op(op, convs):
-        """The lowest code that gives the same convolutions, `convs` being this layer's in every block."""
-        alike = (code for code, other in enumerate(OPS[:op]) if (other.kernel, other.separable) == (OPS[op].kernel, OPS[op].separable))
-        return next((code for code in alike if all(OPS[code].groups(conv.in_channels) == conv.groups for conv in convs)), op)
+    @cached_property
+    def _op_codes(self) -> tuple[list[int], ...]:
+        """Per layer, the operation codes that give the same convolutions in every block of this network, lowest first."""
+        columns = zip(*(layout.convs for _, layout in block_layouts(self)))
+        return tuple([code for code, other in enumerate(OPS) if (other.kernel, other.separable) == (OPS[op].kernel, OPS[op].separable)
+                      and all(other.groups(conv.in_channels) == conv.groups for conv in convs)] for op, convs in zip(self.block.ops, columns))
+
+    def spellings(self) -> Iterator[Block]:
+        """Yield the blocks that make this very network: `block` first, then those with other codes for its operations."""
+        return (Block(ops, self.block.ratios, self.block.skips) for ops in product(*self._op_codes))
 
     @classmethod
     def parse(cls, text: str) -> Architecture:
@@ -208,6 +213,8 @@ class Architecture:
             raise ArchitectureError(f"architecture: expected text, got {type(text).__name__}")
         if len(text) > MAX_TEXT:
             raise ArchitectureError(f"architecture: {len(text)} characters, where at most {MAX_TEXT} are possible")
+        if not text.isprintable():
+            raise ArchitectureError(f"architecture: {ascii(text[:40])} has characters that do not print")
         parts = text.split("_")
         if len(parts) != 3 or not parts[1]:
             raise ArchitectureError(f"architecture: '{text[:40]}' is not BLOCK_CHANNELS_MACRO, such as 2-_32_2-11-112-1121112")

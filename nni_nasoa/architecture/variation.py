@@ -77,10 +77,11 @@ class Candidates:
         object.__setattr__(self, "macros", tuple(dict.fromkeys(str(parse_macro(text)) for text in self.macros)))
 
     def contains(self, architecture: Architecture) -> bool:
-        """Whether each part of the architecture is one of the candidates."""
-        return self._contains_block(architecture.block) and self._contains_macro(architecture.macro)
+        """Whether each part of the architecture is one of the candidates, or is the same as one in this network."""
+        return self._contains_macro(architecture.macro) and any(map(self.contains_block, architecture.spellings()))
 
-    def _contains_block(self, block: Block) -> bool:
+    def contains_block(self, block: Block) -> bool:
+        """Whether the block, as it is written, is one of the candidates."""
         if self.block_designs:
             return str(block) in self.block_designs
         pairs = [(skip.source, skip.target) for skip in block.skips]
@@ -171,9 +172,7 @@ def _until_valid(propose: Callable[[], Architecture], candidates: Candidates, fa
         except ArchitectureError as error:
             reason = error
             continue
-        # Equal networks share one encoding, which may use an operation code outside the candidates: such a draw is
-        # valid all the same, so what was drawn inside the candidates is not held against them again.
-        if fallback is None or candidates.contains(architecture):
+        if candidates.contains(architecture):
             return architecture
     if fallback is None:
         raise ArchitectureError(f"no valid architecture in {_TRIES} draws from the candidates; the last one failed: {reason}")

@@ -131,7 +131,8 @@ def encode(architecture: Architecture, candidates: Candidates) -> dict[str, Any]
         The space does not contain the architecture.
     """
     sample = {choice.label: choice.values[0] for choice in choices(candidates)}
-    block, macro = architecture.block, architecture.macro
+    block = next(filter(candidates.contains_block, architecture.spellings()), architecture.block)
+    macro = architecture.macro
     if candidates.block_designs:
         sample["block"] = str(block)
     else:
@@ -150,22 +151,10 @@ def encode(architecture: Architecture, candidates: Candidates) -> dict[str, Any]
     known = {choice.label: choice.values for choice in choices(candidates)}
     for label, value in sample.items():
         if label not in known or value not in known[label]:
-            # An operation may be written with the code of another that comes out the same in this network.
-            alias = next((code for code in known.get(label, ()) if label.startswith("op") and _same_with(architecture, label, code)), None)
-            if alias is None:
-                raise ArchitectureError(f"{architecture}: {label} = {value} is not in the search space, which has {list(known.get(label, ()))}")
-            sample[label] = alias
+            raise ArchitectureError(f"{architecture}: {label} = {value} is not in the search space, which has {list(known.get(label, ()))}")
     if decode(sample) != architecture:
         raise ArchitectureError(f"{architecture}: its skips are not in the search space, which has one at most between two places")
     return sample
-
-
-def _same_with(architecture: Architecture, label: str, code: int) -> bool:
-    block, i = architecture.block, int(label[2:]) - 1
-    try:
-        return Architecture(Block((*block.ops[:i], code, *block.ops[i + 1:]), block.ratios, block.skips), architecture.macro) == architecture
-    except ArchitectureError:
-        return False
 
 
 def decode(sample: Mapping[str, Any]) -> Architecture:

@@ -86,7 +86,7 @@ class Evolution:
         self._failed: set[str] = set()
         self._pending: dict[str, Any] = {}
         self._population: list[_Entry] = []
-        self._ranks = self._crowding = np.empty(0)  # of the population
+        self._standing: list[tuple[int, float]] | None = None  # of the population, from when a tournament asks for it
 
     # -- ask and tell --
 
@@ -238,8 +238,10 @@ class Evolution:
 
     def _tournament(self):
         """The better of two random members: by front, then by crowding (section III-B), then by chance."""
-        a, b = self._rng.choice(len(self._population), 2, replace=False)
-        better = min(a, b, key=lambda i: (self._ranks[i], -self._crowding[i]))  # a on a tie, and the two come in random order
+        if self._standing is None:
+            self._standing = _standing(self._population)
+        pair = self._rng.choice(len(self._population), 2, replace=False).tolist()
+        better = min(pair, key=self._standing.__getitem__)  # the first on a tie, and the two come in random order
         return self._population[better].individual.candidate
 
     # -- selection --
@@ -254,12 +256,12 @@ class Evolution:
     def _select(self, entry: _Entry) -> None:
         """Let a new one in, and the most crowded one of the last front out if it gets full; the younger one on a tie."""
         population = [*self._population, entry]
-        ranks, crowding = _ranks_and_crowding(population)
         if len(population) > self.population_size:
-            worst = max(range(len(population)), key=lambda i: (ranks[i], -crowding[i], i))
-            del population[worst]
-            ranks, crowding = _ranks_and_crowding(population)
-        self._population, self._ranks, self._crowding = population, ranks, crowding
+            ranks = _ranks(population)
+            last = np.flatnonzero(ranks == ranks.max())
+            crowding = crowding_distances([population[i].values for i in last])
+            del population[min(zip(crowding, -last, last))[2]]
+        self._population, self._standing = population, None
 
 
 def _number(metrics: Mapping, name: str) -> float:
@@ -269,8 +271,8 @@ def _number(metrics: Mapping, name: str) -> float:
     return float(value)
 
 
-def _ranks_and_crowding(entries: Sequence[_Entry]) -> tuple[np.ndarray, np.ndarray]:
-    """Rank by constraint domination, and the crowding distance inside each rank; two arrays of shape (n,).
+def _ranks(entries: Sequence[_Entry]) -> np.ndarray:
+    """Rank by constraint domination, shape (n,).
 
     The fronts of the feasible ones come first, then the others by violation; those equally far outside share a rank.
     """
@@ -278,9 +280,16 @@ def _ranks_and_crowding(entries: Sequence[_Entry]) -> tuple[np.ndarray, np.ndarr
     feasible = violations == 0
     ranks = np.empty(len(entries), dtype=np.intp)
     ranks[feasible] = non_dominated_ranks(values[feasible])
-    fronts = ranks[feasible].max() + 1 if feasible.any() else 0
-    ranks[~feasible] = fronts + np.unique(violations[~feasible], return_inverse=True)[1]
+    if not feasible.all():
+        fronts = ranks[feasible].max() + 1 if feasible.any() else 0
+        ranks[~feasible] = fronts + np.unique(violations[~feasible], return_inverse=True)[1]
+    return ranks
+
+
+def _standing(entries: Sequence[_Entry]) -> list[tuple[int, float]]:
+    """(rank, negative crowding distance inside the rank) of each entry: the smaller, the better."""
+    values, ranks = np.array([entry.values for entry in entries]), _ranks(entries)
     crowding = np.empty(len(entries))
-    for rank in np.unique(ranks):
+    for rank in range(ranks.max() + 1):
         crowding[ranks == rank] = crowding_distances(values[ranks == rank])
-    return ranks, crowding
+    return list(zip(ranks.tolist(), (-crowding).tolist()))

@@ -1,6 +1,8 @@
 """Operators: what the evolution relies on, for architectures and for plain samples."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -83,3 +85,9 @@ def test_no_valid_sample():
 def test_an_empty_space():
     with pytest.raises(ValueError, match="search space: has no label"):
         SampleOperators({})
+
+
+def test_the_evolution_imports_no_heavy_library():
+    code = ("import sys, nni_nasoa.search.evolution, nni_nasoa.search.operators, nni_nasoa.search.reward\n"
+            "print({'torch', 'torchvision', 'nni', 'sklearn', 'matplotlib', 'scipy', 'pandas'} & set(sys.modules))")
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
