@@ -35,7 +35,8 @@ class Source(NamedTuple):
     val: Sequence[Sample]
 
 
-def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Callable[[], Source], mirrored: bool = True) -> ImageSplit:
+def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Callable[[], Source],
+                 mirrored: bool = True) -> ImageSplit:
     """Open a dataset from the cache; `source` is called only where it has to be decoded first.
 
     Parameters

@@ -1,0 +1,246 @@
+"""The trial of an architecture search: train one candidate on a proxy dataset, time it, report one result.
+
+NNI runs it as `python -m nni_nasoa.plugin.search_trial --dataset digits ...`. Each epoch reports the accuracy so far; the
+final metric is a result record (see `evaluate`), whose `default` is the reward. A candidate that cannot be trained fails
+with one line on stderr and exit code 1, and the search goes on. With `--architecture` it runs without NNI and prints
+the record.
+
+A trial is a process, so this one imports little: torch, nni where there is an NNI, and neither torchvision nor nni.nas.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Mapping
+
+import click
+
+from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.search.choices import decode
+from nni_nasoa.search.reward import DEFAULT_WEIGHT, reward
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How candidates are compared; the options of the command of the same names describe each."""
+
+    dataset: str = "digits"
+    root: str | None = None
+    epochs: int = 2
+    batch_size: int = 64
+    learning_rate: float = 0.1
+    input_size: int = 32
+    speed_input_size: int | None = None
+    speed_batch_size: int | None = None
+    speed_repeats: int = 15
+    threads: int = 1
+    device: str = "auto"
+    target_speed: float = 1.0
+    speed_weight: float = DEFAULT_WEIGHT
+    seed: int = 0
+
+    @property
+    def speed_shape(self) -> tuple[int, int]:
+        """Input size and batch size at which networks are timed."""
+        return self.speed_input_size or self.input_size, self.speed_batch_size or self.batch_size
+
+
+def evaluate(architecture: Architecture, settings: Settings,
+             on_epoch: Callable[[int, float], None] | None = None) -> dict[str, Any]:
+    """Train and time one candidate.
+
+    Parameters
+    ----------
+    architecture, settings
+        What to evaluate, and how.
+    on_epoch
+        Called after each epoch with its number, from 1, and the validation accuracy.
+
+    Returns
+    -------
+    The result record: `default` (the reward), `accuracy` (0 to 1), `relative_speed` (training throughput over the
+    reference network's), `throughput` (images/s), `step_time_ms`, `reference_step_time_ms`, `params_m`, `gmacs` (at the
+    speed's input size), and what it belongs to: `architecture`, `device`, `dataset`, `input_size`, `batch_size`,
+    `epochs`, `speed_input_size`, `speed_batch_size`.
+
+    Raises
+    ------
+    DatasetError, ProxyError, RuntimeError
+        The candidate cannot be evaluated.
+    """
+    import torch
+
+    from nni_nasoa.data import open_dataset
+    from nni_nasoa.measure import device_name, relative_speed
+    from nni_nasoa.networks import ETNet
+    from nni_nasoa.search.proxy import check_input_size, mixed_precision, train_proxy
+
+    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    speed_size, speed_batch = settings.speed_shape
+    check_input_size(architecture, settings.input_size)
+    check_input_size(architecture, speed_size, "speed input size")
+    split = open_dataset(settings.dataset, input_size=settings.input_size, root=settings.root)
+    torch.manual_seed(settings.seed)
+    network = ETNet(architecture, split.num_classes)
+    accuracy = train_proxy(network, split, epochs=settings.epochs, batch_size=settings.batch_size,
+                           learning_rate=settings.learning_rate, device=device, seed=settings.seed, on_epoch=on_epoch)
+    speed = relative_speed(network, speed_size, speed_batch, device, autocast=mixed_precision(device),
+                           repeats=settings.speed_repeats)
+    return {
+        "default": reward(accuracy, speed.relative_speed, settings.target_speed, settings.speed_weight),
+        "accuracy": accuracy,
+        "relative_speed": speed.relative_speed,
+        "throughput": speed.throughput,
+        "step_time_ms": speed.step_time_ms,
+        "reference_step_time_ms": speed.reference_step_time_ms,
+        "params_m": architecture.parameters(split.num_classes) / 1e6,
+        "gmacs": architecture.macs(speed_size, split.num_classes) / 1e9,
+        "device": device_name(device),
+        **identity(architecture, settings),
+    }
+
+
+def identity(architecture: Architecture, settings: Settings) -> dict[str, Any]:
+    """The part of a result record that says what it belongs to, known before the evaluation."""
+    dataset = Path(settings.dataset).expanduser()
+    speed_size, speed_batch = settings.speed_shape
+    return {"architecture": str(architecture), "dataset": dataset.resolve().name if dataset.is_dir() else settings.dataset,
+            "input_size": settings.input_size, "batch_size": settings.batch_size, "epochs": settings.epochs,
+            "speed_input_size": speed_size, "speed_batch_size": speed_batch}
+
+
+class KeptResults:
+    """The results that trials of this experiment reported on this machine: one JSON file an architecture.
+
+    A resumed experiment may hand out an architecture that was evaluated before it stopped; its result is then reported
+    again, and not worked out again.
+
+    Parameters
+    ----------
+    folder
+        Where the files are; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+
+    @classmethod
+    def of_experiment(cls, environ: Mapping[str, str] = os.environ) -> KeptResults:
+        """The results beside the trials of the running NNI experiment: .../trials/<trial> makes .../results."""
+        given = environ.get("NNI_SYS_DIR") or environ.get("NNI_OUTPUT_DIR")
+        trials = Path(given).resolve().parent if given else None
+        return cls(trials.parent / "results" if trials is not None and trials.name == "trials" else None)
+
+    def _path(self, architecture: str) -> Path:
+        return self.folder / f"{hashlib.sha256(architecture.encode()).hexdigest()[:24]}.json"
+
+    def find(self, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The record with this identity, if there is one."""
+        if self.folder is None:
+            return None
+        try:
+            record = json.loads(self._path(wanted["architecture"]).read_text())
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) and wanted.items() <= record.items() else None
+
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Write a record, so that it is there whole or not at all. What cannot be written is said, and not kept."""
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".partial", delete=False) as file:
+                json.dump(record, file)
+            os.replace(file.name, self._path(record["architecture"]))
+        except OSError as error:
+            click.echo(f"search_trial: the result could not be kept in {self.folder}: {error}", err=True)
+
+
+def _run_under_nni(settings: Settings) -> None:
+    import nni
+
+    architecture = decode(nni.get_next_parameter() or {})
+    kept = KeptResults.of_experiment()
+    record = kept.find(identity(architecture, settings))
+    if record is None:
+        record = _evaluate(architecture, settings, lambda epoch, accuracy: nni.report_intermediate_result(
+            {"default": accuracy, "accuracy": accuracy}))
+        kept.keep(record)
+    nni.report_final_result(record)
+
+
+def _run_alone(architecture: Architecture, settings: Settings) -> None:
+    record = _evaluate(architecture, settings,
+                       lambda epoch, accuracy: click.echo(f"epoch {epoch}/{settings.epochs}: accuracy {accuracy:.4f}", err=True))
+    click.echo(json.dumps(record, indent=2))
+
+
+class TrialError(Exception):
+    """A failed trial: one line."""
+
+
+def _evaluate(architecture: Architecture, settings: Settings, on_epoch) -> dict[str, Any]:
+    """`evaluate`, with whatever goes wrong as a TrialError that names the architecture."""
+    try:
+        return evaluate(architecture, settings, on_epoch)
+    except (ValueError, RuntimeError, MemoryError) as error:
+        reason = " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
+        if _is_out_of_memory(error):
+            reason = (f"out of memory: {architecture.parameters() / 1e6:.1f}M parameters, trained at batch size "
+                      f"{settings.batch_size}, timed at input size {settings.speed_shape[0]} and batch size {settings.speed_shape[1]}")
+        raise TrialError(f"{architecture}: {reason}") from error
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    import torch
+
+    # On the CPU, torch has a RuntimeError for it.
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in str(error)
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--dataset", default=Settings.dataset, help="digits, a torchvision dataset's name, or a folder of images.")
+@click.option("--root", default=None, help="Where torchvision's datasets lie.  [default: in the cache]", show_default=False)
+@click.option("--epochs", type=click.IntRange(1), default=Settings.epochs, help="Passes over the training part.")
+@click.option("--batch-size", type=click.IntRange(2), default=Settings.batch_size, help="Images a training step.")
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=Settings.learning_rate, help="Peak learning rate.")
+@click.option("--input-size", type=click.IntRange(1), default=Settings.input_size, help="Pixels in the proxy training.")
+@click.option("--speed-input-size", type=click.IntRange(1), help="Pixels when timed.  [default: as trained]", show_default=False)
+@click.option("--speed-batch-size", type=click.IntRange(2), help="Batch size when timed.  [default: as trained]", show_default=False)
+@click.option("--speed-repeats", type=click.IntRange(1), default=Settings.speed_repeats, help="Samples behind the measured speed.")
+@click.option("--threads", type=click.IntRange(0), default=Settings.threads, help="CPU threads; 0 leaves them to torch.")
+@click.option("--device", default=Settings.device, help="auto, cpu, cuda, cuda:1, ...")
+@click.option("--target-speed", type=click.FloatRange(0, min_open=True), default=Settings.target_speed,
+              help="Relative speed at which the reward equals the accuracy.")
+@click.option("--speed-weight", type=click.FloatRange(0), default=Settings.speed_weight, help="Exponent of the speed in the reward.")
+@click.option("--seed", type=click.IntRange(0), default=Settings.seed, help="Of initial weights, order and augmentation.")
+@click.option("--architecture", help="Evaluate this encoding without NNI, and print the result.")
+@click.option("--debug", is_flag=True, help="Show where a failure comes from.")
+def main(architecture: str | None, debug: bool, **options) -> None:
+    """Train one candidate of a search on a proxy dataset, time it, and report the result to NNI."""
+    settings = Settings(**options)
+    try:
+        if architecture is not None:
+            _run_alone(Architecture.parse(architecture), settings)
+        elif os.environ.get("NNI_PLATFORM") or os.environ.get("NNI_TRIAL_COMMAND_CHANNEL"):
+            _run_under_nni(settings)
+        else:
+            raise TrialError("no NNI experiment here; give --architecture to evaluate one without NNI")
+    except (TrialError, ArchitectureError) as error:
+        if debug:
+            raise
+        click.echo(f"search_trial: {error}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

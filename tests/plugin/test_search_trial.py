@@ -1,0 +1,235 @@
+import json
+import os
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from nni_nasoa.architecture import Architecture, Candidates
+from nni_nasoa.plugin import search_trial
+from nni_nasoa.plugin.search_trial import KeptResults, Settings, identity
+from nni_nasoa.search import proxy
+from nni_nasoa.search.choices import encode
+from nni_nasoa.search.reward import reward
+
+SMALL = "2-_8_1-2-2"
+OPTIONS = ["--input-size", "16", "--epochs", "2", "--speed-repeats", "3", "--device", "cpu"]
+NUMBERS = {"default", "accuracy", "relative_speed", "throughput", "step_time_ms", "reference_step_time_ms", "params_m", "gmacs"}
+
+
+class Experiment:
+    """NNI's side of an experiment, as its local platform lays it out: a folder a trial, with a parameter and a metrics file."""
+
+    def __init__(self, folder):
+        self.trials = folder / "environments" / "local-env" / "trials"
+        self.results = folder / "environments" / "local-env" / "results"
+
+    def run(self, name, parameters, *options):
+        """Run a trial: its process, and the metrics it sent as (type, value)."""
+        folder = self.trials / name
+        folder.mkdir(parents=True)
+        (folder / "parameter.cfg").write_text(json.dumps({"parameter_id": 7, "parameters": parameters}))
+        env = {**os.environ, "NNI_PLATFORM": "local", "NNI_EXP_ID": "E", "NNI_TRIAL_JOB_ID": name, "NNI_TRIAL_SEQ_ID": "0",
+               "NNI_SYS_DIR": str(folder), "NNI_OUTPUT_DIR": str(folder), "OMP_NUM_THREADS": "1"}
+        done = subprocess.run([sys.executable, "-m", "nni_nasoa.plugin.search_trial", *OPTIONS, *options], env=env, capture_output=True, text=True)
+        data, metrics = (folder / ".nni" / "metrics").read_bytes(), []
+        while data:  # each is b"ME", its length in six digits, JSON
+            length = int(data[2:8])
+            metric = json.loads(data[8:8 + length])
+            assert metric["parameter_id"] == 7 and metric["trial_job_id"] == name
+            metrics.append((metric["type"], json.loads(metric["value"])))
+            data = data[8 + length:]
+        return done, metrics
+
+
+def test_a_trial_under_nni_and_the_same_architecture_again(tmp_path):
+    candidates = Candidates(channels=(8,), ops=(0, 1), blocks=(1, 2), doublings=(2, 3), skips=("none",))
+    architecture = Architecture.parse("001-_8_1-2-2")
+    experiment = Experiment(tmp_path)
+    done, metrics = experiment.run("first", encode(architecture, candidates))
+    assert done.returncode == 0, done.stderr
+    assert [kind for kind, _ in metrics] == ["PERIODICAL", "PERIODICAL", "FINAL"]
+    final = metrics[-1][1]
+    assert metrics[1][1] == {"default": final["accuracy"], "accuracy": final["accuracy"]}
+    assert all(isinstance(final[name], float) and final[name] > 0 for name in NUMBERS)
+    assert 0.1 < final["accuracy"] <= 1
+    assert final["default"] == pytest.approx(reward(final["accuracy"], final["relative_speed"]))
+    assert final["throughput"] == pytest.approx(64e3 / final["step_time_ms"])
+    assert final["params_m"] == architecture.parameters(10) / 1e6 and final["gmacs"] == architecture.macs(16, 10) / 1e9
+    assert set(final) == NUMBERS | {"architecture", "device", "dataset", "input_size", "batch_size", "epochs", "speed_input_size", "speed_batch_size"}
+    assert (final["architecture"], final["dataset"], final["input_size"], final["batch_size"], final["epochs"]) == (str(architecture), "digits", 16, 64, 2)
+    assert isinstance(final["device"], str) and final["device"]
+
+    # Another trial of the experiment gets the same architecture, by another name of its sample.
+    kept = list(experiment.results.iterdir())
+    assert len(kept) == 1 and json.loads(kept[0].read_text()) == final
+    kept[0].write_text(json.dumps({**final, "accuracy": 0.123456}))  # so that it shows where the answer comes from
+    done, metrics = experiment.run("second", {"architecture": str(architecture)})
+    assert done.returncode == 0, done.stderr
+    assert metrics == [("FINAL", {**final, "accuracy": 0.123456})]
+
+
+@pytest.mark.parametrize("parameters, options, reason", [
+    ({"architecture": "9-_8_1-2"}, [], "search_trial: block layer 1: op '9' is not one of 0-6"),
+    ({"layers": 1, "op1": 0}, [], "search_trial: sample: label"),
+    ({"architecture": "2-_8_1-1-1-1"}, [], "search_trial: 2-_8_1-1-1-1: input size 16 is too small"),
+    ({"architecture": SMALL}, ["--dataset", "digitz"], f"search_trial: {SMALL}: dataset: 'digitz' is neither"),
+    ({"architecture": SMALL}, ["--learning-rate", "1e20"], f"search_trial: {SMALL}: the loss is not finite"),
+])
+def test_a_trial_that_fails_says_why_in_one_line(tmp_path, parameters, options, reason):
+    done, metrics = Experiment(tmp_path).run("trial", parameters, *options)
+    assert done.returncode == 1 and metrics == []
+    assert done.stderr.startswith(reason) and done.stderr.count("\n") == 1, done.stderr
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(search_trial.main, [*OPTIONS, *arguments], catch_exceptions=True)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Neither training nor timing."""
+    monkeypatch.setattr(proxy, "train_proxy", lambda *args, **kwargs: 0.5)
+    monkeypatch.setattr("nni_nasoa.measure.relative_speed", lambda *args, **kwargs: SimpleNamespace(
+        relative_speed=4.0, throughput=640.0, step_time_ms=100.0, reference_step_time_ms=400.0))
+
+
+def test_without_nni_it_prints_the_record(quick):
+    result = invoke("--architecture", SMALL, "--target-speed", "2", "--speed-weight", "1")
+    record = json.loads(result.stdout)
+    assert result.exit_code == 0 and record["architecture"] == SMALL and record["default"] == 1.0
+
+
+def test_the_speed_is_that_of_the_target_size(quick, monkeypatch):
+    seen = []
+    monkeypatch.setattr("nni_nasoa.measure.relative_speed", lambda network, *args, **kwargs: seen.append(args) or SimpleNamespace(
+        relative_speed=1.0, throughput=1.0, step_time_ms=1.0, reference_step_time_ms=1.0))
+    record = json.loads(invoke("--architecture", SMALL, "--speed-input-size", "96", "--speed-batch-size", "4").stdout)
+    assert seen == [(96, 4, torch.device("cpu"))]
+    assert (record["speed_input_size"], record["speed_batch_size"]) == (96, 4)
+    assert record["gmacs"] == Architecture.parse(SMALL).macs(96, 10) / 1e9
+    assert "speed input size 8 is too small" in invoke("--architecture", SMALL, "--speed-input-size", "8").stderr
+
+
+def test_without_nni_and_architecture_it_says_so(monkeypatch):
+    monkeypatch.delenv("NNI_PLATFORM", raising=False)
+    result = invoke()
+    assert result.exit_code == 1 and "--architecture" in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("error", [
+    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has ..."),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."),
+    MemoryError(),
+])
+def test_out_of_memory_is_one_clear_line(quick, monkeypatch, error):
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(proxy, "train_proxy", fail)
+    result = invoke("--architecture", SMALL)
+    assert result.exit_code == 1 and result.stdout == ""
+    assert result.stderr.startswith(f"search_trial: {SMALL}: out of memory: ") and result.stderr.count("\n") == 1
+    assert invoke("--architecture", SMALL, "--debug").exception.__cause__ is error
+
+
+def test_a_mistake_in_the_code_is_not_hidden(quick, monkeypatch):
+    monkeypatch.setattr(proxy, "train_proxy", lambda *args, **kwargs: [].nothing)
+    assert isinstance(invoke("--architecture", SMALL).exception, AttributeError)
+
+
+@pytest.mark.parametrize("layout, results", [
+    ("nni-experiments/ID/environments/local-env/trials/T", "nni-experiments/ID/environments/local-env/results"),
+    ("nni-experiments/ID/trials/T", "nni-experiments/ID/results"),
+])
+def test_where_results_are_kept(tmp_path, layout, results):
+    folder = tmp_path / layout
+    assert KeptResults.of_experiment({"NNI_SYS_DIR": str(folder), "NNI_OUTPUT_DIR": str(folder / "nnioutput")}).folder == tmp_path / results
+    assert KeptResults.of_experiment({"NNI_OUTPUT_DIR": str(folder)}).folder == tmp_path / results
+    assert KeptResults.of_experiment({"NNI_SYS_DIR": str(tmp_path)}).folder is None
+    assert KeptResults.of_experiment({}).folder is None
+
+
+def test_kept_results_are_found_by_all_that_they_depend_on(tmp_path):
+    kept, settings = KeptResults(tmp_path / "results"), Settings(epochs=3)
+    wanted = identity(Architecture.parse(SMALL), settings)
+    assert kept.find(wanted) is None
+    record = {"default": 0.5, "accuracy": 0.5, **wanted}
+    kept.keep(record)
+    assert kept.find(wanted) == record and len(list(kept.folder.iterdir())) == 1
+    assert kept.find(identity(Architecture.parse(SMALL), Settings(epochs=4))) is None
+    assert kept.find(identity(Architecture.parse("2-_8_1-2-4"), settings)) is None
+    for content in ("", "{", "[]", "null", "7"):
+        next(kept.folder.iterdir()).write_text(content)
+        assert kept.find(wanted) is None
+    kept.keep(record)
+    assert kept.find(wanted) == record
+
+
+def test_results_that_cannot_be_kept_are_still_reported(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    KeptResults(tmp_path / "file").keep({"architecture": SMALL})
+    assert "could not be kept" in capsys.readouterr().err
+    KeptResults(None).keep({"architecture": SMALL})
+    assert KeptResults(None).find({"architecture": SMALL}) is None
+
+
+def test_options_are_the_settings_and_their_defaults():
+    defaults = {parameter.name: parameter.default for parameter in search_trial.main.params if parameter.name not in ("architecture", "debug")}
+    given = CliRunner().invoke(search_trial.main, ["--help"]).output
+    assert set(defaults) == set(Settings.__dataclass_fields__)
+    for name, field in Settings.__dataclass_fields__.items():
+        assert f"--{name.replace('_', '-')}" in given
+        if field.default is not None:
+            assert defaults[name] == field.default
+
+
+@pytest.mark.parametrize("option", [["--epochs", "0"], ["--batch-size", "1"], ["--learning-rate", "0"], ["--threads", "-1"], ["--nonsense", "1"]])
+def test_impossible_options_are_refused(option):
+    assert invoke("--architecture", SMALL, *option).exit_code == 2
+
+
+def test_a_trial_starts_lean(tmp_path):
+    """By its first training step it has loaded nothing that training does not need."""
+    code = f"""
+import os, sys, runpy, torch
+def first_step(*args, **kwargs):
+    print([m for m in ("nni.nas", "torchvision", "torch._dynamo", "sklearn", "matplotlib", "PIL", "pytorch_lightning") if m in sys.modules])
+    sys.stdout.flush()
+    os._exit(0)
+torch.Tensor.backward = first_step
+sys.argv = ["search_trial", "--architecture", "{SMALL}", "--input-size", "16"]
+import nni
+runpy.run_module("nni_nasoa.plugin.search_trial", run_name="__main__")
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+@pytest.mark.slow
+def test_an_experiment_goes_on_after_a_trial_that_fails(tmp_path):
+    from nni.experiment import Experiment as NNIExperiment
+
+    experiment = NNIExperiment("local")
+    experiment.config.experiment_working_directory = tmp_path
+    experiment.config.trial_command = f"{sys.executable} -m nni_nasoa.plugin.search_trial {' '.join(OPTIONS)}"
+    experiment.config.trial_code_directory = tmp_path
+    experiment.config.search_space = {"architecture": {"_type": "choice", "_value": ["2-_8_1-1-1-1", SMALL]}}
+    experiment.config.tuner.name = "GridSearch"
+    experiment.config.max_trial_number, experiment.config.trial_concurrency = 2, 1
+    experiment.start(18300)
+    try:
+        deadline = time.monotonic() + 300
+        while experiment.get_status() not in ("DONE", "ERROR") and time.monotonic() < deadline:
+            time.sleep(1)
+        jobs = {job.hyperParameters[0].parameters["architecture"]: job for job in experiment.list_trial_jobs()}
+        assert jobs["2-_8_1-1-1-1"].status == "FAILED" and jobs[SMALL].status == "SUCCEEDED"
+        final = jobs[SMALL].finalMetricData[0].data
+        assert final["architecture"] == SMALL and final["accuracy"] > 0.1
+        failed = next(tmp_path.glob(f"{experiment.id}/environments/*/trials/{jobs['2-_8_1-1-1-1'].trialJobId}/trial.stderr")).read_text()
+        assert failed.startswith("search_trial: 2-_8_1-1-1-1: input size 16 is too small") and failed.count("\n") == 1
+        assert len(list(tmp_path.glob(f"{experiment.id}/environments/*/results/*.json"))) == 1
+    finally:
+        experiment.stop()
