@@ -1,0 +1,92 @@
+"""Manners of a tuner in the process that NNI runs it in, the dispatcher: how it ends on an error, and with its manager."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from contextlib import contextmanager
+from threading import Thread
+
+_logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def clear_errors(name: str, *, starting: bool = False):
+    """Turn a ValueError into one line for the user and the status ERROR of the experiment, at once.
+
+    NNI 3.0 would hang on it (an error while the search space is read), or wait and say that the tuner did not connect (an
+    error in the constructor). Outside of the dispatcher the error is raised as it is.
+
+    Parameters
+    ----------
+    name
+        Who speaks.
+    starting
+        Whether this is the constructor: the dispatcher is not connected to NNI's manager yet.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if os.environ.get("SDK_PROCESS") != "dispatcher":
+            raise
+        _end_experiment(f"{name}: {error}", starting)
+
+
+def _end_experiment(line: str, starting: bool) -> None:
+    """Say why to the terminal (with `--foreground`) or nnictl_stderr.log, and to the manager, and leave."""
+    from nni.runtime.tuner_command_channel import CommandType, TunerCommandChannel
+
+    _logger.error(line)
+    print(line, file=sys.stderr, flush=True)
+    try:
+        channel = TunerCommandChannel(os.environ["NNI_TUNER_COMMAND_CHANNEL"])
+        channel.connect()
+        if starting:
+            channel._receive()  # the manager listens to errors only from its first command on
+        channel._send(CommandType.Error, line)
+        channel.disconnect()
+    except Exception as error:  # the manager will find out by itself that this process is gone
+        _logger.warning("could not report it to NNI's manager: %s", error)
+    os._exit(1)  # this may be a worker thread, whose exceptions NNI keeps to itself
+
+
+def end_with_manager() -> None:
+    """Let this process end as soon as NNI's manager is gone.
+
+    Else it would go on for ten seconds trying to reach a manager on the same port, and would get in the way of the tuner of
+    an experiment that is resumed meanwhile.
+    """
+    child = _child_of_manager()
+    if child is not None:
+        Thread(target=_watch, args=(child,), daemon=True).start()
+
+
+def _child_of_manager():
+    """This process or the shell around it: the one that the manager started; None outside of the dispatcher."""
+    if os.environ.get("SDK_PROCESS") != "dispatcher":
+        return None
+    import psutil
+
+    child = psutil.Process()
+    try:
+        for parent in child.parents():
+            if any(part.endswith("main.js") for part in parent.cmdline()):
+                return child
+            child = parent
+    except psutil.Error:
+        pass
+    return None
+
+
+def _watch(child) -> None:
+    import psutil
+
+    try:
+        manager = child.ppid()
+        while child.ppid() == manager:
+            time.sleep(0.2)
+    except psutil.Error:
+        pass
+    os._exit(1)

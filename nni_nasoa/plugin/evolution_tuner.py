@@ -1,0 +1,269 @@
+"""NASOA's multi-objective evolution as a tuner, for `nnictl create --config`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from threading import RLock
+from typing import Any, Mapping
+
+import nni
+from nni.tuner import Tuner
+from nni.utils import ClassArgsValidator
+
+from nni_nasoa.architecture import Architecture
+from nni_nasoa.search.choices import candidates_of, describes_architectures
+from nni_nasoa.search.dimensions import dimensions_from_search_space
+from nni_nasoa.search.evolution import Evolution, SpaceExhausted
+from nni_nasoa.search.front import pareto_front, read_front
+from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
+
+from .class_args import ClassArgsError, EvolutionArgs
+from .dispatcher import clear_errors, end_with_manager
+from .experiments import find_experiment, metrics_of, read_config, read_results, read_trials, read_unfinished
+from .journal import Journal
+from .vocabulary import Architectures, Samples, Vocabulary
+
+_logger = logging.getLogger(__name__)
+_NAME = "EvolutionTuner"
+
+
+class EvolutionTuner(Tuner):
+    """Elitist, steady-state, asynchronous NSGA-II over any number of objectives (NASOA, arXiv 2108.03434, section 3.1).
+
+    A trial that becomes free gets the next candidate at once; none is evaluated twice, across restarts too. Where the search
+    space is that of ET-NAS architectures (`nni_nasoa.search.choices`), mutation and crossover know blocks and stages, and
+    yield valid networks only. Any other search space, of all of NNI's types, is varied label by label.
+
+    A trial reports a dict; the objectives and limits are read from it. Where it has an "architecture", the result is taken
+    to be that network's, since NNI may show it beside another one's parameters.
+
+    Parameters
+    ----------
+    objectives
+        Metrics of the final dict, each a name or `{name: latency_ms, mode: minimize}`. By default accuracy and
+        relative_speed, both maximised, for architectures, and `default` for other search spaces.
+    limits
+        Bounds on metrics, `{params_m: {max: 5}, step_time_ms: {max: 40}}`: whoever is outside ranks behind all inside.
+    population_size
+        Candidates kept as parents; as many are drawn at random before the first is bred.
+    crossover_probability
+        Probability that a new candidate has two parents; it is mutated in any case.
+    initial
+        What to evaluate first: encodings of architectures, or samples of another search space.
+    blocks_from, macros_from
+        The `block` (or `macro`) designs to choose among, in place of those in the search space: the ones on the front of
+        a front file, or of an experiment by its id. A relative path starts at the tuner's codeDirectory.
+    seed
+        A search with a seed is reproducible at trialConcurrency 1.
+
+    Raises
+    ------
+    ValueError
+        An argument is not one of those above. In an experiment it is one line in place of a traceback, on the terminal with
+        `nnictl create --foreground` and in nnictl_stderr.log without, and the experiment's status is ERROR.
+    """
+
+    def __init__(self, *, objectives=None, limits=None, population_size=None, crossover_probability=None, initial=None,
+                 blocks_from=None, macros_from=None, seed=None, **unknown):
+        super().__init__()
+        end_with_manager()
+        with clear_errors(_NAME, starting=True):
+            self._args = EvolutionArgs.parse(dict(
+                objectives=objectives, limits=limits, population_size=population_size, initial=initial, seed=seed,
+                crossover_probability=crossover_probability, blocks_from=blocks_from, macros_from=macros_from, **unknown))
+        folder = self.get_checkpoint_path()
+        self._journal = Journal(Path(folder) / "evolution.jsonl" if folder else None)
+        self._lock = RLock()  # NNI tells of ended trials in another thread
+        self._resumed = False
+        self._vocabulary: Vocabulary | None = None
+        self._evolution: Evolution | None = None
+        self._asked: dict[int, dict] = {}  # parameters by NNI's id for them; the ids start again after a resume
+        self._told: set[str] = set()
+
+    @property
+    def evolution(self) -> Evolution:
+        """The evolution itself (`front()`, `evaluated`, `failures`), once the search space is known."""
+        if self._evolution is None:
+            raise RuntimeError("the search space is not known yet: update_search_space comes first")
+        return self._evolution
+
+    # -- what NNI calls --
+
+    def update_search_space(self, search_space: dict) -> None:
+        """Start the evolution in this search space; what is known of its candidates already is taken along."""
+        args = self._args
+        with self._lock, clear_errors(_NAME):
+            self._vocabulary = vocabulary = self._read_vocabulary(search_space)
+            initial = [self._initial(number, one) for number, one in enumerate(args.initial, start=1)]
+            seed = [args.seed, len(self._journal.events)] if args.seed is not None and self._journal.events else args.seed
+            self._evolution = Evolution(
+                vocabulary.operators, args.objectives or vocabulary.objectives, limits=args.limits, initial=initial, seed=seed,
+                population_size=args.population_size, crossover_probability=args.crossover_probability)
+            self._told = set()
+            if self._journal.events:
+                self._replay()
+
+    def generate_parameters(self, parameter_id: int, **kwargs) -> dict[str, Any]:
+        """Return the next candidate as a sample of the search space; an architecture's encoding is added to it."""
+        with self._lock, clear_errors(_NAME):
+            try:
+                candidate = self.evolution.ask()
+            except SpaceExhausted as reason:
+                _logger.warning("%s", reason)
+                raise nni.NoMoreTrialError(str(reason)) from None
+            self._asked[parameter_id] = parameters = self._vocabulary.to_parameters(candidate)
+            self._journal.append(event="asked", id=parameter_id, parameters=parameters)
+            return parameters
+
+    def receive_trial_result(self, parameter_id: int, parameters: dict, value: Any, **kwargs) -> None:
+        """Tell a result under the identity that it carries, or else as that of the parameter id."""
+        with self._lock:
+            metrics = metrics_of(value)
+            named = self._vocabulary.identity(metrics)
+            self._tell(self._from_parameters(named or self._asked.get(parameter_id, parameters)), metrics)
+
+    def trial_end(self, parameter_id: int, success: bool, **kwargs) -> None:
+        """Count a candidate whose trial ended without a result as failed.
+
+        NNI may name the parameter id of another trial. That one's result, when it comes, overrules the failure, and the
+        candidate that really failed is named when the other trial ends.
+        """
+        with self._lock:
+            if parameter_id not in self._asked:
+                return
+            candidate = self._from_parameters(self._asked[parameter_id])
+            if candidate is not None and self.evolution.operators.key(candidate) not in self._told:
+                self._journal.append(event="failed", parameters=self._asked[parameter_id])
+                self.evolution.fail(candidate)
+
+    def import_data(self, data: list[dict]) -> None:
+        """Take in results: those that NNI kept when an experiment is resumed, and those that a user imports.
+
+        The parameters that NNI gives may be another trial's. The identity within the result comes first, then what the
+        experiment's database says about the trial, and only then what was given.
+        """
+        with self._lock:
+            recorded = {trial.trial_id: trial.parameters for trial in self._stored(read_trials)}
+            for entry in data:
+                metrics = metrics_of(entry["value"])
+                candidate = self._from_parameters(
+                    self._vocabulary.identity(metrics) or recorded.get(entry.get("trialJobId")) or entry.get("parameter"))
+                if candidate is None or self.evolution.operators.key(candidate) not in self._told:
+                    self._tell(candidate, metrics)
+
+    def load_checkpoint(self) -> None:
+        """Read the journal of an earlier process. NNI calls this before the search space is known."""
+        with self._lock:
+            self._journal.load()
+            self._resumed = True
+            if self._evolution is not None:
+                self._replay()
+
+    def save_checkpoint(self) -> None:
+        """Nothing is left to do: every event is on the disk before NNI learns of it."""
+
+    # -- inside --
+
+    def _tell(self, candidate, metrics: Mapping[str, Any]) -> None:
+        if candidate is None:
+            _logger.warning("A result belongs to no candidate of the search space, so it is left out: %s", metrics)
+            return
+        self._journal.append(event="told", parameters=self._vocabulary.to_parameters(candidate), metrics=dict(metrics))
+        self.evolution.tell(candidate, metrics)
+        self._told.add(self.evolution.operators.key(candidate))
+
+    def _from_parameters(self, parameters):
+        """The candidate that parameters mean, or None if they are not of this search space."""
+        try:
+            return self._vocabulary.to_candidate(parameters)
+        except (ValueError, TypeError, KeyError) as error:
+            _logger.warning("%s: not of this search space (%s)", parameters, error)
+            return None
+
+    def _replay(self) -> None:
+        """Bring the evolution to where the journal ends."""
+        key, to_json = self.evolution.operators.key, self.evolution.operators.to_json
+        candidates, told, failed = {}, [], {}
+        for event in self._journal.events:
+            candidate = self._from_parameters(event["parameters"])
+            if candidate is None:
+                continue
+            if event["event"] == "told":
+                told.append({"candidate": to_json(candidate), "metrics": event["metrics"]})
+                self._told.add(key(candidate))
+            elif event["event"] == "failed":
+                failed[key(candidate)] = candidate
+            else:
+                candidates[key(candidate)] = candidate
+        waiting = {name: one for name, one in candidates.items() if name not in self._told and name not in failed}
+        # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again, before the rest.
+        running = self._running() if self._resumed else set(waiting)
+        self._resumed = False
+        state = self.evolution.state_dict()
+        lost = [to_json(candidate) for name, candidate in waiting.items() if name not in running]
+        self.evolution.load_state_dict({
+            **state, "evaluated": told, "failed": sorted(failed), "to_ask_first": lost + state["to_ask_first"],
+            "pending": [to_json(candidate) for name, candidate in waiting.items() if name in running],
+        })
+
+    def _running(self) -> set[str]:
+        candidates = map(self._from_parameters, self._stored(read_unfinished))
+        return {self.evolution.operators.key(candidate) for candidate in candidates if candidate is not None}
+
+    def _stored(self, read) -> Any:
+        """What `read` finds in this experiment's folder; nothing outside of an experiment."""
+        folder = self._folder()
+        return read(folder) if folder else []
+
+    def _folder(self) -> Path | None:
+        path = self.get_checkpoint_path()
+        return Path(path).parent if path and (Path(path).parent / "db").is_dir() else None
+
+    def _initial(self, number: int, one):
+        try:
+            return self._vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
+        except ValueError as error:
+            raise ClassArgsError(f"classArgs: initial, entry {number}: {error}") from None
+
+    def _read_vocabulary(self, search_space) -> Vocabulary:
+        if not isinstance(search_space, Mapping) or not describes_architectures(search_space):
+            if self._args.blocks_from or self._args.macros_from:
+                raise ClassArgsError("classArgs: blocks_from and macros_from need a search space of architectures")
+            return Samples(SampleOperators(dimensions_from_search_space(search_space)))
+        candidates = candidates_of(search_space)
+        for name, label, field in (("blocks_from", "block", "block_designs"), ("macros_from", "macro", "macros")):
+            if (source := getattr(self._args, name)) is not None:
+                if not getattr(candidates, field):
+                    raise ClassArgsError(f"classArgs: {name} needs a search space with the label '{label}'")
+                designs = [str(getattr(Architecture.parse(record["architecture"]), label)) for record in self._front(name, source)]
+                candidates = dataclasses.replace(candidates, **{field: tuple(dict.fromkeys(designs))})
+        return Architectures(ArchitectureOperators(candidates))
+
+    def _front(self, name: str, source: str) -> list[dict]:
+        """The records on the front of a front file or an experiment."""
+        path = self._code_directory() / Path(source).expanduser()
+        try:
+            if path.is_file() or path.suffix == ".json":
+                return read_front(path)
+            front = pareto_front(read_results(find_experiment(source)))
+        except ValueError as error:
+            raise ClassArgsError(f"classArgs: {name}: {error}") from None
+        if not front or any("architecture" not in record for record in front):
+            raise ClassArgsError(f"classArgs: {name}: experiment '{source}' has no results of architectures")
+        return front
+
+    def _code_directory(self) -> Path:
+        """Where relative paths start; NNI runs the tuner in the experiment's log folder."""
+        folder = self._folder()
+        config = read_config(folder) if folder else {}
+        return Path((config.get("tuner") or {}).get("codeDirectory") or config.get("trialCodeDirectory") or ".")
+
+
+class EvolutionClassArgsValidator(ClassArgsValidator):
+    """Checks the classArgs of `NasoaEvolution`, the name that algorithms.yml gives the tuner."""
+
+    def validate_class_args(self, **kwargs) -> None:
+        """Raise a ValueError of one line for the first argument that is wrong."""
+        EvolutionArgs.parse(kwargs)

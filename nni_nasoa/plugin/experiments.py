@@ -1,0 +1,170 @@
+"""What an NNI experiment stored on this machine: where it is, its trials, their results. Works while it runs, too.
+
+NNI hands parameters to trials in the order in which they ask, not in which they were submitted, so a trial's record may
+show the parameters of another one (microsoft/nni issue 5726). The parameter id that comes with a metric is right: here a
+result always stands beside the parameters that it was got with.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping
+from urllib.parse import quote
+
+_FINISHED = ("SUCCEEDED", "FAILED", "EARLY_STOPPED", "USER_CANCELED", "SYS_CANCELED", "USER_TO_CANCEL")
+
+
+class ExperimentError(ValueError):
+    """The experiment is not known here, or its folder is not one of NNI's."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """A final result.
+
+    Parameters
+    ----------
+    trial_id, sequence
+        NNI's id of the trial, and its number in the web UI (None where it was not recorded).
+    parameter_id, parameters
+        The parameters that the trial really had; None if NNI did not record them.
+    metrics
+        The reported dict; a plain number is {"default": number}.
+    """
+
+    trial_id: str
+    sequence: int | None
+    parameter_id: int | None
+    parameters: Any
+    metrics: Mapping[str, Any]
+
+
+def find_experiment(experiment: str | Path) -> Path:
+    """Return the folder of an experiment.
+
+    Parameters
+    ----------
+    experiment
+        An experiment id, "latest" for the one that was started last, or the folder itself.
+
+    Raises
+    ------
+    ExperimentError
+        There is no such experiment; the message lists those that there are.
+    """
+    home = Path.home() / "nni-experiments"
+    known = _manifest(home / ".experiment")
+    if experiment == "latest" and known:
+        experiment = max(known, key=lambda name: known[name].get("startTime") or 0)
+    name = str(experiment)
+    base = Path(known[name]["logDir"]) if name in known and known[name].get("logDir") else home
+    for folder in (base / name, Path(name)):
+        if _database(folder).is_file():
+            return folder.resolve()
+    listed = ", ".join(sorted(known)) or f"none ({home} has no list of experiments)"
+    raise ExperimentError(f"experiment '{name}': not found; known experiments: {listed}")
+
+
+def read_trials(folder: str | Path) -> list[TrialResult]:
+    """Return the final results of an experiment, in the order in which they came.
+
+    Only the first result of a trial counts, and one that is word for word that of an earlier trial (a trial that a resumed
+    experiment ran again) is left out where it says which architecture it belongs to.
+    """
+    with _open(folder) as database:
+        metrics = database.execute(
+            "select trialJobId, parameterId, timestamp, data from MetricData where type = 'FINAL' order by rowid").fetchall()
+        events = database.execute("select trialJobId, timestamp, sequenceId, data from TrialJobEvent order by rowid").fetchall()
+    sequences = {trial: sequence for trial, _, sequence, _ in reversed(events) if sequence is not None}
+    submitted: dict[int, list[tuple[int, Any]]] = {}  # by parameter id: (time, parameters); a resumed experiment uses ids again
+    for _, time, _, data in events:
+        form = _json(data)
+        if isinstance(form, Mapping) and isinstance(form.get("parameter_id"), int):
+            submitted.setdefault(form["parameter_id"], []).append((time, form.get("parameters")))
+
+    results: dict[str, TrialResult] = {}
+    for trial, parameter_id, time, data in metrics:
+        if trial in results:
+            continue
+        number = int(parameter_id) if str(parameter_id).isdigit() else None
+        forms = [parameters for submission, parameters in submitted.get(number, ()) if submission <= time]
+        result = TrialResult(trial, sequences.get(trial), number, forms[-1] if forms else None, metrics_of(_json(data)))
+        if "architecture" not in result.metrics or all(result.metrics != other.metrics for other in results.values()):
+            results[trial] = result
+    return list(results.values())
+
+
+def read_results(folder: str | Path) -> list[dict[str, Any]]:
+    """Return the final metrics of an experiment's trials, each with `trial_id`, `sequence` and `parameter_id`."""
+    return [{**result.metrics, "trial_id": result.trial_id, "sequence": result.sequence, "parameter_id": result.parameter_id}
+            for result in read_trials(folder)]
+
+
+def read_unfinished(folder: str | Path) -> list[Any]:
+    """Return the parameters of the trials that have not ended: a resumed experiment runs these again by itself."""
+    with _open(folder) as database:
+        events = database.execute("select trialJobId, event, data from TrialJobEvent order by rowid").fetchall()
+    last = {trial: event for trial, event, _ in events if trial and event != "ADD_HYPERPARAMETER"}
+    forms = {trial: _json(data) for trial, _, data in reversed(events) if data}
+    return [forms[trial].get("parameters") for trial, event in last.items()
+            if event not in _FINISHED and isinstance(forms.get(trial), Mapping)]
+
+
+def read_status(folder: str | Path) -> dict[str, Any]:
+    """Return `id`, `name`, and how many trials there are: `succeeded`, `failed`, `unfinished`, `canceled`, and all as `trials`."""
+    with _open(folder) as database:
+        events = database.execute("select trialJobId, event from TrialJobEvent order by rowid").fetchall()
+    counts = Counter({trial: event for trial, event in events if trial and event != "ADD_HYPERPARAMETER"}.values())
+    canceled = sum(counts[event] for event in _FINISHED[2:])
+    return {
+        "id": Path(folder).name, "name": read_config(folder).get("experimentName"), "trials": counts.total(),
+        "succeeded": counts["SUCCEEDED"], "failed": counts["FAILED"], "canceled": canceled,
+        "unfinished": counts.total() - counts["SUCCEEDED"] - counts["FAILED"] - canceled,
+    }
+
+
+def read_config(folder: str | Path) -> dict[str, Any]:
+    """Return the experiment's config as NNI keeps it: the names of the yml, with absolute paths."""
+    with _open(folder) as database:
+        row = database.execute("select params from ExperimentProfile order by revision desc limit 1").fetchone()
+    return json.loads(row[0]) if row else {}
+
+
+def metrics_of(value: Any) -> dict[str, Any]:
+    """Return a reported value as a dict of metrics; a plain number is NNI's `default`."""
+    return dict(value) if isinstance(value, Mapping) else {"default": value}
+
+
+def _manifest(path: Path) -> dict[str, dict]:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # absent, or being rewritten at this moment
+        return {}
+
+
+def _database(folder: str | Path) -> Path:
+    return Path(folder) / "db" / "nni.sqlite"
+
+
+def _open(folder: str | Path):
+    path = _database(folder)
+    if not path.is_file():
+        raise ExperimentError(f"{folder}: not the folder of an NNI experiment (it has no db/nni.sqlite)")
+    # Not mode=ro: after a kill -9, SQLite must be able to roll back what was half written. query_only keeps us from writing.
+    database = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=rw", uri=True, timeout=30)
+    database.execute("pragma query_only = on")
+    return closing(database)
+
+
+def _json(text: Any) -> Any:
+    """Decode JSON; NNI's metrics are JSON within JSON."""
+    try:
+        value = json.loads(text)
+        return json.loads(value) if isinstance(value, str) else value
+    except (TypeError, ValueError):
+        return text

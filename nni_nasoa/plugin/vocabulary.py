@@ -1,0 +1,70 @@
+"""How NNI's parameters and the evolution's candidates translate, and how candidates vary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping, Protocol
+
+from nni_nasoa.architecture import Architecture
+from nni_nasoa.search.choices import decode, encode
+from nni_nasoa.search.evolution import Objective, Operators
+from nni_nasoa.search.front import OBJECTIVES
+from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
+
+
+class Vocabulary(Protocol):
+    """One kind of search space."""
+
+    operators: Operators
+    objectives: tuple[Objective, ...]  # unless the user names others
+
+    def to_parameters(self, candidate) -> dict[str, Any]:
+        """Return what NNI and the trial get."""
+
+    def to_candidate(self, parameters: Mapping[str, Any]):
+        """Return what they mean; ValueError where they are not of the search space."""
+
+    def identity(self, metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return the parameters that a result names itself."""
+
+
+@dataclass(frozen=True)
+class Architectures:
+    """Search spaces of ET-NAS architectures. The parameters have the encoding as well, under `architecture`."""
+
+    operators: ArchitectureOperators
+    objectives: tuple[Objective, ...] = OBJECTIVES
+
+    def to_parameters(self, candidate: Architecture) -> dict[str, Any]:
+        """Return a value for every label, and the encoding."""
+        return {**encode(candidate, self.operators.candidates), "architecture": str(candidate)}
+
+    def to_candidate(self, parameters: Mapping[str, Any]) -> Architecture:
+        """Return the architecture of the encoding, or else of the labels."""
+        architecture = decode(parameters)
+        encode(architecture, self.operators.candidates)  # raises where the search space does not have it
+        return architecture
+
+    def identity(self, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return the encoding that the trial reports."""
+        return {"architecture": metrics["architecture"]} if "architecture" in metrics else None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All other search spaces."""
+
+    operators: SampleOperators
+    objectives: tuple[Objective, ...] = (Objective("default"),)
+
+    def to_parameters(self, candidate: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the sample."""
+        return dict(candidate)
+
+    def to_candidate(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the sample without labels that the search space does not have."""
+        return self.operators.from_json(self.operators.to_json(parameters))
+
+    def identity(self, metrics: Mapping[str, Any]) -> None:
+        """A plain sample has no name that a metric could carry."""
+        return None
