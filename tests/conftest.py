@@ -1,0 +1,269 @@
+"""Real NNI experiments and a real sshd for tests, each with a home of its own, all gone at the end."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+CONFIGS = Path(__file__).parent.parent / "experiment_configs"
+
+
+def free_port() -> int:
+    """A port that is free together with the one after it, which NNI's remote training service takes too."""
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            try:
+                first.bind(("127.0.0.1", 0))
+                port = first.getsockname()[1]
+                second.bind(("127.0.0.1", port + 1))
+                return port
+            except (OSError, OverflowError):
+                continue
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """A process and all that descend from it; empty if it is gone."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def end(processes) -> None:
+    """Kill processes, by their ids."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
+
+
+@dataclass
+class RunningExperiment:
+    """An experiment that `nnictl` started."""
+
+    id: str
+    port: int
+    folder: Path
+    nnictl: Nnictl
+
+    def rest(self, path: str):
+        """GET something from the web server's API."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/nni{path}", timeout=20) as answer:
+            return json.load(answer)
+
+    @property
+    def status(self) -> str:
+        return self.rest("/check-status")["status"]
+
+    @property
+    def manager(self) -> psutil.Process:
+        return psutil.Process(self.nnictl.manifest()[self.id]["pid"])
+
+    def wait(self, condition, timeout: float = 180.0):
+        """Wait until condition() is true, and return it; fails at once when the experiment is in status ERROR or gone."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                if value := condition():
+                    return value
+                status = self.status
+            except urllib.error.URLError as error:
+                raise AssertionError(f"{error}: {self.log()}") from None
+            assert status != "ERROR" and time.monotonic() < deadline, f"status {status} (waited up to {timeout} s): {self.log()}"
+            time.sleep(0.5)
+
+    def wait_done(self, timeout: float = 180.0) -> None:
+        self.wait(lambda: self.status == "DONE", timeout)
+
+    def log(self) -> str:
+        """The end of each log, and what the trials wrote to stderr."""
+        files = [*self.folder.glob("log/*.log"), *self.folder.glob("environments/*/trials/*/trial.stderr")]
+        return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-3000:]}" for file in files if file.stat().st_size)
+
+    def kill_manager(self) -> None:
+        """kill -9 of the NNI manager; its children live on."""
+        manager = self.manager
+        self.nnictl.left_over += manager.children(recursive=True)
+        manager.send_signal(signal.SIGKILL)
+        manager.wait(10)
+
+    def stop(self) -> None:
+        self.nnictl("stop", self.id)
+
+
+class Nnictl:
+    """nnictl with a home, an NNI config folder and a cache of its own. Calling it runs a command."""
+
+    def __init__(self, home: Path):
+        self.home = home
+        self.left_over: list[psutil.Process] = []
+        (home / "tmp").mkdir()
+        # With a TMPDIR, where device locks are, of its own, no benchmark elsewhere on the machine can hold trials up.
+        self.env = {**os.environ, "HOME": str(home), "NNI_CONFIG_DIR": str(home / "nni-config"), "NASOA_CACHE": str(home / "cache"),
+                    "TMPDIR": str(home / "tmp"), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore",
+                    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+
+    def __call__(self, *arguments, check: bool = True, timeout: float = 120.0) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", "from nni.tools.nnictl.nnictl import parse_args; parse_args()", *map(str, arguments)]
+        process = subprocess.Popen(command, env=self.env, cwd=self.home, text=True, stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            end(family(process.pid))
+            raise AssertionError(f"nnictl {arguments[0]}: not done in {timeout} s: {process.communicate()[0]}") from None
+        assert not check or process.returncode == 0, output
+        return subprocess.CompletedProcess(command, process.returncode, output)
+
+    def manifest(self) -> dict[str, dict]:
+        """NNI's list of experiments."""
+        path = self.home / "nni-experiments" / ".experiment"
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def create(self, config: dict | Path) -> RunningExperiment:
+        """nnictl create, on a free port."""
+        if isinstance(config, dict):
+            path = self.home / f"config-{len(list(self.home.glob('config-*')))}.yml"
+            path.write_text(yaml.safe_dump(config))
+            config = path
+
+        def create():
+            known, port = set(self.manifest()), free_port()
+            output = self("create", "--config", config, "--port", port, check=False).stdout
+            new = set(self.manifest()) - known
+            return output, *(RunningExperiment(id_, port, self.home / "nni-experiments" / id_, self) for id_ in new)
+
+        return self._started(create)
+
+    def resume(self, experiment: RunningExperiment) -> RunningExperiment:
+        """nnictl resume, on the port that the experiment had."""
+        def resume():
+            made = self("resume", experiment.id, "--port", experiment.port, check=False)
+            return (made.stdout, experiment) if made.returncode == 0 else (made.stdout,)
+
+        return self._started(resume)
+
+    def _started(self, start) -> RunningExperiment:
+        """Start an experiment, again if need be: NNI gives its server 3 s to start and the tuner 10 s, which a busy machine may miss."""
+        for _ in range(5):
+            output, *started = start()
+            if not started:
+                assert "Failed to establish a new connection" in output, output
+                continue
+            (experiment,) = started
+            while True:
+                log = (experiment.folder / "log" / "nnimanager.log").read_text().rpartition("Start NNI manager")[2]
+                if "Add event listeners" in log:
+                    return experiment
+                if "to: ERROR" in log:
+                    break
+                time.sleep(0.2)
+            assert "Tuner did not connect in 10 seconds" in log, experiment.log()
+            experiment.stop()
+        raise AssertionError(f"the experiment did not start: {output}")
+
+    def close(self) -> None:
+        """Stop what runs, and kill what is left of it."""
+        end([process for process in self.left_over if process.is_running()])
+        end([process for manager in self._managers() for process in family(manager.pid)])
+
+    def _managers(self) -> list[psutil.Process]:
+        """The managers that run in this home."""
+        found = []
+        for record in self.manifest().values():
+            with suppress(psutil.Error, KeyError):
+                manager = psutil.Process(record["pid"])
+                if any(str(self.home) in part for part in manager.cmdline()):
+                    found.append(manager)
+        return found
+
+
+@pytest.fixture
+def nnictl(tmp_path):
+    """nnictl with a home of its own; whatever it started is ended afterwards."""
+    home = tmp_path / "home"
+    home.mkdir()
+    runner = Nnictl(home)
+    yield runner
+    runner.close()
+
+
+@pytest.fixture
+def reduced_config():
+    """A function that gives one of the project's configs with fewer trials, say, for a short run.
+
+    Its relative paths start at `folder`; `options` come after those of the trial command, so they count.
+    """
+    def reduced(name: str, folder: Path, *, options: str = "--epochs 1", **changes) -> dict:
+        config = yaml.safe_load((CONFIGS / name).read_text())
+        python, *command = config["trialCommand"].split()
+        assert Path(python).name == "python"
+        config["trialCommand"] = " ".join([sys.executable, *command, options])
+        config["trialCodeDirectory"] = config["tuner"]["codeDirectory"] = str(folder)
+        return {**config, **changes}
+
+    return reduced
+
+
+@dataclass(frozen=True)
+class Sshd:
+    """An sshd on 127.0.0.1 for the user of the tests."""
+
+    port: int
+    user: str
+    key_file: Path
+    home: Path
+
+
+@pytest.fixture
+def sshd(tmp_path):
+    """An sshd with its own port, keys and home; python in there is the one that runs the tests."""
+    folder = tmp_path / "sshd"
+    home = folder / "home"
+    home.mkdir(parents=True)
+    for name in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(folder / name)], check=True)
+    (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
+    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
+    port = free_port()
+    (folder / "sshd_config").write_text("\n".join([
+        f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {folder}/host_key", f"AuthorizedKeysFile {folder}/authorized_keys",
+        "StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin yes", f"PidFile {folder}/pid",
+        "Subsystem sftp internal-sftp",
+        # NNI runs `pip install nni --upgrade` on every machine; it is installed, and tests do not download.
+        f"SetEnv HOME={home} PATH={path} PIP_NO_INDEX=1 PIP_NO_DEPS=1 OMP_NUM_THREADS=1 NASOA_CACHE={home}/cache TMPDIR={home}",
+    ]) + "\n")
+    if os.getuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)
+    program = shutil.which("sshd") or "/usr/sbin/sshd"
+    process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=(folder / "log").open("w"))
+    try:
+        for _ in range(100):
+            assert process.poll() is None, (folder / "log").read_text()
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield Sshd(port, getpass.getuser(), folder / "user_key", home)
+    finally:
+        end(family(process.pid))
+        process.wait(10)
+        # NNI's trial keepers are daemons of their own; they run in the home of this sshd.
+        end([keeper for keeper in psutil.process_iter(["environ"]) if (keeper.info["environ"] or {}).get("HOME") == str(home)])
