@@ -22,6 +22,7 @@ from typing import Callable, Iterator
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.optim.sgd import sgd  # the class torch.optim.SGD imports torch._dynamo, while the device is locked
 
 from nni_nasoa.device_lock import device_lock
 from nni_nasoa.networks import ETNet
@@ -109,7 +110,8 @@ def inference_time(network: nn.Module, input_size: int, batch_size: int, device:
 
 
 def relative_speed(network: nn.Module, input_size: int, batch_size: int, device: str | torch.device = "cpu", *,
-                   autocast: torch.dtype | None = None, repeats: int = 15, warmup: int = 3, max_seconds: float = 30.0) -> RelativeSpeed:
+                   autocast: torch.dtype | None = None, repeats: int = 15, warmup: int = 3,
+                   max_seconds: float = 30.0) -> RelativeSpeed:
     """Training speed of a network, relative to that of ET-NAS-A with 10 classes; parameters as in `training_step_time`.
 
     Steps of the two take turns, so that whatever else slows the device slows both. On a CPU, one thread is measured and its
@@ -118,7 +120,8 @@ def relative_speed(network: nn.Module, input_size: int, batch_size: int, device:
     device = _resolve(device)
     with _undisturbed(device, threads=1):
         clock = time.thread_time if device.type == "cpu" else _wall_clock(device)
-        pair = [_training_step(measured, input_size, batch_size, device, autocast) for measured in (network, ETNet(REFERENCE, REFERENCE_CLASSES))]
+        networks = network, ETNet(REFERENCE, REFERENCE_CLASSES)
+        pair = [_training_step(each, input_size, batch_size, device, autocast) for each in networks]
         once = [_warm_up(step, warmup, clock) for step in pair]
         target = max(*once, _MIN_SAMPLE_SECONDS.get(device.type, 0.0))  # samples of equal length meet equal disturbance
         counts = [max(1, round(target / seconds)) for seconds in once]
@@ -159,11 +162,12 @@ def device_name(device: str | torch.device = "cpu") -> str:
     return next(names, platform.processor() or platform.machine())
 
 
-def environment(device: str | torch.device = "cpu") -> dict[str, str | int]:
-    """What a file of measurements should say about where they come from: device, versions, date."""
+def environment(device: str | torch.device = "cpu") -> dict[str, str | int | float]:
+    """What a file of measurements should say about where they come from: device, load, versions, date."""
     versions = {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")}
+    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
     return {"device": device_name(device), "cpus": os.cpu_count() or 1, "threads": torch.get_num_threads(),
-            "python": platform.python_version(), **versions, "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+            "load_average": round(os.getloadavg()[0], 1), "python": platform.python_version(), **versions, "date": date}
 
 
 # -- steps and samples --
@@ -191,15 +195,21 @@ def _undisturbed(device: torch.device, threads: int | None = None) -> Iterator[N
 def _training_step(network, input_size, batch_size, device, autocast) -> Callable[[], object]:
     network = copy.deepcopy(network).to(device, memory_format=torch.channels_last).train()
     images, labels = _batch(input_size, batch_size, device)
-    # A learning rate of 0 costs what any other does, and random labels cannot drive the weights off to where floats are slow.
-    optimizer = torch.optim.SGD((p for p in network.parameters() if p.requires_grad), lr=0.0, momentum=0.9, weight_decay=1e-4)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    momenta: list = []
 
     def step():
-        optimizer.zero_grad(set_to_none=True)
+        for parameter in parameters:
+            parameter.grad = None
         with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
             loss = F.cross_entropy(network(images), labels)
         loss.backward()
-        optimizer.step()
+        trained = [parameter for parameter in parameters if parameter.grad is not None]
+        momenta.extend([None] * (len(trained) - len(momenta)))
+        with torch.no_grad():
+            # A learning rate of 0 costs what any other does, and random labels cannot drive the weights off to where floats are slow.
+            sgd(trained, [parameter.grad for parameter in trained], momenta, foreach=True, lr=0.0, momentum=0.9, weight_decay=1e-4,
+                dampening=0, nesterov=False, maximize=False)
     return step
 
 

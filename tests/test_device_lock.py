@@ -147,7 +147,8 @@ def test_an_error_gives_it_back():
 
 
 def test_a_gpu_goes_by_its_uuid(own_folder, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid=f"12-34-{torch.device(device).index or 0}"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties",
+                        lambda device: SimpleNamespace(uuid=f"12-34-{torch.device(device).index or 0}"))
     with device_lock("cuda:1"), device_lock("cuda"), device_lock(torch.device("cuda", 0)), device_lock("cpu"):
         pass
     assert sorted(path.name for path in own_folder.glob("*.lock")) == [

@@ -32,7 +32,7 @@ def load_weights(network: ETNet, path: str | os.PathLike) -> None:
     """
     path = Path(path)
     try:
-        state = _read(path)
+        state = read_state_dict(path)
         if is_published(state):
             state = convert_published(state, network.architecture)
         state = _with_head_of(network, state, path)
@@ -53,7 +53,8 @@ def _with_head_of(network: ETNet, state: dict[str, Tensor], path: Path) -> dict[
     return {**state, **head}
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of a `.safetensors` or `.pth` file by their names; a WeightsError says what is wrong with it, but not where."""
     if not path.is_file():
         raise WeightsError("no such file")
     if path.suffix == ".safetensors":

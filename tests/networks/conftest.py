@@ -42,7 +42,8 @@ def formula_checkpoint(published_shapes):
         return 1 + 0.1 * c if name.endswith(("running_var", "weight")) else 0.1 * c
 
     def checkpoint(encoding, num_classes=10):
-        shapes = {name: [num_classes, *shape[1:]] if name.startswith("fc.") else shape for name, shape in published_shapes[encoding].items()}
+        shapes = {name: [num_classes, *shape[1:]] if name.startswith("fc.") else shape
+                  for name, shape in published_shapes[encoding].items()}
         return {name: value(j, name, shape) for j, (name, shape) in enumerate(shapes.items())}
 
     return checkpoint

@@ -141,11 +141,12 @@ def test_keeps_channels_last(encoding):
     network = ETNet(encoding, 4).to(memory_format=torch.channels_last)
     formats = []
     for block in (block for stage in network.stages for block in stage):
-        block.register_forward_hook(lambda module, args, output: formats.append(output.is_contiguous(memory_format=torch.channels_last)))
+        block.register_forward_hook(lambda _, inputs, output: formats.append(output.is_contiguous(memory_format=torch.channels_last)))
     x = images(size=96).contiguous(memory_format=torch.channels_last)
     network(x)
     assert formats and all(formats)
-    torch.testing.assert_close(network.eval()(x), copy.deepcopy(network).to(memory_format=torch.contiguous_format)(x.contiguous()), rtol=1e-4, atol=1e-4)
+    plain = copy.deepcopy(network.eval()).to(memory_format=torch.contiguous_format)
+    torch.testing.assert_close(network(x), plain(x.contiguous()), rtol=1e-4, atol=1e-4)
 
 
 def test_pickle_deepcopy_and_state_dict():
