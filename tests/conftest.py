@@ -161,7 +161,10 @@ class Nnictl:
         return self._started(resume)
 
     def _started(self, start) -> RunningExperiment:
-        """Start an experiment, again if need be: NNI gives its server 3 s to start and the tuner 10 s, which a busy machine may miss."""
+        """Start an experiment, again if need be.
+
+        NNI gives its server 3 s to start and the tuner 10 s, which a busy machine may miss.
+        """
         for _ in range(5):
             output, *started = start()
             if not started:

@@ -99,5 +99,6 @@ def test_those_with_a_web_page_say_that_it_has_no_password(path):
 
 def test_a_gpu_for_each_trial():
     config = yaml.safe_load((FOLDER / "search_gpu.yml").read_text())
-    assert (config["trialGpuNumber"], config["trainingService"]["useActiveGpu"], config["trainingService"]["maxTrialNumberPerGpu"]) == (1, False, 1)
-    assert (trial_options(config)["input_size"], trial_options(config)["device"]) == (224, "cuda")
+    service, options = config["trainingService"], trial_options(config)
+    assert (config["trialGpuNumber"], service["useActiveGpu"], service["maxTrialNumberPerGpu"]) == (1, False, 1)
+    assert (options["input_size"], options["device"]) == (224, "cuda")

@@ -14,8 +14,8 @@ def test_a_search_on_two_machines_by_ssh(nnictl, sshd, reduced_config, tmp_path)
     code = tmp_path / "code"
     code.mkdir()
     (code / "notes.txt").write_text("NNI does not upload an empty folder")
-    machines = [{"host": host, "port": sshd.port, "user": sshd.user, "sshKeyFile": str(sshd.key_file), "pythonPath": str(Path(sys.executable).parent)}
-                for host in ("127.0.0.1", "localhost")]
+    login = {"port": sshd.port, "user": sshd.user, "sshKeyFile": str(sshd.key_file), "pythonPath": str(Path(sys.executable).parent)}
+    machines = [{"host": host, **login} for host in ("127.0.0.1", "localhost")]
     config = reduced_config("search_remote.yml", code, maxTrialNumber=4, nniManagerIp="127.0.0.1")
     assert [set(machine) for machine in config["trainingService"]["machineList"]] == [set(machine) for machine in machines]
     config["trainingService"]["machineList"] = machines

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import nni
@@ -144,7 +145,7 @@ def test_a_result_of_an_unknown_architecture_is_nobodys():
 
 def test_a_trial_that_ends_without_a_result_has_failed_until_a_result_says_otherwise():
     tuner = started(search_space(SMALL), seed=0)
-    first, second = tuner.generate_parameters(0), tuner.generate_parameters(1)
+    first, _ = tuner.generate_parameters(0), tuner.generate_parameters(1)
     tuner.trial_end(0, False)
     assert (tuner.evolution.failures, tuner.evolution.pending) == (1, 1)
     # NNI had named the wrong parameters: it was the second that failed.
@@ -154,7 +155,6 @@ def test_a_trial_that_ends_without_a_result_has_failed_until_a_result_says_other
     tuner.trial_end(5, False)  # not one of ours
     tuner.trial_end(0, True)
     assert tuner.evolution.failures == 1 and [str(one.candidate) for one in tuner.evolution.evaluated] == [first["architecture"]]
-    del second
 
 
 def test_objectives_of_any_name_either_way_over_a_plain_space():
@@ -181,7 +181,8 @@ def test_limits_put_those_outside_behind():
     tuner = started(search_space(SMALL), limits={"params_m": {"max": 1}}, seed=0)
     for parameter_id, params_m in enumerate([5.0, 0.5]):
         parameters = tuner.generate_parameters(parameter_id)
-        tuner.receive_trial_result(parameter_id, parameters, record(parameters["architecture"], 0.9 - 0.5 * parameter_id, params_m=params_m))
+        accuracy = 0.9 - 0.5 * parameter_id
+        tuner.receive_trial_result(parameter_id, parameters, record(parameters["architecture"], accuracy, params_m=params_m))
     assert [one.metrics["params_m"] for one in tuner.evolution.front()] == [0.5]
 
 
@@ -321,7 +322,8 @@ def test_imported_results_of_a_plain_space_go_by_the_database(checkpoint):
     database.event("B", "WAITING", 1, asked[1])
     database.final("A", 1, 0.1)
     database.final("B", 0, 0.2)
-    again = resumed(PLAIN, [{"parameter": asked[0], "value": 0.1, "trialJobId": "A"}, {"parameter": asked[1], "value": 0.2, "trialJobId": "B"}])
+    again = resumed(PLAIN, [{"parameter": asked[0], "value": 0.1, "trialJobId": "A"},
+                            {"parameter": asked[1], "value": 0.2, "trialJobId": "B"}])
     told = {one.candidate["x"]: one.metrics["default"] for one in again.evolution.evaluated}
     assert told == {asked[1]["x"]: 0.1, asked[0]["x"]: 0.2}
 
@@ -375,13 +377,13 @@ def test_under_nnis_own_dispatcher_from_start_to_resume(checkpoint, monkeypatch)
         first.process_command(CommandType.ReportMetricData, metric(form, record(form["parameters"]["architecture"], 0.3), trial))
     first.process_command(CommandType.TrialEnd, {"trial_job_id": "T0", "event": "SUCCEEDED", "hyper_params": json.dumps(forms[0])})
     database = Database(checkpoint.parent)
-    for trial, form, end in (("T0", forms[0], "SUCCEEDED"), ("T1", forms[1], "SUCCEEDED"), ("T2", forms[2], "RUNNING"), ("T3", forms[3], "RUNNING")):
-        database.event(trial, "WAITING", form["parameter_id"], form["parameters"])
-        database.event(trial, end)
+    for number, end in enumerate(["SUCCEEDED", "SUCCEEDED", "RUNNING", "RUNNING"]):
+        database.event(f"T{number}", "WAITING", number, forms[number]["parameters"])
+        database.event(f"T{number}", end)
 
     second, jobs = dispatcher("resume")
-    finished = [{"parameter": forms[i]["parameters"], "value": record(forms[1 - i]["parameters"]["architecture"], 0.3), "trialJobId": f"T{i}"}
-                for i in (0, 1)]
+    finished = [{"parameter": forms[shown]["parameters"], "value": record(forms[true]["parameters"]["architecture"], 0.3),
+                 "trialJobId": f"T{shown}"} for shown, true in ((0, 1), (1, 0))]
     second.process_command(CommandType.ImportData, finished)
     second.process_command(CommandType.AddCustomizedTrialJob, [forms[2], forms[3]])
     second.process_command(CommandType.RequestTrialJobs, 2)
@@ -465,8 +467,9 @@ def test_a_wrong_argument_is_one_clear_line(class_args, message):
     ({}, {}, "search space: has no label"),
     ({"x": {"_type": "chioce", "_value": [1]}}, {}, "search space 'x' (chioce): the type is not one of choice, "),
     ([1], {}, "search space: expected a dict, got list"),
-    ({**search_space(SMALL), "op2": {"_type": "choice", "_value": [0]}}, {}, "search space: 'op2' has [0], where the other labels ask for"),
-    (search_space(SMALL), {"initial": ["020-_64_11-21-21"]}, "classArgs: initial, entry 1: 020-_64_11-21-21: channels = 64 is not in the search space"),
+    ({**search_space(SMALL), "op2": {"_type": "choice", "_value": [0]}}, {}, "search space: 'op2' has [0], where the other labels"),
+    (search_space(SMALL), {"initial": ["020-_64_11-21-21"]},
+     "classArgs: initial, entry 1: 020-_64_11-21-21: channels = 64 is not in the search space"),
     (PLAIN, {"initial": [{"kind": "a"}]}, "classArgs: initial, entry 1: sample: no value for 'x'"),
     (PLAIN, {"initial": ["020-_64_11-21-21"]}, "classArgs: initial, entry 1: "),
     (PLAIN, {"blocks_from": "x"}, "classArgs: blocks_from and macros_from need a search space of architectures"),
@@ -483,8 +486,8 @@ def test_a_search_space_that_does_not_fit_is_one_clear_line(tmp_path, monkeypatc
 
 
 def test_the_tuner_starts_without_torch():
-    code = "import sys, nni_nasoa.plugin.evolution_tuner; print(sorted({'torch', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    code = "import sys, nni_nasoa.plugin.evolution_tuner; print({'torch', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
 
 
 def test_the_meta_file_names_classes_that_are_there():
@@ -505,8 +508,8 @@ nni.report_final_result({"default": x, "score": x, "cost": x * x, "x": x})
 
 def plain_config(folder: Path, tuner: dict, **more) -> dict:
     (folder / "trial.py").write_text(TRIAL)
-    return {"searchSpace": PLAIN, "trialCommand": f"{sys.executable} trial.py", "trialCodeDirectory": str(folder), "trialConcurrency": 2,
-            "maxTrialNumber": 4, "tuner": tuner, "trainingService": {"platform": "local"}, **more}
+    return {"searchSpace": PLAIN, "trialCommand": f"{sys.executable} trial.py", "trialCodeDirectory": str(folder),
+            "trialConcurrency": 2, "maxTrialNumber": 4, "tuner": tuner, "trainingService": {"platform": "local"}, **more}
 
 
 @pytest.mark.slow
@@ -535,11 +538,10 @@ def test_registered_under_its_name_it_runs_an_experiment(nnictl, tmp_path):
 def test_nnictl_says_what_is_wrong_in_one_line(nnictl, tmp_path, class_args, space, line):
     tuner = {"className": "nni_nasoa.plugin.evolution_tuner.EvolutionTuner", "codeDirectory": str(tmp_path), "classArgs": class_args}
     experiment = nnictl.create(plain_config(tmp_path, tuner, searchSpace=space))
-    for _ in range(120):
-        if experiment.status == "ERROR":
-            break
-        threading.Event().wait(0.5)
-    assert experiment.status == "ERROR"
+    deadline = time.monotonic() + 60
+    while experiment.status != "ERROR":
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
     errors = (experiment.folder / "log" / "nnictl_stderr.log").read_text().splitlines()
     assert [text for text in errors if text.startswith("EvolutionTuner")] == [text for text in errors if line in text] != []
     assert not any("Traceback" in text for text in errors)
