@@ -13,13 +13,25 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FAMILIES: dict[str, Family] = {}
+_PREFIXES: dict[str, str] = {}  # of the families that own all names with a prefix
 
 
-def register_family(family: Family) -> None:
-    """Make the models of a family known by name."""
+def register_family(family: Family, prefix: str | None = None) -> None:
+    """Make the models of a family known by name.
+
+    Parameters
+    ----------
+    family
+        The family.
+    prefix
+        What the names of its models begin with, and no others: such a family is asked for these names only, and listed only
+        when it is named, so that it may be large, or need a library that is not there.
+    """
     if family.name in _FAMILIES:
         raise ValueError(f"zoo: there is already a family '{family.name}'")
     _FAMILIES[family.name] = family
+    if prefix is not None:
+        _PREFIXES[family.name] = prefix
 
 
 def list_models(family: str | None = None) -> list[str]:
@@ -29,14 +41,15 @@ def list_models(family: str | None = None) -> list[str]:
     ----------
     family
         A family such as `et-nas`, or the path of a front file, whose networks are called `front.json#1`, `front.json#2`,
-        ... None lists all families; front files are found by their path only.
+        ... None lists all families but timm, which has over a thousand models and is listed by its name only, as front files
+        are by their path.
 
     Raises
     ------
     ValueError
         There is no such family; the message names close ones. (A front file that cannot be read: FrontError, a ValueError.)
     """
-    families = list(_FAMILIES.values()) if family is None else [_family(family)]
+    families = _listed() if family is None else [_family(family)]
     return [name for family in families for name in family.models()]
 
 
@@ -77,11 +90,22 @@ def create_model(name_or_encoding: str, num_classes: int = 1000, weights: str | 
 
 
 def _find(name: str) -> tuple[Family, ModelInfo]:
-    families = [FrontFile.of(name)] if FrontFile.owns(name) else list(_FAMILIES.values())
+    families = _families_of(name)
     for family in families:
-        if name in family.models():
-            return family, family.models()[name]
+        if (info := family.models().get(name)) is not None:
+            return family, info
     raise ValueError(_unknown("model", name, [known for family in families for known in family.models()], "list_models()"))
+
+
+def _families_of(name: str) -> list[Family]:
+    """The families that may have a model of this name."""
+    if FrontFile.owns(name):
+        return [FrontFile.of(name)]
+    return [_FAMILIES[family] for family, prefix in _PREFIXES.items() if name.startswith(prefix)] or _listed()
+
+
+def _listed() -> list[Family]:
+    return [family for name, family in _FAMILIES.items() if name not in _PREFIXES]
 
 
 def _family(name: str) -> Family:

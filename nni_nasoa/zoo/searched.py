@@ -51,7 +51,8 @@ def read_front(path: str | os.PathLike) -> list[dict]:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FrontError(f'{path}: not a front file, which is a JSON object with "format": "{FORMAT}"')
     if content.get("version") != VERSION:
-        raise FrontError(f"{path}: front file of version {str(content.get('version'))[:20]}, where this release reads version {VERSION}")
+        version = str(content.get("version"))[:20]
+        raise FrontError(f"{path}: front file of version {version}, where this release reads version {VERSION}")
     networks = content.get("networks")
     if not isinstance(networks, list):
         raise FrontError(f'{path}: no list "networks"')
