@@ -1,0 +1,111 @@
+"""Augmentation of whole batches, on the device that they are on.
+
+Images are (n, 3, size, size) uint8 from the decoded cache; a batch costs a few tensor operations, however many images it
+has. Every draw comes from the generator that is given, so that a seed makes it again.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+LEVELS = ("none", "crop", "crop-flip", "full")
+SCALE = (0.35, 1.0)  # share of the image's area that a random resized crop keeps
+RATIO = (3 / 4, 4 / 3)  # its width over its height
+JITTER = 0.3  # brightness, contrast and saturation are multiplied by 1 - JITTER .. 1 + JITTER
+_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+
+
+def augment(images: Tensor, level: str, generator: torch.Generator, mirrored: bool = True) -> Tensor:
+    """Vary a batch of images.
+
+    Parameters
+    ----------
+    images
+        (n, 3, size, size) uint8.
+    level
+        "none"; "crop": shifted by up to an eighth of the size; "crop-flip": and half of them mirrored; "full": a random
+        resized crop, half of them mirrored, with varied colours.
+    generator
+        On the device of the images.
+    mirrored
+        Whether images may be mirrored at all.
+
+    Returns
+    -------
+    (n, 3, size, size), 0..255; uint8, or float32 for "full".
+    """
+    if level == "none":
+        return images
+    if level == "full":
+        return jitter_colors(resized_crop(images, generator, mirrored), generator)
+    if level not in LEVELS:
+        raise ValueError(f"augmentation: '{level}' is not one of {', '.join(LEVELS)}")
+    return shift(images, max(1, images.shape[-1] // 8), mirrored and level == "crop-flip", generator)
+
+
+def shift(images: Tensor, pixels: int, flip: bool, generator: torch.Generator) -> Tensor:
+    """Shift each image by up to `pixels` both ways, its edges repeated, and with `flip` mirror half of them."""
+    n, channels, height, width = images.shape
+    device = images.device
+    rows, columns = (_places(n, size, pixels, generator, device) for size in (height, width))
+    if flip:
+        columns = torch.where(torch.rand((n, 1), generator=generator, device=device) < 0.5, columns.flip(1), columns)
+    images = images.gather(2, rows[:, None, :, None].expand(n, channels, height, width))
+    return images.gather(3, columns[:, None, None, :].expand(n, channels, height, width))
+
+
+def _places(n: int, size: int, pixels: int, generator: torch.Generator, device) -> Tensor:
+    """(n, size): which row or column each one is taken from."""
+    offset = torch.randint(-pixels, pixels + 1, (n, 1), generator=generator, device=device)
+    return (torch.arange(size, device=device) + offset).clamp_(0, size - 1)
+
+
+def resized_crop(images: Tensor, generator: torch.Generator, mirrored: bool = True) -> Tensor:
+    """Cut out a random part of each image and resize it to the whole (Szegedy et al., arXiv 1409.4842), in one resampling."""
+    n, device = len(images), images.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, generator=generator, device=device)
+
+    area, log_ratio = uniform(*SCALE), uniform(*torch.tensor(RATIO).log().tolist())
+    width = (area.sqrt() * (log_ratio / 2).exp()).clamp_(max=1)
+    height = (area.sqrt() * (-log_ratio / 2).exp()).clamp_(max=1)
+    transform = torch.zeros(n, 2, 3, device=device)
+    # In coordinates from -1 to 1, a part of half-width w may be centred anywhere from w - 1 to 1 - w.
+    transform[:, 0, 2], transform[:, 1, 2] = uniform(-1, 1) * (1 - width), uniform(-1, 1) * (1 - height)
+    if mirrored:
+        width = torch.where(uniform(0, 1) < 0.5, -width, width)
+    transform[:, 0, 0], transform[:, 1, 1] = width, height
+    grid = F.affine_grid(transform, list(images.shape), align_corners=False)
+    return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
+
+
+def jitter_colors(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Vary brightness, contrast and saturation of float images from 0 to 255, in place."""
+    brightness, contrast, saturation = 1 + JITTER * (
+        2 * torch.rand((3, len(images), 1, 1, 1), generator=generator, device=images.device) - 1)
+    grey = (images * images.new_tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+    mean = grey.mean((2, 3), keepdim=True)
+    # saturation mixes with the image's grey, contrast with its mean, brightness with black: all linear, so joined.
+    images.mul_(saturation * contrast * brightness).add_(grey * ((1 - saturation) * contrast * brightness))
+    return images.add_(mean * ((1 - contrast) * brightness)).clamp_(0, 255)
+
+
+def mixup(inputs: Tensor, targets: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mix each input with another one of the batch, and their targets alike (Zhang et al., arXiv 1710.09412).
+
+    Parameters
+    ----------
+    inputs, targets
+        (n, ...) float, images or the features of frozen stages, and the probabilities of their classes (n, classes).
+    share
+        Of the input itself, 0 to 1; mixup draws it from a Beta distribution for each batch.
+
+    Returns
+    -------
+    The mixed inputs and targets.
+    """
+    partner = torch.randperm(len(inputs), generator=generator, device=inputs.device)
+    return torch.lerp(inputs[partner], inputs, share), torch.lerp(targets[partner], targets, share)
