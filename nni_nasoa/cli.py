@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 import click
 
 from nni_nasoa import __version__
+
+EXIT_SECONDS = 0.3  # of a budget are kept for the interpreter's end
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,9 +57,11 @@ def _clear_errors():
     """Turn what a user can get wrong into one line on stderr and exit status 1."""
     from sqlite3 import Error as DatabaseError
 
+    from nni_nasoa.finetune.results import FineTuneError
+
     try:
         yield
-    except (ValueError, OSError, DatabaseError) as error:
+    except (ValueError, OSError, DatabaseError, FineTuneError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -211,6 +216,100 @@ def zoo(family: str | None):
         models = [get(name) for name in list_models(family)]
     rows = [[model.name, *(_cell(getattr(model, key), 1, ".2f") for key in columns.values()), _text(model.encoding)] for model in models]
     _print_table("Zoo", ["model", *columns, "encoding"], rows, [])
+
+
+@main.command()
+@click.option("--dataset", required=True, help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.")
+@click.option("--model", help="A model of the zoo, a network of a front file (front.json#1), or an encoding.")
+@click.option("--minutes", required=True, type=float, help="The budget, from the start of this command to the saved classifier.")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="nasoa-classifier", show_default=True,
+              help="Folder for the classifier; one that is there is replaced.")
+@click.option("--regime", "regime_file", type=click.Path(dir_okay=False, path_type=Path), help="A .json or .yml file of settings; options go before it.")
+@click.option("--learning-rate", type=float, help="At its peak, for a whole batch.")
+@click.option("--weight-decay", type=float)
+@click.option("--frozen-stages", type=int, help="0 trains everything, the number of stages or more only the head.")
+@click.option("--batch-size", type=int)
+@click.option("--input-size", type=int, help="In pixels; by default what the model was pretrained at.")
+@click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full"]))
+@click.option("--mixup", type=float, help="Alpha; 0 mixes nothing.")
+@click.option("--label-smoothing", type=float)
+@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]))
+@click.option("--weights", default="default", show_default=True, help="A file, 'default' for the model's pretrained weights, or 'none'.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to.")
+@click.option("--val-fraction", type=float, default=0.2, show_default=True, help="Held back for validation where the dataset brings no such part.")
+@click.option("--compile/--no-compile", default=False, show_default=True, help="Train through torch.compile.")
+@click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's log.")
+def finetune(dataset, model, minutes, output, regime_file, weights, device, seed, root, val_fraction, compile, tensorboard, **settings):
+    """Fine-tune a classifier that is ready before the minutes are over.
+
+    Ctrl-C saves the best so far.
+    """
+    from nni_nasoa.finetune.clock import default_margin, process_started
+    from nni_nasoa.finetune.regime import FineTuneRegime
+
+    with _clear_errors():
+        fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
+        fields |= {key: value for key, value in {"model": model, **settings}.items() if value is not None}
+        if "model" not in fields:
+            raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")
+        regime = FineTuneRegime.from_json(fields)
+        from nni_nasoa.finetune.trainer import finetune as run
+
+        margin = default_margin(60 * minutes) + EXIT_SECONDS
+        result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=None if weights == "none" else weights, root=root,
+                     val_fraction=val_fraction, compile=compile, bar=None, tensorboard=tensorboard, started=process_started(), margin=margin)
+    gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
+    if result.folder is None:  # another process of torchrun's says it
+        return
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
+               + ("" if result.stopped == "budget" else f" ({result.stopped})"))
+    click.echo(f"written to {result.folder}")
+    if result.stopped.startswith("interrupted"):
+        raise SystemExit(128 + (15 if result.stopped.endswith("SIGTERM") else 2))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("images", nargs=-1, type=click.Path())
+@click.option("-k", "--top-k", type=click.IntRange(1), default=3, show_default=True, help="How many classes to give for each image.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--onnx", type=click.Path(dir_okay=False, path_type=Path), help="Write the classifier as an ONNX file, too.")
+def predict(folder: Path, images: tuple[str, ...], top_k: int, as_json: bool, device: str, onnx: Path | None):
+    """Classify images by the classifier in FOLDER, as `nasoa finetune` has saved it."""
+    if not images and onnx is None:
+        raise click.UsageError("Missing argument 'IMAGES...'.")
+    from nni_nasoa.finetune.classifier import load_classifier
+
+    with _clear_errors():
+        classifier = load_classifier(folder, device)
+        if onnx is not None:
+            click.echo(f"written to {classifier.export_onnx(onnx)}", err=as_json)
+    found = [_predict_one(classifier, image, top_k) for image in images]
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+    elif good := [entry for entry in found if "error" not in entry]:
+        columns = range(len(good[0]["predictions"]))
+        rows = [[*(f"{entry['predictions'][k]['label']} {100 * entry['predictions'][k]['probability']:.1f} %" for k in columns),
+                 click.format_filename(entry["image"])] for entry in good]
+        _print_table(f"Predictions of {folder}", [f"{k + 1}." for k in columns] + ["image"], rows, [])
+    for entry in found:
+        if "error" in entry:
+            click.echo(f"Error: {entry['error']}", err=True)
+    if any("error" in entry for entry in found):
+        raise SystemExit(1)
+
+
+def _predict_one(classifier, image: str, top_k: int) -> dict:
+    try:
+        predictions = classifier.predict([image], top_k)[0]
+    except ValueError as error:
+        return {"image": image, "error": str(error)}
+    return {"image": image, "predictions": [prediction._asdict() for prediction in predictions]}
 
 
 @main.group()

@@ -1,0 +1,33 @@
+"""Fine-tuning that ends on time: the best classifier that a number of minutes can buy.
+
+    regime = FineTuneRegime("nano-3", learning_rate=0.02, frozen_stages=2)
+    result = finetune("my-images/", regime, minutes=5, output="my-classifier")
+    load_classifier("my-classifier").predict(["cat.jpg"])
+
+Importing this room loads no torch; `finetune` and `load_classifier` do.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .regime import FineTuneRegime, RegimeError
+
+if TYPE_CHECKING:
+    from .classifier import Classifier, load_classifier, save_classifier
+    from .results import FineTuneError, FineTuneResult
+    from .trainer import finetune
+
+__all__ = ["Classifier", "FineTuneError", "FineTuneRegime", "FineTuneResult", "RegimeError", "finetune", "load_classifier",
+           "save_classifier"]
+
+_MODULES = {"Classifier": "classifier", "load_classifier": "classifier", "save_classifier": "classifier",
+            "FineTuneError": "results", "FineTuneResult": "results", "finetune": "trainer"}
+
+
+def __getattr__(name: str):
+    if name not in _MODULES:
+        raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_MODULES[name]}", __name__), name)

@@ -1,0 +1,304 @@
+"""A fine-tuned classifier, and the folder that it is saved in.
+
+    model.safetensors   the network's weights; its metadata holds the description, too
+    classifier.json     the description: classes, model, regime, normalisation, metrics, versions
+
+Each file is written under another name and renamed. `model.safetensors` is whole in itself, so that a process that is
+killed between the two leaves the new weights with the new description in them, and never a mixture.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import uuid
+from pathlib import Path
+from typing import Any, Iterable, Mapping, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .devices import autocast, resolve_device
+from .regime import FineTuneRegime, RegimeError
+
+FORMAT, VERSION = "nni-nasoa classifier", 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "classifier.json"
+BATCH = 64
+
+
+class ClassifierError(ValueError):
+    """A classifier that cannot be loaded, saved or used. The message is one line."""
+
+
+class Prediction(NamedTuple):
+    """A class and its probability."""
+
+    label: str
+    probability: float
+
+
+class Classifier:
+    """A network that knows its classes and how it wants its images.
+
+    Parameters
+    ----------
+    network
+        Takes normalised images (n, 3, input_size, input_size), gives logits (n, classes). It is put into eval mode.
+    about
+        The description, see `describe`.
+    device
+        Where to predict.
+    """
+
+    def __init__(self, network: nn.Module, about: Mapping[str, Any], device: str | torch.device = "cpu"):
+        self.device = resolve_device(device)
+        self.network, self.about = network.to(self.device).eval(), dict(about)
+        self.classes: tuple[str, ...] = tuple(about["classes"])
+        self.input_size: int = about["input_size"]
+        self._mean, self._std = (torch.tensor(about[key], dtype=torch.float32, device=self.device).view(3, 1, 1) for key in ("mean", "std"))
+
+    @property
+    def regime(self) -> FineTuneRegime:
+        """How it was fine-tuned."""
+        return FineTuneRegime.from_json(self.about["regime"])
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What was measured when it was saved, such as "val_accuracy"."""
+        return self.about["metrics"]
+
+    @torch.inference_mode()
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (n, classes) float32 of images (n, 3, input_size, input_size) uint8."""
+        parts = []
+        for start in range(0, len(images), BATCH):
+            batch = torch.from_numpy(np.array(images[start:start + BATCH])).to(self.device)
+            batch = ((batch.float() / 255 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            with autocast(self.device):
+                logits = self.network(batch)
+            parts.append(logits.float().softmax(1).cpu())
+        return torch.cat(parts).numpy() if parts else np.empty((0, len(self.classes)), np.float32)
+
+    def predict(self, images: Iterable[Any], top_k: int = 1) -> list[list[Prediction]]:
+        """The most probable classes of each image, the best first.
+
+        Parameters
+        ----------
+        images
+            Paths of image files, PIL images, or arrays (height, width, 3) uint8. They are resized and cropped as the
+            training images were.
+        top_k
+            How many classes to give for each.
+
+        Raises
+        ------
+        ClassifierError
+            An image cannot be read; the message names it.
+        """
+        items, results = list(images) if not isinstance(images, (str, os.PathLike)) else [images], []
+        for start in range(0, len(items), BATCH):
+            arrays = np.stack([self._array(item) for item in items[start:start + BATCH]])
+            for row in self.probabilities(arrays):
+                best = np.argsort(-row, kind="stable")[:max(1, top_k)]
+                results.append([Prediction(self.classes[i], float(row[i])) for i in best])
+        return results
+
+    def _array(self, item) -> np.ndarray:
+        from PIL import Image
+
+        from nni_nasoa.data.decode import to_array
+
+        try:
+            if isinstance(item, np.ndarray):
+                item = Image.fromarray(item)
+            if isinstance(item, Image.Image):
+                return to_array(item, self.input_size)
+            with Image.open(item) as image:
+                return to_array(image, self.input_size)
+        except Exception as error:  # a broken file can fail in any way inside a decoder
+            name = item if isinstance(item, (str, os.PathLike)) else type(item).__name__
+            raise ClassifierError(f"{name}: cannot be read as an image ({' '.join(str(error).split())[:150] or type(error).__name__})") from None
+
+    def export_onnx(self, path: str | os.PathLike) -> Path:
+        """Write an ONNX file that takes images (n, 3, input_size, input_size) float32 from 0 to 1 and gives probabilities.
+
+        Raises
+        ------
+        ClassifierError
+            The package onnx (or onnxscript) is missing, or the network cannot be exported.
+        """
+        mean, std = self._mean.cpu(), self._std.cpu()
+        network = self.network.cpu()
+
+        class Exported(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.network = network
+                self.register_buffer("mean", mean)
+                self.register_buffer("std", std)
+
+            def forward(self, images: Tensor) -> Tensor:
+                return self.network((images - self.mean) / self.std).softmax(1)
+
+        try:
+            import onnx  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ImportError as error:
+            raise ClassifierError(f"ONNX export needs the package {error.name}: pip install onnx onnxscript") from None
+        try:
+            # Two images, for a batch of one would be taken for a constant.
+            example = torch.zeros(2, 3, self.input_size, self.input_size)
+            torch.onnx.export(Exported().eval(), (example,), str(path), input_names=["images"], output_names=["probabilities"],
+                              dynamic_shapes={"images": {0: torch.export.Dim("n")}}, dynamo=True, external_data=False, verbose=False)
+        except Exception as error:  # the exporter fails in many ways
+            raise ClassifierError(f"{path}: the network cannot be exported ({' '.join(str(error).split())[:150]})") from None
+        finally:
+            self.network.to(self.device)
+        return Path(path)
+
+
+def describe(*, classes, dataset: str, regime: FineTuneRegime, encoding: str | None, weights_of: str, mean, std,
+             metrics: Mapping[str, Any], notes=()) -> dict[str, Any]:
+    """The description of a classifier, as classifier.json holds it.
+
+    Parameters
+    ----------
+    encoding
+        The network's ET-NAS encoding, by which it can be built where its name is not known; None for other kinds.
+    weights_of
+        Whose names the weights go by: "network", or "staged" where that has another head than the network.
+    mean, std
+        Of the normalisation, three numbers each, for images from 0 to 1.
+    """
+    versions = {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")}
+    return {"format": FORMAT, "version": VERSION, "id": uuid.uuid4().hex, "model": regime.model, "encoding": encoding,
+            "weights_of": weights_of, "classes": list(classes), "dataset": dataset, "input_size": regime.input_size, "mean": list(mean), "std": list(std),
+            "regime": regime.to_json(), "metrics": dict(metrics), "notes": list(notes),
+            "versions": {"python": platform.python_version(), **versions},
+            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+
+
+def check_folder(folder: str | os.PathLike) -> Path:
+    """The folder to save in, made if it is not there.
+
+    Raises
+    ------
+    ClassifierError
+        It cannot be written, or holds other things than a classifier.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        names = {entry.name for entry in os.scandir(folder)}
+        _partial(folder, "check").touch()
+        _partial(folder, "check").unlink()
+    except OSError as error:
+        raise ClassifierError(f"output: cannot write to {folder} ({error.strerror})") from None
+    strange = sorted(name for name in names if not name.endswith(".partial"))
+    if strange and not names & {WEIGHTS, DESCRIPTION, "evaluations.jsonl"}:
+        raise ClassifierError(f"output: {folder} is not empty and holds no classifier (there is '{strange[0]}'); give a new folder")
+    return folder
+
+
+def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
+    """Save a network's state_dict and its description; see the module's text for what a killed process leaves.
+
+    Raises
+    ------
+    ClassifierError
+        The folder cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    folder, text = Path(folder), json.dumps(about, indent=2)
+    tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.glob(".*.partial"):  # of a process that was killed
+            stale.unlink(missing_ok=True)
+        # No fsync: it guards against a power cut, not a kill, and takes seconds on a busy disk, past a deadline.
+        partial = _partial(folder, WEIGHTS)
+        save_file(tensors, partial, metadata={"format": "pt", "classifier": text})
+        os.replace(partial, folder / WEIGHTS)
+        partial = _partial(folder, DESCRIPTION)
+        partial.write_text(text + "\n", encoding="utf-8")
+        os.replace(partial, folder / DESCRIPTION)
+    except (OSError, SafetensorError) as error:
+        raise ClassifierError(f"{folder}: the classifier cannot be saved ({' '.join(str(error).split())[:150]})") from None
+    return folder
+
+
+def _partial(folder: Path, name: str) -> Path:
+    return folder / f".{name}.{os.getpid()}.partial"
+
+
+def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu") -> Classifier:
+    """Load what `save_classifier` has saved.
+
+    Raises
+    ------
+    ClassifierError
+        There is no classifier in the folder, it is damaged, or of a later version.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    from nni_nasoa.zoo import create_model
+    from nni_nasoa.zoo.staged import staged
+
+    folder = Path(folder)
+    if not (folder / WEIGHTS).is_file():
+        raise ClassifierError(f"{folder}: no classifier here ({WEIGHTS} is missing)")
+    try:
+        with safe_open(folder / WEIGHTS, "pt") as file:
+            about = json.loads((file.metadata() or {}).get("classifier", "null"))
+            state = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise ClassifierError(f"{folder / WEIGHTS}: damaged ({' '.join(str(error).split())[:150]})") from None
+    about = _check(_edited(folder, about), folder)
+    network = create_model(about["encoding"] or about["model"], num_classes=len(about["classes"]))
+    if about["weights_of"] == "staged":
+        network = staged(network, about["model"])
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise ClassifierError(f"{folder / WEIGHTS}: not the weights of {about['model']} ({' '.join(str(error).split())[:150]})") from None
+    return Classifier(network, about, device)
+
+
+def _edited(folder: Path, about: Any) -> Any:
+    """The description in classifier.json, which may have been edited, where it belongs to these weights."""
+    try:
+        beside = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return about
+    except (OSError, ValueError, RecursionError) as error:
+        raise ClassifierError(f"{folder / DESCRIPTION}: not JSON ({' '.join(str(error).split())[:100]})") from None
+    same = not isinstance(about, dict) or (isinstance(beside, dict) and beside.get("id") == about.get("id"))
+    return beside if same else about
+
+
+def _check(about: Any, folder: Path) -> dict[str, Any]:
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise ClassifierError(f'{folder}: not a classifier, whose description has "format": "{FORMAT}"')
+    if about.get("version") != VERSION:
+        raise ClassifierError(f"{folder}: classifier of version {about.get('version')!r:.20}, where this release reads version {VERSION}")
+    for key, right in (("classes", lambda v: isinstance(v, list) and len(v) >= 2 and all(isinstance(c, str) for c in v)),
+                       ("model", lambda v: isinstance(v, str)), ("encoding", lambda v: v is None or isinstance(v, str)),
+                       ("weights_of", lambda v: v in ("network", "staged")), ("input_size", lambda v: isinstance(v, int) and 1 <= v <= 65536), ("metrics", lambda v: isinstance(v, dict)),
+                       ("mean", _three_numbers), ("std", _three_numbers)):
+        if not right(about.get(key)):
+            raise ClassifierError(f'{folder}: "{key}" of the description is {about.get(key)!r:.60}')
+    try:
+        FineTuneRegime.from_json(about.get("regime"))
+    except RegimeError as error:
+        raise ClassifierError(f"{folder}: {error}") from None
+    return about
+
+
+def _three_numbers(values: Any) -> bool:
+    return isinstance(values, list) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)

@@ -1,0 +1,170 @@
+"""The clock that drives a run: how much time is left, what the end needs of it, and where the schedule stands.
+
+A budget is the whole wall clock. Training may take the window from its start to the deadline less a reserve: the time that
+the last step, the last evaluation and saving will take, as far as the run has seen by then, and a margin for what it has
+not. The learning rate follows elapsed time in that window, so that it is annealed when the window ends, on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import time
+from collections import deque
+from pathlib import Path
+from typing import Callable
+
+MAX_EVALUATIONS = 20  # in a window, besides the last
+EVALUATION_SHARE = 0.1  # of the time goes to evaluations at most
+CHUNK_SECONDS = 0.1  # steps between two looks at the clock
+
+
+class Clock:
+    """A budget of seconds that runs from `started`.
+
+    Parameters
+    ----------
+    budget
+        In seconds.
+    started
+        When the budget began, as `now` tells time; None is now.
+    now
+        A clock that never goes back, in seconds.
+    """
+
+    def __init__(self, budget: float, *, started: float | None = None, now: Callable[[], float] = time.monotonic):
+        if not (math.isfinite(budget) and budget > 0):
+            raise ValueError(f"budget: {budget} is not a positive number of seconds")
+        self.budget, self.now = budget, now
+        self.started = now() if started is None else started
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds gone."""
+        return self.now() - self.started
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left; below 0 once the deadline has gone by."""
+        return self.budget - self.elapsed
+
+
+class Durations:
+    """What something takes: an expectation before it was first seen, then recent experience."""
+
+    def __init__(self, expected: float = 0.0, recent: int = 32):
+        self.expected = expected
+        self.recent: deque[float] = deque(maxlen=recent)
+
+    def add(self, seconds: float) -> None:
+        """One more was seen."""
+        self.recent.append(seconds)
+
+    @property
+    def typical(self) -> float:
+        """The median of the recent ones."""
+        return statistics.median(self.recent) if self.recent else self.expected
+
+    @property
+    def upper(self) -> float:
+        """What nine in ten stay below; a single spike does not count once there are ten."""
+        if not self.recent:
+            return self.expected
+        return sorted(self.recent)[math.ceil(0.9 * len(self.recent)) - 1]
+
+
+class ClockSchedule:
+    """Where a training run stands, by the clock.
+
+    Parameters
+    ----------
+    clock
+        The run's clock.
+    warmup
+        Share of the window in which the learning rate rises.
+    margin
+        Seconds kept back besides what is known to be needed; see `default_margin`.
+    """
+
+    def __init__(self, clock: Clock, *, warmup: float = 0.08, margin: float | None = None):
+        self.clock, self.warmup = clock, warmup
+        self.margin = default_margin(clock.budget) if margin is None else margin
+        self.step, self.evaluation, self.saving = Durations(), Durations(recent=3), Durations(recent=5)
+        self._begin = clock.elapsed
+        self._progress = 0.0
+        self._evaluated = self._begin
+
+    def begin(self) -> None:
+        """The training window starts now."""
+        self._begin = self._evaluated = self.clock.elapsed
+        self._progress = 0.0
+
+    @property
+    def saving_time(self) -> float:
+        """Seconds to keep back for saving."""
+        return 1.5 * self.saving.upper
+
+    @property
+    def reserve(self) -> float:
+        """Seconds before the deadline at which the last step has to begin."""
+        return self.step.upper + 1.25 * self.evaluation.typical + self.saving_time + self.margin
+
+    @property
+    def window(self) -> float:
+        """Length of the training window in seconds, as far as is known."""
+        return max(1e-9, self.clock.budget - self.reserve - self._begin)
+
+    @property
+    def window_left(self) -> float:
+        """Seconds of the window that are left; below 0 after it."""
+        return self.clock.remaining - self.reserve
+
+    def progress(self) -> float:
+        """Share of the window that is gone, 0 to 1. It never falls, though the reserve may shrink."""
+        share = (self.clock.elapsed - self._begin) / self.window
+        self._progress = min(1.0, max(self._progress, share))
+        return self._progress
+
+    def learning_rate_share(self) -> float:
+        """Share of the peak learning rate for the next steps: linear warm-up, then half a cosine down to 0."""
+        return learning_rate_share(self.progress(), self.warmup)
+
+    def steps_now(self) -> int:
+        """How many steps to take before looking at the clock again; 0 where the window is over."""
+        if self.window_left <= 0:
+            return 0
+        return max(1, int(min(CHUNK_SECONDS, self.window_left) / max(self.step.typical, 1e-6)))
+
+    def evaluation_due(self) -> bool:
+        """Whether an evaluation now keeps all of them within their share of the time, and is worth it so near the end."""
+        interval = max(self.evaluation.typical * (1 / EVALUATION_SHARE - 1), self.window / MAX_EVALUATIONS)
+        return self.clock.elapsed - self._evaluated >= interval and self.window_left > interval / 2 + self.evaluation.typical
+
+    def evaluated(self, seconds: float) -> None:
+        """An evaluation of the whole validation part has ended, and took this long."""
+        self.evaluation.add(seconds)
+        self._evaluated = self.clock.elapsed
+
+
+def default_margin(budget: float) -> float:
+    """Seconds to keep back for what a run could not foresee: 2% of the budget, from 0.1 to 1 second."""
+    return min(1.0, max(0.1, 0.02 * budget))
+
+
+def process_started() -> float:
+    """When this process was started, by time.monotonic(): before its imports; where the system does not tell, now."""
+    try:
+        # Fields after the command's name, which may hold spaces: the 20th is the start in ticks since the system's (proc(5)).
+        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError, IndexError):
+        age = 0.0
+    return time.monotonic() - max(0.0, age)
+
+
+def learning_rate_share(progress: float, warmup: float) -> float:
+    """Linear from a tenth to 1 over the first `warmup` of the progress, then half a cosine to 0 at progress 1."""
+    if progress < warmup:
+        return 0.1 + 0.9 * progress / warmup
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))

@@ -1,0 +1,71 @@
+"""SGD and AdamW by torch's functional forms: their classes import torch._dynamo, which takes longer than a short run has."""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
+
+MOMENTUM = 0.9
+BETAS, EPS = (0.9, 0.999), 1e-8
+
+
+class Optimizer:
+    """Steps parameters by their gradients, at the `learning_rate` that it is set to.
+
+    Parameters
+    ----------
+    kind
+        "sgd" (Nesterov momentum 0.9) or "adamw".
+    parameters
+        Those without gradients are left out. Weights are decayed, biases and normalisation (one axis) are not.
+    weight_decay
+        As the kind has it: added to the gradient by SGD, decoupled in AdamW.
+    """
+
+    def __init__(self, kind: str, parameters: Iterable[Parameter], weight_decay: float):
+        self.kind, self.learning_rate = kind, 0.0
+        trained = [p for p in parameters if p.requires_grad]
+        self.param_groups = [{"params": group, "weight_decay": decay} for group, decay in (
+            ([p for p in trained if p.ndim > 1], weight_decay), ([p for p in trained if p.ndim <= 1], 0.0)) if group]
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget momenta."""
+        for group in self.param_groups:
+            params = group["params"]
+            group["momenta"] = [None] * len(params) if self.kind == "sgd" else [torch.zeros_like(p) for p in params]
+            if self.kind == "adamw":
+                group["squares"] = [torch.zeros_like(p) for p in params]
+                group["steps"] = [torch.zeros(()) for _ in params]
+
+    def zero_grad(self) -> None:
+        """Drop gradients."""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Take a step."""
+        for group in self.param_groups:
+            with_gradient = [i for i, p in enumerate(group["params"]) if p.grad is not None]
+            params = [group["params"][i] for i in with_gradient]
+            if params:
+                (self._sgd if self.kind == "sgd" else self._adamw)(group, with_gradient, params, [p.grad for p in params])
+
+    def _sgd(self, group: dict, where: list[int], params: list[Tensor], grads: list[Tensor]) -> None:
+        momenta = [group["momenta"][i] for i in where]
+        sgd(params, grads, momenta, foreach=True, weight_decay=group["weight_decay"], momentum=MOMENTUM, lr=self.learning_rate,
+            dampening=0, nesterov=True, maximize=False)
+        for i, momentum in zip(where, momenta):
+            group["momenta"][i] = momentum  # made at the first step
+
+    def _adamw(self, group: dict, where: list[int], params: list[Tensor], grads: list[Tensor]) -> None:
+        momenta, squares, steps = ([group[key][i] for i in where] for key in ("momenta", "squares", "steps"))
+        adamw(params, grads, momenta, squares, [], steps, foreach=True, amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
+              lr=self.learning_rate, weight_decay=group["weight_decay"], eps=EPS, maximize=False)

@@ -1,0 +1,148 @@
+"""Who watches a run: a live bar in a terminal, a JSON-lines file of evaluations, TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+from .results import FineTuneError
+
+REFRESH_SECONDS = 0.2
+
+
+class Watcher:
+    """Does nothing; what a run calls."""
+
+    def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
+        """Some steps were taken. `accuracy` is the latest on the validation part."""
+
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """An evaluation was made."""
+
+    def note(self, text: str) -> None:
+        """Something went differently from what was asked for."""
+
+    def close(self) -> None:
+        """The run is over."""
+
+
+class Watchers(Watcher):
+    """All that watch a run."""
+
+    def __init__(self):
+        self.watchers: list[Watcher] = []
+
+    def add(self, watcher: Watcher) -> None:
+        """One more watches."""
+        self.watchers.append(watcher)
+
+    def step(self, elapsed, loss, accuracy):
+        for watcher in self.watchers:
+            watcher.step(elapsed, loss, accuracy)
+
+    def evaluation(self, record):
+        for watcher in self.watchers:
+            watcher.evaluation(record)
+
+    def note(self, text):
+        for watcher in self.watchers:
+            watcher.note(text)
+
+    def close(self):
+        for watcher in self.watchers:
+            watcher.close()
+
+
+class EvaluationsFile(Watcher):
+    """A JSON line for each evaluation, written as it is made; a new run starts the file afresh."""
+
+    def __init__(self, path: str | os.PathLike):
+        try:
+            self._file = open(path, "w", encoding="utf-8", buffering=1)
+        except OSError as error:
+            raise FineTuneError(f"{path}: cannot be written ({error.strerror})") from None
+
+    def evaluation(self, record):
+        self._file.write(json.dumps(record) + "\n")
+
+    def close(self):
+        self._file.close()
+
+
+class LiveBar(Watcher):
+    """Elapsed time and budget, loss and accuracy in one line of the terminal; notes above it."""
+
+    def __init__(self, budget: float):
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self._budget, self._shown = budget, -1.0
+        self._progress = Progress(TextColumn("{task.fields[time]}"), BarColumn(bar_width=30), TextColumn("{task.fields[state]}"),
+                                  console=Console(stderr=True, highlight=False, markup=False), auto_refresh=False, transient=True)
+        self._task = self._progress.add_task("", total=budget, time=_time(0, budget), state="opening")
+        self._progress.start()
+        self._progress.refresh()
+
+    def step(self, elapsed, loss, accuracy):
+        if elapsed - self._shown < REFRESH_SECONDS:
+            return
+        self._shown = elapsed
+        state = f"loss {loss:.3f}" + (f"  val {100 * accuracy:.2f}%" if accuracy is not None else "")
+        self._progress.update(self._task, completed=min(elapsed, self._budget), time=_time(elapsed, self._budget), state=state, refresh=True)
+
+    def note(self, text):
+        self._progress.console.print(text)
+
+    def close(self):
+        self._progress.stop()
+
+
+class TensorBoard(Watcher):
+    """Scalars for TensorBoard, along the elapsed milliseconds.
+
+    Raises
+    ------
+    FineTuneError
+        The package tensorboard is missing.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            raise FineTuneError("TensorBoard needs the package tensorboard: pip install tensorboard") from None
+        self._writer = SummaryWriter(str(folder), flush_secs=10)
+
+    def evaluation(self, record):
+        for key in ("val_accuracy", "val_loss", "train_loss", "learning_rate"):
+            if record.get(key) is not None:
+                self._writer.add_scalar(key, record[key], int(1000 * record["elapsed"]))
+
+    def close(self):
+        self._writer.close()
+
+
+@contextmanager
+def watching(budget: float, folder: Path | None, bar: bool | None, tensorboard: str | os.PathLike | None) -> Iterator[Watcher]:
+    """Those that were asked for; `bar` None is a bar where stderr is a terminal."""
+    watchers = Watchers()
+    try:
+        if folder is not None:
+            watchers.add(EvaluationsFile(folder / "evaluations.jsonl"))
+        if tensorboard is not None:
+            watchers.add(TensorBoard(tensorboard))
+        if sys.stderr.isatty() if bar is None else bar:
+            watchers.add(LiveBar(budget))
+        yield watchers
+    finally:
+        watchers.close()
+
+
+def _time(elapsed: float, budget: float) -> str:
+    def text(seconds):
+        return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+    return f"{text(elapsed)} / {text(budget)}"

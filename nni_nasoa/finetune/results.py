@@ -1,0 +1,58 @@
+"""What a run gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .classifier import Classifier
+    from .regime import FineTuneRegime
+
+
+class FineTuneError(RuntimeError):
+    """A run that gives no classifier. The message is one line that says why, and what would be right."""
+
+
+@dataclass(frozen=True)
+class FineTuneResult:
+    """A run of fine-tuning, and the classifier that came of it.
+
+    Parameters
+    ----------
+    classifier
+        The best validation state, ready to predict.
+    folder
+        Where it is saved; None where no output was asked for.
+    accuracy
+        Its validation accuracy, 0 to 1; NaN where there was no time to measure it.
+    regime
+        What was asked for, the input size filled in.
+    frozen_stages
+        How many stages were frozen in the end: all, where the budget was too short for more than a head.
+    budget, seconds
+        The time that was given, and taken until the classifier was saved.
+    stopped
+        Why it ended: "budget", "saturated: ...", "interrupted: ..." or "diverged: ...".
+    epochs, steps, images
+        What was trained: passes over the training images, steps, images.
+    evaluations
+        The records of the JSON-lines file, in order of time.
+    notes
+        What went differently from what was asked for, a line each.
+    """
+
+    classifier: Classifier
+    folder: Path | None
+    accuracy: float
+    regime: FineTuneRegime
+    frozen_stages: int
+    budget: float
+    seconds: float
+    stopped: str
+    epochs: float
+    steps: int
+    images: int
+    evaluations: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...] = ()

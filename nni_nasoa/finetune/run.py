@@ -1,0 +1,294 @@
+"""One run of fine-tuning, step by step: first pass, training by the clock, evaluations, and the way out of trouble."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Callable
+
+import torch
+from torch import Tensor, nn
+
+from .clock import Clock, ClockSchedule
+from .courtesy import PATIENCE, Courtesy
+from .devices import is_out_of_memory
+from .distributed import Alone, Together
+from .first_pass import first_pass
+from .inputs import Images, Inputs
+from .interruption import Interruption
+from .progress import Watcher
+from .regime import FineTuneRegime
+from .stepping import Stepper, batch_of_process
+from .validation import Evaluation, Validation
+
+TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6  # of the time left, for a first pass: to time it, to start from, to stay with
+VALIDATION_SHARE = 0.05  # of the time left, for one evaluation
+MIN_STEPS = 8  # fewer than these, and than one pass, are not worth more than a head
+STEP_FACTOR = 3.2  # a training step's time over that of a forward pass: forward, backward twice that, the rest
+HEAD_STEP_SECONDS = 0.005  # of the head, on features that are kept
+LOWER_RATE = 0.1  # after divergence
+DIVERGED = 10  # times the loss of guessing
+SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200  # in a row without a mistake, on so many images
+
+
+@dataclass
+class Kept:
+    """The best state so far: tensors by name, and how it was evaluated."""
+
+    state: dict[str, Tensor]
+    evaluation: Evaluation
+    saved: bool = False
+
+
+class _Trainable(nn.Module):
+    """What follows the frozen stages."""
+
+    def __init__(self, network, frozen: int, with_head: bool = True):
+        super().__init__()
+        self.network, self.frozen, self.with_head = network, frozen, with_head
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits, or features without the head, of inputs."""
+        features = self.network.forward_stages(inputs, self.frozen)
+        return self.network.head(features) if self.with_head else features
+
+
+class Run:
+    """The state of a run.
+
+    Parameters
+    ----------
+    network
+        A `zoo.staged` view on the device.
+    train, val
+        This process's images.
+    save
+        Called to save the network's present state, which is then the best one.
+    """
+
+    def __init__(self, network, train: Images, val: Images, regime: FineTuneRegime, clock: Clock, group: Alone | Together,
+                 interruption: Interruption, watcher: Watcher, *, seed: int, head_start: bool, feature_cache: bool,
+                 memory_limit: float | None, compiled: bool, margin: float | None, save: Callable[[Run], None] | None):
+        self.network, self.train_images, self.val_images, self.regime = network, train, val, regime
+        self.clock, self.group, self.interruption, self.watcher, self._save = clock, group, interruption, watcher, save
+        self.schedule = ClockSchedule(clock, margin=margin)
+        self.device = train.labels.device
+        self.courtesy = Courtesy(self.device, PATIENCE * clock.budget)
+        self.head_start, self.compiled = head_start, compiled
+        self._caching = {"cached": feature_cache, "memory_limit": memory_limit}
+        self._seed, self._order = seed, torch.Generator().manual_seed(seed + group.rank)
+        self.stepper: Stepper | None = None
+        self.loss = math.nan
+        self.best: Kept | None = None
+        self.evaluations: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.stopped = ""
+        self._perfect, self._steps_back, self._saved_at = 0, 0, -math.inf
+
+    def execute(self) -> None:
+        """Do all of it: afterwards the network has its best state, and that is saved."""
+        self._set_frozen(min(self.regime.frozen_stages, len(self.network.stages)))
+        self._first_pass()
+        self._prepare_validation()
+        self._evaluate("start")
+        self._train()
+        if not self.interruption and not self.stopped.startswith("diverged"):
+            self._evaluate("end")
+        self._load_best()
+        if self._save is not None and not self.best.saved:
+            self._save(self)
+
+    # -- before training --
+
+    def _set_frozen(self, frozen: int) -> None:
+        self.frozen = frozen
+        self.network.freeze(frozen)
+        self.inputs, self.val_inputs = (Inputs(images, self.network, frozen, **self._caching) for images in (self.train_images, self.val_images))
+        self.trainable = _Trainable(self.network, frozen)
+
+    def _first_pass(self) -> None:
+        """Learn what a step will take, fit the head, and give up on the stages that there is no time for."""
+        count, head_only = len(self.network.stages), self.frozen == len(self.network.stages)
+        share = HEAD_PASS_SHARE if head_only else FIRST_PASS_SHARE if self.head_start else TIMING_SHARE
+        seen = self._fit_head(share, fit=self.head_start or head_only)
+        batch = batch_of_process(self.regime, self.inputs, self.group)
+        step = seen.seconds_per_image * batch * (1 if head_only else STEP_FACTOR)
+        best_step = step * seen.least_seconds_per_image / seen.seconds_per_image
+        wanted = min(MIN_STEPS, math.ceil(len(self.inputs) / batch))
+        possible, step = self.group.from_first([self.schedule.window_left / best_step, step])
+        if possible < wanted and not head_only:
+            self.note(f"the budget is too short for {wanted} training steps of about {step:.2g} s each: only the head is trained")
+            self._set_frozen(count)
+            seen = self._fit_head(HEAD_PASS_SHARE, fit=True)
+            step = seen.seconds_per_image * batch
+        if self.frozen == count and seen.images < len(self.inputs):
+            self.note(f"the budget is too short for one pass over the images: the head is fitted to {seen.images} of {len(self.inputs)}")
+        self._forward_seconds = seen.seconds_per_image
+        self.schedule.step.expected = step if self.frozen < count or self.inputs.store is None else HEAD_STEP_SECONDS
+
+    def _fit_head(self, share: float, fit: bool):
+        self.network.eval()
+        features, allowed = _Trainable(self.network, self.frozen, with_head=False), share * self.clock.remaining
+        order = torch.randperm(len(self.inputs), generator=self._order)
+        return first_pass(features, self.network.head, self.inputs, order, self.clock, self.group, self.courtesy, fit_head=fit,
+                          label_smoothing=self.regime.label_smoothing,
+                          go_on=lambda seconds: seconds < allowed and self.schedule.window_left > 0 and not self.interruption)
+
+    def _prepare_validation(self) -> None:
+        affordable = VALIDATION_SHARE * max(0.0, self.clock.remaining) / self._forward_seconds
+        count = int(min(len(self.val_inputs), max(16, affordable)))
+        order = torch.randperm(len(self.val_inputs), generator=self._order)[:count]
+        if count < len(self.val_inputs):
+            self.note(f"evaluations are on {count} of {len(self.val_inputs)} validation images, to keep them within the budget")
+        self.validation = Validation(self.val_inputs, order, self.group, self.courtesy)
+        self.validation.batch = max(1, min(self.validation.batch, int(0.2 / self._forward_seconds)))
+        self.schedule.evaluation.expected = count * self._forward_seconds
+
+    # -- evaluations --
+
+    def _evaluate(self, kind: str) -> None:
+        """Evaluate the present state, and keep it where it is as good as the best."""
+        begin, computed = self.clock.elapsed, self.val_inputs.computed
+        self.network.eval()
+        until = self.schedule.saving_time + self.schedule.margin / 2
+        evaluation = self.validation.evaluate(self.trainable, lambda: self.clock.remaining > until)
+        if evaluation.complete:
+            # The features of frozen stages are there from now on; behind all stages, an evaluation is no more than a head's step.
+            again = self.val_inputs.store is None or self.val_inputs.computed == computed or self.frozen < len(self.network.stages)
+            self.schedule.evaluated(self.clock.elapsed - begin if again else HEAD_STEP_SECONDS)
+        better = self.validation.better(evaluation, self.best.evaluation if self.best else None)
+        if better and math.isfinite(evaluation.loss) or self.best is None:
+            self.best = Kept({name: tensor.detach().clone() for name, tensor in self._own_state().items()}, evaluation)
+            self._save_early()
+        perfect = evaluation.complete and evaluation.accuracy == 1 and evaluation.images >= SATURATED_IMAGES
+        self._perfect = self._perfect + 1 if perfect else 0
+        record = {"kind": kind, "elapsed": round(self.clock.elapsed, 4), "budget": self.clock.budget,
+                  "progress": round(self.schedule.progress(), 5) if kind != "start" else 0.0,
+                  "epochs": round(self.epochs, 4), "steps": self.steps, "images": self.images,
+                  "learning_rate": self.stepper.optimizer.learning_rate if self.steps else None,
+                  "train_loss": self.loss if math.isfinite(self.loss) else None,
+                  "val_loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
+                  "val_accuracy": evaluation.accuracy, "val_images": evaluation.images, "best": self.best.evaluation is evaluation}
+        self.evaluations.append(record)
+        self.watcher.evaluation(record)
+
+    @property
+    def steps(self) -> int:
+        """Training steps taken."""
+        return self.stepper.steps if self.stepper else 0
+
+    @property
+    def images(self) -> int:
+        """Training images seen in them, over all processes."""
+        return self.stepper.images if self.stepper else 0
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training images."""
+        return self.images / (len(self.inputs) * self.group.size)
+
+    def _own_state(self) -> dict[str, Tensor]:
+        """Tensors that training changes."""
+        frozen = tuple(f"stages.{number}." for number in range(self.frozen))
+        return {name: tensor for name, tensor in self.network.state_dict().items() if not name.startswith(frozen)}
+
+    @torch.no_grad()
+    def _load_best(self) -> None:
+        own = self._own_state()
+        for name, tensor in self.best.state.items():
+            own[name].copy_(tensor)
+        self.network.eval()
+
+    def _save_early(self) -> None:
+        """Save at once where that costs little, so that little is left for the end, and a process that is killed leaves something."""
+        if self._save is None:
+            return
+        seconds, since = self.schedule.saving.typical, self.clock.elapsed - self._saved_at
+        if seconds <= 0.02 * since:
+            begin = self.clock.elapsed
+            self._save(self)
+            self.best.saved, self._saved_at = True, self.clock.elapsed
+            self.schedule.saving.add(self._saved_at - begin)
+
+    # -- training --
+
+    def _train(self) -> None:
+        module = self.group.wrap(torch.compile(self.trainable) if self.compiled else self.trainable)
+        head_only = self.network.head if self.frozen == len(self.network.stages) and self.group.size == 1 else None
+        self.stepper = Stepper(module, self.network.head.out_features, self.inputs, self.regime, self.group, self._seed, head_only)
+        self.schedule.begin()
+        while not self.stopped:
+            steps, share = self.group.from_first(self._plan())
+            if steps == 0:
+                self.stopped = self.stopped or self._reason()
+            elif steps < 0:
+                self._evaluate("training")
+            else:
+                self._chunk(int(steps), share)
+
+    def _plan(self) -> list[float]:
+        """How many steps to take next (0: stop, -1: evaluate), at which share of the learning rate."""
+        if self.interruption or self._perfect >= SATURATED_EVALUATIONS:
+            return [0, 0.0]
+        if self.schedule.evaluation_due():
+            return [-1, 0.0]
+        return [self.schedule.steps_now(), self.schedule.learning_rate_share()]
+
+    def _reason(self) -> str:
+        if self.interruption:
+            return f"interrupted: {self.interruption.name}"
+        if self._perfect >= SATURATED_EVALUATIONS:
+            return f"saturated: every validation image was right in {SATURATED_EVALUATIONS} evaluations in a row"
+        return "budget"
+
+    def _chunk(self, steps: int, share: float) -> None:
+        """Take steps; end earlier where the time runs out, and look whether all is well."""
+        self.network.train()
+        self.stepper.optimizer.learning_rate = self.regime.learning_rate * self.stepper.rate_scale * share
+        done, computed, total = 0, self.inputs.computed, torch.zeros((), device=self.device)
+        try:
+            with self.courtesy.turn():  # whoever measures times on this device is alone meanwhile
+                begin = self.clock.elapsed
+                while done < steps and (done == 0 or self._may_go_on()):
+                    total += self.stepper.step(self._computing_is_too_slow())
+                    done += 1
+                sums = torch.stack([total, total.new_tensor(float(done))])
+                self.group.sum([sums])
+                self.loss = (sums[0] / sums[1]).item()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            self.note(self.stepper.halve_batch())
+            return
+        if self.inputs.store is None or self.inputs.computed == computed:  # near the end, no new features are computed
+            self.schedule.step.add((self.clock.elapsed - begin) / done)
+        if not math.isfinite(self.loss) or self.loss > DIVERGED * math.log(self.network.head.out_features):
+            self._step_back()
+        self.watcher.step(self.clock.elapsed, self.loss, self.best.evaluation.accuracy)
+
+    def _may_go_on(self) -> bool:
+        # Several processes have to take the same number of steps, whatever their clocks say.
+        return self.group.size > 1 or (self.schedule.window_left > 0 and not self.interruption)
+
+    def _computing_is_too_slow(self) -> bool:
+        """Whether the time is too short for the features of one more batch."""
+        return self.frozen > 0 and self._forward_seconds * self.stepper.batch > 0.5 * self.schedule.window_left
+
+    # -- trouble --
+
+    def _step_back(self) -> None:
+        """Go back to the best state at a lower rate, once."""
+        self._steps_back += 1
+        rate = self.stepper.optimizer.learning_rate
+        self._load_best()
+        if self._steps_back > 1:
+            self.stopped = f"diverged: the loss was {self.loss:.3g} again, at learning rate {rate:.2g}; a rate below {rate / 3:.1g} may do"
+            return
+        self.stepper.optimizer.reset()
+        self.stepper.rate_scale *= LOWER_RATE
+        self.note(f"the loss was {self.loss:.3g} at learning rate {rate:.2g}: back to the best state, with {LOWER_RATE:g} of the rate")
+
+    def note(self, text: str) -> None:
+        """Something goes differently from what was asked for."""
+        self.notes.append(text)
+        self.watcher.note(text)

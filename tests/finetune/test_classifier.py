@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.finetune import classifier as module
+from nni_nasoa.finetune.classifier import Classifier, ClassifierError, check_folder, describe, load_classifier, save_classifier
+from nni_nasoa.networks import ETNet
+
+CLASSES = ("Hund", "猫", "bird\udcff")  # the last from a folder whose name is not UTF-8
+
+
+@pytest.fixture
+def network(tiny):
+    torch.manual_seed(0)
+    return ETNet(tiny, 3).eval()
+
+
+@pytest.fixture
+def about(tiny):
+    return describe(classes=CLASSES, dataset="pets", regime=FineTuneRegime("et-nas-x", input_size=16), encoding=tiny, weights_of="network",
+                    mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), metrics={"val_accuracy": 0.75}, notes=["short"])
+
+
+@pytest.fixture
+def folder(tmp_path, network, about):
+    return save_classifier(tmp_path / "c", network.state_dict(), about)
+
+
+def images(n=5, size=16):
+    return np.random.default_rng(0).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+
+
+def test_loads_what_was_saved(folder, network, about):
+    loaded = load_classifier(folder)
+    assert loaded.classes == CLASSES and loaded.about == about and loaded.metrics == {"val_accuracy": 0.75}
+    assert loaded.regime == FineTuneRegime("et-nas-x", input_size=16) and loaded.input_size == 16
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, loaded.network.state_dict()[name])
+
+
+def test_weights_fit_create_model(folder, network, tiny):
+    from nni_nasoa.zoo import create_model
+
+    again = create_model(tiny, 3, folder / "model.safetensors").eval()
+    x = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(again(x), network(x))
+
+
+def test_probabilities_are_those_of_the_normalised_images(folder, network):
+    x = (torch.from_numpy(images()).float() / 255 - torch.tensor((0.5, 0.4, 0.3)).view(3, 1, 1)) / torch.tensor((0.2, 0.2, 0.1)).view(3, 1, 1)
+    with torch.no_grad():
+        expected = network(x).softmax(1).numpy()
+    found = load_classifier(folder).probabilities(images())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert load_classifier(folder).probabilities(images(0)).shape == (0, 3)
+
+
+def test_predicts_files_pil_images_and_arrays(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "BATCH", 2)
+    array = images(1)[0].transpose(1, 2, 0)
+    image = Image.fromarray(array)
+    image.save(tmp_path / "a.png")
+    classifier = load_classifier(folder)
+    predictions = classifier.predict([tmp_path / "a.png", str(tmp_path / "a.png"), image, array, array], top_k=2)
+    assert len(predictions) == 5 and all(p == predictions[0] for p in predictions)
+    (best, second), row = predictions[0], classifier.probabilities(array.transpose(2, 0, 1)[None])[0]
+    assert best.label == CLASSES[int(row.argmax())] and best.probability == pytest.approx(row.max()) and best.probability >= second.probability
+    assert len(classifier.predict(str(tmp_path / "a.png"), top_k=99)[0]) == 3
+    assert classifier.predict([]) == []
+
+
+def test_an_image_that_cannot_be_read_is_named(folder, tmp_path):
+    (tmp_path / "b.jpg").write_bytes(b"\xff\xd8\xff not a jpeg")
+    for name in ("b.jpg", "none.jpg"):
+        with pytest.raises(ClassifierError, match=name) as error:
+            load_classifier(folder).predict([tmp_path / name])
+        assert "\n" not in str(error.value)
+
+
+def test_a_run_killed_between_the_files_leaves_the_new_classifier_whole(folder, network, about, monkeypatch):
+    replace, calls = os.replace, []
+
+    def killed_after_the_first(source, target):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(target)
+        replace(source, target)
+    monkeypatch.setattr(os, "replace", killed_after_the_first)
+    new = {**about, "id": "new", "metrics": {"val_accuracy": 0.9}, "classes": ["x", "y", "z"]}
+    with pytest.raises(KeyboardInterrupt):
+        save_classifier(folder, {name: value + 1 for name, value in network.state_dict().items()}, new)
+    loaded = load_classifier(folder)
+    assert loaded.classes == ("x", "y", "z") and loaded.metrics == {"val_accuracy": 0.9}
+    torch.testing.assert_close(loaded.network.head.bias, network.head.bias + 1)
+    monkeypatch.undo()
+    save_classifier(folder, network.state_dict(), about)
+    assert sorted(os.listdir(folder)) == ["classifier.json", "model.safetensors"]
+
+
+def test_an_edited_description_counts(folder):
+    about = json.loads((folder / "classifier.json").read_text())
+    about["classes"] = ["dog", "cat", "bird"]
+    (folder / "classifier.json").write_text(json.dumps(about))
+    assert load_classifier(folder).classes == ("dog", "cat", "bird")
+    (folder / "classifier.json").unlink()
+    assert load_classifier(folder).classes == CLASSES
+
+
+@pytest.mark.parametrize("spoil, right", [
+    (lambda f: (f / "model.safetensors").unlink(), "no classifier here"),
+    (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:1000]), "damaged"),
+    (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged"),
+    (lambda f: (f / "classifier.json").write_text("{"), "not JSON"),
+    (lambda f: (f / "classifier.json").write_text("[" * 10**5), "not JSON"),
+    (lambda f: edit(f, format="x"), "not a classifier"), (lambda f: edit(f, version=2), "version 2"),
+    (lambda f: edit(f, classes=["one"]), '"classes"'), (lambda f: edit(f, mean=[0, 0]), '"mean"'),
+    (lambda f: edit(f, regime={"model": "a", "batch_size": 0}), "batch_size"), (lambda f: edit(f, input_size="16"), '"input_size"'),
+    (lambda f: edit(f, classes=list("abcd")), "not the weights"),
+])
+def test_what_is_no_classifier_is_one_line(folder, spoil, right):
+    spoil(folder)
+    with pytest.raises(ClassifierError, match=right) as error:
+        load_classifier(folder)
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)
+
+
+def edit(folder, **fields):
+    about = json.loads((folder / "classifier.json").read_text())
+    (folder / "classifier.json").write_text(json.dumps({**about, **fields}))
+
+
+def test_output_folders(tmp_path, folder):
+    assert check_folder(tmp_path / "new" / "deep").is_dir() and check_folder(folder) == folder
+    (tmp_path / "file").touch()
+    with pytest.raises(ClassifierError, match="cannot write"):
+        check_folder(tmp_path / "file")
+    with pytest.raises(ClassifierError, match="holds no classifier"):
+        check_folder(tmp_path)
+
+
+def test_a_model_whose_head_the_view_has_taken_is_saved_by_the_view(tmp_path, blobs):
+    """timm's distilled transformers have two heads; their view has a fresh one."""
+    from nni_nasoa.finetune import finetune
+
+    regime = FineTuneRegime("timm/deit_tiny_distilled_patch16_224", 0.01, frozen_stages=9, batch_size=8, augmentation="none")
+    small = type(blobs)(*(type(part)(np.repeat(np.repeat(part.images[:n], 14, 2), 14, 3), part.labels[:n])
+                          for part, n in ((blobs.train, 12), (blobs.val, 6))), blobs.classes, "blobs")
+    result = finetune(small, regime, 8 / 60, weights=None, device="cpu", output=tmp_path / "c")
+    found = load_classifier(tmp_path / "c").probabilities(small.val.images)
+    np.testing.assert_allclose(found, result.classifier.probabilities(small.val.images), atol=1e-5)
+    assert json.loads((tmp_path / "c" / "classifier.json").read_text())["weights_of"] == "staged"
+
+
+def test_onnx_without_its_packages_is_one_line(folder, tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ClassifierError, match="pip install onnx onnxscript"):
+        load_classifier(folder).export_onnx(tmp_path / "m.onnx")
+
+
+def test_a_classifier_is_made_of_a_network_and_a_description(network, about):
+    classifier = Classifier(network.train(), about)
+    assert not network.training and classifier.probabilities(images()).shape == (5, 3)

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.neighbors import NearestCentroid
+from torch import nn
+from torch.nn import functional as F
+
+from nni_nasoa.finetune.head_start import ClassStatistics, set_head
+
+
+def features(n=400, classes=5, width=12, seed=0):
+    rng = np.random.default_rng(seed)
+    means, mix = rng.normal(size=(classes, width)), rng.normal(size=(width, width))
+    labels = rng.integers(classes, size=n)
+    return torch.tensor(means[labels] + 0.8 * rng.normal(size=(n, width)) @ mix / width ** 0.5, dtype=torch.float32), torch.tensor(labels)
+
+
+def statistics(x, y, classes):
+    sums = ClassStatistics(classes, x.shape[1], torch.device("cpu"))
+    for start in range(0, len(x), 37):
+        sums.add(x[start:start + 37], y[start:start + 37])
+    return sums
+
+
+def test_is_scikit_learns_discriminant_of_the_same_shrinkage():
+    x, y = features()
+    weight, bias = statistics(x, y, 5).head()
+    shrinkage = 12 / (12 + 400)
+    oracle = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage).fit(x.numpy(), y.numpy())
+    ours = F.linear(x, weight, bias).softmax(1).numpy()
+    # scikit-learn scales features to unit variance before it shrinks, so the two are close, not equal.
+    assert (ours.argmax(1) == oracle.predict(x.numpy())).mean() > 0.97
+    assert np.abs(ours - oracle.predict_proba(x.numpy())).mean() < 0.03
+
+
+def test_without_covariance_it_is_the_nearest_class_mean():
+    x, y = features()
+    y[:] = torch.arange(400) % 5  # equal priors
+    weight, bias = statistics(x, y, 5).head(use_covariance=False)
+    assert (F.linear(x, weight, bias).argmax(1).numpy() == NearestCentroid().fit(x.numpy(), y.numpy()).predict(x.numpy())).all()
+
+
+@pytest.mark.parametrize("n", [2, 5, 30])
+def test_few_images_constant_features_and_missing_classes_do_no_harm(n):
+    x, y = features(n, classes=2)
+    x[:, 3], x[:, 4] = 0.0, x[:, 5]
+    weight, bias = statistics(x, y, 7).head()
+    assert weight.isfinite().all() and bias.isfinite().all()
+    assert (F.linear(x, weight, bias).argmax(1) < 2).all()
+    weight, bias = statistics(torch.ones(4, 6), torch.tensor([0, 1, 0, 1]), 2).head()
+    assert weight.isfinite().all() and bias.isfinite().all()
+
+
+def test_the_temperature_keeps_few_images_from_being_too_sure():
+    x, y = features(40, width=60)
+    weight, bias = statistics(x[:30], y[:30], 5).head()
+    head, sure = nn.Linear(60, 5), F.cross_entropy(F.linear(x[30:], weight, bias), y[30:])
+    set_head(head, weight, bias, x[30:], y[30:])
+    assert F.cross_entropy(head(x[30:]), y[30:]) <= min(sure, torch.log(torch.tensor(5.0)) + 0.05)
+    torch.testing.assert_close(head(x).argmax(1), F.linear(x, weight, bias).argmax(1))
+
+
+def test_without_held_out_features_the_head_is_set_all_the_same():
+    head, weight, bias = nn.Linear(3, 2), torch.ones(2, 3), torch.zeros(2)
+    set_head(head, weight, bias, torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
+    assert torch.equal(head.weight, weight) and torch.equal(head.bias, bias)
+
+
+def test_the_norm_is_limited_and_the_predictions_are_the_same():
+    x, y = features()
+    weight, bias = statistics(1e-3 * x, y, 5).head()
+    head = nn.Linear(12, 5)
+    set_head(head, weight, bias, 1e-3 * x[:80], y[:80], max_norm=1.0)
+    assert head.weight.norm(dim=1).mean() <= 1.0001
+    torch.testing.assert_close(head(1e-3 * x).argmax(1), F.linear(1e-3 * x, weight, bias).argmax(1))

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from nni_nasoa.finetune.courtesy import Courtesy
+from nni_nasoa.finetune.distributed import Alone
+from nni_nasoa.finetune.inputs import Images, Inputs
+from nni_nasoa.finetune.validation import Validation
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def network(shallow):
+    torch.manual_seed(0)
+    return shallow(classes=10)
+
+
+@pytest.fixture
+def validation(digits, network):
+    images = Images(digits.val, CPU, (0.5,) * 3, (0.25,) * 3)
+    return Validation(Inputs(images, network.view(), 0), torch.randperm(len(images)), Alone(), Courtesy(CPU, 0))
+
+
+def test_accuracy_and_loss_are_those_of_all_images(validation, network, digits):
+    validation.batch = 100
+    with torch.no_grad():
+        logits = network(validation.inputs.clean(torch.arange(359)))
+    labels = torch.from_numpy(digits.val.labels)
+    found = validation.evaluate(network, lambda: True)
+    assert found.complete and found.images == 359
+    assert found.accuracy == pytest.approx((logits.argmax(1) == labels).float().mean().item())
+    assert found.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-4)
+
+
+def test_an_evaluation_that_is_cut_short_stands_for_what_it_saw(validation, network):
+    validation.batch = 10
+    whole = validation.evaluate(network, lambda: True)
+    ticks = itertools.count()
+    short = validation.evaluate(network, lambda: next(ticks) < 4)
+    assert not short.complete and short.images == 50 and torch.equal(short.correct, whole.correct[:50])
+    assert validation.evaluate(network, lambda: False).images == 10
+
+
+def test_states_are_compared_on_what_both_have_seen(validation, network):
+    validation.batch = 10
+    whole = validation.evaluate(network, lambda: True)
+    ticks = itertools.count()
+    short = validation.evaluate(network, lambda: next(ticks) < 4)
+    assert validation.better(whole, None) and validation.better(short, whole) and validation.better(whole, short)
+    worse = type(short)(torch.zeros_like(short.correct), 0.0, 1.0, 50, False)
+    assert not validation.better(worse, whole) and validation.better(whole, worse)
+
+
+def test_out_of_memory_halves_the_batch(validation, network):
+    class Full(torch.nn.Module):
+        def forward(self, x):
+            if len(x) > 30:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return network(x)
+    assert validation.evaluate(Full(), lambda: True).images == 359 and validation.batch <= 30
+
+
+def test_other_errors_are_not_taken_for_it(validation):
+    class Broken(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    with pytest.raises(RuntimeError, match="mat1"):
+        validation.evaluate(Broken(), lambda: True)
