@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from nni_nasoa import measure
-from nni_nasoa.architecture import Architecture, Candidates, random_architecture
+from nni_nasoa.architecture import Candidates, random_architecture
 from nni_nasoa.device_lock import device_lock
 from nni_nasoa.measure import count_macs, count_parameters, environment, inference_time, relative_speed, training_step_time
 from nni_nasoa.networks import ETNet

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Sequence
 
-from .encoding import MULTIPLIERS, RATIOS, Architecture, ArchitectureError, Block, Macro, Skip
+from .encoding import RATIOS, Architecture, ArchitectureError, Block, Macro, Skip
 from .layout import OPS
 
 SKIPS = ("none", "add", "concat")

@@ -10,7 +10,7 @@ from typing import Any, Iterable, Mapping, Sequence
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.search.evolution import Objective
-from nni_nasoa.search.front import OBJECTIVES, comparable_step_times, distinct, pareto_front
+from nni_nasoa.search.front import comparable_step_times, distinct, pareto_front
 
 from .block_drawing import CLASSIC_BLOCKS
 

@@ -1,0 +1,66 @@
+"""`nasoa finetune`: a classifier that is ready before the minutes are over."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import click
+
+from .terminal import clear_errors
+
+EXIT_SECONDS = 0.3  # of a budget are kept for the interpreter's end
+
+
+@click.command()
+@click.option("--dataset", required=True, help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.")
+@click.option("--model", help="A model of the zoo, a network of a front file (front.json#1), or an encoding.")
+@click.option("--minutes", required=True, type=float, help="The budget, from the start of this command to the saved classifier.")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="nasoa-classifier", show_default=True,
+              help="Folder for the classifier; one that is there is replaced.")
+@click.option("--regime", "regime_file", type=click.Path(dir_okay=False, path_type=Path), help="A .json or .yml file of settings; options go before it.")
+@click.option("--learning-rate", type=float, help="At its peak, for a whole batch.")
+@click.option("--weight-decay", type=float)
+@click.option("--frozen-stages", type=int, help="0 trains everything, the number of stages or more only the head.")
+@click.option("--batch-size", type=int)
+@click.option("--input-size", type=int, help="In pixels; by default what the model was pretrained at.")
+@click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full"]))
+@click.option("--mixup", type=float, help="Alpha; 0 mixes nothing.")
+@click.option("--label-smoothing", type=float)
+@click.option("--optimizer", type=click.Choice(["sgd", "adamw"]))
+@click.option("--weights", default="default", show_default=True, help="A file, 'default' for the model's pretrained weights, or 'none'.")
+@click.option("--device", default="auto", show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to.")
+@click.option("--val-fraction", type=float, default=0.2, show_default=True, help="Held back for validation where the dataset brings no such part.")
+@click.option("--compile/--no-compile", default=False, show_default=True, help="Train through torch.compile.")
+@click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's log.")
+def finetune(dataset, model, minutes, output, regime_file, weights, device, seed, root, val_fraction, compile, tensorboard, **settings):
+    """Fine-tune a classifier that is ready before the minutes are over.
+
+    Ctrl-C saves the best so far.
+    """
+    from nni_nasoa.finetune.clock import default_margin, process_started
+    from nni_nasoa.finetune.regime import FineTuneRegime
+
+    with clear_errors():
+        fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
+        fields |= {key: value for key, value in {"model": model, **settings}.items() if value is not None}
+        if "model" not in fields:
+            raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")
+        regime = FineTuneRegime.from_json(fields)
+        from nni_nasoa.finetune.trainer import finetune as run
+
+        margin = default_margin(60 * minutes) + EXIT_SECONDS
+        result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=None if weights == "none" else weights, root=root,
+                     val_fraction=val_fraction, compile=compile, bar=None, tensorboard=tensorboard, started=process_started(), margin=margin)
+    gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
+    if result.folder is None:  # another process of torchrun's says it
+        return
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    click.echo(f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
+               + ("" if result.stopped == "budget" else f" ({result.stopped})"))
+    click.echo(f"written to {result.folder}")
+    if result.stopped.startswith("interrupted"):
+        raise SystemExit(128 + (15 if result.stopped.endswith("SIGTERM") else 2))

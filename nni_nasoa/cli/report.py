@@ -1,0 +1,155 @@
+"""`nasoa report`: the Pareto front of a search, as a table, files and figures."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+
+from .terminal import cell, clear_errors, print_table, text
+
+
+@dataclass(frozen=True)
+class _Results:
+    """What a report is made of. `trials` counts the experiment's trials by status; it is empty for a results file."""
+
+    source: str
+    records: list[dict]
+    experiment: str | None = None
+    trials: dict[str, int] = field(default_factory=dict)
+    objectives: tuple | None = None
+    limits: tuple = ()
+
+
+@click.command()
+@click.argument("source", default="latest")
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="nasoa-report", show_default=True,
+              help="Folder for front.json, results.csv, front.png and the drawings.")
+@click.option("--objective", "objectives", multiple=True, metavar="NAME[:min|max]",
+              help="A metric to compare results by; repeat it for more. Without it: accuracy and relative_speed for networks, "
+                   "default for anything else. More is better unless :min is given.")
+@click.option("--block", "blocks", multiple=True, metavar="ENCODING", help="Draw this block in place of the front's; repeat it for more.")
+def report(source: str, output: Path, objectives: tuple[str, ...], blocks: tuple[str, ...]):
+    """Print the Pareto front of a search, and write it down.
+
+    SOURCE is an NNI experiment of this machine, running or stopped, by its id (or 'latest', which is the default); or a file
+    of results: the results.csv or front.json of an earlier report, a .json list or a .jsonl file.
+    """
+    with clear_errors():
+        _report(source, output, objectives, blocks)
+
+
+def _report(source: str, output: Path, objectives: tuple[str, ...], blocks: tuple[str, ...]) -> None:
+    from nni_nasoa.figures.block_drawing import draw_block, typical_layout
+    from nni_nasoa.figures.search_front import draw_objectives, draw_search_front
+    from nni_nasoa.search.front import OBJECTIVES, pareto_front, write_front, write_records
+
+    for encoding in blocks:
+        typical_layout(encoding)  # a wrong one is reported before anything is written
+    results = _read(source)
+    compared = _objectives(objectives, results)
+    front = pareto_front(results.records, compared, results.limits)
+    if not front:
+        raise ValueError(_why_empty(results, compared))
+
+    output.mkdir(parents=True, exist_ok=True)
+    write_front(output / "front.json", results.records, experiment=results.experiment, objectives=compared, limits=results.limits)
+    write_records(output / "results.csv", results.records)
+    picture = output / "front.png"
+    if compared == OBJECTIVES and all("architecture" in record and "step_time_ms" in record for record in front):
+        draw_search_front(results.records, picture, front=front)
+    else:
+        draw_objectives(results.records, compared, picture, front=front)
+    for old in output.glob("block_*.png"):  # of an earlier, longer front
+        if re.fullmatch(r"block_\d+\.png", old.name):
+            old.unlink()
+    drawn = blocks or [record["architecture"] for record in front if "architecture" in record]
+    for number, encoding in enumerate(drawn, start=1):
+        draw_block(encoding, output / f"block_{number}.png")
+    _print_report(results, front, compared, output, len(drawn))
+
+
+def _read(source: str) -> _Results:
+    from nni_nasoa.plugin.class_args import EvolutionArgs
+    from nni_nasoa.plugin.experiments import find_experiment, read_config, read_status, read_trials
+    from nni_nasoa.search.front import read_records
+
+    path = Path(source)
+    if path.suffix in (".csv", ".json", ".jsonl"):
+        return _Results(source, read_records(path))
+    folder = find_experiment(source)
+    status = read_status(folder)
+    trials = {name: count for name, count in status.items() if isinstance(count, int) and name != "trials"}
+    # A network says itself which one it is; any other result is of use only with its parameters.
+    records = [{**trial.metrics, "trial_id": trial.trial_id, "sequence": trial.sequence}
+               | ({} if "architecture" in trial.metrics else {"parameters": trial.parameters}) for trial in read_trials(folder)]
+    tuner = read_config(folder).get("tuner") or {}
+    ours = "NasoaEvolution" in (tuner.get("name"), tuner.get("className")) or str(tuner.get("className")).endswith(".EvolutionTuner")
+    arguments = EvolutionArgs.parse(tuner.get("classArgs") or {}) if ours else EvolutionArgs()
+    return _Results(f"experiment {status['id']}", records, status["id"], trials, arguments.objectives, arguments.limits)
+
+
+def _objectives(given: tuple[str, ...], results: _Results):
+    """The objectives that the options name, else the experiment's own, else those that suit the records."""
+    from nni_nasoa.search.evolution import Objective
+    from nni_nasoa.search.front import OBJECTIVES
+
+    if not given:
+        networks = not results.records or any("architecture" in record for record in results.records)
+        return results.objectives or (OBJECTIVES if networks else (Objective("default"),))
+    objectives = []
+    for option in given:
+        name, _, mode = option.partition(":")
+        if not name or mode not in ("", "max", "min") or name in (objective.name for objective in objectives):
+            raise click.UsageError(f"--objective '{option}': give NAME, NAME:max or NAME:min, and each metric once")
+        objectives.append(Objective(name, mode != "min"))
+    return tuple(objectives)
+
+
+def _why_empty(results: _Results, objectives) -> str:
+    from nni_nasoa.search.front import distinct
+
+    if distinct(results.records, objectives) and results.limits:
+        names = ", ".join(limit.name for limit in results.limits)
+        return f"{results.source}: none of its {len(results.records)} results is within the limits on {names}"
+    if results.records:
+        keys = ", ".join(sorted({key for record in results.records for key in record}))
+        names = " and ".join(objective.name for objective in objectives)
+        return f"{results.source}: none of its {len(results.records)} results has {names} as numbers; there are: {keys}"
+    return f"{results.source}: no results yet" + (f" (trials: {_counts(results.trials)})" if results.trials else "")
+
+
+def _counts(trials: dict[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in trials.items() if count or status in ("succeeded", "failed"))
+
+
+_COLUMNS = (  # heading, key, factor, format
+    ("accuracy\n%", "accuracy", 100, ".2f"), ("relative\nspeed", "relative_speed", 1, ".3f"), ("step\nms", "step_time_ms", 1, ".2f"),
+    ("params\nM", "params_m", 1, ".3f"), ("GMACs", "gmacs", 1, ".4f"),
+)
+
+
+def _print_report(results: _Results, front: list[dict], objectives, output: Path, drawings: int) -> None:
+    from nni_nasoa.search.front import comparable_step_times, distinct
+
+    counted = distinct(results.records, objectives)
+    lines = [f"{len(counted)} evaluated, {len(front)} on the front" + (f"; trials: {_counts(results.trials)}" if results.trials else "")]
+    identity = "architecture" if all("architecture" in record for record in front) else "parameters"
+    columns = list(_COLUMNS) if identity == "architecture" else [("trial", "trial_id", 1, "")]
+    known = {key for _, key, _, _ in columns}
+    columns += [(objective.name, objective.name, 1, ".5g") for objective in objectives if objective.name not in known]
+    if identity == "architecture":
+        times = comparable_step_times(counted)
+        of = {record["architecture"]: ms for record, ms in zip(counted, times.ms)}
+        front = [record | {"step_time_ms": of[record["architecture"]]} for record in front]
+        if times.device:
+            lines.append(f"step time: of training, on {times.device}, from the relative speed")
+    lines.append(f"written to {output}: front.json, results.csv, front.png" + (", block_1.png" if drawings else "")
+                 + (f" to block_{drawings}.png" if drawings > 1 else ""))
+
+    rows = [[str(number), *(cell(record.get(key), factor, form) for _, key, factor, form in columns), text(record.get(identity))]
+            for number, record in enumerate(front, start=1)]
+    headings = ["#", *(heading for heading, *_ in columns), "encoding" if identity == "architecture" else identity]
+    print_table(f"Pareto front of {results.source}", headings, rows, lines)
