@@ -209,6 +209,12 @@ def nnictl(tmp_path):
 
 
 @pytest.fixture
+def find_free_port():
+    """A function that gives a port for NNI's server."""
+    return free_port
+
+
+@pytest.fixture
 def reduced_config():
     """A function that gives one of the project's configs with fewer trials, say, for a short run.
 

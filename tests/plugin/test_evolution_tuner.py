@@ -538,11 +538,11 @@ def test_registered_under_its_name_it_runs_an_experiment(nnictl, tmp_path):
 def test_nnictl_says_what_is_wrong_in_one_line(nnictl, tmp_path, class_args, space, line):
     tuner = {"className": "nni_nasoa.plugin.evolution_tuner.EvolutionTuner", "codeDirectory": str(tmp_path), "classArgs": class_args}
     experiment = nnictl.create(plain_config(tmp_path, tuner, searchSpace=space))
-    deadline = time.monotonic() + 60
-    while experiment.status != "ERROR":
-        assert time.monotonic() < deadline
+    manager_log, deadline = experiment.folder / "log" / "nnimanager.log", time.monotonic() + 60
+    while f"Dispatcher error: {line}" not in manager_log.read_text():
+        assert time.monotonic() < deadline, experiment.log()
         time.sleep(0.2)
+    assert experiment.status == "ERROR"
     errors = (experiment.folder / "log" / "nnictl_stderr.log").read_text().splitlines()
     assert [text for text in errors if text.startswith("EvolutionTuner")] == [text for text in errors if line in text] != []
     assert not any("Traceback" in text for text in errors)
-    assert f"Dispatcher error: {line}" in (experiment.folder / "log" / "nnimanager.log").read_text()

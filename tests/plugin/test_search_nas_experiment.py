@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import free_port
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.zoo import read_front
@@ -36,9 +35,9 @@ def test_explains_itself(tmp_path):
 
 
 @pytest.mark.slow
-def test_searches_and_prints_the_front(tmp_path):
+def test_searches_and_prints_the_front(tmp_path, find_free_port):
     for _ in range(5):
-        options = ("--trials", "4", "--epochs", "1", "--input-size", "16", "--port", str(free_port()))
+        options = ("--trials", "4", "--epochs", "1", "--input-size", "16", "--port", str(find_free_port()))
         code, output = run(tmp_path, *options, timeout=800)
         if "Create experiment failed" not in output:  # NNI gives its server 4 s to start, which a busy machine may miss
             break
