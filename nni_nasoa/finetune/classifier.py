@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .devices import autocast, resolve_device
-from .regime import FineTuneRegime, RegimeError
+from .regime import MAX_INPUT_SIZE, FineTuneRegime, RegimeError
 
 FORMAT, VERSION = "nni-nasoa classifier", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "classifier.json"
@@ -59,7 +59,8 @@ class Classifier:
         self.network, self.about = network.to(self.device).eval(), dict(about)
         self.classes: tuple[str, ...] = tuple(about["classes"])
         self.input_size: int = about["input_size"]
-        self._mean, self._std = (torch.tensor(about[key], dtype=torch.float32, device=self.device).view(3, 1, 1) for key in ("mean", "std"))
+        self._mean, self._std = (torch.tensor(about[key], dtype=torch.float32, device=self.device).view(3, 1, 1)
+                                 for key in ("mean", "std"))
 
     @property
     def regime(self) -> FineTuneRegime:
@@ -121,7 +122,7 @@ class Classifier:
                 return to_array(image, self.input_size)
         except Exception as error:  # a broken file can fail in any way inside a decoder
             name = item if isinstance(item, (str, os.PathLike)) else type(item).__name__
-            raise ClassifierError(f"{name}: cannot be read as an image ({' '.join(str(error).split())[:150] or type(error).__name__})") from None
+            raise ClassifierError(f"{name}: cannot be read as an image ({_line(error)})") from None
 
     def export_onnx(self, path: str | os.PathLike) -> Path:
         """Write an ONNX file that takes images (n, 3, input_size, input_size) float32 from 0 to 1 and gives probabilities.
@@ -155,7 +156,7 @@ class Classifier:
             torch.onnx.export(Exported().eval(), (example,), str(path), input_names=["images"], output_names=["probabilities"],
                               dynamic_shapes={"images": {0: torch.export.Dim("n")}}, dynamo=True, external_data=False, verbose=False)
         except Exception as error:  # the exporter fails in many ways
-            raise ClassifierError(f"{path}: the network cannot be exported ({' '.join(str(error).split())[:150]})") from None
+            raise ClassifierError(f"{path}: the network cannot be exported ({_line(error)})") from None
         finally:
             self.network.to(self.device)
         return Path(path)
@@ -176,8 +177,8 @@ def describe(*, classes, dataset: str, regime: FineTuneRegime, encoding: str | N
     """
     versions = {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")}
     return {"format": FORMAT, "version": VERSION, "id": uuid.uuid4().hex, "model": regime.model, "encoding": encoding,
-            "weights_of": weights_of, "classes": list(classes), "dataset": dataset, "input_size": regime.input_size, "mean": list(mean), "std": list(std),
-            "regime": regime.to_json(), "metrics": dict(metrics), "notes": list(notes),
+            "weights_of": weights_of, "classes": list(classes), "dataset": dataset, "input_size": regime.input_size,
+            "mean": list(mean), "std": list(std), "regime": regime.to_json(), "metrics": dict(metrics), "notes": list(notes),
             "versions": {"python": platform.python_version(), **versions},
             "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
 
@@ -229,7 +230,7 @@ def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], abou
         partial.write_text(text + "\n", encoding="utf-8")
         os.replace(partial, folder / DESCRIPTION)
     except (OSError, SafetensorError) as error:
-        raise ClassifierError(f"{folder}: the classifier cannot be saved ({' '.join(str(error).split())[:150]})") from None
+        raise ClassifierError(f"{folder}: the classifier cannot be saved ({_line(error)})") from None
     return folder
 
 
@@ -258,7 +259,7 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
             about = json.loads((file.metadata() or {}).get("classifier", "null"))
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise ClassifierError(f"{folder / WEIGHTS}: damaged ({' '.join(str(error).split())[:150]})") from None
+        raise ClassifierError(f"{folder / WEIGHTS}: damaged ({_line(error)})") from None
     about = _check(_edited(folder, about), folder)
     network = create_model(about["encoding"] or about["model"], num_classes=len(about["classes"]))
     if about["weights_of"] == "staged":
@@ -266,7 +267,7 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ClassifierError(f"{folder / WEIGHTS}: not the weights of {about['model']} ({' '.join(str(error).split())[:150]})") from None
+        raise ClassifierError(f"{folder / WEIGHTS}: not the weights of {about['model']} ({_line(error)})") from None
     return Classifier(network, about, device)
 
 
@@ -277,7 +278,7 @@ def _edited(folder: Path, about: Any) -> Any:
     except FileNotFoundError:
         return about
     except (OSError, ValueError, RecursionError) as error:
-        raise ClassifierError(f"{folder / DESCRIPTION}: not JSON ({' '.join(str(error).split())[:100]})") from None
+        raise ClassifierError(f"{folder / DESCRIPTION}: not JSON ({_line(error)})") from None
     same = not isinstance(about, dict) or (isinstance(beside, dict) and beside.get("id") == about.get("id"))
     return beside if same else about
 
@@ -286,10 +287,11 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ClassifierError(f'{folder}: not a classifier, whose description has "format": "{FORMAT}"')
     if about.get("version") != VERSION:
-        raise ClassifierError(f"{folder}: classifier of version {about.get('version')!r:.20}, where this release reads version {VERSION}")
+        raise ClassifierError(f"{folder}: classifier of version {about.get('version')!r:.20}, where this release reads {VERSION}")
     for key, right in (("classes", lambda v: isinstance(v, list) and len(v) >= 2 and all(isinstance(c, str) for c in v)),
                        ("model", lambda v: isinstance(v, str)), ("encoding", lambda v: v is None or isinstance(v, str)),
-                       ("weights_of", lambda v: v in ("network", "staged")), ("input_size", lambda v: isinstance(v, int) and 1 <= v <= 65536), ("metrics", lambda v: isinstance(v, dict)),
+                       ("weights_of", lambda v: v in ("network", "staged")), ("metrics", lambda v: isinstance(v, dict)),
+                       ("input_size", lambda v: isinstance(v, int) and 1 <= v <= MAX_INPUT_SIZE),
                        ("mean", _three_numbers), ("std", _three_numbers)):
         if not right(about.get(key)):
             raise ClassifierError(f'{folder}: "{key}" of the description is {about.get(key)!r:.60}')
@@ -298,6 +300,11 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
     except RegimeError as error:
         raise ClassifierError(f"{folder}: {error}") from None
     return about
+
+
+def _line(error: Exception) -> str:
+    """A message in one line, shortened."""
+    return " ".join(str(error).split())[:150] or type(error).__name__
 
 
 def _three_numbers(values: Any) -> bool:

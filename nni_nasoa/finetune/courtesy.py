@@ -1,6 +1,6 @@
 """Let whoever measures times on the device be alone, but not at the price of the deadline.
 
-`measure.device_lock` waits for as long as a measurement takes. A run has only so much patience, a share of its budget over
+`device_lock` waits for as long as a measurement takes. A run has only so much patience, a share of its budget over
 all; then it goes on, and whoever measures has to repeat.
 """
 
@@ -13,7 +13,7 @@ from typing import Iterator
 
 import torch
 
-from nni_nasoa.measure import device_lock
+from nni_nasoa.device_lock import device_lock
 
 PATIENCE = 0.04  # of the budget
 

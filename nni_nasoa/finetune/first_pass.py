@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import statistics
-from dataclasses import dataclass
 from typing import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .clock import CHUNK_SECONDS, Clock
 from .courtesy import Courtesy
@@ -17,87 +16,89 @@ from .head_start import HELD_OUT, ClassStatistics, set_head
 from .inputs import Inputs
 
 FIRST_CHUNK, MAX_CHUNK = 4, 256
-MIN_CHUNKS = 3
+MIN_CHUNKS = 2  # the first one finds kernels and fills caches
 MAX_HELD_OUT = 2000
-HEAD_NORM = 1.0  # of a class's weights at the start; trained heads have about that
+MAX_KEPT = 2**26  # numbers, in features
 
 
-@dataclass(frozen=True)
 class FirstPass:
-    """What was learned.
+    """Runs images through the network, in eval mode, for some time; may be continued.
 
     Parameters
     ----------
-    seconds_per_image, least_seconds_per_image
-        Of a forward pass through the whole network, in eval mode: typical, and the best that was seen.
-    images
-        How many were seen, by this process.
-    """
-
-    seconds_per_image: float
-    least_seconds_per_image: float
-    images: int
-
-
-@torch.no_grad()
-def first_pass(trainable: nn.Module, head: nn.Linear, inputs: Inputs, order: Tensor, clock: Clock, group: Alone | Together, courtesy: Courtesy, *,
-               fit_head: bool, label_smoothing: float, go_on: Callable[[float], bool]) -> FirstPass:
-    """Run images through the network, in eval mode, and fit its head to their features.
-
-    Parameters
-    ----------
-    trainable
-        Gives the features of inputs.
-    head
-        Set in place where `fit_head` says so, for training with `label_smoothing`.
+    network
+        A `zoo.staged` view.
     order
         Indices of images, shuffled.
-    go_on
-        Called before each chunk after the third with the seconds of this pass so far.
+    clock, courtesy
+        Of the run.
     """
-    begin, start, chunk, timed = clock.now(), 0, FIRST_CHUNK, []
-    device = inputs.labels.device
-    sums = ClassStatistics(head.out_features, head.in_features, device) if fit_head else None
-    held_features, held_labels, held = [], [], 0
-    while start < len(order) and (len(timed) < MIN_CHUNKS or go_on(clock.now() - begin)):
-        indices = order[start:start + chunk]
-        try:
-            with courtesy.turn():
-                chunk_begin = clock.now()
-                features = _features(trainable, inputs.clean(indices), device)
-        except RuntimeError as error:
-            if not is_out_of_memory(error) or chunk == 1:
-                raise
-            chunk //= 2
-            continue
-        seconds = clock.now() - chunk_begin
-        timed.append((len(indices), seconds / len(indices)))
-        if sums is not None:
-            labels = inputs.labels[indices.to(device)]
-            hold = torch.arange(start, start + len(indices), device=device) % round(1 / HELD_OUT) == 1
-            if held < MAX_HELD_OUT:
-                held_features.append(features[hold])
-                held_labels.append(labels[hold])
-                held += len(held_labels[-1])
-            else:
-                hold = torch.zeros_like(hold)
-            sums.add(features[~hold], labels[~hold])
-        start += len(indices)
-        if seconds < CHUNK_SECONDS / 2 and chunk < MAX_CHUNK:
-            chunk *= 2
-    if sums is not None:
+
+    def __init__(self, network, order: Tensor, clock: Clock, courtesy: Courtesy):
+        self.network, self.order, self.clock, self.courtesy = network, order, clock, courtesy
+        self.images = 0  # that were seen, by this process
+        self.kept: list[tuple[Tensor, Tensor]] = []  # indices and features of the first of them
+        self._chunk, self._timed, self._held = FIRST_CHUNK, [], []
+        self._sums = ClassStatistics(network.head.out_features, network.head.in_features, next(network.parameters()).device)
+
+    @torch.no_grad()
+    def run(self, inputs: Inputs, go_on: Callable[[float], bool]) -> None:
+        """See more images, two chunks at least, and then for as long as `go_on` says of the seconds since the call."""
+        begin = self.clock.now()
+        while self.images < len(self.order) and (len(self._timed) < MIN_CHUNKS or go_on(self.clock.now() - begin)):
+            indices = self.order[self.images:self.images + self._chunk]
+            try:
+                with self.courtesy.turn():
+                    chunk_begin = self.clock.now()
+                    features = self._features(inputs, indices)
+                    seconds = self.clock.now() - chunk_begin
+            except RuntimeError as error:
+                if not is_out_of_memory(error) or self._chunk == 1:
+                    raise
+                self._chunk //= 2
+                continue
+            self._timed.append((len(indices), seconds / len(indices)))
+            self._take(indices, features, inputs.labels[indices.to(features.device)])
+            if seconds < CHUNK_SECONDS / 2 and self._chunk < MAX_CHUNK:
+                self._chunk *= 2
+
+    def _features(self, inputs: Inputs, indices: Tensor) -> Tensor:
+        images = inputs.clean(indices)
+        with autocast(images.device):
+            features = self.network.forward_stages(images, inputs.frozen)
+        synchronize(images.device)
+        return features.float()
+
+    def _take(self, indices: Tensor, features: Tensor, labels: Tensor) -> None:
+        held = torch.arange(self.images, self.images + len(indices), device=features.device) % round(1 / HELD_OUT) == 1
+        if sum(len(labels) for _, labels in self._held) >= MAX_HELD_OUT:
+            held = torch.zeros_like(held)
+        self._held.append((features[held], labels[held]))
+        self._sums.add(features[~held], labels[~held])
+        if (self.images + len(indices)) * features.shape[1] <= MAX_KEPT:
+            self.kept.append((indices, features))
+        self.images += len(indices)
+
+    @property
+    def seconds_per_image(self) -> float:
+        """Of a forward pass through the network, typically."""
+        return statistics.median(self._rates())
+
+    @property
+    def least_seconds_per_image(self) -> float:
+        """Of the fastest chunk."""
+        return min(self._rates())
+
+    def _rates(self) -> list[float]:
+        timed = self._timed[1:] or self._timed
+        largest = max(size for size, _ in timed)  # small chunks do not fill the device
+        return [seconds for size, seconds in timed if size >= largest / 2]
+
+    def fit_head(self, group: Alone | Together, label_smoothing: float, max_norm: float | None) -> None:
+        """Fit the network's head to the features that all processes have seen; see `head_start.set_head`."""
+        sums = self._sums.copy()
         group.sum(sums.tensors())
+        head = self.network.head
         weight, bias = sums.head(use_covariance=sums.images >= 2 * head.out_features)
-        set_head(head, weight, bias, torch.cat(held_features), torch.cat(held_labels), label_smoothing=label_smoothing,
-                 max_norm=None if inputs.frozen == len(inputs.network.stages) else HEAD_NORM)
-    # The first chunk finds kernels and fills caches, and small ones do not fill the device.
-    largest = max(size for size, _ in timed[1:] or timed)
-    seconds = [each for size, each in timed[1:] or timed if size >= largest / 2]
-    return FirstPass(statistics.median(seconds), min(seconds), start)
-
-
-def _features(trainable: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
-    with autocast(device):
-        features = trainable(inputs)
-    synchronize(device)
-    return features.float()
+        features, labels = (torch.cat(parts) for parts in zip(*self._held))
+        set_head(head, weight, bias, features, labels, label_smoothing=label_smoothing, max_norm=max_norm)

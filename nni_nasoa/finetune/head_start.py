@@ -7,6 +7,8 @@ can distort pretrained features and underperform out-of-distribution", arXiv 220
 
 from __future__ import annotations
 
+from copy import copy
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,6 +36,12 @@ class ClassStatistics:
         self.counts += torch.bincount(labels, minlength=len(self.counts))
         self.sums.index_add_(0, labels, features.double())
         self.squares += (features.T.float() @ features.float()).double()
+
+    def copy(self) -> ClassStatistics:
+        """The same sums, in tensors of their own."""
+        made = copy(self)
+        made.counts, made.sums, made.squares = (tensor.clone() for tensor in self.tensors())
+        return made
 
     def tensors(self) -> list[Tensor]:
         """The sums themselves."""

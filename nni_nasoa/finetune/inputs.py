@@ -211,6 +211,17 @@ class Inputs:
             return features
         return self._kept(indices, self.images.augmented)
 
+    def keep(self, indices: Tensor, features: Tensor) -> None:
+        """Keep features that were computed elsewhere."""
+        if self._want_store:
+            self._make_store(features)
+        if self.store is not None:
+            self.store.put(indices, features)
+
+    def _make_store(self, features: Tensor) -> None:
+        self._want_store = False
+        self.store = FeatureStore.for_features(features[:1], len(self), MAX_VIEWS if self.augmented else 1, self._memory_limit)
+
     def cheap(self, indices: Tensor) -> Tensor:
         """As many images as `indices`, whose features are kept: those among them, filled up with others."""
         if self.store is None:
@@ -226,12 +237,7 @@ class Inputs:
     def _kept(self, indices: Tensor, draw) -> Tensor:
         if self.store is None:
             features = self._features(draw(indices))
-            if self._want_store:
-                self._want_store = False
-                views = MAX_VIEWS if self.augmented else 1
-                self.store = FeatureStore.for_features(features[:1], len(self), views, self._memory_limit)
-                if self.store is not None:
-                    self.store.put(indices, features)
+            self.keep(indices, features)
             return features
         missing = self.store.missing(indices)
         if missing is not None:

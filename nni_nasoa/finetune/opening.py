@@ -117,7 +117,8 @@ def _classes_in_turn(files: list, rng: np.random.Generator) -> list:
     by_class: dict[int, list] = {}
     for i in rng.permutation(len(files)):
         by_class.setdefault(files[i].label, []).append(files[i])
-    return [file for _, _, file in sorted((turn, label, file) for label, of_class in by_class.items() for turn, file in enumerate(of_class))]
+    turns = ((turn, label, file) for label, of_class in by_class.items() for turn, file in enumerate(of_class))
+    return [file for _, _, file in sorted(turns)]
 
 
 def _interleaved(train: list, val: list) -> list[tuple[str, object]]:

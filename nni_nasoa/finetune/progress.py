@@ -92,7 +92,8 @@ class LiveBar(Watcher):
             return
         self._shown = elapsed
         state = f"loss {loss:.3f}" + (f"  val {100 * accuracy:.2f}%" if accuracy is not None else "")
-        self._progress.update(self._task, completed=min(elapsed, self._budget), time=_time(elapsed, self._budget), state=state, refresh=True)
+        self._progress.update(self._task, completed=min(elapsed, self._budget), time=_time(elapsed, self._budget), state=state,
+                              refresh=True)
 
     def note(self, text):
         self._progress.console.print(text)

@@ -13,7 +13,7 @@ from .clock import Clock, ClockSchedule
 from .courtesy import PATIENCE, Courtesy
 from .devices import is_out_of_memory
 from .distributed import Alone, Together
-from .first_pass import first_pass
+from .first_pass import FirstPass
 from .inputs import Images, Inputs
 from .interruption import Interruption
 from .progress import Watcher
@@ -21,11 +21,15 @@ from .regime import FineTuneRegime
 from .stepping import Stepper, batch_of_process
 from .validation import Evaluation, Validation
 
-TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6  # of the time left, for a first pass: to time it, to start from, to stay with
-VALIDATION_SHARE = 0.05  # of the time left, for one evaluation
+# Shares of the time that is left: for a first pass that only times, that all start from, that the head stays with; for an
+# evaluation, and for one whose features are kept from then on.
+TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
+VALIDATION_SHARE, HEAD_VALIDATION_SHARE = 0.05, 0.15
 MIN_STEPS = 8  # fewer than these, and than one pass, are not worth more than a head
 STEP_FACTOR = 3.2  # a training step's time over that of a forward pass: forward, backward twice that, the rest
+HEAD_NORM = 1.0  # of a class's weights at the start, where stages are trained too; trained heads have about that
 HEAD_STEP_SECONDS = 0.005  # of the head, on features that are kept
+SAVING_SPEED = 100e6  # bytes per second, until the first save tells
 LOWER_RATE = 0.1  # after divergence
 DIVERGED = 10  # times the loss of guessing
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200  # in a row without a mistake, on so many images
@@ -43,14 +47,13 @@ class Kept:
 class _Trainable(nn.Module):
     """What follows the frozen stages."""
 
-    def __init__(self, network, frozen: int, with_head: bool = True):
+    def __init__(self, network, frozen: int):
         super().__init__()
-        self.network, self.frozen, self.with_head = network, frozen, with_head
+        self.network, self.frozen = network, frozen
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits, or features without the head, of inputs."""
-        features = self.network.forward_stages(inputs, self.frozen)
-        return self.network.head(features) if self.with_head else features
+        """Logits of inputs."""
+        return self.network.head(self.network.forward_stages(inputs, self.frozen))
 
 
 class Run:
@@ -73,6 +76,8 @@ class Run:
         self.clock, self.group, self.interruption, self.watcher, self._save = clock, group, interruption, watcher, save
         self.schedule = ClockSchedule(clock, margin=margin)
         self.device = train.labels.device
+        size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+        self.schedule.saving.expected = 0.0 if save is None else 0.03 + size / SAVING_SPEED
         self.courtesy = Courtesy(self.device, PATIENCE * clock.budget)
         self.head_start, self.compiled = head_start, compiled
         self._caching = {"cached": feature_cache, "memory_limit": memory_limit}
@@ -94,6 +99,9 @@ class Run:
         self._train()
         if not self.interruption and not self.stopped.startswith("diverged"):
             self._evaluate("end")
+            left = self.clock.remaining - self.schedule.saving_time
+            if self.stopped == "budget" and left > 0.1 * self.clock.budget:
+                self.note(f"{left:.1f} s are left, too short for a step of about {self.schedule.step.upper:.2g} s and what has to follow")
         self._load_best()
         if self._save is not None and not self.best.saved:
             self._save(self)
@@ -103,40 +111,43 @@ class Run:
     def _set_frozen(self, frozen: int) -> None:
         self.frozen = frozen
         self.network.freeze(frozen)
-        self.inputs, self.val_inputs = (Inputs(images, self.network, frozen, **self._caching) for images in (self.train_images, self.val_images))
+        self.inputs = Inputs(self.train_images, self.network, frozen, **self._caching)
+        self.val_inputs = Inputs(self.val_images, self.network, frozen, **self._caching)
         self.trainable = _Trainable(self.network, frozen)
 
     def _first_pass(self) -> None:
         """Learn what a step will take, fit the head, and give up on the stages that there is no time for."""
         count, head_only = len(self.network.stages), self.frozen == len(self.network.stages)
-        share = HEAD_PASS_SHARE if head_only else FIRST_PASS_SHARE if self.head_start else TIMING_SHARE
-        seen = self._fit_head(share, fit=self.head_start or head_only)
+        seen = FirstPass(self.network, torch.randperm(len(self.inputs), generator=self._order), self.clock, self.courtesy)
+        self.network.eval()
+        self._look(seen, HEAD_PASS_SHARE if head_only else FIRST_PASS_SHARE if self.head_start else TIMING_SHARE)
         batch = batch_of_process(self.regime, self.inputs, self.group)
-        step = seen.seconds_per_image * batch * (1 if head_only else STEP_FACTOR)
-        best_step = step * seen.least_seconds_per_image / seen.seconds_per_image
         wanted = min(MIN_STEPS, math.ceil(len(self.inputs) / batch))
-        possible, step = self.group.from_first([self.schedule.window_left / best_step, step])
+        step = STEP_FACTOR * batch * seen.least_seconds_per_image
+        possible, step = self.group.from_first([self.schedule.window_left / step, step])
         if possible < wanted and not head_only:
             self.note(f"the budget is too short for {wanted} training steps of about {step:.2g} s each: only the head is trained")
             self._set_frozen(count)
-            seen = self._fit_head(HEAD_PASS_SHARE, fit=True)
-            step = seen.seconds_per_image * batch
-        if self.frozen == count and seen.images < len(self.inputs):
-            self.note(f"the budget is too short for one pass over the images: the head is fitted to {seen.images} of {len(self.inputs)}")
+            for indices, features in seen.kept:
+                self.inputs.keep(indices, features)
+            self._look(seen, HEAD_PASS_SHARE)
+            head_only = True
+        if head_only and seen.images < len(self.inputs):
+            self.note("the budget is too short for one pass over the images: "
+                      f"the head is fitted to {seen.images} of {len(self.inputs)}")
+        if head_only or self.head_start:
+            seen.fit_head(self.group, self.regime.label_smoothing, None if head_only else HEAD_NORM)
         self._forward_seconds = seen.seconds_per_image
-        self.schedule.step.expected = step if self.frozen < count or self.inputs.store is None else HEAD_STEP_SECONDS
+        stored = head_only and self.inputs.store is not None
+        self.schedule.step.expected = HEAD_STEP_SECONDS if stored else self._forward_seconds * batch * (1 if head_only else STEP_FACTOR)
 
-    def _fit_head(self, share: float, fit: bool):
-        self.network.eval()
-        features, allowed = _Trainable(self.network, self.frozen, with_head=False), share * self.clock.remaining
-        order = torch.randperm(len(self.inputs), generator=self._order)
-        return first_pass(features, self.network.head, self.inputs, order, self.clock, self.group, self.courtesy, fit_head=fit,
-                          label_smoothing=self.regime.label_smoothing,
-                          go_on=lambda seconds: seconds < allowed and self.schedule.window_left > 0 and not self.interruption)
+    def _look(self, seen: FirstPass, share: float) -> None:
+        allowed = share * self.clock.remaining
+        seen.run(self.inputs, lambda seconds: seconds < allowed and self.schedule.window_left > 0 and not self.interruption)
 
     def _prepare_validation(self) -> None:
-        affordable = VALIDATION_SHARE * max(0.0, self.clock.remaining) / self._forward_seconds
-        count = int(min(len(self.val_inputs), max(16, affordable)))
+        share = HEAD_VALIDATION_SHARE if self.frozen == len(self.network.stages) else VALIDATION_SHARE
+        count = int(min(len(self.val_inputs), max(16, share * self.clock.remaining / self._forward_seconds)))
         order = torch.randperm(len(self.val_inputs), generator=self._order)[:count]
         if count < len(self.val_inputs):
             self.note(f"evaluations are on {count} of {len(self.val_inputs)} validation images, to keep them within the budget")
@@ -203,8 +214,8 @@ class Run:
         """Save at once where that costs little, so that little is left for the end, and a process that is killed leaves something."""
         if self._save is None:
             return
-        seconds, since = self.schedule.saving.typical, self.clock.elapsed - self._saved_at
-        if seconds <= 0.02 * since:
+        since = self.clock.elapsed - self._saved_at
+        if self.schedule.saving.typical <= 0.02 * since:
             begin = self.clock.elapsed
             self._save(self)
             self.best.saved, self._saved_at = True, self.clock.elapsed
@@ -282,7 +293,8 @@ class Run:
         rate = self.stepper.optimizer.learning_rate
         self._load_best()
         if self._steps_back > 1:
-            self.stopped = f"diverged: the loss was {self.loss:.3g} again, at learning rate {rate:.2g}; a rate below {rate / 3:.1g} may do"
+            self.stopped = (f"diverged: the loss was {self.loss:.3g} again, at learning rate {rate:.2g}; "
+                            f"a rate below {rate / 3:.1g} may do")
             return
         self.stepper.optimizer.reset()
         self.stepper.rate_scale *= LOWER_RATE

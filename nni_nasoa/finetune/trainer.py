@@ -100,6 +100,8 @@ def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | o
                           save=None if folder is None else lambda run: _save(folder, run, network, split))
                 if note is not None:
                     run.note(note)
+                if clock.remaining < clock.budget / 2:
+                    run.note(f"opening the dataset and the model took {clock.elapsed:.1f} s of the {clock.budget:.0f} s")
                 run.execute()
     classifier = Classifier(_saved_module(network, view), _about(run, network, split), device)
     return FineTuneResult(classifier, folder, run.best.evaluation.accuracy, regime, run.frozen, clock.budget, clock.elapsed,
@@ -170,6 +172,6 @@ def _about(run: Run, network: nn.Module, split: ImageSplit) -> dict:
                "train_images": len(split.train), "epochs": run.epochs, "steps": run.steps, "frozen_stages": run.frozen,
                "budget_seconds": clock.budget, "elapsed_seconds": clock.elapsed, "device": device_name(run.device)}
     architecture = getattr(network, "architecture", None)
-    return describe(classes=split.classes, dataset=split.name, regime=run.regime, encoding=None if architecture is None else str(architecture),
-                    weights_of="network" if _saved_module(network, run.network) is network else "staged",
+    return describe(classes=split.classes, dataset=split.name, regime=run.regime,
+                    encoding=None if architecture is None else str(architecture), weights_of="network" if _saved_module(network, run.network) is network else "staged",
                     mean=run.network.mean, std=run.network.std, metrics=metrics, notes=run.notes)

@@ -6,7 +6,7 @@ import time
 import torch
 
 from nni_nasoa.finetune.courtesy import Courtesy
-from nni_nasoa.measure import device_lock
+from nni_nasoa.device_lock import device_lock
 
 CPU = torch.device("cpu")
 

@@ -101,6 +101,11 @@ def test_a_budget_too_short_for_steps_fits_the_head_alone_and_says_so(blobs, sha
     assert any("of 40 validation images" in note for note in result.notes)
 
 
+def test_time_that_is_left_is_explained(blobs, shallow):
+    result = finetune(blobs, small("shallow"), 2 * SECONDS, network=shallow(), device="cpu", margin=1.0)
+    assert result.seconds < 0.9 * result.budget and "s are left, too short for a step" in result.notes[-1]
+
+
 def test_out_of_memory_halves_the_batch_and_the_rate(blobs, shallow):
     class Full(nn.Module):
         def forward(self, x):

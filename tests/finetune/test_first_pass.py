@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from nni_nasoa.finetune.clock import Clock
+from nni_nasoa.finetune.courtesy import Courtesy
+from nni_nasoa.finetune.distributed import Alone
+from nni_nasoa.finetune.first_pass import FirstPass
+from nni_nasoa.finetune.inputs import Images, Inputs
+
+CPU = torch.device("cpu")
+
+
+class Time:
+    seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def time():
+    return Time()
+
+
+@pytest.fixture
+def make(digits, shallow, time):
+    def make(seconds_per_image=0.0, limit=10**9, frozen=0):
+        class Costly(nn.Module):
+            def forward(self, x):
+                if len(x) > limit:
+                    raise torch.OutOfMemoryError("out of memory")
+                time.seconds += seconds_per_image * len(x)
+                return x
+        torch.manual_seed(0)
+        network = shallow(classes=10, width=32)
+        network.stages[0].append(Costly())
+        view = network.view().eval()
+        inputs = Inputs(Images(digits.train, CPU, (0.5,) * 3, (0.25,) * 3), view, frozen)
+        return FirstPass(view, torch.randperm(len(inputs)), Clock(1e6, now=time), Courtesy(CPU, 0)), inputs, view
+    return make
+
+
+def test_times_an_image_and_stops_when_it_is_told_to(make):
+    seen, inputs, _ = make(seconds_per_image=0.01)
+    seen.run(inputs, lambda seconds: seconds < 1)
+    assert 100 <= seen.images <= 110 and seen.seconds_per_image == pytest.approx(0.01) == seen.least_seconds_per_image
+
+
+def test_a_network_that_is_slow_sees_two_small_chunks_at_least(make):
+    seen, inputs, _ = make(seconds_per_image=5)
+    seen.run(inputs, lambda seconds: False)
+    assert seen.images == 8 and seen.seconds_per_image == pytest.approx(5)
+
+
+def test_the_head_learns_and_more_images_make_it_better(make, digits):
+    seen, inputs, view = make()
+    labels, accuracies = torch.from_numpy(digits.train.labels), []
+    for images in (60, 1438):
+        seen.run(inputs, lambda _: seen.images < images)
+        seen.fit_head(Alone(), 0.1, None)
+        with torch.no_grad():
+            accuracies.append((view(inputs.clean(torch.arange(1438))).argmax(1) == labels).float().mean().item())
+    assert seen.images == 1438 and 0.3 < accuracies[0] < accuracies[1]
+
+
+def test_features_are_kept_for_a_head_that_is_trained_on_them(make):
+    seen, inputs, view = make()
+    seen.run(inputs, lambda _: seen.images < 100)
+    indices = torch.cat([indices for indices, _ in seen.kept])
+    assert torch.equal(indices, seen.order[:seen.images])
+    head_inputs = Inputs(inputs.images, view, 3)
+    for indices, features in seen.kept:
+        head_inputs.keep(indices, features)
+    with torch.no_grad():
+        torch.testing.assert_close(head_inputs.clean(seen.order[:50]), view.forward_stages(inputs.clean(seen.order[:50])))
+    assert head_inputs.computed == 0
+    before = seen.images
+    seen.run(head_inputs, lambda _: seen.images < 400)
+    assert seen.images >= 400 and head_inputs.computed == seen.images - before
+
+
+def test_out_of_memory_halves_the_chunk(make):
+    seen, inputs, _ = make(limit=10)
+    seen.run(inputs, lambda _: seen.images < 100)
+    assert seen.images >= 100 and seen._chunk <= 16
