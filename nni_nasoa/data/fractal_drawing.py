@@ -13,7 +13,8 @@ import numpy as np
 from .digits import resize_bilinear
 
 Brush = tuple[tuple[int, int], ...]
-BRUSHES: tuple[Brush, ...] = (((0, 0),), ((0, 0), (0, 1), (1, 0), (1, 1)), ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)))  # a pixel, a square, a cross
+BRUSHES: tuple[Brush, ...] = (  # a pixel, a square, a cross
+    ((0, 0),), ((0, 0), (0, 1), (1, 0), (1, 1)), ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)))
 _TONES = np.linspace(0, 1, 64)
 
 

@@ -1,4 +1,4 @@
-"""FractalDB: labelled images from formulas alone, to pretrain on (Kataoka et al., "Pre-training without Natural Images", ACCV 2020).
+"""FractalDB: labelled images from formulas alone (Kataoka et al., "Pre-training without Natural Images", ACCV 2020).
 
 A class is a random iterated function system: 2 to 8 affine maps of the plane, whose attractor is drawn by the chaos game.
 Its images perturb one kind of parameter, and vary how the attractor is placed and drawn (`fractal_drawing`).
@@ -29,7 +29,8 @@ VERSION = 1  # of what follows from a seed
 _CHUNK = 2000  # images that a process draws in one go
 
 
-def open_fractals(classes: int, instances: int, *, size: int, seed: int = 0, val_instances: int = 10, processes: int = 1) -> ImageSplit:
+def open_fractals(classes: int, instances: int, *, size: int, seed: int = 0, val_instances: int = 10,
+                  processes: int = 1) -> ImageSplit:
     """Draw a dataset into the cache, where it is not there yet, and open it memory-mapped.
 
     Parameters
@@ -50,7 +51,8 @@ def open_fractals(classes: int, instances: int, *, size: int, seed: int = 0, val
     """
     key = {"fractals": VERSION, "classes": classes, "instances": [instances, val_instances], "size": size, "seed": seed}
     entry = cached_entry(key, lambda folder: _draw_dataset(folder, seed, classes, instances, val_instances, size, processes))
-    parts = (ImageArrays(np.load(entry / f"{part}_images.npy", mmap_mode="c"), np.load(entry / f"{part}_labels.npy")) for part in ("train", "val"))
+    parts = (ImageArrays(np.load(entry / f"{part}_images.npy", mmap_mode="c"), np.load(entry / f"{part}_labels.npy"))
+             for part in ("train", "val"))
     return ImageSplit(*parts, tuple(f"fractal {label}" for label in range(classes)), "fractals")
 
 
@@ -92,7 +94,8 @@ def fractal_images(seed: int, labels: Sequence[int], instances: Sequence[int], s
     """
     images = np.empty((len(labels), 3, size, size), np.uint8)
     for start in range(0, len(labels), BATCH):
-        pairs = [(int(label), int(instance)) for label, instance in zip(labels[start:start + BATCH], instances[start:start + BATCH])]
+        batch = slice(start, start + BATCH)
+        pairs = [(int(label), int(instance)) for label, instance in zip(labels[batch], instances[batch])]
         rngs = [_rng(seed, 1, *pair) for pair in pairs]
         systems = [_perturbed(_system(seed, label), rng) for (label, _), rng in zip(pairs, rngs)]
         density, tone = rasterize(orbits(systems, rngs), rngs, size)
@@ -132,7 +135,8 @@ def filling(maps: np.ndarray, rng: np.random.Generator) -> float:
     return len(np.unique(y * FILLING_GRID + x)) / FILLING_GRID ** 2
 
 
-def orbits(systems: Sequence[np.ndarray], rngs: Sequence[np.random.Generator], chains: int = CHAINS, steps: int = STEPS) -> np.ndarray:
+def orbits(systems: Sequence[np.ndarray], rngs: Sequence[np.random.Generator], chains: int = CHAINS,
+           steps: int = STEPS) -> np.ndarray:
     """Play the chaos game for several systems at once.
 
     Returns

@@ -53,11 +53,11 @@ class PretrainRecipe:
         Share of all steps in which the learning rate rises; half a cosine brings it down to 0.
     """
 
-    classes: int = 1000
-    instances: int = 100
+    classes: int = 500
+    instances: int = 200
     val_instances: int = 2
     size: int = 48
-    epochs: int = 10
+    epochs: int = 6
     batch_size: int = 64
     learning_rate: float = 0.01
     weight_decay: float = 0.05
@@ -109,7 +109,8 @@ def pretrain_all(networks: Mapping[str, str], folder: str | os.PathLike, recipe:
     # The costliest ones first, so that the end is not one long run on one core.
     order = sorted(networks, key=lambda name: -Architecture.parse(networks[name]).macs(recipe.size))
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_set_threads, initargs=(threads,)) as pool:
-        cards = {name: pool.submit(pretrain, name, networks[name], folder, recipe, device=device, on_epoch=on_epoch) for name in order}
+        cards = {name: pool.submit(pretrain, name, networks[name], folder, recipe, device=device, on_epoch=on_epoch)
+                 for name in order}
         return [cards[name].result() for name in networks]
 
 
@@ -156,15 +157,18 @@ def pretrain(name: str, encoding: str, folder: str | os.PathLike, recipe: Pretra
     architecture = Architecture.parse(encoding)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    identity = {"format": FORMAT, "version": VERSION, "name": name, "encoding": str(architecture), "recipe": dataclasses.asdict(recipe)}
+    identity = {"format": FORMAT, "version": VERSION, "name": name, "encoding": str(architecture),
+                "recipe": dataclasses.asdict(recipe)}
     if (card := _finished(folder, name, identity)) is not None:
         return card
     device = resolve_device(device)
-    run = _Run(architecture, open_fractals(**_images_of(recipe)), recipe, device, folder / f"{name}.partial.pth", json.dumps(identity))
+    split = open_fractals(**_images_of(recipe))
+    run = _Run(architecture, split, recipe, device, folder / f"{name}.partial.pth", json.dumps(identity))
     for epoch in run.epochs():
         if on_epoch is not None:
             on_epoch(Epoch(name, **epoch))
-    card = {**identity, "params_m": round(architecture.parameters(recipe.classes) / 1e6, 4), "input_size": recipe.size, "mean": MEAN, "std": STD,
+    card = {**identity, "params_m": round(architecture.parameters(recipe.classes) / 1e6, 4),
+            "input_size": recipe.size, "mean": MEAN, "std": STD,
             "accuracy": run.history[-1]["accuracy"] if run.history else None, "history": run.history,
             "device": device.type, "threads": torch.get_num_threads(), "date": datetime.date.today().isoformat(),
             "versions": {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "numpy")}}
@@ -189,8 +193,9 @@ def _finished(folder: Path, name: str, identity: Mapping[str, Any]) -> dict[str,
 def _save(folder: Path, name: str, network: ETNet, card: dict[str, Any]) -> dict[str, Any]:
     from safetensors.torch import save
 
-    state = {key: tensor.half() if tensor.ndim > 1 else tensor for key, tensor in network.cpu().state_dict().items() if not key.startswith("head.")}
-    content = save({key: tensor.contiguous() for key, tensor in state.items()}, {"name": name, "encoding": card["encoding"]})
+    state = {key: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
+             for key, tensor in network.cpu().state_dict().items() if not key.startswith("head.")}
+    content = save(state, {"name": name, "encoding": card["encoding"]})
     card = json.loads(json.dumps({**card, "sha256": hashlib.sha256(content).hexdigest()}))
     _replace(folder / f"{name}.safetensors", content)
     _replace(folder / f"{name}.json", (json.dumps(card, indent=1) + "\n").encode())
@@ -208,7 +213,8 @@ def _replace(path: Path, content: bytes) -> None:
 class _Run:
     """The training of one network, epoch by epoch, with a checkpoint after each."""
 
-    def __init__(self, architecture: Architecture, split: ImageSplit, recipe: PretrainRecipe, device: torch.device, checkpoint: Path, identity: str):
+    def __init__(self, architecture: Architecture, split: ImageSplit, recipe: PretrainRecipe, device: torch.device,
+                 checkpoint: Path, identity: str):
         import torch
 
         from nni_nasoa.networks import ETNet
@@ -234,7 +240,8 @@ class _Run:
         for number in range(len(self.history), self.recipe.epochs):
             loss = self._epoch(number)
             if not math.isfinite(loss):
-                raise PretrainError(f"{self.checkpoint.name.removesuffix('.partial.pth')}: the loss is not finite in epoch {number + 1}; "
+                name = self.checkpoint.name.removesuffix(".partial.pth")
+                raise PretrainError(f"{name}: the loss is not finite in epoch {number + 1}; "
                                     f"a learning rate below {self.recipe.learning_rate:g} may help")
             self.history.append({"number": number + 1, "loss": round(loss, 4), "accuracy": round(self._accuracy(), 5),
                                  "seconds": round(time.monotonic() - begin, 1)})
@@ -258,7 +265,8 @@ class _Run:
         total = torch.zeros((), device=self.device)
         self.network.train()
         for step in range(steps):
-            self.optimizer.learning_rate = recipe.learning_rate * learning_rate_share((number * steps + step) / (recipe.epochs * steps), recipe.warmup)
+            progress = (number * steps + step) / (recipe.epochs * steps)
+            self.optimizer.learning_rate = recipe.learning_rate * learning_rate_share(progress, recipe.warmup)
             with device_lock(self.device, shared=True):  # whoever measures times on this device is alone meanwhile
                 indices = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
                 with autocast(self.device):
@@ -286,8 +294,9 @@ class _Run:
         import torch
 
         partial = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}")
+        moments = [{key: group[key] for key in ("momenta", "squares", "steps")} for group in self.optimizer.param_groups]
         torch.save({"identity": self.identity, "history": self.history, "network": self.network.state_dict(),
-                    "optimizer": [{key: group[key] for key in ("momenta", "squares", "steps")} for group in self.optimizer.param_groups]}, partial)
+                    "optimizer": moments}, partial)
         os.replace(partial, self.checkpoint)
 
     def _resume(self) -> None:
@@ -297,7 +306,8 @@ class _Run:
             return
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
         if state["identity"] != self.identity:
-            raise PretrainError(f"{self.checkpoint}: checkpoint of another network or recipe; go on with that one, or delete the file")
+            raise PretrainError(f"{self.checkpoint}: checkpoint of another network or recipe; go on with that one, "
+                                "or delete the file")
         self.network.load_state_dict(state["network"])
         for group, kept in zip(self.optimizer.param_groups, state["optimizer"]):
             group.update(kept)

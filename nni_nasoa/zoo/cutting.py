@@ -100,7 +100,8 @@ class _Tracer(fx.Tracer):
         self.last = next((module for module in reversed(list(network.modules())) if isinstance(module, nn.Linear)), None)
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        stages = {self.numbers[f"{name}.{parameter}"] for parameter, _ in module.named_parameters() if f"{name}.{parameter}" in self.numbers}
+        parameters = (f"{name}.{parameter}" for parameter, _ in module.named_parameters())
+        stages = {self.numbers[parameter] for parameter in parameters if parameter in self.numbers}
         return isinstance(module, nn.Linear) or len(stages) < 2 and all(part is not self.last for part in module.modules())
 
 

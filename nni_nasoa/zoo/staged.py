@@ -33,7 +33,8 @@ class Staged(nn.Module):
         Height and width that it was pretrained at, in pixels.
     """
 
-    def __init__(self, stages: Iterable[nn.Module], head: nn.Linear, mean: tuple[float, ...], std: tuple[float, ...], input_size: int):
+    def __init__(self, stages: Iterable[nn.Module], head: nn.Linear, mean: tuple[float, ...], std: tuple[float, ...],
+                 input_size: int):
         super().__init__()
         self.stages, self.head = nn.ModuleList(stages), head
         self.mean, self.std, self.input_size = tuple(mean), tuple(std), input_size

@@ -37,8 +37,9 @@ class TorchvisionFamily:
 
     @cached_property
     def _models(self) -> dict[str, ModelInfo]:
-        return {name: ModelInfo(name, self.name, **{figure: float(row[figure]) for figure in ("params_m", "gmacs_224", "imagenet_top1")},
-                                input_size=int(row["input_size"]), **{key: tuple(map(float, row[key].split())) for key in ("mean", "std")})
+        return {name: ModelInfo(name, self.name, params_m=float(row["params_m"]), gmacs_224=float(row["gmacs_224"]),
+                                imagenet_top1=float(row["imagenet_top1"]), input_size=int(row["input_size"]),
+                                mean=_numbers(row["mean"]), std=_numbers(row["std"]))
                 for name, row in self._rows.items()}
 
     def models(self) -> Mapping[str, ModelInfo]:
@@ -68,7 +69,12 @@ class TorchvisionFamily:
             return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
             folder = Path(torch.hub.get_dir(), "checkpoints")
-            raise download_error(name, error, f"where there is no network, put {weights.url} into {folder}, or give a path as weights") from error
+            instead = f"where there is no network, put {weights.url} into {folder}, or give a path as weights"
+            raise download_error(name, error, instead) from error
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    return tuple(map(float, text.split()))
 
 
 def _head(network: nn.Module) -> str:
