@@ -8,14 +8,17 @@ from pathlib import Path
 from .arrays import DatasetError, ImageSplit
 from .digits import open_digits
 from .folder import open_folder
+from .fractals import open_fractals
 from .torchvision_sets import KNOWN, normalized, open_torchvision
 
 MAX_INPUT_SIZE = 2048
+FRACTALS = {"classes": 40, "instances": 40, "val_instances": 10}
+FRACTAL_SEED = 1_000_003  # far from the seeds of pretraining: a search on fractals sees other classes
 
 
 def dataset_names() -> list[str]:
     """Names that `open_dataset` knows; anything else is taken as a folder."""
-    return ["digits", *KNOWN]
+    return ["digits", "fractals", *KNOWN]
 
 
 def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, val_fraction: float = 0.2) -> ImageSplit:
@@ -24,7 +27,7 @@ def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, v
     Parameters
     ----------
     name_or_folder
-        "digits" (embedded), a torchvision dataset's name ("cifar10", "flowers102", ...), or a folder: a folder of images
+        "digits" (embedded), "fractals" (drawn here from formulas: 40 classes), a torchvision dataset's name ("cifar10", "flowers102", ...), or a folder: a folder of images
         for each class, or train/ and val/ (or test/) with such folders in them. A folder whose name is that of a dataset
         is meant by "./name".
     input_size
@@ -49,6 +52,8 @@ def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, v
     name = normalized(str(name_or_folder))
     if name == "digits":
         return open_digits(input_size, seed, val_fraction)
+    if name == "fractals":
+        return open_fractals(size=input_size, seed=FRACTAL_SEED + seed, **FRACTALS)
     if name in KNOWN:
         return open_torchvision(name, input_size, seed, val_fraction, root)
     folder = Path(name_or_folder).expanduser()

@@ -53,7 +53,7 @@ def open_fractals(classes: int, instances: int, *, size: int, seed: int = 0, val
     entry = cached_entry(key, lambda folder: _draw_dataset(folder, seed, classes, instances, val_instances, size, processes))
     parts = (ImageArrays(np.load(entry / f"{part}_images.npy", mmap_mode="c"), np.load(entry / f"{part}_labels.npy"))
              for part in ("train", "val"))
-    return ImageSplit(*parts, tuple(f"fractal {label}" for label in range(classes)), "fractals")
+    return ImageSplit(*parts, tuple(f"fractal {label}" for label in range(classes)), "fractals", mirrored=False)
 
 
 def _draw_dataset(folder: Path, seed: int, classes: int, instances: int, val_instances: int, size: int, processes: int) -> None:

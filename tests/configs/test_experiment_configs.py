@@ -36,7 +36,7 @@ def trial_options(config) -> dict:
 
 
 def test_all_are_here():
-    assert [path.stem for path in CONFIGS] == ["search", "search_block", "search_gpu", "search_macro", "search_remote"]
+    assert [path.stem for path in CONFIGS] == ["search", "search_block", "search_gpu", "search_macro", "search_nano", "search_remote"]
 
 
 def test_nni_accepts_it(path, tmp_path, monkeypatch):
@@ -76,7 +76,7 @@ def test_the_trial_accepts_its_options_and_the_networks_fit_the_images(config):
 
 
 def test_local_trials_use_no_more_than_two_cores():
-    for name in ("search", "search_block", "search_macro"):
+    for name in ("search", "search_block", "search_macro", "search_nano"):
         config = yaml.safe_load((FOLDER / f"{name}.yml").read_text())
         assert trial_options(config)["threads"] * config["trialConcurrency"] == 2
 

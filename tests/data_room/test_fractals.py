@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from nni_nasoa.data import fractals
+from nni_nasoa.data import datasets, fractals
 from nni_nasoa.data.fractal_drawing import draw, rasterize
 from nni_nasoa.data.fractals import MIN_FILLING, filling, fractal_images, fractal_system, open_fractals, orbits
 
@@ -139,3 +139,13 @@ def test_processes_draw_the_same(tmp_path, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "two"))
     two = open_fractals(4, 3, size=16, seed=1, val_instances=1, processes=2)
     assert np.array_equal(one.train.images, two.train.images) and np.array_equal(one.val.images, two.val.images)
+
+
+def test_fractals_are_a_dataset_of_other_classes_than_those_of_pretraining(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path))
+    monkeypatch.setattr(datasets, "FRACTALS", {"classes": 3, "instances": 2, "val_instances": 1})
+    split = datasets.open_dataset("fractals", input_size=16)
+    assert (len(split.train), len(split.val), split.num_classes, split.mirrored) == (6, 3, 3, False)
+    pretraining = open_fractals(3, 2, size=16, val_instances=1)
+    assert not np.array_equal(split.train.images, pretraining.train.images)
+    assert not np.array_equal(split.train.images, datasets.open_dataset("fractals", input_size=16, seed=1).train.images)
