@@ -11,7 +11,6 @@ import math
 import os
 import tempfile
 import time
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from torch import Tensor
 from nni_nasoa.data import ImageArrays
 from nni_nasoa.data.augment import augment
 from nni_nasoa.data.cache import cache_folder
+from nni_nasoa.data.tensors import to_tensors
 
 from .devices import autocast, synchronize
 
@@ -35,8 +35,7 @@ MEMORY_SHARE = 0.25  # of the memory that is free, and of the disk for the mappe
 class Images:
     """Batches of images, drawn, augmented and normalised on the device, in channels_last order.
 
-    The whole part lies on the device where half of its free memory holds it; otherwise it stays in the host's memory (or
-    mapped from the cache) and travels batch by batch through pinned memory.
+    Images that do not lie on the device (see `data.tensors.to_tensors`) travel batch by batch through pinned memory.
 
     Parameters
     ----------
@@ -48,16 +47,14 @@ class Images:
         Of the network's normalisation, three numbers each, for images from 0 to 1.
     augmentation, mirrored, generator
         As `data.augment.augment` takes them.
+    resident_limit
+        Bytes of images up to which there is time to move them all to the device.
     """
 
     def __init__(self, part: ImageArrays, device: torch.device, mean, std, augmentation: str = "none", mirrored: bool = True,
-                 generator: torch.Generator | None = None):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self.images = torch.from_numpy(part.images)
-        self.labels = torch.from_numpy(np.ascontiguousarray(part.labels)).to(device)
-        if device.type == "cuda" and part.images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
-            self.images = self.images.to(device)
+                 generator: torch.Generator | None = None, resident_limit: float = math.inf):
+        self.images, self.labels = to_tensors(part, device if part.images.nbytes <= resident_limit else torch.device("cpu"))
+        self.labels = self.labels.to(device)
         self.device, self.augmentation, self.mirrored, self.generator = device, augmentation, mirrored, generator
         self.mean, self.std = (255 * torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1) for values in (mean, std))
 
@@ -73,10 +70,7 @@ class Images:
         return self._normalized(augment(self._fetched(indices), self.augmentation, self.generator, self.mirrored))
 
     def _fetched(self, indices: Tensor) -> Tensor:
-        images = self.images[indices.to(self.images.device)]
-        if self.device.type == "cuda" and images.device.type == "cpu":
-            images = images.pin_memory().to(self.device, non_blocking=True)
-        return images
+        return _moved(self.images[indices.to(self.images.device)], self.device)
 
     def _normalized(self, images: Tensor) -> Tensor:
         # Never the dataset itself: indexing has made a copy.
@@ -242,7 +236,7 @@ class Inputs:
         missing = self.store.missing(indices)
         if missing is not None:
             self.store.put(indices[missing], self._features(draw(indices[missing])))
-        return self.store.any(indices, self.generator).to(self.images.device, non_blocking=True)
+        return _moved(self.store.any(indices, self.generator), self.images.device)
 
     def _renewal_due(self) -> bool:
         return self._renewing < RENEWAL_SHARE * (time.monotonic() - self._begin)
@@ -252,6 +246,13 @@ class Inputs:
         self.computed += len(images)
         with autocast(images.device):
             return self.network.forward_stages(images, 0, self.frozen)
+
+
+def _moved(batch: Tensor, device: torch.device) -> Tensor:
+    """A batch on the device; from the host it goes through pinned memory, so that nothing waits for it."""
+    if device.type == "cuda" and batch.device.type == "cpu":
+        return batch.pin_memory().to(device, non_blocking=True)
+    return batch
 
 
 def _free_memory(device: torch.device) -> float:

@@ -61,8 +61,9 @@ class EvolutionTuner(Tuner):
     Raises
     ------
     ValueError
-        An argument is not one of those above. In an experiment it is one line in place of a traceback, on the terminal with
-        `nnictl create --foreground` and in nnictl_stderr.log without, and the experiment's status is ERROR.
+        An argument is not one of those above: `nnictl create` says so in one line and starts nothing (see config_check.py).
+        What turns out only in the search space is one line too, on the terminal with `nnictl create --foreground` and in
+        nnictl_stderr.log without, and the experiment's status is ERROR.
     """
 
     def __init__(self, *, objectives=None, limits=None, population_size=None, crossover_probability=None, initial=None,

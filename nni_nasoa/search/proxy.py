@@ -7,7 +7,6 @@ weight decay on weights alone, random shifts and mirroring. Images stay uint8 un
 from __future__ import annotations
 
 import math
-import warnings
 from contextlib import contextmanager, nullcontext
 from typing import Callable, Iterator
 
@@ -18,6 +17,7 @@ from torch.optim.sgd import sgd  # the class torch.optim.SGD imports torch._dyna
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.data import ImageArrays, ImageSplit
+from nni_nasoa.data.tensors import to_tensors
 from nni_nasoa.measure import device_lock
 
 EVAL_BATCH = 256
@@ -32,23 +32,11 @@ class ProxyError(RuntimeError):
 class Batches:
     """Draws batches of one part of a dataset on the device, in channels_last order.
 
-    The whole part lies on the device where half of the free memory holds it; otherwise it stays in the host's memory
-    (mapped from the cache) and travels batch by batch.
-
-    Parameters
-    ----------
-    part
-        Images (n, 3, size, size) uint8 and labels (n,).
-    device
-        Where batches are wanted.
+    Images that do not lie on the device (see `data.tensors.to_tensors`) travel batch by batch.
     """
 
     def __init__(self, part: ImageArrays, device: torch.device):
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            self.images, self.labels = torch.from_numpy(part.images), torch.from_numpy(part.labels).to(device)
-        if device.type == "cuda" and part.images.nbytes < torch.cuda.mem_get_info(device)[0] / 2:
-            self.images = self.images.to(device)
+        self.images, self.labels = to_tensors(part, device)
         self.device = device
         self.size = part.images.shape[-1]
 
