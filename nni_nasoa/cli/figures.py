@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .figures_of_runs import along_time, freezing
 from .terminal import clear_errors
 
 
@@ -28,3 +29,7 @@ def block(encoding: str, output: Path, width: int):
 
     with clear_errors():
         click.echo(f"written to {draw_block(encoding, output, width=width)}")
+
+
+for command in (freezing, along_time):
+    figures.add_command(command)

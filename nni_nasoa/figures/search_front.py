@@ -148,9 +148,9 @@ def _log_ticks(axes) -> None:
 
 def _each(records: Sequence[Mapping[str, Any]], template: str, *keys: str) -> str:
     """The value that all records share under the first key that they have, put into the template; "" where they differ."""
-    values = {next((record[key] for key in keys if record.get(key) is not None), None) for record in records}
-    value = values.pop()
-    return "" if values or value is None else template.format(value)
+    values = [next((record[key] for key in keys if record.get(key) is not None), None) for record in records]
+    shared = isinstance(values[0], (str, int, float)) and all(value == values[0] for value in values)
+    return template.format(values[0]) if shared else ""
 
 
 def _title(axes, title: str, below: str | None) -> None:

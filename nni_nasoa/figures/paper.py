@@ -1,0 +1,125 @@
+"""What the figures of runs share: the paper they are on, colours, ticks, and labels at the ends of lines."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from textwrap import fill
+from typing import TYPE_CHECKING, Sequence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, FADED, GRID = "#1f2933", "#52606d", "#e4e7eb"
+COLORS = ("#3b82c4", "#d55e00", "#009e73", "#b0568f", "#8a6d00", "#1f2933", "#5f9ed1", "#a33a00")
+MARKERS = "osD^vXP*"
+_DPI, _LABEL, _LABEL_WIDTH = 150, 8.5, 22  # points and characters of a label
+_MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
+
+
+def check_picture(path: str | os.PathLike) -> None:
+    """Look whether a picture can be written there, before anything else is done.
+
+    Raises
+    ------
+    ValueError
+        The suffix is not that of a picture, or there is no such folder.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    path, known = Path(path), FigureCanvasAgg.get_supported_filetypes()
+    if path.suffix[1:].lower() not in known:
+        known = ", ".join(f".{suffix}" for suffix in sorted(known))
+        raise ValueError(f"output: {path} has the suffix '{path.suffix}', where one of {known} is needed")
+    if not path.parent.is_dir():
+        raise ValueError(f"output: there is no folder {path.parent} to write {path.name} to")
+
+
+def sheet(rows: int, columns: int, panel: tuple[float, float], **options) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of panels, each so many inches wide and high; `options` as `Figure.subplots` takes them."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows + 0.9), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for each in axes.flat:
+        each.grid(True, color=GRID, linewidth=0.8)
+        each.set_axisbelow(True)
+        each.spines[["top", "right"]].set_visible(False)
+        each.margins(0.07, 0.1)
+    return figure, axes.tolist()
+
+
+def titles(figure: Figure, title: str, caption: str) -> None:
+    """What the figure shows, above it, and how to read it, below."""
+    width = int(figure.get_size_inches()[0] * 13)
+    figure.suptitle(fill(title, width), fontsize=11.5, color=INK, parse_math=False)
+    figure.supxlabel(fill(caption, int(1.15 * width)), fontsize=8.5, color=FADED, parse_math=False)
+
+
+def log_axis(axis, more: float = 0.0) -> None:
+    """Make an axis logarithmic, with a handful of round numbers also where it has less than a decade."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+
+    name = axis.axis_name
+    getattr(axis.axes, f"set_{name}scale")("log")
+    low, high = axis.get_view_interval()
+    high *= 1 + more
+    getattr(axis.axes, f"set_{name}lim")(low, high)
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    for mantissas in _MANTISSAS:
+        ticks = [m * 10.0**p for p in powers for m in mantissas if low <= m * 10.0**p <= high]
+        if len(ticks) >= 4:
+            break
+    else:
+        ticks = [tick for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high]
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
+
+
+def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write (x, y, label, color) beside the right edge, each at the height of its point, or as near as there is room."""
+    if not ends:
+        return
+    axes.figure.draw_without_rendering()  # settles the layout, on which the heights depend
+    inch = axes.bbox.height / axes.figure.dpi
+    texts = [fill(label, _LABEL_WIDTH) for _, _, label, _ in ends]
+    heights = [(text.count("\n") + 1) * 1.3 * _LABEL / 72 / inch for text in texts]
+    wanted = [axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1] for x, y, _, _ in ends]
+    for (x, y, _, color), text, height in zip(ends, texts, spread_out(wanted, heights)):
+        axes.annotate(text, (x, y), (1.04, height), textcoords="axes fraction", va="center", ha="left", fontsize=_LABEL,
+                      color=color, parse_math=False, annotation_clip=False, zorder=5,
+                      arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.7, "alpha": 0.6, "shrinkA": 1, "shrinkB": 4})
+
+
+def spread_out(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
+    """The places nearest to the wanted ones (least squares) at which things of these heights, centred there, do not overlap.
+
+    Without the heights, this is isotonic regression: neighbours that overlap are pooled into a block around their mean.
+    """
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    offsets, total = [], 0.0
+    for i in order:
+        offsets.append(total + heights[i] / 2)
+        total += heights[i]
+    blocks: list[tuple[float, int]] = []  # sum and size
+    for i, offset in zip(order, offsets):
+        block = (wanted[i] - offset, 1)
+        while blocks and blocks[-1][0] / blocks[-1][1] > block[0] / block[1]:
+            before = blocks.pop()
+            block = (before[0] + block[0], before[1] + block[1])
+        blocks.append(block)
+    means = [total / size for total, size in blocks for _ in range(size)]
+    places = dict(zip(order, (mean + offset for mean, offset in zip(means, offsets))))
+    return [places[i] for i in range(len(wanted))]
+
+
+def save(figure: Figure, path: str | os.PathLike) -> Path:
+    """Write the picture; the suffix says in which format."""
+    figure.savefig(path, dpi=_DPI)
+    return Path(path)
