@@ -6,6 +6,7 @@ import click
 
 from nni_nasoa import __version__
 
+from .experience import experience
 from .figures import figures
 from .finetune import finetune
 from .predict import predict
@@ -19,5 +20,5 @@ def main():
     """Search networks that train fast, and look at what was found."""
 
 
-for command in (report, zoo, finetune, predict, figures):
+for command in (report, zoo, finetune, predict, figures, experience):
     main.add_command(command)

@@ -1,0 +1,86 @@
+"""`nasoa experience`: the runs of fine-tuning that the advisor learns from."""
+
+from __future__ import annotations
+
+import click
+
+from .terminal import cell, clear_errors, print_table
+
+COLUMNS = {"budget\ns": ("budget_seconds", 1, ".3g"), "took\ns": ("seconds", 1, ".3g"), "accuracy\n%": ("accuracy", 100, ".2f")}
+
+_store = click.option("--store", metavar="FILE|URL", help="The store: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
+                      "[default: NASOA_STORE, else the user's own]")
+
+
+def _filters(command):
+    """The options that say which runs."""
+    for option in (
+        click.option("--limit", type=click.IntRange(1), help="Only the newest so many of them."),
+        click.option("--since", metavar="TIME", help="Only runs from then on, such as 2026-01-31 or 2026-01-31T12:00:00Z."),
+        click.option("--status", type=click.Choice(["ok", "failed", "killed"]), help="Only runs that ended so."),
+        click.option("--device", help="Only runs on this device."),
+        click.option("--model", help="Only runs of this model."),
+        click.option("--task", help="Only runs on this dataset."),
+    ):
+        command = option(command)
+    return command
+
+
+def _runs(count: int) -> str:
+    return f"{count} run" if count == 1 else f"{count} runs"
+
+
+@click.group()
+def experience():
+    """List, export and import the runs of fine-tuning that the advisor learns from.
+
+    They are in a file of the user's data folder (~/.local/share/nni_nasoa/experience.db), or where the environment variable
+    NASOA_STORE says: another file, or a PostgreSQL server that a team shares.
+    """
+
+
+@experience.command("list")
+@_filters
+@_store
+def list_(store: str | None, limit: int | None, **filters):
+    """List runs, the newest last: 20 of them, unless --limit says otherwise."""
+    from nni_nasoa.advisor import ExperienceStore
+
+    with clear_errors():
+        opened = ExperienceStore(store, create=False)
+        count, runs = opened.count(**filters), list(opened.records(**filters, limit=limit or 20))
+    rows = [[f"{run.created[:10]} {run.created[11:16]}",
+             *(cell(getattr(run, name), factor, form) for name, factor, form in COLUMNS.values()),
+             cell((run.predicted or {}).get("accuracy"), 100, ".2f"), run.status, f"{run.model} on {run.task}"] for run in runs]
+    print_table("Runs", ["created\nUTC", *COLUMNS, "expected\n%", "status", "run"], rows,
+                [f"{len(runs)} of {_runs(count)} in {opened.location}"])
+
+
+@experience.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@_filters
+@_store
+def export(file: str, store: str | None, **filters):
+    """Write runs to FILE, a JSON object a line, in order of their creation."""
+    from nni_nasoa.advisor import ExperienceStore
+
+    with clear_errors():
+        opened = ExperienceStore(store, create=False)
+        count = opened.export(file, **filters)
+    click.echo(f"{_runs(count)} of {opened.location} written to {file}")
+
+
+@experience.command("import")
+@click.argument("file", type=click.Path(dir_okay=False))
+@_store
+def import_(file: str, store: str | None):
+    """Add the runs of FILE, as 'nasoa experience export' writes it.
+
+    Every line is checked first: all runs are added, or none. Those that are there already stay as they are.
+    """
+    from nni_nasoa.advisor import ExperienceStore
+
+    with clear_errors():
+        opened = ExperienceStore(store)
+        added = opened.import_(file)
+    click.echo(f"{_runs(added)} added to {opened.location}, which has {opened.count()}")
