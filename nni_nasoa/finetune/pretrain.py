@@ -11,26 +11,24 @@ import datetime
 import hashlib
 import importlib.metadata
 import json
-import math
 import os
-import time
-from concurrent.futures import ProcessPoolExecutor
+import signal
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from nni_nasoa.architecture import Architecture
 
 if TYPE_CHECKING:
-    import torch
+    from multiprocessing.queues import SimpleQueue
 
-    from nni_nasoa.data import ImageSplit
     from nni_nasoa.networks import ETNet
 
 MEAN, STD = (0.5, 0.5, 0.5), (0.33, 0.33, 0.33)  # of fractal images, rounded
 FORMAT, VERSION = "nni-nasoa pretraining", 1
-_EVAL_BATCH = 256
+_POLL_SECONDS = 0.2
 
 
 class PretrainError(RuntimeError):
@@ -87,7 +85,7 @@ def pretrain_all(networks: Mapping[str, str], folder: str | os.PathLike, recipe:
     networks
         Names and ET-NAS encodings.
     folder, recipe, device, on_epoch
-        See `pretrain`. With several jobs, `on_epoch` must be a function that can be pickled; it is called in their processes.
+        See `pretrain`; `on_epoch` is called in this process.
 
     Returns
     -------
@@ -96,28 +94,64 @@ def pretrain_all(networks: Mapping[str, str], folder: str | os.PathLike, recipe:
     Raises
     ------
     PretrainError, ArchitectureError, DatasetError
-        See `pretrain`.
+        See `pretrain`; what is wrong with a network or a checkpoint is found before anything is trained.
     """
     from nni_nasoa.data.fractals import open_fractals
 
-    for encoding in networks.values():
-        Architecture.parse(encoding)
-    if jobs == 1:
-        return [pretrain(name, encoding, folder, recipe, device=device, on_epoch=on_epoch) for name, encoding in networks.items()]
-    open_fractals(**_images_of(recipe), processes=jobs)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    waiting = {}
+    for name, encoding in networks.items():
+        if _finished(Path(folder), name, identity := _identity(name, encoding, recipe)) is None:
+            _check(Path(folder), name, identity, device)
+            waiting[name] = encoding
+    _make(Path(folder))
+    if jobs > 1 and waiting:
+        open_fractals(**_images_of(recipe), processes=jobs)
+        _in_processes(waiting, folder, recipe, jobs, device, on_epoch)
+    return [pretrain(name, encoding, folder, recipe, device=device, on_epoch=on_epoch) for name, encoding in networks.items()]
+
+
+def _in_processes(networks: Mapping[str, str], folder: str | os.PathLike, recipe: PretrainRecipe, jobs: int, device: str,
+                  on_epoch: Callable[[Epoch], None] | None) -> None:
+    context, others = get_context("spawn"), set(active_children())
+    told, threads = context.SimpleQueue(), max(1, (os.cpu_count() or 1) // jobs)
     # The costliest ones first, so that the end is not one long run on one core.
     order = sorted(networks, key=lambda name: -Architecture.parse(networks[name]).macs(recipe.size))
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_set_threads, initargs=(threads,)) as pool:
-        cards = {name: pool.submit(pretrain, name, networks[name], folder, recipe, device=device, on_epoch=on_epoch)
-                 for name in order}
-        return [cards[name].result() for name in networks]
+    # They inherit that Ctrl-C is held back: it is for this process, which ends them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_process, initargs=(threads, told))
+        runs = [pool.submit(_pretrain_in_process, name, networks[name], folder, recipe, device) for name in order]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    try:
+        waiting = set(runs)
+        while waiting:
+            waiting = wait(waiting, timeout=_POLL_SECONDS).not_done
+            while not told.empty():
+                epoch = told.get()
+                if on_epoch is not None:
+                    on_epoch(epoch)
+        for run in runs:
+            run.result()
+    except BrokenExecutor:
+        raise PretrainError("a process that trained was ended from outside; fewer jobs need less memory") from None
+    finally:
+        if waiting:
+            for process in set(active_children()) - others:
+                process.terminate()
+        pool.shutdown(cancel_futures=True)
 
 
-def _set_threads(threads: int) -> None:
+def _begin_process(threads: int, told: SimpleQueue) -> None:
     import torch
 
+    global _told
+    _told = told
     torch.set_num_threads(threads)
+
+
+def _pretrain_in_process(name: str, encoding: str, folder: str | os.PathLike, recipe: PretrainRecipe, device: str) -> None:
+    pretrain(name, encoding, folder, recipe, device=device, on_epoch=_told.put)
 
 
 def pretrain(name: str, encoding: str, folder: str | os.PathLike, recipe: PretrainRecipe = PretrainRecipe(), *,
@@ -144,7 +178,8 @@ def pretrain(name: str, encoding: str, folder: str | os.PathLike, recipe: Pretra
     Raises
     ------
     PretrainError
-        The folder has a checkpoint of another recipe, or the loss is not finite.
+        The folder cannot be made or has a checkpoint of another recipe, the images are too small for the network, or the
+        loss is not finite.
     ArchitectureError, DatasetError
         The encoding is wrong; the images cannot be cached.
     """
@@ -154,16 +189,16 @@ def pretrain(name: str, encoding: str, folder: str | os.PathLike, recipe: Pretra
 
     from .devices import resolve_device
 
-    architecture = Architecture.parse(encoding)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    identity = {"format": FORMAT, "version": VERSION, "name": name, "encoding": str(architecture),
-                "recipe": dataclasses.asdict(recipe)}
+    from .pretrain_run import Run
+
+    architecture, folder, identity = Architecture.parse(encoding), Path(folder), _identity(name, encoding, recipe)
     if (card := _finished(folder, name, identity)) is not None:
         return card
+    _check(folder, name, identity, device)
+    _make(folder)
     device = resolve_device(device)
     split = open_fractals(**_images_of(recipe))
-    run = _Run(architecture, split, recipe, device, folder / f"{name}.partial.pth", json.dumps(identity))
+    run = Run(architecture, split, recipe, device, _checkpoint(folder, name), json.dumps(identity))
     for epoch in run.epochs():
         if on_epoch is not None:
             on_epoch(Epoch(name, **epoch))
@@ -173,6 +208,35 @@ def pretrain(name: str, encoding: str, folder: str | os.PathLike, recipe: Pretra
             "device": device.type, "threads": torch.get_num_threads(), "date": datetime.date.today().isoformat(),
             "versions": {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "numpy")}}
     return _save(folder, name, run.network, card)
+
+
+def _identity(name: str, encoding: str, recipe: PretrainRecipe) -> dict[str, Any]:
+    """What a checkpoint or a card must say to be of this run."""
+    return {"format": FORMAT, "version": VERSION, "name": name, "encoding": str(Architecture.parse(encoding)),
+            "recipe": dataclasses.asdict(recipe)}
+
+
+def _check(folder: Path, name: str, identity: Mapping[str, Any], device: str) -> None:
+    """Find before the work what would stop it."""
+    from .devices import resolve_device
+    from .pretrain_run import read_checkpoint
+
+    resolve_device(device)
+    stride, size = Architecture.parse(identity["encoding"]).total_stride, identity["recipe"]["size"]
+    if size < stride:
+        raise PretrainError(f"{name}: images of {size} pixels are too small; the network's total stride is {stride}")
+    read_checkpoint(_checkpoint(folder, name), json.dumps(identity))
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PretrainError(f"{folder}: not a folder that can be written ({error.strerror})") from None
+
+
+def _checkpoint(folder: Path, name: str) -> Path:
+    return folder / f"{name}.partial.pth"
 
 
 def _images_of(recipe: PretrainRecipe) -> dict[str, int]:
@@ -199,7 +263,9 @@ def _save(folder: Path, name: str, network: ETNet, card: dict[str, Any]) -> dict
     card = json.loads(json.dumps({**card, "sha256": hashlib.sha256(content).hexdigest()}))
     _replace(folder / f"{name}.safetensors", content)
     _replace(folder / f"{name}.json", (json.dumps(card, indent=1) + "\n").encode())
-    (folder / f"{name}.partial.pth").unlink(missing_ok=True)
+    _checkpoint(folder, name).unlink(missing_ok=True)
+    for stale in folder.glob(f".{name}.*"):  # half-written, by a process that was killed
+        stale.unlink(missing_ok=True)
     return card
 
 
@@ -208,107 +274,3 @@ def _replace(path: Path, content: bytes) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_bytes(content)
     os.replace(partial, path)
-
-
-class _Run:
-    """The training of one network, epoch by epoch, with a checkpoint after each."""
-
-    def __init__(self, architecture: Architecture, split: ImageSplit, recipe: PretrainRecipe, device: torch.device,
-                 checkpoint: Path, identity: str):
-        import torch
-
-        from nni_nasoa.networks import ETNet
-
-        from .inputs import Images
-        from .optimizers import Optimizer
-
-        self.recipe, self.device, self.checkpoint, self.identity = recipe, device, checkpoint, identity
-        self.generator = torch.Generator(device)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
-            self.network = ETNet(architecture, recipe.classes)
-        self.network.to(device=device, memory_format=torch.channels_last)
-        self.train = Images(split.train, device, MEAN, STD, "crop", generator=self.generator)
-        self.val = Images(split.val, device, MEAN, STD)
-        self.optimizer = Optimizer("adamw", self.network.parameters(), recipe.weight_decay)
-        self.history: list[dict[str, Any]] = []
-        self._resume()
-
-    def epochs(self):
-        """Train the epochs that are left; yields the record of each."""
-        begin = time.monotonic() - (self.history[-1]["seconds"] if self.history else 0)
-        for number in range(len(self.history), self.recipe.epochs):
-            loss = self._epoch(number)
-            if not math.isfinite(loss):
-                name = self.checkpoint.name.removesuffix(".partial.pth")
-                raise PretrainError(f"{name}: the loss is not finite in epoch {number + 1}; "
-                                    f"a learning rate below {self.recipe.learning_rate:g} may help")
-            self.history.append({"number": number + 1, "loss": round(loss, 4), "accuracy": round(self._accuracy(), 5),
-                                 "seconds": round(time.monotonic() - begin, 1)})
-            self._keep()
-            yield self.history[-1]
-
-    def _epoch(self, number: int) -> float:
-        import torch
-        from torch.nn import functional as F
-
-        from nni_nasoa.measure import device_lock
-
-        from .clock import learning_rate_share
-        from .devices import autocast
-
-        recipe = self.recipe
-        steps = max(1, len(self.train) // recipe.batch_size)
-        # A seed for each epoch, so that a resumed run sees what an uninterrupted one sees.
-        self.generator.manual_seed(recipe.seed * 1_000_003 + number)
-        order = torch.randperm(len(self.train), generator=self.generator, device=self.device)
-        total = torch.zeros((), device=self.device)
-        self.network.train()
-        for step in range(steps):
-            progress = (number * steps + step) / (recipe.epochs * steps)
-            self.optimizer.learning_rate = recipe.learning_rate * learning_rate_share(progress, recipe.warmup)
-            with device_lock(self.device, shared=True):  # whoever measures times on this device is alone meanwhile
-                indices = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
-                with autocast(self.device):
-                    logits = self.network(self.train.augmented(indices))
-                loss = F.cross_entropy(logits.float(), self.train.labels[indices], label_smoothing=recipe.label_smoothing)
-                self.optimizer.zero_grad()
-                loss.backward()
-                self.optimizer.step()
-                total += loss.detach()
-        return total.item() / steps
-
-    def _accuracy(self) -> float:
-        import torch
-
-        from .devices import autocast
-
-        self.network.eval()
-        correct = 0
-        with torch.inference_mode(), autocast(self.device):
-            for indices in torch.arange(len(self.val), device=self.device).split(_EVAL_BATCH):
-                correct += (self.network(self.val.clean(indices)).argmax(1) == self.val.labels[indices]).sum().item()
-        return correct / len(self.val)
-
-    def _keep(self) -> None:
-        import torch
-
-        partial = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}")
-        moments = [{key: group[key] for key in ("momenta", "squares", "steps")} for group in self.optimizer.param_groups]
-        torch.save({"identity": self.identity, "history": self.history, "network": self.network.state_dict(),
-                    "optimizer": moments}, partial)
-        os.replace(partial, self.checkpoint)
-
-    def _resume(self) -> None:
-        import torch
-
-        if not self.checkpoint.exists():
-            return
-        state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        if state["identity"] != self.identity:
-            raise PretrainError(f"{self.checkpoint}: checkpoint of another network or recipe; go on with that one, "
-                                "or delete the file")
-        self.network.load_state_dict(state["network"])
-        for group, kept in zip(self.optimizer.param_groups, state["optimizer"]):
-            group.update(kept)
-        self.history = state["history"]

@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from nni_nasoa.architecture import Architecture
+
 from .et_net import ETNet
 from .published import WeightsError, check_tensors, convert_published, is_published
 
@@ -21,7 +23,8 @@ def load_weights(network: ETNet, path: str | os.PathLike) -> None:
     ----------
     network
         An ETNet of the architecture that the file holds. Where its number of classes is not the file's, its head keeps
-        the values that it has, and a warning says so.
+        the values that it has, and a warning says so. Where the file has no head at all, as those of pretraining on
+        fractals, the network's stays as it is without a warning.
     path
         A `.safetensors` file, or a `.pth` (a state_dict; published ET-NAS checkpoints are recognised by their names).
 
@@ -30,27 +33,42 @@ def load_weights(network: ETNet, path: str | os.PathLike) -> None:
     WeightsError
         The file is missing or unreadable, or its tensors do not fit. The message is one line that names the file.
     """
+    state = read_weights(path, network.architecture)
+    head = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("head.")}
+    classes = len(state["head.weight"]) if "head.weight" in state else None
+    if classes not in (None, network.num_classes):
+        warnings.warn(f"{path}: the head there is for {classes} classes; the network's head for {network.num_classes} "
+                      "classes starts afresh", stacklevel=2)
+    network.load_state_dict(state if classes == network.num_classes else {**state, **head})
+
+
+def read_weights(path: str | os.PathLike, architecture: Architecture | str) -> dict[str, Tensor]:
+    """Read a weights file of an architecture.
+
+    Returns
+    -------
+    The tensors by ETNet's names, as many and of such shapes as the architecture has them. The head may be for any number
+    of classes, or missing as a whole.
+
+    Raises
+    ------
+    WeightsError
+        As `load_weights` does.
+    """
     path = Path(path)
     try:
         state = read_state_dict(path)
         if is_published(state):
-            state = convert_published(state, network.architecture)
-        state = _with_head_of(network, state, path)
-        check_tensors(state, network.state_dict(), f"architecture {network.architecture}")
+            state = convert_published(state, architecture)
+        weight = state.get("head.weight")
+        with torch.device("meta"):  # names and shapes only
+            network = ETNet(architecture, len(weight) if weight is not None and weight.dim() == 2 and len(weight) else 1000)
+        headless = not any(name.startswith("head.") for name in state)
+        check_tensors(state, {name: tensor for name, tensor in network.state_dict().items()
+                              if not (headless and name.startswith("head."))}, f"architecture {network.architecture}")
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
-    network.load_state_dict(state)
-
-
-def _with_head_of(network: ETNet, state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """The state with the network's own head in place of one for another number of classes."""
-    head = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("head.")}
-    weight = state.get("head.weight")
-    if weight is None or weight.dim() != 2 or len(weight) == network.num_classes:
-        return state
-    warnings.warn(f"{path}: the head there is for {len(weight)} classes; the network's head for {network.num_classes} "
-                  "classes starts afresh", stacklevel=3)
-    return {**state, **head}
+    return state
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

@@ -27,6 +27,9 @@ class ModelInfo:
         Top-1 accuracy on ImageNet, in percent.
     infer_ms_v100_bs64, train_step_ms_v100_bs64
         Time of one inference and of one training step on an NVIDIA V100, batch 64, in milliseconds.
+    search_accuracy, relative_speed
+        What the search measured that found the network: accuracy on its own dataset after brief training, 0 to 1, and training
+        speed over that of the reference network.
     input_size
         Height and width that the weights were trained or are evaluated at, in pixels.
     mean, std
@@ -41,6 +44,8 @@ class ModelInfo:
     imagenet_top1: float | None = None
     infer_ms_v100_bs64: float | None = None
     train_step_ms_v100_bs64: float | None = None
+    search_accuracy: float | None = None
+    relative_speed: float | None = None
     input_size: int = 224
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -71,7 +76,8 @@ def create_et_net(encoding: str, num_classes: int, weights: str | os.PathLike | 
     from nni_nasoa.networks import ETNet, WeightsError, load_weights
 
     if weights == "default":
-        raise WeightsError(f"{owner} has no pretrained weights: pass weights=None, or the path of a file")
+        raise WeightsError(f"{owner} has no pretrained weights: start without any (--weights none, or weights=None), give a file, "
+                           "or make some with 'nasoa zoo pretrain' and register them with 'nasoa zoo add'")
     network = ETNet(encoding, num_classes)
     if weights is not None:
         load_weights(network, weights)

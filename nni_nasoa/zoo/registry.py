@@ -40,9 +40,9 @@ def list_models(family: str | None = None) -> list[str]:
     Parameters
     ----------
     family
-        A family such as `et-nas`, or the path of a front file, whose networks are called `front.json#1`, `front.json#2`,
-        ... None lists all families but timm, which has over a thousand models and is listed by its name only, as front files
-        are by their path.
+        A family such as `nano` or `searched` (what the user has added), or the path of a front file, whose networks are called
+        `front.json#1`, `front.json#2`, ... None lists all families but timm, which has over a thousand models and is listed by
+        its name only, as front files are by their path.
 
     Raises
     ------
@@ -72,7 +72,8 @@ def create_model(name_or_encoding: str, num_classes: int = 1000, weights: str | 
     name_or_encoding
         A name of `list_models`, a network of a front file (`front.json#1`), or an ET-NAS encoding.
     num_classes
-        Outputs of the head. Where the weights are for another number, the head starts afresh, and a warning says so.
+        Outputs of the head. Where the weights are for another number, the head starts afresh, and a warning says so. Those of
+        the nano family have no head: it was for fractals, and the network's starts afresh for any number, without a warning.
     weights
         None for a fresh network, "default" for the model's pretrained weights, or the path of a `.safetensors` file or a
         published `.pth`.
@@ -113,7 +114,7 @@ def _family(name: str) -> Family:
         return _FAMILIES[name]
     if name.endswith(".json"):
         return FrontFile(name)
-    raise ValueError(_unknown("family", name, list(_FAMILIES), "et-nas, or the path of a front file (.json)"))
+    raise ValueError(_unknown("family", name, list(_FAMILIES), f"{', '.join(_FAMILIES)}, or the path of a front file (.json)"))
 
 
 def _unknown(what: str, name: str, known: list[str], otherwise: str) -> str:

@@ -99,7 +99,8 @@ class FrontFile:
         for number, record in enumerate(read_front(self.name), start=1):
             architecture = Architecture.parse(record["architecture"])
             name = f"{self.name}#{number}"
-            infos[name] = ModelInfo(name, self.name, str(architecture), architecture.parameters() / 1e6, architecture.macs() / 1e9)
+            infos[name] = ModelInfo(name, self.name, str(architecture), architecture.parameters() / 1e6, architecture.macs() / 1e9,
+                                    search_accuracy=record.get("accuracy"), relative_speed=record.get("relative_speed"))
         return infos
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:

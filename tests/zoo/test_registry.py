@@ -27,7 +27,7 @@ def test_every_listed_model_can_be_got():
     (lambda: zoo.get("something else"), "zoo: no model 'something else'; see list_models()"),
     (lambda: zoo.create_model(""), "zoo: no model ''; see list_models()"),
     (lambda: zoo.list_models("etnas"), "zoo: no family 'etnas'; did you mean et-nas?"),
-    (lambda: zoo.list_models("what"), "zoo: no family 'what'; see et-nas, or the path of a front file (.json)"),
+    (lambda: zoo.list_models("what"), "zoo: no family 'what'; see nano, et-nas, torchvision, timm, searched, or the path of a front file (.json)"),
 ])
 def test_unknown_names_are_one_line_with_close_matches(call, message):
     with pytest.raises(ValueError) as error:
