@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .report import Report
+
 
 class DatasetError(ValueError):
     """A dataset that cannot be used. The message is one line that says what would be right."""
@@ -44,6 +46,8 @@ class ImageSplit:
         What the dataset is called in results.
     mirrored
         Whether an image means the same when mirrored left to right, as digits and traffic signs do not.
+    report
+        What was left out.
     """
 
     train: ImageArrays
@@ -51,6 +55,7 @@ class ImageSplit:
     classes: tuple[str, ...]
     name: str
     mirrored: bool = True
+    report: Report = Report()
 
     @property
     def num_classes(self) -> int:

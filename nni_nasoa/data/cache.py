@@ -1,7 +1,9 @@
 """The cache of decoded images: made once, by one process, and memory-mapped by all.
 
 An entry is a folder that is complete from the moment it can be seen: it is made under another name and renamed, under a
-file lock, so that trials that start together decode once. Entries are never changed; any may be deleted at any time.
+file lock, so that trials that start together decode once. Entries are never changed. Where a new one needs room, those go
+that were not used for longest, but for those in use: an entry's images carry a shared lock for as long as they are mapped.
+(Where a file system knows no locks, a deleted file stays with those who have it mapped.)
 """
 
 from __future__ import annotations
@@ -10,13 +12,23 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, TypeVar
+
+import numpy as np
 
 from .arrays import DatasetError
+
+DEFAULT_LIMIT = "20GB"
+JUST_USED = 60.0  # seconds in which an entry that was asked for is not deleted: it is about to be opened
+_UNITS = {"": 1, "B": 1, **{f"{unit}{binary}B": base ** power for binary, base in (("", 1000), ("I", 1024))
+                           for power, unit in enumerate("KMGT", start=1)}}
+T = TypeVar("T")
 
 
 def cache_folder() -> Path:
@@ -24,51 +36,195 @@ def cache_folder() -> Path:
     return Path(os.environ.get("NASOA_CACHE") or "~/.cache/nni_nasoa").expanduser()
 
 
+def cache_limit() -> int:
+    """How many bytes of decoded images are kept: the environment variable NASOA_CACHE_LIMIT ("500MB", "1.5TB"), or 20 GB."""
+    text = os.environ.get("NASOA_CACHE_LIMIT") or DEFAULT_LIMIT
+    match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?I?B?)", text.strip().upper())
+    unit = match and match[2] + ("B" if match[2] and not match[2].endswith("B") else "")
+    if not match or unit not in _UNITS:
+        raise DatasetError(f"NASOA_CACHE_LIMIT: '{text}' is not a size; give bytes, or a number with MB, GB or TB, "
+                           f"such as {DEFAULT_LIMIT}")
+    return int(float(match[1]) * _UNITS[unit])
+
+
 @contextmanager
-def file_lock(path: Path):
-    """Hold an exclusive lock between processes on `path`; the lock of a process that dies is free."""
+def file_lock(path: Path, wait: bool = True):
+    """Hold an exclusive lock between processes on `path`; the lock of a process that dies is free.
+
+    Raises
+    ------
+    BlockingIOError
+        Another one holds it, where `wait` is false.
+    """
     with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
 
 
-def cached_entry(key: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-    """Return the folder of the entry that `key` stands for, built first where it is not there.
+def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Callable[[Path], T]) -> T:
+    """What `load` makes of the folder of the entry that `key` stands for, built first where it is not there.
+
+    An entry that another process deletes before it is loaded, or that was damaged from outside, is built again.
 
     Parameters
     ----------
     key
         What the entry depends on, as JSON values.
     build
-        Called with an empty folder that it fills; called at most once among processes that ask at the same time.
+        Called with an empty folder that it fills, having called `make_room` where it knows how much that will be; called at
+        most once among processes that ask at the same time.
+    load
+        Called with the folder; raises FileNotFoundError, ValueError or EOFError where something is missing or broken.
 
     Raises
     ------
     DatasetError
-        The cache cannot be written: no permission, no room.
+        The cache cannot be read or written: no permission, no room.
     """
     digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    folder = cache_folder() / "images"
+    folder = _images_folder()
     entry = folder / digest
-    if entry.is_dir():
-        return entry
-    try:
+
+    def load_whole() -> T | None:
+        with suppress(FileNotFoundError, ValueError, EOFError):
+            return load(entry) if _is_there(entry) else None
+
+    with _clear_errors("read", folder):
+        loaded = load_whole()
+    if loaded is not None:
+        return loaded
+    cache_limit()  # what is wrong with it is said before the work
+    with _clear_errors("write to", folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / f"{digest}.lock"):
-            if not entry.is_dir():
-                _build(entry, build)
+        with file_lock(folder / f"{digest}.lock"):  # nobody deletes the entry meanwhile
+            loaded = load_whole()
+            if loaded is not None:  # another process was faster
+                return loaded
+            if entry.exists():
+                _delete(entry)
+            _build(entry, build)
+            loaded = load(entry)
+        make_room()  # for builds that did not
+    return loaded
+
+
+def make_room(size: int = 0) -> None:
+    """Delete entries, those first that were not used for longest, until `size` more bytes fit under the limit and on the disk.
+
+    Entries in use stay, and may hold the cache above its limit for a while.
+
+    Raises
+    ------
+    DatasetError
+        `size` alone is above the limit, or the disk is too full.
+    """
+    limit, folder = cache_limit(), _images_folder()
+    if size > limit:
+        raise DatasetError(f"image cache: the decoded images take {_in_words(size)}, the limit is {_in_words(limit)}; "
+                           "set NASOA_CACHE_LIMIT to more, or choose a smaller input size")
+    entries = sorted(_entries(folder))
+    used, free = sum(bytes_ for _, bytes_, _ in entries), shutil.disk_usage(folder).free
+    for _, bytes_, entry in entries:
+        if used + size <= limit and size <= free:
+            return
+        if _delete_unused(entry):
+            used, free = used - bytes_, free + bytes_
+    if size > free:
+        raise DatasetError(f"image cache: the decoded images take {_in_words(size)}, where {folder} has {_in_words(free)} "
+                           "left; set NASOA_CACHE to a folder with room")
+
+
+def map_array(path: Path) -> np.ndarray:
+    """Map a .npy file, and mark its entry as in use for as long as it is mapped.
+
+    It is mapped copy-on-write: torch asks for arrays that may be written to, and the file stays as it is.
+    """
+    with open(path, "rb") as file:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_SH)  # belongs to the opened file, which the map holds on to
+        np.lib.format.read_magic(file)
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
+        if 0 in shape:
+            return np.empty(shape, dtype)
+        return np.memmap(file, dtype, "c", file.tell(), shape, "F" if fortran_order else "C")
+
+
+@contextmanager
+def _clear_errors(what: str, folder: Path):
+    try:
+        yield
     except OSError as error:
-        reason = error.strerror or error
-        raise DatasetError(f"image cache: cannot write to {folder} ({reason}); set NASOA_CACHE to a folder with room") from error
-    return entry
+        raise DatasetError(f"image cache: cannot {what} {folder} ({error.strerror or error}); "
+                           "set NASOA_CACHE to a folder with room") from error
+
+
+def _images_folder() -> Path:
+    return cache_folder() / "images"
+
+
+def _is_there(entry: Path) -> bool:
+    """Whether an entry exists; notes that it is used now."""
+    try:
+        os.utime(entry)
+    except FileNotFoundError:
+        return False
+    except OSError:  # a cache that may only be read
+        return entry.is_dir()
+    return True
 
 
 def _build(entry: Path, build: Callable[[Path], None]) -> None:
     for stale in entry.parent.glob(f"{entry.name}.*.partial"):  # of a process that was killed; the lock is ours now
         shutil.rmtree(stale, ignore_errors=True)
-    partial = Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".partial", dir=entry.parent))
+    partial = _new_partial(entry)
     try:
         build(partial)
+        os.utime(partial)
         os.rename(partial, entry)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _new_partial(entry: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".partial", dir=entry.parent))
+
+
+def _entries(folder: Path):
+    """When each entry was last used, its size in bytes, and its path; half-made ones as well."""
+    for entry in folder.iterdir():
+        with suppress(FileNotFoundError, NotADirectoryError):
+            yield entry.stat().st_mtime, sum(file.stat().st_size for file in os.scandir(entry)), entry
+
+
+def _delete_unused(entry: Path) -> bool:
+    """Delete an entry that nobody uses, or what a killed process has left of one; whether that was done."""
+    with suppress(OSError), file_lock(entry.with_name(f"{entry.name.partition('.')[0]}.lock"), wait=False):
+        # Nobody builds it, since the lock is ours.
+        if entry.suffix == ".partial" or time.time() - entry.stat().st_mtime > JUST_USED and not _is_mapped(entry):
+            _delete(entry)
+            return True
+    return False
+
+
+def _is_mapped(entry: Path) -> bool:
+    for path in entry.glob("*.npy"):
+        with open(path, "rb+") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
+def _delete(entry: Path) -> None:
+    """Renamed first, so that nobody finds half an entry."""
+    partial = _new_partial(entry)
+    try:
+        os.rename(entry, partial / "gone")
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _in_words(size: float) -> str:
+    power = min(4, max(0, len(str(int(size))) - 1) // 3)
+    return f"{size / 1000 ** power:.4g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"

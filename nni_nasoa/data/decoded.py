@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
-from typing import Any, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
-from .cache import cached_entry
+from .cache import make_room, map_array, open_entry
+from .parallel import in_threads, progress_bar
+from .report import LIST_NAME, BadFile, DatasetWarning, Report, read_bad_files, write_bad_files
 
-VERSION = 1  # of what an entry holds, and of how images are decoded
+VERSION = 2  # of what an entry holds, and of how images are decoded
+MAX_BAD = 0.1  # share of the images that may be unreadable, where nothing else is said
 
 
 class Sample(NamedTuple):
-    """One image to decode: how to open it (a PIL image), its label, and what to call it in a warning."""
+    """One image to decode: how to open it (a PIL image), its label, and what to call it in a report."""
 
     open: Callable[[], Any]
     label: int
@@ -35,9 +34,13 @@ class Source(NamedTuple):
     val: Sequence[Sample]
 
 
-def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Callable[[], Source],
-                 mirrored: bool = True) -> ImageSplit:
+def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Callable[[], Source], mirrored: bool = True, *,
+                 max_bad: float = MAX_BAD, empty_classes: tuple[str, ...] = (), other_files: int = 0,
+                 show_progress: bool | None = None) -> ImageSplit:
     """Open a dataset from the cache; `source` is called only where it has to be decoded first.
+
+    An entry holds the images that can be read and the list of those that cannot, however many these are. So it depends on
+    the images alone, and one with too many is refused, or admitted by a higher `max_bad`, without decoding again.
 
     Parameters
     ----------
@@ -45,58 +48,83 @@ def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Cal
         What the dataset is called.
     key
         What the images depend on besides the size, as JSON values.
+    max_bad, show_progress
+        As `open_dataset` takes them.
+    empty_classes, other_files
+        For the report.
 
     Raises
     ------
     DatasetError
-        No image of a part could be read, or the cache cannot be written.
+        Too many images cannot be read, what remains is of a single class or leaves nothing to validate on, or the cache
+        cannot be written.
 
     Warns
     -----
-    UserWarning
-        Some images could not be read and are left out.
+    DatasetWarning
+        Images or classes are left out.
     """
-    entry = cached_entry({**key, "version": VERSION, "input_size": input_size},
-                         lambda folder: _decode_source(source(), input_size, folder, name))
-    about = json.loads((entry / "about.json").read_text())
-    if about["broken"]:
-        warnings.warn(f"{name}: {about['broken']} of {about['images']} images could not be read and are left out; "
-                      f"the first: {about['first_broken']}", stacklevel=2)
-    return ImageSplit(_load(entry, "train"), _load(entry, "val"), tuple(about["classes"]), name, mirrored)
+    def load(entry: Path):
+        about = json.loads((entry / "about.json").read_text())
+        train, val = (ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
+                      for part in ("train", "val"))
+        bad = read_bad_files(entry)
+        return train, val, about["classes"], Report(about["images"], bad, entry / LIST_NAME if bad else None,
+                                                    (*empty_classes, *about["empty_classes"]), other_files)
+
+    def build(entry: Path):
+        _decode_source(source(), input_size, entry, name, show_progress)
+
+    train, val, classes, report = open_entry({**key, "version": VERSION, "input_size": input_size}, build, load)
+    _check(name, report, max_bad, classes, len(val))
+    if line := report.summary():
+        warnings.warn(f"{name}: {line}", DatasetWarning, stacklevel=4)  # names the line that opens the dataset
+    return ImageSplit(train, val, tuple(classes), name, mirrored, report)
 
 
-def _load(entry: Path, part: str) -> ImageArrays:
-    # Copy-on-write: torch asks for arrays that may be written to, and the file stays as it is.
-    return ImageArrays(np.load(entry / f"{part}_images.npy", mmap_mode="c"), np.load(entry / f"{part}_labels.npy"))
+def _check(name: str, report: Report, max_bad: float, classes: Sequence[str], val_images: int) -> None:
+    if report.bad and len(report.bad) / report.images > max_bad:
+        raise DatasetError(f"{name}: {report.bad_line(f', more than the {100 * max_bad:.3g}% that max_bad (--max-bad) allows')}")
+    if len(classes) < 2 or not val_images:
+        what = "two classes" if len(classes) < 2 else "an image to validate on"
+        raise DatasetError(f"{name}: {what} needed{', but ' + report.bad_line() if report.bad else ''}")
 
 
-def _decode_source(source: Source, size: int, folder: Path, name: str) -> None:
-    broken = []
-    for part, samples in (("train", source.train), ("val", source.val)):
-        with warnings.catch_warnings():  # here, since the filters are those of all threads
-            warnings.simplefilter("ignore")  # Pillow's, about metadata
-            labels = _decode_part(samples, size, folder / f"{part}_images.npy", broken)
-        if not len(labels):
-            what = f"; the first: {broken[0]}" if broken else ""
-            raise DatasetError(f"{name}: not one of the {len(samples)} images for {part} can be read{what}")
-        np.save(folder / f"{part}_labels.npy", labels)
-    about = {"classes": list(source.classes), "images": len(source.train) + len(source.val), "broken": len(broken),
-             "first_broken": broken[0] if broken else None}
+def _decode_source(source: Source, size: int, folder: Path, name: str, show_progress: bool | None) -> None:
+    total = len(source.train) + len(source.val)
+    make_room(total * 3 * size * size)
+    bad: list[BadFile] = []
+    with progress_bar(f"{name}: decoding", total, show_progress) as advance, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, about metadata; set here, since the filters are those of all threads
+        labels = _decode_part(source.train, size, folder / "train_images.npy", bad, advance)
+        present = np.unique(labels)  # a class of which no image can be read is no class
+        known = set(present.tolist())
+        bad += [BadFile(sample.name, "of its class no image for training can be read")
+                for sample in source.val if sample.label not in known]
+        val = [sample for sample in source.val if sample.label in known]
+        val_labels = _decode_part(val, size, folder / "val_images.npy", bad, advance)
+    np.save(folder / "train_labels.npy", np.searchsorted(present, labels))
+    np.save(folder / "val_labels.npy", np.searchsorted(present, val_labels))
+    write_bad_files(folder, sorted(bad))
+    about = {"images": total, "classes": [source.classes[label] for label in present],
+             "empty_classes": [class_name for label, class_name in enumerate(source.classes) if label not in known]}
     (folder / "about.json").write_text(json.dumps(about))
 
 
-def _decode_part(samples: Sequence[Sample], size: int, path: Path, broken: list[str]) -> np.ndarray:
-    """Write the images that can be read to a .npy file, note the others in `broken`, return the labels of the former."""
+def _decode_part(samples: Sequence[Sample], size: int, path: Path, bad: list[BadFile],
+                 advance: Callable[[int], None]) -> np.ndarray:
+    """Write the images that can be read to a .npy file, note the others in `bad`, return the labels of the former."""
     labels = []
     # Written as a stream, not through a memory map, whose owner would be killed by a full disk.
     with open(path, "wb") as file:
         _write_header(file, len(samples), size)
-        for sample, result in zip(samples, _in_threads(lambda sample: _decode_one(sample, size), samples)):
+        for sample, result in zip(samples, in_threads(lambda sample: decode_one(sample, size), samples)):
             if isinstance(result, str):
-                broken.append(f"{sample.name} ({result})")
+                bad.append(BadFile(sample.name, result))
             else:
                 file.write(result)
                 labels.append(sample.label)
+            advance(1)
         file.seek(0)
         _write_header(file, len(labels), size)
     return np.array(labels, dtype=np.int64)
@@ -107,23 +135,16 @@ def _write_header(file, images: int, size: int) -> None:
     np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (images, 3, size, size)})
 
 
-def _decode_one(sample: Sample, size: int) -> bytes | str:
+def decode_one(sample: Sample, size: int) -> bytes | str:
     """The pixels, or why there are none."""
+    from PIL import UnidentifiedImageError
+
     from .decode import to_array
 
     try:
         with sample.open() as image:
             return to_array(image, size).tobytes()
+    except UnidentifiedImageError:
+        return "the content is not that of an image"
     except Exception as error:  # a broken file can fail in any way inside a decoder
-        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-
-
-def _in_threads(function: Callable, items: Iterable) -> Iterator:
-    """Like map, in order, some items ahead of what was consumed; Pillow decodes without holding the interpreter."""
-    items = iter(items)
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(workers) as pool:
-        ahead = deque(pool.submit(function, item) for item in islice(items, 8 * workers))
-        while ahead:
-            yield ahead.popleft().result()
-            ahead.extend(pool.submit(function, item) for item in islice(items, 1))
+        return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[:200]

@@ -18,7 +18,7 @@ from typing import Sequence
 import numpy as np
 
 from .arrays import ImageArrays, ImageSplit
-from .cache import cached_entry
+from .cache import make_room, map_array, open_entry
 from .fractal_drawing import draw, rasterize
 
 MIN_FILLING = 0.2  # share of the pixels that an attractor must reach, on a grid of FILLING_GRID (the paper's filling rate)
@@ -50,13 +50,16 @@ def open_fractals(classes: int, instances: int, *, size: int, seed: int = 0, val
         The cache cannot be written.
     """
     key = {"fractals": VERSION, "classes": classes, "instances": [instances, val_instances], "size": size, "seed": seed}
-    entry = cached_entry(key, lambda folder: _draw_dataset(folder, seed, classes, instances, val_instances, size, processes))
-    parts = (ImageArrays(np.load(entry / f"{part}_images.npy", mmap_mode="c"), np.load(entry / f"{part}_labels.npy"))
-             for part in ("train", "val"))
+    parts = open_entry(key, lambda folder: _draw_dataset(folder, seed, classes, instances, val_instances, size, processes), _load)
     return ImageSplit(*parts, tuple(f"fractal {label}" for label in range(classes)), "fractals", mirrored=False)
 
 
+def _load(entry: Path) -> list[ImageArrays]:
+    return [ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy")) for part in ("train", "val")]
+
+
 def _draw_dataset(folder: Path, seed: int, classes: int, instances: int, val_instances: int, size: int, processes: int) -> None:
+    make_room(classes * (instances + val_instances) * 3 * size * size)
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn")) if processes > 1 else nullcontext()
     with pool as executor:
         for part, first, count in (("train", 0, instances), ("val", instances, val_instances)):

@@ -14,7 +14,7 @@ import numpy as np
 
 from .arrays import DatasetError, ImageSplit, stratified_split
 from .cache import cache_folder, file_lock
-from .decoded import Sample, Source, open_decoded
+from .decoded import MAX_BAD, Sample, Source, open_decoded
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,16 @@ def normalized(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-def open_torchvision(name: str, input_size: int, seed: int, val_fraction: float, root=None) -> ImageSplit:
+def open_torchvision(name: str, input_size: int, seed: int, val_fraction: float, root=None, max_bad: float = MAX_BAD,
+                     show_progress: bool | None = None) -> ImageSplit:
     """Open one of `KNOWN`; see `open_dataset`."""
     known = KNOWN[name]
     root = Path(root).expanduser() if root is not None else cache_folder() / "torchvision"
     key = {"torchvision": name, "root": str(root.resolve())}
     if known.val is None:
         key |= {"seed": seed, "val_fraction": val_fraction}
-    return open_decoded(name, key, input_size, lambda: _source(name, seed, val_fraction, root), known.mirrored)
+    return open_decoded(name, key, input_size, lambda: _source(name, seed, val_fraction, root), known.mirrored, max_bad=max_bad,
+                        show_progress=show_progress)
 
 
 def _source(name: str, seed: int, val_fraction: float, root: Path) -> Source:

@@ -10,20 +10,21 @@ A trial is a process, so this one imports little: torch, nni where there is an N
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
-import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Iterator
 
 import click
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.search.choices import decode
 from nni_nasoa.search.reward import DEFAULT_WEIGHT, reward
+
+from .kept_results import KeptResults
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Settings:
 
     dataset: str = "digits"
     root: str | None = None
+    max_bad: float = 0.1
     epochs: int = 2
     batch_size: int = 64
     learning_rate: float = 0.1
@@ -87,7 +89,7 @@ def evaluate(architecture: Architecture, settings: Settings,
     speed_size, speed_batch = settings.speed_shape
     check_input_size(architecture, settings.input_size)
     check_input_size(architecture, speed_size, "speed input size")
-    split = open_dataset(settings.dataset, input_size=settings.input_size, root=settings.root)
+    split = open_dataset(settings.dataset, input_size=settings.input_size, root=settings.root, max_bad=settings.max_bad)
     torch.manual_seed(settings.seed)
     network = ETNet(architecture, split.num_classes)
     accuracy = train_proxy(network, split, epochs=settings.epochs, batch_size=settings.batch_size,
@@ -117,65 +119,39 @@ def identity(architecture: Architecture, settings: Settings) -> dict[str, Any]:
             "speed_input_size": speed_size, "speed_batch_size": speed_batch}
 
 
-class KeptResults:
-    """The results that trials of this experiment reported on this machine: one JSON file an architecture.
-
-    A resumed experiment may hand out an architecture that was evaluated before it stopped; its result is then reported
-    again, and not worked out again.
-
-    Parameters
-    ----------
-    folder
-        Where the files are; None keeps nothing.
-    """
-
-    def __init__(self, folder: Path | None):
-        self.folder = folder
-
-    @classmethod
-    def of_experiment(cls, environ: Mapping[str, str] = os.environ) -> KeptResults:
-        """The results beside the trials of the running NNI experiment: .../trials/<trial> makes .../results."""
-        given = environ.get("NNI_SYS_DIR") or environ.get("NNI_OUTPUT_DIR")
-        trials = Path(given).resolve().parent if given else None
-        return cls(trials.parent / "results" if trials is not None and trials.name == "trials" else None)
-
-    def _path(self, architecture: str) -> Path:
-        return self.folder / f"{hashlib.sha256(architecture.encode()).hexdigest()[:24]}.json"
-
-    def find(self, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The record with this identity, if there is one."""
-        if self.folder is None:
-            return None
-        try:
-            record = json.loads(self._path(wanted["architecture"]).read_text())
-        except (OSError, ValueError):
-            return None
-        return record if isinstance(record, dict) and wanted.items() <= record.items() else None
-
-    def keep(self, record: Mapping[str, Any]) -> None:
-        """Write a record, so that it is there whole or not at all. What cannot be written is said, and not kept."""
-        if self.folder is None:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".partial", delete=False) as file:
-                json.dump(record, file)
-            os.replace(file.name, self._path(record["architecture"]))
-        except OSError as error:
-            click.echo(f"search_trial: the result could not be kept in {self.folder}: {error}", err=True)
-
-
 def _run_under_nni(settings: Settings) -> None:
     import nni
 
-    architecture = decode(nni.get_next_parameter() or {})
+    def report_progress(epoch: int, accuracy: float) -> None:
+        try:
+            nni.report_intermediate_result({"default": accuracy, "accuracy": accuracy})
+        except OSError as error:  # NNI's manager is gone; the result will be kept for when the experiment is resumed
+            click.echo(f"search_trial: accuracy {accuracy:.4f} after epoch {epoch} not reported: {_line(error)}", err=True)
+
+    with _manager_needed():
+        architecture = decode(nni.get_next_parameter() or {})
     kept = KeptResults.of_experiment()
-    record = kept.find(identity(architecture, settings))
-    if record is None:
-        record = _evaluate(architecture, settings, lambda epoch, accuracy: nni.report_intermediate_result(
-            {"default": accuracy, "accuracy": accuracy}))
-        kept.keep(record)
-    nni.report_final_result(record)
+    with kept.claimed(str(architecture)):
+        record = kept.find(identity(architecture, settings))
+        if record is None:
+            record = _evaluate(architecture, settings, report_progress)
+            kept.keep(record)
+    with _manager_needed():
+        nni.report_final_result(record)
+
+
+@contextmanager
+def _manager_needed() -> Iterator[None]:
+    """Turn the errors of a manager that does not answer into a TrialError."""
+    try:
+        yield
+    except OSError as error:
+        raise TrialError(f"NNI's manager does not answer: {_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
+    """The first line of its message, or else what it is."""
+    return " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
 
 
 def _run_alone(architecture: Architecture, settings: Settings) -> None:
@@ -192,8 +168,8 @@ def _evaluate(architecture: Architecture, settings: Settings, on_epoch) -> dict[
     """`evaluate`, with whatever goes wrong as a TrialError that names the architecture."""
     try:
         return evaluate(architecture, settings, on_epoch)
-    except (ValueError, RuntimeError, MemoryError) as error:
-        reason = " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
+    except (ValueError, RuntimeError, MemoryError, OSError) as error:
+        reason = _line(error)
         if _is_out_of_memory(error):
             reason = (f"out of memory: {architecture.parameters() / 1e6:.1f}M parameters, trained at batch size "
                       f"{settings.batch_size}, timed at input size {settings.speed_shape[0]} and batch size {settings.speed_shape[1]}")
@@ -210,6 +186,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 @click.command(context_settings={"show_default": True})
 @click.option("--dataset", default=Settings.dataset, help="digits, a torchvision dataset's name, or a folder of images.")
 @click.option("--root", default=None, help="Where torchvision's datasets lie.  [default: in the cache]", show_default=False)
+@click.option("--max-bad", type=click.FloatRange(0, 1), default=Settings.max_bad, help="Share of the images that may be unreadable.")
 @click.option("--epochs", type=click.IntRange(1), default=Settings.epochs, help="Passes over the training part.")
 @click.option("--batch-size", type=click.IntRange(2), default=Settings.batch_size, help="Images a training step.")
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=Settings.learning_rate, help="Peak learning rate.")
@@ -217,12 +194,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 @click.option("--speed-input-size", type=click.IntRange(1), help="Pixels when timed.  [default: as trained]", show_default=False)
 @click.option("--speed-batch-size", type=click.IntRange(2), help="Batch size when timed.  [default: as trained]", show_default=False)
 @click.option("--speed-repeats", type=click.IntRange(1), default=Settings.speed_repeats, help="Samples behind the measured speed.")
-@click.option("--threads", type=click.IntRange(0), default=Settings.threads, help="CPU threads; 0 leaves them to torch.")
+@click.option("--threads", type=click.IntRange(0, 256), default=Settings.threads, help="CPU threads; 0 leaves them to torch.")
 @click.option("--device", default=Settings.device, help="auto, cpu, cuda, cuda:1, ...")
 @click.option("--target-speed", type=click.FloatRange(0, min_open=True), default=Settings.target_speed,
               help="Relative speed at which the reward equals the accuracy.")
 @click.option("--speed-weight", type=click.FloatRange(0), default=Settings.speed_weight, help="Exponent of the speed in the reward.")
-@click.option("--seed", type=click.IntRange(0), default=Settings.seed, help="Of initial weights, order and augmentation.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=Settings.seed, help="Of initial weights, order and augmentation.")
 @click.option("--architecture", help="Evaluate this encoding without NNI, and print the result.")
 @click.option("--debug", is_flag=True, help="Show where a failure comes from.")
 def main(architecture: str | None, debug: bool, **options) -> None:

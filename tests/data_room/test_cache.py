@@ -7,15 +7,13 @@ import textwrap
 import numpy as np
 import pytest
 from nni_nasoa.data import DatasetError, open_dataset
-from nni_nasoa.data.cache import cache_folder, cached_entry
+from nni_nasoa.data.cache import cache_folder, open_entry
 from PIL import Image
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("NASOA_CACHE", str(folder))
-    return folder
+def cached_entry(key, build):
+    """The entry's folder."""
+    return open_entry(key, build, lambda entry: entry)
 
 
 @pytest.fixture
@@ -28,10 +26,6 @@ def images(tmp_path):
     return tmp_path / "set"
 
 
-def entries(cache):
-    return sorted(path.name for path in (cache / "images").iterdir() if path.is_dir())
-
-
 def test_the_folder_is_the_environments_or_the_users(cache, monkeypatch):
     assert cache_folder() == cache
     monkeypatch.setenv("NASOA_CACHE", "")
@@ -39,13 +33,13 @@ def test_the_folder_is_the_environments_or_the_users(cache, monkeypatch):
     assert str(cache_folder()) == "/home/somebody/.cache/nni_nasoa"
 
 
-def test_images_are_decoded_once_and_mapped(images, cache, monkeypatch):
+def test_images_are_decoded_once_and_mapped(images, entries, monkeypatch):
     first = open_dataset(images, input_size=8)
     monkeypatch.setattr(Image, "open", lambda path: pytest.fail("decoded again"))
     again = open_dataset(images, input_size=8)
     np.testing.assert_array_equal(first.train.images, again.train.images)
     np.testing.assert_array_equal(first.val.labels, again.val.labels)
-    assert isinstance(again.train.images, np.memmap) and len(entries(cache)) == 1
+    assert isinstance(again.train.images, np.memmap) and len(entries()) == 1
 
 
 def test_writing_to_the_arrays_leaves_the_cache_as_it_is(images):
@@ -55,35 +49,35 @@ def test_writing_to_the_arrays_leaves_the_cache_as_it_is(images):
     np.testing.assert_array_equal(open_dataset(images, input_size=8).train.images, before)
 
 
-def test_another_size_seed_or_file_is_another_entry(images, cache):
+def test_another_size_seed_or_file_is_another_entry(images, entries):
     def sums():
         return open_dataset(images, input_size=8).train.images.sum()
 
     before = sums()
     open_dataset(images, input_size=4)
     open_dataset(images, input_size=8, seed=1)
-    assert len(entries(cache)) == 3
+    assert len(entries()) == 3
     Image.new("RGB", (12, 12)).save(images / "a" / "0.png")
     os.utime(images / "a" / "0.png", ns=(1, 1))
     Image.new("RGB", (12, 12)).save(images / "a" / "1.png")
     os.utime(images / "a" / "1.png", ns=(1, 1))
-    assert sums() != before and len(entries(cache)) == 4
+    assert sums() != before and len(entries()) == 4
 
 
-def test_entries_are_npy_files_that_anyone_can_read(images, cache):
+def test_entries_are_npy_files_that_anyone_can_read(images, cache, entries):
     split = open_dataset(images, input_size=8)
-    entry = cache / "images" / entries(cache)[0]
+    entry = cache / "images" / entries()[0]
     np.testing.assert_array_equal(np.load(entry / "train_images.npy"), split.train.images)
 
 
-def test_a_build_that_fails_leaves_nothing(cache):
+def test_a_build_that_fails_leaves_nothing(entries):
     def fail(folder):
         (folder / "half").write_text("x")
         raise DatasetError("no")
 
     with pytest.raises(DatasetError, match="no"):
         cached_entry({"k": 1}, fail)
-    assert entries(cache) == []
+    assert entries() == []
     assert (cached_entry({"k": 1}, lambda folder: (folder / "whole").write_text("x")) / "whole").exists()
 
 
@@ -97,14 +91,14 @@ def test_no_permission_or_room_is_one_clear_line(tmp_path, monkeypatch):
 
 SLOW_BUILD = """
     import sys, time
-    from nni_nasoa.data.cache import cached_entry
+    from nni_nasoa.data.cache import open_entry
 
     def build(folder):
         print("building", flush=True)
         time.sleep(float(sys.argv[1]))
         (folder / "data").write_text("whole")
 
-    print((cached_entry({"k": 1}, build) / "data").read_text(), flush=True)
+    print((open_entry({"k": 1}, build, lambda entry: entry) / "data").read_text(), flush=True)
 """
 
 

@@ -9,13 +9,6 @@ from nni_nasoa.data import DatasetError, dataset_names, open_dataset, stratified
 from nni_nasoa.data.digits import load_digits, resize_bilinear
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("NASOA_CACHE", str(folder))
-    return folder
-
-
 def test_digits_are_those_of_scikit_learn():
     from sklearn.datasets import load_digits as original
 
@@ -203,7 +196,7 @@ def test_every_known_name_is_one_of_torchvision():
     from nni_nasoa.data.torchvision_sets import KNOWN
     from torchvision import datasets
 
-    assert len(KNOWN) > 15 and set(dataset_names()) == {"digits", *KNOWN}
+    assert len(KNOWN) > 15 and set(dataset_names()) == {"digits", "fractals", *KNOWN}
     for known in KNOWN.values():
         parameters = inspect.signature(getattr(datasets, known.class_name)).parameters
         assert {"root", "download", *known.train, *(known.val or {})} <= set(parameters)

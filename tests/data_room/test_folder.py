@@ -1,34 +1,9 @@
-import io
 import os
 import warnings
 
 import numpy as np
 import pytest
-from nni_nasoa.data import DatasetError, open_dataset
-from nni_nasoa.data.decode import to_array
-from PIL import Image
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setenv("NASOA_CACHE", str(folder))
-    return folder
-
-
-def write(path, colour=(10, 20, 30), size=(24, 16), **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path, **options)
-
-
-@pytest.fixture
-def animals(tmp_path):
-    """Two classes, of 10 and 5 images, each of a colour of its own."""
-    for i in range(10):
-        write(tmp_path / "animals" / "cat" / f"{i}.png", (i, 0, 0))
-    for i in range(5):
-        write(tmp_path / "animals" / "dog" / f"{i}.JPG", (100 + 20 * i, 0, 0), quality=95)
-    return tmp_path / "animals"
+from nni_nasoa.data import DatasetError, DatasetWarning, open_dataset
 
 
 def test_a_folder_for_each_class(animals):
@@ -40,7 +15,7 @@ def test_a_folder_for_each_class(animals):
     np.testing.assert_array_equal(split.train.images[split.train.labels == 1][:, 0].min((1, 2)) > 95, True)
 
 
-def test_train_and_val_folders(animals, tmp_path):
+def test_train_and_val_folders(animals, tmp_path, write):
     root = tmp_path / "set"
     root.mkdir()
     animals.rename(root / "train")
@@ -53,7 +28,7 @@ def test_train_and_val_folders(animals, tmp_path):
     assert (split.val.images[:, 0] == 200).all() and split.val.labels.tolist() == [0, 1]
 
 
-def test_a_test_folder_validates_where_there_is_no_val(animals, tmp_path):
+def test_a_test_folder_validates_where_there_is_no_val(animals, tmp_path, write):
     root = tmp_path / "set"
     root.mkdir()
     animals.rename(root / "train")
@@ -67,99 +42,87 @@ def test_a_train_folder_alone_is_split(animals, tmp_path):
     assert len(open_dataset(tmp_path / "set", input_size=8).val) == 3
 
 
-def test_train_may_be_the_name_of_a_class(tmp_path):
+def test_train_may_be_the_name_of_a_class(tmp_path, write):
     for name in ("bus", "train"):
         for i in range(2):
             write(tmp_path / "vehicles" / name / f"{i}.png", (i, 0, 0))
     assert open_dataset(tmp_path / "vehicles", input_size=8).classes == ("bus", "train")
 
 
-def test_what_is_no_image_is_passed_over(animals):
-    (animals / "cat" / "notes.txt").write_text("meow")
+def test_the_names_of_the_parts_may_have_capitals(animals, tmp_path, write):
+    (tmp_path / "set").mkdir()
+    animals.rename(tmp_path / "set" / "Training")
+    write(tmp_path / "set" / "TEST" / "cat" / "one.png")
+    split = open_dataset(tmp_path / "set", input_size=8)
+    assert (len(split.train), len(split.val)) == (15, 1)
+
+
+def test_the_split_is_seeded(animals):
+    def val(seed):
+        return open_dataset(animals, input_size=8, seed=seed).val.images
+
+    np.testing.assert_array_equal(val(0), val(0))
+    assert any(not np.array_equal(val(0), val(seed)) for seed in (1, 2, 3))
+
+
+def test_a_class_of_one_image_is_trained_on(animals, write):
+    write(animals / "eel" / "one.png", (50, 0, 0))
+    split = open_dataset(animals, input_size=8)
+    assert split.classes == ("cat", "dog", "eel")
+    assert (split.train.labels == 2).sum() == 1 and (split.val.labels == 2).sum() == 0
+
+
+def test_what_is_no_image_is_passed_over_and_counted(animals, write, open_quietly):
+    for name in ("cat/notes.txt", "cat/.DS_Store", "dog/Thumbs.db", "labels.csv"):
+        (animals / name).write_text("meow")
     write(animals / "cat" / "._0.png")
     write(animals / ".hidden" / "a.png")
     write(animals / "__MACOSX" / "a.png")
-    (animals / "empty").mkdir()
-    split = open_dataset(animals, input_size=8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        split = open_dataset(animals, input_size=8)
     assert split.classes == ("cat", "dog") and len(split.train) + len(split.val) == 15
+    assert split.report.other_files == 5 and split.report.images == 15 and split.report.summary() is None
 
 
-def test_broken_files_are_counted_and_left_out(animals):
-    (animals / "cat" / "0.png").write_bytes(b"not an image")
-    (animals / "cat" / "1.png").write_bytes((animals / "cat" / "2.png").read_bytes()[:40])
-    (animals / "dog" / "9.png").symlink_to("nowhere.png")
+def test_an_empty_class_is_left_out_and_said(animals):
+    (animals / "cow").mkdir()
+    (animals / "ant" / "notes").mkdir(parents=True)
+    (animals / "ant" / "notes" / "a.txt").write_text("")
     for _ in range(2):  # when it is decoded, and when it comes from the cache
-        with pytest.warns(UserWarning, match=r"animals: 3 of 16 images .* the first: (cat/|dog/)"):
+        with pytest.warns(DatasetWarning, match="class folders without images: 'ant', 'cow'; passed over .* 1 file") as caught:
             split = open_dataset(animals, input_size=8)
-        assert len(split.train) + len(split.val) == 13
-        assert len(split.train.images) == len(split.train.labels)
+        assert caught[0].filename == __file__
+        assert split.classes == ("cat", "dog") and split.report.empty_classes == ("ant", "cow")
 
 
-@pytest.mark.parametrize("make, message", [
-    (lambda root: root.mkdir(), "no images found"),
-    (lambda root: write(root / "cat" / "0.png"), "only one class, 'cat'"),
-    (lambda root: write(root / "0.png"), "1 images but no class folders"),
-    (lambda root: [write(root / "train" / name / "0.png") for name in "ab"] + [write(root / "val" / "c" / "0.png")], "class 'c' is not in"),
-    (lambda root: [write(root / name / "0.png") for name in "ab"], "two or more"),
+@pytest.mark.parametrize("files, message", [
+    ([], "no images found"),
+    (["cat/0.png"], "only one class, 'cat'"),
+    (["cat/0.png", "cat/1.png", "dog/"], "only one class, 'cat'"),
+    (["cat/", "dog/notes.txt"], "no images found"),
+    (["0.png"], "1 images but no class folders"),
+    (["train/a/0.png", "train/b/0.png", "val/c/0.png"], "class 'c' is not in"),
+    (["train/a/0.png", "train/b/", "val/b/0.png", "val/a/0.png"], "only one class, 'a'"),
+    (["a/0.png", "b/0.png"], "two or more"),
 ])
-def test_a_folder_that_cannot_be_used(tmp_path, make, message):
-    make(tmp_path / "set")
+def test_a_folder_that_cannot_be_used(tmp_path, write, files, message):
+    root = tmp_path / "set"
+    root.mkdir()
+    for name in files:
+        if name.endswith(".png"):
+            write(root / name)
+        elif name.endswith("/"):
+            (root / name).mkdir(parents=True)
+        else:
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_text("")
     with pytest.raises(DatasetError, match=message) as error:
-        open_dataset(tmp_path / "set", input_size=8)
+        open_dataset(root, input_size=8)
     assert "\n" not in str(error.value)
 
 
-def test_nothing_readable(tmp_path):
-    for path in ("a/0.png", "a/1.png", "b/0.png", "b/1.png"):
-        (tmp_path / "set" / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "set" / path).write_bytes(b"")
-    with pytest.raises(DatasetError, match="not one of the 2 images for train can be read"):
-        open_dataset(tmp_path / "set", input_size=8)
-
-
-def test_rotation_noted_by_the_camera_is_applied():
-    image = Image.new("RGB", (8, 16))
-    image.paste((255, 255, 255), (0, 0, 8, 8))  # the upper half is white
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
-    file = io.BytesIO()
-    image.save(file, "PNG", exif=exif)
-    pixels = to_array(Image.open(file), 8)
-    assert pixels[0, :, -1].min() > 200 and pixels[0, :, 0].max() < 50
-
-
-def test_the_centre_is_cropped_and_the_shorter_side_resized():
-    image = Image.new("RGB", (48, 16))
-    image.paste((200, 0, 0), (16, 0, 32, 16))
-    pixels = to_array(image, 8)
-    assert pixels.shape == (3, 8, 8) and pixels.flags.c_contiguous and (pixels[0, :, 1:-1] > 190).all()
-
-
-@pytest.mark.parametrize("mode, colour, expected", [
-    ("L", 128, (128, 128, 128)), ("1", 1, (255, 255, 255)), ("I;16", 128 * 256, (128, 128, 128)), ("CMYK", (0, 0, 0, 255), (0, 0, 0)),
-    ("RGBA", (10, 20, 30, 0), (255, 255, 255)), ("RGBA", (10, 20, 30, 255), (10, 20, 30)), ("LA", (7, 255), (7, 7, 7)),
-])
-def test_every_mode_becomes_rgb(mode, colour, expected):
-    pixels = to_array(Image.new(mode, (9, 9), colour), 4)
-    np.testing.assert_array_equal(pixels, np.broadcast_to(np.array(expected)[:, None, None], (3, 4, 4)))
-
-
-def test_16_bit_png_from_a_file():
-    file = io.BytesIO()
-    Image.fromarray(np.full((8, 8), 200 * 256, np.uint16)).save(file, "PNG")
-    assert (to_array(Image.open(file), 4) == 200).all()
-
-
-def test_a_large_jpeg_is_the_same_as_when_decoded_whole():
-    gradient = np.linspace(0, 255, 640).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(np.broadcast_to(gradient[None, :, None], (640, 640, 3)).copy()).save(file, "JPEG", quality=95)
-    whole = Image.open(file)
-    whole.load()
-    np.testing.assert_allclose(to_array(Image.open(file), 32).astype(int), to_array(whole, 32).astype(int), atol=3)
-
-
-def test_folders_that_look_alike_are_told_apart(animals, tmp_path):
+def test_folders_that_look_alike_are_told_apart(animals, tmp_path, write):
     """Same names, sizes and times in another folder."""
     other = tmp_path / "other" / "animals"
     for path in sorted(animals.rglob("*.*")):

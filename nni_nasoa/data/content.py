@@ -1,0 +1,96 @@
+"""A digest of what is in the files of a folder, so that a copy of a folder is known for what it is.
+
+To read all files costs a second or so for each gigabyte, and each trial of a search would do it. So the digest is kept,
+with a digest of the files' sizes, times and inodes: while these are as they were, it takes one stat a file. The bytes are
+read again where they are not, which is still far cheaper than to decode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Sequence
+
+from .cache import cache_folder
+from .parallel import in_threads, progress_bar
+
+SETTLED = 2.0  # seconds without a change, after which another one is sure to show in a file's times
+_CHUNK = 64  # files a thread reads in one go
+
+
+def content_digest(folder: Path, files: Sequence[str], show_progress: bool | None = None) -> str:
+    """A digest of names and bytes.
+
+    Parameters
+    ----------
+    folder, files
+        The folder, and paths in it; a file that cannot be read counts as such.
+    show_progress
+        As `progress_bar` takes it.
+    """
+    folder = folder.resolve()
+    now = time.time()
+    times, newest = _stat_digest(folder, files)
+    memo = cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(memo.read_text())
+        if kept["times"] == times:
+            return kept["content"]
+    content, all_read = _read(folder, files, show_progress)
+    if all_read and newest < now - SETTLED:
+        with suppress(OSError):  # a cache that cannot be written says so elsewhere
+            _keep(memo, {"folder": str(folder), "times": times, "content": content})
+    return content
+
+
+def _stat_digest(folder: Path, files: Sequence[str]) -> tuple[str, float]:
+    """Of what changes where a file does, and when that was last, by the clock that no user sets (the time of the inode)."""
+    digest, newest = hashlib.sha256(), 0.0
+    for file in files:
+        try:
+            stat = os.stat(os.path.join(folder, file))
+            times = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+            newest = max(newest, stat.st_ctime)
+        except OSError as error:  # a link that leads nowhere
+            times = f"error {error.errno}"
+        digest.update(os.fsencode(file) + f"\0{times}\0".encode())
+    return digest.hexdigest(), newest
+
+
+def _read(folder: Path, files: Sequence[str], show_progress: bool | None) -> tuple[str, bool]:
+    """The digest, and whether all files were read, or are known to lead nowhere."""
+    digest, all_read = hashlib.sha256(), True
+    chunks = [files[start:start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    with progress_bar(f"{folder.name}: reading", len(files), show_progress) as advance:
+        for chunk, results in zip(chunks, in_threads(lambda chunk: [_file_digest(os.path.join(folder, file)) for file in chunk],
+                                                    chunks)):
+            for file, result in zip(chunk, results):
+                all_read &= result != b"unreadable"
+                digest.update(os.fsencode(file) + b"\0" + result)
+            advance(len(chunk))
+    return digest.hexdigest(), all_read
+
+
+def _file_digest(path: str) -> bytes:
+    if not os.path.isfile(path):  # nor is a pipe opened, which would wait for ever
+        return b"no file"
+    try:
+        digest = hashlib.sha256()
+        with open(path, "rb", buffering=0) as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        return digest.digest()
+    except OSError:
+        return b"unreadable"
+
+
+def _keep(memo: Path, record: dict) -> None:
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=memo.parent, suffix=".partial", delete=False) as file:
+        json.dump(record, file)
+    os.replace(file.name, memo)

@@ -1,0 +1,171 @@
+"""Find the classes and the images of a folder, without opening or statting an image."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+from typing import Iterable, NamedTuple
+
+from .arrays import DatasetError, stratified_split
+from .report import readable
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
+TRAIN = ("train", "training")
+VAL = ("val", "valid", "validation", "test", "testing")
+
+
+class ImageFile(NamedTuple):
+    """A file of the dataset: path, relative to the folder, and label."""
+
+    path: str
+    label: int
+
+
+class Listing(NamedTuple):
+    """The images of a folder; see `Report` for what was left out."""
+
+    classes: tuple[str, ...]
+    train: list[ImageFile]
+    val: list[ImageFile]
+    has_val: bool  # whether the folder brings a validation part, which then does not depend on a seed
+    empty_classes: tuple[str, ...]
+    other_files: int
+
+
+def list_folder(folder: Path, seed: int, val_fraction: float) -> Listing:
+    """Find the classes and the images of the two parts.
+
+    A folder for each class, or such folders in train/, which may come with val/ or test/; capitals do not matter. Links are
+    followed, but into no folder a second time.
+
+    Raises
+    ------
+    DatasetError
+        No images, a single class, a class to validate on that is not trained on, a folder that may not be read.
+    """
+    names = {entry.name.lower(): entry.name for entry in _scan(folder) if _is_folder(entry)}
+    train = _first_with_images(folder, names, TRAIN)
+    val = _first_with_images(folder, names, VAL) if train is not None else None
+    train = train or _Part(folder, "")
+    _check_classes(train)
+    classes = tuple(name for name, paths in train.by_class.items() if paths)
+    files = train.labelled(classes)
+    left_out = tuple(name for name, paths in train.by_class.items() if not paths), train.other_files
+    if val is None:
+        indices = stratified_split([file.label for file in files], val_fraction, seed)
+        return Listing(classes, *([files[i] for i in part] for part in indices), False, *left_out)
+    if strange := sorted(name for name, paths in val.by_class.items() if paths and name not in classes):
+        raise DatasetError(f"{val.folder}: class '{readable(strange[0])}' is not in {train.folder}; "
+                           "both need the same class folders")
+    return Listing(classes, files, val.labelled(classes), True, left_out[0], left_out[1] + val.other_files)
+
+
+class _Part:
+    """The class folders in `root`/`name`, and the images below each, as paths relative to `root`, in order of name.
+
+    The names of classes are in Unicode's composed form (NFC), whatever system the folder was made on.
+    """
+
+    def __init__(self, root: Path, name: str):
+        self.folder = root / name
+        self.by_class: dict[str, list[str]] = {}
+        self.loose = self.other_files = 0
+        self._root = root
+        self._entered = {_identity(root), _identity(self.folder)}
+        folders = []
+        for entry in _scan(self.folder):
+            if _is_folder(entry):
+                folders.append(entry)
+            else:
+                self.loose += _is_image(entry.name)
+                self.other_files += not _is_image(entry.name)
+        # All are entered before any is walked through: what is a class is not also a part of another. Real ones come first.
+        folders.sort(key=lambda entry: (entry.is_symlink(), entry.name))
+        classes = [entry.name for entry in folders if not _is_hidden(entry.name) and self._enter(entry)]
+        for class_name, folder_name in sorted((_class_name(folder_name), folder_name) for folder_name in classes):
+            self.by_class.setdefault(class_name, []).extend(self._images_below(os.path.join(name, folder_name)))
+
+    def labelled(self, classes: tuple[str, ...]) -> list[ImageFile]:
+        """The images of these classes."""
+        return [ImageFile(path, label) for label, name in enumerate(classes) for path in self.by_class.get(name, ())]
+
+    def _images_below(self, folder: str) -> Iterable[str]:
+        waiting = [folder]
+        while waiting:
+            here = waiting.pop()
+            names, folders = [], []
+            for entry in _scan(self._root / here):
+                if _is_folder(entry):
+                    folders.append(entry)
+                elif _is_image(entry.name):
+                    names.append(entry.name)
+                else:
+                    self.other_files += 1
+            yield from (os.path.join(here, name) for name in sorted(names))
+            folders.sort(key=lambda entry: entry.name, reverse=True)
+            waiting += [os.path.join(here, entry.name) for entry in folders
+                        if not _is_hidden(entry.name) and self._enter(entry)]
+
+    def _enter(self, folder: os.DirEntry) -> bool:
+        """Whether a folder is to be walked through: it was not yet, nor is it a link up to a folder that holds it."""
+        if folder.is_symlink():
+            here, target = os.path.realpath(os.path.dirname(folder.path)), os.path.realpath(folder.path)
+            if os.path.commonpath((here, target)) == target:
+                return False
+        identity = _identity(folder)
+        if identity in self._entered:
+            return False
+        self._entered.add(identity)
+        return True
+
+
+def _first_with_images(root: Path, names: dict[str, str], wanted: tuple[str, ...]) -> _Part | None:
+    parts = (_Part(root, names[name]) for name in wanted if name in names)
+    return next((part for part in parts if any(part.by_class.values())), None)
+
+
+def _check_classes(part: _Part) -> None:
+    classes = [name for name, paths in part.by_class.items() if paths]
+    if len(classes) > 1:
+        return
+    if classes:
+        raise DatasetError(f"{part.folder}: only one class, '{readable(classes[0])}'; two or more folders with images are needed")
+    if part.loose:
+        raise DatasetError(f"{part.folder}: {part.loose} images but no class folders; "
+                           "put the images of each class into a folder of its own")
+    raise DatasetError(f"{part.folder}: no images found; a folder for each class is needed, "
+                       f"with {', '.join(sorted(SUFFIXES))} files")
+
+
+def _scan(folder: Path) -> list[os.DirEntry]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DatasetError(f"{readable(str(folder))}: the folder cannot be read ({error.strerror})") from error
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _identity(folder) -> tuple[int, int]:
+    stat = os.stat(folder)
+    return stat.st_dev, stat.st_ino
+
+
+def _class_name(folder: str) -> str:
+    # Bytes that are no text could be neither printed nor saved with a classifier.
+    return unicodedata.normalize("NFC", folder.encode("utf-8", "backslashreplace").decode())
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not _is_hidden(name)

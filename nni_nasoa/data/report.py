@@ -1,0 +1,84 @@
+"""What was left out of a dataset, and why."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterable, NamedTuple
+
+LIST_NAME = "bad_files.jsonl"
+
+
+class DatasetWarning(UserWarning):
+    """Something of a dataset was left out."""
+
+
+class BadFile(NamedTuple):
+    """An image that could not be read: its path, relative to the folder of the dataset, and the reason."""
+
+    file: str
+    reason: str
+
+    def __str__(self):
+        return f"{readable(self.file)} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was left out of a dataset.
+
+    Parameters
+    ----------
+    images
+        Number of image files that were found.
+    bad
+        Those that could not be read.
+    bad_list
+        A file of JSON lines that holds `bad`, with keys "file" and "reason"; it lies in the cache. None where all could be read.
+    empty_classes
+        Names of class folders without an image to train on, which are no classes of the dataset.
+    other_files
+        Number of files beside the images that were passed over because their names are not those of images.
+    """
+
+    images: int = 0
+    bad: tuple[BadFile, ...] = ()
+    bad_list: Path | None = None
+    empty_classes: tuple[str, ...] = ()
+    other_files: int = 0
+
+    def bad_line(self, comment: str = "") -> str:
+        """How many are bad, the first of them, and where to find them all."""
+        return (f"{len(self.bad)} of {self.images} images cannot be read{comment}; the first: {self.bad[0]}"
+                + (f"; all are listed in {self.bad_list}" if self.bad_list is not None else ""))
+
+    def summary(self) -> str | None:
+        """One line about what is missing; None where nothing is, for files that are no images are not missed."""
+        parts = [self.bad_line(" and are left out")] if self.bad else []
+        if self.empty_classes:
+            names = ", ".join(f"'{readable(name)}'" for name in self.empty_classes[:5])
+            more = f" and {len(self.empty_classes) - 5} more" if len(self.empty_classes) > 5 else ""
+            parts.append(f"class folders without images: {names}{more}")
+        if parts and self.other_files:
+            parts.append(f"passed over as no images by their names: {self.other_files} files")
+        return "; ".join(parts) or None
+
+
+def write_bad_files(folder: Path, bad: Iterable[BadFile]) -> None:
+    """Write the list of bad files into a folder."""
+    with open(folder / LIST_NAME, "w", encoding="ascii") as file:
+        file.writelines(json.dumps(item._asdict()) + "\n" for item in bad)
+
+
+def read_bad_files(folder: Path) -> tuple[BadFile, ...]:
+    """Read what `write_bad_files` has written."""
+    with open(folder / LIST_NAME, encoding="ascii") as file:
+        return tuple(BadFile(**json.loads(line)) for line in file)
+
+
+def readable(name: str) -> str:
+    """A file's name as it can be printed on one line: control characters and bytes that are no text are escaped."""
+    return "".join(character.encode("unicode_escape").decode() if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+                   else character for character in name)

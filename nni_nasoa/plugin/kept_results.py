@@ -1,0 +1,92 @@
+"""Results that outlive the trial, and the NNI manager, that they were for."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator, Mapping, TextIO
+
+import click
+
+
+class KeptResults:
+    """The results that trials of this experiment reported on this machine: one JSON file an architecture.
+
+    A resumed experiment may hand out an architecture that was evaluated before it stopped; its result is then reported
+    again, and not worked out again.
+
+    Parameters
+    ----------
+    folder
+        Where the files are; None keeps nothing.
+    """
+
+    def __init__(self, folder: Path | None):
+        self.folder = folder
+
+    @classmethod
+    def of_experiment(cls, environ: Mapping[str, str] = os.environ) -> KeptResults:
+        """The results beside the trials of the running NNI experiment: .../trials/<trial> makes .../results."""
+        given = environ.get("NNI_SYS_DIR") or environ.get("NNI_OUTPUT_DIR")
+        trials = Path(given).resolve().parent if given else None
+        return cls(trials.parent / "results" if trials is not None and trials.name == "trials" else None)
+
+    def _path(self, architecture: str, suffix: str = ".json") -> Path:
+        return self.folder / f"{hashlib.sha256(architecture.encode()).hexdigest()[:24]}{suffix}"
+
+    @contextmanager
+    def claimed(self, architecture: str) -> Iterator[None]:
+        """Let no other trial of this experiment on this machine evaluate the architecture meanwhile; wait where one does.
+
+        A trial outlives an NNI manager that is killed, and a resumed experiment runs it again beside it.
+        """
+        file = self._lock_file(architecture)
+        if file is None:
+            yield
+            return
+        with file:  # the lock goes when it is closed, and with a process that is killed
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                click.echo(f"search_trial: {architecture}: another trial of this experiment is at it; waiting for its result", err=True)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:  # a file system without locks
+                pass
+            yield
+
+    def _lock_file(self, architecture: str) -> TextIO | None:
+        """A file to lock, or None where there is no folder to write to."""
+        if self.folder is None:
+            return None
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            return self._path(architecture, ".lock").open("w")
+        except OSError:
+            return None
+
+    def find(self, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The record with this identity, if there is one."""
+        if self.folder is None:
+            return None
+        try:
+            record = json.loads(self._path(wanted["architecture"]).read_text())
+        except (OSError, ValueError):
+            return None
+        return record if isinstance(record, dict) and wanted.items() <= record.items() else None
+
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Write a record, so that it is there whole or not at all. What cannot be written is said, and not kept."""
+        if self.folder is None:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".partial", delete=False) as file:
+                json.dump(record, file)
+            os.replace(file.name, self._path(record["architecture"]))
+        except OSError as error:
+            click.echo(f"search_trial: the result could not be kept in {self.folder}: {error}", err=True)
