@@ -20,7 +20,7 @@ def loaded_by(code: str) -> set[str]:
     "nni_nasoa", "nni_nasoa.architecture", "nni_nasoa.cli", "nni_nasoa.zoo", "nni_nasoa.figures.block_drawing",
     "nni_nasoa.figures.search_front", "nni_nasoa.search.choices", "nni_nasoa.search.evolution", "nni_nasoa.search.operators",
     "nni_nasoa.search.front", "nni_nasoa.search.nsga2", "nni_nasoa.search.reward", "nni_nasoa.plugin.experiments",
-    "nni_nasoa.advisor", "nni_nasoa.advisor.records", "nni_nasoa.advisor.store",
+    "nni_nasoa.advisor", "nni_nasoa.advisor.records", "nni_nasoa.advisor.store", "nni_nasoa.advisor.hedge",
 ])
 def test_import_is_light(module):
     loaded = loaded_by(f"import {module}")
