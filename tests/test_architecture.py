@@ -187,10 +187,19 @@ def test_other_types_are_refused(value):
     (lambda: Macro(31, ((1,),)), "channels: '31'"), (lambda: Macro(32, ()), "macro: no stage"), (lambda: Macro(32, ((1,), ())), "macro stage 2: empty"),
     (lambda: Macro(32, ((1, 0),)), "macro stage 1 block 2: multiplier '0'"), (lambda: Macro(32, ((1,) * 10**6,)), "macro: 1000000 blocks"),
     (lambda: Macro(65536, ((2,),)), "macro: the last block would have 131072 channels"), (lambda: Macro(32.0, ((1,),)), "channels: '32.0'"),
+    (lambda: Macro(32, ((1.0,),)), "macro stage 1 block 1: multiplier '1.0'"), (lambda: Block((1.0,), (2,)), "block layer 1: op '1.0'"),
+    (lambda: Block.parse("0-" + "a01" * 10**5), "block: 300002 characters"), (lambda: Block.parse(5), "block: expected text, got int"),
+    (lambda: Block.parse("0-\n"), "block: '0-.n' has characters that do not print"), (lambda: Macro.parse("32", "1" * 10**6), "macro: 1000000 characters"),
 ])
 def test_values_are_checked_as_text_is(make, message):
     with pytest.raises(ArchitectureError, match=f"^{message}"):
         make()
+
+
+def test_numbers_of_numpy_and_truth_values_are_the_numbers_that_they_equal():
+    block, macro = Block((np.int64(0), True), (np.int64(2), 2)), Macro(np.int64(32), ((np.int64(1), np.int64(2)),))
+    assert str(Architecture(block, macro)) == "021-_32_12"
+    assert str(Candidates(ops=np.arange(3)).ops) == "(0, 1, 2)"
 
 
 # -- sampling and variation --
@@ -281,6 +290,8 @@ def test_candidates_with_equal_networks_can_be_searched():
     (dict(skips=("none", "mul")), "skips: candidate 'mul'"), (dict(skips=("add",)), "skips: 'none' must"), (dict(channels=(31,)), "channels: candidate 31"),
     (dict(stages=(0,)), "stages: candidate 0"), (dict(blocks=(0,)), "blocks: candidate 0"), (dict(ops=(1, 1)), "ops: a candidate stands twice"),
     (dict(block_designs=("9-",)), "block layer 1: op '9'"), (dict(macros=("32",)), "macro: '32' is not CHANNELS_MACRO"),
+    (dict(ops=(0.0, 1.0)), "ops: candidate 0.0"), (dict(ops=([],)), r"ops: candidate \[\]"), (dict(ops=5), "ops: '5' is not a list"),
+    (dict(block_designs="2-"), "block_designs: '2-' is not a list"), (dict(macros=(5,)), "macro: '5' is not"), (dict(layers=(True,)), "layers: candidate True"),
 ])
 def test_candidates_are_checked(arguments, message):
     with pytest.raises(ArchitectureError, match=f"^{message}"):

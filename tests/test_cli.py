@@ -180,6 +180,19 @@ def test_errors_are_one_line(nasoa, tmp_path, source, message):
     assert not (tmp_path / "nasoa-report").exists()
 
 
+@pytest.mark.parametrize("key", ["device", "dataset", "epochs", "params_m", "reference_step_time_ms"])
+@pytest.mark.parametrize("value", [[1], {"a": 1}, True, 10**400, float("nan"), None])
+def test_odd_values_beside_the_objectives_are_shown_as_they_are(nasoa, tmp_path, key, value):
+    (tmp_path / "odd.json").write_text(json.dumps([RECORDS[0] | {key: value}, *RECORDS[1:]]))
+    result = nasoa("report", "odd.json", "-o", "out")
+    assert result.exit_code == 0 and "4 evaluated, 3 on the front" in result.output
+
+
+def test_a_tuner_of_the_same_class_name_has_arguments_of_its_own(nasoa, tmp_path):
+    search(tmp_path, tuner={"className": "nni.algorithms.hpo.evolution_tuner.EvolutionTuner", "classArgs": {"optimize_mode": "maximize"}})
+    assert nasoa("report", "-o", "out").exit_code == 0
+
+
 def test_no_experiment_at_all(nasoa):
     result = nasoa("report")
     assert result.exit_code == 1 and result.stderr.startswith("Error: experiment 'latest': not found; known experiments: none")

@@ -77,7 +77,8 @@ def measure_network(series: str, name: str, device: torch.device, settings: dict
 
 def print_table(result: dict) -> None:
     measures = [(kind, precision) for precision in PRECISIONS for kind in STEPS]
-    table = Table("network", "top-1, %", "params, M", "GMACs", *(f"{kind} {precision}, ms" for kind, precision in measures), title=f"{result['environment']['device']}: {result['input_size']} pixels, batch {result['batch_size']}")
+    title = f"{result['environment']['device']}: {result['input_size']} pixels, batch {result['batch_size']}"
+    table = Table("network", "top-1, %", "params, M", "GMACs", *(f"{kind} {precision}, ms" for kind, precision in measures), title=title)
     for record in result["networks"]:
         times = [record[f"{kind}_{precision}"] for kind, precision in measures]
         table.add_row(record["name"], f"{record['imagenet_top1']:.1f}", f"{record['params_m']:.1f}", f"{record['gmacs']:.2f}",
@@ -90,6 +91,7 @@ def draw(result: dict, path: Path) -> None:
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     figure, axes = pyplot.subplots(len(PRECISIONS), len(STEPS), figsize=(12, 9), sharey=True, layout="constrained")
     for row, precision in zip(axes, PRECISIONS):
@@ -107,6 +109,10 @@ def draw(result: dict, path: Path) -> None:
                     label = re.sub(r"^(et-nas-|resnet|resnext|mobilenet_|regnet_y_|efficientnet_)|_32x4d$", "", name).upper()
                     axis.annotate(label, (time_ms, top1), xytext=(3, -9), textcoords="offset points", fontsize=7)
             axis.set_xscale("log")
+            # Plain numbers, and not so many that they run into each other.
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
             axis.set_title(f"{'training' if kind == 'train' else 'inference'} step, {precision}")
             axis.set_xlabel(f"ms for {result['batch_size']} images of {result['input_size']} pixels")
             axis.grid(True, which="both", alpha=0.3)

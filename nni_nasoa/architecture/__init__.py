@@ -1,12 +1,13 @@
 """The ET-NAS encoding as a value: parse, format, compare, sample and vary architectures. No torch.
 
-`encoding` holds the value, `layout` what every block of it computes (shapes, parameters, MACs), `variation` what random
-sampling, mutation and crossover do with it.
+`encoding` holds the value, `layout` what every block of it computes (shapes, parameters, MACs), `candidates` which values a
+search may give it, `variation` what random sampling, mutation and crossover do with it.
 """
 
+from .candidates import Candidates
 from .encoding import RATIOS, Architecture, ArchitectureError, Block, Macro, Skip
 from .layout import OPS, BlockLayout, Conv, Op, SkipLayout, block_layouts
-from .variation import Candidates, crossover, mutate, random_architecture
+from .variation import crossover, mutate, random_architecture
 
 __all__ = [
     "OPS", "RATIOS", "Architecture", "ArchitectureError", "Block", "BlockLayout", "Candidates", "Conv", "Macro", "Op",

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, product
+from numbers import Integral
 from typing import Iterator
 
 import numpy as np
@@ -34,6 +35,21 @@ def _digit(text: str, allowed: int, where: str, what: str) -> int:
     if len(text) == 1 and text in "0123456789"[:allowed]:
         return int(text)
     raise ArchitectureError(f"{where}: {what} '{text}' is not one of 0-{allowed - 1}")
+
+
+def _check_text(text, what: str) -> None:
+    """Raise an ArchitectureError unless it is text that is short enough to be read, and fit to be shown."""
+    if not isinstance(text, str):
+        raise ArchitectureError(f"{what}: expected text, got {type(text).__name__}")
+    if len(text) > MAX_TEXT:
+        raise ArchitectureError(f"{what}: {len(text)} characters, where at most {MAX_TEXT} are possible")
+    if not text.isprintable():
+        raise ArchitectureError(f"{what}: {ascii(text[:40])} has characters that do not print")
+
+
+def _is_code(value, allowed) -> bool:
+    """Whether it is one of some whole numbers, and a whole number itself: 1.0 is equal to 1, but is not written so."""
+    return isinstance(value, Integral) and value in allowed
 
 
 @dataclass(frozen=True, order=True)
@@ -79,9 +95,9 @@ class Block:
         if len(self.ratios) != n or self.ratios[-1] != LAST_RATIO:
             raise ArchitectureError(f"block: {n} layers need {n} ratios, the last of them {LAST_RATIO}; got {self.ratios}")
         for i, (op, ratio) in enumerate(zip(self.ops, self.ratios), start=1):
-            if op not in range(len(OPS)):
+            if not _is_code(op, range(len(OPS))):
                 raise ArchitectureError(f"block layer {i}: op '{op}' is not one of 0-{len(OPS) - 1}")
-            if ratio not in range(len(RATIOS)):
+            if not _is_code(ratio, range(len(RATIOS))):
                 raise ArchitectureError(f"block layer {i}: ratio '{ratio}' is not one of 0-{len(RATIOS) - 1}")
         for i, skip in enumerate(self.skips, start=1):
             if skip.kind not in KINDS:
@@ -90,6 +106,8 @@ class Block:
                 raise ArchitectureError(f"block skip {i}: '{skip}' must go forward between places 0 and {n}")
             if skip.kind == "c" and skip.target == n:
                 raise ArchitectureError(f"block skip {i}: '{skip}' concatenates into the last place, which must keep the block's width")
+        for name in ("ops", "ratios"):
+            object.__setattr__(self, name, tuple(map(int, getattr(self, name))))
         object.__setattr__(self, "skips", self._canonical(self.skips))
 
     @staticmethod
@@ -102,6 +120,7 @@ class Block:
     @classmethod
     def parse(cls, text: str) -> Block:
         """Read `LAYERS-CONNECTIONS`."""
+        _check_text(text, "block")
         layers, dash, connections = text.partition("-")
         if not dash:
             raise ArchitectureError(f"block: '{text[:40]}' has no '-' between layers and connections")
@@ -135,7 +154,7 @@ class Macro:
     stages: tuple[tuple[int, ...], ...]
 
     def __post_init__(self):
-        if not isinstance(self.channels, int) or not 2 <= self.channels <= MAX_WIDTH or self.channels % 2:
+        if not _is_code(self.channels, range(2, MAX_WIDTH + 1, 2)):
             raise ArchitectureError(f"channels: '{self.channels}' is not an even number from 2 to {MAX_WIDTH}")
         if not self.stages:
             raise ArchitectureError("macro: no stage")
@@ -145,8 +164,10 @@ class Macro:
             if not stage:
                 raise ArchitectureError(f"macro stage {s}: empty, where at least one block is needed")
             for b, multiplier in enumerate(stage, start=1):
-                if multiplier not in MULTIPLIERS:
+                if not _is_code(multiplier, MULTIPLIERS):
                     raise ArchitectureError(f"macro stage {s} block {b}: multiplier '{multiplier}' is not one of 1, 2, 4")
+        object.__setattr__(self, "channels", int(self.channels))
+        object.__setattr__(self, "stages", tuple(tuple(map(int, stage)) for stage in self.stages))
         if self.out_channels > MAX_WIDTH:
             raise ArchitectureError(f"macro: the last block would have {self.out_channels} channels, where at most {MAX_WIDTH} are possible")
 
@@ -158,6 +179,8 @@ class Macro:
     @classmethod
     def parse(cls, channels: str, stages: str) -> Macro:
         """Read `CHANNELS` and `MACRO`."""
+        for text in (channels, stages):
+            _check_text(text, "macro")
         if not (channels.isascii() and channels.isdigit() and len(channels) <= len(str(MAX_WIDTH)) and channels[0] != "0"):
             raise ArchitectureError(f"channels: '{channels[:40]}' is not an even number from 2 to {MAX_WIDTH}")
         digits = {str(multiplier): multiplier for multiplier in MULTIPLIERS}
@@ -209,12 +232,7 @@ class Architecture:
         ArchitectureError
             One line that names the part and the position: `block layer 2: op '9' is not one of 0-6`.
         """
-        if not isinstance(text, str):
-            raise ArchitectureError(f"architecture: expected text, got {type(text).__name__}")
-        if len(text) > MAX_TEXT:
-            raise ArchitectureError(f"architecture: {len(text)} characters, where at most {MAX_TEXT} are possible")
-        if not text.isprintable():
-            raise ArchitectureError(f"architecture: {ascii(text[:40])} has characters that do not print")
+        _check_text(text, "architecture")
         parts = text.split("_")
         if len(parts) != 3 or not parts[1]:
             raise ArchitectureError(f"architecture: '{text[:40]}' is not BLOCK_CHANNELS_MACRO, such as 2-_32_2-11-112-1121112")

@@ -86,7 +86,7 @@ def _read(source: str) -> _Results:
     records = [{**trial.metrics, "trial_id": trial.trial_id, "sequence": trial.sequence}
                | ({} if "architecture" in trial.metrics else {"parameters": trial.parameters}) for trial in read_trials(folder)]
     tuner = read_config(folder).get("tuner") or {}
-    ours = "NasoaEvolution" in (tuner.get("name"), tuner.get("className")) or str(tuner.get("className")).endswith(".EvolutionTuner")
+    ours = tuner.get("name") == "NasoaEvolution" or tuner.get("className") == "nni_nasoa.plugin.evolution_tuner.EvolutionTuner"
     arguments = EvolutionArgs.parse(tuner.get("classArgs") or {}) if ours else EvolutionArgs()
     return _Results(f"experiment {status['id']}", records, status["id"], trials, arguments.objectives, arguments.limits)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import contextmanager
 
 import click
@@ -22,7 +23,8 @@ def clear_errors():
 
 
 def cell(value, factor: float, form: str) -> str:
-    return format(value * factor, form) if isinstance(value, (int, float)) and value == value else text(value)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    return format(value * factor, form) if is_number else text(value)
 
 
 def text(value) -> str:

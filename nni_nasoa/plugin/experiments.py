@@ -73,8 +73,9 @@ def find_experiment(experiment: str | Path) -> Path:
 def read_trials(folder: str | Path) -> list[TrialResult]:
     """Return the final results of an experiment, in the order in which they came.
 
-    Only the first result of a trial counts, and one that is word for word that of an earlier trial (a trial that a resumed
-    experiment ran again) is left out where it says which architecture it belongs to.
+    Only the first result of a trial counts, or, where results name their architectures, the first of each: a resumed
+    experiment may run a trial again with other parameters than it had. A result that is word for word an earlier one is
+    left out, too, where it names its architecture.
     """
     with _open(folder) as database:
         metrics = database.execute(
@@ -87,15 +88,16 @@ def read_trials(folder: str | Path) -> list[TrialResult]:
         if isinstance(form, Mapping) and isinstance(form.get("parameter_id"), int):
             submitted.setdefault(form["parameter_id"], []).append((time, form.get("parameters")))
 
-    results: dict[str, TrialResult] = {}
+    results: dict[tuple[str, str], TrialResult] = {}
     for trial, parameter_id, time, data in metrics:
-        if trial in results:
+        found = metrics_of(_json(data))
+        key = trial, str(found.get("architecture"))
+        if key in results:
             continue
         number = int(parameter_id) if str(parameter_id).isdigit() else None
         forms = [parameters for submission, parameters in submitted.get(number, ()) if submission <= time]
-        result = TrialResult(trial, sequences.get(trial), number, forms[-1] if forms else None, metrics_of(_json(data)))
-        if "architecture" not in result.metrics or all(result.metrics != other.metrics for other in results.values()):
-            results[trial] = result
+        if "architecture" not in found or all(found != other.metrics for other in results.values()):
+            results[key] = TrialResult(trial, sequences.get(trial), number, forms[-1] if forms else None, found)
     return list(results.values())
 
 

@@ -28,12 +28,15 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Mapping
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, Block, Candidates, Macro, Skip
-from nni_nasoa.architecture.variation import doubling_places, macro_of, parse_macro, skip_places
+from nni_nasoa.architecture.candidates import doubling_places, parse_macro
+from nni_nasoa.architecture.variation import macro_of, skip_places
 
 KINDS = {"a": "add", "c": "concat"}
+_MOST = 99  # layers, stages, blocks or doublings: above what any network can have, so that a wrong number costs nothing
 
 
 @dataclass(frozen=True)
@@ -163,9 +166,11 @@ def decode(sample: Mapping[str, Any]) -> Architecture:
     Raises
     ------
     ArchitectureError
-        A label is missing, or the sample does not give a valid network (channels that do not divide into groups, a
-        concatenation into the last place, channels that double three times at one block).
+        A label is missing, its value is of another kind, or the sample does not give a valid network (channels that do not
+        divide into groups, a concatenation into the last place, channels that double three times at one block).
     """
+    if not isinstance(sample, Mapping):
+        raise ArchitectureError(f"sample: expected a dict from labels to values, got {type(sample).__name__}")
     if "architecture" in sample:
         return Architecture.parse(sample["architecture"])
     try:
@@ -176,18 +181,31 @@ def decode(sample: Mapping[str, Any]) -> Architecture:
     return Architecture(block, macro)
 
 
+def _count(sample: Mapping[str, Any], label: str, least: int = 1) -> int:
+    """A label's value that says how many there are of something."""
+    value = sample[label]
+    if not isinstance(value, Integral) or not least <= value <= _MOST:
+        raise ArchitectureError(f"{label}: {repr(value)[:40]} is not a whole number from {least} to {_MOST}")
+    return int(value)
+
+
 def _decode_block(sample: Mapping[str, Any]) -> Block:
-    n = sample["layers"]
+    n = _count(sample, "layers")
     kinds = {name: kind for kind, name in KINDS.items()}
-    skips = ((sample[f"skip_{source}_{target}"], source, target) for source, target in skip_places(n))
-    return Block(tuple(sample[f"op{i}"] for i in range(1, n + 1)), tuple(sample[f"ratio{i}"] for i in range(1, n)) + (2,),
-                 tuple(Skip(kinds[name], source, target) for name, source, target in skips if name != "none"))
+    skips = []
+    for source, target in skip_places(n):
+        label = f"skip_{source}_{target}"
+        if (name := sample[label]) not in ("none", *kinds):
+            raise ArchitectureError(f"{label}: {repr(name)[:40]} is not one of none, {', '.join(kinds)}")
+        if name != "none":
+            skips.append(Skip(kinds[name], source, target))
+    return Block(tuple(sample[f"op{i}"] for i in range(1, n + 1)), tuple(sample[f"ratio{i}"] for i in range(1, n)) + (2,), tuple(skips))
 
 
 def _decode_macro(sample: Mapping[str, Any]) -> Macro:
-    depths = [sample[f"blocks{s}"] for s in range(1, sample["stages"] + 1)]
+    depths = [_count(sample, f"blocks{s}") for s in range(1, _count(sample, "stages") + 1)]
     places = []
-    for k in range(1, sample["doublings"] + 1):
+    for k in range(1, _count(sample, "doublings", 0) + 1):
         match = re.fullmatch(r"s([1-9]\d?)b([1-9]\d?)", str(sample[f"double{k}"]))
         if not match:
             raise ArchitectureError(f"double{k}: '{sample[f'double{k}']}' is not a place such as s2b1 (stage 2, block 1)")

@@ -46,7 +46,7 @@ class Evolution:
     limits
         Bounds on metrics, handled by constraint domination (section VI of the NSGA-II paper).
     population_size
-        Individuals that are kept as parents; as many are drawn at random (after `initial`) before the first is bred.
+        Individuals that are kept as parents; before the first is bred, as many are asked for: `initial`, then random ones.
     crossover_probability
         Probability that a child has two parents; every child is mutated.
     initial

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from numbers import Real
@@ -38,10 +39,14 @@ _TEXT = ("architecture", "device", "dataset", "trial_id")  # columns that stay t
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan")
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether it is a number that a float can hold. JSON may have longer ones."""
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
 def _usable(record: Mapping[str, Any], objectives: Sequence[Objective | Limit]) -> bool:
     """Whether all objectives are finite numbers."""
-    values = (record.get(objective.name) for objective in objectives)
-    return all(isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value) for value in values)
+    return all(_is_finite(record.get(objective.name)) for objective in objectives)
 
 
 def distinct(records: Iterable[Mapping[str, Any]], objectives: Sequence[Objective | Limit] = OBJECTIVES) -> list[Record]:
@@ -225,9 +230,9 @@ def comparable_step_times(records: Sequence[Mapping[str, Any]]) -> StepTimes:
     """
     def number(record, key):
         value = record.get(key)
-        return float(value) if isinstance(value, Real) and math.isfinite(value) and value > 0 else math.nan
+        return float(value) if _is_finite(value) and value > 0 else math.nan
 
-    devices = Counter(record["device"] for record in records if record.get("device"))
+    devices = Counter(record["device"] for record in records if record.get("device") and isinstance(record["device"], str))
     device = devices.most_common(1)[0][0] if devices else None
     references = [number(record, "reference_step_time_ms") for record in records if record.get("device") == device]
     references = [value for value in references if not math.isnan(value)]

@@ -121,6 +121,15 @@ def test_a_result_that_was_reported_again_counts_once(written):
     assert [trial.trial_id for trial in read_trials(written.folder)] == ["A", "C", "D", "E"]
 
 
+def test_a_trial_that_was_run_again_with_other_parameters_has_two_results(written):
+    """After a kill of the manager: the trial that outlived it, and the one that the resumed manager started."""
+    one, other = {"default": 0.5, "architecture": "2-_16_1"}, {"default": 0.6, "architecture": "020-_16_1"}
+    written.metric("A", 0, one)
+    written.metric("A", 0, other)
+    written.metric("B", 1, one)
+    assert [(trial.trial_id, trial.metrics) for trial in read_trials(written.folder)] == [("A", one), ("A", other)]
+
+
 def test_results_that_are_no_dict_or_not_json(written):
     written.metric("A", "null", 3)
     written.database.execute("insert into MetricData values (1, 'B', '7', 'FINAL', 0, 'garbage')")

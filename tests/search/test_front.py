@@ -44,7 +44,7 @@ def test_limits():
     assert pareto_front(RECORDS, limits=[Limit("peak_memory", maximum=5)]) == []
 
 
-@pytest.mark.parametrize("value", [None, "0.99", math.nan, math.inf, True, [1]])
+@pytest.mark.parametrize("value", [None, "0.99", math.nan, math.inf, True, [1], 10**400])
 def test_a_record_without_its_objectives_does_not_count(value):
     broken = RECORDS[0] | {"architecture": "0-_32_1", "accuracy": value}
     assert pareto_front([broken, *RECORDS]) == pareto_front(RECORDS)
@@ -126,4 +126,6 @@ def test_step_times_are_of_the_most_common_device():
 def test_step_times_without_a_reference_are_as_they_were_measured():
     times = comparable_step_times([{"step_time_ms": 7}, {"step_time_ms": "?"}])
     assert times.device is None and times.ms[0] == 7 and math.isnan(times.ms[1])
+    odd = comparable_step_times([{"step_time_ms": 10**400, "device": [1]}, {"step_time_ms": 3, "device": 7}])
+    assert odd.device is None and math.isnan(odd.ms[0]) and odd.ms[1] == 3
     assert comparable_step_times([]).ms == ()

@@ -1,0 +1,122 @@
+"""What the README says: its figures are those of the recorded runs, its files are there, its code and configs are right."""
+
+import ast
+import importlib
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+
+from nni_nasoa.figures.block_drawing import CLASSIC_BLOCKS
+from nni_nasoa.plugin.class_args import EvolutionArgs
+from nni_nasoa.search.front import pareto_front, read_front, read_records
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+DATA = ROOT / "examples" / "benchmarks" / "data"
+
+
+def blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+
+
+def rows(heading):
+    """The cells of the table whose first heading cells are these."""
+    lines = iter(TEXT.splitlines())
+    next(line for line in lines if line.startswith(f"| {heading} |"))
+    next(lines)
+    table = []
+    while (line := next(lines)).startswith("|"):
+        table.append([cell.strip(" *`") for cell in line.strip("|").split("|")])
+    return table
+
+
+def test_the_front_is_that_of_the_recorded_search():
+    front = read_front(ROOT / "examples" / "search_digits" / "front.json")
+    records = read_records(ROOT / "examples" / "search_digits" / "results.csv")
+    assert [record["architecture"] for record in pareto_front(records)] == [record["architecture"] for record in front]
+    said = [(row[1], row[2], row[4], row[5], row[6]) for row in rows("# | accuracy | relative speed")]
+    assert said == [(f"{100 * one['accuracy']:.2f} %", f"{one['relative_speed']:.2f}", f"{one['params_m']:.3f} M", f"{one['gmacs']:.4f}",
+                     one["architecture"]) for one in front]
+    assert f"{len(records)} networks in" in TEXT
+
+
+def test_at_the_speed_of_each_well_known_block_the_front_is_more_accurate():
+    records = read_records(ROOT / "examples" / "search_digits" / "results.csv")
+    front = pareto_front(records)
+    known = [one for one in records if one["architecture"].partition("_")[0] in CLASSIC_BLOCKS and one not in front]
+    assert len(known) >= 3
+    for one in known:
+        assert any(best["relative_speed"] >= one["relative_speed"] and best["accuracy"] > one["accuracy"] for best in front)
+
+
+def test_search_quality_is_as_measured():
+    strategies = json.loads((DATA / "search_quality.json").read_text())["strategies"]
+    marks = (20, 40, 60, 80, 100, 150)
+    measured = [[f"{run['median'][mark - 1]:.3f}" for mark in marks] for run in strategies.values()]
+    assert [row[1:] for row in rows("evaluated networks | 20")] == measured
+    ours, *others = (run["median"] for run in strategies.values())
+    behind = [n for n, values in enumerate(zip(ours, *others), start=1) if values[0] <= max(values[1:])]
+    assert [n for n in behind if n >= 37] == [65]  # as the README says
+    final, *finals = (run["final"] for run in strategies.values())
+    assert min(sum(a > b for a, b in zip(final, other)) for other in finals) >= 17
+    assert ours[-1] > max(median[-1] for median in others)  # what the search is for
+
+
+def test_speeds_beside_other_work_are_as_measured():
+    measured = {one["architecture"]: one for one in json.loads((DATA / "relative_speed.json").read_text())["networks"]}
+    for name, raw, relative in rows("network | raw training step"):
+        for text, figure in ((raw, "raw_step_ms"), (relative, "relative_speed")):
+            quiet, loaded, change = re.fullmatch(r"([\d.]+) to ([\d.]+)(?: ms)? \(([+-][\d.]+) %\)", text).groups()
+            medians = [measured[name]["medians"][state][figure] for state in ("quiet", "loaded")]
+            assert [float(quiet), float(loaded)] == pytest.approx(medians, rel=0.005)
+            assert float(change) == pytest.approx(measured[name]["change_percent"][figure], abs=1)
+        assert abs(measured[name]["change_percent"]["relative_speed"]) < 10 < abs(measured[name]["change_percent"]["raw_step_ms"])
+
+
+def test_other_figures_are_as_measured():
+    ratio = json.loads((DATA / "trial_start.json").read_text())["ratio_of_medians"]
+    assert f"takes {ratio['elapsed']:.2f} of the time\n({ratio['processor']:.2f} of the processor time)" in TEXT and max(ratio.values()) <= 0.6
+    times = {one["name"]: one for one in json.loads((DATA / "step_time_cpu_small.json").read_text())["networks"]}
+    for name, words in (("et-nas-e", r"ET-NAS-E \(([\d.]+) % on ImageNet\) ([\d.]+) s"), ("resnet50", r"ResNet-50 \(([\d.]+) %\) ([\d.]+) s"),
+                        ("regnet_y_800mf", r"RegNetY-800MF \(([\d.]+) %\) takes\s([\d.]+) s")):
+        top1, seconds = map(float, re.search(words, TEXT).groups())
+        assert top1 == pytest.approx(times[name]["imagenet_top1"], abs=0.051)
+        assert seconds == pytest.approx(times[name]["train_fp32"]["step_time_ms"] / 1e3, abs=0.0051)
+
+
+def test_the_files_that_it_names_are_there():
+    named = {*re.findall(r"\]\((?!http)([^)]+)\)", TEXT), *re.findall(r"(?:experiment_configs|examples)/[\w/.-]*\w", TEXT)}
+    named |= {f"experiment_configs/{name}" for name in re.findall(r"\bsearch\w*\.yml", TEXT)}
+    assert len(named) > 8 and [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_its_python_imports_what_there_is():
+    found = 0
+    for block in blocks("python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("nni_nasoa"):
+                found += len([getattr(importlib.import_module(node.module), name.name) for name in node.names])
+    assert found >= 4
+
+
+def test_its_tuner_is_one_that_the_tuner_accepts():
+    (tuner,) = (yaml.safe_load(block)["tuner"] for block in blocks("yaml") if "tuner:" in block)
+    assert tuner["className"] == "nni_nasoa.plugin.evolution_tuner.EvolutionTuner"
+    EvolutionArgs.parse(tuner["classArgs"])
+    documented = {name for row in rows("classArgs | default") for name in re.findall(r"\w+", row[0])}
+    assert documented == set(EvolutionArgs.__dataclass_fields__)
+
+
+def test_two_commands_of_one_line_do_the_set_up():
+    first, second = (block for block in blocks("bash") if "pip install" in block)
+    assert first.count("\n") == second.count("\n") == 1 and TEXT.index(first) < TEXT.index(second)
+    steps = [shlex.split(step) for step in first.split("&&")]
+    assert ["nnictl", "create", "--config", "experiment_configs/search.yml", "--foreground"] in steps and steps[-1] == ["nasoa", "report"]
+    assert "'.[test]'" in second and second.strip().endswith("pytest")
+    # CI installs what the second one does.
+    for package in re.search(r"apt-get install -y ([\w -]+?) &&", second)[1].split():
+        assert package in (ROOT / ".ci" / "run").read_text(), package
