@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from statistics import median
 
 import pytest
 import yaml
@@ -86,6 +87,28 @@ def test_other_figures_are_as_measured():
         top1, seconds = map(float, re.search(words, TEXT).groups())
         assert top1 == pytest.approx(times[name]["imagenet_top1"], abs=0.051)
         assert seconds == pytest.approx(times[name]["train_fp32"]["step_time_ms"] / 1e3, abs=0.0051)
+
+
+def test_the_worth_of_pretraining_is_as_measured():
+    runs = json.loads((DATA / "nano_pretrained.json").read_text())["runs"]
+
+    def accuracy(**where):
+        at_rates = {}
+        for run in runs:
+            if where.items() <= run.items():
+                at_rates.setdefault(run["learning_rate"], []).append(run)
+        best = max(at_rates.values(), key=lambda group: median(run["val_accuracy"] for run in group))
+        return f"{100 * median(run['test_accuracy'] for run in best):.1f}"
+
+    table = rows("task | seconds | nano-a")
+    better = []
+    for task, budget, *cells in table:
+        for model, cell in zip(("nano-a", "nano-c", "nano-e"), cells, strict=True):
+            where = {"task": re.match(r"\w+", task)[0], "budget": float(budget), "model": model}
+            scratch, pretrained = (accuracy(side=side, **where) for side in ("scratch", "pretrained"))
+            assert cell == f"{scratch} → {pretrained}"
+            better.append(float(pretrained) > float(scratch))
+    assert len(better) == 30 and sum(better) > 20  # worth it on most tasks
 
 
 def test_the_files_that_it_names_are_there():

@@ -21,7 +21,7 @@ from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
 
 from .class_args import ClassArgsError, EvolutionArgs
 from .dispatcher import clear_errors, end_with_manager
-from .experiments import find_experiment, metrics_of, read_config, read_results, read_trials, read_unfinished
+from .experiments import find_experiment, metrics_of, read_config, read_failed, read_results, read_trials, read_unfinished
 from .journal import Journal
 from .vocabulary import Architectures, Samples, Vocabulary
 
@@ -82,6 +82,7 @@ class EvolutionTuner(Tuner):
         self._evolution: Evolution | None = None
         self._asked: dict[int, dict] = {}  # parameters by NNI's id for them; the ids start again after a resume
         self._told: set[str] = set()
+        self._run_again: set[str] = set()  # by trials of an earlier process; NNI does not tell how these end
 
     @property
     def evolution(self) -> Evolution:
@@ -109,6 +110,7 @@ class EvolutionTuner(Tuner):
     def generate_parameters(self, parameter_id: int, **kwargs) -> dict[str, Any]:
         """Return the next candidate as a sample of the search space; an architecture's encoding is added to it."""
         with self._lock, clear_errors(_NAME):
+            self._look_for_failed()
             try:
                 candidate = self.evolution.ask()
             except SpaceExhausted as reason:
@@ -186,7 +188,7 @@ class EvolutionTuner(Tuner):
     def _replay(self) -> None:
         """Bring the evolution to where the journal ends."""
         key, to_json = self.evolution.operators.key, self.evolution.operators.to_json
-        candidates, told, failed = {}, [], {}
+        candidates, told, failed = {}, [], set()
         for event in self._journal.events:
             candidate = self._from_parameters(event["parameters"])
             if candidate is None:
@@ -195,23 +197,41 @@ class EvolutionTuner(Tuner):
                 told.append({"candidate": to_json(candidate), "metrics": event["metrics"]})
                 self._told.add(key(candidate))
             elif event["event"] == "failed":
-                failed[key(candidate)] = candidate
+                failed.add(key(candidate))
             else:
                 candidates[key(candidate)] = candidate
         waiting = {name: one for name, one in candidates.items() if name not in self._told and name not in failed}
         # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again, before the rest.
-        running = self._running() if self._resumed else set(waiting)
-        self._resumed = False
+        running = set(waiting)
+        if self._resumed:
+            running &= self._named(read_unfinished).keys()
+            failed |= self._named(read_failed).keys() & waiting.keys() - running
+        self._resumed, self._run_again = False, running
         state = self.evolution.state_dict()
-        lost = [to_json(candidate) for name, candidate in waiting.items() if name not in running]
+        lost = [to_json(candidate) for name, candidate in waiting.items() if name not in running and name not in failed]
         self.evolution.load_state_dict({
             **state, "evaluated": told, "failed": sorted(failed), "to_ask_first": lost + state["to_ask_first"],
             "pending": [to_json(candidate) for name, candidate in waiting.items() if name in running],
         })
 
-    def _running(self) -> set[str]:
-        candidates = map(self._from_parameters, self._stored(read_unfinished))
-        return {self.evolution.operators.key(candidate) for candidate in candidates if candidate is not None}
+    def _look_for_failed(self) -> None:
+        """Count what failed of the trials that a resumed experiment runs again: NNI's dispatcher keeps their ends to itself.
+
+        It is what the database says, so a result that is still to come overrules it, as in `trial_end`.
+        """
+        self._run_again -= self._told
+        if not self._run_again:
+            return
+        failed = self._named(read_failed)
+        for name in sorted(self._run_again & failed.keys()):
+            self._journal.append(event="failed", parameters=self._vocabulary.to_parameters(failed[name]))
+            self.evolution.fail(failed[name])
+        self._run_again -= failed.keys()
+
+    def _named(self, read) -> dict[str, Any]:
+        """The candidates by their keys of the parameters that `read` finds."""
+        candidates = [self._from_parameters(parameters) for parameters in self._stored(read)]
+        return {self.evolution.operators.key(candidate): candidate for candidate in candidates if candidate is not None}
 
     def _stored(self, read) -> Any:
         """What `read` finds in this experiment's folder; nothing outside of an experiment."""

@@ -89,15 +89,17 @@ def read_trials(folder: str | Path) -> list[TrialResult]:
             submitted.setdefault(form["parameter_id"], []).append((time, form.get("parameters")))
 
     results: dict[tuple[str, str], TrialResult] = {}
+    of_architecture: dict[str, list[dict]] = {}
     for trial, parameter_id, time, data in metrics:
         found = metrics_of(_json(data))
         key = trial, str(found.get("architecture"))
-        if key in results:
+        known = of_architecture.setdefault(key[1], [])
+        if key in results or ("architecture" in found and found in known):
             continue
+        known.append(found)
         number = int(parameter_id) if str(parameter_id).isdigit() else None
         forms = [parameters for submission, parameters in submitted.get(number, ()) if submission <= time]
-        if "architecture" not in found or all(found != other.metrics for other in results.values()):
-            results[key] = TrialResult(trial, sequences.get(trial), number, forms[-1] if forms else None, found)
+        results[key] = TrialResult(trial, sequences.get(trial), number, forms[-1] if forms else None, found)
     return list(results.values())
 
 
@@ -110,11 +112,29 @@ def read_results(folder: str | Path) -> list[dict[str, Any]]:
 def read_unfinished(folder: str | Path) -> list[Any]:
     """Return the parameters of the trials that have not ended: a resumed experiment runs these again by itself."""
     with _open(folder) as database:
-        events = database.execute("select trialJobId, event, data from TrialJobEvent order by rowid").fetchall()
-    last = {trial: event for trial, event, _ in events if trial and event != "ADD_HYPERPARAMETER"}
-    forms = {trial: _json(data) for trial, _, data in reversed(events) if data}
-    return [forms[trial].get("parameters") for trial, event in last.items()
-            if event not in _FINISHED and isinstance(forms.get(trial), Mapping)]
+        ended, submitted = _submitted(database)
+    return [parameters for trial, parameters in submitted.items() if not ended[trial]]
+
+
+def read_failed(folder: str | Path) -> list[Any]:
+    """Return the parameters of the trials that ended without a final result: failed, stopped or canceled.
+
+    Where such a trial was submitted with parameters that another one's result was got with, it had what that other one was
+    submitted with. If no result tells yet, they are those that it was submitted with.
+    """
+    with _open(folder) as database:
+        ended, submitted = _submitted(database)
+        with_result = {trial for trial, in database.execute("select distinct trialJobId from MetricData where type = 'FINAL'")}
+    failed = [parameters for trial, parameters in submitted.items() if ended[trial] and trial not in with_result]
+    if not failed:
+        return []
+    # By the parameters that a result was got with, those that its trial was submitted with.
+    exchanged = {_key(result.parameters): submitted[result.trial_id] for result in read_trials(folder)
+                 if result.trial_id in submitted}
+    for number in range(len(failed)):
+        while (key := _key(failed[number])) in exchanged:
+            failed[number] = exchanged.pop(key)
+    return failed
 
 
 def read_status(folder: str | Path) -> dict[str, Any]:
@@ -140,6 +160,22 @@ def read_config(folder: str | Path) -> dict[str, Any]:
 def metrics_of(value: Any) -> dict[str, Any]:
     """Return a reported value as a dict of metrics; a plain number is NNI's `default`."""
     return dict(value) if isinstance(value, Mapping) else {"default": value}
+
+
+def _submitted(database: sqlite3.Connection) -> tuple[dict[str, bool], dict[str, Any]]:
+    """Whether each trial has ended, and the parameters that it was submitted with, in the order of submission."""
+    events = database.execute("select trialJobId, event, data from TrialJobEvent order by rowid").fetchall()
+    ended, submitted = {}, {}
+    for trial, event, data in events:
+        if trial and event != "ADD_HYPERPARAMETER":
+            ended[trial] = event in _FINISHED
+            if trial not in submitted and isinstance(form := _json(data), Mapping):
+                submitted[trial] = form.get("parameters")
+    return ended, submitted
+
+
+def _key(parameters: Any) -> str:
+    return json.dumps(parameters, sort_keys=True)
 
 
 def _manifest(path: Path) -> dict[str, dict]:

@@ -75,15 +75,18 @@ def evaluate(architecture: Architecture, settings: Settings,
     ------
     DatasetError, ProxyError, RuntimeError
         The candidate cannot be evaluated.
+    ValueError
+        There is no such device.
     """
     import torch
 
     from nni_nasoa.data import open_dataset
+    from nni_nasoa.finetune.devices import resolve_device
     from nni_nasoa.measure import device_name, relative_speed
     from nni_nasoa.networks import ETNet
     from nni_nasoa.search.proxy import check_input_size, mixed_precision, train_proxy
 
-    device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if settings.device == "auto" else settings.device)
+    device = resolve_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)
     speed_size, speed_batch = settings.speed_shape

@@ -7,8 +7,8 @@ record is the final metric of a trial and names its network in "architecture".
 from __future__ import annotations
 
 import json
-import math
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Mapping
 
@@ -72,7 +72,8 @@ def _check(record: object, where: str) -> None:
         raise FrontError(f"{where}: {error}") from None
     for key in _NUMBERS:
         value = record.get(key, 0.0)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        # JSON may have whole numbers that no float can hold.
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
             raise FrontError(f'{where}: "{key}" is {str(value)[:40]!r}, where a finite number is needed')
 
 

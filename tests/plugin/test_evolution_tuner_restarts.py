@@ -10,7 +10,9 @@ from nni.runtime.msg_dispatcher import MsgDispatcher
 from nni.runtime.tuner_command_channel import CommandType
 
 from nni_nasoa.architecture import Candidates
+from nni_nasoa.plugin import evolution_tuner
 from nni_nasoa.plugin.evolution_tuner import EvolutionTuner
+from nni_nasoa.plugin.experiments import read_failed
 from nni_nasoa.search.choices import search_space
 
 SMALL = Candidates(layers=(1, 2), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
@@ -138,11 +140,13 @@ def test_a_changed_search_space_keeps_what_fits(checkpoint, started):
         tuner.generate_parameters(6)
 
 
-def test_under_nnis_own_dispatcher_from_start_to_resume(checkpoint, monkeypatch, new_database, record):
-    """The commands that NNI's manager sends, through NNI's dispatcher, with its channel replaced."""
-    space = search_space(SMALL)
+@pytest.fixture
+def dispatcher(monkeypatch):
+    """A function that starts NNI's dispatcher with a tuner, and gives it and a function that gives the trials it asked for.
 
-    def dispatcher(mode):
+    It takes the commands that NNI's manager sends; its channel to the manager is replaced.
+    """
+    def start(mode):
         import nni.runtime.msg_dispatcher as module
         monkeypatch.setenv("NNI_MODE", mode)
         monkeypatch.setattr(module, "_next_parameter_id", 0)
@@ -153,12 +157,17 @@ def test_under_nnis_own_dispatcher_from_start_to_resume(checkpoint, monkeypatch,
         running.send = lambda command, data: sent.append((command, data))
         if mode == "resume":
             running.load_checkpoint()
-        running.process_command(CommandType.Initialize, space)
+        running.process_command(CommandType.Initialize, search_space(SMALL))
         return running, lambda: [json.loads(data) for command, data in sent if command is CommandType.NewTrialJob]
 
-    def metric(form, value, trial):
-        return {"parameter_id": form["parameter_id"], "trial_job_id": trial, "type": "FINAL", "sequence": 0, "value": json.dumps(value)}
+    return start
 
+
+def metric(form, value, trial):
+    return {"parameter_id": form["parameter_id"], "trial_job_id": trial, "type": "FINAL", "sequence": 0, "value": json.dumps(value)}
+
+
+def test_under_nnis_own_dispatcher_from_start_to_resume(checkpoint, dispatcher, new_database, record):
     first, jobs = dispatcher("start")
     first.process_command(CommandType.RequestTrialJobs, 4)
     forms = jobs()
@@ -189,3 +198,84 @@ def test_under_nnis_own_dispatcher_from_start_to_resume(checkpoint, monkeypatch,
         forms[2]["parameters"]["architecture"]: 0.4, forms[3]["parameters"]["architecture"]: 0.4,
         new[0]["parameters"]["architecture"]: 0.5}
     assert (evolution.failures, evolution.pending) == (1, 0)
+
+
+def test_a_trial_that_is_run_again_and_fails_is_not_asked_for_once_more(checkpoint, dispatcher, new_database, record):
+    """NNI's dispatcher does not tell the tuner of its end."""
+    first, jobs = dispatcher("start")
+    first.process_command(CommandType.RequestTrialJobs, 2)
+    forms, database = jobs(), new_database(checkpoint.parent)
+    for form, trial in zip(forms, "AB"):
+        database.event(trial, "WAITING", form["parameter_id"], form["parameters"])
+        database.event(trial, "RUNNING")
+
+    second, jobs = dispatcher("resume")
+    second.process_command(CommandType.AddCustomizedTrialJob, forms)
+    assert (second.tuner.evolution.failures, second.tuner.evolution.pending) == (0, 2)
+    database.event("A", "FAILED")
+    second.process_command(CommandType.TrialEnd, {"trial_job_id": "A", "event": "FAILED", "hyper_params": json.dumps(forms[0])})
+    second.process_command(CommandType.RequestTrialJobs, 1)
+    assert (second.tuner.evolution.failures, second.tuner.evolution.pending) == (1, 2)
+    events = [json.loads(line) for line in (checkpoint / "evolution.jsonl").read_text().splitlines()]
+    assert [event["parameters"] for event in events if event["event"] == "failed"] == [forms[0]["parameters"]]
+    (new,) = jobs()
+    database.event("C", "WAITING", new["parameter_id"], new["parameters"])
+
+    third, jobs = dispatcher("resume")
+    third.process_command(CommandType.AddCustomizedTrialJob, [forms[1], new])
+    assert (third.tuner.evolution.failures, third.tuner.evolution.pending) == (1, 2)
+    third.process_command(CommandType.RequestTrialJobs, 20)
+    assert forms[0]["parameters"] not in [form["parameters"] for form in jobs()]
+
+    second.process_command(CommandType.ReportMetricData, metric(forms[0], record(forms[0]["parameters"]["architecture"]), "A"))
+    assert (second.tuner.evolution.failures, len(second.tuner.evolution.evaluated)) == (0, 1)  # a late result counts
+    assert (dispatcher("resume")[0].tuner.evolution.failures) == 0
+
+
+def test_trials_that_took_each_others_parameters_and_are_run_again(checkpoint, started, resumed, new_database):
+    tuner = started(PLAIN, seed=0)
+    asked = [tuner.generate_parameters(parameter_id) for parameter_id in range(2)]
+    database = new_database(checkpoint.parent)
+    for trial, parameter_id in (("A", 0), ("B", 1)):
+        database.event(trial, "WAITING", parameter_id, asked[parameter_id])
+    again = resumed(PLAIN, seed=0)
+    database.event("A", "FAILED")  # with the parameters 1
+    again.generate_parameters(2)
+    database.final("B", 0, 0.25)
+    database.event("B", "SUCCEEDED")
+    again.import_data([{"parameter": asked[0], "value": 0.25}])  # how B's result arrives
+    again.generate_parameters(3)
+    assert [one.candidate for one in again.evolution.evaluated] == [asked[0]]
+    assert (again.evolution.failures, again.evolution.pending) == (1, 2)
+
+
+def test_what_ended_without_a_result_while_nobody_looked_has_failed(checkpoint, started, resumed, new_database):
+    ends = ["FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED", "SUCCEEDED", "RUNNING"]
+    tuner, database = started(PLAIN, seed=0), new_database(checkpoint.parent)
+    for parameter_id, end in enumerate(ends):
+        database.event(f"T{parameter_id}", "WAITING", parameter_id, tuner.generate_parameters(parameter_id))
+        database.event(f"T{parameter_id}", end)
+    lost = tuner.generate_parameters(len(ends))
+    again = resumed(PLAIN, seed=0)
+    assert (again.evolution.failures, again.evolution.pending) == (5, 1)
+    assert again.generate_parameters(20) == lost
+
+
+def test_the_database_is_left_alone_once_all_that_is_run_again_has_ended(
+        checkpoint, started, resumed, new_database, monkeypatch):
+    tuner, database = started(PLAIN, seed=0), new_database(checkpoint.parent)
+    for parameter_id, trial in enumerate("AB"):
+        database.event(trial, "WAITING", parameter_id, tuner.generate_parameters(parameter_id))
+    again, looks = resumed(PLAIN, seed=0), []
+    monkeypatch.setattr(evolution_tuner, "read_failed", lambda folder: looks.append(folder) or read_failed(folder))
+    for parameter_id in range(2, 5):
+        again.generate_parameters(parameter_id)
+    assert len(looks) == 3
+    database.event("A", "FAILED")
+    again.import_data([{"parameter": tuner.generate_parameters(2), "value": 0.5}])
+    again.generate_parameters(5)
+    database.event("B", "FAILED")
+    again.generate_parameters(6)
+    looks.clear()
+    again.generate_parameters(7)
+    assert again.evolution.failures == 2 and not looks

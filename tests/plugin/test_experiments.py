@@ -6,7 +6,8 @@ import sqlite3
 import pytest
 
 from nni_nasoa.plugin.experiments import (
-    ExperimentError, TrialResult, find_experiment, metrics_of, read_config, read_results, read_status, read_trials, read_unfinished,
+    ExperimentError, TrialResult, find_experiment, metrics_of, read_config, read_failed, read_results, read_status, read_trials,
+    read_unfinished,
 )
 
 TABLES = """
@@ -155,8 +156,30 @@ def test_unfinished_trials_and_counts(written):
     assert read_config(written.folder)["trialConcurrency"] == 2
 
 
+def test_trials_that_ended_without_a_result(written):
+    for number, event in enumerate(["FAILED", "EARLY_STOPPED", "USER_CANCELED", "SYS_CANCELED", "USER_TO_CANCEL", "SUCCEEDED",
+                                    "FAILED", "SUCCEEDED", "RUNNING", "ADD_RESUMED"]):
+        written.event(f"T{number}", "WAITING", number, number, {"x": number})
+        written.event(f"T{number}", event, number)
+    written.metric("T0", 0, 0.5, "PERIODICAL")
+    written.metric("T6", 6, 0.5)  # it failed afterwards
+    written.metric("T7", 7, 0.5)
+    assert read_failed(written.folder) == [{"x": number} for number in range(6)]
+
+
+def test_a_failed_trial_had_the_parameters_that_no_result_was_got_with(written):
+    for number, trial in enumerate("ABC"):
+        written.event(trial, "WAITING", number, number, {"x": number})
+    written.event("A", "FAILED")
+    assert read_failed(written.folder) == [{"x": 0}]
+    written.metric("C", 0, 0.5)
+    assert read_failed(written.folder) == [{"x": 2}]
+    written.metric("B", 2, 0.5)
+    assert read_failed(written.folder) == [{"x": 1}]
+
+
 def test_an_experiment_without_a_trial_yet(written):
-    assert read_trials(written.folder) == read_unfinished(written.folder) == []
+    assert read_trials(written.folder) == read_unfinished(written.folder) == read_failed(written.folder) == []
     assert read_config(written.folder) == {} and read_status(written.folder)["trials"] == 0
 
 

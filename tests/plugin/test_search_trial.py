@@ -146,6 +146,22 @@ def test_a_full_disk_is_one_clear_line(quick, monkeypatch):
     assert result.exit_code == 1 and result.stderr == f"search_trial: {SMALL}: [Errno 28] No space left on device: '/cache/images'\n"
 
 
+@pytest.mark.parametrize(("device", "reason"), [
+    ("cuda", "there is no CUDA device; take cpu or auto"),
+    ("cuda:1", "there is no CUDA device; take cpu or auto"),
+    ("gpu", "'gpu' is not one of auto, cpu, cuda, cuda:0, cuda:1, ..."),
+])
+def test_a_device_that_is_not_there_is_one_clear_line_before_any_work(quick, monkeypatch, device, reason):
+    def not_compiled(*args, **kwargs):
+        raise AssertionError("Torch not compiled with CUDA enabled")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(proxy, "train_proxy", not_compiled)
+    monkeypatch.setattr("nni_nasoa.data.open_dataset", lambda *args, **kwargs: pytest.fail("it opened the dataset"))
+    result = invoke("--architecture", SMALL, "--device", device)
+    assert result.exit_code == 1 and result.stderr == f"search_trial: {SMALL}: device: {reason}\n"
+
+
 def test_a_mistake_in_the_code_is_not_hidden(quick, monkeypatch):
     monkeypatch.setattr(proxy, "train_proxy", lambda *args, **kwargs: [].nothing)
     assert isinstance(invoke("--architecture", SMALL).exception, AttributeError)

@@ -66,7 +66,9 @@ def test_a_number_that_is_not_there(front_file, number):
     (front([{"architecture": "9-_32_1"}]), "network 1: block layer 1: op '9' is not one of 0-6"),
     (front([{**RECORDS[0], "accuracy": "high"}]), "network 1: \"accuracy\" is 'high', where a finite number is needed"),
     (front([{**RECORDS[0], "relative_speed": float("nan")}]), "network 1: \"relative_speed\" is 'nan', where a finite number is needed"),
-], ids=range(12))
+    (front([{**RECORDS[0], "accuracy": 10**400}]), f"network 1: \"accuracy\" is '1{'0' * 39}', where a finite number is needed"),
+    (front([{**RECORDS[0], "params_m": -10**400}]), f"network 1: \"params_m\" is '-1{'0' * 38}', where a finite number is needed"),
+], ids=range(14))
 def test_what_is_wrong_is_one_line_that_names_the_place(tmp_path, content, message):
     path = write(tmp_path / "front.json", content)
     with pytest.raises(zoo.FrontError) as error:
