@@ -33,9 +33,12 @@ EXIT_SECONDS = 0.3  # of a budget are kept for the interpreter's end
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to.")
 @click.option("--val-fraction", type=float, default=0.2, show_default=True, help="Held back for validation where the dataset brings no such part.")
+@click.option("--max-bad", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+              help="Share of the images that may be unreadable; they are left out and listed.")
 @click.option("--compile/--no-compile", default=False, show_default=True, help="Train through torch.compile.")
 @click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's log.")
-def finetune(dataset, model, minutes, output, regime_file, weights, device, seed, root, val_fraction, compile, tensorboard, **settings):
+def finetune(dataset, model, minutes, output, regime_file, weights, device, seed, root, val_fraction, max_bad, compile, tensorboard,
+             **settings):
     """Fine-tune a classifier that is ready before the minutes are over.
 
     Ctrl-C saves the best so far.
@@ -53,7 +56,8 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
 
         margin = default_margin(60 * minutes) + EXIT_SECONDS
         result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=None if weights == "none" else weights, root=root,
-                     val_fraction=val_fraction, compile=compile, bar=None, tensorboard=tensorboard, started=process_started(), margin=margin)
+                     val_fraction=val_fraction, max_bad=max_bad, compile=compile, bar=None, tensorboard=tensorboard,
+                     started=process_started(), margin=margin)
     gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
     if result.folder is None:  # another process of torchrun's says it
         return

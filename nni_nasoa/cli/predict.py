@@ -24,6 +24,10 @@ def predict(folder: Path, images: tuple[str, ...], top_k: int, as_json: bool, de
     from nni_nasoa.finetune.classifier import load_classifier
 
     with clear_errors():
+        if onnx is not None:
+            from nni_nasoa.finetune.onnx_export import require_onnx
+
+            require_onnx()
         classifier = load_classifier(folder, device)
         if onnx is not None:
             click.echo(f"written to {classifier.export_onnx(onnx)}", err=as_json)

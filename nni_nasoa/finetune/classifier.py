@@ -122,44 +122,13 @@ class Classifier:
                 return to_array(image, self.input_size)
         except Exception as error:  # a broken file can fail in any way inside a decoder
             name = item if isinstance(item, (str, os.PathLike)) else type(item).__name__
-            raise ClassifierError(f"{name}: cannot be read as an image ({_line(error)})") from None
+            raise ClassifierError(f"{name}: cannot be read as an image ({one_line(error)})") from None
 
     def export_onnx(self, path: str | os.PathLike) -> Path:
-        """Write an ONNX file that takes images (n, 3, input_size, input_size) float32 from 0 to 1 and gives probabilities.
+        """Write an ONNX file; see `onnx_export.export_onnx`."""
+        from .onnx_export import export_onnx
 
-        Raises
-        ------
-        ClassifierError
-            The package onnx (or onnxscript) is missing, or the network cannot be exported.
-        """
-        mean, std = self._mean.cpu(), self._std.cpu()
-        network = self.network.cpu()
-
-        class Exported(nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.network = network
-                self.register_buffer("mean", mean)
-                self.register_buffer("std", std)
-
-            def forward(self, images: Tensor) -> Tensor:
-                return self.network((images - self.mean) / self.std).softmax(1)
-
-        try:
-            import onnx  # noqa: F401
-            import onnxscript  # noqa: F401
-        except ImportError as error:
-            raise ClassifierError(f"ONNX export needs the package {error.name}: pip install onnx onnxscript") from None
-        try:
-            # Two images, for a batch of one would be taken for a constant.
-            example = torch.zeros(2, 3, self.input_size, self.input_size)
-            torch.onnx.export(Exported().eval(), (example,), str(path), input_names=["images"], output_names=["probabilities"],
-                              dynamic_shapes={"images": {0: torch.export.Dim("n")}}, dynamo=True, external_data=False, verbose=False)
-        except Exception as error:  # the exporter fails in many ways
-            raise ClassifierError(f"{path}: the network cannot be exported ({_line(error)})") from None
-        finally:
-            self.network.to(self.device)
-        return Path(path)
+        return export_onnx(self, path)
 
 
 def describe(*, classes, dataset: str, regime: FineTuneRegime, encoding: str | None, weights_of: str, mean, std,
@@ -214,7 +183,7 @@ def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], abou
         The folder cannot be written.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save as serialize
 
     folder, text = Path(folder), json.dumps(about, indent=2)
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
@@ -224,13 +193,14 @@ def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], abou
             stale.unlink(missing_ok=True)
         # No fsync: it guards against a power cut, not a kill, and takes seconds on a busy disk, past a deadline.
         partial = _partial(folder, WEIGHTS)
-        save_file(tensors, partial, metadata={"format": "pt", "classifier": text})
+        # Not by safetensors' save_file, which maps the file: where the disk is full, that ends the process.
+        partial.write_bytes(serialize(tensors, metadata={"format": "pt", "classifier": text}))
         os.replace(partial, folder / WEIGHTS)
         partial = _partial(folder, DESCRIPTION)
         partial.write_text(text + "\n", encoding="utf-8")
         os.replace(partial, folder / DESCRIPTION)
     except (OSError, SafetensorError) as error:
-        raise ClassifierError(f"{folder}: the classifier cannot be saved ({_line(error)})") from None
+        raise ClassifierError(f"{folder}: the classifier cannot be saved ({one_line(error)})") from None
     return folder
 
 
@@ -259,7 +229,7 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
             about = json.loads((file.metadata() or {}).get("classifier", "null"))
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise ClassifierError(f"{folder / WEIGHTS}: damaged ({_line(error)})") from None
+        raise ClassifierError(f"{folder / WEIGHTS}: damaged ({one_line(error)})") from None
     about = _check(_edited(folder, about), folder)
     network = create_model(about["encoding"] or about["model"], num_classes=len(about["classes"]))
     if about["weights_of"] == "staged":
@@ -267,7 +237,7 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ClassifierError(f"{folder / WEIGHTS}: not the weights of {about['model']} ({_line(error)})") from None
+        raise ClassifierError(f"{folder / WEIGHTS}: not the weights of {about['model']} ({one_line(error)})") from None
     return Classifier(network, about, device)
 
 
@@ -278,7 +248,7 @@ def _edited(folder: Path, about: Any) -> Any:
     except FileNotFoundError:
         return about
     except (OSError, ValueError, RecursionError) as error:
-        raise ClassifierError(f"{folder / DESCRIPTION}: not JSON ({_line(error)})") from None
+        raise ClassifierError(f"{folder / DESCRIPTION}: not JSON ({one_line(error)})") from None
     same = not isinstance(about, dict) or (isinstance(beside, dict) and beside.get("id") == about.get("id"))
     return beside if same else about
 
@@ -302,7 +272,7 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
     return about
 
 
-def _line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """A message in one line, shortened."""
     return " ".join(str(error).split())[:150] or type(error).__name__
 

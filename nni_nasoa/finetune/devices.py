@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from typing import Iterator
 
 import torch
+
+from .results import FineTuneError
+
+# What libraries of NVIDIA say, besides torch itself, where memory is short.
+_MEMORY_FULL = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED",
+                "CUDNN_STATUS_NOT_SUPPORTED", "unable to find an engine", "valid cuDNN algorithm")
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -49,4 +56,33 @@ def synchronize(device: torch.device) -> None:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error means that the device's memory is full; a smaller batch may do."""
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(text in str(error) for text in ("out of memory", "can't allocate memory")))
+        isinstance(error, RuntimeError) and any(text in str(error) for text in _MEMORY_FULL))
+
+
+@contextmanager
+def settings_of_run(device: torch.device, seed: int) -> Iterator[None]:
+    """Torch's random numbers from a seed, and a GPU's kernels by trying them, in this context; then as the caller had them."""
+    gpu, benchmark = device.type == "cuda", torch.backends.cudnn.benchmark
+    with torch.random.fork_rng(devices=[device] if gpu else []), torch.cuda.device(device) if gpu else nullcontext():
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all GPUs
+        if gpu:
+            torch.cuda.manual_seed(seed)
+            torch.backends.cudnn.benchmark = True  # nearly all batches have the same shape
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = benchmark
+
+
+@contextmanager
+def memory_errors(device: torch.device) -> Iterator[None]:
+    """Say in one line that the memory is full where no smaller batch can help."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        full = " ".join(str(error).split())[:150]
+    else:
+        return
+    raise FineTuneError(f"{device}: out of memory ({full}); give a smaller model or input size")

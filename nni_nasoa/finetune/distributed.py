@@ -1,4 +1,10 @@
-"""The processes of a run: one, or several that torchrun has started, one a GPU (or on the CPU, over gloo)."""
+"""The processes of a run: one, or several that torchrun has started, one a GPU (or on the CPU, over gloo).
+
+Training is data-parallel: each process has a share of the images and computes the gradients of its share of a batch, and they
+are averaged when all processes have theirs. torch's DistributedDataParallel averages the first ones while the last are
+still being computed. That saves a little time, but a process whose memory is full in between would leave the others waiting
+for what never comes; and so nobody could halve the batch and go on.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +14,9 @@ from contextlib import contextmanager
 from typing import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-JOIN_SECONDS = 60  # after which a process that cannot find the others, or has lost them, gives up
+JOIN_SECONDS = 60  # besides the budget, after which a process that cannot find the others, or has lost them, gives up
 
 
 class Alone:
@@ -21,60 +27,89 @@ class Alone:
     def sum(self, tensors: Sequence[Tensor]) -> None:
         """Add up tensors over the processes, in place."""
 
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        """Average tensors over the processes, in place."""
+
+    def share(self, tensors: Sequence[Tensor]) -> None:
+        """Put the first process's values into these tensors of all processes."""
+
     def from_first(self, values: list[float]) -> list[float]:
         """What the first process says, in all processes."""
         return values
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """A module whose backward averages gradients over the processes."""
-        return module
+    def most(self, value: float) -> float:
+        """The largest of the processes' values."""
+        return value
 
 
 class Together:
-    """A run of several processes."""
+    """A run of several processes; what it offers is as in `Alone`, and has to be called by all of them in the same order.
 
-    def __init__(self, device: torch.device):
+    What concerns a few numbers goes from host to host, so that no GPU is waited for.
+    """
+
+    def __init__(self, timeout: datetime.timedelta):
         self.rank, self.size = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        self._device = device
+        by_host = torch.distributed.get_backend() == "gloo"
+        self._hosts = None if by_host else torch.distributed.new_group(backend="gloo", timeout=timeout)
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
-        """Add up tensors over the processes, in place."""
         for tensor in tensors:
             torch.distributed.all_reduce(tensor)
 
+    def average(self, tensors: Sequence[Tensor]) -> None:
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])  # one message
+        torch.distributed.all_reduce(flat)
+        flat /= self.size
+        for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors])):
+            tensor.copy_(part.view(tensor.shape))
+
+    def share(self, tensors: Sequence[Tensor]) -> None:
+        for tensor in tensors:
+            torch.distributed.broadcast(tensor, 0)
+
     def from_first(self, values: list[float]) -> list[float]:
-        """What the first process says, in all processes."""
-        tensor = torch.tensor(values, dtype=torch.float64, device=self._device)
-        torch.distributed.broadcast(tensor, 0)
+        tensor = torch.tensor(values, dtype=torch.float64)
+        torch.distributed.broadcast(tensor, 0, group=self._hosts)
         return tensor.tolist()
 
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """A module whose backward averages gradients over the processes."""
-        gpu = [self._device.index] if self._device.type == "cuda" else None
-        return nn.parallel.DistributedDataParallel(module, device_ids=gpu)
+    def most(self, value: float) -> float:
+        tensor = torch.tensor(value, dtype=torch.float64)
+        torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX, group=self._hosts)
+        return tensor.item()
 
 
 @contextmanager
-def processes(device: torch.device) -> Iterator[Alone | Together]:
-    """The processes of this run, by torchrun's environment variables; leaves their group as it ends."""
+def processes(device: torch.device, budget: float) -> Iterator[Alone | Together]:
+    """The processes of a run of `budget` seconds, by torchrun's environment variables; leaves their group as it ends."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield Alone()
         return
     joined = not torch.distributed.is_initialized()
+    timeout = datetime.timedelta(seconds=JOIN_SECONDS + budget)
     if joined:
         if device.type == "cuda":
             torch.cuda.set_device(device)
-        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo",
-                                             timeout=datetime.timedelta(seconds=JOIN_SECONDS))
+        torch.distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=timeout)
     try:
-        yield Together(device)
+        yield Together(timeout)
     finally:
         if joined:
             torch.distributed.destroy_process_group()
 
 
 def device_of_process(device: torch.device) -> torch.device:
-    """Under torchrun each process has the GPU of its local rank, unless one is named."""
-    if device.type == "cuda" and device.index is None:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", torch.cuda.current_device())))
-    return device
+    """Under torchrun each process has the GPU of its local rank, unless one is named.
+
+    Raises
+    ------
+    ValueError
+        There are more processes than GPUs.
+    """
+    if device.type != "cuda" or device.index is not None:
+        return device
+    number = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))
+    if number >= torch.cuda.device_count():
+        raise ValueError(f"device: there is no GPU for process {number + 1} of this machine, which has {torch.cuda.device_count()}; "
+                         "give torchrun a smaller --nproc-per-node")
+    return torch.device("cuda", number)

@@ -39,6 +39,7 @@ class FirstPass:
         self.images = 0  # that were seen, by this process
         self.kept: list[tuple[Tensor, Tensor]] = []  # indices and features of the first of them
         self._chunk, self._timed, self._held = FIRST_CHUNK, [], []
+        self._tried: set[int] = set()  # sizes of batches
         self._sums = ClassStatistics(network.head.out_features, network.head.in_features, next(network.parameters()).device)
 
     @torch.no_grad()
@@ -49,6 +50,7 @@ class FirstPass:
             indices = self.order[self.images:self.images + self._chunk]
             try:
                 with self.courtesy.turn():
+                    self._try_kernels(inputs, indices)
                     chunk_begin = self.clock.now()
                     features = self._features(inputs, indices)
                     seconds = self.clock.now() - chunk_begin
@@ -61,6 +63,15 @@ class FirstPass:
             self._take(indices, features, inputs.labels[indices.to(features.device)])
             if seconds < CHUNK_SECONDS / 2 and self._chunk < MAX_CHUNK:
                 self._chunk *= 2
+
+    def _try_kernels(self, inputs: Inputs, indices: Tensor) -> None:
+        """Have a GPU choose its kernels for a batch of a new size, which takes far longer than the batch, before it is timed."""
+        if inputs.labels.device.type == "cuda" and len(indices) not in self._tried:
+            self._tried.add(len(indices))
+            images = inputs.images.clean(indices)
+            with autocast(images.device):
+                self.network.forward_stages(images)
+            synchronize(images.device)
 
     def _features(self, inputs: Inputs, indices: Tensor) -> Tensor:
         images = inputs.clean(indices)
@@ -102,3 +113,4 @@ class FirstPass:
         weight, bias = sums.head(use_covariance=sums.images >= 2 * head.out_features)
         features, labels = (torch.cat(parts) for parts in zip(*self._held))
         set_head(head, weight, bias, features, labels, label_smoothing=label_smoothing, max_norm=max_norm)
+        group.share([p.data for p in head.parameters()])  # each has held out other images

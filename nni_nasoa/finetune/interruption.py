@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import Iterator
 
+TICK_SECONDS, UNWINDING_SECONDS = 0.2, 2.0
+
 
 class Interruption:
-    """Which signal has come; the empty string before."""
+    """Which signal has come, by its number; 0 before."""
 
-    name = ""
+    number = 0
 
     def __bool__(self):
-        return bool(self.name)
+        return bool(self.number)
+
+
+class TimeIsUp(BaseException):
+    """Raised in the midst of what takes too long; no `except Exception` on the way stops it."""
 
 
 @contextmanager
@@ -28,7 +35,7 @@ def interruptions() -> Iterator[Interruption]:
     def note(number, _frame):
         if interruption:
             raise KeyboardInterrupt
-        interruption.name = signal.Signals(number).name
+        interruption.number = number
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -36,3 +43,25 @@ def interruptions() -> Iterator[Interruption]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def at_most(seconds: float, interruption: Interruption) -> Iterator[None]:
+    """Raise TimeIsUp in this context when the time is over, or soon after an interruption; outside the main thread, never."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    end = time.monotonic() + seconds
+
+    def tick(_number, _frame):
+        if interruption or time.monotonic() >= end:
+            signal.setitimer(signal.ITIMER_REAL, UNWINDING_SECONDS, UNWINDING_SECONDS)  # again, should somebody swallow it
+            raise TimeIsUp
+
+    handler, before = signal.signal(signal.SIGALRM, tick), signal.getitimer(signal.ITIMER_REAL)
+    signal.setitimer(signal.ITIMER_REAL, TICK_SECONDS, TICK_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, *before)
+        signal.signal(signal.SIGALRM, handler if handler is not None else signal.SIG_DFL)

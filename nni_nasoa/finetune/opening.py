@@ -8,16 +8,20 @@ the time that follows.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from nni_nasoa.data import ImageArrays, ImageSplit, open_dataset
+from nni_nasoa.data import BadFile, DatasetWarning, ImageArrays, ImageSplit, Report, open_dataset
+from nni_nasoa.data.decoded import MAX_BAD
+from nni_nasoa.data.report import readable
 
 from .clock import Clock
 from .results import FineTuneError
@@ -25,7 +29,15 @@ from .results import FineTuneError
 CACHE_SHARE = 0.35  # of the budget may go to building the cache
 SAMPLE_SHARE = 0.15  # and then to decoding a sample
 VAL_SHARE = 0.25  # of the sample is for validation
-_BUILD = "import json, sys; from nni_nasoa.data import open_dataset; name, options = json.loads(sys.argv[1]); open_dataset(name, **options)"
+_BUILD = """
+import json, sys
+from nni_nasoa.data import DatasetError, open_dataset
+name, options = json.loads(sys.argv[1])
+try:
+    open_dataset(name, **options)
+except DatasetError:
+    sys.exit(1)
+"""
 
 
 class Opened(NamedTuple):
@@ -35,7 +47,8 @@ class Opened(NamedTuple):
     note: str | None = None
 
 
-def open_in_time(dataset, clock: Clock, *, input_size: int, seed: int = 0, root=None, val_fraction: float = 0.2) -> Opened:
+def open_in_time(dataset, clock: Clock, *, input_size: int, seed: int = 0, root=None, val_fraction: float = 0.2,
+                 max_bad: float = MAX_BAD, show_progress: bool | None = False) -> Opened:
     """Open a dataset, or as much of it as can be had in half of the budget.
 
     Parameters
@@ -52,22 +65,29 @@ def open_in_time(dataset, clock: Clock, *, input_size: int, seed: int = 0, root=
     """
     if isinstance(dataset, ImageSplit):
         return Opened(dataset)
-    options = {"input_size": input_size, "seed": seed, "root": None if root is None else str(root), "val_fraction": val_fraction}
-    folder = Path(str(dataset)).expanduser()
+    options = {"input_size": input_size, "seed": seed, "root": None if root is None else str(root), "val_fraction": val_fraction,
+               "max_bad": max_bad, "show_progress": show_progress}
+    folder = Path(os.path.expanduser(str(dataset)))
     if str(dataset).lower() == "digits" or _built(str(dataset), options, min(CACHE_SHARE * clock.budget, clock.remaining)):
-        return Opened(open_dataset(dataset, **options))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DatasetWarning)  # the note says it
+            split = open_dataset(dataset, **options)
+        missing = split.report.summary()
+        return Opened(split, missing and f"{split.name}: {missing}")
     if not folder.is_dir():
         raise FineTuneError(f"dataset: '{dataset}' could not be downloaded and decoded in {CACHE_SHARE:.0%} of the budget; "
                             "open it once before, or give more minutes")
     split = sample_folder(folder, min(SAMPLE_SHARE * clock.budget, 0.5 * clock.remaining), input_size, seed, val_fraction)
-    return Opened(split, f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
-                         f"{len(split.val)} validated on; a longer run decodes all of them, once")
+    note = (f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
+            f"{len(split.val)} validated on; a longer run decodes all of them, once")
+    return Opened(split, "; ".join(filter(None, (note, split.report.summary()))))
 
 
 def _built(name: str, options: dict, seconds: float) -> bool:
     """Whether a process has opened the dataset in time, or failed to, as this one will then too."""
     process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _BUILD, json.dumps([name, options])],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL if options.get("show_progress") is False else None)
     try:
         process.wait(seconds)
         return True
@@ -88,13 +108,15 @@ def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_
     FineTuneError
         Not even one image of two classes, and one to validate on, could be read.
     """
-    from nni_nasoa.data.folder import list_folder
+    from nni_nasoa.data.decoded import decode_one
+    from nni_nasoa.data.folder import sample_of
+    from nni_nasoa.data.listing import list_folder
 
     deadline = time.monotonic() + seconds
-    classes, train, val = list_folder(folder, seed, val_fraction)
+    listing = list_folder(folder, seed, val_fraction)
     rng = np.random.default_rng(seed)
-    queue = _interleaved(_classes_in_turn(train, rng), _classes_in_turn(val, rng))
-    decoded = {"train": [], "val": []}
+    queue = _interleaved(_classes_in_turn(listing.train, rng), _classes_in_turn(listing.val, rng))
+    decoded, bad = {"train": [], "val": []}, []
     workers = 4
     with ThreadPoolExecutor(workers) as pool:
         for start in range(0, len(queue), 2 * workers):
@@ -102,14 +124,17 @@ def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_
             if time.monotonic() >= deadline and (enough or time.monotonic() >= deadline + max(seconds, 0.5)):
                 break
             jobs = queue[start:start + 2 * workers]
-            for (part, file), image in zip(jobs, pool.map(lambda job: _decode(folder / job[1].path, input_size), jobs)):
-                if image is not None:
-                    decoded[part].append((image, file.label))
+            for (part, file), image in zip(jobs, pool.map(lambda job: decode_one(sample_of(folder, job[1]), input_size), jobs)):
+                if isinstance(image, str):
+                    bad.append(BadFile(file.path, image))
+                else:
+                    decoded[part].append((np.frombuffer(image, np.uint8).reshape(3, input_size, input_size), file.label))
     if len({label for _, label in decoded["train"]}) < 2 or not decoded["val"]:
         raise FineTuneError(f"{folder}: the budget is too short to decode an image of two classes; give more minutes")
     arrays = {part: ImageArrays(np.stack([image for image, _ in items]), np.array([label for _, label in items], dtype=np.int64))
               for part, items in decoded.items()}
-    return ImageSplit(arrays["train"], arrays["val"], tuple(classes), folder.resolve().name)
+    report = Report(sum(map(len, decoded.values())) + len(bad), tuple(bad), None, listing.empty_classes, listing.other_files)
+    return ImageSplit(arrays["train"], arrays["val"], listing.classes, readable(folder.resolve().name), report=report)
 
 
 def _classes_in_turn(files: list, rng: np.random.Generator) -> list:
@@ -130,15 +155,3 @@ def _interleaved(train: list, val: list) -> list[tuple[str, object]]:
         if number % (every - 1) == 0 and rest:
             jobs.append(("val", rest.pop()))
     return jobs + [("val", file) for file in reversed(rest)]
-
-
-def _decode(path: Path, size: int) -> np.ndarray | None:
-    from PIL import Image
-
-    from nni_nasoa.data.decode import to_array
-
-    try:
-        with Image.open(path) as image:
-            return to_array(image, size)
-    except Exception:  # a broken file can fail in any way inside a decoder; the whole cache counts them
-        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable
+from typing import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -43,11 +43,14 @@ class Optimizer:
                 group["squares"] = [torch.zeros_like(p) for p in params]
                 group["steps"] = [torch.zeros(()) for _ in params]
 
+    def parameters(self) -> Iterator[Parameter]:
+        """Those that are trained."""
+        return (p for group in self.param_groups for p in group["params"])
+
     def zero_grad(self) -> None:
         """Drop gradients."""
-        for group in self.param_groups:
-            for p in group["params"]:
-                p.grad = None
+        for p in self.parameters():
+            p.grad = None
 
     @torch.no_grad()
     def step(self) -> None:

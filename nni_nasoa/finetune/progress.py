@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
@@ -58,15 +59,19 @@ class Watchers(Watcher):
 
 
 class EvaluationsFile(Watcher):
-    """A JSON line for each evaluation, written as it is made; a new run starts the file afresh."""
+    """A JSON line for each evaluation, written as it is made; with its first one a new run starts the file afresh."""
 
     def __init__(self, path: str | os.PathLike):
         try:
-            self._file = open(path, "w", encoding="utf-8", buffering=1)
+            self._file = open(path, "a", encoding="utf-8", buffering=1)
         except OSError as error:
             raise FineTuneError(f"{path}: cannot be written ({error.strerror})") from None
+        self._first = True
 
     def evaluation(self, record):
+        if self._first:  # until now it belongs to the classifier of an earlier run
+            self._file.truncate(0)
+            self._first = False
         self._file.write(json.dumps(record) + "\n")
 
     def close(self):
@@ -108,15 +113,17 @@ class TensorBoard(Watcher):
     Raises
     ------
     FineTuneError
-        The package tensorboard is missing.
+        The package tensorboard is missing, or the folder cannot be written.
     """
 
     def __init__(self, folder: str | os.PathLike):
+        require_tensorboard()
+        from torch.utils.tensorboard import SummaryWriter
+
         try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise FineTuneError("TensorBoard needs the package tensorboard: pip install tensorboard") from None
-        self._writer = SummaryWriter(str(folder), flush_secs=10)
+            self._writer = SummaryWriter(str(folder), flush_secs=10)
+        except OSError as error:
+            raise FineTuneError(f"{folder}: TensorBoard's log cannot be written ({error.strerror})") from None
 
     def evaluation(self, record):
         for key in ("val_accuracy", "val_loss", "train_loss", "learning_rate"):
@@ -125,6 +132,12 @@ class TensorBoard(Watcher):
 
     def close(self):
         self._writer.close()
+
+
+def require_tensorboard() -> None:
+    """Raise FineTuneError where the package tensorboard is missing."""
+    if find_spec("tensorboard") is None:
+        raise FineTuneError("TensorBoard's log needs the package tensorboard: pip install 'nni-nasoa[tensorboard]'")
 
 
 @contextmanager

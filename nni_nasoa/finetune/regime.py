@@ -7,6 +7,7 @@ import difflib
 import json
 import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Mapping
 
@@ -80,7 +81,7 @@ class FineTuneRegime:
 
     def _number(self, field: str, low: float, high: float, open_below: bool = False, open_above: bool = False) -> None:
         value = getattr(self, field)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
         if not number or not low <= value <= high or (open_below and value == low) or (open_above and value == high):
             limits = f"{'above' if open_below else 'from'} {low} {'to below' if open_above else 'to'} {high}"
             raise RegimeError(f"{field}: {_shown(value)} is not a number {limits}")
@@ -88,8 +89,9 @@ class FineTuneRegime:
 
     def _whole(self, field: str, low: int, high: int) -> None:
         value = getattr(self, field)
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
             raise RegimeError(f"{field}: {_shown(value)} is not a whole number from {low} to {high}")
+        object.__setattr__(self, field, int(value))
 
     def _one_of(self, field: str, allowed: tuple[str, ...]) -> None:
         if getattr(self, field) not in allowed:
@@ -134,6 +136,8 @@ class FineTuneRegime:
             data = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError) as error:
             raise RegimeError(f"regime: not YAML ({' '.join(str(error).split())[:150]})") from None
+        if isinstance(data, dict):
+            data = {key: _number(value) if key in _NUMBERS else value for key, value in data.items()}
         return cls.from_json(data)
 
     @classmethod
@@ -146,11 +150,22 @@ class FineTuneRegime:
             raise RegimeError(f"{path}: cannot be read ({error.strerror})") from None
         except RegimeError as error:
             raise RegimeError(f"{path}: {error}") from None
+        except UnicodeDecodeError:
+            raise RegimeError(f"{path}: not text in UTF-8") from None
         except (ValueError, RecursionError) as error:
             raise RegimeError(f"{path}: not JSON ({str(error).splitlines()[0][:100]})") from None
 
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(FineTuneRegime))
+_NUMBERS = ("learning_rate", "weight_decay", "mixup", "label_smoothing")
+
+
+def _number(value: object) -> object:
+    """The number that a YAML text means by 1e-4, which is a text to YAML 1.1."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
 
 
 def _shown(value: object) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import signal
 from typing import Any, Callable
 
 import torch
-from torch import Tensor, nn
 
+from .best import Best
 from .clock import Clock, ClockSchedule
 from .courtesy import PATIENCE, Courtesy
-from .devices import is_out_of_memory
 from .distributed import Alone, Together
 from .first_pass import FirstPass
 from .inputs import Images, Inputs
@@ -19,7 +18,8 @@ from .interruption import Interruption
 from .progress import Watcher
 from .regime import FineTuneRegime
 from .stepping import Stepper, batch_of_process
-from .validation import Evaluation, Validation
+from .trainable import Trainable, compiled_in_time
+from .validation import Validation
 
 # Shares of the time that is left: for a first pass that only times, that all start from, that the head stays with; for an
 # evaluation, and for one whose features are kept from then on.
@@ -33,27 +33,6 @@ SAVING_SPEED = 100e6  # bytes per second, until the first save tells
 LOWER_RATE = 0.1  # after divergence
 DIVERGED = 10  # times the loss of guessing
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200  # in a row without a mistake, on so many images
-
-
-@dataclass
-class Kept:
-    """The best state so far: tensors by name, and how it was evaluated."""
-
-    state: dict[str, Tensor]
-    evaluation: Evaluation
-    saved: bool = False
-
-
-class _Trainable(nn.Module):
-    """What follows the frozen stages."""
-
-    def __init__(self, network, frozen: int):
-        super().__init__()
-        self.network, self.frozen = network, frozen
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Logits of inputs."""
-        return self.network.head(self.network.forward_stages(inputs, self.frozen))
 
 
 class Run:
@@ -79,30 +58,32 @@ class Run:
         size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
         self.schedule.saving.expected = 0.0 if save is None else 0.03 + size / SAVING_SPEED
         self.courtesy = Courtesy(self.device, PATIENCE * clock.budget)
-        self.head_start, self.compiled = head_start, compiled
-        self._caching = {"cached": feature_cache, "memory_limit": memory_limit}
+        self.head_start, self._compiled = head_start, compiled
+        self._caching = {"cached": feature_cache, "memory_limit": memory_limit, "seed": seed + group.rank}
         self._seed, self._order = seed, torch.Generator().manual_seed(seed + group.rank)
         self.stepper: Stepper | None = None
         self.loss = math.nan
-        self.best: Kept | None = None
+        self.best: Best | None = None
         self.evaluations: list[dict[str, Any]] = []
         self.notes: list[str] = []
         self.stopped = ""
         self._perfect, self._steps_back, self._saved_at = 0, 0, -math.inf
+        self._cold = False  # the next step has a new shape, for which kernels have to be found or compiled
 
     def execute(self) -> None:
         """Do all of it: afterwards the network has its best state, and that is saved."""
+        self.group.share(list(self.network.state_dict().values()))
         self._set_frozen(min(self.regime.frozen_stages, len(self.network.stages)))
         self._first_pass()
         self._prepare_validation()
         self._evaluate("start")
         self._train()
-        if not self.interruption and not self.stopped.startswith("diverged"):
+        if not self.stopped.startswith(("interrupted", "diverged")):
             self._evaluate("end")
             left = self.clock.remaining - self.schedule.saving_time
             if self.stopped == "budget" and left > 0.1 * self.clock.budget:
                 self.note(f"{left:.1f} s are left, too short for a step of about {self.schedule.step.upper:.2g} s and what has to follow")
-        self._load_best()
+        self.best.restore(self.network)
         if self._save is not None and not self.best.saved:
             self._save(self)
 
@@ -113,7 +94,7 @@ class Run:
         self.network.freeze(frozen)
         self.inputs = Inputs(self.train_images, self.network, frozen, **self._caching)
         self.val_inputs = Inputs(self.val_images, self.network, frozen, **self._caching)
-        self.trainable = _Trainable(self.network, frozen)
+        self.trainable = Trainable(self.network, frozen)
 
     def _first_pass(self) -> None:
         """Learn what a step will take, fit the head, and give up on the stages that there is no time for."""
@@ -124,9 +105,9 @@ class Run:
         batch = batch_of_process(self.regime, self.inputs, self.group)
         wanted = min(MIN_STEPS, math.ceil(len(self.inputs) / batch))
         step = STEP_FACTOR * batch * seen.least_seconds_per_image
-        possible, step = self.group.from_first([self.schedule.window_left / step, step])
+        possible, step, wanted = self.group.from_first([self.schedule.window_left / step, step, wanted])
         if possible < wanted and not head_only:
-            self.note(f"the budget is too short for {wanted} training steps of about {step:.2g} s each: only the head is trained")
+            self.note(f"the budget is too short for {wanted:g} training steps of about {step:.2g} s each: only the head is trained")
             self._set_frozen(count)
             for indices, features in seen.kept:
                 self.inputs.keep(indices, features)
@@ -161,15 +142,16 @@ class Run:
         """Evaluate the present state, and keep it where it is as good as the best."""
         begin, computed = self.clock.elapsed, self.val_inputs.computed
         self.network.eval()
+        self.group.share(list(self.trainable.own_buffers()))
         until = self.schedule.saving_time + self.schedule.margin / 2
-        evaluation = self.validation.evaluate(self.trainable, lambda: self.clock.remaining > until)
+        evaluation = self.validation.evaluate(self.trainable, lambda: self.clock.remaining > until and not self.interruption)
         if evaluation.complete:
             # The features of frozen stages are there from now on; behind all stages, an evaluation is no more than a head's step.
             again = self.val_inputs.store is None or self.val_inputs.computed == computed or self.frozen < len(self.network.stages)
             self.schedule.evaluated(self.clock.elapsed - begin if again else HEAD_STEP_SECONDS)
         better = self.validation.better(evaluation, self.best.evaluation if self.best else None)
         if better and math.isfinite(evaluation.loss) or self.best is None:
-            self.best = Kept({name: tensor.detach().clone() for name, tensor in self._own_state().items()}, evaluation)
+            self.best = Best(self.network, self.frozen, evaluation)
             self._save_early()
         perfect = evaluation.complete and evaluation.accuracy == 1 and evaluation.images >= SATURATED_IMAGES
         self._perfect = self._perfect + 1 if perfect else 0
@@ -198,18 +180,6 @@ class Run:
         """Passes over the training images."""
         return self.images / (len(self.inputs) * self.group.size)
 
-    def _own_state(self) -> dict[str, Tensor]:
-        """Tensors that training changes."""
-        frozen = tuple(f"stages.{number}." for number in range(self.frozen))
-        return {name: tensor for name, tensor in self.network.state_dict().items() if not name.startswith(frozen)}
-
-    @torch.no_grad()
-    def _load_best(self) -> None:
-        own = self._own_state()
-        for name, tensor in self.best.state.items():
-            own[name].copy_(tensor)
-        self.network.eval()
-
     def _save_early(self) -> None:
         """Save at once where that costs little, so that little is left for the end, and a process that is killed leaves something."""
         if self._save is None:
@@ -224,30 +194,40 @@ class Run:
     # -- training --
 
     def _train(self) -> None:
-        module = self.group.wrap(torch.compile(self.trainable) if self.compiled else self.trainable)
-        head_only = self.network.head if self.frozen == len(self.network.stages) and self.group.size == 1 else None
-        self.stepper = Stepper(module, self.network.head.out_features, self.inputs, self.regime, self.group, self._seed, head_only)
+        head_only = self.network.head if self.frozen == len(self.network.stages) else None
+        self.stepper = Stepper(self.trainable, self.network.head.out_features, self.inputs, self.regime, self.group, self._seed,
+                               head_only)
+        self._compiled = self._compiled and head_only is None
+        self._compile()
         self.schedule.begin()
         while not self.stopped:
-            steps, share = self.group.from_first(self._plan())
+            number = int(self.group.most(self.interruption.number))
+            steps, share = (0, 0.0) if number else self.group.from_first(self._plan())
             if steps == 0:
-                self.stopped = self.stopped or self._reason()
+                self.stopped = f"interrupted: {signal.Signals(number).name}" if number else self._reason()
             elif steps < 0:
                 self._evaluate("training")
             else:
                 self._chunk(int(steps), share)
 
+    def _compile(self) -> None:
+        """Train through torch.compile, if that was asked for and is ready in time."""
+        if self._compiled:
+            why_not = compiled_in_time(self.stepper, self.trainable, self.clock, self.interruption, self.group)
+            if why_not:
+                self._compiled = False
+                self.note(why_not)
+        self._cold = self.device.type == "cuda" or self._compiled
+
     def _plan(self) -> list[float]:
         """How many steps to take next (0: stop, -1: evaluate), at which share of the learning rate."""
-        if self.interruption or self._perfect >= SATURATED_EVALUATIONS:
+        if self._perfect >= SATURATED_EVALUATIONS:
             return [0, 0.0]
         if self.schedule.evaluation_due():
             return [-1, 0.0]
         return [self.schedule.steps_now(), self.schedule.learning_rate_share()]
 
     def _reason(self) -> str:
-        if self.interruption:
-            return f"interrupted: {self.interruption.name}"
         if self._perfect >= SATURATED_EVALUATIONS:
             return f"saturated: every validation image was right in {SATURATED_EVALUATIONS} evaluations in a row"
         return "budget"
@@ -257,29 +237,27 @@ class Run:
         self.network.train()
         self.stepper.optimizer.learning_rate = self.regime.learning_rate * self.stepper.rate_scale * share
         done, computed, total = 0, self.inputs.computed, torch.zeros((), device=self.device)
-        try:
-            with self.courtesy.turn():  # whoever measures times on this device is alone meanwhile
-                begin = self.clock.elapsed
-                while done < steps and (done == 0 or self._may_go_on()):
-                    total += self.stepper.step(self._computing_is_too_slow())
-                    done += 1
-                sums = torch.stack([total, total.new_tensor(float(done))])
-                self.group.sum([sums])
-                self.loss = (sums[0] / sums[1]).item()
-        except RuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            self.note(self.stepper.halve_batch())
+        cold, self._cold = self._cold, False
+        with self.courtesy.turn():  # whoever measures times on this device is alone meanwhile
+            begin = self.clock.elapsed
+            while done < (1 if cold else steps) and (done == 0 or self.stepper.go_on):
+                loss = self.stepper.step(self._computing_is_too_slow(), lambda: self.schedule.window_left > 0 and not self.interruption)
+                if loss is None:
+                    break
+                total += loss
+                done += 1
+            sums = torch.stack([total, total.new_tensor(float(done))])
+            self.group.sum([sums])
+            self.loss = (sums[0] / sums[1]).item() if done else self.loss  # which waits for the device
+        if loss is None:
+            self._halve_batch()
             return
-        if self.inputs.store is None or self.inputs.computed == computed:  # near the end, no new features are computed
+        # Near the end, no new features are computed.
+        if not cold and (self.inputs.store is None or self.inputs.computed == computed):
             self.schedule.step.add((self.clock.elapsed - begin) / done)
         if not math.isfinite(self.loss) or self.loss > DIVERGED * math.log(self.network.head.out_features):
             self._step_back()
         self.watcher.step(self.clock.elapsed, self.loss, self.best.evaluation.accuracy)
-
-    def _may_go_on(self) -> bool:
-        # Several processes have to take the same number of steps, whatever their clocks say.
-        return self.group.size > 1 or (self.schedule.window_left > 0 and not self.interruption)
 
     def _computing_is_too_slow(self) -> bool:
         """Whether the time is too short for the features of one more batch."""
@@ -287,11 +265,16 @@ class Run:
 
     # -- trouble --
 
+    def _halve_batch(self) -> None:
+        """Go on with a smaller batch, in all processes."""
+        self.note(self.stepper.halve_batch())
+        self._compile()
+
     def _step_back(self) -> None:
         """Go back to the best state at a lower rate, once."""
         self._steps_back += 1
         rate = self.stepper.optimizer.learning_rate
-        self._load_best()
+        self.best.restore(self.network)
         if self._steps_back > 1:
             self.stopped = (f"diverged: the loss was {self.loss:.3g} again, at learning rate {rate:.2g}; "
                             f"a rate below {rate / 3:.1g} may do")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Iterator
+from typing import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +11,15 @@ from torch.nn import functional as F
 
 from nni_nasoa.data.augment import mixup
 
-from .devices import autocast, precision
+from .devices import autocast, is_out_of_memory, precision
 from .distributed import Alone, Together
 from .inputs import Inputs
 from .optimizers import Optimizer
 from .regime import FineTuneRegime
 from .results import FineTuneError
+
+
+IN_TIME, LATE, FULL = 0, 1, 2  # what processes tell each other in each step: the worst of it counts
 
 
 class Stepper:
@@ -33,7 +36,7 @@ class Stepper:
     seed
         Of the order of images, and of mixup.
     head_only
-        The head, where `module` is no more than that and this process is alone: its gradients need no autograd.
+        The head, where `module` is no more than that: its gradients need no autograd.
     """
 
     def __init__(self, module: nn.Module, classes: int, inputs: Inputs, regime: FineTuneRegime, group: Alone | Together, seed: int,
@@ -42,18 +45,43 @@ class Stepper:
         self._head = head_only
         self.device = inputs.labels.device
         self.batch = batch_of_process(regime, inputs, group)
-        self.rate_scale = 1.0
+        self.rate_scale, self.go_on = 1.0, True
         self.steps, self.images = 0, 0
         self.optimizer = Optimizer(regime.optimizer, module.parameters(), regime.weight_decay)
         self._scaler = torch.amp.GradScaler("cuda") if precision(self.device) == torch.float16 else None
         self._mixup = random.Random(seed)
         self._indices = self._index_stream(torch.Generator().manual_seed(seed + group.rank))
 
-    def step(self, cheap: bool) -> Tensor:
-        """Take a step at the optimiser's learning rate; the loss, on the device.
+    def step(self, cheap: bool, in_time: Callable[[], bool] = lambda: True) -> Tensor | None:
+        """Take a step at the optimiser's learning rate; the loss, on the device, or None where a process's memory was full.
 
-        With `cheap`, no features of frozen stages are computed: images take part whose features are kept.
+        With `cheap`, no features of frozen stages are computed: images take part whose features are kept. Afterwards `go_on`
+        says whether all processes are in time for more steps.
         """
+        loss = None
+        try:
+            loss = self.gradients(cheap)
+        except RuntimeError as error:  # which is let go of here, and with it the tensors of the step that failed
+            if not is_out_of_memory(error):
+                raise
+        news = self.group.most(FULL if loss is None else IN_TIME if in_time() else LATE)
+        self.go_on = news == IN_TIME
+        if news == FULL:
+            self.optimizer.zero_grad()
+            return None
+        self.group.average([p.grad for p in self.optimizer.parameters() if p.grad is not None])
+        if self._scaler is None or self._head is not None:
+            self.optimizer.step()
+        else:
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        self.optimizer.zero_grad()
+        self.steps += 1
+        self.images += self.batch * self.group.size
+        return loss
+
+    def gradients(self, cheap: bool) -> Tensor:
+        """Compute this process's gradients of the next batch; the loss."""
         indices = next(self._indices)
         if cheap:
             indices = self.inputs.cheap(indices)
@@ -63,26 +91,14 @@ class Stepper:
             share = self._mixup.betavariate(self.regime.mixup, self.regime.mixup)
             inputs, targets = mixup(inputs, targets, share, self.inputs.images.generator)
         if self._head is not None:
-            loss = head_gradients(self._head, inputs, targets)
-            self.optimizer.step()
-        else:
-            with autocast(self.device):
-                logits = self.module(inputs)
-            loss = F.cross_entropy(logits.float(), targets)
-            self._backward(loss)
-        self.optimizer.zero_grad()
-        self.steps += 1
-        self.images += len(indices) * self.group.size
+            return head_gradients(self._head, inputs, targets)
+        if inputs.ndim == 4:  # kept features have another order than fresh ones, which a compiled module would be compiled for again
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with autocast(self.device):
+            logits = self.module(inputs)
+        loss = F.cross_entropy(logits.float(), targets)
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
         return loss.detach()
-
-    def _backward(self, loss: Tensor) -> None:
-        if self._scaler is None:
-            loss.backward()
-            self.optimizer.step()
-        else:
-            self._scaler.scale(loss).backward()
-            self._scaler.step(self.optimizer)
-            self._scaler.update()
 
     def _targets(self, labels: Tensor) -> Tensor:
         """Smoothed probabilities (n, classes) of labels (n,)."""
@@ -100,23 +116,21 @@ class Stepper:
             yield batch
 
     def halve_batch(self) -> str:
-        """Go on with half the batch and half the learning rate; a line that says so.
+        """Go on with half the batch, in all processes, and half the learning rate; a line that says so.
 
         Raises
         ------
         FineTuneError
             The batch cannot be halved.
         """
-        if self.group.size > 1:
-            raise FineTuneError(f"out of memory at {self.batch} images a process; give a smaller batch size")
         if self.batch < 4:
-            raise FineTuneError(f"out of memory at {self.batch} images a step, the fewest that can be; give a smaller input size or model")
-        self.optimizer.zero_grad()
+            raise FineTuneError(f"out of memory at {self.batch} images a step and process, the fewest that can be; "
+                                "give a smaller input size or model")
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
+        self.rate_scale *= (self.batch // 2) / self.batch
         self.batch //= 2
-        self.rate_scale /= 2
-        return f"out of memory: batch size {self.batch} from here on, and half the learning rate"
+        return f"out of memory: batch size {self.batch * self.group.size} from here on, and the learning rate in proportion"
 
 
 @torch.no_grad()
@@ -140,5 +154,5 @@ def head_gradients(head: nn.Linear, features: Tensor, targets: Tensor) -> Tensor
 
 
 def batch_of_process(regime: FineTuneRegime, inputs: Inputs, group: Alone | Together) -> int:
-    """Images a step of one process: not more than there are, and two at least, for BatchNorm."""
-    return max(2, min(regime.batch_size // group.size, len(inputs)))
+    """Images a step of each process: not more than the one with the fewest has, and two at least, for BatchNorm."""
+    return max(2, -int(group.most(-min(regime.batch_size // group.size, len(inputs)))))

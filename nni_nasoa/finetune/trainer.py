@@ -11,30 +11,34 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data import ImageArrays, ImageSplit
+from nni_nasoa.data.decoded import MAX_BAD
 from nni_nasoa.measure import device_name
 from nni_nasoa.zoo import ModelInfo, create_model, get
 from nni_nasoa.zoo.staged import Staged, staged
 
 from .classifier import Classifier, check_folder, describe, save_classifier
 from .clock import Clock
-from .devices import resolve_device
+from .devices import memory_errors, resolve_device, settings_of_run
 from .distributed import Alone, Together, device_of_process, processes
 from .inputs import Images
 from .interruption import interruptions
 from .opening import open_in_time
-from .progress import watching
+from .progress import require_tensorboard, watching
 from .regime import FineTuneRegime
 from .results import FineTuneError, FineTuneResult
 from .run import Run
 
 DEFAULT_INPUT_SIZE = 224  # of models that nothing is known about
+RESIDENT_SHARE, READING_SPEED = 0.05, 500e6  # of the time may go to moving images to a GPU; bytes per second
 
 
 def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | os.PathLike | None = None, device="auto", seed: int = 0,
              weights: str | os.PathLike | None = "default", network: nn.Module | None = None, root=None, val_fraction: float = 0.2,
-             feature_cache: bool = True, memory_limit: float | None = None, compile: bool = False, bar: bool = False,
-             tensorboard: str | os.PathLike | None = None, started: float | None = None, margin: float | None = None) -> FineTuneResult:
+             max_bad: float = MAX_BAD, feature_cache: bool = True, memory_limit: float | None = None, compile: bool = False,
+             bar: bool = False, tensorboard: str | os.PathLike | None = None, started: float | None = None,
+             margin: float | None = None) -> FineTuneResult:
     """Fine-tune a classifier within a number of minutes, everything included: decoding, training, evaluating, saving.
 
     The learning rate follows the clock: warm-up, then cosine, ending when the budget does, less what the end needs. Under
@@ -59,7 +63,7 @@ def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | o
     network
         A network to fine-tune, in place of one that is built by the regime's model and `weights`; it is changed. It needs as
         many outputs as the dataset has classes.
-    root, val_fraction
+    root, val_fraction, max_bad
         As `open_dataset` takes them.
     feature_cache
         Whether the features of frozen stages are kept.
@@ -85,15 +89,20 @@ def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | o
         raise FineTuneError(f"minutes: {minutes!r} is not a positive number")
     clock = Clock(60 * minutes, started=started)
     device = device_of_process(resolve_device(device))
-    with processes(device) as group, torch.random.fork_rng(devices=[]):
+    if network is None:
+        _check_model(regime.model, weights)
+    if tensorboard is not None:
+        require_tensorboard()
+    with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
         clock = Clock(clock.budget, started=clock.now() - group.from_first([clock.elapsed])[0])
-        torch.manual_seed(seed)
         folder = check_folder(output) if output is not None and group.rank == 0 else None
         with watching(clock.budget, folder, *((bar, tensorboard) if group.rank == 0 else (False, None))) as watcher:
             regime = _with_input_size(regime, dataset)
-            split, note = open_in_time(dataset, clock, input_size=regime.input_size, seed=seed, root=root, val_fraction=val_fraction)
+            split, note = open_in_time(dataset, clock, input_size=regime.input_size, seed=seed, root=root, val_fraction=val_fraction,
+                                       max_bad=max_bad, show_progress=bar if group.rank == 0 else False)
             network, view = _network(network, regime, split, weights, device)
-            train, val = (_images(part, split, view, regime, device, seed, group) for part in (split.train, split.val))
+            resident = RESIDENT_SHARE * max(0.0, clock.remaining) * READING_SPEED
+            train, val = (_images(part, split, view, regime, device, seed, group, resident) for part in (split.train, split.val))
             with interruptions() as interruption:
                 run = Run(view, train, val, regime, clock, group, interruption, watcher, seed=seed, head_start=weights is not None,
                           feature_cache=feature_cache, memory_limit=memory_limit, compiled=compile, margin=margin,
@@ -104,6 +113,8 @@ def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | o
                     run.note(f"opening the dataset and the model took {clock.elapsed:.1f} s of the {clock.budget:.0f} s")
                 run.execute()
     classifier = Classifier(_saved_module(network, view), _about(run, network, split), device)
+    if clock.remaining < 0:
+        run.notes.append(f"the run ended {-clock.remaining:.2f} s after its deadline")
     return FineTuneResult(classifier, folder, run.best.evaluation.accuracy, regime, run.frozen, clock.budget, clock.elapsed,
                           run.stopped, run.epochs, run.steps, run.images, tuple(run.evaluations), tuple(run.notes))
 
@@ -130,6 +141,19 @@ def _info(model: str) -> ModelInfo | None:
         return None
 
 
+def _check_model(model: str, weights) -> None:
+    """Raise what `create_model` would raise about a name, or a file that is not there: before images are decoded for it."""
+    if _info(model) is None:
+        if not (model[:1].isdigit() and "_" in model):
+            get(model)
+        try:
+            Architecture.parse(model)
+        except ArchitectureError as error:
+            raise FineTuneError(f"model: '{model}' is no encoding ({error})") from None
+    if weights not in (None, "default") and not Path(weights).is_file():
+        raise FineTuneError(f"weights: {weights}: no such file")
+
+
 def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSplit, weights, device) -> tuple[nn.Module, Staged]:
     """The network and its view, on the device, with a head for the dataset's classes."""
     if network is None:
@@ -143,18 +167,18 @@ def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSpli
     if architecture is not None and split.input_size < architecture.total_stride:
         raise FineTuneError(f"input size {split.input_size} is too small: the network's total stride is {architecture.total_stride}")
     view.to(device=device, memory_format=torch.channels_last)
-    if device.type == "cuda":
-        torch.backends.cudnn.benchmark = True  # nearly all batches have the same shape
     return network, view
 
 
 def _images(part: ImageArrays, split: ImageSplit, view: Staged, regime: FineTuneRegime, device: torch.device, seed: int,
-            group: Alone | Together) -> Images:
+            group: Alone | Together, resident_limit: float) -> Images:
     """This process's share of a part; the validation part is not augmented."""
+    if part is split.train and len(part) < group.size:
+        raise FineTuneError(f"dataset: {len(part)} training images are too few for {group.size} processes")
     share = ImageArrays(part.images[group.rank::group.size], part.labels[group.rank::group.size])
     augmentation = regime.augmentation if part is split.train else "none"
     generator = torch.Generator(device).manual_seed(seed + group.rank)
-    return Images(share, device, view.mean, view.std, augmentation, split.mirrored, generator)
+    return Images(share, device, view.mean, view.std, augmentation, split.mirrored, generator, resident_limit)
 
 
 def _saved_module(network: nn.Module, view: Staged) -> nn.Module:
@@ -173,5 +197,6 @@ def _about(run: Run, network: nn.Module, split: ImageSplit) -> dict:
                "budget_seconds": clock.budget, "elapsed_seconds": clock.elapsed, "device": device_name(run.device)}
     architecture = getattr(network, "architecture", None)
     return describe(classes=split.classes, dataset=split.name, regime=run.regime,
-                    encoding=None if architecture is None else str(architecture), weights_of="network" if _saved_module(network, run.network) is network else "staged",
+                    encoding=None if architecture is None else str(architecture),
+                    weights_of="network" if _saved_module(network, run.network) is network else "staged",
                     mean=run.network.mean, std=run.network.std, metrics=metrics, notes=run.notes)

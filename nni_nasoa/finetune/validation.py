@@ -78,7 +78,8 @@ class Validation:
             losses += loss
             start += len(indices)
         right = torch.cat(correct) if correct else torch.zeros(0, dtype=torch.bool)
-        sums = torch.tensor([right.sum().item(), losses.item(), len(right), start < len(self.order)], dtype=torch.float64, device=losses.device)
+        sums = torch.tensor([right.sum().item(), losses.item(), len(right), start < len(self.order)], dtype=torch.float64,
+                            device=losses.device)
         self.group.sum([sums])
         hits, loss, images, cut_short = sums.tolist()
         return Evaluation(right, hits / max(1, images), loss / max(1, images), int(images), cut_short == 0)

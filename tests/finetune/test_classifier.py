@@ -45,6 +45,11 @@ def test_loads_what_was_saved(folder, network, about):
         assert torch.equal(value, loaded.network.state_dict()[name])
 
 
+def test_whoever_may_read_the_description_may_read_the_weights(folder):
+    modes = {(folder / name).stat().st_mode for name in ("model.safetensors", "classifier.json")}
+    assert len(modes) == 1
+
+
 def test_weights_fit_create_model(folder, network, tiny):
     from nni_nasoa.zoo import create_model
 
@@ -156,14 +161,6 @@ def test_a_model_whose_head_the_view_has_taken_is_saved_by_the_view(tmp_path, bl
     found = load_classifier(tmp_path / "c").probabilities(small.val.images)
     np.testing.assert_allclose(found, result.classifier.probabilities(small.val.images), atol=1e-5)
     assert json.loads((tmp_path / "c" / "classifier.json").read_text())["weights_of"] == "staged"
-
-
-def test_onnx_without_its_packages_is_one_line(folder, tmp_path, monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(ClassifierError, match="pip install onnx onnxscript"):
-        load_classifier(folder).export_onnx(tmp_path / "m.onnx")
 
 
 def test_a_classifier_is_made_of_a_network_and_a_description(network, about):

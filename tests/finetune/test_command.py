@@ -54,6 +54,17 @@ def test_finetune_then_predict(finetune, nasoa, digits, tmp_path):
     assert as_json[0]["predictions"] == [p._asdict() for p in classifier.predict([names[0]], 2)[0]]
 
 
+def test_tensorboards_log_holds_loss_and_accuracy(finetune):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert finetune("--minutes", 8 / 60, "--tensorboard", "log", "-o", "out").exit_code == 0
+    log = EventAccumulator("log").Reload()
+    accuracies = [event.value for event in log.Scalars("val_accuracy")]
+    lines = [json.loads(line) for line in open("out/evaluations.jsonl")]
+    assert accuracies == pytest.approx([line["val_accuracy"] for line in lines]) and len(log.Scalars("val_loss")) == len(lines)
+    assert [event.value for event in log.Scalars("train_loss")] == pytest.approx([line["train_loss"] for line in lines if line["train_loss"]])
+
+
 def test_an_image_that_cannot_be_read_does_not_stop_the_others(finetune, nasoa, digits):
     finetune("--minutes", 2 / 60, "-o", "out")
     Image.fromarray(digits.val.images[0].transpose(1, 2, 0)).save("good.png")

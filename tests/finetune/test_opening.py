@@ -26,12 +26,21 @@ def folder(tmp_path, monkeypatch):
     return tmp_path / "pets"
 
 
-@pytest.mark.filterwarnings("ignore:.*could not be read")
 def test_with_time_it_is_open_dataset(folder):
-    split, note = open_in_time(folder, Clock(600), input_size=16, seed=3)
-    expected = open_dataset(folder, input_size=16, seed=3)
-    assert note is None and split.classes == expected.classes == ("a", "b", "c")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # the note says it
+        split, note = open_in_time(folder, Clock(600), input_size=16, seed=3)
+    expected = open_quietly(folder, seed=3)
+    assert note == f"pets: {expected.report.summary()}" and "1 of 46 images cannot be read" in note
+    assert str(split.report.bad_list) in note and split.classes == expected.classes == ("a", "b", "c")
     assert (split.train.images == expected.train.images).all() and (split.val.labels == expected.val.labels).all()
+    (folder / "a" / "broken.png").unlink()
+    assert open_in_time(folder, Clock(600), input_size=16, seed=3).note is None
+
+
+def test_the_share_that_may_be_bad_is_passed_on(folder):
+    with pytest.raises(DatasetError, match="1 of 46 images cannot be read, more than the 1% that max_bad"):
+        open_in_time(folder, Clock(600), input_size=16, max_bad=0.01)
 
 
 def test_a_dataset_that_is_open_is_taken_as_it_is(digits):
@@ -51,6 +60,7 @@ def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, monkeyp
     clock = Clock(4)
     split, note = open_in_time(folder, clock, input_size=16)
     assert "decoding all images takes longer" in note and clock.elapsed < 4
+    assert len(split.report.bad) == ("1 of 46 images cannot be read" in note) and split.report.bad_list is None
     assert split.classes == ("a", "b", "c") and split.name == "pets" and split.train.images.shape[1:] == (3, 16, 16)
     assert len(split.train) + len(split.val) <= 45 and set(split.val.labels) <= {0, 1, 2}
 
@@ -78,7 +88,7 @@ def test_a_sample_has_every_class_in_turn_and_the_parts_of_the_split(folder):
     assert len(set(short.train.labels)) >= 2 and len(short.val) >= 1 and len(short.train) < 20
 
 
-def open_quietly(folder):
+def open_quietly(folder, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return open_dataset(folder, input_size=16)
+        return open_dataset(folder, input_size=16, **options)

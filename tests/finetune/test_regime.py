@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +65,18 @@ def test_files_are_loaded(tmp_path):
     assert FineTuneRegime.load(tmp_path / "r.json") == FineTuneRegime.load(tmp_path / "r.yml") == regime
     with pytest.raises(RegimeError, match="cannot be read"):
         FineTuneRegime.load(tmp_path / "none.yml")
+
+
+def test_numbers_as_people_write_them(tmp_path):
+    """YAML 1.1 takes 1e-4 for a text, and numpy has numbers of its own."""
+    assert FineTuneRegime.from_yaml("model: a\nweight_decay: 1e-4\nmodel: '1e5'") == FineTuneRegime("1e5", weight_decay=1e-4)
+    regime = FineTuneRegime("a", np.float64(0.25), batch_size=np.int64(32))
+    assert json.dumps(regime.to_json()) == json.dumps(FineTuneRegime("a", 0.25, batch_size=32).to_json())
+    with pytest.raises(RegimeError, match="learning_rate: 'fast'"):
+        FineTuneRegime.from_yaml("model: a\nlearning_rate: fast")
+    (tmp_path / "r.yml").write_bytes(b"model: \xff")
+    with pytest.raises(RegimeError, match="r.yml: not text in UTF-8"):
+        FineTuneRegime.load(tmp_path / "r.yml")
 
 
 def test_a_regime_needs_no_torch():

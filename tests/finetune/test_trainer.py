@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from nni_nasoa.finetune import FineTuneError, FineTuneRegime, finetune, load_classifier
+from nni_nasoa.finetune.devices import settings_of_run
 from nni_nasoa.finetune.stepping import Stepper
 from nni_nasoa.networks import ETNet
 
@@ -116,8 +117,8 @@ def test_out_of_memory_halves_the_batch_and_the_rate(blobs, shallow):
     network.stages[0].append(Full())
     result = finetune(blobs, small("full", batch_size=64), 2 * SECONDS, network=network, device="cpu")
     assert [note for note in result.notes if "out of memory" in note] == [
-        "out of memory: batch size 32 from here on, and half the learning rate",
-        "out of memory: batch size 16 from here on, and half the learning rate"]
+        "out of memory: batch size 32 from here on, and the learning rate in proportion",
+        "out of memory: batch size 16 from here on, and the learning rate in proportion"]
     assert result.images == 16 * result.steps > 0 and result.accuracy > 0.9
     assert max(record["learning_rate"] or 0 for record in result.evaluations) <= 0.05 / 4
 
@@ -222,6 +223,25 @@ def test_bad_input_is_one_line(blobs, tiny, arguments, right):
     with pytest.raises((ValueError, FineTuneError), match=right) as error:
         finetune(call.pop("dataset"), call.pop("regime"), call.pop("minutes"), **call)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("model, weights, right", [
+    ("no-such-model", "default", "no model 'no-such-model'"), ("2-_8_2-1-1-", None, "is no encoding .*stage 4"), ("et-nas-a", "none.pth", "none.pth: no such file"),
+])
+def test_a_wrong_model_is_told_before_images_are_decoded(tmp_path, model, weights, right):
+    with pytest.raises((ValueError, FineTuneError), match=right):
+        finetune(tmp_path / "no such dataset", FineTuneRegime(model), 1, weights=weights, device="cpu")
+
+
+def test_settings_of_torch_are_the_callers_again(blobs, shallow, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    with pytest.raises(FineTuneError), settings_of_run(torch.device("cpu"), 0):
+        drawn = torch.rand(2)
+        raise FineTuneError
+    assert torch.equal(torch.rand(2), expected) and not torch.equal(drawn, expected) and not torch.backends.cudnn.benchmark
 
 
 def test_a_folder_that_holds_something_else_is_not_written_to(blobs, shallow, tmp_path):

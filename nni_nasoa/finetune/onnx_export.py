@@ -1,0 +1,69 @@
+"""A saved classifier as an ONNX file, for programs without torch."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from .classifier import ClassifierError, one_line
+
+if TYPE_CHECKING:
+    from .classifier import Classifier
+
+PACKAGES = ("onnx", "onnxscript")
+
+
+def require_onnx() -> None:
+    """Raise ClassifierError where a package that export needs is missing."""
+    missing = [package for package in PACKAGES if find_spec(package) is None]
+    if missing:
+        raise ClassifierError(f"ONNX export needs the package {missing[0]}: pip install 'nni-nasoa[onnx]'")
+
+
+class _Exported(nn.Module):
+    """The network with its normalisation before it, and softmax after it."""
+
+    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor):
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network((images - self.mean) / self.std).softmax(1)
+
+
+def export_onnx(classifier: Classifier, path: str | os.PathLike) -> Path:
+    """Write an ONNX file that takes images (n, 3, input_size, input_size) float32 from 0 to 1 and gives probabilities (n, classes).
+
+    Raises
+    ------
+    ClassifierError
+        The package onnx or onnxscript is missing, the network cannot be exported, or the file cannot be written.
+    """
+    require_onnx()
+    path, size = Path(path), classifier.input_size
+    if not path.parent.is_dir():
+        raise ClassifierError(f"{path}: cannot be written (there is no folder {path.parent})")
+    mean, std = (torch.tensor(classifier.about[key], dtype=torch.float32).view(3, 1, 1) for key in ("mean", "std"))
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    exported = _Exported(classifier.network.cpu(), mean, std).eval()
+    try:
+        # Two images, for a batch of one would be taken for a constant.
+        torch.onnx.export(exported, (torch.zeros(2, 3, size, size),), str(partial), input_names=["images"],
+                          output_names=["probabilities"], dynamic_shapes={"images": {0: torch.export.Dim("n")}}, dynamo=True,
+                          external_data=False, verbose=False)
+        os.replace(partial, path)
+    except OSError as error:
+        raise ClassifierError(f"{path}: cannot be written ({error.strerror})") from None
+    except Exception as error:  # the exporter fails in many ways
+        raise ClassifierError(f"{path}: the network cannot be exported ({one_line(error)})") from None
+    finally:
+        partial.unlink(missing_ok=True)
+        classifier.network.to(classifier.device)
+    return path

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from nni_nasoa.cli import main
+from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.finetune.classifier import Classifier, ClassifierError, describe, load_classifier, save_classifier
+from nni_nasoa.zoo import create_model
+from nni_nasoa.zoo.staged import staged
+
+
+def about(model, size, encoding=None, weights_of="network"):
+    return describe(classes=("a", "b", "c"), dataset="d", regime=FineTuneRegime(model, input_size=size), encoding=encoding,
+                    weights_of=weights_of, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), metrics={})
+
+
+@pytest.fixture
+def folder(tmp_path, tiny):
+    torch.manual_seed(0)
+    return save_classifier(tmp_path / "c", create_model(tiny, 3).state_dict(), about(tiny, 16, tiny))
+
+
+def assert_the_same(path, classifier):
+    """Logits, up to what softmax loses of them: by the log of the probabilities."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    size = classifier.input_size
+    for n in (1, 3):
+        images = np.random.default_rng(n).integers(0, 256, (n, 3, size, size), dtype=np.uint8)
+        (found,) = session.run(None, {"images": images.astype(np.float32) / 255})
+        assert found.shape == (n, 3)
+        np.testing.assert_allclose(np.log(found), np.log(classifier.probabilities(images)), atol=1e-4)
+        assert np.ptp(found) > 1e-3  # and they are not all the same
+
+
+def test_the_command_writes_a_file_that_gives_the_same(folder, tmp_path):
+    result = CliRunner().invoke(main, ["predict", str(folder), "--onnx", str(tmp_path / "m.onnx"), "--device", "cpu"])
+    assert result.exit_code == 0 and f"written to {tmp_path / 'm.onnx'}" in result.output
+    assert sorted(os.listdir(tmp_path)) == ["c", "m.onnx"]  # nothing beside it
+    assert_the_same(tmp_path / "m.onnx", load_classifier(folder))
+
+
+@pytest.mark.parametrize("model", ["resnet18", "timm/resnet10t"])
+def test_other_families_export_too(tmp_path, model):
+    torch.manual_seed(0)
+    network = create_model(model, 3)
+    classifier = Classifier(network, about(model, 64))
+    head = staged(network, model).head
+    with torch.no_grad():
+        head.weight.copy_(torch.randn_like(head.weight))  # some heads start at 0
+    assert_the_same(classifier.export_onnx(tmp_path / "m.onnx"), classifier)
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxscript"])
+def test_a_missing_package_is_one_line_that_names_the_extra_before_anything_is_done(tmp_path, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    result = CliRunner().invoke(main, ["predict", str(tmp_path / "no such folder"), "--onnx", str(tmp_path / "m.onnx")])
+    assert result.exit_code == 1
+    assert result.output == f"Error: ONNX export needs the package {package}: pip install 'nni-nasoa[onnx]'\n"
+
+
+def test_a_file_that_cannot_be_written_is_one_line(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ClassifierError, match="cannot be written") as error:
+        load_classifier(folder).export_onnx(tmp_path / "file" / "m.onnx")
+    assert "\n" not in str(error.value) and "file/m.onnx" in str(error.value)
