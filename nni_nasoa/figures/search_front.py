@@ -13,11 +13,11 @@ from nni_nasoa.search.evolution import Objective
 from nni_nasoa.search.front import comparable_step_times, distinct, pareto_front
 
 from .block_drawing import CLASSIC_BLOCKS
+from .paper import log_axis
 
 _SIZE, _DPI = (8.0, 5.2), 150  # inches; 1200 pixels wide, the text still readable at 800
 _TRIED, _FRONT, _CLASSIC, _INK = "#3b82c4", "#1f2933", "#d1242f", "#1f2933"
 _MARKERS = "sD^vXP*p"
-_MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 
 
 def draw_search_front(records: Iterable[Mapping[str, Any]], path: str | Path, *,
@@ -56,7 +56,7 @@ def draw_search_front(records: Iterable[Mapping[str, Any]], path: str | Path, *,
             if record["architecture"] in at]
     _draw_front(axes, best)
     _draw_classics(axes, at)
-    _log_ticks(axes)
+    log_axis(axes.xaxis)
     axes.set_ylabel("accuracy, %")
     axes.set_xlabel("training step time, ms" + _each(records, ", batch {}", "speed_batch_size", "batch_size")
                     + _each(records, ", {0} × {0} pixels", "speed_input_size", "input_size"))
@@ -127,23 +127,6 @@ def _draw_classics(axes, at: Mapping[str, tuple[float, float]]) -> None:
     for k, name in enumerate(sorted(named)):
         axes.scatter(*zip(*named[name]), s=48, color=_CLASSIC, marker=_MARKERS[k % len(_MARKERS)], edgecolors="white", linewidths=0.7,
                      zorder=3, label=name)
-
-
-def _log_ticks(axes) -> None:
-    """A handful of round numbers, which a log axis of less than a decade does not give by itself."""
-    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
-
-    low, high = axes.get_xlim()
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for mantissas in _MANTISSAS:
-        ticks = [m * 10.0**p for p in powers for m in mantissas if low <= m * 10.0**p <= high]
-        if len(ticks) >= 4:
-            break
-    else:
-        ticks = [tick for tick in MaxNLocator(6).tick_values(low, high) if low <= tick <= high]
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
 
 
 def _each(records: Sequence[Mapping[str, Any]], template: str, *keys: str) -> str:
