@@ -27,6 +27,11 @@ NNICTL = ("import nni.experiment.launcher as launcher; launcher._check_rest_serv
           "from nni.tools.nnictl.nnictl import parse_args; parse_args()")
 
 
+# A process that a shell has started in the background ignores Ctrl-C, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def free_port() -> int:
     """A port that is free together with the one after it, which NNI's remote training service takes too."""
     while True:

@@ -3,7 +3,7 @@
 import ast
 import re
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -36,8 +36,18 @@ def imported():
     return {name: place for name, place in found.items() if name not in sys.stdlib_module_names | HOSTS | {"nni_nasoa"}}
 
 
+@pytest.fixture(scope="module")
+def distributions_of():
+    """The names of the distributions that hold a top-level package. (That of importlib.metadata misses most before Python 3.11.)"""
+    found = {}
+    for distribution in distributions():
+        for path in distribution.files or ():
+            if path.suffix in (".py", ".so"):
+                found.setdefault(path.parts[0].partition(".")[0], set()).add(distribution.name.lower().replace("_", "-"))
+    return found
+
+
 @pytest.mark.parametrize(("package", "place"), imported().items())
-def test_whatever_is_imported_is_declared(package, place):
+def test_whatever_is_imported_is_declared(package, place, distributions_of):
     declared = names(PROJECT["dependencies"]).union(*map(names, EXTRAS.values()))
-    distributions = {name.lower().replace("_", "-") for name in packages_distributions()[package]}
-    assert distributions & declared, f"{place}: {package} is in {distributions}"
+    assert distributions_of[package] & declared, f"{place}: {package} is in {distributions_of[package]}"
