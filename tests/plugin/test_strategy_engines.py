@@ -92,7 +92,7 @@ class ThreadedEngine(ExecutionEngine):
     def __init__(self, workers, budget, evaluate, swapped_ends=False):
         super().__init__()
         self.workers, self.budget, self.evaluate, self.swapped_ends = workers, budget, evaluate, swapped_ends
-        self.models, self.running, self.most, self.jobs = [], 0, 0, queue.Queue()
+        self.models, self.ends, self.running, self.most, self.jobs = [], {}, 0, 0, queue.Queue()
         self.lock, self.events = threading.Lock(), threading.Lock()
         self.threads = [threading.Thread(target=self._work, daemon=True) for _ in range(workers)]
         for thread in self.threads:
@@ -106,10 +106,18 @@ class ThreadedEngine(ExecutionEngine):
                 if result is not None:
                     self.dispatch_model_event(FinalMetricEvent(model, result))
                 status = ModelStatus.Trained if result is not None else ModelStatus.Failed
-                ended = self.models[number ^ 1] if self.swapped_ends and number ^ 1 < len(self.models) else model
-                self.dispatch_model_event(TrainingEndEvent(ended, status))
+                self._tell_end(number, status)
             with self.lock:
                 self.running -= 1
+
+    def _tell_end(self, number, status):
+        """The end of a model, or, once both have ended, of a pair: each under the other's name."""
+        self.ends[number] = status
+        if not self.swapped_ends:
+            self.dispatch_model_event(TrainingEndEvent(self.models[number], status))
+        elif number ^ 1 in self.ends:
+            for one in (number, number ^ 1):
+                self.dispatch_model_event(TrainingEndEvent(self.models[one ^ 1], self.ends[one]))
 
     def submit_models(self, *models):
         for model in models:
