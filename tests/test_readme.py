@@ -111,6 +111,13 @@ def test_the_worth_of_pretraining_is_as_measured():
     assert len(better) == 30 and sum(better) > 20  # worth it on most tasks
 
 
+def test_images_per_second_are_as_measured():
+    measured = json.loads((DATA / "finetune_throughput.json").read_text())
+    ours, loader = (f"{median(measured['images_per_second'][name]):.0f}" for name in ("finetune", "loader"))
+    assert f"on {ours} images a second" in TEXT and f"on {loader}: {measured['ratio']:.1f} times as many" in TEXT
+    assert f"took {measured['cache_seconds']:.1f} s" in TEXT and measured["arguments"]["images"] == "5000" and measured["ratio"] >= 1.5
+
+
 def test_the_files_that_it_names_are_there():
     named = {*re.findall(r"\]\((?!http)([^)]+)\)", TEXT), *re.findall(r"(?:experiment_configs|examples)/[\w/.-]*\w", TEXT)}
     named |= {f"experiment_configs/{name}" for name in re.findall(r"\bsearch\w*\.yml", TEXT)}
