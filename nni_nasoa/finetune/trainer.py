@@ -90,7 +90,7 @@ def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | o
     clock = Clock(60 * minutes, started=started)
     device = device_of_process(resolve_device(device))
     if network is None:
-        _check_model(regime.model, weights)
+        _check_model(regime.model, weights, thorough=not isinstance(dataset, ImageSplit))
     if tensorboard is not None:
         require_tensorboard()
     with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
@@ -141,8 +141,11 @@ def _info(model: str) -> ModelInfo | None:
         return None
 
 
-def _check_model(model: str, weights) -> None:
-    """Raise what `create_model` would raise about a name, or a file that is not there: before images are decoded for it."""
+def _check_model(model: str, weights, thorough: bool) -> None:
+    """Raise what `create_model` would raise about a name, and if `thorough` about weights that cannot be had, too.
+
+    That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing.
+    """
     if _info(model) is None:
         if not (model[:1].isdigit() and "_" in model):
             get(model)
@@ -152,6 +155,10 @@ def _check_model(model: str, weights) -> None:
             raise FineTuneError(f"model: '{model}' is no encoding ({error})") from None
     if weights not in (None, "default") and not Path(weights).is_file():
         raise FineTuneError(f"weights: {weights}: no such file")
+    if thorough and weights is not None:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*starts afresh")
+            create_model(model, weights=weights)
 
 
 def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSplit, weights, device) -> tuple[nn.Module, Staged]:

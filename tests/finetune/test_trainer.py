@@ -6,6 +6,7 @@ import math
 import os
 import signal
 import threading
+import urllib.error
 
 import numpy as np
 import pytest
@@ -227,8 +228,15 @@ def test_bad_input_is_one_line(blobs, tiny, arguments, right):
 
 @pytest.mark.parametrize("model, weights, right", [
     ("no-such-model", "default", "no model 'no-such-model'"), ("2-_8_2-1-1-", None, "is no encoding .*stage 4"), ("et-nas-a", "none.pth", "none.pth: no such file"),
+    ("et-nas-a", "default", "et-nas-a: no file"), ("2-_8_2-1-1", "default", "has no pretrained weights"), ("resnet18", "default", "could not be downloaded"),
+    ("nano-a", __file__, "test_trainer.py"),
 ])
-def test_a_wrong_model_is_told_before_images_are_decoded(tmp_path, model, weights, right):
+def test_a_wrong_model_is_told_before_images_are_decoded(tmp_path, monkeypatch, model, weights, right):
+    def unreachable(*args, **kwargs):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("torch.hub.urlopen", unreachable)
     with pytest.raises((ValueError, FineTuneError), match=right):
         finetune(tmp_path / "no such dataset", FineTuneRegime(model), 1, weights=weights, device="cpu")
 
