@@ -49,6 +49,21 @@ class Clock:
         """Seconds left; below 0 once the deadline has gone by."""
         return self.budget - self.elapsed
 
+    def time_for_another(self, kept_back: float) -> Callable[[], bool]:
+        """A function to be called after each of a series of like pieces of work, the first of which begins now.
+
+        It says whether one more piece is done with `kept_back` seconds left, though it be as slow as the slowest so far.
+        """
+        slowest, before = 0.0, self.now()
+
+        def in_time() -> bool:
+            nonlocal slowest, before
+            now = self.now()
+            slowest, before = max(slowest, now - before), now
+            return self.remaining > kept_back + slowest
+
+        return in_time
+
 
 class Durations:
     """What something takes: an expectation before it was first seen, then recent experience."""

@@ -79,7 +79,8 @@ class Run:
         self._evaluate("start")
         self._train()
         if not self.stopped.startswith(("interrupted", "diverged")):
-            self._evaluate("end")
+            if self.steps or not self.best.evaluation.complete:
+                self._evaluate("end")
             left = self.clock.remaining - self.schedule.saving_time
             if self.stopped == "budget" and left > 0.1 * self.clock.budget:
                 self.note(f"{left:.1f} s are left, too short for a step of about {self.schedule.step.upper:.2g} s and what has to follow")
@@ -143,8 +144,8 @@ class Run:
         begin, computed = self.clock.elapsed, self.val_inputs.computed
         self.network.eval()
         self.group.share(list(self.trainable.own_buffers()))
-        until = self.schedule.saving_time + self.schedule.margin / 2
-        evaluation = self.validation.evaluate(self.trainable, lambda: self.clock.remaining > until and not self.interruption)
+        in_time = self.clock.time_for_another(self.schedule.saving_time + self.schedule.margin / 2)
+        evaluation = self.validation.evaluate(self.trainable, lambda: in_time() and not self.interruption)
         if evaluation.complete:
             # The features of frozen stages are there from now on; behind all stages, an evaluation is no more than a head's step.
             again = self.val_inputs.store is None or self.val_inputs.computed == computed or self.frozen < len(self.network.stages)

@@ -128,3 +128,19 @@ def test_durations():
     for seconds in [1.0] * 19 + [50.0]:
         durations.add(seconds)
     assert durations.typical == durations.upper == 1
+
+
+@given(pieces=st.lists(st.floats(0.01, 3), min_size=1, max_size=50), budget=st.floats(5, 50), kept_back=st.floats(0, 2))
+def test_pieces_no_slower_than_the_slowest_so_far_leave_what_is_kept_back(pieces, budget, kept_back):
+    time = Time()
+    clock = Clock(budget, now=time)
+    in_time, slowest = clock.time_for_another(kept_back), 0.0
+    for seconds in pieces:
+        time.seconds += seconds
+        slowest = max(slowest, seconds)
+        if not in_time():
+            assert clock.remaining <= kept_back + slowest
+            return
+        time.seconds += slowest  # the next one, were it as slow
+        assert clock.remaining > kept_back - 1e-9
+        time.seconds -= slowest
