@@ -111,6 +111,16 @@ def test_the_worth_of_pretraining_is_as_measured():
     assert len(better) == 30 and sum(better) > 20  # worth it on most tasks
 
 
+def test_accuracies_at_equal_wall_clock_are_as_measured():
+    measured = json.loads((DATA / "finetune_vs_plain.json").read_text())
+    for task, *cells in rows("task | 3 seconds | 10 seconds"):
+        for budget, cell in zip((3, 10), cells, strict=True):
+            (of_task,) = (one for one in measured["results"] if task.startswith(one["task"]) and one["budget"] == budget)
+            plain, ours = (median(run[side] for run in of_task["runs"]) for side in ("plain", "ours"))
+            assert len(of_task["runs"]) == 5 and cell == f"{100 * plain:.1f} → **{100 * ours:.1f}"  # rows() takes the last stars
+            assert ours > plain
+
+
 def test_images_per_second_are_as_measured():
     measured = json.loads((DATA / "finetune_throughput.json").read_text())
     ours, loader = (f"{median(measured['images_per_second'][name]):.0f}" for name in ("finetune", "loader"))
