@@ -104,3 +104,26 @@ def stratified_split(labels, val_fraction: float, seed: int) -> tuple[np.ndarray
     if not sum(map(len, val)):
         raise DatasetError("too few images to hold some back for validation: a class needs two or more")
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(val))
+
+
+def classes_in_turn(labels, seed: int) -> np.ndarray:
+    """A random order of images in which every class comes once before one comes again, so that its beginnings are fair samples.
+
+    Parameters
+    ----------
+    labels
+        (n,) integers.
+    seed
+        The same seed gives the same order.
+
+    Returns
+    -------
+    (n,) integers, the numbers from 0 to n - 1.
+    """
+    labels = np.asarray(labels, dtype=np.int64)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    by_class = np.argsort(labels[order], kind="stable")
+    of_class = labels[order][by_class]
+    turn = np.empty(len(labels), dtype=np.int64)
+    turn[by_class] = np.arange(len(labels)) - np.searchsorted(of_class, of_class)
+    return order[np.argsort(turn, kind="stable")]

@@ -35,7 +35,7 @@ def content_digest(folder: Path, files: Sequence[str], show_progress: bool | Non
     """
     folder = folder.resolve()
     now = time.time()
-    times, newest = _stat_digest(folder, files)
+    times, newest = stat_digest(folder, files)
     memo = cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = json.loads(memo.read_text())
@@ -48,9 +48,9 @@ def content_digest(folder: Path, files: Sequence[str], show_progress: bool | Non
     return content
 
 
-def _stat_digest(folder: Path, files: Sequence[str]) -> tuple[str, float]:
+def stat_digest(folder: Path, files: Sequence[str]) -> tuple[str, float]:
     """Of what changes where a file does, and when that was last, by the clock that no user sets (the time of the inode)."""
-    digest, newest = hashlib.sha256(), 0.0
+    folder, digest, newest = os.fspath(folder), hashlib.sha256(), 0.0
     for file in files:
         try:
             stat = os.stat(os.path.join(folder, file))

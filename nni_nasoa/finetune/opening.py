@@ -98,8 +98,9 @@ def _built(name: str, options: dict, seconds: float) -> bool:
         process.wait()
 
 
-def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_fraction: float) -> ImageSplit:
-    """Decode images of a folder for some time, all classes in turn, into memory; see `open_dataset`.
+def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_fraction: float,
+                  most: int | None = None) -> ImageSplit:
+    """Decode images of a folder for some time, `most` of them at most, all classes in turn, into memory; see `open_dataset`.
 
     Raises
     ------
@@ -115,7 +116,7 @@ def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_
     deadline = time.monotonic() + seconds
     listing = list_folder(folder, seed, val_fraction)
     rng = np.random.default_rng(seed)
-    queue = _interleaved(_classes_in_turn(listing.train, rng), _classes_in_turn(listing.val, rng))
+    queue = _interleaved(_classes_in_turn(listing.train, rng), _classes_in_turn(listing.val, rng))[:most]
     decoded, bad = {"train": [], "val": []}, []
     workers = 4
     with ThreadPoolExecutor(workers) as pool:

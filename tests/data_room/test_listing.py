@@ -109,7 +109,7 @@ def test_every_folder_is_listed_once_and_every_image_statted_once(tmp_path, monk
     assert len(found.train) == 16_000 and len(found.val) == 4_000
     assert counts["scandir"] == 1 + 1 + 20 + 20 and counts["stat"] <= 2 + 40
     counts["stat"] = 0
-    content._stat_digest(tmp_path, [file.path for file in found.train])
+    content.stat_digest(tmp_path, [file.path for file in found.train])
     assert counts["stat"] == 16_000
 
 

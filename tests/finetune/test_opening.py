@@ -86,6 +86,8 @@ def test_a_sample_has_every_class_in_turn_and_the_parts_of_the_split(folder):
     assert np.bincount(whole.train.labels[:6], minlength=3).tolist() == [2, 2, 2]
     short = sample_folder(folder, 0, 16, 0, 0.2)
     assert len(set(short.train.labels)) >= 2 and len(short.val) >= 1 and len(short.train) < 20
+    few = sample_folder(folder, 600, 16, 0, 0.2, most=8)
+    assert len(few.train) + len(few.val) + len(few.report.bad) == 8 and set(few.train.labels) == {0, 1, 2}
 
 
 def open_quietly(folder, **options):

@@ -1,0 +1,204 @@
+"""What the advisor knows of a dataset: its profile, and what pretrained networks make of it; found once, and kept."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+from nni_nasoa.data import ImageSplit, open_dataset
+from nni_nasoa.data.profile import (PIXEL_SIZE, DatasetProfile, ProfileError, fingerprint, is_named, profile_arrays,
+                                    profile_dataset)
+from nni_nasoa.finetune import FineTuneError
+from nni_nasoa.finetune.clock import Clock
+from nni_nasoa.finetune.opening import open_in_time, sample_folder
+from nni_nasoa.finetune.regime import MAX_STAGES
+from nni_nasoa.zoo import get
+
+from .probing import ACCURACIES, IMAGES, probe
+from .records import figures_of
+from .rules import MAX_NUMBER, SHARE, number, or_none, whole
+
+if TYPE_CHECKING:
+    from .store import ExperienceStore
+
+PROBE_MODEL = "nano-b"
+VERSION = 1  # of what is kept, and of how probes are made
+PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4  # of the time that is left, for the profile, and for decoding what probes look at
+PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
+TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.3  # less time than this is not enough for a probe, before and after torch is imported
+MIN_SECONDS = 1e-3  # a clock needs some
+_PROBE = {"nearest_mean": or_none(SHARE), "nearest_neighbour": or_none(SHARE), "distance": or_none(SHARE),
+          "log_me": or_none(number(-MAX_NUMBER, MAX_NUMBER, "a number")), "images": whole(0, IMAGES),
+          "stages": whole(1, MAX_STAGES)}
+
+
+@dataclass(frozen=True)
+class TaskProfile:
+    """A dataset's profile, and what probes have found in it.
+
+    Parameters
+    ----------
+    dataset
+        The profile.
+    probes
+        By model, what `probing.probe` gives.
+    """
+
+    dataset: DatasetProfile
+    probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"version": VERSION, "dataset": self.dataset.to_json(),
+                "probes": {model: dict(found) for model, found in self.probes.items()}}
+
+    @classmethod
+    def from_json(cls, data: Any) -> TaskProfile:
+        """The inverse of `to_json`.
+
+        Raises
+        ------
+        ValueError
+            It is not what `to_json` gives, or of another version. The message is one line.
+        """
+        if not isinstance(data, Mapping) or set(data) != {"version", "dataset", "probes"} or data["version"] != VERSION:
+            raise ProfileError(f"profile: not that of a task, version {VERSION}")
+        if not isinstance(data["probes"], Mapping):
+            raise ProfileError("profile: probes is not an object")
+        for model, found in data["probes"].items():
+            if not isinstance(model, str) or not isinstance(found, Mapping) or set(found) != set(_PROBE):
+                raise ProfileError(f"profile: a probe is not an object of {', '.join(_PROBE)}")
+        probes = {model: {name: rule(f"profile: the probe of {model}, {name}", found[name]) for name, rule in _PROBE.items()}
+                  for model, found in data["probes"].items()}
+        return cls(DatasetProfile.from_json(data["dataset"]), probes)
+
+    def flat(self) -> dict[str, Any]:
+        """All that does not depend on the model to be trained, as scalars; what `RunRecord.profile` holds."""
+        found = self.probes.get(PROBE_MODEL, {})
+        return self.dataset.to_json() | {f"separability_{name}": found.get(name) for name in ACCURACIES} \
+            | {"distance": found.get("distance")}
+
+    def model_figures(self, model: str) -> dict[str, Any]:
+        """What is known of a model, on this dataset too: `figures_of`, its stages, and its probe; None for what is not known."""
+        figures, found = figures_of(model), self.probes.get(model, {})
+        stages = found.get("stages") or _stages(figures.get("encoding"))
+        return figures | {"stages": stages} | {f"probe_{name}": found.get(name) for name in ACCURACIES}
+
+
+def _stages(encoding: str | None) -> int | None:
+    from nni_nasoa.architecture import Architecture
+
+    return None if encoding is None else len(Architecture.parse(encoding).macro.stages)
+
+
+def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] = (), *, device="cpu",
+                 seconds: float | None = None, root=None, val_fraction: float = 0.2,
+                 show_progress: bool | None = None) -> TaskProfile:
+    """What is known of a dataset; what is missing is found out, and kept.
+
+    Where nothing is missing no image is opened, and no torch imported.
+
+    Parameters
+    ----------
+    dataset, root, val_fraction
+        An ImageSplit, or what `open_dataset` takes.
+    store
+        Where profiles are kept; None keeps nothing.
+    models
+        Names of models to probe with, besides `PROBE_MODEL`.
+    device
+        Where they run.
+    seconds
+        For all of it. What does not fit stays unknown, and is not kept: it is looked for again the next time.
+    show_progress
+        As `open_dataset` takes it.
+
+    Raises
+    ------
+    DatasetError
+        As in `open_dataset`.
+    ValueError
+        There is no such model, or it has no weights.
+    StoreError
+        The store cannot be read or written.
+    """
+    reader = _Reader(dataset, seconds, root, val_fraction, show_progress)
+    own = fingerprint(dataset, root=root, val_fraction=val_fraction)
+    known = kept = _kept(store, own)
+    missing = [model for model in dict.fromkeys((PROBE_MODEL, *models)) if known is None or model not in known.probes]
+    sizes = {model: get(model).input_size for model in missing}  # there are all of them, before work starts
+    if known is None or known.dataset.pixels_read is None:
+        known = TaskProfile(reader.profile(own), {} if known is None else known.probes)
+    if probes := _probes(reader, sizes, device):
+        known = TaskProfile(known.dataset, {**known.probes, **probes})
+    if store is not None and known is not kept:
+        others = _kept(store, own)  # another process may have probed with other models meanwhile
+        store.set_profile(own, TaskProfile(known.dataset, {**(others.probes if others else {}), **known.probes}).to_json())
+    return known
+
+
+def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
+    """What the store has; nothing where that is damaged, or of another version."""
+    with suppress(ValueError, RecursionError):
+        data = None if store is None else store.profile(own)
+        return None if data is None else TaskProfile.from_json(data)
+    return None
+
+
+def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict[str, Any]]:
+    """Of as many of the models, given with their input sizes, as there is time for."""
+    found = {}
+    for done, (model, size) in enumerate(sizes.items()):
+        sample = reader.sample(size)
+        if sample is None or reader.left() < (NETWORK_SECONDS if "torch" in sys.modules else TORCH_SECONDS):
+            continue
+        seconds = None if reader.deadline is None else reader.left() / (len(sizes) - done)
+        result = probe(sample, model, device=device, seconds=seconds)
+        if result["nearest_mean"] is not None or result["images"] == min(IMAGES, len(sample.train) + len(sample.val)):
+            found[model] = result
+    return found
+
+
+class _Reader:
+    """Opens a dataset, or a sample of it, within the time."""
+
+    def __init__(self, dataset, seconds: float | None, root, val_fraction: float, show_progress: bool | None):
+        self.dataset, self.deadline = dataset, None if seconds is None else time.monotonic() + seconds
+        self._options = {"root": root, "val_fraction": val_fraction, "show_progress": show_progress}
+        self._samples: dict[int, ImageSplit | None] = {}
+
+    def left(self) -> float:
+        """Seconds until the deadline, infinitely many where there is none."""
+        return math.inf if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def profile(self, own: str) -> DatasetProfile:
+        """The dataset's profile, as far as there is time for it."""
+        if isinstance(self.dataset, ImageSplit) or not is_named(self.dataset):
+            return profile_dataset(self.dataset, seconds=min(PROFILE_SECONDS, PROFILE_SHARE * self.left()), **self._options)
+        split = self.sample(PIXEL_SIZE)
+        return DatasetProfile(str(self.dataset), own) if split is None else profile_arrays(split, own)
+
+    def sample(self, size: int) -> ImageSplit | None:
+        """Images of this size, where they do not come in one; None where there is no time to open any."""
+        if isinstance(self.dataset, ImageSplit):
+            return self.dataset
+        if size not in self._samples:
+            try:
+                self._samples[size] = self._named(size) if is_named(self.dataset) else self._of_folder(size)
+            except FineTuneError:  # not in time
+                self._samples[size] = None
+        return self._samples[size]
+
+    def _named(self, size: int) -> ImageSplit:
+        if self.deadline is None:
+            return open_dataset(self.dataset, input_size=size, **self._options)
+        return open_in_time(self.dataset, Clock(max(MIN_SECONDS, self.left())), input_size=size, **self._options).split
+
+    def _of_folder(self, size: int) -> ImageSplit:
+        seconds = min(SAMPLE_SECONDS, SAMPLE_SHARE * self.left())
+        return sample_folder(Path(self.dataset).expanduser(), seconds, size, 0, self._options["val_fraction"], IMAGES)

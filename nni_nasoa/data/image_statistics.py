@@ -1,0 +1,116 @@
+"""Statistics of images and their files, from samples; files that cannot be read are passed over."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import Any, Callable, Sequence
+
+import numpy as np
+
+from .decoded import decode_one
+from .folder import sample_of
+from .listing import ImageFile
+from .parallel import in_threads
+
+PIXEL_SIZE = 48  # images are decoded to
+GREY = 2.0  # levels between the channels of an image, on average, below which it counts as grey
+COLOURS = ("red", "green", "blue")
+_STATS = 1000  # files between two movements of a bar
+_TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that exchange width and height
+_ORIENTATION = 0x0112
+
+
+def class_statistics(train: np.ndarray, val: np.ndarray, classes: int) -> dict[str, Any]:
+    """How many images there are, by part and by class.
+
+    Parameters
+    ----------
+    train, val
+        Labels of the two parts, (n,) and (m,) integers.
+    classes
+        Number of classes.
+    """
+    of_class = np.bincount(np.concatenate([train, val]), minlength=classes)
+    return {"images": of_class.sum(), "train_images": len(train), "val_images": len(val), "classes": classes,
+            "class_mean": of_class.mean(), "class_std": of_class.std(), "class_min": of_class.min(), "class_max": of_class.max()}
+
+
+def total_bytes(folder: Path, files: Sequence[ImageFile], advance: Callable[[int], None]) -> int:
+    """Size of files, in bytes; `advance` is told of files done, here and below."""
+    root, total = os.fspath(folder), 0
+    for start in range(0, len(files), _STATS):
+        chunk = files[start:start + _STATS]
+        for file in chunk:
+            try:
+                total += os.stat(os.path.join(root, file.path)).st_size
+            except OSError:  # a link that leads nowhere
+                pass
+        advance(len(chunk))
+    return total
+
+
+def header_statistics(folder: Path, sample: Sequence[ImageFile], deadline: float,
+                      advance: Callable[[int], None]) -> dict[str, Any]:
+    """Sizes and transparency, from the headers of files, as many as are read until the deadline (of `time.monotonic`)."""
+    tried, found = 0, []
+    if time.monotonic() < deadline:
+        for header in in_threads(lambda file: _header(folder, file), sample):
+            tried += 1
+            found += [header] if header is not None else []
+            advance(1)
+            if time.monotonic() >= deadline:
+                break
+    if not found:
+        return {"headers_read": 0 if tried else None}
+    width, height, alpha = np.array(found, dtype=np.float64).T
+    known = {"alpha_share": alpha.mean(), "headers_read": len(found)}
+    for name, values in (("width", width), ("height", height), ("aspect", width / height)):
+        known |= {name: np.median(values), f"{name}_std": values.std()}
+    return known
+
+
+def _header(folder: Path, file: ImageFile) -> tuple[int, int, bool] | None:
+    """Width, height and whether there is transparency; None where it cannot be read."""
+    try:
+        with sample_of(folder, file).open() as image:
+            width, height = image.size
+            if "exif" in image.info and image.getexif().get(_ORIENTATION) in _TURNED:
+                width, height = height, width
+            return width, height, image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+    except Exception:  # a broken file can fail in any way inside a decoder
+        return None
+
+
+def pixel_statistics(folder: Path, sample: Sequence[ImageFile], deadline: float,
+                     advance: Callable[[int], None]) -> dict[str, Any]:
+    """Colours, and how long it takes to decode an image, from as many files as are decoded until the deadline."""
+    # One after the other, in this thread, for the time's sake.
+    tried, images, seconds = 0, [], 0.0
+    for file in sample:
+        if time.monotonic() >= deadline:
+            break
+        tried, begin = tried + 1, time.thread_time()
+        result = decode_one(sample_of(folder, file), PIXEL_SIZE)
+        if not isinstance(result, str):
+            seconds += time.thread_time() - begin
+            images.append(np.frombuffer(result, np.uint8).reshape(3, PIXEL_SIZE, PIXEL_SIZE))
+        advance(1)
+    if not images:
+        return {"pixels_read": 0 if tried else None}
+    return colour_statistics(np.stack(images)) | {"decode_seconds": seconds / len(images)}
+
+
+def colour_statistics(images: np.ndarray) -> dict[str, Any]:
+    """Statistics of (n, 3, size, size) uint8 images."""
+    if not len(images):
+        return {"pixels_read": 0}
+    spread = (images.max(1) - images.min(1)).mean((1, 2), dtype=np.float64)
+    known = {"grey_share": (spread < GREY).mean(), "pixels_read": len(images)}
+    for channel, name in enumerate(COLOURS):
+        levels = np.bincount(images[:, channel].ravel(), minlength=256) / images[:, channel].size
+        mean = levels @ np.arange(256)
+        known |= {f"{name}_mean": mean / 255, f"{name}_std": math.sqrt(levels @ (np.arange(256) - mean) ** 2) / 255}
+    return known

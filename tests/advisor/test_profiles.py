@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nni_nasoa.advisor import ExperienceStore, profiles
+from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, task_profile
+from nni_nasoa.data import DatasetError, open_dataset
+from nni_nasoa.data.profile import DatasetProfile, ProfileError, fingerprint
+
+FOUND = {"nearest_mean": 0.5, "nearest_neighbour": 0.25, "log_me": -0.1, "distance": 0.2, "images": 12, "stages": 4}
+COLD = """
+import sys
+from nni_nasoa.advisor import ExperienceStore
+from nni_nasoa.advisor.profiles import task_profile
+found = task_profile(sys.argv[2], ExperienceStore(sys.argv[1]), ["nano-a"])
+print(found.flat()["separability_nearest_mean"], found.model_figures("nano-a")["stages"])
+print({"torch", "PIL", "nni"} & {*sys.modules})
+"""
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ExperienceStore(tmp_path / "store.db")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Nine images of three classes, and one that is broken."""
+    rng = np.random.default_rng(0)
+    for label in ("a", "b", "ü"):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for i in range(3):
+            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / "pets" / label / f"{i}.png")
+    (tmp_path / "pets" / "a" / "broken.png").write_bytes(b"no image")
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def probed(monkeypatch):
+    """Models that were probed, with the sample; what is found is always the same."""
+    calls = []
+
+    def probe(split, model, *, device, seconds):
+        calls.append((model, split))
+        return dict(FOUND)
+    monkeypatch.setattr(profiles, "probe", probe)
+    return calls
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """A function after whose call no image can be opened and nothing be probed."""
+    def forbid():
+        for name in ("probe", "sample_folder", "profile_dataset", "open_dataset"):
+            monkeypatch.setattr(profiles, name, lambda *_, **__: pytest.fail("something was opened"))
+    return forbid
+
+
+def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, unread):
+    first = task_profile(folder, store, ["nano-a"])
+    assert set(first.probes) == {PROBE_MODEL, "nano-a"} and first.dataset.pixels_read == 9
+    assert all(found["images"] == 9 and 0 <= found["nearest_mean"] <= 1 for found in first.probes.values())
+    unread()
+    assert task_profile(folder, store, ["nano-a"]) == first
+    run = subprocess.run([sys.executable, "-c", COLD, store.location, folder], capture_output=True, text=True, check=True)
+    assert run.stdout == f"{first.probes[PROBE_MODEL]['nearest_mean']} 4\nset()\n"
+
+
+def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, probed):
+    task_profile(folder, store, ["nano-a", "nano-c", "nano-a"])
+    assert [model for model, _ in probed] == [PROBE_MODEL, "nano-a", "nano-c"]
+    sample = probed[0][1]
+    assert all(split is sample for _, split in probed) and sample.input_size == 48 and len(sample.train) + len(sample.val) == 9
+
+
+def test_only_what_is_missing_is_found(folder, store, probed, monkeypatch):
+    task_profile(folder, store)
+    monkeypatch.setattr(profiles, "profile_dataset", lambda *_, **__: pytest.fail("the profile is known"))
+    found = task_profile(folder, store, ["nano-a"])
+    assert [model for model, _ in probed] == [PROBE_MODEL, "nano-a"] and set(found.probes) == {PROBE_MODEL, "nano-a"}
+    assert task_profile(folder, store) == found and len(probed) == 2
+
+
+def test_a_changed_dataset_is_another(folder, store, probed):
+    before = task_profile(folder, store)
+    (folder / "b" / "0.png").unlink()
+    after = task_profile(folder, store)
+    assert (before.dataset.images, after.dataset.images, len(probed)) == (10, 9, 2)
+    assert task_profile(folder, store, val_fraction=0.4).dataset.val_images > after.dataset.val_images
+
+
+@pytest.mark.parametrize("damage", [
+    lambda kept: {}, lambda kept: {"version": 0} | kept["dataset"], lambda kept: kept | {"version": 99},
+    lambda kept: kept | {"dataset": kept["dataset"] | {"images": "many"}}, lambda kept: kept | {"dataset": None},
+    lambda kept: kept | {"probes": {PROBE_MODEL: {}}}, lambda kept: kept | {"probes": [PROBE_MODEL]},
+    lambda kept: kept | {"probes": {PROBE_MODEL: {**FOUND, "nearest_mean": 7}}},
+    lambda kept: kept | {"probes": {PROBE_MODEL: {**FOUND, "log_me": "high"}}},
+])
+def test_what_is_damaged_in_the_store_is_found_anew(folder, store, probed, damage):
+    good = task_profile(folder, store)
+    store.set_profile(good.dataset.fingerprint, damage(good.to_json()))
+    again = task_profile(folder, store)
+    assert len(probed) == 2 and (again.dataset.images, again.probes) == (good.dataset.images, good.probes)
+    assert TaskProfile.from_json(store.profile(good.dataset.fingerprint)) == again
+
+
+def test_what_is_no_json_in_the_store_is_found_anew(folder, store, probed, monkeypatch):
+    def profile(fingerprint):
+        return json.loads("{")
+    monkeypatch.setattr(store, "profile", profile)
+    assert task_profile(folder, store).probes[PROBE_MODEL] == FOUND
+
+
+def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, probed):
+    short = task_profile(folder, store, seconds=0)
+    assert short.dataset.images == 10 and short.dataset.width is short.dataset.red_mean is None
+    assert not short.probes and not probed
+    flat = short.flat()
+    assert flat["separability_nearest_mean"] is flat["distance"] is short.model_figures("nano-a")["probe_log_me"] is None
+    assert task_profile(folder, store).dataset.width == 24 and len(probed) == 1
+    named = task_profile("fractals", store, seconds=0)
+    assert (named.dataset.name, named.dataset.images, named.probes) == ("fractals", None, {})
+
+
+def test_the_time_is_shared_by_the_models(folder, store, monkeypatch):
+    given = []
+    monkeypatch.setattr(profiles, "probe", lambda split, model, *, device, seconds: given.append(seconds) or dict(FOUND))
+    task_profile(folder, store, ["nano-a", "nano-c"], seconds=900)
+    assert 200 < given[0] <= 300 and 300 < given[1] <= 450 and 600 < given[2] <= 900
+
+
+def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
+    nothing = {**dict.fromkeys(FOUND), "images": 2, "stages": 4}
+    monkeypatch.setattr(profiles, "probe", lambda *_, **__: nothing)
+    assert task_profile(folder, store, seconds=900).probes == {}
+    monkeypatch.setattr(profiles, "probe", lambda *_, **__: {**nothing, "images": 9})  # all were seen: it has no value
+    assert task_profile(folder, store).probes == {PROBE_MODEL: {**nothing, "images": 9}}
+
+
+def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
+    def probe(split, model, *, device, seconds):
+        if model == PROBE_MODEL:
+            other = TaskProfile(DatasetProfile("pets", own, pixels_read=9), {"nano-f": FOUND})
+            store.set_profile(own, other.to_json())
+        return dict(FOUND)
+    own = fingerprint(folder)
+    monkeypatch.setattr(profiles, "probe", probe)
+    task_profile(folder, store, ["nano-a"])
+    assert set(store.profile(own)["probes"]) == {PROBE_MODEL, "nano-a", "nano-f"}
+
+
+def test_names_and_open_datasets(store, probed):
+    digits = open_dataset("digits", input_size=16)
+    named, opened = task_profile("digits", store), task_profile(digits, store)
+    assert named.dataset.images == opened.dataset.images == 1797 and named.dataset.fingerprint != opened.dataset.fingerprint
+    assert probed[0][1].input_size == 48 and probed[1][1] is digits
+    assert task_profile("digits", store) == named and task_profile(digits, store) == opened and len(probed) == 2
+    assert task_profile("digits", None).probes == named.probes and len(probed) == 3
+
+
+def test_named_datasets_are_opened_in_time(store, probed, tmp_path):
+    found = task_profile("digits", store, seconds=900)
+    assert found.dataset.images == 1797 and set(found.probes) == {PROBE_MODEL}
+
+
+def test_errors_are_one_line_before_work_starts(folder, store, unread, tmp_path):
+    unread()
+    with pytest.raises(ValueError, match="^zoo: no model 'nano-x'; .*$"):
+        task_profile(folder, store, ["nano-x"])
+    with pytest.raises(DatasetError, match="neither a folder nor a known name"):
+        task_profile(tmp_path / "none", store)
+    assert store.profile(fingerprint(folder)) is None
+
+
+def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_record):
+    found = task_profile(folder, store, ["nano-a"])
+    record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a"))
+    assert record.profile == found.dataset.to_json() | {"separability_nearest_mean": 0.5, "separability_nearest_neighbour": 0.25,
+                                                        "separability_log_me": -0.1, "distance": 0.2}
+    figures = dict(record.model_figures)
+    assert (figures["family"], figures["stages"]) == ("nano", 4)
+    assert (figures["probe_nearest_mean"], figures["probe_log_me"]) == (0.5, -0.1)
+    unknown = found.model_figures("nano-f")
+    assert (unknown["stages"], unknown["probe_nearest_neighbour"]) == (3, None) and set(unknown) == set(figures)
+    assert found.model_figures("resnet18")["stages"] is None and found.model_figures("no such model")["stages"] is None
+
+
+def test_a_profile_survives_json(folder, probed):
+    found = task_profile(folder, None, ["nano-a"])
+    assert TaskProfile.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
+    good = found.to_json()
+    for wrong in (None, [], {"version": 1}, good | {"more": 1}, good | {"probes": {"nano-a": {**FOUND, "images": -1}}}):
+        with pytest.raises(ValueError) as error:
+            TaskProfile.from_json(wrong)
+        assert "\n" not in str(error.value)
+    assert issubclass(ProfileError, ValueError)
+
+
+def test_nothing_heavy_is_imported():
+    code = "import sys, nni_nasoa.advisor.profiles; print({'torch', 'torchvision', 'nni', 'sqlalchemy', 'PIL'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
