@@ -32,7 +32,7 @@ def _runs(count: int) -> str:
 
 @click.group()
 def experience():
-    """List, export and import the runs of fine-tuning that the advisor learns from.
+    """Collect, list, export and import the runs of fine-tuning that the advisor learns from.
 
     They are in a file of the user's data folder (~/.local/share/nni_nasoa/experience.db), or where the environment variable
     NASOA_STORE says: another file, or a PostgreSQL server that a team shares.
@@ -84,3 +84,35 @@ def import_(file: str, store: str | None):
         opened = ExperienceStore(store)
         added = opened.import_(file)
     click.echo(f"{_runs(added)} added to {opened.location}, which has {opened.count()}")
+
+
+def _seconds(_context, _parameter, text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise click.ClickException(f"budgets: '{text}' is not a list of seconds such as 3,5,8") from None
+
+
+def _names(_context, _parameter, text: str | None) -> tuple[str, ...]:
+    return tuple(filter(None, (part.strip() for part in (text or "").split(","))))
+
+
+@experience.command()
+@click.option("--runs", type=click.IntRange(1), default=640, show_default=True, help="How many runs there shall be in the end.")
+@click.option("--tasks", metavar="NAME,...", callback=_names, help="Only these tasks.  [default: all that are not held out]")
+@click.option("--include", metavar="NAME,...", callback=_names, help="These tasks too, held out or not.")
+@click.option("--zoo", default="nano", show_default=True, metavar="FAMILY", help="Family of the models.")
+@click.option("--budgets", metavar="SECONDS,...", default="3,5,8,13,20", show_default=True, callback=_seconds,
+              help="Of a run; short ones more often.")
+@click.option("--jobs", type=click.IntRange(1, 1024), default=2, show_default=True, help="Runs side by side, one thread each.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the plan.")
+@_store
+def collect(store: str | None, runs: int, jobs: int, **plan):
+    """Collect runs: regimes at random, on small tasks that are drawn here.
+
+    The same options give the same plan. What has been done stays done: started again, the command goes on where it was
+    stopped, and with more --runs it does more.
+    """
+    from .collecting import collect_runs
+
+    collect_runs(store, runs, jobs, **plan)

@@ -7,6 +7,7 @@ import stat
 from difflib import get_close_matches
 from pathlib import Path
 
+from . import tasks
 from .arrays import DatasetError, ImageSplit
 from .decoded import MAX_BAD
 from .digits import open_digits
@@ -33,8 +34,9 @@ def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, v
     ----------
     name_or_folder
         "digits" (embedded), "fractals" (drawn here from formulas: 40 classes), a torchvision dataset's name ("cifar10",
-        "flowers102", ...), or a folder: a folder of images for each class, or train/ and val/ (or test/) with such folders
-        in them. A folder whose name is that of a dataset is meant by "./name".
+        "flowers102", ...), "task:NAME" (a small task that is drawn here, see `tasks.list_tasks`), or a folder: a folder of
+        images for each class, or train/ and val/ (or test/) with such folders in them. A folder whose name is that of a
+        dataset is meant by "./name".
     input_size
         Height and width in pixels: the shorter side is resized to it, the centre cropped.
     seed
@@ -65,6 +67,8 @@ def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, v
         raise DatasetError(f"val_fraction: {val_fraction} is not between 0 and 1")
     if isinstance(max_bad, bool) or not isinstance(max_bad, (int, float)) or not 0 <= max_bad <= 1:
         raise DatasetError(f"max_bad: {max_bad!r} is not a share between 0 and 1")
+    if str(name_or_folder).startswith(tasks.PREFIX):
+        return tasks.open_task(str(name_or_folder).removeprefix(tasks.PREFIX), input_size)
     name = normalized(str(name_or_folder))
     if name == "digits":
         return open_digits(input_size, seed, val_fraction)
@@ -72,10 +76,10 @@ def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, v
         return open_fractals(size=input_size, seed=FRACTAL_SEED + seed, **FRACTALS)
     if name in KNOWN:
         return open_torchvision(name, input_size, seed, val_fraction, root, max_bad, show_progress)
-    return open_folder(_existing_folder(name_or_folder), input_size, seed, val_fraction, max_bad, show_progress)
+    return open_folder(existing_folder(name_or_folder), input_size, seed, val_fraction, max_bad, show_progress)
 
 
-def _existing_folder(given) -> Path:
+def existing_folder(given) -> Path:
     """The path of a folder, or a DatasetError that says why it is none."""
     name = readable(str(given))
     try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import glob
+import math
 import os
 import shutil
 import signal
@@ -9,12 +10,18 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import psycopg
 import pytest
 
 from nni_nasoa.advisor import RunRecord
+from nni_nasoa.advisor.candidates import random_regime
+from nni_nasoa.advisor.profiles import TaskProfile
+from nni_nasoa.data.profile import DatasetProfile
 from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.zoo import get, list_models
 
 CHILD = """
 import sys
@@ -101,3 +108,78 @@ def postgresql_url(postgresql_server):
         (count,) = connection.execute("SELECT count(*) FROM pg_database").fetchone()
         connection.execute(f"CREATE DATABASE test_{count}")
     return postgresql_server.format(f"test_{count}")
+
+
+class World:
+    """Datasets and runs made up by formulas: the best rate of SGD is 0.06, of AdamW a thirtieth; larger networks learn more, slowly."""
+
+    models = tuple(list_models("nano"))
+
+    def profile(self, number: int, **changes) -> TaskProfile:
+        """A dataset's."""
+        rng = np.random.default_rng(number)
+        classes, per_class, ease = int(rng.integers(2, 30)), int(rng.integers(10, 80)), rng.normal(0, 0.7)
+        images = classes * per_class
+        known = dict(name=f"made-{number}", fingerprint=f"made-{number}", images=images, train_images=int(0.8 * images),
+                     val_images=images - int(0.8 * images), classes=classes, class_mean=per_class, class_std=1.0, class_min=per_class - 1,
+                     mirrored=True, red_mean=0.5, green_mean=0.5, blue_mean=0.5, red_std=0.2, green_std=0.2, blue_std=0.2, grey_share=0.0)
+        probes = {model: {"nearest_mean": share, "nearest_neighbour": share, "log_me": share, "distance": 0.3, "images": 500, "stages": 4 - (place > 2)}
+                  for place, model in enumerate(self.models) for share in [1 / (1 + math.exp(1 - ease - 0.15 * place))]}
+        return TaskProfile(DatasetProfile(**{**known, **changes}), probes)
+
+    def accuracy(self, profile: TaskProfile, regime: FineTuneRegime, epochs: float) -> float:
+        """That a run would reach."""
+        best = 0.06 if regime.optimizer == "sgd" else 0.002
+        frozen = min(1, regime.frozen_stages / profile.model_figures(regime.model)["stages"])
+        probe = profile.probes[regime.model]["nearest_mean"]
+        logit = math.log(probe / (1 - probe)) + 1.5 * (1 - 0.7 * frozen) * math.log10(epochs + 1) - 1.5 * math.log10(regime.learning_rate / best) ** 2
+        return 1 / (1 + math.exp(-logit))
+
+    def knows(self, model: str) -> bool:
+        """As a time model."""
+        return model in self.models
+
+    def latency(self, model: str, input_size: np.ndarray) -> np.ndarray:
+        """As a time model: seconds."""
+        return 1e-4 * (1 + self.models.index(model)) * np.asarray(input_size) / 48
+
+    def start_up(self, source: str) -> float:
+        """As a time model."""
+        return 0.0
+
+    def estimate(self, model: str, *, frozen_stages, batch_size, input_size, train_images, val_images, budget, **options):
+        """As a time model."""
+        seconds = 2e-4 * (1 + 2 * self.models.index(model)) * (np.asarray(input_size) / 48) ** 2 / (1 + np.asarray(frozen_stages))
+        epochs = np.maximum(budget - 1 - (options.get("start_up") or 0), 0) / (seconds * max(1, train_images))
+        return SimpleNamespace(epochs=epochs, seconds=np.full(len(epochs), float(budget)), feasible=epochs > 0.05, memory_mib=np.asarray(batch_size) * 1.0)
+
+    def record(self, number: int, task: int, budget: float = 10.0, **changes) -> RunRecord:
+        """Of a random run on a dataset."""
+        rng, profile = np.random.default_rng((number, task)), self.profile(task)
+        regime = random_regime(rng, self.models)
+        dataset = profile.dataset
+        epochs = float(self.estimate(regime.model, frozen_stages=[regime.frozen_stages], batch_size=[regime.batch_size], budget=budget,
+                                     input_size=[regime.input_size], train_images=dataset.train_images, val_images=0).epochs[0])
+        accuracy = min(1.0, max(0.0, self.accuracy(profile, regime, epochs) + rng.normal(0, 0.01)))
+        fields = dict(task=dataset.name, model=regime.model, regime=regime.to_json(), device="a processor", threads=1, budget_seconds=budget,
+                      status="ok", seconds=budget, accuracy=accuracy, epochs=epochs, profile=profile.flat(),
+                      model_figures=profile.model_figures(regime.model))
+        return RunRecord(**{**fields, **changes})
+
+    def infos(self):
+        """Of the zoo."""
+        return [get(model) for model in self.models]
+
+
+@pytest.fixture(scope="session")
+def world():
+    """See `World`."""
+    return World()
+
+
+@pytest.fixture(scope="session")
+def experienced(world):
+    """The bytes of a predictor that has learned from runs on made datasets."""
+    from nni_nasoa.advisor.predictor import make_prior
+
+    return make_prior([world.record(number, number % 25) for number in range(250)], passes=2).to_bytes()

@@ -1,0 +1,58 @@
+"""Small image classification tasks, drawn here: letters, shapes, textures, signs of random hands, ...
+
+    list_tasks(held_out=False)                           # names
+    get_task("signs-20").classes
+    open_dataset("task:signs-20", input_size=48)
+
+An image follows from the task's name, so a task is the same everywhere. Kinds that are held out are for evaluation alone.
+"""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from ..arrays import DatasetError, ImageSplit
+from .task import Drawing, Task
+
+__all__ = ["Task", "get_task", "list_tasks", "open_task"]
+
+PREFIX = "task:"
+
+
+def list_tasks(held_out: bool | None = None) -> list[str]:
+    """Names of the tasks; of those that are held out, or are not, or of all."""
+    return [name for name, drawing in _drawings().items() if held_out is None or drawing.task.held_out == held_out]
+
+
+def get_task(name: str) -> Task:
+    """A task by its name.
+
+    Raises
+    ------
+    DatasetError
+        There is none of that name. The message is one line.
+    """
+    return _drawing(name).task
+
+
+def open_task(name: str, input_size: int) -> ImageSplit:
+    """The images of a task, named "task:NAME"; see `open_dataset`."""
+    from .opening import open_drawing
+
+    return open_drawing(_drawing(name), input_size)
+
+
+def _drawing(name: str) -> Drawing:
+    drawings = _drawings()
+    if name in drawings:
+        return drawings[name]
+    close = get_close_matches(name, drawings, n=1)
+    raise DatasetError(f"task: there is none of the name '{name}'; "
+                       + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(drawings)}"))
+
+
+def _drawings() -> dict[str, Drawing]:
+    from . import colours, glyphs, held_out, held_out_figures, instruments, shapes, sketches, structures, textures
+
+    rooms = (glyphs, shapes, textures, colours, sketches, instruments, structures, held_out, held_out_figures)
+    return {drawing.task.name: drawing for room in rooms for drawing in room.DRAWINGS}
