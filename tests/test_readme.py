@@ -121,6 +121,17 @@ def test_accuracies_at_equal_wall_clock_are_as_measured():
             assert ours > plain
 
 
+def test_what_kept_features_save_is_as_measured():
+    measured = {(one["frozen_stages"], one["augmentation"]): one for one in json.loads((DATA / "frozen_features.json").read_text())["results"]}
+    for frozen, *cells in rows("frozen stages | no augmentation"):
+        for augmentation, speed, accuracy in (("none", *cells[:2]), ("crop", *cells[2:])):
+            one = measured[int(frozen[0]), augmentation]
+            epochs, of = one["epochs_per_second"], {side: 100 * value for side, value in one["accuracy"].items()}
+            assert speed == f"{epochs['computed']:.2f} → **{epochs['kept']:.1f}** ({one['ratio']:.1f}x)"
+            assert accuracy == f"{of['computed']:.1f} → {of['kept']:.1f}" and abs(of["kept"] - of["computed"]) < 2
+    assert min(one["ratio"] for (frozen, _), one in measured.items() if frozen == 4) >= 10
+
+
 def test_images_per_second_are_as_measured():
     measured = json.loads((DATA / "finetune_throughput.json").read_text())
     ours, loader = (f"{median(measured['images_per_second'][name]):.0f}" for name in ("finetune", "loader"))
