@@ -61,8 +61,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def settings_of_run(device: torch.device, seed: int) -> Iterator[None]:
-    """Torch's random numbers from a seed, and a GPU's kernels by trying them, in this context; then as the caller had them."""
-    gpu, benchmark = device.type == "cuda", torch.backends.cudnn.benchmark
+    """Torch's random numbers from a seed, and a GPU's kernels by trying them, in this context; then as the caller had them.
+
+    So is the number of threads, which a run may change.
+    """
+    gpu, benchmark, threads = device.type == "cuda", torch.backends.cudnn.benchmark, torch.get_num_threads()
     with torch.random.fork_rng(devices=[device] if gpu else []), torch.cuda.device(device) if gpu else nullcontext():
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all GPUs
         if gpu:
@@ -72,6 +75,8 @@ def settings_of_run(device: torch.device, seed: int) -> Iterator[None]:
             yield
         finally:
             torch.backends.cudnn.benchmark = benchmark
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
 
 
 @contextmanager

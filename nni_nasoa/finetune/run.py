@@ -18,6 +18,7 @@ from .interruption import Interruption
 from .progress import Watcher
 from .regime import FineTuneRegime
 from .stepping import Stepper, batch_of_process
+from .threads import Threads
 from .trainable import Trainable, compiled_in_time
 from .validation import Validation
 
@@ -58,6 +59,7 @@ class Run:
         size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
         self.schedule.saving.expected = 0.0 if save is None else 0.03 + size / SAVING_SPEED
         self.courtesy = Courtesy(self.device, PATIENCE * clock.budget)
+        self.threads = Threads.of_run(self.device)
         self.head_start, self._compiled = head_start, compiled
         self._caching = {"cached": feature_cache, "memory_limit": memory_limit, "seed": seed + group.rank}
         self._seed, self._order = seed, torch.Generator().manual_seed(seed + group.rank)
@@ -99,6 +101,7 @@ class Run:
 
     def _first_pass(self) -> None:
         """Learn what a step will take, fit the head, and give up on the stages that there is no time for."""
+        self._adapt_threads()
         count, head_only = len(self.network.stages), self.frozen == len(self.network.stages)
         seen = FirstPass(self.network, torch.randperm(len(self.inputs), generator=self._order), self.clock, self.courtesy)
         self.network.eval()
@@ -122,6 +125,10 @@ class Run:
         self._forward_seconds = seen.seconds_per_image
         stored = head_only and self.inputs.store is not None
         self.schedule.step.expected = HEAD_STEP_SECONDS if stored else self._forward_seconds * batch * (1 if head_only else STEP_FACTOR)
+
+    def _adapt_threads(self) -> None:
+        if self.threads is not None:
+            self.threads.adapt()
 
     def _look(self, seen: FirstPass, share: float) -> None:
         allowed = share * self.clock.remaining
@@ -208,6 +215,7 @@ class Run:
                 self.stopped = f"interrupted: {signal.Signals(number).name}" if number else self._reason()
             elif steps < 0:
                 self._evaluate("training")
+                self._adapt_threads()
             else:
                 self._chunk(int(steps), share)
 
