@@ -26,6 +26,7 @@ from torch.optim.sgd import sgd  # the class torch.optim.SGD imports torch._dyna
 
 from nni_nasoa.device_lock import device_lock
 from nni_nasoa.networks import ETNet
+from nni_nasoa.processor import processor_name
 
 REFERENCE = "2-_32_2-11-112-1121112"  # ET-NAS-A, the smallest published network
 REFERENCE_CLASSES = 10
@@ -118,7 +119,7 @@ def relative_speed(network: nn.Module, input_size: int, batch_size: int, device:
     processor time counts: several threads that wait for each other lose far more to another process than the time it takes.
     """
     device = _resolve(device)
-    with _undisturbed(device, threads=1):
+    with undisturbed(device, threads=1):
         clock = time.thread_time if device.type == "cpu" else _wall_clock(device)
         networks = network, ETNet(REFERENCE, REFERENCE_CLASSES)
         pair = [_training_step(each, input_size, batch_size, device, autocast) for each in networks]
@@ -154,12 +155,7 @@ def device_name(device: str | torch.device = "cpu") -> str:
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
+    return processor_name()
 
 
 def environment(device: str | torch.device = "cpu") -> dict[str, str | int | float]:
@@ -178,8 +174,8 @@ def _resolve(device: str | torch.device) -> torch.device:
 
 
 @contextmanager
-def _undisturbed(device: torch.device, threads: int | None = None) -> Iterator[None]:
-    """Hold the device's lock, and leave torch's settings and random state as they were."""
+def undisturbed(device: torch.device, threads: int | None = None) -> Iterator[None]:
+    """Hold the device's lock, with so many threads on a CPU, and leave torch's settings and random state as they were."""
     benchmark, all_threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
     with device_lock(device), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.backends.cudnn.benchmark = True
@@ -230,7 +226,7 @@ def _batch(input_size: int, batch_size: int, device: torch.device):
 
 def _step_time(make_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds) -> StepTime:
     device = _resolve(device)
-    with _undisturbed(device):
+    with undisturbed(device):
         peak_mib = _memory_watch(device)
         step, clock = make_step(network, input_size, batch_size, device, autocast), _wall_clock(device)
         once = _warm_up(step, warmup, clock)

@@ -1,0 +1,86 @@
+"""Which device runs will be on, by the name that their records and step times have; without torch where that can be."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nni_nasoa.processor import default_threads, processor_name
+
+from .rules import one_line
+
+if TYPE_CHECKING:
+    from .records import RunRecord
+
+_NODES = ("nvidia[0-9]*", "nvidiactl", "kfd", "dxg")  # in /dev, where torch can have a GPU: NVIDIA's, AMD's, Windows' own
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that networks are trained on.
+
+    Parameters
+    ----------
+    kind
+        As torch takes it: "cpu", "cuda", "cuda:1", ...
+    name
+        What it is called, as `measure.device_name` says and records have it.
+    threads
+        Of the processor, that torch computes with.
+    """
+
+    kind: str
+    name: str
+    threads: int
+
+    @property
+    def key(self) -> str:
+        """What step times are kept under: the name, with the threads where the processor computes."""
+        return processor_key(self.name, self.threads) if self.kind == "cpu" else self.name
+
+
+def processor_key(name: str, threads: int) -> str:
+    """The key of a processor with so many threads."""
+    return one_line(f"{name}, {threads} thread{'s' * (threads > 1)}")
+
+
+def keys_of(record: RunRecord) -> tuple[str, str]:
+    """The keys that the device of a record can have: a processor's, and a GPU's. A record does not say which it is."""
+    return processor_key(record.device, record.threads), record.device
+
+
+def resolve(device: str = "auto") -> Device:
+    """A device; "auto" is the GPU where there is one, else the processor.
+
+    torch is imported only where it has to be asked.
+
+    Raises
+    ------
+    ValueError
+        There is no such device. The message is one line.
+    """
+    device = str(device)
+    if device == "cpu" or (device == "auto" and not _may_have_gpu()):
+        return Device("cpu", one_line(processor_name()), _threads())
+    from nni_nasoa.finetune.devices import resolve_device
+    from nni_nasoa.measure import device_name
+
+    found = resolve_device(device)
+    return Device(str(found), one_line(device_name(found)), _threads())
+
+
+def _may_have_gpu() -> bool:
+    """Whether torch could have one here, as far as the system tells."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
+        return False
+    if sys.platform != "linux":
+        return sys.platform != "darwin"
+    return any(next(Path("/dev").glob(name), None) for name in _NODES)
+
+
+def _threads() -> int:
+    torch = sys.modules.get("torch")
+    return default_threads() if torch is None else torch.get_num_threads()

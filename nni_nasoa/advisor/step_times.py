@@ -1,0 +1,153 @@
+"""How long steps of fine-tuning take on a device: measured once in seconds, with the trainer's own parts, and kept in the store.
+
+A run of any regime is put together from a few kinds of steps (modes of `StepTime`):
+
+- `train`: a training step from what enters the first trained stage (images, or kept features) to new weights, by SGD, on
+  images as they are. `frozen_stages` says where it begins; with all stages frozen, the head alone is trained.
+- `features`: what the first `frozen_stages` stages make of images, the images drawn and normalised; all stages: inference.
+- `draw:none`, `draw:crop`, ...: drawing, augmenting and normalising images, for any model (`IMAGES`).
+- `optimizer:sgd`, `optimizer:adamw`: the optimiser's step alone, of which there is one for any batch.
+- `views:one`, `views:several`: a training step of the head where images have one kept view each, or one of several is drawn.
+
+Each is measured with few images and with many, which gives the time of a step and that of an image. Of models that there was
+no time to measure, the modes begin with `rough:`: those of the measured model with the nearest multiply-accumulates, in
+proportion. They are never kept. Importing this module loads no torch; measuring does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Iterable, Sequence
+
+from nni_nasoa.finetune.regime import AUGMENTATIONS, OPTIMIZERS
+
+from .candidates import LARGE_FROM, input_sizes, stages_of
+from .records import StepTime, figures_of
+
+if TYPE_CHECKING:
+    from .devices import Device
+    from .store import ExperienceStore
+
+IMAGES = "images"  # the model of what does not depend on one
+TRAIN, FEATURES, DRAW, OPTIMIZER, ROUGH = "train", "features", "draw:", "optimizer:", "rough:"
+VIEW_MODES = ("views:one", "views:several")
+SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # for a model, by the size of its images
+DRAW_SECONDS = 0.5
+
+
+def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore | None, *,
+                   seconds: float | None = None) -> list[StepTime]:
+    """Step times of models on a device, from the store; what is missing there is measured, and kept.
+
+    Parameters
+    ----------
+    models
+        Names. Of those that there was no time for, times are estimated where their multiply-accumulates are known.
+    device
+        See `devices.resolve`.
+    store
+        None keeps nothing.
+    seconds
+        For measuring; by default some seconds a model, more for those with large images.
+
+    Raises
+    ------
+    ValueError
+        There is no such model.
+    StoreError
+        The store fails.
+    """
+    models = list(dict.fromkeys(models))
+    figures = {model: figures_of(model) for model in models}
+    sizes = {model: _measured_sizes(figures[model]) for model in models}
+    known = [] if store is None else store.step_times(device=device.key)
+    there = {row.model for row in known}
+    missing = sorted((model for model in models if model not in there), key=lambda model: figures[model].get("gmacs") or math.inf)
+    if missing and (seconds is None or seconds > 0):
+        deadline = None if seconds is None else time.monotonic() + seconds
+        for place, model in enumerate([IMAGES, *missing]):
+            # What one leaves is for those that follow.
+            allowed = None if deadline is None else (deadline - time.monotonic()) / (len(missing) + 1 - place)
+            if model == IMAGES:
+                new = _measured_drawing({size for model in missing for size in sizes[model]}, known, device, allowed)
+            else:
+                new = measure_step_times(model, sizes[model], device, seconds=allowed)
+            known += new
+            for row in new if store is not None else ():
+                store.set_step_time(row)
+    wanted = {IMAGES, *models}
+    return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
+
+
+def measure_step_times(model: str, input_sizes: Sequence[int], device: Device, *, seconds: float | None = None) -> list[StepTime]:
+    """Measure a model on images of some sizes, the smallest first; sizes that there is no time for are left out.
+
+    Parameters
+    ----------
+    seconds
+        In which measuring has to be done, building the network included. Nothing is measured where they are too few. By
+        default some seconds, not counted while others compute, in which the smallest size is measured at least.
+
+    Raises
+    ------
+    ValueError
+        There is no such model.
+    """
+    from .stopwatch import measured_steps
+
+    sizes = sorted(input_sizes)
+    return measured_steps(model, sizes, device, seconds, LARGE_SECONDS if sizes[-1] >= LARGE_FROM else SMALL_SECONDS)
+
+
+def _measured_drawing(sizes: Iterable[int], known: Iterable[StepTime], device: Device, seconds: float | None) -> list[StepTime]:
+    there = {row.input_size for row in known if row.model == IMAGES}
+    if missing := sorted(set(sizes) - there):
+        from .stopwatch import measured_drawing
+
+        return measured_drawing(missing, device, DRAW_SECONDS if seconds is None else seconds)
+    return []
+
+
+def _measured_sizes(figures) -> tuple[int, ...]:
+    """The smallest and the largest that there are candidates of; those between follow, as pixels do."""
+    sizes = input_sizes(figures)
+    return tuple(sorted({sizes[0], sizes[-1]}))
+
+
+def _estimated(models: Sequence[str], figures, known: Sequence[StepTime], device: Device) -> list[StepTime]:
+    """Rough times of those models that were not measured, by those of the nearest that was."""
+    there = dict.fromkeys(row.model for row in known if row.model != IMAGES)
+    measured = {model: gmacs for model in there if (gmacs := (figures.get(model) or figures_of(model)).get("gmacs"))}
+    rows = []
+    for model in models:
+        gmacs = figures[model].get("gmacs")
+        if model in there or not gmacs or not measured:
+            continue
+        nearest = min(measured, key=lambda other: abs(math.log(measured[other] / gmacs)))
+        rows += _in_proportion(model, stages_of(model, figures[model]), gmacs / measured[nearest],
+                               [row for row in known if row.model == nearest])
+    return rows
+
+
+def _in_proportion(model: str, stages: int, ratio: float, rows: Sequence[StepTime]) -> list[StepTime]:
+    """The rows of another model, as if they were of this one: the same shares of its stages, `ratio` times as long."""
+    others = max(row.frozen_stages for row in rows)
+    result = []
+    for frozen in range(stages + 1):
+        same = round(frozen * others / stages) if frozen in (0, stages) else min(max(round(frozen * others / stages), 1), others - 1)
+        for row in rows:
+            if row.frozen_stages == same and (row.mode != FEATURES or frozen):
+                scale = ratio if row.mode == FEATURES or (row.mode == TRAIN and frozen < stages) else 1.0
+                result.append(StepTime(row.device, model, row.input_size, row.batch_size, frozen, ROUGH + row.mode, scale * row.seconds,
+                                       row.measured_at))
+    return result
+
+
+def draw_mode(augmentation: str) -> str:
+    """The mode of drawing images."""
+    return DRAW + augmentation
+
+
+DRAW_MODES = tuple(map(draw_mode, AUGMENTATIONS))
+OPTIMIZER_MODES = tuple(OPTIMIZER + kind for kind in OPTIMIZERS)

@@ -1,0 +1,50 @@
+"""What is known of the processor without loading torch: its name, and how many threads torch would take there."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def processor_name() -> str:
+    """What the processor is called, such as "AMD EPYC 9654"."""
+    names = (line.partition(":")[2].strip() for line in _lines() if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def default_threads() -> int:
+    """How many threads torch takes for computing, unless it is told: the cores that this process may use, or fewer.
+
+    MKL_NUM_THREADS and OMP_NUM_THREADS, the first of them that is a number, say how many; MKL never takes more than the cores.
+    """
+    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    cores = _cores(allowed)
+    for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        text = os.environ.get(name, "").partition(",")[0].strip()
+        if text.isdecimal() and int(text) > 0:
+            return min(int(text), cores) if cores else int(text)
+    return cores or len(allowed)
+
+
+def _cores(allowed: set[int]) -> int:
+    """How many cores the allowed processors lie on; 0 where the system does not tell, as on ARM."""
+    cores, processor = set(), {}
+    for line in [*_lines(), ""]:  # an empty line ends what is said of one
+        key, _, value = line.partition(":")
+        processor[key.strip()] = value.strip()
+        if not line.strip():
+            number = processor.get("processor", "")
+            if number.isdecimal() and int(number) in allowed and "core id" in processor:
+                cores.add((processor.get("physical id"), processor["core id"]))
+            processor = {}
+    return len(cores)
+
+
+def _lines() -> list[str]:
+    try:
+        return _CPUINFO.read_text().splitlines()
+    except OSError:
+        return []

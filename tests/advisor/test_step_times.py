@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from nni_nasoa.advisor import ExperienceStore, StepTime, stopwatch
+from nni_nasoa.advisor.devices import Device, resolve
+from nni_nasoa.advisor.step_table import drawing_lines, model_times
+from nni_nasoa.advisor.step_times import (DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES, measure_step_times,
+                                          step_times_for)
+
+DEVICE = Device("cpu", "a processor", 1)
+TWO = ("nano-a", "nano-f")
+
+
+def row(model, size, batch, frozen, mode, seconds):
+    return StepTime(DEVICE.key, model, size, batch, frozen, mode, seconds)
+
+
+def rows_of(model, stages=4, sizes=(32, 96), seconds=0.01):
+    """Steps of 5 ms, and of `seconds` for 100 images of 32 pixels; each stage has its share."""
+    rows = []
+    for size in sizes:
+        for batch in (8, 64):
+            image = seconds / 100 * (size / 32)**2 * batch
+            rows += [row(model, size, batch, frozen, TRAIN, 0.005 + 3 * image * (1 - frozen / stages) + 1e-6) for frozen in range(stages + 1)]
+            rows += [row(model, size, batch, frozen, FEATURES, 0.001 + image * frozen / stages) for frozen in range(1, stages + 1)]
+    return rows
+
+
+@pytest.fixture
+def no_measuring(monkeypatch):
+    """Fails where anything is measured."""
+    for name in ("measured_steps", "measured_drawing"):
+        monkeypatch.setattr(stopwatch, name, lambda *_: pytest.fail("something was measured"))
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """A small and a large network, measured in about as few seconds as that takes."""
+    device = Device("cpu", "a processor", torch.get_num_threads())
+    return {model: measure_step_times(model, (32, 64), device) for model in TWO}, device
+
+
+def test_a_measured_model_has_a_time_for_every_number_of_frozen_stages(measured):
+    for rows in measured[0].values():
+        times = model_times(rows)[rows[0].model]
+        assert {row.frozen_stages for row in rows if row.mode == TRAIN} == set(range(times.stages + 1))
+        assert {row.frozen_stages for row in rows if row.mode == FEATURES} == set(range(1, times.stages + 1))
+        assert {row.mode for row in rows} == {TRAIN, FEATURES, *OPTIMIZER_MODES, *VIEW_MODES} and not times.rough
+        assert {row.device for row in rows} == {measured[1].key}
+        assert {row.input_size for row in rows} <= {32, 64} and min(row.input_size for row in rows) == 32
+
+
+def test_large_networks_are_slower_and_a_head_alone_far_faster(measured):
+    small, large = ({(row.mode, row.frozen_stages, row.batch_size): row.seconds for row in rows if row.input_size == 32}
+                    for rows in measured[0].values())
+    few = min(batch for mode, _, batch in large if mode == TRAIN)
+    stages = max(frozen for _, frozen, _ in large)
+    assert large[TRAIN, 0, few] > 3 * large[TRAIN, stages, few]
+    shared = {batch for mode, _, batch in small if mode == TRAIN} & {batch for mode, _, batch in large if mode == TRAIN}
+    assert all(large[TRAIN, 0, batch] > small[TRAIN, 0, batch] for batch in shared)
+    assert large[FEATURES, stages, few] > large[FEATURES, 1, few]
+
+
+def test_measuring_leaves_torch_as_it_was(measured):
+    threads, state = torch.get_num_threads(), torch.get_rng_state()
+    measure_step_times("nano-a", (32,), Device("cpu", "a processor", 1), seconds=1)
+    assert torch.get_num_threads() == threads and torch.equal(torch.get_rng_state(), state)
+
+
+def test_too_little_time_measures_nothing():
+    assert measure_step_times("nano-f", (96,), DEVICE, seconds=1e-6) == []
+
+
+def test_images_are_drawn_in_all_ways():
+    rows = stopwatch.measured_drawing((32,), DEVICE, 1.0)
+    assert [row.mode for row in rows] == list(DRAW_MODES) and {row.model for row in rows} == {IMAGES}
+    assert drawing_lines(rows) is not None
+
+
+def test_what_is_missing_is_measured_once_and_kept(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(stopwatch, "measured_steps", lambda model, sizes, *_: asked.append(model) or rows_of(model, sizes=sizes))
+    monkeypatch.setattr(stopwatch, "measured_drawing", lambda sizes, *_: asked.append(tuple(sizes)) or [
+        row(IMAGES, size, 64, 0, mode, 0.001) for size in sizes for mode in DRAW_MODES])
+    store = ExperienceStore(tmp_path / "store.db")
+    first = step_times_for(TWO, DEVICE, store)
+    assert asked == [(32, 96), "nano-a", "nano-f"]
+    assert sorted(first, key=repr) == sorted(step_times_for(TWO, DEVICE, store), key=repr)
+    assert len(asked) == 3
+    step_times_for(("nano-b", *TWO), DEVICE, store)
+    assert asked[3:] == ["nano-b"]
+    step_times_for(TWO, Device("cpu", "a processor", 2), store)  # which is another device
+    assert asked[4:] == [(32, 96), "nano-a", "nano-f"]
+
+
+def test_time_is_shared_out(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(stopwatch, "measured_steps", lambda model, sizes, device, seconds, default: seen.update({model: seconds}) or [])
+    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
+    assert step_times_for(TWO, DEVICE, None, seconds=30) == []
+    assert 9 < seen["nano-a"] <= 15 and 20 < seen["nano-f"] <= 30  # what the first one has left is for the second
+    assert step_times_for(TWO, DEVICE, None) == [] and seen == {"nano-a": None, "nano-f": None}
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_without_time_unmeasured_models_are_estimated_by_their_macs(tmp_path):
+    store = ExperienceStore(tmp_path / "store.db")
+    for each in rows_of("nano-a", stages=4):
+        store.set_step_time(each)
+    rows = step_times_for(("nano-a", "nano-b", "nano-f"), DEVICE, store, seconds=0)
+    rough = [row for row in rows if row.mode.startswith(ROUGH)]
+    assert {row.model for row in rough} == {"nano-b", "nano-f"}
+    tables = model_times(rows)
+    assert tables["nano-f"].rough and not tables["nano-a"].rough
+    assert tables["nano-f"].stages == 3
+    full = {model: times.train.image[0, 0] for model, times in tables.items()}
+    assert full["nano-f"] / full["nano-a"] == pytest.approx(0.6736 / 0.0287)
+    head = {model: times.train.at([32], [times.stages])[1][0] for model, times in tables.items()}
+    assert head["nano-f"] == pytest.approx(head["nano-a"])
+    assert {row.model for row in store.step_times(DEVICE.key)} == {"nano-a"}  # guesses are not kept
+
+
+@pytest.mark.usefixtures("no_measuring")
+def test_where_nothing_is_measured_nothing_is_estimated():
+    assert step_times_for(TWO, DEVICE, None, seconds=0) == []
+
+
+def test_an_unknown_model_gets_one_line():
+    with pytest.raises(ValueError, match="nano-x") as error:
+        measure_step_times("nano-x", (32,), DEVICE, seconds=1)
+    assert "\n" not in str(error.value)
+
+
+def test_known_times_are_read_without_torch(tmp_path):
+    store, device = ExperienceStore(tmp_path / "store.db"), resolve("cpu")
+    for each in rows_of("nano-a"):
+        store.set_step_time(StepTime(device.key, each.model, each.input_size, each.batch_size, each.frozen_stages, each.mode, each.seconds))
+    code = ("import sys\nfrom nni_nasoa.advisor.devices import Device\nfrom nni_nasoa.advisor.store import ExperienceStore\n"
+            "from nni_nasoa.advisor.time_model import TimeModel\n"
+            f"device = Device('cpu', {device.name!r}, {device.threads})\n"
+            f"model = TimeModel.from_store(ExperienceStore({str(store.location)!r}), ['nano-a'], device)\n"
+            "assert model.knows('nano-a')\nassert 'torch' not in sys.modules, 'torch was imported'\n")
+    subprocess.run([sys.executable, "-c", code], check=True)
