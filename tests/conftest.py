@@ -206,6 +206,12 @@ class Nnictl:
         return found
 
 
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory, monkeypatch):
+    """Runs are recorded in a store that no other test and no user has."""
+    monkeypatch.setenv("NASOA_STORE", str(tmp_path_factory.mktemp("store") / "experience.db"))
+
+
 @pytest.fixture
 def nnictl(tmp_path):
     """nnictl with a home of its own; whatever it started is ended afterwards."""

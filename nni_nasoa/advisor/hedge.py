@@ -135,6 +135,22 @@ class HedgeRegressor:
         mean, spread, _ = self._estimates(x)
         return (mean, *self._range(mean, spread))
 
+    def relative_errors(self, x, y) -> np.ndarray:
+        """How far off predictions are, over the spread that was to be expected: what the ranges are made of.
+
+        Parameters
+        ----------
+        x, y
+            As `update` takes them.
+
+        Returns
+        -------
+        Float array of shape (n,).
+        """
+        x = checked_x(x, self.features)
+        mean, spread, _ = self._estimates(x)
+        return np.abs(checked_y(y, len(x)) - mean) / spread
+
     def update(self, x, y) -> None:
         """Learn from records, one after another.
 

@@ -6,6 +6,7 @@ import click
 
 from nni_nasoa import __version__
 
+from .advise import advise
 from .experience import experience
 from .figures import figures
 from .finetune import finetune
@@ -17,8 +18,8 @@ from .zoo import zoo
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nasoa")
 def main():
-    """Search networks that train fast, and look at what was found."""
+    """Fine-tune the network that your minutes can buy, and search networks that train fast."""
 
 
-for command in (report, zoo, finetune, predict, figures, experience):
+for command in (advise, finetune, predict, experience, zoo, figures, report):
     main.add_command(command)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from .terminal import cell, clear_errors, print_table
@@ -116,3 +118,19 @@ def collect(store: str | None, runs: int, jobs: int, **plan):
     from .collecting import collect_runs
 
     collect_runs(store, runs, jobs, **plan)
+
+
+@experience.command()
+@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the two files of the prior.")
+@_store
+def prior(store: str | None, output: Path):
+    """Make of the store's runs what the advisor starts from: the prior that the package brings was made so.
+
+    It is used from where the package has it, in nni_nasoa/advisor/prior.
+    """
+    from nni_nasoa.advisor import ExperienceStore
+    from nni_nasoa.advisor.predictor import write_prior
+
+    with clear_errors():
+        made = write_prior(ExperienceStore(store, create=False).records(), output)
+    click.echo(f"learned from {_runs(made.seen)}; written to {output}")

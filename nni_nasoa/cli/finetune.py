@@ -10,6 +10,7 @@ import click
 from .terminal import clear_errors
 
 EXIT_SECONDS = 0.3  # of a budget are kept for the interpreter's end
+RECORD_SECONDS = 0.2  # and for the record of the run
 
 
 @click.command()
@@ -37,8 +38,10 @@ EXIT_SECONDS = 0.3  # of a budget are kept for the interpreter's end
               help="Share of the images that may be unreadable; they are left out and listed.")
 @click.option("--compile/--no-compile", default=False, show_default=True, help="Train through torch.compile.")
 @click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's log.")
+@click.option("--record/--no-record", default=True, show_default=True, help="Keep the run in the store that the advisor learns from.")
+@click.option("--store", metavar="FILE|URL", help="The store. [default: NASOA_STORE, else the user's own]")
 def finetune(dataset, model, minutes, output, regime_file, weights, device, seed, root, val_fraction, max_bad, compile, tensorboard,
-             **settings):
+             record, store, **settings):
     """Fine-tune a classifier that is ready before the minutes are over.
 
     Ctrl-C saves the best so far.
@@ -52,16 +55,26 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
         if "model" not in fields:
             raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")
         regime = FineTuneRegime.from_json(fields)
+        weights = None if weights == "none" else weights
+        recorder = None
+        if record:  # before training: its imports and look-ups take time
+            from nni_nasoa.advisor.recording import Recorder
+
+            recorder = Recorder.open(store, dataset, regime.model, weights=weights, root=root, val_fraction=val_fraction)
         from nni_nasoa.finetune.trainer import finetune as run
 
-        margin = default_margin(60 * minutes) + EXIT_SECONDS
-        result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=None if weights == "none" else weights, root=root,
+        margin = default_margin(60 * minutes) + EXIT_SECONDS + (RECORD_SECONDS if record else 0)
+        result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=weights, root=root,
                      val_fraction=val_fraction, max_bad=max_bad, compile=compile, bar=None, tensorboard=tensorboard,
                      started=process_started(), margin=margin)
+    if result.folder is not None:  # else another process of torchrun's says it
+        report(result, recorder and recorder.record(result))
+
+
+def report(result, *notes: str | None) -> None:
+    """Say what came of a run, and exit as its end asks for."""
     gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
-    if result.folder is None:  # another process of torchrun's says it
-        return
-    for note in result.notes:
+    for note in filter(None, (*result.notes, *notes)):
         click.echo(f"note: {note}")
     click.echo(f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
                + ("" if result.stopped == "budget" else f" ({result.stopped})"))

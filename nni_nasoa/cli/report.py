@@ -82,13 +82,22 @@ def _read(source: str) -> _Results:
     folder = find_experiment(source)
     status = read_status(folder)
     trials = {name: count for name, count in status.items() if isinstance(count, int) and name != "trials"}
-    # A network says itself which one it is; any other result is of use only with its parameters.
-    records = [{**trial.metrics, "trial_id": trial.trial_id, "sequence": trial.sequence}
-               | ({} if "architecture" in trial.metrics else {"parameters": trial.parameters}) for trial in read_trials(folder)]
+    # A network or a classifier says itself which one it is; any other result is of use only with its parameters.
+    records = [{name: value for name, value in trial.metrics.items() if name not in _NOT_FOR_READERS}
+               | {"trial_id": trial.trial_id, "sequence": trial.sequence}
+               | ({} if _identity([trial.metrics]) else {"parameters": trial.parameters}) for trial in read_trials(folder)]
     tuner = read_config(folder).get("tuner") or {}
     ours = tuner.get("name") == "NasoaEvolution" or tuner.get("className") == "nni_nasoa.plugin.evolution_tuner.EvolutionTuner"
     arguments = EvolutionArgs.parse(tuner.get("classArgs") or {}) if ours else EvolutionArgs()
     return _Results(f"experiment {status['id']}", records, status["id"], trials, arguments.objectives, arguments.limits)
+
+
+_NOT_FOR_READERS = ("record", "survey")  # of the advisor's trials: for its tuner
+
+
+def _identity(records: list) -> str | None:
+    """The field by which all of the records say which ones they are."""
+    return next((name for name in ("architecture", "classifier") if all(name in record for record in records)), None)
 
 
 def _objectives(given: tuple[str, ...], results: _Results):
@@ -129,6 +138,7 @@ _COLUMNS = (  # heading, key, factor, format
     ("accuracy\n%", "accuracy", 100, ".2f"), ("relative\nspeed", "relative_speed", 1, ".3f"), ("step\nms", "step_time_ms", 1, ".2f"),
     ("params\nM", "params_m", 1, ".3f"), ("GMACs", "gmacs", 1, ".4f"),
 )
+_COLUMNS_OF = {"architecture": _COLUMNS, "classifier": (("run", "run", 1, ""), ("network", "model", 1, ""), ("took\ns", "seconds", 1, ".3g"))}
 
 
 def _print_report(results: _Results, front: list[dict], objectives, output: Path, drawings: int) -> None:
@@ -136,8 +146,8 @@ def _print_report(results: _Results, front: list[dict], objectives, output: Path
 
     counted = distinct(results.records, objectives)
     lines = [f"{len(counted)} evaluated, {len(front)} on the front" + (f"; trials: {_counts(results.trials)}" if results.trials else "")]
-    identity = "architecture" if all("architecture" in record for record in front) else "parameters"
-    columns = list(_COLUMNS) if identity == "architecture" else [("trial", "trial_id", 1, "")]
+    identity = _identity(front) or "parameters"
+    columns = list(_COLUMNS_OF.get(identity, (("trial", "trial_id", 1, ""),)))
     known = {key for _, key, _, _ in columns}
     columns += [(objective.name, objective.name, 1, ".5g") for objective in objectives if objective.name not in known]
     if identity == "architecture":

@@ -109,7 +109,7 @@ def test_photographs_need_scikit_learn(tmp_path, monkeypatch):
     held_out._photo.cache_clear()
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path))
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(DatasetError, match=r"^task: photo-parts .* pip install scikit-learn$"):
+    with pytest.raises(DatasetError, match=r"^task: photo-parts .* pip install 'nni-nasoa\[photographs\]'$"):
         open_dataset("task:photo-parts", input_size=48)
 
 

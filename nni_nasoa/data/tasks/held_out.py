@@ -82,7 +82,7 @@ def _photo(name: str) -> np.ndarray:
     try:
         from sklearn.datasets import load_sample_image
     except ImportError:
-        raise DatasetError("task: photo-parts is cut from scikit-learn's photographs; pip install scikit-learn") from None
+        raise DatasetError("task: photo-parts is cut from scikit-learn's photographs; pip install 'nni-nasoa[photographs]'") from None
     return load_sample_image(f"{name}.jpg")
 
 

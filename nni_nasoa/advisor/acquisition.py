@@ -1,0 +1,108 @@
+"""Which regime to try next on a dataset, where there is time for more than one: the one that most can be learned from.
+
+The first is the advice itself. Of the others, a candidate is worth
+
+    expected accuracy + novelty x (upper end of its range - expected accuracy),
+
+so that among regimes that promise as much the less certain one is tried, and the novelty, from 0 for a regime that was tried or
+is being tried to 1 for one that is unlike all of these, keeps runs from telling the same twice. Only what may be the best counts:
+candidates whose range reaches the best accuracy that was seen, or that is expected of any. Where the advisor follows its
+defaults, it goes from network to network in their order first, and stays with rates that are sound everywhere after that.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Sequence
+
+import numpy as np
+
+from nni_nasoa.finetune.regime import OPTIMIZERS, FineTuneRegime
+
+from .candidates import Candidates
+from .defaults import is_sound
+
+if TYPE_CHECKING:
+    from .advice import Choice
+    from .options import Options
+
+TOP = 50  # of the advisor's own choices, looked at in their order
+ADAMW_RATES = 30  # times smaller than those of SGD
+
+
+def next_choice(options: Options, tried: Sequence[FineTuneRegime], best: float | None = None) -> Choice | None:
+    """The regime to run next.
+
+    Parameters
+    ----------
+    options
+        All candidates that fit, for the dataset and the budget.
+    tried
+        What was run on it or is running, failed or not.
+    best
+        The best accuracy that came of these.
+
+    Returns
+    -------
+    None where all candidates were tried.
+    """
+    if not tried:
+        return options.choices(1)[0]
+    distance = distances(options.regimes, Candidates.of_regimes(tried, options.figures))
+    if not options.learned:
+        for choice in options.choices(TOP):
+            if not _same_as_any(choice.regime, tried):
+                return choice
+    allowed = np.isfinite(options.score) & (options.learned | is_sound(options.regimes))
+    worth = worths(options.mean, options.high, distance, best, allowed)
+    row = int(np.argmax(worth))
+    return options.choice(row) if np.isfinite(worth[row]) else None
+
+
+def worths(mean: np.ndarray, high: np.ndarray, distance: np.ndarray, best: float | None, allowed: np.ndarray) -> np.ndarray:
+    """What each of n candidates is worth, -inf for those that do not count.
+
+    Parameters
+    ----------
+    mean, high
+        Expected accuracies and the upper ends of their ranges, (n,).
+    distance
+        To the closest of those that were tried, (n,); see `distances`.
+    best
+        The best accuracy that was seen; None for none.
+    allowed
+        Mask (n,) of those that may be advised.
+    """
+    allowed = allowed & (distance > 1e-6)
+    if not allowed.any():
+        return np.full(len(mean), -np.inf)
+    to_reach = max(mean[allowed].max(), -np.inf if best is None else best)
+    plausible = allowed & (high >= to_reach)
+    novelty = 1 - np.exp(-distance ** 2)
+    return np.where(plausible if plausible.any() else allowed, mean + novelty * (high - mean), -np.inf)
+
+
+def distances(regimes: Candidates, tried: Candidates) -> np.ndarray:
+    """How far each regime is from the closest of those that were tried, (n,).
+
+    A distance of 1 is another network, another optimizer, a tenfold learning rate, twice the image size, or two steps in
+    freezing, batch size or augmentation.
+    """
+    mine, theirs = _coordinates(regimes), _coordinates(tried)
+    names = np.array(regimes.models)[regimes.model], np.array(tried.models)[tried.model]
+    closest = np.full(len(regimes), np.inf)
+    for row, name in zip(theirs, names[1]):
+        closest = np.minimum(closest, ((mine - row) ** 2).sum(axis=1) + (names[0] != name))
+    return np.sqrt(closest)
+
+
+def _coordinates(regimes: Candidates) -> np.ndarray:
+    """Regimes as points (n, 8), without their networks."""
+    adamw = regimes.optimizer == OPTIMIZERS.index("adamw")
+    return np.stack([
+        np.log10(regimes.learning_rate * np.where(adamw, ADAMW_RATES, 1)), adamw, regimes.frozen_stages / 2,
+        np.log2(regimes.batch_size) / 2, np.log2(regimes.input_size), regimes.augmentation / 2,
+        np.log10(regimes.weight_decay + 1e-6) / 4, 2 * regimes.label_smoothing], axis=1).astype(np.float64)
+
+
+def _same_as_any(regime: FineTuneRegime, tried: Sequence[FineTuneRegime]) -> bool:
+    return any(regime == other for other in tried)

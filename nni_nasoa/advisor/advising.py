@@ -1,0 +1,140 @@
+"""Which network to fine-tune on a dataset in the time at hand, and how: all candidates are scored, the best is the advice.
+
+What is asked of each candidate: does it fit (time, parameters, inference time, memory), and what accuracy does the predictor
+expect of it? Its score is that expectation less a tenth of what it may fall short by, so that among equals the surer one is
+taken. The alternatives differ from the best, and from each other, in the network or in what is frozen.
+
+Where the predictor cannot know, it is not asked. With few runs, or none of such networks, the advice follows `defaults`. On
+data of a kind that no run was on, the predictor chooses among candidates with rates that are sound everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from importlib import import_module
+from typing import TYPE_CHECKING, Sequence
+
+from .advice import Advice, Limits
+from .models import AdviceError, has_weights, models_of
+from .options import Options
+from .predictor import AccuracyPredictor
+
+if TYPE_CHECKING:
+    from nni_nasoa.zoo import ModelInfo
+
+    from .profiles import TaskProfile
+    from .store import ExperienceStore
+
+PROFILE_SHARE, TIMES_SHARE = 0.2, 0.2  # of what is left of a budget that runs already may go to profile and probes, and to step times,
+LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5  # which need so much, if that is no more than this share
+MAX_TOP = 50
+
+
+def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", store: ExperienceStore | None = None, top_k: int = 3,
+           limits: Limits = Limits(), root=None, val_fraction: float = 0.2, started: float | None = None,
+           show_progress: bool | None = None) -> Advice:
+    """The best regimes for a dataset and a budget.
+
+    What is not in the store is found out first: the dataset's profile, probes of the networks on it, and how long their steps
+    take here.
+
+    Parameters
+    ----------
+    dataset, root, val_fraction
+        An ImageSplit, or what `open_dataset` takes.
+    minutes
+        The budget of a run: all of its wall clock.
+    zoo
+        A family, names of models with commas, or a front file; see `models.models_of`.
+    device
+        "auto", "cpu", "cuda", ...
+    store
+        Where experience is kept; None for none but the package's own.
+    top_k
+        How many regimes, at most.
+    limits
+        What the classifier may cost.
+    started
+        When the budget began, by time.monotonic(), where finding out what is missing counts too: it is given a share of the
+        budget then, and the regimes are for what is left in the end. By default the budget begins with the run.
+    show_progress
+        As `open_dataset` takes it.
+
+    Raises
+    ------
+    AdviceError
+        An argument is out of its range, or nothing fits. One line.
+    DatasetError, StoreError, ValueError
+        The dataset, the store, the models or the device; one line.
+    """
+    _check(minutes, top_k)
+    budget = 60 * float(minutes)
+    models = models_of(zoo)
+    from .devices import resolve
+    from .time_model import TimeModel
+
+    device = resolve(device)
+    if started is not None:
+        import_module("torch")  # which the run needs in any case: that it takes its time is no reason to look less closely
+
+    def share(of: float) -> float | None:
+        return None if started is None else max(0.0, of * (budget - (time.monotonic() - started)))
+
+    profile, models, notes = profile_for(dataset, store, models, device=device.kind, seconds=share(PROFILE_SHARE), root=root,
+                                         val_fraction=val_fraction, show_progress=show_progress)
+    for_times = None if started is None else max(share(TIMES_SHARE), min(LEAST_SECONDS, share(LEAST_SHARE)))
+    time_model = TimeModel.from_store(store, [model.name for model in models], device, seconds=for_times)
+    made = time.monotonic()
+    if started is not None:
+        budget -= made - started
+        if budget <= 0:
+            raise AdviceError(f"minutes: {minutes:g} were over before the dataset was known; give more")
+    options = Options.of(profile, models, time_model, AccuracyPredictor.from_store(store), budget, limits,
+                         source="finetune" if started is None else "advise")
+    return Advice(profile.dataset.name, budget, device.key, tuple(options.choices(top_k)), (*notes, *options.notes), profile, made)
+
+
+def _check(minutes, top_k) -> None:
+    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < math.inf:
+        raise AdviceError(f"minutes: {minutes!r} is not a positive number")
+    if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= MAX_TOP:
+        raise AdviceError(f"top_k: {top_k!r} is not a whole number from 1 to {MAX_TOP}")
+
+
+def profile_for(dataset, store, models: Sequence[ModelInfo], **options) -> tuple[TaskProfile, list[ModelInfo], list[str]]:
+    """What is known of a dataset, with probes of models, the models whose weights can be had, and a line on those whose cannot.
+
+    Parameters
+    ----------
+    dataset, store, options
+        As `profiles.task_profile` takes them; errors are as there, where none of the weights can be had.
+    """
+    from nni_nasoa.data import DatasetError
+
+    from .profiles import task_profile
+
+    names = [model.name for model in models if has_weights(model)]
+    try:
+        return task_profile(dataset, store, names, **options), list(models), []
+    except DatasetError:
+        raise
+    except ValueError as error:  # of a family, some may have been downloaded
+        if len(names) == 1:
+            raise
+        failure = error
+    profile, kept = None, [model for model in models if not has_weights(model)]
+    for model in models:
+        try:
+            if has_weights(model):
+                profile = task_profile(dataset, store, [model.name], **options)
+                kept.append(model)
+        except DatasetError:
+            raise
+        except ValueError:
+            pass
+    if profile is None:
+        raise failure
+    missing = [model.name for model in models if model not in kept]
+    return task_profile(dataset, store, [model.name for model in kept if has_weights(model)], **options), kept, [
+        f"left out, as their weights are not there: {', '.join(missing)} ({failure})"]

@@ -1,0 +1,71 @@
+"""What of the present question was seen before: such data, such networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .candidates import Candidates
+from .features import DATASET, MODEL, NAMES
+from .predictor import AccuracyPredictor
+
+ENOUGH = 30  # runs, for the predictor to be asked at all
+SIMILAR, KNOWN = 0.5, 1.25  # root mean square of the differences in standard deviations: of runs on similar data, on data of a known kind
+BEYOND = 0.2  # orders of magnitude that a network may lie outside of those that were run
+SIZES = ("log_params", "log_gmacs", "log_own_size")
+
+_DATASET = [NAMES.index(name) for name in DATASET]
+_SIZES = [NAMES.index(name) for name in SIZES]
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """What was seen before.
+
+    Parameters
+    ----------
+    runs
+        That were learned from.
+    similar
+        Of those that are kept, how many were on data like this.
+    known_data
+        Whether some were on data of such a kind.
+    models
+        For each model, whether some were of networks of such sizes.
+    """
+
+    runs: int
+    similar: int
+    known_data: bool
+    models: tuple[bool, ...]
+
+    @property
+    def enough(self) -> bool:
+        """Whether the predictor has learned enough to be asked."""
+        return self.runs >= ENOUGH
+
+    @classmethod
+    def of(cls, predictor: AccuracyPredictor, x: np.ndarray, regimes: Candidates) -> Familiarity:
+        """That of candidates on a dataset, whose features are `x`."""
+        kept = predictor.runs()
+        firsts = [int(np.flatnonzero(regimes.model == place)[0]) if (regimes.model == place).any() else None
+                  for place in range(len(regimes.models))]
+        if not len(kept) or not len(x):
+            return cls(predictor.seen, 0, False, tuple(False for _ in firsts))
+        distance = _distance(kept[:, _DATASET], x[0, _DATASET])
+        low, high = np.nanmin(kept[:, _SIZES], axis=0) - BEYOND, np.nanmax(kept[:, _SIZES], axis=0) + BEYOND
+        known = tuple(first is not None and bool(((x[first, _SIZES] >= low) & (x[first, _SIZES] <= high)).all()) for first in firsts)
+        return cls(predictor.seen, int((distance <= SIMILAR).sum()), bool((distance <= KNOWN).any()), known)
+
+
+def _distance(runs: np.ndarray, dataset: np.ndarray) -> np.ndarray:
+    """How far the data of runs lie from a dataset; what is not known of either counts as a standard deviation."""
+    datasets = np.unique(runs, axis=0)
+    with np.errstate(invalid="ignore"):
+        deviation = np.nan_to_num(np.nanstd(datasets, axis=0))
+    varies = deviation > 1e-6
+    if not varies.any():
+        return np.zeros(len(runs))
+    off = np.abs(runs[:, varies] - dataset[varies]) / deviation[varies]
+    return np.sqrt(np.mean(np.where(np.isnan(off), 1.0, off) ** 2, axis=1))

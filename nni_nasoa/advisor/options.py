@@ -1,0 +1,169 @@
+"""All candidates that fit, scored; see `advising`."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Sequence
+
+import numpy as np
+
+from .advice import Choice, Limits
+from .candidates import Candidates, candidates, stages_of
+from .defaults import default_choice, is_sound, merit, probed
+from .familiarity import Familiarity
+from .features import features
+from .models import AdviceError, has_weights, parameters_m
+from .predictor import AccuracyPredictor
+from .reasons import reasons
+
+if TYPE_CHECKING:
+    from nni_nasoa.zoo import ModelInfo
+
+    from .profiles import TaskProfile
+    from .time_model import TimeModel
+
+CAUTION = 0.1  # of the distance to the lower end of the range
+DECODED_SHARE, SAMPLE_SHARE, SAMPLE_TRAIN = 0.35, 0.15, 0.75  # as `finetune.opening` has them: of the budget, and of the sample
+
+
+class Options:
+    """All candidates that fit, and what is expected of each.
+
+    Parameters
+    ----------
+    profile, predictor, budget
+        Of the dataset; what says the accuracy; in seconds.
+    models
+        To choose from.
+    regimes, epochs, seconds
+        The n candidates that fit, and for each the epochs and the wall clock, arrays (n,).
+    notes
+        What was left out.
+    """
+
+    def __init__(self, profile: TaskProfile, models: Sequence[ModelInfo], predictor: AccuracyPredictor, budget: float,
+                 regimes: Candidates, epochs: np.ndarray, seconds: np.ndarray, notes: Sequence[str] = ()):
+        self.profile, self.predictor, self.budget = profile, predictor, budget
+        self.regimes, self.epochs, self.seconds, self.notes = regimes, epochs, seconds, list(notes)
+        self.figures = {model.name: profile.model_figures(model.name) for model in models}
+        self.pretrained = {model.name: has_weights(model) for model in models}
+        flat = profile.flat()
+        x = features(flat, self.figures, regimes, epochs, budget)
+        self.mean, self.low, self.high = predictor.predict(x)
+        self.familiarity = Familiarity.of(predictor, x, regimes)
+        self.score = self.mean - CAUTION * (self.mean - self.low)
+        self._defaults = [default_choice(regimes, place, epochs, self.figures[name], flat, pretrained=self.pretrained[name])
+                          for place, name in enumerate(regimes.models)]
+        known = [name for place, name in enumerate(regimes.models) if self.pretrained[name] and self.familiarity.models[place]]
+        self.learned = self.familiarity.enough and bool(known)
+        if self.learned:
+            allowed = np.isin(regimes.model, [regimes.models.index(name) for name in known])
+            if not self.familiarity.known_data:
+                allowed &= is_sound(regimes)
+            self.score = np.where(allowed, self.score, -np.inf)
+            if others := [name for place, name in enumerate(regimes.models) if name not in known and (regimes.model == place).any()]:
+                self.notes.append(f"nothing is known yet of runs of {', '.join(others)}: left out; '--zoo NAME' asks for one alone")
+
+    @classmethod
+    def of(cls, profile: TaskProfile, models: Sequence[ModelInfo], time_model: TimeModel, predictor: AccuracyPredictor, budget: float,
+           limits: Limits = Limits(), source: str = "advise") -> Options:
+        """The options for a dataset and a budget in seconds, of runs that a source of records will make.
+
+        Raises
+        ------
+        AdviceError
+            Nothing fits; the message says what was in the way.
+        """
+        figures = {model.name: profile.model_figures(model.name) for model in models}
+        small = {name: known for name, known in figures.items()
+                 if limits.max_params_m is None or (parameters_m(known, profile.dataset.classes) or math.inf) <= limits.max_params_m}
+        if not small:
+            least = min((parameters_m(known, profile.dataset.classes) or math.inf for known in figures.values()), default=math.inf)
+            raise AdviceError(f"max_params_m: no network has {limits.max_params_m:g} million parameters or fewer; "
+                              f"the smallest has {least:.3g}")
+        timed = {name: known for name, known in small.items() if time_model.knows(name)}
+        if not timed:
+            raise AdviceError("there was no time to measure how fast the networks are here; give more minutes, "
+                              "or ask for advice first without --run")
+        notes = [f"left out, as there was no time to measure them: {', '.join(sorted(set(small) - set(timed)))}"] if len(timed) < len(small) else []
+        regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
+        epochs, seconds, fits, latency = _timed(regimes, profile, time_model, budget, limits, source)
+        if not fits.any():
+            if limits.max_latency_ms is not None and np.nanmin(latency) > limits.max_latency_ms:
+                raise AdviceError(f"max_latency_ms: no network takes {limits.max_latency_ms:g} ms or less here; "
+                                  f"the fastest takes {np.nanmin(latency):.3g}")
+            if limits.max_memory_mib is not None:
+                raise AdviceError(f"max_memory_mib: nothing trains in {limits.max_memory_mib:g} MiB, or in the time; give more")
+            raise AdviceError(f"minutes: nothing can be trained in {budget:.3g} s here; give more")
+        return cls(profile, models, predictor, budget, regimes.take(fits), epochs[fits], seconds[fits], notes)
+
+    def choices(self, top_k: int) -> list[Choice]:
+        """The best, and alternatives that differ from all before in the network or in what is frozen."""
+        if self.learned:
+            order = self._diverse(top_k)
+        else:
+            order = [row for row in self._defaults if row is not None]
+            order.sort(key=lambda row: merit(self.epochs[row], self.figures[self.model(row)]), reverse=True)
+        return [self.choice(row) for row in order[:top_k]]
+
+    def _diverse(self, top_k: int) -> list[int]:
+        groups = self.regimes.model * 1000 + self.regimes.frozen_stages
+        best = np.lexsort((-self.score, groups))
+        first = np.unique(groups[best], return_index=True)[1]
+        rows = best[first]
+        rows = rows[np.isfinite(self.score[rows])]
+        return rows[np.argsort(-self.score[rows], kind="stable")][:top_k].tolist()
+
+    def model(self, row: int) -> str:
+        """The name of a candidate's model."""
+        return self.regimes.models[self.regimes.model[row]]
+
+    def choice(self, row: int) -> Choice:
+        """A candidate as a choice."""
+        model = self.model(row)
+        figures = self.figures[model]
+        accuracy, low, high = (float(values[row]) for values in (self.mean, self.low, self.high))
+        if not self.learned:
+            probe = probed(figures)
+            accuracy, low, high = 0.5 + 0.5 * (probe or 0.0), 0.0, 1.0
+        return Choice(self.regimes.regime(row), float(self.epochs[row]), float(self.seconds[row]), accuracy, low, high,
+                      parameters_m(figures, self.profile.dataset.classes), stages_of(model, figures),
+                      "default" if self.pretrained[model] else None, tuple(reasons(self, row)))
+
+
+def _timed(regimes: Candidates, profile: TaskProfile, time_model: TimeModel, budget: float, limits: Limits, source: str):
+    """Epochs, seconds, whether it fits, and the inference time in ms, of each candidate."""
+    train, val, decode_seconds, opening = _opened(profile, budget)
+    names = ("model", "frozen_stages", "batch_size", "input_size", "augmentation", "optimizer")  # nothing else takes time
+    columns = {name: getattr(regimes, name) for name in names}
+    code = np.ravel_multi_index(tuple(columns.values()), tuple(column.max() + 1 for column in columns.values()))
+    _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
+    epochs, seconds, latency = (np.full(len(first), np.nan) for _ in range(3))
+    fits = np.zeros(len(first), dtype=bool)
+    for place, name in enumerate(regimes.models):
+        mine = np.flatnonzero(regimes.model[first] == place)
+        rows = {column: values[first[mine]] for column, values in columns.items() if column != "model"}
+        estimate = time_model.estimate(name, **rows, train_images=train, val_images=val, budget=budget, decode_seconds=decode_seconds,
+                                       start_up=opening and opening + time_model.start_up(source), source=source)
+        epochs[mine], seconds[mine], fits[mine] = estimate.epochs, estimate.seconds, estimate.feasible
+        if limits.max_memory_mib is not None and estimate.memory_mib is not None:
+            fits[mine] &= estimate.memory_mib <= limits.max_memory_mib
+        if limits.max_latency_ms is not None:
+            latency[mine] = 1000 * time_model.latency(name, rows["input_size"])
+            fits[mine] &= latency[mine] <= limits.max_latency_ms
+    epochs *= train / max(1, profile.dataset.train_images or 0)
+    return epochs[inverse], seconds[inverse], fits[inverse], latency[inverse]
+
+
+def _opened(profile: TaskProfile, budget: float) -> tuple[float, float, float | None, float | None]:
+    """Images that are trained and validated on, seconds of decoding each, and seconds that go to opening them beyond that.
+
+    Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as can be decoded in a share.
+    """
+    dataset = profile.dataset
+    train, val, seconds = dataset.train_images or 0, dataset.val_images or 0, dataset.decode_seconds
+    if not seconds or seconds * (train + val) <= DECODED_SHARE * budget:
+        return train, val, seconds, None
+    sample = SAMPLE_SHARE * budget / seconds
+    return (max(1.0, min(train, SAMPLE_TRAIN * sample)), max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample)), None,
+            (DECODED_SHARE + SAMPLE_SHARE) * budget)

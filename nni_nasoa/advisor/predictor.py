@@ -1,0 +1,231 @@
+"""What accuracy a regime will reach on a dataset: the hedge regression over features of runs, kept in the store.
+
+It starts from what this package has learned from its own runs (the prior), or from nothing where a package comes without, and
+learns from each run that ends well. A state is read alone: predicting never reads the runs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from dataclasses import replace
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterable
+
+import numpy as np
+
+from .features import NAMES, features_of
+from .hedge import HedgeRegressor
+from .records import RunRecord
+
+if TYPE_CHECKING:
+    from .store import ExperienceStore
+
+STATE = "accuracy"  # its name in the store
+PRIOR = files(__package__) / "prior"
+NEEDED = ("classes", "train_images")  # of a profile, to learn from a run
+RELEARNED = 100  # of the store's newest runs, by a predictor that begins while there are runs already
+SETTINGS = {"residual": False, "weight_decay": 2.0}  # of the regressor: of those tried, good on kinds of data that were left out
+FOLDS = 5  # of the tasks, for the residuals of a prior
+
+
+class AccuracyPredictor:
+    """Predicts the validation accuracy of runs, and learns from them.
+
+    Parameters
+    ----------
+    regressor
+        What it has learned; by default nothing.
+    """
+
+    def __init__(self, regressor: HedgeRegressor | None = None):
+        self.regressor = HedgeRegressor(len(NAMES), **SETTINGS) if regressor is None else regressor
+
+    @property
+    def seen(self) -> int:
+        """Runs learned from."""
+        return self.regressor.seen
+
+    def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, low and high of rows of `features.features`; see `HedgeRegressor.predict`."""
+        return self.regressor.predict(x)
+
+    def learn(self, record: RunRecord) -> bool:
+        """Learn from a run; False, and nothing changes, where it did not end well or there is no profile of its dataset."""
+        if not learnable(record):
+            return False
+        self.regressor.update(features_of(record), [record.accuracy])
+        return True
+
+    # -- what it rests on --
+
+    def runs(self) -> np.ndarray:
+        """Features of the runs that it keeps, (n, len(NAMES))."""
+        state = self.regressor.state_dict()
+        return state["replay_x"][:min(self.seen, len(state["replay_x"]))]
+
+    # -- state --
+
+    def to_bytes(self) -> bytes:
+        """The state as the contents of an .npz file."""
+        file = io.BytesIO()
+        np.savez(file, names=np.array(NAMES), regressor=np.frombuffer(self.regressor.to_bytes(), dtype=np.uint8))
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> AccuracyPredictor:
+        """The inverse of `to_bytes`.
+
+        Raises
+        ------
+        ValueError
+            The data is damaged, or was made of other features.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                names, regressor = arrays["names"].tolist(), arrays["regressor"].tobytes()
+        except Exception as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
+            raise ValueError(f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})") from None
+        if names != list(NAMES):
+            raise ValueError("saved predictor: it was made of other features")
+        return cls(HedgeRegressor.from_bytes(regressor))
+
+    @classmethod
+    def from_prior(cls) -> AccuracyPredictor:
+        """What the package brings; one that has learned nothing where it brings none."""
+        file = PRIOR / "predictor.npz"
+        return cls.from_bytes(file.read_bytes()) if file.is_file() else cls()
+
+    @classmethod
+    def from_store(cls, store: ExperienceStore | None) -> AccuracyPredictor:
+        """What the store holds; the prior where it holds none, or one of an earlier version."""
+        state = None if store is None else store.state(STATE)
+        return (None if state is None else _usable(state.data)) or cls.from_prior()
+
+
+def learnable(record: object) -> bool:
+    """Whether there is something to learn from a run: it ended well, its dataset is known, and it began from the model's own weights."""
+    return (isinstance(record, RunRecord) and record.status == "ok" and record.model_figures.get("weights", "default") == "default"
+            and all(isinstance(record.profile.get(name), (int, float)) and record.profile[name] > 0 for name in NEEDED))
+
+
+def learn_in_store(store: ExperienceStore, record: RunRecord) -> bool:
+    """Let the predictor of a store learn from a run that is in the store; whether it did.
+
+    Other processes may do so at the same time: no run is lost. Where the store has no predictor yet, the prior becomes it,
+    and learns from the newest runs that are there.
+    """
+    if not learnable(record):
+        return False
+
+    def learned(data: bytes | None) -> bytes:
+        predictor = None if data is None else _usable(data)
+        if predictor is None:
+            predictor = AccuracyPredictor.from_prior()
+            for earlier in store.records(status="ok", limit=RELEARNED):
+                if earlier.id != record.id:
+                    predictor.learn(earlier)
+        predictor.learn(record)
+        return predictor.to_bytes()
+
+    store.update_state(STATE, learned)
+    return True
+
+
+def _usable(data: bytes) -> AccuracyPredictor | None:
+    try:
+        return AccuracyPredictor.from_bytes(data)
+    except ValueError:
+        return None
+
+
+# -- the prior --
+
+def prior_records() -> list[RunRecord]:
+    """The runs that the package's prior was made of; none where it brings none."""
+    file = PRIOR / "records.jsonl.gz"
+    if not file.is_file():
+        return []
+    lines = gzip.decompress(file.read_bytes()).decode("utf-8").splitlines()
+    return [RunRecord.from_json(json.loads(line)) for line in lines if line.strip()]
+
+
+def make_prior(records: Iterable[RunRecord], *, passes: int = 3, seed: int = 0, **settings) -> AccuracyPredictor:
+    """A predictor that has learned from runs on many tasks, as the start for everybody.
+
+    It goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once, and the
+    residuals that its ranges are made of are those on tasks that it had not seen: of predictors that learned in the same way
+    from the other tasks, by folds.
+
+    Parameters
+    ----------
+    records
+        Those that nothing can be learned from are left out.
+    settings
+        Of the `HedgeRegressor`, other than SETTINGS.
+    """
+    settings = {**SETTINGS, **settings}
+    records = [record for record in records if learnable(record)]
+    if not records:
+        return AccuracyPredictor(HedgeRegressor(len(NAMES), **settings))
+    x = np.concatenate([features_of(record) for record in records])
+    y = np.array([record.accuracy for record in records])
+    tasks = np.array([record.task for record in records])
+    regressor = _trained(x, y, tasks, passes, seed, settings)
+    state = regressor.state_dict()
+    scores = _scores_of_unseen_tasks(x, y, tasks, passes, seed, settings)[-len(state["scores"]):]
+    keep = np.random.default_rng(seed).permutation(len(x))[:len(state["replay_x"])]
+    state["replay_x"][:], state["replay_y"][:] = 0, 0
+    state["replay_x"][:len(keep)], state["replay_y"][:len(keep)] = x[keep], y[keep]
+    state["scores"][:] = 0
+    state["scores"][:len(scores)] = scores
+    state["seen"][()], state["miscoverage"][()] = len(x), 1 - regressor.coverage
+    regressor.load_state_dict(state)
+    return AccuracyPredictor(regressor)
+
+
+def write_prior(records: Iterable[RunRecord], folder: str | os.PathLike) -> AccuracyPredictor:
+    """Make a prior of runs, and write both into a folder, where `PRIOR` is read from: predictor.npz and records.jsonl.gz.
+
+    The runs go without their curves, which nothing is learned from. The same runs give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to learn from the runs.
+    """
+    records = [replace(record, curve=()) for record in records if learnable(record)]
+    if not records:
+        raise ValueError("prior: there are no runs that ended well, on datasets whose profile is known")
+    prior, folder = make_prior(records), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(record.to_json(), separators=(",", ":")) + "\n" for record in records)
+    (folder / "records.jsonl.gz").write_bytes(gzip.compress(lines.encode("utf-8"), mtime=0))
+    (folder / "predictor.npz").write_bytes(prior.to_bytes())
+    return prior
+
+
+def _trained(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict) -> HedgeRegressor:
+    rng, regressor = np.random.default_rng(seed), HedgeRegressor(len(NAMES), **settings)
+    for _ in range(passes):
+        order = chain.from_iterable(rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks)))
+        order = np.fromiter(order, dtype=np.int64)
+        regressor.update(x[order], y[order])
+    return regressor
+
+
+def _scores_of_unseen_tasks(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict) -> np.ndarray:
+    """Residuals over the spread expected, in random order."""
+    rng = np.random.default_rng(seed)
+    names = rng.permutation(np.unique(tasks))
+    scores = []
+    for fold in range(min(FOLDS, len(names))):
+        held = np.isin(tasks, names[fold::FOLDS])
+        if held.all():  # a single task
+            break
+        scores.append(_trained(x[~held], y[~held], tasks[~held], passes, seed, settings).relative_errors(x[held], y[held]))
+    return rng.permutation(np.concatenate(scores)) if scores else np.zeros(0)

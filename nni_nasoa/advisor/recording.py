@@ -1,0 +1,114 @@
+"""Every run of fine-tuning as a record, from which the predictor and the time model learn at once."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Mapping
+
+from .predictor import learn_in_store
+from .records import RunRecord, figures_of
+
+if TYPE_CHECKING:
+    from nni_nasoa.finetune import FineTuneResult
+
+    from .store import ExperienceStore
+
+
+def record_result(store: ExperienceStore, record: RunRecord | Mapping[str, Any]) -> bool:
+    """Add a run to a store, and learn from it, beside any other process that does so; whether it is new.
+
+    A run that failed or was killed is kept, but nothing is learned from it; one that is there already is not learned from again.
+
+    Parameters
+    ----------
+    record
+        A record, or what `RunRecord.to_json` gives.
+
+    Raises
+    ------
+    RecordError
+        It is no record: nothing changes.
+    StoreError
+        The store fails.
+    """
+    from .time_model import TimeModel
+
+    record = record if isinstance(record, RunRecord) else RunRecord.from_json(record)
+    if not store.add(record):
+        return False
+    learn_in_store(store, record)
+    TimeModel.learn_in_store(store, record)
+    return True
+
+
+class Recorder:
+    """Records a run of `finetune` whose time is short: what takes time is done before it begins.
+
+    Nothing that goes wrong with a store is an error here: `record` says it in a line.
+
+    Parameters
+    ----------
+    store
+        None where it cannot be opened.
+    known
+        Fields of the `RunRecord` that are known before the run.
+    failure
+        Why there is no store.
+    """
+
+    def __init__(self, store: ExperienceStore | None, known: Mapping[str, Any], failure: str = ""):
+        self._store, self._known, self._failure = store, dict(known), failure
+
+    @classmethod
+    def open(cls, location: str | os.PathLike | None, dataset, model: str, **options) -> Recorder:
+        """The recorder of a run on a dataset, as far as the store at a location knows it; see `known_before`."""
+        try:
+            from .store import ExperienceStore
+
+            store = ExperienceStore(location)
+            return cls(store, known_before(store, dataset, model, **options))
+        except (ValueError, OSError) as error:
+            return cls(None, {}, str(error))
+
+    def record(self, result: FineTuneResult, **fields) -> str:
+        """Record the run; a line on why that was not possible, or an empty one.
+
+        Parameters
+        ----------
+        fields
+            Of its `RunRecord`, such as source.
+        """
+        try:
+            if self._store is not None:
+                record_result(self._store, RunRecord.of_run(result, **self._known, **fields))
+        except (ValueError, OSError) as error:
+            self._failure = str(error)
+        return self._failure and f"the run is not recorded ({' '.join(self._failure.split())})"
+
+
+def known_before(store: ExperienceStore, dataset, model: str, *, weights="default", root=None, val_fraction: float = 0.2) -> dict[str, Any]:
+    """What a store knows of a dataset and a model, as fields of a `RunRecord`.
+
+    Parameters
+    ----------
+    dataset, root, val_fraction
+        As `finetune` takes them. The profile is the one that the store has: the run is learned from where there is one.
+    model, weights
+        That will be fine-tuned, and from what. From a run that does not begin with the model's own weights ("default"), nothing
+        is learned.
+    """
+    from nni_nasoa.data import DatasetError
+    from nni_nasoa.data.profile import fingerprint
+
+    from .profiles import TaskProfile
+
+    profile = None
+    with suppress(DatasetError):
+        kept = store.profile(fingerprint(dataset, root=root, val_fraction=val_fraction))
+        with suppress(ValueError):
+            profile = None if kept is None else TaskProfile.from_json(kept)
+    figures = figures_of(model) if profile is None else profile.model_figures(model)
+    if weights != "default":
+        figures = {**figures, "weights": "none" if weights is None else "a file"}
+    return {"profile": {} if profile is None else profile.flat(), "model_figures": figures}

@@ -1,0 +1,91 @@
+"""Which regime is tried next."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from nni_nasoa.advisor.acquisition import distances, next_choice, worths
+from nni_nasoa.advisor.candidates import Candidates
+from nni_nasoa.finetune import FineTuneRegime
+
+BASE = FineTuneRegime("nano-a", learning_rate=0.03, batch_size=32, input_size=48)
+OTHERS = [FineTuneRegime("nano-a", learning_rate=0.065, batch_size=32, input_size=48),
+          FineTuneRegime("nano-a", learning_rate=0.3, batch_size=128, input_size=96, frozen_stages=2, augmentation="full"),
+          FineTuneRegime("nano-c", learning_rate=0.03, batch_size=32, input_size=48)]
+
+
+def options(mean, high, learned=True, score=None):
+    """Options over BASE and OTHERS, with the parts that an acquisition looks at."""
+    regimes = [BASE, *OTHERS]
+    mean, high = np.array(mean), np.array(high)
+    made = SimpleNamespace(regimes=Candidates.of_regimes(regimes, {}), figures={}, mean=mean, high=high, learned=learned,
+                           score=mean if score is None else np.array(score))
+    made.choice = lambda row: SimpleNamespace(regime=regimes[row])
+    made.choices = lambda top: [made.choice(row) for row in np.argsort(-made.score, kind="stable")[:top]]
+    return made
+
+
+def chosen(*args):
+    choice = next_choice(*args)
+    return None if choice is None else choice.regime
+
+
+def test_first_the_advice_then_whatever_else_may_be_best():
+    known = options([0.9, 0.89, 0.6, 0.85], [0.91, 0.92, 0.7, 0.95])
+    assert chosen(known, []) == BASE
+    assert chosen(known, [BASE]) == OTHERS[2]  # less is expected of it than of OTHERS[0], but it is another network, and may be more
+    assert chosen(known, [BASE, OTHERS[2]]) == OTHERS[0]
+    assert chosen(known, [BASE, *OTHERS]) is None
+
+
+def test_what_cannot_be_the_best_is_not_tried():
+    known = options([0.9, 0.8, 0.1, 0.7], [0.91, 0.85, 0.86, 0.88])
+    assert chosen(known, [BASE], 0.87) == OTHERS[2]
+    assert chosen(known, [BASE], 0.99) == OTHERS[1]  # nothing reaches that, so all count, and of this least is known
+
+
+def test_what_may_not_be_advised_is_not_tried():
+    known = options([0.9, 0.89, 0.6, 0.85], [0.91, 0.92, 0.7, 0.95], score=[0.9, 0.89, -np.inf, -np.inf])
+    assert chosen(known, [BASE]) == OTHERS[0]
+    assert chosen(known, [BASE, OTHERS[0]]) is None
+
+
+def test_following_defaults_it_goes_from_choice_to_choice():
+    known = options([0.2, 0.9, 0.3, 0.4], [1, 1, 1, 1], learned=False, score=[4, 1, 2, 3])
+    order = []  # OTHERS[1], whose rate is high, is a default here all the same
+    while (regime := chosen(known, order)) is not None:
+        order.append(regime)
+    assert order == [BASE, OTHERS[2], OTHERS[1], OTHERS[0]]
+
+
+def test_the_same_twice_is_worth_nothing_and_the_uncertain_more():
+    mean, high, allowed = np.full(3, 0.8), np.array([0.9, 0.9, 0.85]), np.ones(3, bool)
+    worth = worths(mean, high, np.array([0.0, 2.0, 2.0]), 0.8, allowed)
+    assert worth[0] == -np.inf and worth[1] > worth[2] > 0.8
+
+
+@pytest.mark.parametrize(("field", "value", "distance"), [
+    ("model", "nano-b", 1), ("learning_rate", 0.3, 1), ("input_size", 96, 1), ("batch_size", 128, 1), ("frozen_stages", 2, 1),
+    ("augmentation", "none", 1)])
+def test_a_distance_of_one(field, value, distance):
+    other = FineTuneRegime(**{**BASE.to_json(), field: value})
+    found = distances(Candidates.of_regimes([BASE, other], {}), Candidates.of_regimes([BASE], {}))
+    assert found == pytest.approx([0, distance])
+
+
+def test_rates_of_the_two_optimizers_are_compared_by_what_they_do():
+    regimes = [FineTuneRegime("nano-a", optimizer="adamw", learning_rate=rate) for rate in (0.001, 0.03)]
+    near, far = distances(Candidates.of_regimes(regimes, {}), Candidates.of_regimes([FineTuneRegime("nano-a", learning_rate=0.03)], {}))
+    assert near == pytest.approx(1) and far > 1.5
+
+
+def test_after_the_defaults_rates_stay_sound():
+    known = options([0.5] * 4, [1] * 4, learned=False)
+    known.choices = lambda top: [known.choice(0)]
+    order = []
+    while (regime := chosen(known, order)) is not None:
+        order.append(regime)
+    assert order[0] == BASE and {*order} == {BASE, OTHERS[0], OTHERS[2]}  # OTHERS[1] has a rate of 0.3

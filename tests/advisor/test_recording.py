@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from nni_nasoa.advisor import ExperienceStore, RecordError, predictor
+from nni_nasoa.advisor.predictor import STATE, AccuracyPredictor
+from nni_nasoa.advisor.recording import Recorder, known_before, record_result
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setattr(predictor, "PRIOR", tmp_path / "no prior")
+    return ExperienceStore(tmp_path / "experience.db")
+
+
+def states(store):
+    return [store.state(name) for name in (STATE, "time: a processor, 1 thread")]
+
+
+def test_a_run_is_kept_and_learned_from_once(store, world):
+    record = world.record(0, 0)
+    assert record_result(store, record) and list(store.records()) == [record]
+    assert AccuracyPredictor.from_store(store).seen == 1
+    assert not record_result(store, record)
+    assert AccuracyPredictor.from_store(store).seen == 1 and store.count() == 1
+    assert record_result(store, world.record(1, 0).to_json()) and AccuracyPredictor.from_store(store).seen == 2
+
+
+RUBBISH = (
+    lambda data: data | {"accuracy": math.nan}, lambda data: data | {"accuracy": 1.7}, lambda data: data | {"accuracy": -0.1},
+    lambda data: data | {"accuracy": "high"}, lambda data: data | {"seconds": math.inf}, lambda data: data | {"epochs": -3},
+    lambda data: {key: value for key, value in data.items() if key != "accuracy"}, lambda data: {}, lambda data: [], lambda data: None,
+    lambda data: data | {"regime": {}}, lambda data: data | {"regime": data["regime"] | {"learning_rate": math.nan}},
+    lambda data: data | {"status": "splendid"}, lambda data: data | {"profile": {"classes": [3]}}, lambda data: data | {"id": "me"},
+    lambda data: data | {"curve": [[3, 0.2], [1, 0.1]]}, lambda data: data | {"x": 1}, lambda data: data | {"accuracy": None},
+)
+
+
+def test_a_hundred_runs_of_rubbish_spoil_nothing(store, world):
+    good = [world.record(number, 0) for number in range(20)]
+    for record in good:
+        record_result(store, record)
+    before, x = states(store), np.concatenate([AccuracyPredictor.from_store(store).runs()])
+    predicted = AccuracyPredictor.from_store(store).predict(x)
+    for number in range(100):
+        record = world.record(1000 + number, 0)
+        if number % 3 == 0:
+            record_result(store, world.record(1000 + number, 0, status=("failed", "killed")[number % 2], accuracy=None, seconds=None))
+        else:
+            with pytest.raises(RecordError) as error:
+                record_result(store, RUBBISH[number % len(RUBBISH)](record.to_json()))
+            assert "\n" not in str(error.value)
+    assert states(store) == before
+    assert store.count(status="ok") == 20 and store.count() == 54
+    assert all((first == second).all() for first, second in zip(predicted, AccuracyPredictor.from_store(store).predict(x)))
+
+
+def test_runs_that_end_at_once_in_several_processes_are_all_learned(store, world, in_processes, tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number}.json").write_text(json.dumps(world.record(number, 0).to_json()))
+    code = """
+import json
+from pathlib import Path
+from nni_nasoa.advisor import predictor
+from nni_nasoa.advisor.recording import record_result
+predictor.PRIOR = Path({folder!r}) / "none"
+for number in {numbers}:
+    assert record_result(store, json.loads((Path({folder!r}) / f"{{number}}.json").read_text()))
+"""
+    processes = in_processes(tmp_path / "experience.db", *(code.format(folder=str(tmp_path), numbers=list(range(start, 12, 3))) for start in range(3)))
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    assert store.count() == 12 and AccuracyPredictor.from_store(store).seen >= 12
+
+
+def test_a_recorder_knows_before_the_run_what_the_store_knows_of_the_dataset(store, world):
+    from nni_nasoa.data.profile import fingerprint
+
+    own = fingerprint("digits")
+    assert known_before(store, "digits", "nano-a")["profile"] == {}
+    profile = world.profile(0, name="digits", fingerprint=own)
+    store.set_profile(own, profile.to_json())
+    known = known_before(store, "digits", "nano-a")
+    assert known == {"profile": profile.flat(), "model_figures": profile.model_figures("nano-a")}
+    assert known_before(store, "digits", "nano-a", weights=None)["model_figures"]["weights"] == "none"
+    assert known_before(store, "digits", "nano-a", weights="x.pth")["model_figures"]["weights"] == "a file"
+    assert known_before(store, "digits", "nano-a", val_fraction=0.5)["profile"] == {}  # split otherwise
+    store.set_profile(own, {"damaged": True})
+    assert known_before(store, "digits", "nano-a")["profile"] == {}
+    assert known_before(store, "no such folder", "nano-a")["profile"] == {}
+
+
+def test_a_store_that_fails_is_a_line_and_no_error(tmp_path):
+    (tmp_path / "experience.db").write_text("this is not a database, and never was one")
+    line = Recorder.open(tmp_path / "experience.db", "digits", "nano-a").record(object())
+    assert line.startswith("the run is not recorded (") and "experience.db" in line and "\n" not in line
+    assert "is a folder" in Recorder.open(tmp_path, "digits", "nano-a").record(object())
+
+
+def test_a_store_that_fails_at_the_end_is_a_line_too(tmp_path, world, monkeypatch):
+    from nni_nasoa.advisor import RunRecord
+
+    monkeypatch.setattr(RunRecord, "of_run", classmethod(lambda cls, result, **fields: world.record(0, 0)))
+    recorder = Recorder.open(tmp_path / "experience.db", "digits", "nano-a")
+    (tmp_path / "experience.db").write_bytes(b"damaged" * 2000)
+    assert recorder.record(object()).startswith("the run is not recorded (")

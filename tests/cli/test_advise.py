@@ -1,0 +1,211 @@
+"""`nasoa-advise` as a user meets it, on the digits."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from nni_nasoa.advisor import ExperienceStore
+from nni_nasoa.advisor.predictor import AccuracyPredictor
+from nni_nasoa.cli import main
+from nni_nasoa.cli.advise import advise
+from nni_nasoa.cli.finetune import finetune
+from nni_nasoa.finetune import load_classifier
+
+ZOO = "nano-a,nano-b"
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    """A store in which the digits, two networks and this machine are known; `seen` is what was printed on the way."""
+    path = tmp_path_factory.mktemp("profiled") / "experience.db"
+    done = CliRunner().invoke(advise, ["--dataset", "digits", "--minutes", "0.5", "--zoo", ZOO, "--store", str(path), "--device", "cpu"])
+    assert done.exit_code == 0, done.output
+    return path
+
+
+@pytest.fixture
+def store(profiled, tmp_path):
+    """A copy of it."""
+    shutil.copy(profiled, tmp_path / "experience.db")
+    return tmp_path / "experience.db"
+
+
+@pytest.fixture
+def ask(store, tmp_path, monkeypatch):
+    """A function that runs the command in an empty folder, as if its process had just been started."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("nni_nasoa.finetune.clock.process_started", time.monotonic)
+
+    def run(*arguments, dataset="digits", minutes=0.5, zoo=ZOO, device="cpu", command=advise):
+        options = {"--dataset": dataset, "--minutes": minutes, "--zoo": zoo, "--store": store, "--device": device}
+        words = [str(word) for option, value in options.items() if value is not None for word in (option, value)]
+        result = CliRunner().invoke(command, [*words, *map(str, arguments)])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result
+    return run
+
+
+def command_in(output: str) -> list[str]:
+    """The words of the command that was printed."""
+    (line,) = [line for line in output.splitlines() if line.startswith("nasoa finetune ")]
+    return shlex.split(line)
+
+
+def parsed(words: list[str]) -> dict:
+    """What click makes of a `nasoa finetune` command."""
+    assert words[:2] == ["nasoa", "finetune"]
+    return finetune.make_context("finetune", words[2:]).params
+
+
+def test_a_table_reasons_and_a_command(ask):
+    result = ask("--top-k", 2)
+    assert result.exit_code == 0, result.output
+    table, _, rest = result.output.partition("\n- ")
+    assert max(map(len, table.splitlines())) <= 80
+    assert "digits in 30 s on " in table and len(re.findall(r"nano-[ab] +0\.\d+ (?:sgd|adamw) +\d of 4 +\d+ +\d+ ", table)) == 2
+    assert re.search(r"\d+ \(\d+-\d+\) +\d", table) and re.search(r"^- .*\d+ runs", result.output, re.MULTILINE)
+    params = parsed(command_in(rest))
+    assert params["dataset"] == "digits" and params["minutes"] == 0.5 and params["model"] in ZOO.split(",") and params["device"] == "cpu"
+
+
+def test_it_is_nasoa_advise_too(ask, store):
+    words = ["advise", "--dataset", "digits", "--minutes", "0.5", "--zoo", ZOO, "--store", str(store), "--device", "cpu"]
+    assert CliRunner().invoke(main, words).output == ask().output
+    (script,) = [script for script in entry_points(group="console_scripts") if script.name == "nasoa-advise"]
+    assert script.load() is advise
+
+
+def test_json_says_all_of_it_and_the_commands_do_what_it_says(ask, store):
+    result = ask("--json", "--top-k", 4)
+    data = json.loads(result.stdout)
+    assert data["dataset"] == "digits" and data["budget_seconds"] == 30.0 and data["profile"]["classes"] == 10
+    assert 1 <= len(data["choices"]) <= 4 and len(data["commands"]) == len(data["choices"])
+    for choice, command in zip(data["choices"], data["commands"]):
+        assert {"regime", "epochs", "seconds", "accuracy", "low", "high", "params_m", "why"} <= set(choice)
+        assert 0 <= choice["low"] <= choice["accuracy"] <= choice["high"] <= 1
+        params = parsed(shlex.split(command))
+        assert {name: params[name] for name in choice["regime"] if name != "mixup"} == {
+            name: value for name, value in choice["regime"].items() if name != "mixup"}
+        assert params["store"] == str(store) and params["minutes"] == 0.5
+
+
+def test_words_with_spaces_are_quoted(ask, tmp_path, monkeypatch):
+    folder = tmp_path / "my $pictures' (new)"
+    from PIL import Image
+
+    for name, colour in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
+        (folder / name).mkdir(parents=True)
+        for i in range(12):
+            Image.new("RGB", (40, 30), tuple(value + 4 * i for value in colour)).save(folder / name / f"{i}.png")
+    result = ask(dataset=str(folder), zoo="nano-a")
+    assert result.exit_code == 0, result.output
+    assert parsed(command_in(result.output))["dataset"] == str(folder)
+    pasted = [line for line in result.output.splitlines() if line.startswith("nasoa finetune ")][0].replace("nasoa finetune", "printf '%s\\n'", 1)
+    assert subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=True).stdout.splitlines()[1] == str(folder)
+
+
+def test_the_printed_command_carries_it_out_and_records_it(ask, store, tmp_path, monkeypatch):
+    words = command_in(ask(minutes=0.1).output)
+    done = CliRunner().invoke(main, [*words[1:], "-o", "out"])
+    assert done.exit_code == 0 and "written to out" in done.output, done.output
+    (record,) = ExperienceStore(store).records()
+    assert record.source == "finetune" and record.status == "ok" and record.regime["model"] == load_classifier("out").regime.model
+    assert record.profile["classes"] == 10 and record.profile["separability_nearest_mean"] > 0.3  # known from the advice
+    assert AccuracyPredictor.from_store(ExperienceStore(store)).seen == AccuracyPredictor.from_prior().seen + 1
+    assert "run is not recorded" not in done.output
+
+
+def test_no_record_is_made_where_none_is_wanted_and_a_broken_store_loses_nothing(ask, store, tmp_path):
+    words = command_in(ask(minutes=0.06).output)
+    assert CliRunner().invoke(main, [*words[1:], "-o", "out", "--no-record"]).exit_code == 0
+    assert ExperienceStore(store).count() == 0
+    (tmp_path / "broken.db").write_text("this is not a database, and never was one")
+    done = CliRunner().invoke(main, [*words[1:], "-o", "out", "--store", "broken.db"])
+    assert done.exit_code == 0 and load_classifier("out") and "note: the run is not recorded (broken.db" in done.output
+
+
+def test_run_carries_it_out_within_the_minutes_and_records_it_with_what_was_expected(store, tmp_path):
+    """A process of its own, as its start counts."""
+    begin = time.monotonic()
+    done = subprocess.run([sys.executable, "-m", "nni_nasoa.cli", "advise", "--dataset", "digits", "--minutes", "0.5", "--zoo", ZOO, "--store",
+                           str(store), "--device", "cpu", "--run", "-o", str(tmp_path / "out")], capture_output=True, text=True)
+    took = time.monotonic() - begin
+    assert done.returncode == 0, done.stderr
+    assert "expected" in done.stdout and "validation accuracy" in done.stdout and f"written to {tmp_path / 'out'}" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line.startswith("nasoa finetune")]
+    (record,) = ExperienceStore(store).records()
+    assert record.source == "advise" and record.status == "ok" and record.predicted["accuracy_low"] <= record.predicted["accuracy"]
+    assert record.budget_seconds < 30 and record.seconds <= record.budget_seconds and took < 30
+    assert record.accuracy > 0.5 and load_classifier(tmp_path / "out").regime.model == record.model
+    assert AccuracyPredictor.from_store(ExperienceStore(store)).seen == AccuracyPredictor.from_prior().seen + 1
+
+
+def test_an_unknown_dataset_is_profiled_on_the_run_s_own_time(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "nni_nasoa.cli", "advise", "--dataset", "digits", "--minutes", "0.5", "--zoo", "nano-a", "--store",
+                           str(tmp_path / "new.db"), "--device", "cpu", "--run", "-o", str(tmp_path / "out")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (record,) = ExperienceStore(tmp_path / "new.db").records()
+    assert record.status == "ok" and record.budget_seconds < 30 and record.profile["classes"] == 10
+
+
+def test_a_known_dataset_is_answered_without_torch_and_without_reading_the_runs(store):
+    report = ("import sys, json; from nni_nasoa.advisor.store import ExperienceStore; ExperienceStore.records = None\n"
+              "from nni_nasoa.cli.advise import advise\n"
+              f"advise(['--dataset', 'digits', '--minutes', '0.5', '--zoo', {ZOO!r}, '--device', 'cpu', '--store', {str(store)!r}], standalone_mode=False)\n"
+              "print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))")
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "nasoa finetune" in done.stdout and not loaded & {"torch", "torchvision", "nni", "scipy", "pandas", "matplotlib", "PIL"}
+
+
+def test_help_is_light():
+    code = "import sys; from nni_nasoa.cli.advise import advise; advise(['--help'], standalone_mode=False); print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--max-latency-ms" in done.stdout and "'numpy'" not in done.stdout and "'sqlalchemy'" not in done.stdout
+
+
+@pytest.mark.parametrize("arguments, options, right", [
+    ([], {"dataset": "digit"}, "Error: dataset: 'digit' is neither a folder nor a known name; did you mean 'digits'?"),
+    ([], {"dataset": None}, "Missing option '--dataset'"), ([], {"minutes": None}, "Missing option '--minutes'"),
+    ([], {"minutes": 0}, "Error: minutes: 0.0 is not a positive number"), ([], {"minutes": "nan"}, "Error: minutes: nan is not"),
+    ([], {"minutes": "soon"}, "'soon' is not a valid float"), ([], {"minutes": 1e-4}, "Error: minutes: nothing can be trained in 0.006 s"),
+    ([], {"zoo": "nan"}, "did you mean nano"), ([], {"zoo": "none.json"}, "Error: none.json: no such file"), ([], {"zoo": ","}, "Error: zoo: ',' names no model"),
+    ([], {"device": "toaster"}, "toaster"), (["--top-k", 0], {}, "--top-k"), (["--max-params", 0.001], {}, "max_params_m: no network has 0.001 million"),
+    (["--max-params", -1], {}, "max_params_m: -1.0 is not a positive number"), (["--max-latency-ms", 1e-6], {}, "max_latency_ms: no network takes 1e-06 ms"),
+    (["--max-memory", 0], {}, "max_memory_mib: 0.0 is not"), (["--run", "--json"], {}, "--json, --run and --nni: give one of them"),
+    (["--run", "--nni", "x.yml"], {}, "--json, --run and --nni: give one of them"), (["--val-fraction", 2], {}, "val_fraction: 2.0 is not between 0 and 1"),
+    (["--store", "http://x"], {}, "Error: http://x: is neither a file nor PostgreSQL"), (["--store", "."], {}, "is a folder"),
+    (["--nni", "none.yml"], {}, "none.yml"), (["--modle", "nano-a"], {}, "No such option"),
+])
+def test_every_wrong_input_is_one_clear_line(ask, arguments, options, right):
+    result = ask(*arguments, **options)
+    assert result.exit_code != 0 and right in result.output, result.output
+    said = [line for line in result.stderr.splitlines() if not line.startswith(("Usage:", "Try ")) and line.strip()]
+    assert len(said) == 1 and said[0].startswith("Error: ") and "Traceback" not in result.output
+
+
+def test_a_folder_that_is_a_file_and_an_output_that_cannot_be(ask, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert "is a file" in ask(dataset=str(tmp_path / "file")).output
+    result = ask("--run", "-o", tmp_path / "file")
+    assert result.exit_code != 0 and "file" in result.output
+
+
+def test_options_that_have_to_be_repeated_are_in_the_command(ask, tmp_path):
+    words = command_in(ask("--val-fraction", 0.3, "--root", tmp_path).output)
+    assert parsed(words)["val_fraction"] == 0.3 and parsed(words)["root"] == str(tmp_path)
