@@ -161,6 +161,19 @@ def test_report_of_another_space(nasoa, tmp_path):
     assert two.exit_code == 0 and "2 evaluated, 2 on the front" in two.output
 
 
+def test_report_of_the_advisors_runs(nasoa, tmp_path):
+    run = {"dataset": "digits", "model": "nano-a", "seconds": 23.5, "record": "{}"}
+    trials = [("tria", "SUCCEEDED", {"run": "1-digits-survey-1"}, {"default": 0.0, "run": "1-digits-survey-1", "survey": "{}"}),
+              ("trib", "SUCCEEDED", {"run": "1-digits-1"}, {**run, "default": 0.9, "run": "1-digits-1", "classifier": "10.0.0.2:/there/one"}),
+              ("tric", "SUCCEEDED", {"run": "1-digits-2"}, {**run, "default": 0.8, "run": "1-digits-2", "classifier": "10.0.0.2:/there/two"})]
+    experiment(tmp_path, "advised", trials)
+    result = nasoa("report", "advised", "-o", "out")
+    assert result.exit_code == 0 and "3 evaluated, 1 on the front" in result.output
+    row = next(line.split() for line in result.output.splitlines() if "/there/" in line)
+    assert row == ["1", "1-digits-1", "nano-a", "23.5", "0.9", "10.0.0.2:/there/one"]
+    assert "record" not in read_records("out/front.json")[0] and nasoa("report", "out/results.csv", "-o", "two").exit_code == 0
+
+
 @pytest.mark.parametrize("source, message", [
     ("nothere", "Error: experiment 'nothere': not found; known experiments: empty"),
     ("nothere.csv", "Error: nothere.csv: cannot be read (No such file or directory)"),

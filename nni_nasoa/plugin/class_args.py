@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any, Mapping
+from typing import Any, Callable, Mapping
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.search.evolution import Limit, Objective
@@ -38,29 +38,40 @@ class EvolutionArgs:
         ClassArgsError
             The first argument that is unknown or wrong.
         """
-        known = [field.name for field in fields(cls)]
-        for name in class_args:
-            if name not in known:
-                near = get_close_matches(str(name), known, 1)
-                hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
-                raise ClassArgsError(f"classArgs: unknown argument '{name}'; {hint}")
-        given = {name: value for name, value in class_args.items() if value is not None}
-        return cls(**{name: _PARSERS[name](value) for name, value in given.items()})
+        return cls(**parsed(class_args, _PARSERS))
 
 
-def _error(name: str, value, right: str) -> ClassArgsError:
+def parsed(class_args: Mapping[str, Any], parsers: Mapping[str, Callable[[Any], Any]], place: str = "classArgs") -> dict[str, Any]:
+    """The arguments that are given, each as its parser reads it.
+
+    Raises
+    ------
+    ClassArgsError
+        The first argument that is unknown or wrong.
+    """
+    for name in class_args:
+        if name not in parsers:
+            near = get_close_matches(str(name), parsers, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(parsers)}"
+            raise ClassArgsError(f"{place}: unknown argument '{name}'; {hint}")
+    return {name: parsers[name](value) for name, value in class_args.items() if value is not None}
+
+
+def wrong(name: str, value, right: str) -> ClassArgsError:
+    """The error of an argument that is not what is right."""
     text = repr(value)
     return ClassArgsError(f"classArgs: {name}: {text if len(text) < 100 else text[:96] + ' ...'} is not {right}")
 
 
-def _is_number(value, kind=Real) -> bool:
+def is_number(value, kind=Real) -> bool:
+    """Whether a value of a yml is a number of this kind, and not true, false or NaN."""
     return isinstance(value, kind) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def _objectives(value) -> tuple[Objective, ...]:
     right = "a list of metrics, each a name or {name: .., mode: maximize or minimize}"
     if not isinstance(value, (list, tuple)) or not value:
-        raise _error("objectives", value, right)
+        raise wrong("objectives", value, right)
     objectives = tuple(map(_objective, value))
     names = [objective.name for objective in objectives]
     for name in names:
@@ -75,36 +86,36 @@ def _objective(value) -> Objective:
     if (isinstance(value, Mapping) and set(value) in ({"name"}, {"name", "mode"}) and isinstance(value["name"], str)
             and value.get("mode", "maximize") in ("maximize", "minimize")):
         return Objective(value["name"], value.get("mode", "maximize") == "maximize")
-    raise _error("objectives", value, "a metric's name or {name: .., mode: maximize or minimize}")
+    raise wrong("objectives", value, "a metric's name or {name: .., mode: maximize or minimize}")
 
 
 def _limits(value) -> tuple[Limit, ...]:
     if not isinstance(value, Mapping):
-        raise _error("limits", value, "a mapping such as {params_m: {max: 5}}")
+        raise wrong("limits", value, "a mapping such as {params_m: {max: 5}}")
     for name, bounds in value.items():
         if (not isinstance(bounds, Mapping) or not bounds or not set(bounds) <= {"max", "min"}
-                or not all(map(_is_number, bounds.values()))):
-            raise _error(f"limits: {name}", bounds, "{max: number}, {min: number} or both")
+                or not all(map(is_number, bounds.values()))):
+            raise wrong(f"limits: {name}", bounds, "{max: number}, {min: number} or both")
         if bounds.get("min", -math.inf) > bounds.get("max", math.inf):
-            raise _error(f"limits: {name}", bounds, "possible: min is above max")
+            raise wrong(f"limits: {name}", bounds, "possible: min is above max")
     return tuple(Limit(str(name), maximum=bounds.get("max"), minimum=bounds.get("min")) for name, bounds in value.items())
 
 
 def _population_size(value) -> int:
-    if not _is_number(value, int) or value < 2:
-        raise _error("population_size", value, "a whole number from 2")
+    if not is_number(value, int) or value < 2:
+        raise wrong("population_size", value, "a whole number from 2")
     return value
 
 
 def _crossover_probability(value) -> float:
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise _error("crossover_probability", value, "a number from 0 to 1")
+    if not is_number(value) or not 0 <= value <= 1:
+        raise wrong("crossover_probability", value, "a number from 0 to 1")
     return float(value)
 
 
 def _initial(value) -> tuple:
     if not isinstance(value, (list, tuple)) or not all(isinstance(one, (str, Mapping)) for one in value):
-        raise _error("initial", value, "a list of encodings, or of samples of the search space")
+        raise wrong("initial", value, "a list of encodings, or of samples of the search space")
     for number, one in enumerate(value, start=1):
         if isinstance(one, str):
             try:
@@ -117,14 +128,14 @@ def _initial(value) -> tuple:
 def _source(name: str):
     def parse(value) -> str:
         if not isinstance(value, str) or not value:
-            raise _error(name, value, "a front file or an experiment id")
+            raise wrong(name, value, "a front file or an experiment id")
         return value
     return parse
 
 
 def _seed(value) -> int:
-    if not _is_number(value, int) or value < 0:
-        raise _error("seed", value, "a whole number from 0")
+    if not is_number(value, int) or value < 0:
+        raise wrong("seed", value, "a whole number from 0")
     return value
 
 

@@ -90,3 +90,30 @@ def _watch(child) -> None:
     except psutil.Error:
         pass
     os._exit(1)
+
+
+def end_when_done() -> None:
+    """Let the experiment end once the trials that were asked for have: there will be no more.
+
+    Of a tuner that has no more trials, NNI 3.0's manager takes note, and waits for ever. What it does heed is the number of
+    trials, which its own API changes. Outside of the dispatcher nothing happens; an API that does not answer is logged.
+    """
+    if os.environ.get("SDK_PROCESS") == "dispatcher":
+        Thread(target=_limit_trials, args=(os.environ["NNI_TUNER_COMMAND_CHANNEL"],), daemon=True).start()
+
+
+def _limit_trials(channel: str) -> None:
+    """Set the maximal number of trials to the number that there are. `channel` is ws://localhost:PORT/PREFIX/tuner."""
+    from urllib.parse import urlsplit
+
+    from nni.experiment import rest
+
+    try:
+        address = urlsplit(channel)
+        prefix = address.path.strip("/").rpartition("tuner")[0].strip("/") or None
+        trials = len(rest.get(address.port, "/trial-jobs", prefix))
+        profile = rest.get(address.port, "/experiment", prefix)
+        profile["params"]["maxTrialNumber"] = max(1, trials)
+        rest.put(address.port, "/experiment?update_type=MAX_TRIAL_NUM", profile, prefix)
+    except Exception as error:  # of requests, or of an API that answers something else
+        _logger.warning("NNI's manager could not be told that the experiment is done (%s); stop it with nnictl stop", error)

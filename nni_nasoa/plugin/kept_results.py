@@ -15,7 +15,7 @@ import click
 
 
 class KeptResults:
-    """The results that trials of this experiment reported on this machine: one JSON file an architecture.
+    """The results that trials of this experiment reported on this machine: one JSON file for each thing that was to be done.
 
     A resumed experiment may hand out an architecture that was evaluated before it stopped; its result is then reported
     again, and not worked out again.
@@ -24,28 +24,32 @@ class KeptResults:
     ----------
     folder
         Where the files are; None keeps nothing.
+    key
+        The field of a result that says what was to be done.
+    speaker
+        Who tells the user.
     """
 
-    def __init__(self, folder: Path | None):
-        self.folder = folder
+    def __init__(self, folder: Path | None, key: str = "architecture", speaker: str = "search_trial"):
+        self.folder, self._key, self._speaker = folder, key, speaker
 
     @classmethod
-    def of_experiment(cls, environ: Mapping[str, str] = os.environ) -> KeptResults:
+    def of_experiment(cls, environ: Mapping[str, str] = os.environ, **options) -> KeptResults:
         """The results beside the trials of the running NNI experiment: .../trials/<trial> makes .../results."""
         given = environ.get("NNI_SYS_DIR") or environ.get("NNI_OUTPUT_DIR")
         trials = Path(given).resolve().parent if given else None
-        return cls(trials.parent / "results" if trials is not None and trials.name == "trials" else None)
+        return cls(trials.parent / "results" if trials is not None and trials.name == "trials" else None, **options)
 
-    def _path(self, architecture: str, suffix: str = ".json") -> Path:
-        return self.folder / f"{hashlib.sha256(architecture.encode()).hexdigest()[:24]}{suffix}"
+    def _path(self, identity: str, suffix: str = ".json") -> Path:
+        return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}{suffix}"
 
     @contextmanager
-    def claimed(self, architecture: str) -> Iterator[None]:
-        """Let no other trial of this experiment on this machine evaluate the architecture meanwhile; wait where one does.
+    def claimed(self, identity: str) -> Iterator[None]:
+        """Let no other trial of this experiment on this machine do the same meanwhile; wait where one does.
 
         A trial outlives an NNI manager that is killed, and a resumed experiment runs it again beside it.
         """
-        file = self._lock_file(architecture)
+        file = self._lock_file(identity)
         if file is None:
             yield
             return
@@ -53,19 +57,19 @@ class KeptResults:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                click.echo(f"search_trial: {architecture}: another trial of this experiment is at it; waiting for its result", err=True)
+                click.echo(f"{self._speaker}: {identity}: another trial of this experiment is at it; waiting for its result", err=True)
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError:  # a file system without locks
                 pass
             yield
 
-    def _lock_file(self, architecture: str) -> TextIO | None:
+    def _lock_file(self, identity: str) -> TextIO | None:
         """A file to lock, or None where there is no folder to write to."""
         if self.folder is None:
             return None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            return self._path(architecture, ".lock").open("w")
+            return self._path(identity, ".lock").open("w")
         except OSError:
             return None
 
@@ -74,7 +78,7 @@ class KeptResults:
         if self.folder is None:
             return None
         try:
-            record = json.loads(self._path(wanted["architecture"]).read_text())
+            record = json.loads(self._path(wanted[self._key]).read_text())
         except (OSError, ValueError):
             return None
         return record if isinstance(record, dict) and wanted.items() <= record.items() else None
@@ -87,6 +91,6 @@ class KeptResults:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".partial", delete=False) as file:
                 json.dump(record, file)
-            os.replace(file.name, self._path(record["architecture"]))
+            os.replace(file.name, self._path(record[self._key]))
         except OSError as error:
-            click.echo(f"search_trial: the result could not be kept in {self.folder}: {error}", err=True)
+            click.echo(f"{self._speaker}: the result could not be kept in {self.folder}: {error}", err=True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import yaml
 from nni.experiment.config import ExperimentConfig
 
 from nni_nasoa.architecture import Architecture, random_architecture
+from nni_nasoa.data.profile import fingerprint
+from nni_nasoa.data.tasks import list_tasks
+from nni_nasoa.plugin.advisor_args import AdvisorArgs
 from nni_nasoa.plugin.class_args import EvolutionArgs
 from nni_nasoa.plugin.evolution_tuner import EvolutionTuner
 from nni_nasoa.plugin.search_trial import main as search_trial
@@ -23,9 +27,16 @@ def path(request):
     return request.param
 
 
-@pytest.fixture
-def config(path):
-    return yaml.safe_load(path.read_text())
+@pytest.fixture(params=[path for path in CONFIGS if path.stem.startswith("search")], ids=lambda path: path.stem)
+def config(request):
+    """That of a search."""
+    return yaml.safe_load(request.param.read_text())
+
+
+@pytest.fixture(params=[path for path in CONFIGS if path.stem.startswith("finetune")], ids=lambda path: path.stem)
+def advised(request):
+    """That of the advisor."""
+    return yaml.safe_load(request.param.read_text())
 
 
 def trial_options(config) -> dict:
@@ -36,7 +47,9 @@ def trial_options(config) -> dict:
 
 
 def test_all_are_here():
-    assert [path.stem for path in CONFIGS] == ["search", "search_block", "search_gpu", "search_macro", "search_nano", "search_remote"]
+    assert [path.stem for path in CONFIGS] == [
+        "finetune", "finetune_remote", "finetune_stream", "search", "search_block", "search_gpu", "search_macro", "search_nano",
+        "search_remote"]
 
 
 def test_nni_accepts_it(path, tmp_path, monkeypatch):
@@ -95,6 +108,29 @@ def test_the_macro_search_takes_what_the_block_search_writes():
 
 def test_those_with_a_web_page_say_that_it_has_no_password(path):
     assert "password" in path.read_text()
+
+
+def test_the_advisor_accepts_its_arguments_and_knows_its_datasets(advised):
+    args = AdvisorArgs.parse(advised["tuner"]["classArgs"])
+    assert all(fingerprint(task.dataset) for task in args.tasks) and advised["searchSpace"] == {}
+
+
+def test_the_advisors_trial_is_told_everything(advised):
+    python, *command = shlex.split(advised["trialCommand"])
+    assert (Path(python).name, command) == ("python", ["-m", "nni_nasoa.plugin.finetune_trial"])
+
+
+def test_the_streams_tasks_are_of_kinds_that_the_advisor_was_not_made_with():
+    tasks = yaml.safe_load((FOLDER / "finetune_stream.yml").read_text())["tuner"]["classArgs"]["tasks"]
+    drawn = [task["dataset"].partition(":")[2] for task in tasks if task["dataset"].startswith("task:")]
+    assert len(set(drawn)) >= 4 and set(drawn) <= set(list_tasks(held_out=True))
+
+
+def test_the_advisors_quick_start_is_short():
+    config = yaml.safe_load((FOLDER / "finetune.yml").read_text())
+    args = AdvisorArgs.parse(config["tuner"]["classArgs"])
+    rounds = math.ceil((1 + args.alternatives) / config["trialConcurrency"])
+    assert args.tasks[0].dataset == "digits" and rounds * args.tasks[0].minutes <= 1.5 and config["trialConcurrency"] * args.threads == 2
 
 
 def test_a_gpu_for_each_trial():

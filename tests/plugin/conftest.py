@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nni
 import pytest
@@ -107,6 +110,144 @@ nni.report_final_result({"default": x, "score": x, "cost": x * x, "x": x})
                 "trialConcurrency": 2, "maxTrialNumber": 4, "tuner": tuner, "trainingService": {"platform": "local"}, **more}
 
     return make
+
+
+# -- the advisor --
+
+class Known:
+    """What surveys find: datasets and a device made up by formulas."""
+
+    models = ("nano-a", "nano-b", "nano-c")
+
+    def profile(self, dataset: str):
+        from nni_nasoa.advisor.profiles import TaskProfile
+        from nni_nasoa.data.profile import DatasetProfile
+
+        ease = len(dataset) / 20
+        probe = {"nearest_mean": 0.4 + ease, "nearest_neighbour": 0.45 + ease, "log_me": 0.5, "distance": 0.2, "images": 500, "stages": 4}
+        found = DatasetProfile(dataset, f"fingerprint of {dataset}", images=1797, train_images=1438, val_images=359, classes=10,
+                               class_mean=179.7, class_std=3.0, class_min=174, class_max=183, grey_share=1.0, mirrored=False)
+        return TaskProfile(found, {model: {**probe, "nearest_mean": 0.4 + ease + place / 50} for place, model in enumerate(self.models)})
+
+    def step_times(self, device):
+        from nni_nasoa.advisor import StepTime
+        from nni_nasoa.advisor.step_times import FEATURES, TRAIN
+
+        for place, model in enumerate(self.models):
+            for size, batch, frozen in ((size, batch, frozen) for size in (32, 96) for batch in (8, 64) for frozen in range(5)):
+                image = (1 + place) * 1e-4 * (size / 32) ** 2 * batch
+                yield StepTime(device.key, model, size, batch, frozen, TRAIN, 0.002 + image * (4.2 - frozen))
+                if frozen:
+                    yield StepTime(device.key, model, size, batch, frozen, FEATURES, 0.001 + image * frozen / 4)
+
+    def survey(self, dataset: str, models=(), *, store=None, **options):
+        from nni_nasoa.advisor.devices import Device
+        from nni_nasoa.plugin.survey import Survey
+
+        device = Device("cpu", "a processor", 1)
+        survey = Survey(self.profile(dataset), self.models, device, tuple(self.step_times(device)))
+        if store is not None:
+            survey.keep(store)
+        return survey
+
+
+@pytest.fixture
+def known_survey():
+    """In place of `survey.look`: finds something at once."""
+    return Known().survey
+
+
+@pytest.fixture
+def advisor(tmp_path, monkeypatch, known_survey):
+    """A function that gives an OnlineAdvisor that has begun, with a store of its own."""
+    from nni_nasoa.plugin.advisor_tuner import OnlineAdvisor
+
+    monkeypatch.setattr("nni_nasoa.plugin.survey.look", known_survey)
+
+    def start(**class_args):
+        tuner = OnlineAdvisor(**{"store": str(tmp_path / "store.db"), "device": "cpu", **class_args})
+        tuner.update_search_space({})
+        return tuner
+
+    return start
+
+
+@pytest.fixture
+def resumed_advisor(advisor, tmp_path):
+    """A function that gives an OnlineAdvisor as NNI brings it back."""
+    from nni_nasoa.plugin.advisor_tuner import OnlineAdvisor
+
+    def resume(data=(), **class_args):
+        tuner = OnlineAdvisor(**{"store": str(tmp_path / "store.db"), "device": "cpu", **class_args})
+        tuner.load_checkpoint()
+        tuner.update_search_space({})
+        tuner.import_data(list(data))
+        return tuner
+
+    return resume
+
+
+@pytest.fixture
+def good_result():
+    """A function that gives what a trial reports on its parameters."""
+    from nni_nasoa.finetune import FineTuneRegime
+    from nni_nasoa.plugin.assignment import Assignment, result_of
+
+    def make(parameters, accuracy=0.9, status="ok"):
+        assignment = Assignment.from_parameters(parameters)
+        about = {"dataset": assignment.dataset, "versions": {"torch": "2"}, "encoding": None}
+        regime = FineTuneRegime.from_json(parameters["regime"])
+        finished = SimpleNamespace(
+            classifier=SimpleNamespace(about=about, device="cpu"), folder="/out", accuracy=accuracy, regime=regime, budget=assignment.budget,
+            seconds=assignment.budget - 0.5, epochs=5.0, notes=(), stopped="budget" if status == "ok" else "interrupted: SIGTERM",
+            evaluations=({"elapsed": 1.0, "val_accuracy": accuracy / 2}, {"elapsed": assignment.budget - 1, "val_accuracy": accuracy}))
+        return result_of(finished, assignment)
+
+    return make
+
+
+# -- trials --
+
+class Trials:
+    """NNI's side of an experiment, as its local platform lays it out: a folder a trial, with a parameter and a metrics file."""
+
+    def __init__(self, folder: Path, module: str, options: tuple[str, ...]):
+        self.trials = folder / "environments" / "local-env" / "trials"
+        self.results = folder / "environments" / "local-env" / "results"
+        self._command = [sys.executable, "-m", module, *options]
+
+    def start(self, name: str, parameters, *options: str, **environment: str) -> subprocess.Popen:
+        """A trial's process."""
+        folder = self.trials / name
+        folder.mkdir(parents=True)
+        (folder / "parameter.cfg").write_text(json.dumps({"parameter_id": 7, "parameters": parameters}))
+        env = {**os.environ, "NNI_PLATFORM": "local", "NNI_EXP_ID": "E", "NNI_TRIAL_JOB_ID": name, "NNI_TRIAL_SEQ_ID": "0",
+               "NNI_SYS_DIR": str(folder), "NNI_OUTPUT_DIR": str(folder), "OMP_NUM_THREADS": "1", **environment}
+        return subprocess.Popen([*self._command, *options], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def metrics(self, name: str) -> list[tuple[str, object]]:
+        """What a trial sent, as (type, value)."""
+        path, metrics = self.trials / name / ".nni" / "metrics", []
+        data = path.read_bytes() if path.exists() else b""
+        while data:  # each is b"ME", its length in six digits, JSON
+            length = int(data[2:8])
+            metric = json.loads(data[8:8 + length])
+            assert metric["parameter_id"] == 7 and metric["trial_job_id"] == name
+            metrics.append((metric["type"], json.loads(metric["value"])))
+            data = data[8 + length:]
+        return metrics
+
+    def run(self, name: str, parameters, *options: str, **environment: str):
+        """Run a trial: its process, and the metrics it sent."""
+        process = self.start(name, parameters, *options, **environment)
+        stdout, stderr = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr), self.metrics(name)
+
+
+@pytest.fixture
+def trials_of(tmp_path):
+    """A function that gives the trials of an experiment, by the module that they run and its options."""
+    return lambda module, *options: Trials(tmp_path, module, options)
 
 
 # -- the strategy --

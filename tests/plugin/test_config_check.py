@@ -31,6 +31,28 @@ def test_a_config_made_in_python_is_checked_when_it_is_validated(kind, options):
     config(kind(**options)).validate()
 
 
+ADVISOR = "nni_nasoa.plugin.advisor_tuner.OnlineAdvisor"
+NO_MINUTES = "OnlineAdvisor: classArgs: minutes is missing: the budget of a run"
+
+
+@pytest.mark.parametrize("kind, options", [(CustomAlgorithmConfig, {"class_name": ADVISOR}), (AlgorithmConfig, {"name": "NasoaAdvisor"})])
+def test_the_advisors_arguments_are_checked_too(kind, options):
+    with pytest.raises(ValueError) as raised:
+        config(kind(**options, class_args={"dataset": "digits"})).validate()
+    assert str(raised.value) == NO_MINUTES
+    config(kind(**options, class_args={"dataset": "digits", "minutes": 2})).validate()
+
+
+@pytest.mark.slow
+def test_nnictl_says_what_is_wrong_with_the_advisors(nnictl, reduced_config, tmp_path, find_free_port):
+    wrong = reduced_config("finetune.yml", tmp_path)
+    del wrong["tuner"]["classArgs"]["minutes"]
+    (tmp_path / "wrong.yml").write_text(yaml.safe_dump(wrong))
+    ended = nnictl("create", "--config", tmp_path / "wrong.yml", "--port", find_free_port(), check=False)
+    assert (ended.stdout, ended.returncode) == (NO_MINUTES + "\n", 1)
+    assert not (nnictl.home / "nni-experiments").exists()
+
+
 @pytest.mark.parametrize("tuner", [
     AlgorithmConfig(name="TPE", class_args={"population_siz": 12}),
     CustomAlgorithmConfig(class_name="elsewhere.EvolutionTuner", class_args={"population_siz": 12})])

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import time
 from pathlib import Path
 
 import pytest
 import yaml
+from nni.tuner import Tuner
+from nni.utils import ClassArgsValidator
 
 from nni_nasoa.plugin import evolution_tuner
 
 
 def test_the_meta_file_names_classes_that_are_there():
-    (meta,) = yaml.safe_load((Path(evolution_tuner.__file__).parent / "algorithms.yml").read_text())["algorithms"]
-    assert (meta["algoType"], meta["builtinName"]) == ("tuner", "NasoaEvolution")
-    prefix = evolution_tuner.__name__ + "."
-    assert [meta["className"], meta["classArgsValidator"]] == [prefix + "EvolutionTuner", prefix + "EvolutionClassArgsValidator"]
+    metas = yaml.safe_load((Path(evolution_tuner.__file__).parent / "algorithms.yml").read_text())["algorithms"]
+    assert [meta["builtinName"] for meta in metas] == ["NasoaEvolution", "NasoaAdvisor"]
+    for meta in metas:
+        assert meta["algoType"] == "tuner"
+        for name, kind in (("className", Tuner), ("classArgsValidator", ClassArgsValidator)):
+            module, _, found = meta[name].rpartition(".")
+            assert issubclass(getattr(importlib.import_module(module), found), kind)
 
 
 @pytest.mark.slow

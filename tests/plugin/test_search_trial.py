@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 import time
@@ -20,35 +19,14 @@ OPTIONS = ["--input-size", "16", "--epochs", "2", "--speed-repeats", "3", "--dev
 NUMBERS = {"default", "accuracy", "relative_speed", "throughput", "step_time_ms", "reference_step_time_ms", "params_m", "gmacs"}
 
 
-class Experiment:
-    """NNI's side of an experiment, as its local platform lays it out: a folder a trial, with a parameter and a metrics file."""
-
-    def __init__(self, folder):
-        self.trials = folder / "environments" / "local-env" / "trials"
-        self.results = folder / "environments" / "local-env" / "results"
-
-    def run(self, name, parameters, *options):
-        """Run a trial: its process, and the metrics it sent as (type, value)."""
-        folder = self.trials / name
-        folder.mkdir(parents=True)
-        (folder / "parameter.cfg").write_text(json.dumps({"parameter_id": 7, "parameters": parameters}))
-        env = {**os.environ, "NNI_PLATFORM": "local", "NNI_EXP_ID": "E", "NNI_TRIAL_JOB_ID": name, "NNI_TRIAL_SEQ_ID": "0",
-               "NNI_SYS_DIR": str(folder), "NNI_OUTPUT_DIR": str(folder), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run([sys.executable, "-m", "nni_nasoa.plugin.search_trial", *OPTIONS, *options], env=env, capture_output=True, text=True)
-        data, metrics = (folder / ".nni" / "metrics").read_bytes(), []
-        while data:  # each is b"ME", its length in six digits, JSON
-            length = int(data[2:8])
-            metric = json.loads(data[8:8 + length])
-            assert metric["parameter_id"] == 7 and metric["trial_job_id"] == name
-            metrics.append((metric["type"], json.loads(metric["value"])))
-            data = data[8 + length:]
-        return done, metrics
+@pytest.fixture
+def experiment(trials_of):
+    return trials_of("nni_nasoa.plugin.search_trial", *OPTIONS)
 
 
-def test_a_trial_under_nni_and_the_same_architecture_again(tmp_path):
+def test_a_trial_under_nni_and_the_same_architecture_again(experiment):
     candidates = Candidates(channels=(8,), ops=(0, 1), blocks=(1, 2), doublings=(2, 3), skips=("none",))
     architecture = Architecture.parse("001-_8_1-2-2")
-    experiment = Experiment(tmp_path)
     done, metrics = experiment.run("first", encode(architecture, candidates))
     assert done.returncode == 0, done.stderr
     assert [kind for kind, _ in metrics] == ["PERIODICAL", "PERIODICAL", "FINAL"]
@@ -80,8 +58,8 @@ def test_a_trial_under_nni_and_the_same_architecture_again(tmp_path):
     ({"architecture": SMALL}, ["--dataset", "digitz"], f"search_trial: {SMALL}: dataset: 'digitz' is neither"),
     ({"architecture": SMALL}, ["--learning-rate", "1e20"], f"search_trial: {SMALL}: the loss is not finite"),
 ])
-def test_a_trial_that_fails_says_why_in_one_line(tmp_path, parameters, options, reason):
-    done, metrics = Experiment(tmp_path).run("trial", parameters, *options)
+def test_a_trial_that_fails_says_why_in_one_line(experiment, parameters, options, reason):
+    done, metrics = experiment.run("trial", parameters, *options)
     assert done.returncode == 1 and metrics == []
     assert done.stderr.startswith(reason) and done.stderr.count("\n") == 1, done.stderr
 

@@ -1,0 +1,213 @@
+"""`nasoa-advise --nni CONFIG.yml`: the advice on a dataset carried out by the training service that a config describes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping
+
+import click
+
+from .classifiers import read_list
+from .experiments import read_status
+
+if TYPE_CHECKING:
+    from nni_nasoa.advisor.advice import Limits
+
+TUNER = "nni_nasoa.plugin.advisor_tuner.OnlineAdvisor"
+TRIAL_MODULE = "nni_nasoa.plugin.finetune_trial"
+KEPT = ("trainingService", "trialCommand", "trialCodeDirectory", "trialConcurrency", "trialGpuNumber", "nniManagerIp", "logLevel",
+        "experimentWorkingDirectory", "sharedStorage", "debug")  # of the user's config
+OURS = ("device", "threads", "output")  # of the classArgs, where that config is one of the advisor's
+PORT, PORTS = 8080, 100  # the first one to try, and how many
+POLL_SECONDS = 1.0
+
+
+class AdviceExperimentError(ValueError):
+    """The experiment cannot be made or has failed; one line."""
+
+
+def run(config: str | Path, dataset: str, minutes: float, *, zoo: str = "nano", store: str | None = None, top_k: int = 1,
+        limits: Limits | None = None, root: str | None = None, port: int | None = None) -> dict[str, Any]:
+    """Carry out the advice on NNI, wait for it, and say what came of it and where the classifier is.
+
+    Parameters
+    ----------
+    config
+        An experiment config of NNI: its training service, and what trials need there (`KEPT`), are taken from it.
+    dataset, minutes, zoo, store, limits, root
+        As `advise` takes them; datasets and `root` are on the trials' machine.
+    top_k
+        How many runs: the first is the advice, the others are what most can be learned from besides.
+    port
+        Of NNI's web page; by default the first free one from 8080 on.
+
+    Returns
+    -------
+    The best run's entry in the experiment's list of classifiers.
+
+    Raises
+    ------
+    ValueError
+        The config cannot be read, or has no training service; no run gave a classifier. One line.
+    KeyboardInterrupt
+        Ctrl-C; the experiment has been stopped.
+    """
+    made = experiment_config(config, dataset, minutes, zoo=zoo, store=store, alternatives=top_k - 1, limits=limits, root=root)
+    from nni.experiment import Experiment
+
+    experiment = Experiment(made)
+    logging.getLogger("nni").setLevel(logging.WARNING)
+    try:
+        experiment.start(_free_port(PORT) if port is None else port)
+        folder = Path(made.canonical_copy().experiment_working_directory) / experiment.id
+        click.echo(f"experiment {experiment.id}: http://127.0.0.1:{experiment.port}")
+        done = _watch(experiment, folder)
+    except RuntimeError as error:
+        raise AdviceExperimentError(f"NNI could not start the experiment: {' '.join(str(error).split())}") from None
+    except KeyboardInterrupt:
+        click.echo(f"stopped; nnictl resume {experiment.id} would go on", err=True)
+        raise
+    finally:
+        experiment.stop()
+    return _tell(folder, done)
+
+
+def experiment_config(path: str | Path, dataset: str, minutes: float, *, zoo: str, store: str | None, alternatives: int,
+                      limits: Limits | None, root: str | None):
+    """The experiment of an advice, on the training service of another config; NNI's ExperimentConfig.
+
+    Raises
+    ------
+    ValueError
+        The file is no config of NNI; one line.
+    """
+    from dataclasses import asdict
+
+    from nni.experiment.config import ExperimentConfig
+
+    from .advisor_args import AdvisorArgs
+
+    path = Path(path)
+    given = _read(path)
+    ours = given.get("tuner", {}).get("classArgs") if _is_ours(given.get("tuner")) else None
+    args = {"dataset": dataset, "minutes": minutes, "zoo": zoo, "alternatives": alternatives, "root": root,
+            "store": store if store is None or "://" in store else str(Path(store).expanduser().absolute()),
+            "limits": {name: value for name, value in asdict(limits).items() if value is not None} if limits else None}
+    args |= {name: ours[name] for name in OURS if isinstance(ours, Mapping) and name in ours}
+    if _is_local(given["trainingService"]):
+        args |= {name: str(Path(args[name]).expanduser().absolute()) for name in ("dataset", "root")
+                 if args[name] and _is_path(args[name])}
+    args = {name: value for name, value in args.items() if value is not None}
+    AdvisorArgs.parse(args)
+    command = given.get("trialCommand")
+    made = {name: given[name] for name in KEPT if name in given}
+    made |= {"experimentName": f"nasoa advice, {dataset}", "searchSpace": {}, "trialConcurrency": given.get("trialConcurrency", 1),
+             "trialCommand": command if TRIAL_MODULE in str(command) else _trial_command(command),
+             "trialCodeDirectory": given.get("trialCodeDirectory", "."),
+             "tuner": {"className": TUNER, "codeDirectory": ".", "classArgs": args}}
+    from nni.experiment.config import utils
+
+    try:
+        utils.set_base_path(path.absolute().parent)
+        try:
+            config = ExperimentConfig(**made)
+        finally:
+            utils.unset_base_path()
+        config.validate()
+    except (ValueError, TypeError, AttributeError, AssertionError) as error:
+        raise AdviceExperimentError(f"{path}: {' '.join(str(error).split())}") from None
+    return config
+
+
+def _read(path: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AdviceExperimentError(f"{path}: cannot be read ({error.strerror}); give an experiment config of NNI") from None
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise AdviceExperimentError(f"{path}: not YAML ({' '.join(str(error).split())[:150]})") from None
+    if not isinstance(given, dict) or not isinstance(given.get("trainingService"), (dict, list)):
+        raise AdviceExperimentError(f"{path}: has no trainingService, such as {{platform: local}}; give an experiment config of NNI")
+    return given
+
+
+def _is_ours(tuner: Any) -> bool:
+    return isinstance(tuner, Mapping) and (tuner.get("className") == TUNER or str(tuner.get("name")).lower() == "nasoaadvisor")
+
+
+def _is_local(service: Any) -> bool:
+    return isinstance(service, Mapping) and service.get("platform") == "local"
+
+
+def _is_path(dataset: str) -> bool:
+    from nni_nasoa.data.profile import is_named
+
+    return not is_named(dataset)
+
+
+def _trial_command(command: Any) -> str:
+    """The trial, with the python that another trial's command begins with: on other machines that is the one to be used."""
+    import shlex
+
+    words = shlex.split(command) if isinstance(command, str) else []
+    python = words[0] if words and Path(words[0]).name.startswith("python") else "python"
+    return f"{shlex.quote(python)} -m {TRIAL_MODULE}"
+
+
+def _free_port(first: int) -> int:
+    """A port that is free together with the one after it, which the remote training service takes too."""
+    import socket
+
+    for port in range(first, first + PORTS):
+        with socket.socket() as one, socket.socket() as other:
+            try:
+                one.bind(("", port))
+                other.bind(("", port + 1))
+                return port
+            except OSError:
+                continue
+    raise AdviceExperimentError(f"no port is free from {first} to {first + PORTS - 1} for NNI's web page")
+
+
+def _watch(experiment, folder: Path) -> bool:
+    """Wait for the end, and say what comes; whether it ended well."""
+    told = 0
+    while True:
+        status = experiment.get_status()
+        entries = read_list(folder)
+        for entry in entries[told:]:
+            click.echo(f"{entry['run']}: {entry['model']}, {_accuracy(entry)} in {entry['seconds']:.1f} s")
+        told = len(entries)
+        if status in ("DONE", "STOPPED", "ERROR"):
+            return status != "ERROR"
+        time.sleep(POLL_SECONDS)
+
+
+def _accuracy(entry: Mapping[str, Any]) -> str:
+    return "no accuracy" if entry["accuracy"] is None else f"validation accuracy {100 * entry['accuracy']:.2f} %"
+
+
+def _tell(folder: Path, done: bool) -> dict[str, Any]:
+    entries = [entry for entry in read_list(folder) if entry["accuracy"] is not None]
+    if not entries:
+        raise AdviceExperimentError(f"no run gave a classifier: {_reason(folder, done)}")
+    best = max(entries, key=lambda entry: entry["accuracy"])
+    click.echo(f"{_accuracy(best)}; the classifier is in {best['classifier']}")
+    if "fetch" in best:
+        click.echo(f"fetch it with: {best['fetch']}")
+    return best
+
+
+def _reason(folder: Path, done: bool) -> str:
+    """What the tuner said, or else where to look."""
+    log = folder / "log" / "nnictl_stderr.log"
+    if not done and log.is_file():
+        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.startswith("OnlineAdvisor: ")]
+        if lines:
+            return lines[-1]
+    status = read_status(folder)
+    return f"{status['failed']} of {status['trials']} trials failed; their stderr is in {folder}/environments"

@@ -1,0 +1,82 @@
+"""Where the classifiers of an experiment are: a list beside its database, one JSON object a line."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import socket
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Iterator, Mapping
+
+LIST = "classifiers.jsonl"  # in the experiment's folder
+FIELDS = ("run", "dataset", "minutes", "accuracy", "seconds", "epochs", "model", "stopped", "device", "classifier")
+
+
+def entry_of(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """The line of a run's result: what it was, where the classifier is, and how it is fetched from another machine.
+
+    Parameters
+    ----------
+    metrics
+        As `assignment.result_of` gives them.
+    config
+        Of the experiment, as NNI keeps it.
+    """
+    entry = {name: metrics.get(name) for name in FIELDS}
+    command = fetching_command(str(metrics.get("classifier")), config)
+    return entry if command is None else {**entry, "fetch": command}
+
+
+def fetching_command(place: str, config: Mapping[str, Any]) -> str | None:
+    """How a classifier comes to this machine; None where it is on it.
+
+    The user, port and key of the machine are those in the experiment's list of machines, if that has it.
+    """
+    host, separator, path = place.rpartition(":")
+    if not separator or place.startswith("/"):
+        return None
+    address = host.strip("[]")
+    for machine in _machines(config):
+        if address in _addresses(str(machine.get("host"))):
+            options = ["-P", str(machine["port"])] if machine.get("port") not in (None, 22) else []
+            options += ["-i", str(machine["sshKeyFile"])] if machine.get("sshKeyFile") else []
+            host = f"{machine['user']}@{host}" if machine.get("user") else host
+            return shlex.join(["scp", "-r", *options, f"{host}:{path}", Path(path).parent.name + "-classifier"
+                               if Path(path).name == "classifier" else Path(path).name])
+    return shlex.join(["scp", "-r", place, Path(path).name])
+
+
+def _machines(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    services = config.get("trainingService") or []
+    for service in services if isinstance(services, list) else [services]:
+        yield from service.get("machineList") or []
+
+
+def _addresses(host: str) -> set[str]:
+    found = {host}
+    with suppress(OSError):
+        found |= {info[4][0] for info in socket.getaddrinfo(host, None)}
+    return found
+
+
+def add_to_list(folder: Path | None, entry: Mapping[str, Any]) -> None:
+    """Append a line, on the disk before this returns; nothing where there is no folder."""
+    if folder is None:
+        return
+    with (folder / LIST).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(entry) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_list(folder: str | Path) -> list[dict[str, Any]]:
+    """The list of an experiment's folder, each run once; empty where there is none. A torn line is left out."""
+    entries: dict[str, dict[str, Any]] = {}
+    with suppress(OSError):
+        for line in (Path(folder) / LIST).read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError, KeyError, TypeError):
+                entry = json.loads(line)
+                entries[entry["run"]] = entry
+    return list(entries.values())

@@ -1,0 +1,226 @@
+"""The trial of the online advisor: fine-tune a classifier within its minutes, report one result, and say where the classifier is.
+
+NNI runs it as `python -m nni_nasoa.plugin.finetune_trial`. The minutes count from the start of the process. Validation
+accuracies are reported as the run evaluates; the final metric is a dict whose `default` is the validation accuracy, with the
+settings, the classifier's place, and the run's record for the experience store as JSON text (see `assignment.result_of`). Where
+the advisor's tuner asks for a survey, the trial looks at the dataset and the machine in its place, and trains nothing.
+
+For a try without NNI: `--dataset digits --minutes 0.2 --regime FILE`; the result is printed. Ctrl-C and SIGTERM save the best
+so far. A run that gives no classifier ends with one line on stderr and exit code 1.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Iterator, Mapping
+
+import click
+
+from nni_nasoa.finetune.clock import default_margin, process_started
+from nni_nasoa.finetune.regime import FineTuneRegime
+
+from .kept_results import KeptResults
+from .assignment import Assignment, result_of
+
+ENDING_SECONDS = 0.5  # of a budget are kept for the report and the interpreter's end
+LOOK_SECONDS = 0.3  # between two looks at the evaluations
+
+
+class TrialError(Exception):
+    """A failed trial: one line."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where and on what a trial runs; what is None is as the tuner says, else as the trial's default."""
+
+    threads: int | None = None
+    device: str | None = None
+    output: str | None = None
+    root: str | None = None
+    seed: int = 0
+
+
+def run(assignment: Assignment, settings: Settings, *, waited: float = 0.0,
+        on_evaluation: Callable[[float], None] | None = None) -> dict[str, Any]:
+    """Fine-tune, or survey, as the assignment says.
+
+    Parameters
+    ----------
+    assignment, settings
+        What to do, and where. What the settings leave open, the assignment says.
+    waited
+        Seconds since the start of the process that do not count.
+    on_evaluation
+        Called with each validation accuracy soon after it was measured, in another thread.
+
+    Returns
+    -------
+    The result, JSON values without NaN.
+
+    Raises
+    ------
+    ValueError, OSError, RuntimeError, MemoryError
+        As `finetune` and `survey` raise them.
+    """
+    import torch
+
+    threads = assignment.threads if settings.threads is None else settings.threads
+    if threads:
+        torch.set_num_threads(threads)
+    device = settings.device or assignment.device or "auto"
+    root = settings.root or assignment.root
+    if assignment.survey is not None:
+        from .survey import survey
+
+        return survey(assignment, device=device, threads=threads, root=root)
+
+    from nni_nasoa.finetune import finetune
+
+    folder = Path(settings.output).expanduser()
+    margin = default_margin(60 * assignment.minutes) + ENDING_SECONDS
+    with _evaluations_of(folder / "evaluations.jsonl", on_evaluation):
+        result = finetune(assignment.dataset, assignment.regime, assignment.minutes, output=folder, device=device, seed=settings.seed,
+                          weights=None if assignment.weights == "none" else assignment.weights, root=root,
+                          bar=None if on_evaluation is None else False, started=process_started() + waited, margin=margin)
+    return result_of(result, assignment)
+
+
+@contextmanager
+def _evaluations_of(path: Path, on_evaluation: Callable[[float], None] | None) -> Iterator[None]:
+    """Follow the file of evaluations beside the run, so that nobody's network holds it up."""
+    if on_evaluation is None:
+        yield
+        return
+    path.unlink(missing_ok=True)  # of an earlier run
+    over = threading.Event()
+    follower = threading.Thread(target=_follow, args=(path, over, on_evaluation), daemon=True)
+    follower.start()
+    try:
+        yield
+    finally:
+        over.set()
+        follower.join(timeout=10)
+
+
+def _follow(path: Path, over: threading.Event, on_evaluation: Callable[[float], None]) -> None:
+    read, last = 0, False
+    while not last:
+        last = over.wait(LOOK_SECONDS)
+        try:
+            data = path.read_bytes()[read:]
+        except OSError:
+            continue
+        whole = data[:data.rfind(b"\n") + 1]
+        read += len(whole)
+        for line in whole.splitlines():
+            accuracy = json.loads(line)["val_accuracy"]
+            if accuracy == accuracy:
+                on_evaluation(accuracy)
+
+
+def _run_under_nni(settings: Settings) -> None:
+    import nni
+
+    def report(accuracy: float) -> None:
+        try:
+            nni.report_intermediate_result({"default": accuracy, "accuracy": accuracy})
+        except OSError as error:  # NNI's manager is gone; the result will be kept for when the experiment is resumed
+            click.echo(f"finetune_trial: accuracy {accuracy:.4f} not reported: {_line(error)}", err=True)
+
+    with _manager_needed():
+        assignment = Assignment.from_parameters(nni.get_next_parameter() or {})
+    output = settings.output or assignment.output
+    folder = (Path.home() / Path(output).expanduser() / os.environ.get("NNI_EXP_ID", "") / assignment.run if output
+              else Path(os.environ.get("NNI_OUTPUT_DIR") or ".").resolve() / "classifier")
+    kept, begin = KeptResults.of_experiment(key="run", speaker="finetune_trial"), time.monotonic()
+    with kept.claimed(assignment.run):
+        result = kept.find({"run": assignment.run})
+        if result is None:
+            result = _run(assignment, Settings(**{**vars(settings), "output": str(folder)}), time.monotonic() - begin, report)
+            kept.keep(result)
+    with _manager_needed():
+        nni.report_final_result(result)
+    _end(result)
+
+
+def _run_alone(assignment: Assignment, settings: Settings) -> None:
+    result = _run(assignment, settings, 0.0, lambda accuracy: click.echo(f"validation accuracy {accuracy:.4f}", err=True))
+    click.echo(json.dumps(result, indent=2))
+    _end(result)
+
+
+def _run(assignment: Assignment, settings: Settings, waited: float, report: Callable[[float], None]) -> dict[str, Any]:
+    """`run`, with whatever goes wrong as a TrialError that names the run."""
+    try:
+        return run(assignment, settings, waited=waited, on_evaluation=report)
+    except (ValueError, OSError, RuntimeError, MemoryError) as error:
+        reason = _line(error)
+        if isinstance(error, MemoryError) or "alloc" in reason or "out of memory" in reason:
+            reason = f"out of memory ({reason})"
+        raise TrialError(f"{assignment.run}: {reason}") from error
+
+
+def _end(result: Mapping[str, Any]) -> None:
+    """Fail where the run was interrupted, so that nobody takes it for one that had its time."""
+    gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
+    if str(result.get("stopped")).startswith("interrupted"):
+        raise SystemExit(128 + (15 if str(result["stopped"]).endswith("SIGTERM") else 2))
+
+
+@contextmanager
+def _manager_needed() -> Iterator[None]:
+    """Turn the errors of a manager that does not answer into a TrialError."""
+    try:
+        yield
+    except OSError as error:
+        raise TrialError(f"NNI's manager does not answer: {_line(error)}") from error
+
+
+def _line(error: BaseException) -> str:
+    """The first line of its message, or else what it is."""
+    return " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
+
+
+@click.command(context_settings={"show_default": True})
+@click.option("--threads", type=click.IntRange(0, 256), help="CPU threads; 0 leaves them to torch.  [default: as the tuner says, or 0]")
+@click.option("--device", help="auto, cpu, cuda, cuda:1, ...  [default: as the tuner says, or auto]")
+@click.option("-o", "--output", help="Folder for the classifier; under NNI, it starts at the home folder.  [default: as the tuner says, "
+              "or in the trial's folder; without NNI nasoa-classifier]")
+@click.option("--root", help="Where torchvision's datasets lie.  [default: as the tuner says, or in the cache]")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=Settings.seed, help="Of the split, order and augmentation.")
+@click.option("--dataset", help="Without NNI: a folder of images, or a dataset's name.")
+@click.option("--minutes", type=float, help="Without NNI: the budget.")
+@click.option("--regime", "regime_file", type=click.Path(dir_okay=False), help="Without NNI: a .json or .yml file of settings.")
+@click.option("--debug", is_flag=True, help="Show where a failure comes from.")
+def main(dataset: str | None, minutes: float | None, regime_file: str | None, debug: bool, **options) -> None:
+    """Fine-tune a classifier as the online advisor says, and report the result to NNI."""
+    settings = Settings(**options)
+    try:
+        if dataset is not None or minutes is not None or regime_file is not None:
+            for name, value in (("--dataset", dataset), ("--minutes", minutes), ("--regime", regime_file)):
+                if value is None:
+                    raise TrialError(f"{name} is missing; without NNI, all of --dataset, --minutes and --regime are needed")
+            assignment = Assignment("try", dataset, minutes, regime=FineTuneRegime.load(regime_file))
+            _run_alone(assignment, Settings(**{**vars(settings), "output": settings.output or "nasoa-classifier"}))
+        elif os.environ.get("NNI_PLATFORM") or os.environ.get("NNI_TRIAL_COMMAND_CHANNEL"):
+            _run_under_nni(settings)
+        else:
+            raise TrialError("no NNI experiment here; give --dataset, --minutes and --regime for a try without NNI")
+    except (TrialError, ValueError) as error:
+        if debug:
+            raise
+        click.echo(f"finetune_trial: {_line(error)}", err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

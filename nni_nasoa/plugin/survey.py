@@ -1,0 +1,168 @@
+"""What has to be known before the first advice on a dataset: its profile, and how fast networks are on the device."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+
+from .assignment import Assignment
+
+if TYPE_CHECKING:
+    from nni_nasoa.advisor import ExperienceStore, StepTime
+    from nni_nasoa.advisor.advice import Limits
+    from nni_nasoa.advisor.devices import Device
+    from nni_nasoa.advisor.options import Options
+    from nni_nasoa.advisor.profiles import TaskProfile
+
+SHARE, LEAST_SECONDS = 0.2, 60.0  # of a run's budget that a survey may take, and what it may take in any case
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found.
+
+    Parameters
+    ----------
+    profile
+        Of the dataset, with the probes of the models.
+    models
+        Those whose weights can be had where it was made.
+    device, step_times
+        Where it was made, and how long steps of the models take there.
+    notes
+        What was left out, a line each.
+    """
+
+    profile: TaskProfile
+    models: tuple[str, ...]
+    device: Device
+    step_times: tuple[StepTime, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"profile": self.profile.to_json(), "models": list(self.models), "device": asdict(self.device),
+                "step_times": [asdict(step) for step in self.step_times], "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Survey:
+        """The inverse of `to_json`.
+
+        Raises
+        ------
+        ValueError
+            It is not a survey; one line.
+        """
+        from nni_nasoa.advisor import StepTime
+        from nni_nasoa.advisor.devices import Device
+        from nni_nasoa.advisor.profiles import TaskProfile
+        from nni_nasoa.zoo import get
+
+        if not isinstance(data, Mapping) or set(data) != set(cls.__dataclass_fields__):
+            raise ValueError("survey: not an object of " + ", ".join(cls.__dataclass_fields__))
+        try:
+            models = tuple(get(name).name for name in data["models"])
+            device, steps = Device(**data["device"]), tuple(StepTime(**step) for step in data["step_times"])
+            return cls(TaskProfile.from_json(data["profile"]), models, device, steps, tuple(map(str, data["notes"])))
+        except (TypeError, AttributeError) as error:
+            raise ValueError(f"survey: not usable ({error})") from None
+
+    def options(self, store: ExperienceStore, budget: float, limits: Limits) -> Options:
+        """All regimes that fit a budget in seconds, with what is expected of each by what a store has learned until now.
+
+        Raises
+        ------
+        AdviceError
+            Nothing fits; one line.
+        """
+        from nni_nasoa.advisor.options import Options
+        from nni_nasoa.advisor.predictor import AccuracyPredictor
+        from nni_nasoa.advisor.time_model import TimeModel
+        from nni_nasoa.zoo import get
+
+        time_model = TimeModel.from_store(store, self.models, self.device, seconds=0.0)  # nothing is measured here
+        return Options.of(self.profile, [get(name) for name in self.models], time_model, AccuracyPredictor.from_store(store), budget,
+                          limits, source="nni")
+
+    def keep(self, store: ExperienceStore) -> None:
+        """Put what was found elsewhere into a store; not what was only estimated."""
+        from nni_nasoa.advisor.step_times import ROUGH
+
+        store.set_profile(self.profile.dataset.fingerprint, self.profile.to_json())
+        for step in self.step_times:
+            if not step.mode.startswith(ROUGH):
+                store.set_step_time(step)
+
+
+def look(dataset: str, models: Sequence[str], *, budget: float, device: str, threads: int, store: ExperienceStore | None,
+         root: str | None) -> Survey:
+    """Find out what the store does not know yet, on this machine.
+
+    Parameters
+    ----------
+    dataset, root
+        As `open_dataset` takes them.
+    models
+        Names of the zoo.
+    budget
+        Of a run, in seconds: large ones may be spent on a closer look.
+    device, threads
+        Where runs are made; 0 threads are torch's own.
+    store
+        Where what is found is kept, and not looked for twice.
+
+    Raises
+    ------
+    DatasetError, StoreError, ValueError
+        One line.
+    """
+    from nni_nasoa.advisor.advising import profile_for
+    from nni_nasoa.advisor.devices import resolve
+    from nni_nasoa.advisor.step_times import step_times_for
+    from nni_nasoa.zoo import get
+
+    found = resolve(device)
+    if threads and found.kind == "cpu":
+        found = replace(found, threads=threads)
+    seconds = max(LEAST_SECONDS, SHARE * budget)
+    profile, kept, notes = profile_for(dataset, store, [get(name) for name in models], device=found.kind, seconds=seconds, root=root,
+                                      show_progress=False)
+    names = tuple(model.name for model in kept)
+    return Survey(profile, names, found, tuple(step_times_for(names, found, store, seconds=seconds)), tuple(notes))
+
+
+def look_at_all(tasks: Mapping[int, tuple[str, float]], done: Callable[[], None], **options) -> dict[int, Future[Survey]]:
+    """`look` at datasets one after the other, in the background.
+
+    Parameters
+    ----------
+    tasks
+        Dataset and budget in seconds, by number.
+    done
+        Called whenever one more is known, or cannot be.
+    options
+        Of `look`.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="survey")
+    looks = {number: pool.submit(look, dataset, budget=budget, **options) for number, (dataset, budget) in tasks.items()}
+    for found in looks.values():
+        found.add_done_callback(lambda _: done())
+    pool.shutdown(wait=False)
+    return looks
+
+
+def survey(assignment: Assignment, *, device: str, threads: int, root: str | None) -> dict[str, Any]:
+    """What a trial reports of a survey, JSON values: `survey` as JSON text, and a `default` that ranks behind all runs."""
+    from nni_nasoa.advisor import ExperienceStore, StoreError
+
+    try:
+        store = ExperienceStore()
+    except StoreError:  # no home to write to; then nothing is kept
+        store = None
+    found = look(assignment.dataset, assignment.survey, budget=assignment.budget, device=device, threads=threads, store=store,
+                 root=root)
+    return {"default": 0.0, "run": assignment.run, "dataset": assignment.dataset, "minutes": assignment.minutes,
+            "device": found.device.name, "threads": found.device.threads, "stopped": "survey",
+            "survey": json.dumps(found.to_json(), allow_nan=False)}
