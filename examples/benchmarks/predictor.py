@@ -4,6 +4,7 @@ Runs come task by task, in several random orders of the tasks; each run's accura
 mean absolute error (MAE) of those predictions is told for each third of the stream. Networks of fixed depth are trained in every
 way as the hedge predictor is, but have a single head, on their last layer.
 
+    python examples/benchmarks/predictor.py --prior          # the runs that the package's prior was made of
     nasoa experience export runs.jsonl && python examples/benchmarks/predictor.py runs.jsonl
     python examples/benchmarks/predictor.py --synthetic 0    # runs out of formulas, from this seed
 """
@@ -11,6 +12,7 @@ way as the hedge predictor is, but have a single head, on their last layer.
 from __future__ import annotations
 
 import argparse
+import gzip
 import json
 from pathlib import Path
 from typing import Any, Callable
@@ -18,7 +20,10 @@ from typing import Any, Callable
 import numpy as np
 from synthetic_runs import synthetic_runs
 
+from nni_nasoa.advisor.features import features_of
 from nni_nasoa.advisor.hedge import HedgeRegressor
+from nni_nasoa.advisor.predictor import learnable, prior_records
+from nni_nasoa.advisor.records import RunRecord
 
 DEPTH, MOST_CATEGORIES, RIDGE = 4, 12, 1.0
 PARTS = ("first third", "second third", "last third", "all")
@@ -26,28 +31,35 @@ PARTS = ("first third", "second third", "last third", "all")
 
 # -- the records --
 
-def read_runs(path: Path) -> list[dict[str, Any]]:
-    """The runs of a JSON-lines export that have an accuracy."""
-    runs = []
+def read_records(path: Path) -> list[RunRecord]:
+    """The runs of a JSON-lines export, packed or not, that there is something to learn from."""
+    records, place = [], f"{path}"
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-            run = json.loads(line)
-            missing = [key for key in ("task", "profile", "model_figures", "regime", "budget_seconds", "accuracy") if key not in run]
-            if missing:
-                raise SystemExit(f"{path}, line {number}: a run without {', '.join(missing)}")
-            if run["accuracy"] is not None:
-                runs.append(run)
-    except OSError as error:
-        raise SystemExit(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, TypeError):
-        raise SystemExit(f"{path}, line {number}: not a run as JSON") from None
-    if len({run["task"] for run in runs}) < 2:
-        raise SystemExit(f"{path}: runs with an accuracy on at least two tasks are needed")
-    return runs
+        data = path.read_bytes()
+        lines = (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode("utf-8").splitlines()
+        for number, line in enumerate(lines, start=1):
+            place = f"{path}, line {number}"
+            if line.strip():
+                records.append(RunRecord.from_json(json.loads(line)))
+    except (OSError, EOFError) as error:
+        raise SystemExit(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    except ValueError as error:
+        raise SystemExit(f"{place}: not a record ({' '.join(str(error).split())[:150]})") from None
+    return records
 
 
-def features(runs: list[dict[str, Any]]) -> np.ndarray:
-    """Shape (runs, features), NaN for unknown: numbers (sizes and rates as logarithms), and an indicator for each value of a text."""
+def of_records(records: list[RunRecord], source: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Features as the advisor has them, shape (runs, features); accuracies; tasks."""
+    records = [record for record in records if learnable(record)]
+    if len({record.task for record in records}) < 2:
+        raise SystemExit(f"{source}: runs with an accuracy and a profile on at least two tasks are needed")
+    return np.concatenate([features_of(record) for record in records]), np.array([record.accuracy for record in records]), [
+        record.task for record in records]
+
+
+def synthetic_features(runs: list[dict[str, Any]]) -> np.ndarray:
+    """Of runs out of formulas, shape (runs, features), NaN for unknown: numbers (sizes and rates as logarithms), and an indicator for
+    each value of a text."""
     rows = []
     for run in runs:
         parts = {"profile": run["profile"], "model": run["model_figures"], "regime": {**run["regime"], "model": None},
@@ -222,7 +234,8 @@ def plot(result: dict, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("runs", type=Path, nargs="?", help="a JSON-lines export of run records")
+    source.add_argument("runs", type=Path, nargs="?", help="a JSON-lines export of run records, packed by gzip or not")
+    source.add_argument("--prior", action="store_true", help="the runs that the package's prior was made of")
     source.add_argument("--synthetic", type=int, metavar="SEED", help="make the runs up instead")
     parser.add_argument("--orders", type=int, default=3, help="random orders of the tasks")
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data", help="folder for predictor.json and .png")
@@ -231,8 +244,13 @@ def main() -> None:
         parser.error("--orders: at least 1 is needed")
     if not arguments.output.is_dir():
         parser.error(f"--output: there is no folder {arguments.output}")
-    runs = read_runs(arguments.runs) if arguments.runs else synthetic_runs(arguments.synthetic)
-    result = compare(features(runs), np.array([run["accuracy"] for run in runs]), [run["task"] for run in runs], arguments.orders)
+    if arguments.synthetic is not None:
+        runs = synthetic_runs(arguments.synthetic)
+        x, y, tasks = synthetic_features(runs), np.array([run["accuracy"] for run in runs]), [run["task"] for run in runs]
+    else:
+        records = prior_records() if arguments.prior else read_records(arguments.runs)
+        x, y, tasks = of_records(records, "the prior" if arguments.prior else str(arguments.runs))
+    result = compare(x, y, tasks, arguments.orders)
     show(result)
     (arguments.output / "predictor.json").write_text(json.dumps(result) + "\n")
     plot(result, arguments.output / "predictor.png")

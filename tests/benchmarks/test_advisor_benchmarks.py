@@ -1,0 +1,154 @@
+"""The advisor's benchmarks, on grids that were made up."""
+
+import gzip
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nni_nasoa.advisor.predictor import AccuracyPredictor
+from nni_nasoa.advisor.profiles import TaskProfile
+from nni_nasoa.data.profile import DatasetProfile
+
+FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
+MODELS = ("nano-a", "nano-c")
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """A function that imports a benchmark, and sets the arguments of its command line."""
+    monkeypatch.syspath_prepend(FOLDER)
+
+    def load(name, *arguments):
+        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+        return importlib.import_module(name)
+    return load
+
+
+@pytest.fixture
+def grid(script, tmp_path):
+    """A grid's file: nano-c is better, the more so the less is frozen; on the last task, nano-a is."""
+    common = script("advisor_common")
+    regimes, plain = common.grid_regimes(MODELS, 12), tmp_path / "grid.jsonl"
+    for number, task in enumerate(("one", "two", "three")):
+        profile = TaskProfile(DatasetProfile(task, task, classes=10, train_images=500 + 100 * number, val_images=200))
+        for name in (task, f"{task}@0"):
+            common.append_line(plain, {"task": name, "profile": profile.to_json()})
+            for regime in regimes if name == task else regimes[:5]:
+                good = 0.3 * (regime.model == ("nano-a" if task == "three" else "nano-c")) + 0.1 * (3 - regime.frozen_stages) / 3
+                accuracy = 0.5 + good + 0.001 * regimes.index(regime)
+                job = {"task": name, "regime": regime.to_json(), "budget": 4.0, "seed": 0}
+                common.append_line(plain, {
+                    "job": job, "estimate": [20.0, 4.0], "status": "ok", "seconds": 3.9, "accuracy": accuracy, "val_accuracy": accuracy, "epochs": 20.0,
+                    "curve": [[1.0, accuracy / 2], [3.9, accuracy]], "device": "cpu", "threads": 1, "versions": {}, "notes": []})
+    common.pack(plain, tmp_path / "grid.jsonl.gz")
+    return tmp_path / "grid.jsonl.gz"
+
+
+def test_grid_fills_the_space(script):
+    common = script("advisor_common")
+    regimes = common.grid_regimes(("nano-a", "nano-b", "nano-f"), 48)
+    assert len(regimes) == len(set(regimes)) == 48 and common.grid_regimes(("nano-a", "nano-b", "nano-f"), 48) == regimes
+    assert [sum(regime.model == model for regime in regimes) for model in ("nano-a", "nano-b", "nano-f")] == [16, 16, 16]
+    for name, least in {"learning_rate": 8, "frozen_stages": 4, "batch_size": 4, "augmentation": 4, "input_size": 4}.items():
+        assert len({getattr(regime, name) for regime in regimes}) >= least
+
+
+def test_a_file_that_was_cut_off_goes_on(script, tmp_path):
+    common, path = script("advisor_common"), tmp_path / "runs.jsonl"
+    common.append_line(path, {"job": 1})
+    with path.open("ab") as file:
+        file.write(b'{"job": 2, "accu')
+    assert common.read_lines(path) == [{"job": 1}]
+    common.append_line(path, {"job": 3})
+    assert common.read_lines(path) == [{"job": 1}, {"job": 3}]
+    common.pack(path, tmp_path / "runs.jsonl.gz")
+    assert gzip.decompress((tmp_path / "runs.jsonl.gz").read_bytes()).count(b"\n") == 2
+    path.write_text('{"job": 1}\nrubbish\n{"job": 3}\n')
+    with pytest.raises(SystemExit, match="line 2"):
+        common.read_lines(path)
+
+
+def test_halves_of_classes(script):
+    common = script("advisor_common")
+    whole, halves = common.open_task("digits", 16), [common.open_task(f"digits@{half}", 16) for half in (0, 1)]
+    assert sorted(halves[0].classes + halves[1].classes) == sorted(whole.classes)
+    assert sum(len(half.train) for half in halves) == len(whole.train)
+    for half in halves:
+        first = np.flatnonzero(half.train.labels == 2)[0]
+        of_class = whole.train.images[whole.train.labels == whole.classes.index(half.classes[2])]
+        assert (half.train.images[first] == of_class[0]).all()
+
+
+def test_regret(script, grid, tmp_path, capsys):
+    regret = script("advisor_regret", "--grid", grid, "--output", tmp_path, "--orders", 2, "--runs", 3)
+    regret.main()
+    result = json.loads((tmp_path / "advisor_regret.json").read_text())
+    grids = regret.whole_grids(regret.read_grid(grid))
+    assert set(result["tasks"]) == {"one", "two", "three"} and result["tasks_seen"] == 4 and result["regimes"] == 12
+    for name, task in result["tasks"].items():
+        accuracies = np.array(grids[name].accuracies)
+        assert task["best"] == accuracies.max() and len(task["along"]) == 5
+        assert task["random"] == pytest.approx(100 * (accuracies.max() - accuracies.mean()))
+        assert all(0 <= task[method] <= 100 * np.ptp(accuracies) + 1e-9 for method in regret.METHODS)
+    assert result["tasks"]["one"]["average"] < 20 < result["tasks"]["three"]["average"]  # the others' best network is wrong there
+    assert (tmp_path / "advisor_regret.png").stat().st_size > 10_000 and "median" in capsys.readouterr().out
+
+
+def test_regret_falls_where_other_tasks_say_what_is_good(script, grid):
+    regret = script("advisor_regret")
+    grids = regret.whole_grids(regret.read_grid(grid))
+    along = regret.regrets_along(AccuracyPredictor(), grids["one"], [grids["two"]] * 6, np.random.default_rng(0), runs=12)
+    assert along[-1] < np.mean(grids["one"].regrets()) / 2
+
+
+def test_tuners_search_the_grid(script, grid, tmp_path):
+    versus = script("advisor_vs_tuners", "--grid", grid, "--output", tmp_path, "--seeds", 2, "--most", 40)
+    task = versus.whole_grids(versus.read_grid(grid))["one"]
+    problem = versus.GridProblem(task)
+    for run, regime in enumerate(task.regimes):
+        sample = problem._described(regime)
+        assert problem.nearest(sample) in [run, *(i for i, other in enumerate(task.regimes) if problem._described(other) == sample)]
+        assert all(sample[name] in values["_value"] for name, values in problem.search_space.items())
+    assert problem.accuracy(3, 1 / 3) == pytest.approx(task.accuracies[3] / 2) and problem.accuracy(3, 0.1) == 0
+    spent, reached = versus.search(problem, versus.random, 0, max(task.accuracies), 500)
+    assert reached and 1 <= spent <= 500
+    assert versus.search(problem, versus.random, 0, 1.0, 7) == (7.0, False)
+    assert versus.search(problem, versus.tpe, 0, 0.0, 7) == (1.0, True)
+    versus.main()
+    result = json.loads((tmp_path / "advisor_vs_tuners.json").read_text())
+    assert result["ratio"]["TPE"]["median"] >= 1 and (tmp_path / "advisor_vs_tuners.png").stat().st_size > 5_000
+
+
+def test_budgets(script, tmp_path):
+    append_line = script("advisor_common").append_line
+    budgets = script("advisor_budgets", "--show", "--output", tmp_path)
+    series = {"resnet-like-a": "ResNet-like", "resnet-like-c": "ResNet-like", "regnet-like-a": "RegNet-like"}
+    jobs = budgets.jobs_of(["one", "two"], [3.0, 6.0], series, 1)
+    assert len(jobs) == 2 * 2 * (2 + len(series))
+    accuracies = {None: 0.8, "resnet-like-a": 0.6, "resnet-like-c": 0.75, "regnet-like-a": 0.9}
+    for job in jobs[:-1]:  # the last one has not been run yet, so its task and budget do not count
+        append_line(tmp_path / "advisor_budgets.jsonl", {
+            "job": job, "val_accuracy": accuracies[job["model"]] + 0.01 * (job["budget"] == 6.0 and job["series"] == budgets.ADVISED)})
+    budgets.main()
+    result = json.loads((tmp_path / "advisor_budgets.json").read_text())
+    found = result["difference"][budgets.ADVISED]
+    assert found["ResNet-like"]["by_budget"] == pytest.approx([5, 6])
+    assert found["RegNet-like"]["mean"] == pytest.approx((-10 - 10 - 9) / 3)
+    assert result["difference"][budgets.PROFILED]["ResNet-like"]["mean"] == pytest.approx(5)
+    assert (tmp_path / "advisor_budgets.png").stat().st_size > 10_000
+
+
+def test_baselines_are_what_their_table_says(script):
+    from nni_nasoa.architecture import Architecture
+
+    rows = script("advisor_budgets").baselines()
+    blocks = {"ResNet-like": "020-", "MobileNet-like": "14441-", "RegNet-like": "12321-"}
+    for row in rows.values():
+        architecture = Architecture.parse(row["encoding"])
+        assert str(architecture.block) == blocks[row["series"]]
+        assert float(row["params_m"]) == pytest.approx(architecture.parameters() / 1e6, abs=1e-4)
+        assert float(row["gmacs_224"]) == pytest.approx(architecture.macs() / 1e9, abs=1e-4)
