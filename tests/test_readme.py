@@ -132,6 +132,13 @@ def test_what_kept_features_save_is_as_measured():
     assert min(one["ratio"] for (frozen, _), one in measured.items() if frozen == 4) >= 10
 
 
+def test_runs_end_on_time_as_measured():
+    runs = json.loads((DATA / "finetune_deadlines.json").read_text())["results"]
+    shares = [100 * run["share"] for run in runs]
+    assert len(runs) == 30 and all(run["in_time"] for run in runs) and len({run["regime"]["model"] for run in runs}) == 8
+    assert f"used {min(shares):.1f} to {max(shares):.1f} % of their time" in TEXT and min(shares) >= 90
+
+
 def test_images_per_second_are_as_measured():
     measured = json.loads((DATA / "finetune_throughput.json").read_text())
     ours, loader = (f"{median(measured['images_per_second'][name]):.0f}" for name in ("finetune", "loader"))
