@@ -1,5 +1,7 @@
 import os
 import pickle
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -76,3 +78,9 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, monkeypatch, name, content, me
     assert message in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "made-by-a-pickle").exists()
     assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
+
+
+def test_loading_weights_does_not_load_torchs_compiler():
+    code = ("import sys, torch; known = 'torch._dynamo' in sys.modules; from nni_nasoa.zoo import create_model; "
+            "create_model('nano-a', 10, weights='default'); sys.exit(not known and 'torch._dynamo' in sys.modules)")
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
