@@ -38,7 +38,8 @@ KINDS = {"all": lambda _: True, "no stages frozen": lambda run: run["kind"] == 0
 
 def make_runs(store: ExperienceStore, count: int, budgets: tuple[float, float], seed: int, least_own: float, minutes: float) -> None:
     """Carry out runs of random regimes on random small tasks until so many had the processor to themselves, or time is up."""
-    rng, models, tasks = np.random.default_rng(seed), list_models("nano"), ["digits", *(f"task:{name}" for name in list_tasks(held_out=False))]
+    rng, models = np.random.default_rng(seed), list_models("nano")
+    tasks = ["digits", *(f"task:{name}" for name in list_tasks(held_out=False))]
     end, done = time.monotonic() + 60 * minutes, 0
     while done < count and time.monotonic() < end:
         regime, task, budget = random_regime(rng, models), str(rng.choice(tasks)), float(rng.uniform(*budgets))
@@ -50,7 +51,8 @@ def make_runs(store: ExperienceStore, count: int, budgets: tuple[float, float], 
             Console().print(f"left out: {error}")
             continue
         own = (time.process_time() - processor) / (time.perf_counter() - begin) / resolve("cpu").threads
-        record = RunRecord.of_run(result, profile={"train_images": len(split.train), "val_images": len(split.val)}, notes=(f"{OWN}{own:.3f}",))
+        profile = {"train_images": len(split.train), "val_images": len(split.val)}
+        record = RunRecord.of_run(result, profile=profile, notes=(f"{OWN}{own:.3f}",))
         store.add(record)
         done += own >= least_own
         Console().print(f"{done:3} {task} {regime.model}, {result.frozen_stages} frozen, {result.seconds:.2f} of {budget:.2f} s, "
@@ -73,8 +75,8 @@ def predicted(model: TimeModel, records: list[RunRecord]) -> list[dict]:
                     for name, each in (("uncorrected", plain), ("corrected", model))}
         filled = not any(note.startswith("stopped: ") for note in record.notes)
         if model.observe(record):
-            rows.append({"task": record.task, "model": record.model, "kind": kind, "budget": record.budget_seconds, "seconds": record.seconds,
-                         "epochs": record.epochs, "filled": filled, **expected})
+            rows.append({"task": record.task, "model": record.model, "kind": kind, "budget": record.budget_seconds,
+                         "seconds": record.seconds, "epochs": record.epochs, "filled": filled, **expected})
     for number, row in enumerate(rows):
         row["late"] = number >= len(rows) / 2
     return rows
@@ -108,9 +110,10 @@ def evaluate(store: ExperienceStore, arguments: argparse.Namespace) -> None:
             numbers = (results[name][which][what].get(figure) for what in ("seconds", "epochs") for figure in ("median", "p90"))
             table.add_row(f"{name} ({len(part)})", which, *(f"{100 * number:.1f}" if number is not None else "" for number in numbers))
     Console().print(table)
-    Console().print(f"{len(records) - len(undisturbed)} of {len(records)} runs were disturbed and are left out; {measuring:.1f} s for step times")
+    disturbed = len(records) - len(undisturbed)
+    Console().print(f"{disturbed} of {len(records)} runs were disturbed and are left out; {measuring:.1f} s for step times")
     arguments.output.write_text(json.dumps({
-        "environment": environment("cpu"), "device": device.key, "least_own": arguments.least_own, "disturbed": len(records) - len(undisturbed),
+        "environment": environment("cpu"), "device": device.key, "least_own": arguments.least_own, "disturbed": disturbed,
         "seconds_measuring_or_reading_step_times": measuring, "results": results, "runs": rows}, indent=1) + "\n")
 
 
@@ -118,7 +121,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", type=Path, default=None, help="records to read; with --runs, where they are kept")
     parser.add_argument("--runs", type=int, default=0, help="how many to make")
-    parser.add_argument("--budgets", type=float, nargs=2, default=(2.0, 4.0), metavar="SECONDS", help="of runs, the shortest and the longest")
+    parser.add_argument("--budgets", type=float, nargs=2, default=(2.0, 4.0), metavar="SECONDS",
+                        help="of runs, the shortest and the longest")
     parser.add_argument("--minutes", type=float, default=30.0, help="after which no run is begun")
     parser.add_argument("--least-own", type=float, default=0.9, help="share of the wall clock that a run's process has to compute in")
     parser.add_argument("--seed", type=int, default=0)

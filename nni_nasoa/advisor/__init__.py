@@ -1,7 +1,9 @@
 """Which model to fine-tune, and how, in the minutes at hand; learned from every run.
 
     store = ExperienceStore()                       # the user's own; or a file, or postgresql://user@server/database
-    store.add(RunRecord.of_run(finetune(...)))
+    advice = advise("flowers/", minutes=10, store=store)
+    result = finetune("flowers/", advice.best.regime, minutes=10)
+    record_result(store, RunRecord.of_run(result, **advice.about(advice.best)))
     for record in store.records(task="flowers"):
         ...
 
@@ -13,13 +15,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .advice import Advice, Choice, Limits
+    from .advising import advise
     from .database import StoreError
+    from .models import AdviceError
+    from .recording import record_result
     from .records import RecordError, RunRecord, StepTime
     from .store import ExperienceStore
 
-__all__ = ["ExperienceStore", "RecordError", "RunRecord", "StepTime", "StoreError"]
+__all__ = ["Advice", "AdviceError", "Choice", "ExperienceStore", "Limits", "RecordError", "RunRecord", "StepTime", "StoreError", "advise",
+           "record_result"]
 
-_MODULES = {"ExperienceStore": "store", "StoreError": "database", "RecordError": "records", "RunRecord": "records",
+_MODULES = {"Advice": "advice", "AdviceError": "models", "Choice": "advice", "Limits": "advice", "advise": "advising",
+            "record_result": "recording", "ExperienceStore": "store", "StoreError": "database", "RecordError": "records", "RunRecord": "records",
             "StepTime": "records"}
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .candidates import Candidates
-from .features import DATASET, MODEL, NAMES
+from .features import DATASET, NAMES
 from .predictor import AccuracyPredictor
 
 ENOUGH = 30  # runs, for the predictor to be asked at all
-SIMILAR, KNOWN = 0.5, 1.25  # root mean square of the differences in standard deviations: of runs on similar data, on data of a known kind
+SIMILAR, KNOWN = 0.5, 1.25  # root mean square difference in standard deviations: of runs on similar data, on data of a known kind
 BEYOND = 0.2  # orders of magnitude that a network may lie outside of those that were run
 SIZES = ("log_params", "log_gmacs", "log_own_size")
 

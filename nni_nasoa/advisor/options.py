@@ -85,7 +85,8 @@ class Options:
         if not timed:
             raise AdviceError("there was no time to measure how fast the networks are here; give more minutes, "
                               "or ask for advice first without --run")
-        notes = [f"left out, as there was no time to measure them: {', '.join(sorted(set(small) - set(timed)))}"] if len(timed) < len(small) else []
+        untimed = ", ".join(sorted(set(small) - set(timed)))
+        notes = [f"left out, as there was no time to measure them: {untimed}"] if untimed else []
         regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
         epochs, seconds, fits, latency = _timed(regimes, profile, time_model, budget, limits, source)
         if not fits.any():

@@ -108,7 +108,7 @@ class AccuracyPredictor:
 
 
 def learnable(record: object) -> bool:
-    """Whether there is something to learn from a run: it ended well, its dataset is known, and it began from the model's own weights."""
+    """Whether there is something to learn from a run: it ended well, its dataset is known, it began from the model's own weights."""
     return (isinstance(record, RunRecord) and record.status == "ok" and record.model_figures.get("weights", "default") == "default"
             and all(isinstance(record.profile.get(name), (int, float)) and record.profile[name] > 0 for name in NEEDED))
 

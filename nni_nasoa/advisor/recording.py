@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import suppress
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Mapping
 
-from .predictor import learn_in_store
+from .predictor import AccuracyPredictor, learn_in_store
 from .records import RunRecord, figures_of
 
 if TYPE_CHECKING:
     from nni_nasoa.finetune import FineTuneResult
 
     from .store import ExperienceStore
+
+LONGER, MOST_SECONDS = 3.0, 3.0  # than its rehearsal, and at all, recording may take
 
 
 def record_result(store: ExperienceStore, record: RunRecord | Mapping[str, Any]) -> bool:
@@ -55,10 +59,27 @@ class Recorder:
         Fields of the `RunRecord` that are known before the run.
     failure
         Why there is no store.
+
+    Attributes
+    ----------
+    seconds
+        That `record` is expected to take, by a rehearsal: also a machine that is busy is to be done in time.
     """
 
     def __init__(self, store: ExperienceStore | None, known: Mapping[str, Any], failure: str = ""):
         self._store, self._known, self._failure = store, dict(known), failure
+        begin = time.monotonic()
+        if store is not None:
+            self._rehearse(store)
+        self.seconds = min(MOST_SECONDS, LONGER * (time.monotonic() - begin))
+
+    def _rehearse(self, store: ExperienceStore) -> None:
+        """What takes most of the time: imports, and reading and packing what was learned."""
+        try:
+            import_module(".time_model", __package__)
+            AccuracyPredictor.from_store(store).to_bytes()
+        except (ValueError, OSError) as error:
+            self._failure = str(error)
 
     @classmethod
     def open(cls, location: str | os.PathLike | None, dataset, model: str, **options) -> Recorder:

@@ -173,7 +173,9 @@ class TimeModel:
 
     def observe(self, record: RunRecord) -> bool:
         """Learn from a run; False, and nothing changes, where it tells nothing of the time on this device."""
-        if not isinstance(record, RunRecord) or record.status != "ok" or len(record.curve) < FEW_POINTS or self.device_key not in keys_of(record):
+        if not isinstance(record, RunRecord) or record.status != "ok" or self.device_key not in keys_of(record):
+            return False
+        if len(record.curve) < FEW_POINTS:
             return False
         if any("diverged" in note or HALVED in note for note in record.notes) or (record.epochs or 0) <= 0:
             return False
@@ -251,7 +253,8 @@ class TimeModel:
         return model
 
     @classmethod
-    def from_store(cls, store: ExperienceStore | None, models: Iterable[str], device: Device, *, seconds: float | None = None) -> TimeModel:
+    def from_store(cls, store: ExperienceStore | None, models: Iterable[str], device: Device, *,
+                   seconds: float | None = None) -> TimeModel:
         """The model of a device with what the store has learned; step times that are missing are measured.
 
         Parameters

@@ -122,14 +122,15 @@ def _run(advice: Advice, store, **options) -> None:
     """Carry out the best choice in what is left of the minutes, and record it with what was expected of it."""
     from nni_nasoa.advisor.recording import Recorder
 
-    from .finetune import EXIT_SECONDS, RECORD_SECONDS, report
+    from .finetune import EXIT_SECONDS, report
 
     choice = advice.best
+    recorder = Recorder(store, advice.about(choice))
     with clear_errors():
         from nni_nasoa.finetune.clock import default_margin
         from nni_nasoa.finetune.trainer import finetune
 
-        margin = default_margin(advice.budget) + EXIT_SECONDS + RECORD_SECONDS
+        margin = default_margin(advice.budget) + EXIT_SECONDS + recorder.seconds
         result = finetune(options.pop("dataset"), choice.regime, advice.budget / 60, weights=choice.weights, bar=None,
                           started=advice.made, margin=margin, **options)
-    report(result, Recorder(store, advice.about(choice)).record(result, source="advise"))
+    report(result, recorder.record(result, source="advise"))

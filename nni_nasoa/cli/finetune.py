@@ -10,7 +10,6 @@ import click
 from .terminal import clear_errors
 
 EXIT_SECONDS = 0.3  # of a budget are kept for the interpreter's end
-RECORD_SECONDS = 0.2  # and for the record of the run
 
 
 @click.command()
@@ -63,7 +62,7 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
             recorder = Recorder.open(store, dataset, regime.model, weights=weights, root=root, val_fraction=val_fraction)
         from nni_nasoa.finetune.trainer import finetune as run
 
-        margin = default_margin(60 * minutes) + EXIT_SECONDS + (RECORD_SECONDS if record else 0)
+        margin = default_margin(60 * minutes) + EXIT_SECONDS + (recorder.seconds if recorder else 0)
         result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=weights, root=root,
                      val_fraction=val_fraction, max_bad=max_bad, compile=compile, bar=None, tensorboard=tensorboard,
                      started=process_started(), margin=margin)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -26,7 +27,8 @@ def rows_of(model, stages=4, sizes=(32, 96), seconds=0.01):
     for size in sizes:
         for batch in (8, 64):
             image = seconds / 100 * (size / 32)**2 * batch
-            rows += [row(model, size, batch, frozen, TRAIN, 0.005 + 3 * image * (1 - frozen / stages) + 1e-6) for frozen in range(stages + 1)]
+            rows += [row(model, size, batch, frozen, TRAIN, 0.005 + 3 * image * (1 - frozen / stages) + 1e-6)
+                     for frozen in range(stages + 1)]
             rows += [row(model, size, batch, frozen, FEATURES, 0.001 + image * frozen / stages) for frozen in range(1, stages + 1)]
     return rows
 
@@ -139,7 +141,7 @@ def test_an_unknown_model_gets_one_line():
 def test_known_times_are_read_without_torch(tmp_path):
     store, device = ExperienceStore(tmp_path / "store.db"), resolve("cpu")
     for each in rows_of("nano-a"):
-        store.set_step_time(StepTime(device.key, each.model, each.input_size, each.batch_size, each.frozen_stages, each.mode, each.seconds))
+        store.set_step_time(replace(each, device=device.key))
     code = ("import sys\nfrom nni_nasoa.advisor.devices import Device\nfrom nni_nasoa.advisor.store import ExperienceStore\n"
             "from nni_nasoa.advisor.time_model import TimeModel\n"
             f"device = Device('cpu', {device.name!r}, {device.threads})\n"
