@@ -40,8 +40,8 @@ def check(experiment, store: ExperienceStore, runs: int) -> list[dict]:
         record = records[json.loads(result["record"])["id"]]
         assert (record.status, record.source, record.accuracy) == ("ok", "nni", result["default"])
         assert record.profile["classes"] and record.predicted and record.regime["model"] in ZOO
-    listed = {entry["run"]: entry for entry in read_list(experiment.folder)}
-    assert {run: entry["classifier"] for run, entry in listed.items()} == {result["run"]: result["classifier"] for result in results}
+    listed = {entry["run"]: entry["classifier"] for entry in read_list(experiment.folder)}
+    assert len(listed) == runs and {result["run"]: result["classifier"] for result in results}.items() <= listed.items()
     return results
 
 
@@ -73,7 +73,7 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_recorded_twice(nnictl, advis
     experiment.wait_done(500)
     results = check(experiment, ExperienceStore(tmp_path / "store.db"), 4)
     after = {result["run"]: result["record"] for result in results}
-    assert len(after) == 4 and before.items() <= after.items()
+    assert before.items() <= after.items()  # what NNI's database lost with its manager is in the store and in the list alone
 
 
 def test_the_stream_takes_its_tasks_one_after_the_other(nnictl, advised, tmp_path):
