@@ -27,15 +27,12 @@ import click
 from nni_nasoa.finetune.clock import default_margin, process_started
 from nni_nasoa.finetune.regime import FineTuneRegime
 
-from .kept_results import KeptResults
 from .assignment import Assignment, result_of
+from .kept_results import KeptResults
+from .trial import TrialError, first_line, manager_needed, report_accuracy, under_nni
 
 ENDING_SECONDS = 0.5  # of a budget are kept for the report and the interpreter's end
 LOOK_SECONDS = 0.3  # between two looks at the evaluations
-
-
-class TrialError(Exception):
-    """A failed trial: one line."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +128,9 @@ def _run_under_nni(settings: Settings) -> None:
     import nni
 
     def report(accuracy: float) -> None:
-        try:
-            nni.report_intermediate_result({"default": accuracy, "accuracy": accuracy})
-        except OSError as error:  # NNI's manager is gone; the result will be kept for when the experiment is resumed
-            click.echo(f"finetune_trial: accuracy {accuracy:.4f} not reported: {_line(error)}", err=True)
+        report_accuracy(accuracy, "finetune_trial")
 
-    with _manager_needed():
+    with manager_needed():
         assignment = Assignment.from_parameters(nni.get_next_parameter() or {})
     output = settings.output or assignment.output
     folder = (Path.home() / Path(output).expanduser() / os.environ.get("NNI_EXP_ID", "") / assignment.run if output
@@ -147,7 +141,7 @@ def _run_under_nni(settings: Settings) -> None:
         if result is None:
             result = _run(assignment, Settings(**{**vars(settings), "output": str(folder)}), time.monotonic() - begin, report)
             kept.keep(result)
-    with _manager_needed():
+    with manager_needed():
         nni.report_final_result(result)
     _end(result)
 
@@ -163,7 +157,7 @@ def _run(assignment: Assignment, settings: Settings, waited: float, report: Call
     try:
         return run(assignment, settings, waited=waited, on_evaluation=report)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        reason = _line(error)
+        reason = first_line(error)
         if isinstance(error, MemoryError) or "alloc" in reason or "out of memory" in reason:
             reason = f"out of memory ({reason})"
         raise TrialError(f"{assignment.run}: {reason}") from error
@@ -174,20 +168,6 @@ def _end(result: Mapping[str, Any]) -> None:
     gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
     if str(result.get("stopped")).startswith("interrupted"):
         raise SystemExit(128 + (15 if str(result["stopped"]).endswith("SIGTERM") else 2))
-
-
-@contextmanager
-def _manager_needed() -> Iterator[None]:
-    """Turn the errors of a manager that does not answer into a TrialError."""
-    try:
-        yield
-    except OSError as error:
-        raise TrialError(f"NNI's manager does not answer: {_line(error)}") from error
-
-
-def _line(error: BaseException) -> str:
-    """The first line of its message, or else what it is."""
-    return " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
 
 
 @click.command(context_settings={"show_default": True})
@@ -211,14 +191,14 @@ def main(dataset: str | None, minutes: float | None, regime_file: str | None, de
                     raise TrialError(f"{name} is missing; without NNI, all of --dataset, --minutes and --regime are needed")
             assignment = Assignment("try", dataset, minutes, regime=FineTuneRegime.load(regime_file))
             _run_alone(assignment, Settings(**{**vars(settings), "output": settings.output or "nasoa-classifier"}))
-        elif os.environ.get("NNI_PLATFORM") or os.environ.get("NNI_TRIAL_COMMAND_CHANNEL"):
+        elif under_nni():
             _run_under_nni(settings)
         else:
             raise TrialError("no NNI experiment here; give --dataset, --minutes and --regime for a try without NNI")
     except (TrialError, ValueError) as error:
         if debug:
             raise
-        click.echo(f"finetune_trial: {_line(error)}", err=True)
+        click.echo(f"finetune_trial: {first_line(error)}", err=True)
         sys.exit(1)
 
 

@@ -11,12 +11,10 @@ A trial is a process, so this one imports little: torch, nni where there is an N
 from __future__ import annotations
 
 import json
-import os
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator
+from typing import Any, Callable
 
 import click
 
@@ -25,6 +23,7 @@ from nni_nasoa.search.choices import decode
 from nni_nasoa.search.reward import DEFAULT_WEIGHT, reward
 
 from .kept_results import KeptResults
+from .trial import TrialError, first_line, manager_needed, report_accuracy, under_nni
 
 
 @dataclass(frozen=True)
@@ -126,12 +125,9 @@ def _run_under_nni(settings: Settings) -> None:
     import nni
 
     def report_progress(epoch: int, accuracy: float) -> None:
-        try:
-            nni.report_intermediate_result({"default": accuracy, "accuracy": accuracy})
-        except OSError as error:  # NNI's manager is gone; the result will be kept for when the experiment is resumed
-            click.echo(f"search_trial: accuracy {accuracy:.4f} after epoch {epoch} not reported: {_line(error)}", err=True)
+        report_accuracy(accuracy, "search_trial", f" after epoch {epoch}")
 
-    with _manager_needed():
+    with manager_needed():
         architecture = decode(nni.get_next_parameter() or {})
     kept = KeptResults.of_experiment()
     with kept.claimed(str(architecture)):
@@ -139,22 +135,8 @@ def _run_under_nni(settings: Settings) -> None:
         if record is None:
             record = _evaluate(architecture, settings, report_progress)
             kept.keep(record)
-    with _manager_needed():
+    with manager_needed():
         nni.report_final_result(record)
-
-
-@contextmanager
-def _manager_needed() -> Iterator[None]:
-    """Turn the errors of a manager that does not answer into a TrialError."""
-    try:
-        yield
-    except OSError as error:
-        raise TrialError(f"NNI's manager does not answer: {_line(error)}") from error
-
-
-def _line(error: BaseException) -> str:
-    """The first line of its message, or else what it is."""
-    return " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
 
 
 def _run_alone(architecture: Architecture, settings: Settings) -> None:
@@ -163,16 +145,12 @@ def _run_alone(architecture: Architecture, settings: Settings) -> None:
     click.echo(json.dumps(record, indent=2))
 
 
-class TrialError(Exception):
-    """A failed trial: one line."""
-
-
 def _evaluate(architecture: Architecture, settings: Settings, on_epoch) -> dict[str, Any]:
     """`evaluate`, with whatever goes wrong as a TrialError that names the architecture."""
     try:
         return evaluate(architecture, settings, on_epoch)
     except (ValueError, RuntimeError, MemoryError, OSError) as error:
-        reason = _line(error)
+        reason = first_line(error)
         if _is_out_of_memory(error):
             reason = (f"out of memory: {architecture.parameters() / 1e6:.1f}M parameters, trained at batch size "
                       f"{settings.batch_size}, timed at input size {settings.speed_shape[0]} and batch size {settings.speed_shape[1]}")
@@ -211,7 +189,7 @@ def main(architecture: str | None, debug: bool, **options) -> None:
     try:
         if architecture is not None:
             _run_alone(Architecture.parse(architecture), settings)
-        elif os.environ.get("NNI_PLATFORM") or os.environ.get("NNI_TRIAL_COMMAND_CHANNEL"):
+        elif under_nni():
             _run_under_nni(settings)
         else:
             raise TrialError("no NNI experiment here; give --architecture to evaluate one without NNI")
