@@ -13,7 +13,7 @@ import queue
 import threading
 import uuid
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
 
 import numpy as np
@@ -21,9 +21,10 @@ import numpy as np
 from nni_nasoa.data.tasks import get_task, list_tasks
 from nni_nasoa.finetune.regime import FineTuneRegime
 
-from .candidates import random_regime
+from .candidates import own_size, random_regime
 from .collecting_jobs import Job
-from .records import RunRecord
+from .defaults import DECAY, RATE, SMOOTHING
+from .records import RunRecord, figures_of
 
 if TYPE_CHECKING:
     from .store import ExperienceStore
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 BUDGETS = (3.0, 5.0, 8.0, 13.0, 20.0)  # seconds
 SHORT_MORE_OFTEN = 0.8  # a budget's share falls with this power of it: the mean of BUDGETS is about 7 s
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill 0 to 1 evenly, however many there are
-VERSION = 1  # of what a plan is
+USUAL_RUNS, USUAL_SETTINGS = 0.5, 0.6  # share of the runs that are close to the defaults, and of their settings that are as there
+VERSION = 2  # of what a plan is
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "nni_nasoa.advisor.collecting")
 
 
@@ -68,7 +70,8 @@ class Plan:
     """Which runs to do: a low-discrepancy sequence over tasks, models and budgets, with regimes at random.
 
     In every round each task comes once; each task meets all models before it meets one again, and its budgets are as
-    frequent as they should be after any number of rounds.
+    frequent as they should be after any number of rounds. Half of the regimes lie anywhere in the grid of candidates, half
+    around the defaults, where the best ones are more often: there the predictor has to tell good from better.
 
     Parameters
     ----------
@@ -115,8 +118,7 @@ class Plan:
         along = (self._rng(2, task).random() + number * GOLDEN) % 1
         shares = np.cumsum(np.power(self.budgets, -SHORT_MORE_OFTEN))
         budget = self.budgets[int(np.searchsorted(shares / shares[-1], along, side="right"))]
-        regime = random_regime(self._rng(3, index), (model,))
-        return PlannedRun(str(uuid.uuid5(self.id, str(index))), self.tasks[task], regime, budget)
+        return PlannedRun(str(uuid.uuid5(self.id, str(index))), self.tasks[task], _regime(self._rng(3, index), model), budget)
 
     def runs(self, count: int) -> Iterator[PlannedRun]:
         """The first runs."""
@@ -124,6 +126,18 @@ class Plan:
 
     def _rng(self, *key: int) -> np.random.Generator:
         return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+
+
+def _regime(rng: np.random.Generator, model: str) -> FineTuneRegime:
+    regime = random_regime(rng, (model,))
+    if rng.random() >= USUAL_RUNS:
+        return regime
+    usual = ({"optimizer": "sgd", "learning_rate": RATE, "weight_decay": DECAY}, {"frozen_stages": 0}, {"batch_size": 32},
+             {"input_size": own_size(figures_of(model))}, {"augmentation": "crop"}, {"label_smoothing": SMOOTHING})
+    for settings in usual:
+        if rng.random() < USUAL_SETTINGS:
+            regime = replace(regime, **settings)
+    return regime
 
 
 def make_plan(tasks: Sequence[str] = (), include: Sequence[str] = (), zoo: str = "nano", budgets: Sequence[float] = BUDGETS,
