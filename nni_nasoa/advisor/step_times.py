@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Iterable, Sequence
 
 from nni_nasoa.finetune.regime import AUGMENTATIONS, OPTIMIZERS
@@ -39,6 +40,8 @@ DRAW_SECONDS = 0.5
 def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore | None, *,
                    seconds: float | None = None) -> list[StepTime]:
     """Step times of models on a device, from the store; what is missing there is measured, and kept.
+
+    On a processor that other processes use too, what is missing is measured with as many threads as are free.
 
     Parameters
     ----------
@@ -66,18 +69,46 @@ def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore
     missing = sorted((model for model in models if model not in there), key=lambda model: figures[model].get("gmacs") or math.inf)
     if missing and (seconds is None or seconds > 0):
         deadline = None if seconds is None else time.monotonic() + seconds
-        for place, model in enumerate([IMAGES, *missing]):
+        present = _Present(device)
+        if store is not None and present.device != device:
+            known += present.as_asked(row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing))
+            missing = [model for model in missing if model not in {row.model for row in known}]
+        for place, model in enumerate([IMAGES, *missing] if missing else ()):
             # What one leaves is for those that follow.
             allowed = None if deadline is None else (deadline - time.monotonic()) / (len(missing) + 1 - place)
             if model == IMAGES:
-                new = _measured_drawing({size for model in missing for size in sizes[model]}, known, device, allowed)
+                new = _measured_drawing({size for model in missing for size in sizes[model]}, known, present.device, allowed)
             else:
-                new = measure_step_times(model, sizes[model], device, seconds=allowed)
-            known += new
-            for row in new if store is not None else ():
+                new = measure_step_times(model, sizes[model], present.device, seconds=allowed)
+            known += present.as_asked(new)
+            for row in new if store is not None and present.is_as_it_was() else ():
                 store.set_step_time(row)
     wanted = {IMAGES, *models}
     return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
+
+
+class _Present:
+    """A device as it is now: where other processes compute, with the threads that a run would take beside them.
+
+    Times are kept under the threads that they were measured with, so that those of a busy hour do not stay for good.
+    """
+
+    def __init__(self, asked: Device):
+        self.asked = self.device = asked
+        self._threads = None
+        if asked.kind == "cpu" and asked.threads > 1:
+            from nni_nasoa.finetune.threads import Threads
+
+            self._threads = Threads(asked.threads)
+            self.device = replace(asked, threads=self._threads.free())
+
+    def as_asked(self, rows: Iterable[StepTime]) -> list[StepTime]:
+        """Rows of the device as it is, for the one that was asked about."""
+        return [replace(row, device=self.asked.key) for row in rows]
+
+    def is_as_it_was(self) -> bool:
+        """Whether as many threads were free since this was last asked."""
+        return self._threads is None or self._threads.free() >= self.device.threads
 
 
 def measure_step_times(model: str, input_sizes: Sequence[int], device: Device, *, seconds: float | None = None) -> list[StepTime]:

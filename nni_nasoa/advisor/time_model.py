@@ -52,8 +52,6 @@ class TimeEstimate:
         Of a training step.
     rough
         Whether the model's times are estimates.
-    memory_mib
-        None: it is not known.
     """
 
     epochs: np.ndarray
@@ -61,7 +59,6 @@ class TimeEstimate:
     feasible: np.ndarray
     step_seconds: np.ndarray
     rough: np.ndarray
-    memory_mib: np.ndarray | None = None
 
 
 class TimeModel:
@@ -262,9 +259,13 @@ class TimeModel:
         seconds
             For measuring; see `step_times.step_times_for`.
         """
-        rows = step_times_for(models, device, store, seconds=seconds)
+        return cls.learned(store, step_times_for(models, device, store, seconds=seconds), device)
+
+    @classmethod
+    def learned(cls, store: ExperienceStore | None, rows: Iterable[StepTime], device: Device) -> TimeModel:
+        """The model of some step times of a device, with what a store has learned from runs there."""
         state = None if store is None else store.state(STATE + device.key)
-        return cls._loaded(None if state is None else state.data, rows, device.key)
+        return cls._loaded(None if state is None else state.data, list(rows), device.key)
 
     @classmethod
     def _loaded(cls, data: bytes | None, rows: list[StepTime], device_key: str) -> TimeModel:

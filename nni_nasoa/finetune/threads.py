@@ -7,10 +7,12 @@ system takes turns, and a step with two threads can be ten times as slow as with
 from __future__ import annotations
 
 import time
-from typing import Callable, NamedTuple
+from typing import TYPE_CHECKING, Callable, NamedTuple
 
 import psutil
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 LEAST_SECONDS = 0.1  # to look at what others do; the system counts in hundredths
 IDLE = ("idle", "iowait", "guest", "guest_nice")  # guests are counted as user time, too
@@ -52,6 +54,8 @@ class Threads:
     @classmethod
     def of_run(cls, device: torch.device) -> Threads | None:
         """Those of a run on a device; None where there is nothing to choose."""
+        import torch  # late, as looking at what is free does without
+
         threads = torch.get_num_threads()
         return cls(threads) if device.type == "cpu" and threads > 1 else None
 
@@ -67,5 +71,7 @@ class Threads:
 
     def adapt(self) -> None:
         """Have torch compute with as many."""
+        import torch
+
         if (free := self.free()) != torch.get_num_threads():
             torch.set_num_threads(free)

@@ -82,7 +82,7 @@ class Survey:
         from nni_nasoa.advisor.time_model import TimeModel
         from nni_nasoa.zoo import get
 
-        time_model = TimeModel.from_store(store, self.models, self.device, seconds=0.0)  # nothing is measured here
+        time_model = TimeModel.learned(store, self.step_times, self.device)
         return Options.of(self.profile, [get(name) for name in self.models], time_model, AccuracyPredictor.from_store(store), budget,
                           limits, source="nni")
 

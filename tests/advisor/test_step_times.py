@@ -12,6 +12,7 @@ from nni_nasoa.advisor.devices import Device, resolve
 from nni_nasoa.advisor.step_table import drawing_lines, model_times
 from nni_nasoa.advisor.step_times import (DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES, measure_step_times,
                                           step_times_for)
+from nni_nasoa.finetune.threads import Threads
 
 DEVICE = Device("cpu", "a processor", 1)
 TWO = ("nano-a", "nano-f")
@@ -96,8 +97,47 @@ def test_what_is_missing_is_measured_once_and_kept(tmp_path, monkeypatch):
     assert len(asked) == 3
     step_times_for(("nano-b", *TWO), DEVICE, store)
     assert asked[3:] == ["nano-b"]
-    step_times_for(TWO, Device("cpu", "a processor", 2), store)  # which is another device
+    step_times_for(TWO, Device("cpu", "another processor", 1), store)
     assert asked[4:] == [(32, 96), "nano-a", "nano-f"]
+
+
+@pytest.fixture
+def free_threads(monkeypatch):
+    """How many threads are free, at each look: a list that the looks take from."""
+    free = []
+    monkeypatch.setattr(Threads, "free", lambda self, *_: min(self.most, free.pop(0)))
+    return free
+
+
+def measuring(monkeypatch):
+    """Have measuring take no time; the devices that it is asked for."""
+    devices = []
+    monkeypatch.setattr(stopwatch, "measured_steps", lambda model, sizes, device, *_: devices.append(device) or [
+        replace(each, device=device.key) for each in rows_of(model, sizes=sizes)])
+    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
+    return devices
+
+
+def test_beside_others_free_threads_are_measured_and_kept_as_such(tmp_path, monkeypatch, free_threads):
+    devices, store, asked = measuring(monkeypatch), ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
+    free_threads += [3, 3, 3]
+    assert {row.device for row in step_times_for(["nano-a"], asked, store)} == {asked.key}
+    assert [device.threads for device in devices] == [3]
+    assert store.step_times(device=asked.key) == [] and store.step_times(device=replace(asked, threads=3).key)
+    free_threads += [3]
+    assert model_times(step_times_for(["nano-a"], asked, store)).keys() == {"nano-a"} and len(devices) == 1  # as they are known
+    free_threads += [4, 4, 4]
+    step_times_for(["nano-a"], asked, store)  # now that it is quiet
+    assert [device.threads for device in devices] == [3, 4] and store.step_times(device=asked.key)
+    step_times_for(["nano-a"], asked, store)
+    assert len(devices) == 2 and not free_threads
+
+
+def test_times_that_others_got_in_the_way_of_are_not_kept(tmp_path, monkeypatch, free_threads):
+    devices, store, asked = measuring(monkeypatch), ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
+    free_threads += [4, 4, 2]
+    assert model_times(step_times_for(["nano-a"], asked, store)).keys() == {"nano-a"}
+    assert store.step_times(device=asked.key) == [] and len(devices) == 1
 
 
 def test_time_is_shared_out(tmp_path, monkeypatch):
