@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
-from nni_nasoa.finetune.regime import OPTIMIZERS, FineTuneRegime
+from nni_nasoa.finetune.regime import FineTuneRegime
 
 from .candidates import Candidates
 from .defaults import is_sound
+from .distances import distances
 
 if TYPE_CHECKING:
     from .advice import Choice
     from .options import Options
 
 TOP = 50  # of the advisor's own choices, looked at in their order
-ADAMW_RATES = 30  # times smaller than those of SGD
 
 
 def next_choice(options: Options, tried: Sequence[FineTuneRegime], best: float | None = None) -> Choice | None:
@@ -66,7 +66,7 @@ def worths(mean: np.ndarray, high: np.ndarray, distance: np.ndarray, best: float
     mean, high
         Expected accuracies and the upper ends of their ranges, (n,).
     distance
-        To the closest of those that were tried, (n,); see `distances`.
+        To the closest of those that were tried, (n,); see `distances.distances`.
     best
         The best accuracy that was seen; None for none.
     allowed
@@ -79,29 +79,6 @@ def worths(mean: np.ndarray, high: np.ndarray, distance: np.ndarray, best: float
     plausible = allowed & (high >= to_reach)
     novelty = 1 - np.exp(-distance ** 2)
     return np.where(plausible if plausible.any() else allowed, mean + novelty * (high - mean), -np.inf)
-
-
-def distances(regimes: Candidates, tried: Candidates) -> np.ndarray:
-    """How far each regime is from the closest of those that were tried, (n,).
-
-    A distance of 1 is another network, another optimizer, a tenfold learning rate, twice the image size, or two steps in
-    freezing, batch size or augmentation.
-    """
-    mine, theirs = _coordinates(regimes), _coordinates(tried)
-    names = np.array(regimes.models)[regimes.model], np.array(tried.models)[tried.model]
-    closest = np.full(len(regimes), np.inf)
-    for row, name in zip(theirs, names[1]):
-        closest = np.minimum(closest, ((mine - row) ** 2).sum(axis=1) + (names[0] != name))
-    return np.sqrt(closest)
-
-
-def _coordinates(regimes: Candidates) -> np.ndarray:
-    """Regimes as points (n, 8), without their networks."""
-    adamw = regimes.optimizer == OPTIMIZERS.index("adamw")
-    return np.stack([
-        np.log10(regimes.learning_rate * np.where(adamw, ADAMW_RATES, 1)), adamw, regimes.frozen_stages / 2,
-        np.log2(regimes.batch_size) / 2, np.log2(regimes.input_size), regimes.augmentation / 2,
-        np.log10(regimes.weight_decay + 1e-6) / 4, 2 * regimes.label_smoothing], axis=1).astype(np.float64)
 
 
 def _same_as_any(regime: FineTuneRegime, tried: Sequence[FineTuneRegime]) -> bool:

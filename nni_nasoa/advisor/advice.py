@@ -25,7 +25,7 @@ class Limits:
     max_latency_ms
         Milliseconds that it takes for an image, alone, on the device that is asked about.
     max_memory_mib
-        MiB of memory that its training needs, where that is known.
+        MiB of memory that its training needs, as `memory` counts it.
     """
 
     max_params_m: float | None = None
@@ -36,6 +36,12 @@ class Limits:
         for name, value in asdict(self).items():
             if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf):
                 raise AdviceError(f"{name}: {value!r} is not a positive number")
+
+    @property
+    def within(self) -> str:
+        """The limits in words, as the end of a sentence; empty where there are none."""
+        given = [f"{name} {value:g}" for name, value in asdict(self).items() if value is not None]
+        return f" within {', '.join(given)}" if given else ""
 
 
 @dataclass(frozen=True)

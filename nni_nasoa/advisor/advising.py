@@ -1,8 +1,9 @@
 """Which network to fine-tune on a dataset in the time at hand, and how: all candidates are scored, the best is the advice.
 
 What is asked of each candidate: does it fit (time, parameters, inference time, memory), and what accuracy does the predictor
-expect of it? Its score is that expectation less a tenth of what it may fall short by, so that among equals the surer one is
-taken. The alternatives differ from the best, and from each other, in the network or in what is frozen.
+expect of it? Its score is that expectation less a tenth of what it may fall short by, and less a point for each step away from
+the network's default settings: of tens of thousands that promise about as much, the best by chance alone is one with odd
+settings, and the sound one is taken. The alternatives differ from the best, and from each other, in the network or in what is frozen.
 
 Where the predictor cannot know, it is not asked. With few runs, or none of such networks, the advice follows `defaults`. On
 data of a kind that no run was on, the predictor chooses among candidates with rates that are sound everywhere.

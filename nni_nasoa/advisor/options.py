@@ -10,6 +10,7 @@ import numpy as np
 from .advice import Choice, Limits
 from .candidates import Candidates, candidates, stages_of
 from .defaults import default_choice, is_sound, merit, probed
+from .distances import distances
 from .familiarity import Familiarity
 from .features import features
 from .models import AdviceError, has_weights, parameters_m
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .time_model import TimeModel
 
 CAUTION = 0.1  # of the distance to the lower end of the range
+HABIT = 0.01  # of accuracy, for each step away from the defaults: see `distances`
 DECODED_SHARE, SAMPLE_SHARE, SAMPLE_TRAIN = 0.35, 0.15, 0.75  # as `finetune.opening` has them: of the budget, and of the sample
 
 
@@ -51,9 +53,10 @@ class Options:
         x = features(flat, self.figures, regimes, epochs, budget)
         self.mean, self.low, self.high = predictor.predict(x)
         self.familiarity = Familiarity.of(predictor, x, regimes)
-        self.score = self.mean - CAUTION * (self.mean - self.low)
         self._defaults = [default_choice(regimes, place, epochs, self.figures[name], flat, pretrained=self.pretrained[name])
                           for place, name in enumerate(regimes.models)]
+        usual = regimes.take([row for row in self._defaults if row is not None])
+        self.score = self.mean - CAUTION * (self.mean - self.low) - HABIT * distances(regimes, usual)
         known = [name for place, name in enumerate(regimes.models) if self.pretrained[name] and self.familiarity.models[place]]
         self.learned = self.familiarity.enough and bool(known)
         if self.learned:
@@ -89,13 +92,17 @@ class Options:
         notes = [f"left out, as there was no time to measure them: {untimed}"] if untimed else []
         regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
         epochs, seconds, fits, latency = _timed(regimes, profile, time_model, budget, limits, source)
+        if limits.max_memory_mib is not None:
+            needed = _memory(regimes, profile.dataset.classes or 1000)
+            if not (needed <= limits.max_memory_mib).any():
+                raise AdviceError(f"max_memory_mib: nothing trains in {limits.max_memory_mib:g} MiB; the least that is needed is "
+                                  f"{needed.min():.3g}")
+            fits &= needed <= limits.max_memory_mib
         if not fits.any():
             if limits.max_latency_ms is not None and np.nanmin(latency) > limits.max_latency_ms:
                 raise AdviceError(f"max_latency_ms: no network takes {limits.max_latency_ms:g} ms or less here; "
                                   f"the fastest takes {np.nanmin(latency):.3g}")
-            if limits.max_memory_mib is not None:
-                raise AdviceError(f"max_memory_mib: nothing trains in {limits.max_memory_mib:g} MiB, or in the time; give more")
-            raise AdviceError(f"minutes: nothing can be trained in {budget:.3g} s here; give more")
+            raise AdviceError(f"minutes: nothing can be trained in {budget:.3g} s here" + limits.within + "; give more")
         return cls(profile, models, predictor, budget, regimes.take(fits), epochs[fits], seconds[fits], notes)
 
     def choices(self, top_k: int) -> list[Choice]:
@@ -147,13 +154,23 @@ def _timed(regimes: Candidates, profile: TaskProfile, time_model: TimeModel, bud
         estimate = time_model.estimate(name, **rows, train_images=train, val_images=val, budget=budget, decode_seconds=decode_seconds,
                                        start_up=opening and opening + time_model.start_up(source), source=source)
         epochs[mine], seconds[mine], fits[mine] = estimate.epochs, estimate.seconds, estimate.feasible
-        if limits.max_memory_mib is not None and estimate.memory_mib is not None:
-            fits[mine] &= estimate.memory_mib <= limits.max_memory_mib
         if limits.max_latency_ms is not None:
             latency[mine] = 1000 * time_model.latency(name, rows["input_size"])
             fits[mine] &= latency[mine] <= limits.max_latency_ms
     epochs *= train / max(1, profile.dataset.train_images or 0)
     return epochs[inverse], seconds[inverse], fits[inverse], latency[inverse]
+
+
+def _memory(regimes: Candidates, classes: int) -> np.ndarray:
+    """MiB that each candidate's training needs."""
+    from .memory import step_memory
+
+    needed = np.empty(len(regimes))
+    for place, name in enumerate(regimes.models):
+        rows = regimes.model == place
+        mine = [getattr(regimes, column)[rows] for column in ("frozen_stages", "batch_size", "input_size", "optimizer")]
+        needed[rows] = step_memory(name, np.unique(mine[2]).tolist(), classes).mib(*mine)
+    return needed
 
 
 def _opened(profile: TaskProfile, budget: float) -> tuple[float, float, float | None, float | None]:

@@ -6,13 +6,14 @@ import os
 import time
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any, Callable, Mapping
 
 from .predictor import AccuracyPredictor, learn_in_store
 from .records import RunRecord, figures_of
+from .rules import one_line
 
 if TYPE_CHECKING:
-    from nni_nasoa.finetune import FineTuneResult
+    from nni_nasoa.finetune import FineTuneError, FineTuneRegime, FineTuneResult
 
     from .store import ExperienceStore
 
@@ -44,6 +45,25 @@ def record_result(store: ExperienceStore, record: RunRecord | Mapping[str, Any])
     learn_in_store(store, record)
     TimeModel.learn_in_store(store, record)
     return True
+
+
+def import_results(store: ExperienceStore, path: str | os.PathLike) -> int:
+    """Add the runs of a file that `ExperienceStore.export` has written, and learn from those that are new; how many they are.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be read, a line is not a record, or the store fails: none is added.
+    """
+    from .time_model import TimeModel
+
+    before = store.ids()
+    if added := store.import_(path):
+        new = [record for record in store.records() if record.id not in before]
+        learn_in_store(store, *new)
+        for record in new:
+            TimeModel.learn_in_store(store, record)
+    return added
 
 
 class Recorder:
@@ -100,9 +120,32 @@ class Recorder:
         fields
             Of its `RunRecord`, such as source.
         """
+        return self._add(lambda: RunRecord.of_run(result, **self._known, **fields))
+
+    def record_failure(self, error: FineTuneError, dataset, regime: FineTuneRegime, budget: float, device: str, **fields) -> str:
+        """Record a run that gave no classifier, in the first of torchrun's processes; what is returned, and `fields`, as in `record`.
+
+        Parameters
+        ----------
+        error
+            Why.
+        dataset, regime, budget, device
+            What was to be done, in how many seconds, and where.
+        """
+        def failed() -> RunRecord:
+            from .devices import resolve
+
+            where = resolve(device)
+            return RunRecord(
+                task=one_line(os.path.basename(os.path.abspath(os.path.expanduser(dataset)))), model=regime.model, regime=regime.to_json(),
+                device=where.name, threads=where.threads, budget_seconds=budget, status="failed", notes=(one_line(error),),
+                **self._known, **fields)
+        return self._add(failed) if os.environ.get("RANK", "0") == "0" else ""
+
+    def _add(self, made: Callable[[], RunRecord]) -> str:
         try:
             if self._store is not None:
-                record_result(self._store, RunRecord.of_run(result, **self._known, **fields))
+                record_result(self._store, made())
         except (ValueError, OSError) as error:
             self._failure = str(error)
         return self._failure and f"the run is not recorded ({' '.join(self._failure.split())})"

@@ -135,6 +135,11 @@ class ExperienceStore:
             query = select(func.count()).select_from(_RUNS).where(*_conditions(task, model, device, status, since))
             return connection.execute(query).scalar_one()
 
+    def ids(self) -> set[str]:
+        """Of all records."""
+        with self._database.reading() as connection:
+            return set(connection.execute(select(_RUNS.c.id)).scalars())
+
     def export(self, path: str | os.PathLike, **filters) -> int:
         """Write records to a file of JSON lines, which is replaced in one step; how many they are.
 

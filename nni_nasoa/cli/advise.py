@@ -30,7 +30,7 @@ TABLE = (("network", "left"), ("learning\nrate", "right"), ("frozen\nstages", "r
               "[default: NASOA_STORE, else the user's own]")
 @click.option("--max-params", type=float, help="Millions of parameters that the classifier may have.")
 @click.option("--max-latency-ms", type=float, help="Milliseconds that it may take for an image.")
-@click.option("--max-memory", type=float, help="MiB of memory that its training may need.")
+@click.option("--max-memory", type=float, help="MiB of memory that a step of its training may need.")
 @click.option("--run", "run_here", is_flag=True, help="Carry it out here: all of it, the advice too, takes the minutes.")
 @click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="nasoa-classifier", show_default=True,
               help="With --run, the folder for the classifier.")
@@ -128,9 +128,15 @@ def _run(advice: Advice, store, **options) -> None:
     recorder = Recorder(store, advice.about(choice))
     with clear_errors():
         from nni_nasoa.finetune.clock import default_margin
+        from nni_nasoa.finetune.results import FineTuneError
         from nni_nasoa.finetune.trainer import finetune
 
         margin = default_margin(advice.budget) + EXIT_SECONDS + recorder.seconds
-        result = finetune(options.pop("dataset"), choice.regime, advice.budget / 60, weights=choice.weights, bar=None,
-                          started=advice.made, margin=margin, **options)
+        dataset = options.pop("dataset")
+        try:
+            result = finetune(dataset, choice.regime, advice.budget / 60, weights=choice.weights, bar=None, started=advice.made,
+                              margin=margin, **options)
+        except FineTuneError as error:
+            recorder.record_failure(error, dataset, choice.regime, advice.budget, options["device"], source="advise")
+            raise
     report(result, recorder.record(result, source="advise"))

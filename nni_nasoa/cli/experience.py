@@ -76,15 +76,16 @@ def export(file: str, store: str | None, **filters):
 @click.argument("file", type=click.Path(dir_okay=False))
 @_store
 def import_(file: str, store: str | None):
-    """Add the runs of FILE, as 'nasoa experience export' writes it.
+    """Add the runs of FILE, as 'nasoa experience export' writes it, and learn from them.
 
     Every line is checked first: all runs are added, or none. Those that are there already stay as they are.
     """
     from nni_nasoa.advisor import ExperienceStore
+    from nni_nasoa.advisor.recording import import_results
 
     with clear_errors():
         opened = ExperienceStore(store)
-        added = opened.import_(file)
+        added = import_results(opened, file)
     click.echo(f"{_runs(added)} added to {opened.location}, which has {opened.count()}")
 
 

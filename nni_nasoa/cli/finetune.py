@@ -60,12 +60,18 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
             from nni_nasoa.advisor.recording import Recorder
 
             recorder = Recorder.open(store, dataset, regime.model, weights=weights, root=root, val_fraction=val_fraction)
+        from nni_nasoa.finetune.results import FineTuneError
         from nni_nasoa.finetune.trainer import finetune as run
 
         margin = default_margin(60 * minutes) + EXIT_SECONDS + (recorder.seconds if recorder else 0)
-        result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=weights, root=root,
-                     val_fraction=val_fraction, max_bad=max_bad, compile=compile, bar=None, tensorboard=tensorboard,
-                     started=process_started(), margin=margin)
+        try:
+            result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=weights, root=root,
+                         val_fraction=val_fraction, max_bad=max_bad, compile=compile, bar=None, tensorboard=tensorboard,
+                         started=process_started(), margin=margin)
+        except FineTuneError as error:
+            if recorder:
+                recorder.record_failure(error, dataset, regime, 60 * minutes, device)
+            raise
     if result.folder is not None:  # else another process of torchrun's says it
         report(result, recorder and recorder.record(result))
 

@@ -151,7 +151,7 @@ class World:
         """As a time model."""
         seconds = 2e-4 * (1 + 2 * self.models.index(model)) * (np.asarray(input_size) / 48) ** 2 / (1 + np.asarray(frozen_stages))
         epochs = np.maximum(budget - 1 - (options.get("start_up") or 0), 0) / (seconds * max(1, train_images))
-        return SimpleNamespace(epochs=epochs, seconds=np.full(len(epochs), float(budget)), feasible=epochs > 0.05, memory_mib=np.asarray(batch_size) * 1.0)
+        return SimpleNamespace(epochs=epochs, seconds=np.full(len(epochs), float(budget)), feasible=epochs > 0.05)
 
     def record(self, number: int, task: int, budget: float = 10.0, **changes) -> RunRecord:
         """Of a random run on a dataset."""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nni_nasoa.advisor.acquisition import distances, next_choice, worths
+from nni_nasoa.advisor.acquisition import next_choice, worths
 from nni_nasoa.advisor.candidates import Candidates
 from nni_nasoa.finetune import FineTuneRegime
 
@@ -65,21 +65,6 @@ def test_the_same_twice_is_worth_nothing_and_the_uncertain_more():
     mean, high, allowed = np.full(3, 0.8), np.array([0.9, 0.9, 0.85]), np.ones(3, bool)
     worth = worths(mean, high, np.array([0.0, 2.0, 2.0]), 0.8, allowed)
     assert worth[0] == -np.inf and worth[1] > worth[2] > 0.8
-
-
-@pytest.mark.parametrize(("field", "value", "distance"), [
-    ("model", "nano-b", 1), ("learning_rate", 0.3, 1), ("input_size", 96, 1), ("batch_size", 128, 1), ("frozen_stages", 2, 1),
-    ("augmentation", "none", 1)])
-def test_a_distance_of_one(field, value, distance):
-    other = FineTuneRegime(**{**BASE.to_json(), field: value})
-    found = distances(Candidates.of_regimes([BASE, other], {}), Candidates.of_regimes([BASE], {}))
-    assert found == pytest.approx([0, distance])
-
-
-def test_rates_of_the_two_optimizers_are_compared_by_what_they_do():
-    regimes = [FineTuneRegime("nano-a", optimizer="adamw", learning_rate=rate) for rate in (0.001, 0.03)]
-    near, far = distances(Candidates.of_regimes(regimes, {}), Candidates.of_regimes([FineTuneRegime("nano-a", learning_rate=0.03)], {}))
-    assert near == pytest.approx(1) and far > 1.5
 
 
 def test_after_the_defaults_rates_stay_sound():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from nni_nasoa.advisor.advice import Limits
-from nni_nasoa.advisor.candidates import candidates, stages_of
+from nni_nasoa.advisor.candidates import Candidates, candidates, stages_of
+from nni_nasoa.advisor.distances import distances
 from nni_nasoa.advisor.models import AdviceError
-from nni_nasoa.advisor.options import Options
+from nni_nasoa.advisor.options import HABIT, Options
 from nni_nasoa.advisor.predictor import AccuracyPredictor
 
 
@@ -82,14 +83,19 @@ def test_alternatives_differ_in_the_network_or_in_what_is_frozen(ask):
     options = ask()
     choices = options.choices(12)
     assert len({(choice.regime.model, choice.regime.frozen_stages) for choice in choices}) == 12
-    scores = [0.9 * choice.accuracy + 0.1 * choice.low for choice in choices]
+    usual = options.regimes.take([row for row in options._defaults if row is not None])
+    steps = distances(Candidates.of_regimes([choice.regime for choice in choices], options.figures), usual)
+    scores = [0.9 * choice.accuracy + 0.1 * choice.low - HABIT * far for choice, far in zip(choices, steps)]
     assert scores == sorted(scores, reverse=True)
     assert choices[:3] == options.choices(3)
 
 
 def test_what_does_not_fit_is_left_out(world, ask):
-    options = ask(limits=Limits(max_memory_mib=32))
-    assert set(options.regimes.batch_size) == {16, 32}
+    options = ask()
+    few = ask(limits=Limits(max_memory_mib=24))
+    assert 0 < len(few.regimes) < len(options.regimes) and not (few.regimes.take((few.regimes.frozen_stages == 0)
+                                                                & (few.regimes.input_size == 96)).batch_size > 32).any()
+    assert {*few.regimes.models} == {*options.regimes.models}  # of large networks, small batches or few stages
     quick = ask(limits=Limits(max_latency_ms=0.25))
     assert (1000 * world.latency("nano-b", 48) <= 0.25) and "nano-c" in {quick.regimes.models[place] for place in set(quick.regimes.model)}
     assert all(1000 * world.latency(quick.model(row), quick.regimes.input_size[row]) <= 0.25 for row in range(0, len(quick.regimes), 97))
@@ -103,7 +109,9 @@ def test_what_does_not_fit_is_left_out(world, ask):
 @pytest.mark.parametrize("limits, budget, right", [
     (Limits(max_params_m=0.01), 10.0, r"max_params_m: no network has 0.01 million parameters or fewer; the smallest has 0\.\d+"),
     (Limits(max_latency_ms=1e-3), 10.0, r"max_latency_ms: no network takes 0.001 ms or less here; the fastest takes 0\.\d+"),
-    (Limits(max_memory_mib=2), 10.0, "max_memory_mib: nothing trains in 2 MiB"), (Limits(), 0.5, "minutes: nothing can be trained in 0.5 s here"),
+    (Limits(max_memory_mib=0.5), 10.0, r"max_memory_mib: nothing trains in 0.5 MiB; the least that is needed is \d"),
+    (Limits(max_params_m=1, max_memory_mib=99), 0.5, "minutes: nothing can be trained in 0.5 s here within max_params_m 1, max_memory_mib 99"),
+    (Limits(), 0.5, "minutes: nothing can be trained in 0.5 s here"),
 ])
 def test_where_nothing_fits_one_line_says_why(ask, limits, budget, right):
     with pytest.raises(AdviceError, match=right) as error:

@@ -8,7 +8,8 @@ import pytest
 
 from nni_nasoa.advisor import ExperienceStore, RecordError, predictor
 from nni_nasoa.advisor.predictor import STATE, AccuracyPredictor
-from nni_nasoa.advisor.recording import Recorder, known_before, record_result
+from nni_nasoa.advisor.recording import Recorder, import_results, known_before, record_result
+from nni_nasoa.finetune import FineTuneError, FineTuneRegime
 
 
 @pytest.fixture
@@ -28,6 +29,21 @@ def test_a_run_is_kept_and_learned_from_once(store, world):
     assert not record_result(store, record)
     assert AccuracyPredictor.from_store(store).seen == 1 and store.count() == 1
     assert record_result(store, world.record(1, 0).to_json()) and AccuracyPredictor.from_store(store).seen == 2
+
+
+def test_runs_of_others_are_learned_from_once_when_they_are_imported(store, world, tmp_path):
+    theirs = ExperienceStore(tmp_path / "theirs.db")
+    for number in range(5):
+        theirs.add(world.record(number, 0))
+    theirs.add(world.record(5, 0, status="failed", accuracy=None, seconds=None))
+    assert theirs.export(tmp_path / "runs.jsonl") == 6
+    record_result(store, world.record(7, 0))
+    assert import_results(store, tmp_path / "runs.jsonl") == 6
+    assert store.count() == 7 and AccuracyPredictor.from_store(store).seen == 6
+    before = states(store)
+    assert import_results(store, tmp_path / "runs.jsonl") == 0 and states(store) == before
+    fresh = ExperienceStore(tmp_path / "fresh.db")  # which has no predictor yet
+    assert import_results(fresh, tmp_path / "runs.jsonl") == 6 and AccuracyPredictor.from_store(fresh).seen == 5
 
 
 RUBBISH = (
@@ -107,3 +123,21 @@ def test_a_store_that_fails_at_the_end_is_a_line_too(tmp_path, world, monkeypatc
     recorder = Recorder.open(tmp_path / "experience.db", "digits", "nano-a")
     (tmp_path / "experience.db").write_bytes(b"damaged" * 2000)
     assert recorder.record(object()).startswith("the run is not recorded (")
+
+
+def test_a_run_without_a_classifier_is_recorded_and_not_learned_from(store, world, monkeypatch, tmp_path):
+    from nni_nasoa.data.profile import fingerprint
+
+    profile = world.profile(0, name="digits", fingerprint=fingerprint("digits"))
+    store.set_profile(profile.dataset.fingerprint, profile.to_json())
+    regime, error = FineTuneRegime("nano-a"), FineTuneError("the memory of the device is full, even with a batch of 1")
+    assert Recorder.open(store.location, "digits", "nano-a").record_failure(error, "digits", regime, 30.0, "cpu", source="advise") == ""
+    (record,) = store.records()
+    assert (record.task, record.status, record.notes, record.budget_seconds, record.source) == ("digits", "failed", (str(error),), 30.0, "advise")
+    assert record.profile == profile.flat() and record.accuracy is None and states(store) == [None, None]
+    monkeypatch.setenv("RANK", "1")
+    Recorder.open(store.location, "digits", "nano-a").record_failure(error, tmp_path / "flowers", regime, 30.0, "cpu")
+    assert store.count() == 1
+    monkeypatch.setenv("RANK", "0")
+    Recorder.open(store.location, "digits", "nano-a").record_failure(error, tmp_path / "flowers", regime, 30.0, "cpu")
+    assert store.count(task="flowers") == 1
