@@ -29,7 +29,6 @@ STATE = "accuracy"  # its name in the store
 PRIOR = files(__package__) / "prior"
 NEEDED = ("classes", "train_images")  # of a profile, to learn from a run
 RELEARNED = 100  # of the store's newest runs, by a predictor that begins while there are runs already
-SETTINGS = {"residual": False, "weight_decay": 2.0}  # of the regressor: of those tried, good on kinds of data that were left out
 FOLDS = 5  # of the tasks, for the residuals of a prior
 
 
@@ -43,7 +42,7 @@ class AccuracyPredictor:
     """
 
     def __init__(self, regressor: HedgeRegressor | None = None):
-        self.regressor = HedgeRegressor(len(NAMES), **SETTINGS) if regressor is None else regressor
+        self.regressor = HedgeRegressor(len(NAMES)) if regressor is None else regressor
 
     @property
     def seen(self) -> int:
@@ -113,13 +112,14 @@ def learnable(record: object) -> bool:
             and all(isinstance(record.profile.get(name), (int, float)) and record.profile[name] > 0 for name in NEEDED))
 
 
-def learn_in_store(store: ExperienceStore, record: RunRecord) -> bool:
-    """Let the predictor of a store learn from a run that is in the store; whether it did.
+def learn_in_store(store: ExperienceStore, *records: RunRecord) -> bool:
+    """Let the predictor of a store learn from runs that are in the store; whether there was something to learn.
 
     Other processes may do so at the same time: no run is lost. Where the store has no predictor yet, the prior becomes it,
     and learns from the newest runs that are there.
     """
-    if not learnable(record):
+    ids = {record.id for record in records if learnable(record)}
+    if not ids:
         return False
 
     def learned(data: bytes | None) -> bytes:
@@ -127,9 +127,10 @@ def learn_in_store(store: ExperienceStore, record: RunRecord) -> bool:
         if predictor is None:
             predictor = AccuracyPredictor.from_prior()
             for earlier in store.records(status="ok", limit=RELEARNED):
-                if earlier.id != record.id:
+                if earlier.id not in ids:
                     predictor.learn(earlier)
-        predictor.learn(record)
+        for record in records:
+            predictor.learn(record)
         return predictor.to_bytes()
 
     store.update_state(STATE, learned)
@@ -166,9 +167,8 @@ def make_prior(records: Iterable[RunRecord], *, passes: int = 3, seed: int = 0, 
     records
         Those that nothing can be learned from are left out.
     settings
-        Of the `HedgeRegressor`, other than SETTINGS.
+        Of the `HedgeRegressor`.
     """
-    settings = {**SETTINGS, **settings}
     records = [record for record in records if learnable(record)]
     if not records:
         return AccuracyPredictor(HedgeRegressor(len(NAMES), **settings))
