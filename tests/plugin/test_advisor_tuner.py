@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import random
 import subprocess
 import sys
 import threading
@@ -13,12 +11,10 @@ import uuid
 import nni
 import pytest
 
-from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.predictor import STATE, AccuracyPredictor
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.plugin import advisor_tuner
 from nni_nasoa.plugin.assignment import Assignment
-from nni_nasoa.plugin.runs import MAX_FAILURES
 
 TASKS = [{"dataset": "digits", "minutes": 0.5}, {"dataset": "fractals", "minutes": 1}]
 
@@ -108,157 +104,6 @@ def test_the_same_result_twice_counts_once(advisor, good_result):
 
 
 # -- failures --
-
-def test_failed_trials_are_recorded_as_failed_and_others_take_their_place(advisor, good_result):
-    tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
-    first = tuner.generate_parameters(0)
-    tuner.trial_end(0, False)
-    second = tuner.generate_parameters(1)
-    assert regimes([first]) != regimes([second])
-    tuner.receive_trial_result(1, second, good_result(second))
-    tuner.trial_end(1, True)
-    with pytest.raises(nni.NoMoreTrialError):
-        tuner.generate_parameters(2)
-    records = {record.status: record for record in tuner._progress.store.records()}
-    assert set(records) == {"ok", "failed"}
-    assert records["failed"].regime == first["regime"] and records["failed"].notes == ("the trial ended without a result",)
-    assert AccuracyPredictor.from_store(tuner._progress.store).seen == AccuracyPredictor.from_prior().seen + 1
-
-
-def test_it_gives_up_a_task_that_always_fails_and_goes_on_with_the_next(advisor, good_result):
-    tuner = advisor(tasks=TASKS, alternatives=0)
-    for number in range(MAX_FAILURES):
-        assert tuner.generate_parameters(number)["dataset"] == "digits"
-        tuner.trial_end(number, False)
-    assert tuner.generate_parameters(9)["dataset"] == "fractals"
-
-
-def test_a_killed_run_is_recorded_as_killed_and_teaches_nothing(advisor, good_result):
-    tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
-    parameters = tuner.generate_parameters(0)
-    tuner.receive_trial_result(0, parameters, good_result(parameters, status="killed"))
-    tuner.trial_end(0, False)
-    assert tuner.generate_parameters(1)["run"] == "1-digits-2"
-    assert [record.status for record in tuner._progress.store.records()] == ["killed"]
-    assert tuner._progress.store.state(STATE) is None
-
-
-def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, good_result, monkeypatch):
-    """NaN, accuracies above 1, missing fields, records of other runs: of 100 runs, none counts."""
-    monkeypatch.setattr("nni_nasoa.plugin.runs.MAX_FAILURES", 1000)
-    rng = random.Random(0)
-    tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
-    store, before = tuner._progress.store, AccuracyPredictor.from_store(tuner._progress.store).to_bytes()
-
-    def record_with(result, **changes):
-        record = json.loads(result["record"])
-        record.update(changes)
-        return {**result, "record": json.dumps(record)}
-
-    rubbish = [
-        lambda result: record_with(result, accuracy=math.nan), lambda result: record_with(result, accuracy=1.5),
-        lambda result: record_with(result, accuracy=-0.1), lambda result: record_with(result, seconds=math.inf),
-        lambda result: record_with(result, status="great"), lambda result: record_with(result, regime={"model": "nano-a"}),
-        lambda result: record_with(result, curve=[[2, 0.5], [1, 0.4]]), lambda result: record_with(result, budget_seconds=1.0),
-        lambda result: {**result, "accuracy": rng.random()}, lambda result: {**result, "record": rng.choice(["", "null", "[]", "{", 7, None])},
-        lambda result: {key: value for key, value in result.items() if key != "record"}, lambda result: math.nan, lambda result: 7.5,
-        lambda result: {"default": math.nan}, lambda result: {"default": 1.7, "accuracy": 1.7}, lambda result: None, lambda result: "done",
-        lambda result: {"run": result["run"]}, lambda result: {"run": ["a"], "record": {}},
-        lambda result: record_with(result, **{rng.choice(list(json.loads(result["record"]))): rng.choice([None, {}, -1, "x" * 9, [1]])}),
-    ]
-    for number in range(100):
-        parameters = tuner.generate_parameters(number)
-        result = rubbish[number % len(rubbish)](good_result(parameters))
-        tuner.receive_trial_result(number, parameters, result)
-        tuner.trial_end(number, rng.random() < 0.5)
-    tuner.generate_parameters(100)
-    assert not tuner.runs.open()[:-1] and not tuner._progress.best
-    assert AccuracyPredictor.from_store(store).to_bytes() == before
-    tuner.trial_end(100, False)
-    with pytest.raises(nni.NoMoreTrialError):
-        for number in range(101, 103):
-            parameters = tuner.generate_parameters(number)
-            tuner.receive_trial_result(number, parameters, good_result(parameters, 0.8))
-    statuses = [record.status for record in store.records()]
-    assert statuses.count("ok") == 1 and set(statuses) == {"ok", "failed"} and len(statuses) <= 102
-
-
-def test_a_store_that_fails_now_and_then_loses_no_run(advisor, good_result, monkeypatch):
-    from nni_nasoa.advisor import StoreError
-
-    tuner = advisor(dataset="digits", minutes=0.5)
-    first, second = tuner.generate_parameters(0), tuner.generate_parameters(1)
-    with monkeypatch.context() as patched:
-        def fail(*args):
-            raise StoreError("the disk is full")
-
-        patched.setattr(ExperienceStore, "add", fail)
-        tuner.receive_trial_result(0, first, good_result(first, 0.7))
-        assert tuner._progress.store.count() == 0
-    tuner.receive_trial_result(1, second, good_result(second, 0.8))
-    assert sorted(record.accuracy for record in tuner._progress.store.records()) == [0.7, 0.8]
-
-
-# -- resume --
-
-def test_after_a_kill_nothing_is_lost_or_recorded_twice(checkpoint, new_database, advisor, resumed_advisor, good_result):
-    tuner = advisor(tasks=TASKS, alternatives=2)
-    asked = [tuner.generate_parameters(number) for number in range(3)]
-    results = [good_result(parameters, 0.5 + number / 10) for number, parameters in enumerate(asked)]
-    tuner.receive_trial_result(0, asked[0], results[0])
-    database = new_database(checkpoint.parent)
-    for number in range(2):
-        database.event(f"T{number}", "WAITING", number, asked[number])
-        database.event(f"T{number}", "SUCCEEDED" if number == 0 else "RUNNING")  # number 2 was not submitted when it was killed
-
-    again = resumed_advisor([{"parameter": asked[1], "value": results[0], "trialJobId": "T0"}], tasks=TASKS, alternatives=2)
-    assert again._progress.store.count() == 1 and again.runs.open() == [asked[1]["run"], asked[2]["run"]]
-    assert again.generate_parameters(0) == asked[2]
-    again.import_data([{"parameter": {}, "value": results[1]}])  # how the result of a trial that is run again arrives
-    again.receive_trial_result(0, asked[2], results[2])
-    again.trial_end(0, True)
-    assert again.generate_parameters(1)["run"] == "2-fractals-1"
-    records = list(again._progress.store.records())
-    assert sorted(record.accuracy for record in records) == [0.5, 0.6, 0.7] and all(record.profile and record.predicted for record in records)
-    assert AccuracyPredictor.from_store(again._progress.store).seen == AccuracyPredictor.from_prior().seen + 3
-
-
-def test_a_process_that_dies_between_journal_and_store_loses_no_run(checkpoint, advisor, resumed_advisor, good_result, monkeypatch):
-    tuner = advisor(dataset="digits", minutes=0.5)
-    parameters = tuner.generate_parameters(0)
-    monkeypatch.setattr(tuner._progress, "_record", lambda record: None)
-    tuner.receive_trial_result(0, parameters, good_result(parameters))
-    assert tuner._progress.store.count() == 0
-    for _ in range(2):
-        assert resumed_advisor(dataset="digits", minutes=0.5)._progress.store.count() == 1
-
-
-def test_what_failed_while_nobody_looked_is_recorded_once(checkpoint, new_database, advisor, resumed_advisor):
-    tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
-    parameters = tuner.generate_parameters(0)
-    database = new_database(checkpoint.parent)
-    database.event("T0", "WAITING", 0, parameters)
-    database.event("T0", "FAILED")
-    for number in range(2):
-        again = resumed_advisor(dataset="digits", minutes=0.5, alternatives=0)
-        assert [record.regime for record in again._progress.store.records(status="failed")] == [parameters["regime"]]
-    assert again.generate_parameters(0)["run"] == "1-digits-2"
-
-
-def test_a_trial_that_is_run_again_and_fails_is_replaced(checkpoint, new_database, advisor, resumed_advisor):
-    """NNI's dispatcher does not tell the tuner of its end."""
-    tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
-    parameters = tuner.generate_parameters(0)
-    database = new_database(checkpoint.parent)
-    database.event("T0", "WAITING", 0, parameters)
-    again = resumed_advisor(dataset="digits", minutes=0.5, alternatives=0)
-    with pytest.raises(nni.NoMoreTrialError):
-        again.generate_parameters(1)
-    database.event("T0", "FAILED")
-    assert again.generate_parameters(1)["run"] == "1-digits-2"
-
-
-# -- how it talks to NNI --
 
 def test_nobody_waits_for_a_dataset_and_idle_workers_get_what_turns_up(advisor, good_result, monkeypatch, known_survey):
     ready = threading.Event()
