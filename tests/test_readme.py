@@ -146,6 +146,47 @@ def test_images_per_second_are_as_measured():
     assert f"took {measured['cache_seconds']:.1f} s" in TEXT and measured["arguments"]["images"] == "5000" and measured["ratio"] >= 1.5
 
 
+def test_regrets_are_as_measured():
+    result = json.loads((DATA / "advisor_regret.json").read_text())
+    keys = dict(zip((row[0] for row in rows("regret, points | median")), ("cold", "seen", "defaults", "average", "random"), strict=True))
+    for name, *cells in rows("regret, points | median"):
+        values = [task[keys[name]] for task in result["tasks"].values()]
+        assert cells == [f"{value:.1f}" for value in (median(values), sum(values) / len(values), max(values))]
+    assert f"{len(result['tasks'])} tasks" in TEXT and (result["budget"], result["tasks_seen"]) == (4, 20) and result["regimes"] >= 40
+
+
+def test_the_advised_run_beside_single_networks_is_as_measured():
+    result = json.loads((DATA / "advisor_budgets.json").read_text())
+    assert len(result["tasks"]) >= 6 and len(result["budgets"]) == 4
+    table = rows("advised, above the best | " + " | ".join(f"{budget:g} s" for budget in result["budgets"]))
+    for name, *cells in table:
+        profiled = name.endswith(", profile known")
+        of = result["difference"]["advised, profile known" if profiled else "advised"][name.removesuffix(", profile known")]
+        assert cells == [f"{value:+.1f}" for value in (*of["by_budget"], of["mean"])]
+    assert len(table) == 6
+
+
+def test_time_to_the_advised_accuracy_is_as_measured():
+    result = json.loads((DATA / "advisor_vs_tuners.json").read_text())
+    for name, *cells in rows("tuner | median"):
+        of = result["ratio"][name]
+        assert cells == [f"{of[key]:.1f}" for key in ("median", "mean", "least", "most")]
+
+
+def test_what_the_predictor_learns_is_as_measured():
+    mae = json.loads((DATA / "predictor.json").read_text())["mae"]
+    table = {name: cells for name, *cells in rows("mean absolute error | first third")}
+    for name, cells in table.items():
+        assert cells == [f"{100 * sum(each) / len(each):.2f}" for each in zip(*mae[name])]
+    assert table.keys() == mae.keys()
+
+
+def test_times_are_foretold_as_measured():
+    result = json.loads((DATA / "advisor_time_model.json").read_text())["results"]["all"]
+    of = {what: 100 * result["corrected"][what]["median"] for what in ("seconds", "epochs")}
+    assert f"{of['seconds']:.1f} % (wall clock) and {of['epochs']:.1f} % (epochs)" in TEXT.replace("\n", " ") and f"{result['runs']} runs" in TEXT
+
+
 def test_the_files_that_it_names_are_there():
     named = {*re.findall(r"\]\((?!http)([^)]+)\)", TEXT), *re.findall(r"(?:experiment_configs|examples)/[\w/.-]*\w", TEXT)}
     named |= {f"experiment_configs/{name}" for name in re.findall(r"\bsearch\w*\.yml", TEXT)}

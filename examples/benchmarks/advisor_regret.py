@@ -26,7 +26,8 @@ from advisor_common import (DATA, GRID, STEP_TIMES, TaskGrid, append_line, finet
                             in_processes, measured_time_model, one_thread, open_task, pack, read_grid, read_lines, whole_grids)
 
 from nni_nasoa.advisor.predictor import AccuracyPredictor
-from nni_nasoa.advisor.profiles import TaskProfile, task_profile
+from nni_nasoa.advisor.probing import probe
+from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, sized_probes, task_profile
 from nni_nasoa.finetune.regime import FineTuneRegime
 
 MODELS = tuple(f"nano-{letter}" for letter in "abcdef")
@@ -75,8 +76,7 @@ def _prepare(path: Path, tasks: Sequence[str], regimes: Sequence[FineTuneRegime]
         for size in set(columns["input_size"]):
             open_task(task, size)
         if task not in known:
-            split = open_task(task, 48) if "@" in task else task
-            known[task] = task_profile(split, None, MODELS, device="cpu", show_progress=False)
+            known[task] = _profile(task)
             append_line(path, {"task": task, "profile": known[task].to_json()})
         dataset = known[task].dataset
         expected = time_model.estimate(**columns, train_images=dataset.train_images, val_images=dataset.val_images, budget=budget,
@@ -85,6 +85,15 @@ def _prepare(path: Path, tasks: Sequence[str], regimes: Sequence[FineTuneRegime]
                            for pair in zip(expected.epochs, expected.seconds)]
         print(f"\rprofile of {number} of {len(tasks)} tasks", end="" if number < len(tasks) else "\n", flush=True)
     return estimates
+
+
+def _profile(task: str) -> TaskProfile:
+    """What the advisor would know of a task; half of one, too, is looked at in other sizes."""
+    if "@" not in task:
+        return task_profile(task, None, MODELS, device="cpu", show_progress=False)
+    known = task_profile(open_task(task, 48), None, MODELS, device="cpu", show_progress=False)
+    sized = {name: probe(open_task(task, size), PROBE_MODEL) for name, size in sized_probes().items()}
+    return TaskProfile(known.dataset, {**known.probes, **sized})
 
 
 def own_choices(path: Path, grids: Mapping[str, TaskGrid], processes: int) -> dict[str, float]:

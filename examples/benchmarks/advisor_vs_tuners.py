@@ -258,8 +258,11 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=DATA, help="folder for advisor_vs_tuners.json and .png")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    logging.disable(logging.WARNING)
-    result = compare(whole_grids(read_grid(arguments.grid)), AccuracyPredictor.from_prior(), arguments.seeds, arguments.most)
+    logging.disable(logging.WARNING)  # the tuners', of every trial
+    try:
+        result = compare(whole_grids(read_grid(arguments.grid)), AccuracyPredictor.from_prior(), arguments.seeds, arguments.most)
+    finally:
+        logging.disable(logging.NOTSET)
     show(result)
     (arguments.output / "advisor_vs_tuners.json").write_text(json.dumps(result) + "\n")
     plot(result, arguments.output / "advisor_vs_tuners.png")

@@ -1,7 +1,7 @@
 """Which network to fine-tune on a dataset in the time at hand, and how: all candidates are scored, the best is the advice.
 
 What is asked of each candidate: does it fit (time, parameters, inference time, memory), and what accuracy does the predictor
-expect of it? Its score is that expectation less a tenth of what it may fall short by, and less a point for each step away from
+expect of it? Its score is that expectation less a tenth of what it may fall short by, and less half a point for each step away from
 the network's default settings: of tens of thousands that promise about as much, the best by chance alone is one with odd
 settings, and the sound one is taken. The alternatives differ from the best, and from each other, in the network or in what is frozen.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from nni_nasoa.finetune.regime import AUGMENTATIONS, MAX_STAGES, OPTIMIZERS, FineTuneRegime
 
-from .candidates import Candidates, own_size, stages_of
+from .candidates import SMALL, Candidates, own_size, stages_of
 
 if TYPE_CHECKING:
     from .records import RunRecord
@@ -22,11 +22,12 @@ DATASET = ("log_train_images", "log_classes", "log_per_class", "log_image_size",
            "separability_mean", "separability_neighbour", "separability_log_me", "distance")
 MODEL = ("log_params", "log_gmacs", "log_own_size", "stages", "probe_mean", "probe_neighbour", "probe_log_me", "probe_gain")
 REGIME = ("log_rate", "log_rate_squared", "adamw", "log_rate_adamw", "log_decay", "log_batch", "log_input_size", "log_input_size_squared",
-          "log_enlarged", "frozen_share", "head_only", "crop", "flip", "full", "smoothing", "log_noise")
+          "log_enlarged", "size_gain", "frozen_share", "head_only", "crop", "flip", "full", "smoothing", "log_noise")
 TIME = ("log_budget", "log_epochs", "log_steps", "log_seen")
 PRODUCTS = ("seen_classes", "epochs_per_class", "epochs_frozen", "epochs_probe", "epochs_params", "epochs_augmentation",
             "epochs_rate", "rate_frozen", "rate_batch", "rate_per_class", "frozen_per_class", "frozen_probe", "frozen_params", "input_probe",
-            "input_frozen", "input_image_size", "augmentation_per_class")
+            "input_frozen", "input_image_size", "gain_frozen", "gain_epochs",
+            "augmentation_per_class")
 NAMES = DATASET + MODEL + REGIME + TIME + PRODUCTS
 _NAN = float("nan")
 ONLY_HEAD = "only the head is trained"  # in notes of runs, by `finetune`, where time was too short for what was asked
@@ -113,7 +114,8 @@ def _of_dataset(profile: Mapping[str, Any]) -> dict[str, float]:
         "chance": log_odds(1 / classes), "separability_mean": log_odds(_number(profile, "separability_nearest_mean")),
         "separability_neighbour": log_odds(_number(profile, "separability_nearest_neighbour")),
         "separability_log_me": _number(profile, "separability_log_me"), "distance": _number(profile, "distance"),
-        "train_images": train,
+        "train_images": train, "separability_small": log_odds(_number(profile, "separability_small")),
+        "separability_large": log_odds(_number(profile, "separability_large")),
     }
 
 
@@ -142,10 +144,19 @@ def _of_regimes(regimes: Candidates, known: Mapping[str, Any]) -> dict[str, Any]
         "log_decay": _log(regimes.weight_decay + 1e-5) - np.where(adamw, -1.5, -3.5), "log_batch": _log(batch) - 1.5,
         "log_input_size": relative_size, "log_input_size_squared": relative_size ** 2,
         "log_enlarged": known["log_image_size"] and _log(size / 64) - known["log_image_size"],
+        "size_gain": _size_gain(relative_size, known),
         "frozen_share": stage_share, "head_only": stage_share == 1, "crop": crop, "flip": flip,
         "full": full, "smoothing": regimes.label_smoothing > 0, "log_noise": rate - _log(batch) + 1.5,
         "strength": (0.4 * crop + 0.6 * flip + full).astype(np.float32),
     }
+
+
+def _size_gain(relative_size: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
+    """By how much classes are easier to separate on images of another size than a network's own, by a small one that looked at both."""
+    own = known["separability_mean"]
+    small, large = (np.log10(share) for share in (SMALL[0], SMALL[-1]))
+    return np.where(relative_size < 0, np.maximum(relative_size / small, 0) * (known["separability_small"] - own),
+                    relative_size / large * (known["separability_large"] - own)).astype(np.float32)
 
 
 def _of_time(known: Mapping[str, Any], epochs: np.ndarray, budget: float) -> dict[str, Any]:
@@ -166,5 +177,6 @@ def _products(known: Mapping[str, Any]) -> dict[str, Any]:
         "frozen_per_class": frozen * per_class, "frozen_probe": frozen * probe, "frozen_params": frozen * known["log_params"],
         "input_probe": known["log_input_size"] * probe, "input_frozen": known["log_input_size"] * frozen,
         "input_image_size": known["log_input_size"] * known["log_image_size"],
+        "gain_frozen": known["size_gain"] * frozen, "gain_epochs": known["size_gain"] * epochs,
         "augmentation_per_class": strength * per_class,
     }

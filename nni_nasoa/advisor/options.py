@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .time_model import TimeModel
 
 CAUTION = 0.1  # of the distance to the lower end of the range
-HABIT = 0.01  # of accuracy, for each step away from the defaults: see `distances`
+HABIT = 0.005  # of accuracy, for each step away from the defaults: see `distances`
 DECODED_SHARE, SAMPLE_SHARE, SAMPLE_TRAIN = 0.35, 0.15, 0.75  # as `finetune.opening` has them: of the budget, and of the sample
 
 

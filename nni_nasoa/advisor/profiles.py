@@ -19,6 +19,7 @@ from nni_nasoa.finetune.opening import open_in_time, sample_folder
 from nni_nasoa.finetune.regime import MAX_STAGES
 from nni_nasoa.zoo import get
 
+from .candidates import input_sizes
 from .probing import ACCURACIES, IMAGES, probe
 from .records import figures_of
 from .rules import MAX_NUMBER, SHARE, number, or_none, whole
@@ -26,7 +27,7 @@ from .rules import MAX_NUMBER, SHARE, number, or_none, whole
 if TYPE_CHECKING:
     from .store import ExperienceStore
 
-PROBE_MODEL = "nano-b"
+PROBE_MODEL = "nano-a"
 VERSION = 1  # of what is kept, and of how probes are made
 PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4  # of the time that is left, for the profile, and for decoding what probes look at
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
@@ -46,7 +47,7 @@ class TaskProfile:
     dataset
         The profile.
     probes
-        By model, what `probing.probe` gives.
+        By model, what `probing.probe` gives; by "model@pixels" on images of another size than the model's own.
     """
 
     dataset: DatasetProfile
@@ -80,7 +81,8 @@ class TaskProfile:
     def flat(self) -> dict[str, Any]:
         """All that does not depend on the model to be trained, as scalars; what `RunRecord.profile` holds."""
         found = self.probes.get(PROBE_MODEL, {})
-        return self.dataset.to_json() | {f"separability_{name}": found.get(name) for name in ACCURACIES} \
+        sized = {f"separability_{end}": self.probes.get(name, {}).get("nearest_mean") for end, name in zip(("small", "large"), sized_probes())}
+        return self.dataset.to_json() | {f"separability_{name}": found.get(name) for name in ACCURACIES} | sized \
             | {"distance": found.get("distance")}
 
     def model_figures(self, model: str) -> dict[str, Any]:
@@ -94,6 +96,12 @@ def _stages(encoding: str | None) -> int | None:
     from nni_nasoa.architecture import Architecture
 
     return None if encoding is None else len(Architecture.parse(encoding).macro.stages)
+
+
+def sized_probes() -> dict[str, int]:
+    """The probes of `PROBE_MODEL` on the smallest and the largest images that there are candidates of, with their sizes."""
+    sizes = input_sizes(figures_of(PROBE_MODEL))
+    return {f"{PROBE_MODEL}@{size}": size for size in (sizes[0], sizes[-1])}
 
 
 def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] = (), *, device="cpu",
@@ -110,7 +118,8 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
     store
         Where profiles are kept; None keeps nothing.
     models
-        Names of models to probe with, besides `PROBE_MODEL`.
+        Names of models to probe with, besides `PROBE_MODEL`, which looks at images of three sizes: what larger ones are worth
+        depends on how fine the details are that tell the classes.
     device
         Where they run.
     seconds
@@ -130,8 +139,9 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
     reader = _Reader(dataset, seconds, root, val_fraction, show_progress)
     own = fingerprint(dataset, root=root, val_fraction=val_fraction)
     known = kept = _kept(store, own)
-    missing = [model for model in dict.fromkeys((PROBE_MODEL, *models)) if known is None or model not in known.probes]
-    sizes = {model: get(model).input_size for model in missing}  # there are all of them, before work starts
+    other_sizes = {} if isinstance(dataset, ImageSplit) else sized_probes()  # arrays come in one
+    sizes = {PROBE_MODEL: get(PROBE_MODEL).input_size, **other_sizes, **{model: get(model).input_size for model in models}}
+    sizes = {name: size for name, size in sizes.items() if known is None or name not in known.probes}
     if known is None or known.dataset.pixels_read is None:
         known = TaskProfile(reader.profile(own), {} if known is None else known.probes)
     if probes := _probes(reader, sizes, device):
@@ -151,16 +161,16 @@ def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
 
 
 def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict[str, Any]]:
-    """Of as many of the models, given with their input sizes, as there is time for."""
+    """As many, given with their input sizes, as there is time for."""
     found = {}
-    for done, (model, size) in enumerate(sizes.items()):
+    for done, (name, size) in enumerate(sizes.items()):
         sample = reader.sample(size)
         if sample is None or reader.left() < (NETWORK_SECONDS if "torch" in sys.modules else TORCH_SECONDS):
             continue
         seconds = None if reader.deadline is None else reader.left() / (len(sizes) - done)
-        result = probe(sample, model, device=device, seconds=seconds)
+        result = probe(sample, name.partition("@")[0], device=device, seconds=seconds)
         if result["nearest_mean"] is not None or result["images"] == min(IMAGES, len(sample.train) + len(sample.val)):
-            found[model] = result
+            found[name] = result
     return found
 
 

@@ -50,6 +50,17 @@ def test_what_they_say(world):
     assert of(FineTuneRegime("nano-d", frozen_stages=99), profile)["frozen_share"] == 1
 
 
+@pytest.mark.parametrize(("size", "share"), [(32, 1), (48, 0), (64, math.log(4 / 3, 2)), (96, 1)])
+def test_what_another_size_is_worth_is_between_what_was_seen(world, size, share):
+    profile = world.profile(3)
+    flat = profile.flat()
+    end = "small" if size < 48 else "large"
+    gain = log_odds(flat[f"separability_{end}"]) - log_odds(flat["separability_nearest_mean"])
+    row = of(FineTuneRegime("nano-d", input_size=size, frozen_stages=99), profile, epochs=1.0)
+    assert row["size_gain"] == pytest.approx(share * gain, abs=1e-5) == pytest.approx(row["gain_frozen"], abs=1e-5)
+    assert math.isnan(of(FineTuneRegime("nano-d", input_size=size), profile, separability_small=None, separability_large=None)["size_gain"])
+
+
 def test_what_is_not_known_is_nan_and_nothing_is_infinite(world):
     regime = FineTuneRegime("some model")
     row = features({}, {}, Candidates.of_regimes([regime], {}), [math.nan], 60.0)

@@ -9,17 +9,18 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.advisor import ExperienceStore, profiles
-from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, task_profile
+from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, sized_probes, task_profile
 from nni_nasoa.data import DatasetError, open_dataset
 from nni_nasoa.data.profile import DatasetProfile, ProfileError, fingerprint
 
 FOUND = {"nearest_mean": 0.5, "nearest_neighbour": 0.25, "log_me": -0.1, "distance": 0.2, "images": 12, "stages": 4}
+ALWAYS = (PROBE_MODEL, *sized_probes())
 COLD = """
 import sys
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.profiles import task_profile
-found = task_profile(sys.argv[2], ExperienceStore(sys.argv[1]), ["nano-a"])
-print(found.flat()["separability_nearest_mean"], found.model_figures("nano-a")["stages"])
+found = task_profile(sys.argv[2], ExperienceStore(sys.argv[1]), ["nano-b"])
+print(found.flat()["separability_nearest_mean"], found.model_figures("nano-b")["stages"])
 print({"torch", "PIL", "nni"} & {*sys.modules})
 """
 
@@ -68,35 +69,36 @@ def unread(monkeypatch):
 
 
 def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, unread):
-    first = task_profile(folder, store, ["nano-a"])
-    assert set(first.probes) == {PROBE_MODEL, "nano-a"} and first.dataset.pixels_read == 9
+    first = task_profile(folder, store, ["nano-b"])
+    assert set(first.probes) == {*ALWAYS, "nano-b"} and first.dataset.pixels_read == 9
     assert all(found["images"] == 9 and 0 <= found["nearest_mean"] <= 1 for found in first.probes.values())
     unread()
-    assert task_profile(folder, store, ["nano-a"]) == first
+    assert task_profile(folder, store, ["nano-b"]) == first
     run = subprocess.run([sys.executable, "-c", COLD, store.location, folder], capture_output=True, text=True, check=True)
     assert run.stdout == f"{first.probes[PROBE_MODEL]['nearest_mean']} 4\nset()\n"
 
 
 def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, probed):
-    task_profile(folder, store, ["nano-a", "nano-c", "nano-a"])
-    assert [model for model, _ in probed] == [PROBE_MODEL, "nano-a", "nano-c"]
+    task_profile(folder, store, ["nano-b", "nano-c", "nano-b"])
+    assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b", "nano-c"]
+    assert [split.input_size for _, split in probed] == [48, 32, 96, 48, 48]
     sample = probed[0][1]
-    assert all(split is sample for _, split in probed) and sample.input_size == 48 and len(sample.train) + len(sample.val) == 9
+    assert probed[3][1] is probed[4][1] is sample and len(sample.train) + len(sample.val) == 9
 
 
 def test_only_what_is_missing_is_found(folder, store, probed, monkeypatch):
     task_profile(folder, store)
     monkeypatch.setattr(profiles, "profile_dataset", lambda *_, **__: pytest.fail("the profile is known"))
-    found = task_profile(folder, store, ["nano-a"])
-    assert [model for model, _ in probed] == [PROBE_MODEL, "nano-a"] and set(found.probes) == {PROBE_MODEL, "nano-a"}
-    assert task_profile(folder, store) == found and len(probed) == 2
+    found = task_profile(folder, store, ["nano-b"])
+    assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b"] and set(found.probes) == {*ALWAYS, "nano-b"}
+    assert task_profile(folder, store) == found and len(probed) == 4
 
 
 def test_a_changed_dataset_is_another(folder, store, probed):
     before = task_profile(folder, store)
     (folder / "b" / "0.png").unlink()
     after = task_profile(folder, store)
-    assert (before.dataset.images, after.dataset.images, len(probed)) == (10, 9, 2)
+    assert (before.dataset.images, after.dataset.images, len(probed)) == (10, 9, 6)
     assert task_profile(folder, store, val_fraction=0.4).dataset.val_images > after.dataset.val_images
 
 
@@ -111,7 +113,7 @@ def test_what_is_damaged_in_the_store_is_found_anew(folder, store, probed, damag
     good = task_profile(folder, store)
     store.set_profile(good.dataset.fingerprint, damage(good.to_json()))
     again = task_profile(folder, store)
-    assert len(probed) == 2 and (again.dataset.images, again.probes) == (good.dataset.images, good.probes)
+    assert len(probed) == 6 and (again.dataset.images, again.probes) == (good.dataset.images, good.probes)
     assert TaskProfile.from_json(store.profile(good.dataset.fingerprint)) == again
 
 
@@ -128,7 +130,7 @@ def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, pr
     assert not short.probes and not probed
     flat = short.flat()
     assert flat["separability_nearest_mean"] is flat["distance"] is short.model_figures("nano-a")["probe_log_me"] is None
-    assert task_profile(folder, store).dataset.width == 24 and len(probed) == 1
+    assert task_profile(folder, store).dataset.width == 24 and len(probed) == 3
     named = task_profile("fractals", store, seconds=0)
     assert (named.dataset.name, named.dataset.images, named.probes) == ("fractals", None, {})
 
@@ -136,8 +138,8 @@ def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, pr
 def test_the_time_is_shared_by_the_models(folder, store, monkeypatch):
     given = []
     monkeypatch.setattr(profiles, "probe", lambda split, model, *, device, seconds: given.append(seconds) or dict(FOUND))
-    task_profile(folder, store, ["nano-a", "nano-c"], seconds=900)
-    assert 200 < given[0] <= 300 and 300 < given[1] <= 450 and 600 < given[2] <= 900
+    task_profile(folder, store, ["nano-c"], seconds=900)
+    assert 150 < given[0] <= 225 and 200 < given[1] <= 300 and 300 < given[2] <= 450 and 600 < given[3] <= 900
 
 
 def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
@@ -145,7 +147,7 @@ def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
     monkeypatch.setattr(profiles, "probe", lambda *_, **__: nothing)
     assert task_profile(folder, store, seconds=900).probes == {}
     monkeypatch.setattr(profiles, "probe", lambda *_, **__: {**nothing, "images": 9})  # all were seen: it has no value
-    assert task_profile(folder, store).probes == {PROBE_MODEL: {**nothing, "images": 9}}
+    assert task_profile(folder, store).probes == dict.fromkeys(ALWAYS, {**nothing, "images": 9})
 
 
 def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
@@ -156,22 +158,23 @@ def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
         return dict(FOUND)
     own = fingerprint(folder)
     monkeypatch.setattr(profiles, "probe", probe)
-    task_profile(folder, store, ["nano-a"])
-    assert set(store.profile(own)["probes"]) == {PROBE_MODEL, "nano-a", "nano-f"}
+    task_profile(folder, store, ["nano-b"])
+    assert set(store.profile(own)["probes"]) == {*ALWAYS, "nano-b", "nano-f"}
 
 
 def test_names_and_open_datasets(store, probed):
     digits = open_dataset("digits", input_size=16)
     named, opened = task_profile("digits", store), task_profile(digits, store)
     assert named.dataset.images == opened.dataset.images == 1797 and named.dataset.fingerprint != opened.dataset.fingerprint
-    assert probed[0][1].input_size == 48 and probed[1][1] is digits
-    assert task_profile("digits", store) == named and task_profile(digits, store) == opened and len(probed) == 2
-    assert task_profile("digits", None).probes == named.probes and len(probed) == 3
+    assert [split.input_size for _, split in probed[:3]] == [48, 32, 96] and probed[3][1] is digits
+    assert set(opened.probes) == {PROBE_MODEL}  # arrays come in one size
+    assert task_profile("digits", store) == named and task_profile(digits, store) == opened and len(probed) == 4
+    assert task_profile("digits", None).probes == named.probes and len(probed) == 7
 
 
 def test_named_datasets_are_opened_in_time(store, probed, tmp_path):
     found = task_profile("digits", store, seconds=900)
-    assert found.dataset.images == 1797 and set(found.probes) == {PROBE_MODEL}
+    assert found.dataset.images == 1797 and set(found.probes) == {*ALWAYS}
 
 
 def test_errors_are_one_line_before_work_starts(folder, store, unread, tmp_path):
@@ -187,7 +190,8 @@ def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_r
     found = task_profile(folder, store, ["nano-a"])
     record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a"))
     assert record.profile == found.dataset.to_json() | {"separability_nearest_mean": 0.5, "separability_nearest_neighbour": 0.25,
-                                                        "separability_log_me": -0.1, "distance": 0.2}
+                                                        "separability_log_me": -0.1, "separability_small": 0.5, "separability_large": 0.5,
+                                                        "distance": 0.2}
     figures = dict(record.model_figures)
     assert (figures["family"], figures["stages"]) == ("nano", 4)
     assert (figures["probe_nearest_mean"], figures["probe_log_me"]) == (0.5, -0.1)

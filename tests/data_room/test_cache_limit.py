@@ -29,6 +29,12 @@ def load(entry):
     return map_array(entry / "data.npy")
 
 
+@pytest.fixture(autouse=True)
+def small_limit(monkeypatch):
+    """Room for which there is on any disk."""
+    monkeypatch.setenv("NASOA_CACHE_LIMIT", "100MB")
+
+
 @pytest.fixture
 def old(cache):
     """A function that makes an entry that was last used long ago."""

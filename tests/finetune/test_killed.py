@@ -36,7 +36,10 @@ for line in sys.stdin:
         os._exit(0)
     if seconds is not None:
         time.sleep(seconds)
-        (os.killpg if all_of_them else os.kill)(child, signal.SIGKILL)
+        try:
+            (os.killpg if all_of_them else os.kill)(child, signal.SIGKILL)
+        except ProcessLookupError:  # it has no group of its own yet
+            os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     print(json.dumps(time.monotonic() - begin), flush=True)
 """
