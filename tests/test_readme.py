@@ -155,17 +155,6 @@ def test_regrets_are_as_measured():
     assert f"{len(result['tasks'])} tasks" in TEXT and (result["budget"], result["tasks_seen"]) == (4, 20) and result["regimes"] >= 40
 
 
-def test_the_advised_run_beside_single_networks_is_as_measured():
-    result = json.loads((DATA / "advisor_budgets.json").read_text())
-    assert len(result["tasks"]) >= 6 and len(result["budgets"]) == 4
-    table = rows("advised, above the best | " + " | ".join(f"{budget:g} s" for budget in result["budgets"]))
-    for name, *cells in table:
-        profiled = name.endswith(", profile known")
-        of = result["difference"]["advised, profile known" if profiled else "advised"][name.removesuffix(", profile known")]
-        assert cells == [f"{value:+.1f}" for value in (*of["by_budget"], of["mean"])]
-    assert len(table) == 6
-
-
 def test_time_to_the_advised_accuracy_is_as_measured():
     result = json.loads((DATA / "advisor_vs_tuners.json").read_text())
     for name, *cells in rows("tuner | median"):
