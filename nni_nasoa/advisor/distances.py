@@ -18,17 +18,17 @@ def distances(regimes: Candidates, others: Candidates) -> np.ndarray:
     freezing, batch size or augmentation.
     """
     mine, theirs = _coordinates(regimes), _coordinates(others)
-    names = np.array(regimes.models)[regimes.model], np.array(others.models)[others.model]
-    closest = np.full(len(regimes), np.inf)
-    for row, name in zip(theirs, names[1]):
-        closest = np.minimum(closest, ((mine - row) ** 2).sum(axis=1) + (names[0] != name))
+    closest = np.full(len(regimes), np.inf, dtype=np.float32)
+    for point, model in zip(theirs.T, others.model):
+        another = np.array([name != others.models[model] for name in regimes.models])[regimes.model]
+        np.minimum(closest, np.square(mine - point[:, None]).sum(axis=0) + another, out=closest)
     return np.sqrt(closest)
 
 
 def _coordinates(regimes: Candidates) -> np.ndarray:
-    """Regimes as points (n, 8), without their networks."""
+    """Regimes as points (8, n), without their networks."""
     adamw = regimes.optimizer == OPTIMIZERS.index("adamw")
     return np.stack([
         np.log10(regimes.learning_rate * np.where(adamw, ADAMW_RATES, 1)), adamw, regimes.frozen_stages / 2,
         np.log2(regimes.batch_size) / 2, np.log2(regimes.input_size), regimes.augmentation / 2,
-        np.log10(regimes.weight_decay + 1e-6) / 4, 2 * regimes.label_smoothing], axis=1).astype(np.float64)
+        np.log10(regimes.weight_decay + 1e-6) / 4, 2 * regimes.label_smoothing], dtype=np.float32)
