@@ -25,7 +25,20 @@ ZOO = "nano-a,nano-b"
 
 
 @pytest.fixture(scope="module")
-def profiled(tmp_path_factory):
+def one_thread():
+    """One thread, here and in processes that are started: step times of so many are always kept, however busy the machine is."""
+    import torch
+
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+        yield
+        torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory, one_thread):
     """A store in which the digits, two networks and this machine are known; `seen` is what was printed on the way."""
     path = tmp_path_factory.mktemp("profiled") / "experience.db"
     done = CliRunner().invoke(advise, ["--dataset", "digits", "--minutes", "0.5", "--zoo", ZOO, "--store", str(path), "--device", "cpu"])
