@@ -73,10 +73,10 @@ def jobs_of(tasks: Sequence[str], budgets: Sequence[float], models: Mapping[str,
             for seed in range(seeds) for task in tasks for budget in budgets for name, model in series]
 
 
-def prepare(tasks: Sequence[str], folder: Path) -> None:
+def prepare(tasks: Sequence[str], folder: Path, processes: int) -> None:
     """Draw the tasks, and measure the networks' step times on this device, once: neither is part of a run."""
     one_thread()
-    measured_time_model(folder)
+    measured_time_model(folder, processes)
     for task in tasks:
         for size in SIZES:
             open_task(task, size)
@@ -187,7 +187,7 @@ def main() -> None:
         models = {name: table[name]["series"] for name in names}
         models |= dict.fromkeys(list_models("nano"), NANO) if arguments.nano else {}
         tasks = held_out_tasks(every=arguments.tasks == ["all"]) if arguments.tasks in (None, ["all"]) else arguments.tasks
-        prepare(tasks, arguments.output)
+        prepare(tasks, arguments.output, arguments.jobs)
         work = partial(run, step_times=str(arguments.output / STEP_TIMES))
         in_processes(jobs_of(tasks, arguments.budgets, models, arguments.seeds), work, path, arguments.jobs)
     result = compare(read_lines(path))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import math
 import os
 import signal
 import zlib
@@ -22,16 +21,21 @@ from typing import Any
 
 import numpy as np
 
+from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.candidates import BATCHES, DECAYS, RATES, SMOOTHINGS, Candidates, input_sizes, stages_of
+from nni_nasoa.advisor.devices import resolve
 from nni_nasoa.advisor.options import Options
 from nni_nasoa.advisor.predictor import AccuracyPredictor
 from nni_nasoa.advisor.profiles import TaskProfile
-from nni_nasoa.advisor.records import RunRecord, figures_of
+from nni_nasoa.advisor.records import RunRecord, StepTime, figures_of
+from nni_nasoa.advisor.step_times import step_times_for
+from nni_nasoa.advisor.time_model import TimeModel
 from nni_nasoa.finetune.regime import AUGMENTATIONS, FineTuneRegime
 
 DATA = Path(__file__).parent / "data"
 GRID = DATA / "advisor_grid.jsonl.gz"
 STEP_TIMES = "advisor_step_times.sqlite"
+SOURCE = "collect"  # of the records of all runs
 _KEPT = ("status", "seconds", "accuracy", "epochs", "curve", "device", "threads", "versions", "notes")  # of a record, beside its job
 
 
@@ -176,7 +180,7 @@ def finetuned(task: str, regime: FineTuneRegime, budget: float, seed: int = 0, s
 
     split = open_task(task, regime.input_size or get(regime.model).input_size)
     result = finetune(split, regime, budget / 60, device="cpu", seed=seed, weights=weights, started=started)
-    record = RunRecord.of_run(result, task=task, source="collect").to_json()
+    record = RunRecord.of_run(result, task=task, source=SOURCE).to_json()
     if record["status"] == "killed":
         return None
     record["curve"] = [[round(seconds, 3), round(accuracy, 5)] for seconds, accuracy in record["curve"]]
@@ -184,14 +188,20 @@ def finetuned(task: str, regime: FineTuneRegime, budget: float, seed: int = 0, s
     return {name: record[name] for name in _KEPT} | {"val_accuracy": round(float(right.mean()), 5)}
 
 
-def measured_time_model(folder: Path):
-    """The time model of the nano family on one thread; steps are measured once, and kept in a store in this folder."""
-    from nni_nasoa.advisor import ExperienceStore
-    from nni_nasoa.advisor.devices import resolve
-    from nni_nasoa.advisor.time_model import TimeModel
+def measured_time_model(folder: Path, processes: int) -> TimeModel:
+    """The time model of the nano family on one thread beside as many others as the runs will have; kept in a store in this folder.
+
+    Processes side by side slow each other down, even with a core for each. So each of them measures at the same time.
+    """
     from nni_nasoa.zoo import list_models
 
-    return TimeModel.from_store(ExperienceStore(folder / STEP_TIMES), list_models("nano"), resolve("cpu"))
+    store, device = ExperienceStore(folder / STEP_TIMES), resolve("cpu")
+    if not store.step_times(device=device.key):
+        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start) as pool:
+            measured = [pool.submit(step_times_for, list_models("nano"), device, None) for _ in range(processes)]
+            for row in measured[0].result():
+                store.set_step_time(row)
+    return TimeModel(store.step_times(device=device.key), device.key)
 
 
 # -- the grid --
@@ -222,14 +232,32 @@ def grid_regimes(models: Sequence[str], count: int, seed: int = 0) -> list[FineT
 
 
 @dataclass
+class Advisor:
+    """What the advisor knows, of accuracies and of times."""
+
+    predictor: AccuracyPredictor
+    time_model: TimeModel
+
+    def learn(self, record: RunRecord) -> None:
+        """Learn from a run."""
+        self.predictor.learn(record)
+        self.time_model.observe(record)
+
+    def copy(self) -> Advisor:
+        """One that learns by itself."""
+        times = self.time_model
+        return Advisor(AccuracyPredictor.from_bytes(self.predictor.to_bytes()),
+                       TimeModel.from_bytes(times.to_bytes(), times.step_times, times.device_key))
+
+
+@dataclass
 class TaskGrid:
     """What was recorded of a task: its profile, and runs of the same budget.
 
     Parameters
     ----------
-    regimes, records, accuracies, estimates
-        Of the n runs: the regime, the record, the accuracy on all validation images, and the epochs and seconds that the time
-        model expected.
+    regimes, records, accuracies
+        Of the n runs: the regime, the record, and the accuracy on all validation images.
     """
 
     name: str
@@ -238,21 +266,16 @@ class TaskGrid:
     regimes: list[FineTuneRegime] = field(default_factory=list)
     records: list[RunRecord] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
-    estimates: list[tuple[float, float]] = field(default_factory=list)
 
-    def options(self, predictor: AccuracyPredictor) -> Options:
-        """The advisor's view on the recorded regimes, those alone."""
+    def advised(self, advisor: Advisor) -> int:
+        """Which of the recorded regimes the advisor chooses, as it would among all candidates."""
         from nni_nasoa.zoo import get
 
         models = [get(name) for name in dict.fromkeys(regime.model for regime in self.regimes)]
         figures = {model.name: self.profile.model_figures(model.name) for model in models}
-        epochs, seconds = np.array(self.estimates).T
-        return Options(self.profile, models, predictor, self.budget, Candidates.of_regimes(self.regimes, figures), epochs, seconds)
-
-    def advised(self, predictor: AccuracyPredictor) -> int:
-        """Which of the recorded regimes the advisor chooses."""
-        chosen = self.options(predictor).choices(1)[0].regime
-        return self.regimes.index(chosen)
+        options = Options.of(self.profile, models, advisor.time_model, advisor.predictor, self.budget, source=SOURCE,
+                             regimes=Candidates.of_regimes(self.regimes, figures))
+        return self.regimes.index(options.choices(1)[0].regime)
 
     def regrets(self) -> np.ndarray:
         """How far each run is behind the best, in points of accuracy, (n,)."""
@@ -268,17 +291,24 @@ def read_grid(path: Path) -> dict[str, TaskGrid]:
         if "job" in line:
             job = line["job"]
             regime, profile = FineTuneRegime.from_json(job["regime"]), profiles[job["task"]]
-            unknown = RunRecord(job["task"], regime.model, job["regime"], "cpu", 1, job["budget"], "failed", source="collect")
+            unknown = RunRecord(job["task"], regime.model, job["regime"], "cpu", 1, job["budget"], "failed", source=SOURCE)
             grid = grids.setdefault(job["task"], TaskGrid(job["task"], job["budget"], profile))
             grid.regimes.append(regime)
             grid.accuracies.append(line["val_accuracy"])
-            grid.estimates.append(tuple(math.nan if value is None else value for value in line["estimate"]))
             grid.records.append(RunRecord.from_json({
                 **unknown.to_json(), **{name: line[name] for name in _KEPT}, "profile": profile.flat(),
                 "model_figures": profile.model_figures(regime.model)}))
     if not grids:
         raise SystemExit(f"{path}: no recorded runs; 'advisor_regret.py --record' makes them")
     return grids
+
+
+def cold_advisor(path: Path) -> Advisor:
+    """What the advisor knows before its first run: the package's prior, and the step times in a data file; SystemExit without."""
+    rows = [StepTime(**line["step_time"]) for line in read_lines(path) if "step_time" in line]
+    if not rows:
+        raise SystemExit(f"{path}: no step times; 'advisor_regret.py --record' measures them")
+    return Advisor(AccuracyPredictor.from_prior(), TimeModel(rows, rows[0].device))
 
 
 def whole_grids(grids: Mapping[str, TaskGrid]) -> dict[str, TaskGrid]:
@@ -290,5 +320,5 @@ def whole_grids(grids: Mapping[str, TaskGrid]) -> dict[str, TaskGrid]:
 
 def _only(grid: TaskGrid, rows: Iterable[int]) -> TaskGrid:
     rows = list(rows)
-    columns = ([values[i] for i in rows] for values in (grid.regimes, grid.records, grid.accuracies, grid.estimates))
+    columns = ([values[i] for i in rows] for values in (grid.regimes, grid.records, grid.accuracies))
     return TaskGrid(grid.name, grid.budget, grid.profile, *columns)

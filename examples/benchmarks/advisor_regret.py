@@ -17,13 +17,15 @@ import argparse
 import gzip
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from advisor_common import (DATA, GRID, STEP_TIMES, TaskGrid, append_line, finetuned, grid_regimes, held_out_tasks,
-                            in_processes, measured_time_model, one_thread, open_task, pack, read_grid, read_lines, whole_grids)
+from advisor_common import (DATA, GRID, STEP_TIMES, Advisor, TaskGrid, append_line, cold_advisor, finetuned, grid_regimes,
+                            held_out_tasks, in_processes, measured_time_model, one_thread, open_task, pack, read_grid, read_lines,
+                            whole_grids)
 
 from nni_nasoa.advisor.predictor import AccuracyPredictor
 from nni_nasoa.advisor.probing import probe
@@ -60,31 +62,24 @@ def record(path: Path, tasks: Sequence[str], count: int, budget: float, processe
     for task in halves:
         rng = np.random.default_rng(len(jobs))
         jobs += [(task, regimes[i]) for i in np.sort(rng.choice(len(regimes), min(HALF_RUNS, len(regimes)), replace=False))]
-    estimates = _prepare(path, [*tasks, *halves], regimes, budget)
+    _prepare(path, [*tasks, *halves], sorted({regime.input_size for regime in regimes}), processes)
     jobs = [{"task": task, "regime": regime.to_json(), "budget": budget, "seed": 0} for task, regime in jobs]
-    in_processes(jobs, run_regime, path, processes,
-                 lambda job: {"estimate": estimates[job["task"]][regimes.index(FineTuneRegime.from_json(job["regime"]))]})
+    in_processes(jobs, run_regime, path, processes)
 
 
-def _prepare(path: Path, tasks: Sequence[str], regimes: Sequence[FineTuneRegime], budget: float) -> dict[str, list]:
-    """Write the profiles that are missing, draw the tasks at all sizes, and say what the time model expects, by task."""
-    known = {line["task"]: TaskProfile.from_json(line["profile"]) for line in read_lines(path) if "profile" in line}
-    time_model, estimates = measured_time_model(path.parent), {}
-    columns = {name: [getattr(regime, name) for regime in regimes] for name in
-               ("model", "frozen_stages", "batch_size", "input_size", "augmentation", "optimizer")}
+def _prepare(path: Path, tasks: Sequence[str], sizes: Sequence[int], processes: int) -> None:
+    """Write the step times and the profiles that are missing, and draw the tasks at all sizes."""
+    lines = read_lines(path)
+    if not any("step_time" in line for line in lines):
+        for row in measured_time_model(path.parent, processes).step_times:
+            append_line(path, {"step_time": asdict(row)})
+    known = {line["task"] for line in lines if "profile" in line}
     for number, task in enumerate(tasks, start=1):
-        for size in set(columns["input_size"]):
+        for size in sizes:
             open_task(task, size)
         if task not in known:
-            known[task] = _profile(task)
-            append_line(path, {"task": task, "profile": known[task].to_json()})
-        dataset = known[task].dataset
-        expected = time_model.estimate(**columns, train_images=dataset.train_images, val_images=dataset.val_images, budget=budget,
-                                       decode_seconds=dataset.decode_seconds)
-        estimates[task] = [[round(float(value), 4) if np.isfinite(value) else None for value in pair]
-                           for pair in zip(expected.epochs, expected.seconds)]
+            append_line(path, {"task": task, "profile": _profile(task).to_json()})
         print(f"\rprofile of {number} of {len(tasks)} tasks", end="" if number < len(tasks) else "\n", flush=True)
-    return estimates
 
 
 def _profile(task: str) -> TaskProfile:
@@ -102,7 +97,7 @@ def own_choices(path: Path, grids: Mapping[str, TaskGrid], processes: int) -> di
     from nni_nasoa.advisor.advising import advise
 
     one_thread()
-    measured_time_model(path.parent)
+    measured_time_model(path.parent, processes)
     store, jobs = ExperienceStore(path.parent / STEP_TIMES), []
     there = {line["job"]["task"]: line["job"] for line in read_lines(path) if "job" in line}
     for task, grid in grids.items():
@@ -122,8 +117,7 @@ def average_best(grids: Mapping[str, TaskGrid], left_out: str) -> int:
     return int(np.mean([grid.accuracies for name, grid in grids.items() if name != left_out], axis=0).argmax())
 
 
-def regrets_along(start: AccuracyPredictor, test: TaskGrid, others: Sequence[TaskGrid], rng: np.random.Generator,
-                  runs: int) -> list[float]:
+def regrets_along(start: Advisor, test: TaskGrid, others: Sequence[TaskGrid], rng: np.random.Generator, runs: int) -> list[float]:
     """Regret on a task before any other is seen, and after each of the others, in points. `start` is what learns."""
     regrets = [float(test.regrets()[test.advised(start)])]
     for other in others:
@@ -135,29 +129,29 @@ def regrets_along(start: AccuracyPredictor, test: TaskGrid, others: Sequence[Tas
     return regrets
 
 
-def compare(grids: Mapping[str, TaskGrid], orders: int, runs: int, prior: AccuracyPredictor) -> dict[str, Any]:
+def compare(grids: Mapping[str, TaskGrid], orders: int, runs: int, cold: Advisor) -> dict[str, Any]:
     """Regrets of every method on each task, in points of accuracy; those of the stream in several orders of the tasks."""
-    whole, nothing = whole_grids(grids), AccuracyPredictor()
+    whole, nothing = whole_grids(grids), Advisor(AccuracyPredictor(), cold.time_model)
     tasks = {}
     for name, grid in whole.items():
         others = [other for key, other in {**grids, **whole}.items() if key.partition("@")[0] != name]
         curves = []
         for seed in range(orders):
-            rng, predictor = np.random.default_rng(seed), AccuracyPredictor.from_bytes(prior.to_bytes())
+            rng = np.random.default_rng(seed)
             stream = [others[i] for i in islice(rng.permutation(len(others)), STREAM)]
-            curves.append(regrets_along(predictor, grid, stream, rng, runs))
+            curves.append(regrets_along(cold.copy(), grid, stream, rng, runs))
         along = np.mean(curves, axis=0)
         regrets = grid.regrets()
         tasks[name] = {
             "best": max(grid.accuracies), "best_regime": grid.regimes[int(regrets.argmin())].to_json(),
-            "cold_regime": grid.regimes[grid.advised(prior)].to_json(), "along": along.round(4).tolist(),
+            "cold_regime": grid.regimes[grid.advised(cold)].to_json(), "along": along.round(4).tolist(),
             "cold": float(along[0]), "seen": float(along[-1]), "defaults": float(regrets[grid.advised(nothing)]),
             "average": float(regrets[average_best(whole, name)]) if len(whole) > 1 else float("nan"), "random": float(regrets.mean())}
         print(f"{name}: " + ", ".join(f"{METHODS[method]} {tasks[name][method]:.2f}" for method in METHODS), flush=True)
     grid = next(iter(whole.values()))
     medians = {method: float(np.median([task[method] for task in tasks.values()])) for method in METHODS}
     return {"budget": grid.budget, "regimes": len(grid.regimes), "orders": orders, "runs_per_task": runs, "tasks_seen": len(along) - 1,
-            "prior_runs": prior.seen, "tasks": tasks, "median": medians}
+            "prior_runs": cold.predictor.seen, "tasks": tasks, "median": medians}
 
 
 def show(result: dict) -> None:
@@ -221,7 +215,7 @@ def main() -> None:
         pack(plain, arguments.grid)
         plain.unlink()
     grids = read_grid(arguments.grid)
-    result = compare(grids, arguments.orders, arguments.runs, AccuracyPredictor.from_prior())
+    result = compare(grids, arguments.orders, arguments.runs, cold_advisor(arguments.grid))
     if arguments.own:
         own = own_choices(arguments.output / "advisor_own.jsonl", whole_grids(grids), arguments.jobs)
         for name, accuracy in own.items():

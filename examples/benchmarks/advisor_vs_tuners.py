@@ -27,10 +27,9 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from advisor_common import DATA, GRID, TaskGrid, read_grid, whole_grids
+from advisor_common import DATA, GRID, Advisor, TaskGrid, cold_advisor, read_grid, whole_grids
 
 from nni_nasoa.advisor.candidates import input_sizes, stages_of
-from nni_nasoa.advisor.predictor import AccuracyPredictor
 from nni_nasoa.advisor.records import figures_of
 from nni_nasoa.finetune.regime import FineTuneRegime
 
@@ -197,11 +196,11 @@ def tuners() -> dict[str, Tune]:
 
 # -- the comparison --
 
-def compare(grids: dict[str, TaskGrid], predictor: AccuracyPredictor, seeds: int, most: int) -> dict[str, Any]:
+def compare(grids: dict[str, TaskGrid], advisor: Advisor, seeds: int, most: int) -> dict[str, Any]:
     """Seconds to the advice's accuracy of each tuner, on each task with each seed."""
     searchers, tasks = tuners(), {}
     for name, grid in grids.items():
-        problem, chosen = GridProblem(grid), grid.advised(predictor)
+        problem, chosen = GridProblem(grid), grid.advised(advisor)
         target = grid.accuracies[chosen]
         tasks[name] = {"target": target, "as_good": sum(accuracy >= target for accuracy in grid.accuracies), "evaluations": {}, "reached": {}}
         for title, tuner in searchers.items():
@@ -260,7 +259,7 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.disable(logging.WARNING)  # the tuners', of every trial
     try:
-        result = compare(whole_grids(read_grid(arguments.grid)), AccuracyPredictor.from_prior(), arguments.seeds, arguments.most)
+        result = compare(whole_grids(read_grid(arguments.grid)), cold_advisor(arguments.grid), arguments.seeds, arguments.most)
     finally:
         logging.disable(logging.NOTSET)
     show(result)

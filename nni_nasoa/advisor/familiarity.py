@@ -54,16 +54,17 @@ class Familiarity:
         if not len(kept) or not len(x):
             return cls(predictor.seen, 0, False, tuple(False for _ in firsts))
         distance = _distance(kept[:, _DATASET], x[0, _DATASET])
-        low, high = np.nanmin(kept[:, _SIZES], axis=0) - BEYOND, np.nanmax(kept[:, _SIZES], axis=0) + BEYOND
+        sizes = kept[:, _SIZES]
+        low = np.where(np.isnan(sizes), np.inf, sizes).min(axis=0) - BEYOND
+        high = np.where(np.isnan(sizes), -np.inf, sizes).max(axis=0) + BEYOND
         known = tuple(first is not None and bool(((x[first, _SIZES] >= low) & (x[first, _SIZES] <= high)).all()) for first in firsts)
         return cls(predictor.seen, int((distance <= SIMILAR).sum()), bool((distance <= KNOWN).any()), known)
 
 
 def _distance(runs: np.ndarray, dataset: np.ndarray) -> np.ndarray:
     """How far the data of runs lie from a dataset; what is not known of either counts as a standard deviation."""
-    datasets = np.unique(runs, axis=0)
-    with np.errstate(invalid="ignore"):
-        deviation = np.nan_to_num(np.nanstd(datasets, axis=0))
+    datasets = np.ma.masked_invalid(np.unique(runs, axis=0))
+    deviation = datasets.std(axis=0).filled(0.0)
     varies = deviation > 1e-6
     if not varies.any():
         return np.zeros(len(runs))

@@ -69,8 +69,13 @@ class Options:
 
     @classmethod
     def of(cls, profile: TaskProfile, models: Sequence[ModelInfo], time_model: TimeModel, predictor: AccuracyPredictor, budget: float,
-           limits: Limits = Limits(), source: str = "advise") -> Options:
+           limits: Limits = Limits(), source: str = "advise", regimes: Candidates | None = None) -> Options:
         """The options for a dataset and a budget in seconds, of runs that a source of records will make.
+
+        Parameters
+        ----------
+        regimes
+            To choose from; by default the whole grid of all models, see `candidates`.
 
         Raises
         ------
@@ -90,7 +95,10 @@ class Options:
                               "or ask for advice first without --run")
         untimed = ", ".join(sorted(set(small) - set(timed)))
         notes = [f"left out, as there was no time to measure them: {untimed}"] if untimed else []
-        regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
+        if regimes is None:
+            regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
+        else:
+            regimes = regimes.take(np.array([name in timed for name in regimes.models])[regimes.model])
         epochs, seconds, fits, latency = _timed(regimes, profile, time_model, budget, limits, source)
         if limits.max_memory_mib is not None:
             needed = _memory(regimes, profile.dataset.classes or 1000)
@@ -150,6 +158,8 @@ def _timed(regimes: Candidates, profile: TaskProfile, time_model: TimeModel, bud
     fits = np.zeros(len(first), dtype=bool)
     for place, name in enumerate(regimes.models):
         mine = np.flatnonzero(regimes.model[first] == place)
+        if not len(mine):
+            continue
         rows = {column: values[first[mine]] for column, values in columns.items() if column != "model"}
         estimate = time_model.estimate(name, **rows, train_images=train, val_images=val, budget=budget, decode_seconds=decode_seconds,
                                        start_up=opening and opening + time_model.start_up(source), source=source)

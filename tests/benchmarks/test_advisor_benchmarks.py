@@ -1,9 +1,11 @@
 """The advisor's benchmarks, on grids that were made up."""
 
+import dataclasses
 import gzip
 import importlib
 import json
 import sys
+from itertools import chain, product
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +13,11 @@ import pytest
 
 from nni_nasoa.advisor.predictor import AccuracyPredictor
 from nni_nasoa.advisor.profiles import TaskProfile
+from nni_nasoa.advisor.records import StepTime
 from nni_nasoa.data.profile import DatasetProfile
 
 FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-MODELS = ("nano-a", "nano-c")
+MODELS, DEVICE = ("nano-a", "nano-c"), "a processor, 1 thread"
 
 
 @pytest.fixture
@@ -28,11 +31,23 @@ def script(monkeypatch):
     return load
 
 
+def step_times(model, stages=4):
+    """Of a model that takes 0.1 ms for an image of 48 pixels, and thrice that to train on it."""
+    for size, batch in product((32, 96), (8, 64)):
+        seconds = 1e-4 * (size / 48) ** 2 * batch
+        for frozen in range(stages + 1):
+            yield StepTime(DEVICE, model, size, batch, frozen, "train", 1e-4 + 3 * seconds * (1 - frozen / stages))
+            if frozen:
+                yield StepTime(DEVICE, model, size, batch, frozen, "features", seconds * frozen / stages)
+
+
 @pytest.fixture
 def grid(script, tmp_path):
     """A grid's file: nano-c is better, the more so the less is frozen; on the last task, nano-a is."""
     common = script("advisor_common")
     regimes, plain = common.grid_regimes(MODELS, 12), tmp_path / "grid.jsonl"
+    for row in chain.from_iterable(map(step_times, MODELS)):
+        common.append_line(plain, {"step_time": dataclasses.asdict(row)})
     for number, task in enumerate(("one", "two", "three")):
         profile = TaskProfile(DatasetProfile(task, task, classes=10, train_images=500 + 100 * number, val_images=200))
         for name in (task, f"{task}@0"):
@@ -42,8 +57,8 @@ def grid(script, tmp_path):
                 accuracy = 0.5 + good + 0.001 * regimes.index(regime)
                 job = {"task": name, "regime": regime.to_json(), "budget": 4.0, "seed": 0}
                 common.append_line(plain, {
-                    "job": job, "estimate": [20.0, 4.0], "status": "ok", "seconds": 3.9, "accuracy": accuracy, "val_accuracy": accuracy, "epochs": 20.0,
-                    "curve": [[1.0, accuracy / 2], [3.9, accuracy]], "device": "cpu", "threads": 1, "versions": {}, "notes": []})
+                    "job": job, "status": "ok", "seconds": 3.9, "accuracy": accuracy, "val_accuracy": accuracy, "epochs": 20.0,
+                    "curve": [[1.0, accuracy / 2], [3.9, accuracy]], "device": "a processor", "threads": 1, "versions": {}, "notes": []})
     common.pack(plain, tmp_path / "grid.jsonl.gz")
     return tmp_path / "grid.jsonl.gz"
 
@@ -101,8 +116,29 @@ def test_regret(script, grid, tmp_path, capsys):
 def test_regret_falls_where_other_tasks_say_what_is_good(script, grid):
     regret = script("advisor_regret")
     grids = regret.whole_grids(regret.read_grid(grid))
-    along = regret.regrets_along(AccuracyPredictor(), grids["one"], [grids["two"]] * 6, np.random.default_rng(0), runs=12)
+    nothing = regret.Advisor(AccuracyPredictor(), regret.cold_advisor(grid).time_model)
+    along = regret.regrets_along(nothing, grids["one"], [grids["two"]] * 6, np.random.default_rng(0), runs=12)
     assert along[-1] < np.mean(grids["one"].regrets()) / 2
+
+
+def test_the_advisor_learns_the_times_too_and_its_copy_by_itself(script, grid):
+    common = script("advisor_common")
+    cold, run = common.cold_advisor(grid), common.read_grid(grid)["one"].records[0]
+    learner = cold.copy()
+    learner.learn(run)
+    assert learner.time_model.seen == 1 and learner.predictor.seen == cold.predictor.seen + 1 and cold.time_model.seen == 0
+    empty = grid.parent / "empty.jsonl"
+    empty.write_text("")
+    with pytest.raises(SystemExit, match="no step times"):
+        common.cold_advisor(empty)
+
+
+def test_what_does_not_fit_is_not_advised(script, grid):
+    common = script("advisor_common")
+    task, cold = common.read_grid(grid)["one"], common.cold_advisor(grid)
+    slow = [dataclasses.replace(row, seconds=1e5 * row.seconds if row.frozen_stages < 4 else row.seconds) for row in cold.time_model.step_times]
+    cold.time_model = common.TimeModel(slow, cold.time_model.device_key)
+    assert task.regimes[task.advised(cold)].frozen_stages == 4
 
 
 def test_tuners_search_the_grid(script, grid, tmp_path):
