@@ -130,6 +130,11 @@ def _start() -> None:
     finetuned("digits", FineTuneRegime("nano-a", input_size=48), 1.0)  # what only a process's first run has to load does not count
 
 
+def side_by_side(processes: int) -> ProcessPoolExecutor:
+    """Processes of one thread each, ready to train."""
+    return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start)
+
+
 def in_processes(jobs: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str, Any]], dict | None], path: Path, processes: int,
                  about: Callable[[Mapping[str, Any]], dict] = lambda job: {}) -> None:
     """Do the jobs that a file does not have, and add each to it, with what `work` gives, as soon as it is over.
@@ -152,7 +157,7 @@ def in_processes(jobs: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str,
     if not missing:
         return
     others = set(active_children())
-    with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start) as pool:
+    with side_by_side(processes) as pool:
         futures = {pool.submit(work, job): job for job in missing}
         try:
             for number, future in enumerate(as_completed(futures), start=1):
@@ -197,7 +202,7 @@ def measured_time_model(folder: Path, processes: int) -> TimeModel:
 
     store, device = ExperienceStore(folder / STEP_TIMES), resolve("cpu")
     if not store.step_times(device=device.key):
-        with ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start) as pool:
+        with side_by_side(processes) as pool:
             measured = [pool.submit(step_times_for, list_models("nano"), device, None) for _ in range(processes)]
             for row in measured[0].result():
                 store.set_step_time(row)

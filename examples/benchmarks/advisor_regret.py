@@ -18,6 +18,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,11 @@ from typing import Any
 import numpy as np
 from advisor_common import (DATA, GRID, STEP_TIMES, Advisor, TaskGrid, append_line, cold_advisor, finetuned, grid_regimes,
                             held_out_tasks, in_processes, measured_time_model, one_thread, open_task, pack, read_grid, read_lines,
-                            whole_grids)
+                            side_by_side, whole_grids)
 
 from nni_nasoa.advisor.predictor import AccuracyPredictor
-from nni_nasoa.advisor.probing import probe
-from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, sized_probes, task_profile
+from nni_nasoa.advisor.probing import FEW, probe
+from nni_nasoa.advisor.profiles import TaskProfile, sized_probes, task_profile
 from nni_nasoa.finetune.regime import FineTuneRegime
 
 MODELS = tuple(f"nano-{letter}" for letter in "abcdef")
@@ -68,26 +69,26 @@ def record(path: Path, tasks: Sequence[str], count: int, budget: float, processe
 
 
 def _prepare(path: Path, tasks: Sequence[str], sizes: Sequence[int], processes: int) -> None:
-    """Write the step times and the profiles that are missing, and draw the tasks at all sizes."""
+    """Write the step times and the profiles that are missing."""
     lines = read_lines(path)
     if not any("step_time" in line for line in lines):
         for row in measured_time_model(path.parent, processes).step_times:
             append_line(path, {"step_time": asdict(row)})
-    known = {line["task"] for line in lines if "profile" in line}
-    for number, task in enumerate(tasks, start=1):
-        for size in sizes:
-            open_task(task, size)
-        if task not in known:
-            append_line(path, {"task": task, "profile": _profile(task).to_json()})
-        print(f"\rprofile of {number} of {len(tasks)} tasks", end="" if number < len(tasks) else "\n", flush=True)
+    missing = [task for task in tasks if not any(line.get("task") == task for line in lines)]
+    with side_by_side(processes) as pool:
+        for number, (task, profile) in enumerate(zip(missing, pool.map(partial(_profile, sizes=sizes), missing)), start=1):
+            append_line(path, {"task": task, "profile": profile.to_json()})
+            print(f"\rprofile of {number} of {len(missing)} tasks", end="" if number < len(missing) else "\n", flush=True)
 
 
-def _profile(task: str) -> TaskProfile:
-    """What the advisor would know of a task; half of one, too, is looked at in other sizes."""
+def _profile(task: str, sizes: Sequence[int]) -> TaskProfile:
+    """Draw a task at all sizes; what the advisor would know of it. Half of one, too, is looked at in other sizes."""
+    for size in sizes:
+        open_task(task, size)
     if "@" not in task:
         return task_profile(task, None, MODELS, device="cpu", show_progress=False)
     known = task_profile(open_task(task, 48), None, MODELS, device="cpu", show_progress=False)
-    sized = {name: probe(open_task(task, size), PROBE_MODEL) for name, size in sized_probes().items()}
+    sized = {name: probe(open_task(task, size), name.partition("@")[0], images=FEW) for name, size in sized_probes(MODELS).items()}
     return TaskProfile(known.dataset, {**known.probes, **sized})
 
 

@@ -12,8 +12,7 @@ For each network:
 - Augmentation "crop-flip" from 5 epochs on ("crop" where mirroring changes the meaning), none for less, or for a head alone.
 
 Among networks, those that get 5 epochs so come before all others; then those come first that separate the classes best as
-they are, by nearest class mean and nearest neighbour on a sample of the user's own images; where that is not known, larger
-networks do.
+they are, by a linear head on a sample of the user's own images; where that is not known, larger networks do.
 """
 
 from __future__ import annotations
@@ -95,8 +94,7 @@ def merit(epochs: float, figures: Mapping[str, Any]) -> tuple:
 
 def probed(figures: Mapping[str, Any]) -> float | None:
     """How well a network separates the classes of the dataset as it is, from 0 to 1."""
-    known = [figures[name] for name in ("probe_nearest_mean", "probe_nearest_neighbour") if figures.get(name) is not None]
-    return max(known) if known else None
+    return figures.get("probe_linear")
 
 
 def is_sound(regimes: Candidates) -> np.ndarray:

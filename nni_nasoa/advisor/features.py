@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from .records import RunRecord
 
 DATASET = ("log_train_images", "log_classes", "log_per_class", "log_image_size", "aspect", "mirrored", "chance",
-           "separability_mean", "separability_neighbour", "separability_log_me", "distance")
-MODEL = ("log_params", "log_gmacs", "log_own_size", "stages", "probe_mean", "probe_neighbour", "probe_log_me", "probe_gain")
+           "separability_mean", "separability_linear", "distance")
+MODEL = ("log_params", "log_gmacs", "log_own_size", "stages", "probe_mean", "probe_linear", "probe_gain")
 REGIME = ("log_rate", "log_rate_squared", "adamw", "log_rate_adamw", "log_decay", "log_batch", "log_input_size", "log_input_size_squared",
           "log_enlarged", "size_gain", "frozen_share", "head_only", "crop", "flip", "full", "smoothing", "log_noise")
 TIME = ("log_budget", "log_epochs", "log_steps", "log_seen")
@@ -59,7 +59,7 @@ def features(profile: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]
     with np.errstate(divide="ignore", invalid="ignore"):
         dataset = _of_dataset(profile)
         by_model = [_of_model(name, figures.get(name, {}), dataset) for name in regimes.models]
-        model = {name: np.array([of[name] for of in by_model], dtype=np.float32)[regimes.model] for name in MODEL}
+        model = {name: np.array([of[name] for of in by_model], dtype=np.float32)[regimes.model] for name in (*MODEL, "large_gain")}
         columns: dict[str, Any] = {**dataset, **model}
         columns |= _of_regimes(regimes, columns)
         columns |= _of_time(columns, np.asarray(epochs, dtype=np.float32), budget)
@@ -112,20 +112,23 @@ def _of_dataset(profile: Mapping[str, Any]) -> dict[str, float]:
         "log_train_images": _log(train), "log_classes": _log(classes), "log_per_class": _log(train / classes),
         "log_image_size": size, "aspect": aspect, "mirrored": _number(profile, "mirrored"),
         "chance": log_odds(1 / classes), "separability_mean": log_odds(_number(profile, "separability_nearest_mean")),
-        "separability_neighbour": log_odds(_number(profile, "separability_nearest_neighbour")),
-        "separability_log_me": _number(profile, "separability_log_me"), "distance": _number(profile, "distance"),
-        "train_images": train, "separability_small": log_odds(_number(profile, "separability_small")),
-        "separability_large": log_odds(_number(profile, "separability_large")),
+        "separability_linear": log_odds(_number(profile, "separability_linear")), "distance": _number(profile, "distance"),
+        "train_images": train, **{f"{end}_gain": _gain(profile, f"separability_{end}", "separability_linear_few") for end in ("small", "large")},
     }
 
 
+def _gain(values: Mapping[str, Any], other: str, few: str) -> float:
+    """By how much a linear head on images of another size does better than on as many of a network's own, in log-odds."""
+    return log_odds(_number(values, other)) - log_odds(_number(values, few))
+
+
 def _of_model(model: str, figures: Mapping[str, Any], dataset: Mapping[str, float]) -> dict[str, float]:
-    mean = log_odds(_number(figures, "probe_nearest_mean"))
+    linear, gain = log_odds(_number(figures, "probe_linear")), _gain(figures, "probe_large", "probe_linear_few")
     return {
         "log_params": _log(_number(figures, "params_m")), "log_gmacs": _log(_number(figures, "gmacs")),
-        "stages": float(stages_of(model, figures)), "probe_mean": mean,
-        "probe_neighbour": log_odds(_number(figures, "probe_nearest_neighbour")), "probe_log_me": _number(figures, "probe_log_me"),
-        "probe_gain": mean - dataset["separability_mean"], "log_own_size": _log(own_size(figures)),
+        "stages": float(stages_of(model, figures)), "probe_mean": log_odds(_number(figures, "probe_nearest_mean")),
+        "probe_linear": linear, "probe_gain": linear - dataset["separability_linear"],
+        "log_own_size": _log(own_size(figures)), "large_gain": gain if np.isfinite(gain) else dataset["large_gain"],
     }
 
 
@@ -152,11 +155,13 @@ def _of_regimes(regimes: Candidates, known: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _size_gain(relative_size: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
-    """By how much classes are easier to separate on images of another size than a network's own, by a small one that looked at both."""
-    own = known["separability_mean"]
+    """By how much classes are easier to separate on images of another size than a network's own.
+
+    Of larger ones the network itself has seen some; of smaller ones, or where it has not, the profile's small network.
+    """
     small, large = (np.log10(share) for share in (SMALL[0], SMALL[-1]))
-    return np.where(relative_size < 0, np.maximum(relative_size / small, 0) * (known["separability_small"] - own),
-                    relative_size / large * (known["separability_large"] - own)).astype(np.float32)
+    return np.where(relative_size < 0, np.maximum(relative_size / small, 0) * known["small_gain"],
+                    relative_size / large * known["large_gain"]).astype(np.float32)
 
 
 def _of_time(known: Mapping[str, Any], epochs: np.ndarray, budget: float) -> dict[str, Any]:
@@ -169,7 +174,7 @@ def _of_time(known: Mapping[str, Any], epochs: np.ndarray, budget: float) -> dic
 def _products(known: Mapping[str, Any]) -> dict[str, Any]:
     epochs, rate, frozen, strength = (known[name] for name in ("log_epochs", "log_rate", "frozen_share", "strength"))
     per_class = known["log_per_class"] - 1.5
-    probe = known["probe_mean"] if np.isfinite(known["probe_mean"]).all() else known["separability_mean"]
+    probe = known["probe_linear"] if np.isfinite(known["probe_linear"]).all() else known["separability_linear"]
     return {
         "seen_classes": known["log_seen"] - known["log_classes"], "epochs_per_class": epochs * per_class, "epochs_frozen": epochs * frozen,
         "epochs_probe": epochs * probe, "epochs_params": epochs * known["log_params"], "epochs_augmentation": epochs * strength,

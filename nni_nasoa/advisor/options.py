@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 CAUTION = 0.1  # of the distance to the lower end of the range
 HABIT = 0.005  # of accuracy, for each step away from the defaults: see `distances`
+TYPICAL_IMAGES = 1000, 250  # to train and to validate on, of a dataset that there was no time to look at
 DECODED_SHARE, SAMPLE_SHARE, SAMPLE_TRAIN = 0.35, 0.15, 0.75  # as `finetune.opening` has them: of the budget, and of the sample
 
 
@@ -95,6 +96,8 @@ class Options:
                               "or ask for advice first without --run")
         untimed = ", ".join(sorted(set(small) - set(timed)))
         notes = [f"left out, as there was no time to measure them: {untimed}"] if untimed else []
+        if not profile.dataset.train_images:
+            notes.append(f"there was no time to look at the dataset: taken as one of {sum(TYPICAL_IMAGES)} images")
         if regimes is None:
             regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
         else:
@@ -167,7 +170,7 @@ def _timed(regimes: Candidates, profile: TaskProfile, time_model: TimeModel, bud
         if limits.max_latency_ms is not None:
             latency[mine] = 1000 * time_model.latency(name, rows["input_size"])
             fits[mine] &= latency[mine] <= limits.max_latency_ms
-    epochs *= train / max(1, profile.dataset.train_images or 0)
+    epochs *= train / (profile.dataset.train_images or TYPICAL_IMAGES[0])
     return epochs[inverse], seconds[inverse], fits[inverse], latency[inverse]
 
 
@@ -189,7 +192,8 @@ def _opened(profile: TaskProfile, budget: float) -> tuple[float, float, float | 
     Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as can be decoded in a share.
     """
     dataset = profile.dataset
-    train, val, seconds = dataset.train_images or 0, dataset.val_images or 0, dataset.decode_seconds
+    seconds = dataset.decode_seconds
+    train, val = (count or typical for count, typical in zip((dataset.train_images, dataset.val_images), TYPICAL_IMAGES))
     if not seconds or seconds * (train + val) <= DECODED_SHARE * budget:
         return train, val, seconds, None
     sample = SAMPLE_SHARE * budget / seconds

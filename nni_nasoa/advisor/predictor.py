@@ -1,4 +1,4 @@
-"""What accuracy a regime will reach on a dataset: the hedge regression over features of runs, kept in the store.
+"""What accuracy a regime will reach on a dataset: hedge regressions over features of runs, kept in the store.
 
 It starts from what this package has learned from its own runs (the prior), or from nothing where a package comes without, and
 learns from each run that ends well. A state is read alone: predicting never reads the runs.
@@ -14,7 +14,7 @@ from dataclasses import replace
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable
+from typing import TYPE_CHECKING, Iterable, Sequence
 
 import numpy as np
 
@@ -30,41 +30,48 @@ PRIOR = files(__package__) / "prior"
 NEEDED = ("classes", "train_images")  # of a profile, to learn from a run
 RELEARNED = 100  # of the store's newest runs, by a predictor that begins while there are runs already
 FOLDS = 5  # of the tasks, for the residuals of a prior
+MEMBERS = 4  # regressors
 
 
 class AccuracyPredictor:
     """Predicts the validation accuracy of runs, and learns from them.
 
+    Several hedge regressors, which differ in their initial weights and in what they replay, learn from the same runs; the
+    prediction is their mean (a deep ensemble: Lakshminarayanan et al., NeurIPS 2017, arXiv 1612.01474). The best of tens of
+    thousands of candidates by one of them alone is often one that it is wrong about; the others are then wrong elsewhere.
+
     Parameters
     ----------
-    regressor
-        What it has learned; by default nothing.
+    members
+        The regressors; by default as many as there are of a prior, which have learned nothing.
     """
 
-    def __init__(self, regressor: HedgeRegressor | None = None):
-        self.regressor = HedgeRegressor(len(NAMES)) if regressor is None else regressor
+    def __init__(self, members: Sequence[HedgeRegressor] | None = None):
+        self.members = [HedgeRegressor(len(NAMES), seed=seed) for seed in range(MEMBERS)] if members is None else list(members)
 
     @property
     def seen(self) -> int:
         """Runs learned from."""
-        return self.regressor.seen
+        return self.members[0].seen
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean, low and high of rows of `features.features`; see `HedgeRegressor.predict`."""
-        return self.regressor.predict(x)
+        """Mean, low and high of rows of `features.features`: the members' means; see `HedgeRegressor.predict`."""
+        return tuple(np.mean([member.predict(x) for member in self.members], axis=0))
 
     def learn(self, record: RunRecord) -> bool:
         """Learn from a run; False, and nothing changes, where it did not end well or there is no profile of its dataset."""
         if not learnable(record):
             return False
-        self.regressor.update(features_of(record), [record.accuracy])
+        x = features_of(record)
+        for member in self.members:
+            member.update(x, [record.accuracy])
         return True
 
     # -- what it rests on --
 
     def runs(self) -> np.ndarray:
         """Features of the runs that it keeps, (n, len(NAMES))."""
-        state = self.regressor.state_dict()
+        state = self.members[0].state_dict()
         return state["replay_x"][:min(self.seen, len(state["replay_x"]))]
 
     # -- state --
@@ -72,7 +79,8 @@ class AccuracyPredictor:
     def to_bytes(self) -> bytes:
         """The state as the contents of an .npz file."""
         file = io.BytesIO()
-        np.savez(file, names=np.array(NAMES), regressor=np.frombuffer(self.regressor.to_bytes(), dtype=np.uint8))
+        members = {f"member_{number}": np.frombuffer(member.to_bytes(), dtype=np.uint8) for number, member in enumerate(self.members)}
+        np.savez(file, names=np.array(NAMES), **members)
         return file.getvalue()
 
     @classmethod
@@ -86,12 +94,13 @@ class AccuracyPredictor:
         """
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-                names, regressor = arrays["names"].tolist(), arrays["regressor"].tobytes()
+                names = arrays["names"].tolist()
+                members = [arrays[f"member_{number}"].tobytes() for number in range(len(arrays.files) - 1)]
         except Exception as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
             raise ValueError(f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})") from None
-        if names != list(NAMES):
+        if names != list(NAMES) or not members:
             raise ValueError("saved predictor: it was made of other features")
-        return cls(HedgeRegressor.from_bytes(regressor))
+        return cls([HedgeRegressor.from_bytes(member) for member in members])
 
     @classmethod
     def from_prior(cls) -> AccuracyPredictor:
@@ -155,12 +164,12 @@ def prior_records() -> list[RunRecord]:
     return [RunRecord.from_json(json.loads(line)) for line in lines if line.strip()]
 
 
-def make_prior(records: Iterable[RunRecord], *, passes: int = 3, seed: int = 0, **settings) -> AccuracyPredictor:
+def make_prior(records: Iterable[RunRecord], *, members: int = MEMBERS, passes: int = 3, seed: int = 0, **settings) -> AccuracyPredictor:
     """A predictor that has learned from runs on many tasks, as the start for everybody.
 
-    It goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once, and the
-    residuals that its ranges are made of are those on tasks that it had not seen: of predictors that learned in the same way
-    from the other tasks, by folds.
+    Each member goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once,
+    and the residuals that its ranges are made of are those on tasks that it had not seen: of predictors that learned in the
+    same way from the other tasks, by folds. They are found once, for all members.
 
     Parameters
     ----------
@@ -171,13 +180,19 @@ def make_prior(records: Iterable[RunRecord], *, passes: int = 3, seed: int = 0, 
     """
     records = [record for record in records if learnable(record)]
     if not records:
-        return AccuracyPredictor(HedgeRegressor(len(NAMES), **settings))
+        return AccuracyPredictor([HedgeRegressor(len(NAMES), seed=seed + number, **settings) for number in range(members)])
     x = np.concatenate([features_of(record) for record in records])
     y = np.array([record.accuracy for record in records])
     tasks = np.array([record.task for record in records])
+    scores = _scores_of_unseen_tasks(x, y, tasks, passes, seed, settings)
+    return AccuracyPredictor([_member(x, y, tasks, scores, passes, seed + number, settings) for number in range(members)])
+
+
+def _member(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, scores: np.ndarray, passes: int, seed: int, settings: dict) -> HedgeRegressor:
+    """A regressor that has learned from the runs, with each of them kept once, and with residuals from elsewhere."""
     regressor = _trained(x, y, tasks, passes, seed, settings)
     state = regressor.state_dict()
-    scores = _scores_of_unseen_tasks(x, y, tasks, passes, seed, settings)[-len(state["scores"]):]
+    scores = scores[-len(state["scores"]):]
     keep = np.random.default_rng(seed).permutation(len(x))[:len(state["replay_x"])]
     state["replay_x"][:], state["replay_y"][:] = 0, 0
     state["replay_x"][:len(keep)], state["replay_y"][:len(keep)] = x[keep], y[keep]
@@ -185,7 +200,7 @@ def make_prior(records: Iterable[RunRecord], *, passes: int = 3, seed: int = 0, 
     state["scores"][:len(scores)] = scores
     state["seen"][()], state["miscoverage"][()] = len(x), 1 - regressor.coverage
     regressor.load_state_dict(state)
-    return AccuracyPredictor(regressor)
+    return regressor
 
 
 def write_prior(records: Iterable[RunRecord], folder: str | os.PathLike) -> AccuracyPredictor:
@@ -210,7 +225,7 @@ def write_prior(records: Iterable[RunRecord], folder: str | os.PathLike) -> Accu
 
 
 def _trained(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict) -> HedgeRegressor:
-    rng, regressor = np.random.default_rng(seed), HedgeRegressor(len(NAMES), **settings)
+    rng, regressor = np.random.default_rng(seed), HedgeRegressor(len(NAMES), seed=seed, **settings)
     for _ in range(passes):
         order = chain.from_iterable(rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks)))
         order = np.fromiter(order, dtype=np.int64)

@@ -17,32 +17,39 @@ if TYPE_CHECKING:
     import torch
 
 IMAGES = 1000  # of the sample, at most
+FEW = 250  # of images in another size than the network's own
 MIN_IMAGES = 40  # fewer, where the sample has more, tell nothing
 DISTANCE_IMAGES = 250  # for the distance
 FIRST_BATCH, MAX_BATCH = 8, 64
 ITERATIONS, TOLERANCE = 100, 1e-5  # of the fixed point of LogME
 RATIOS = (1e-8, 1e8)  # of alpha / beta, in units of the largest eigenvalue: between a fit without a prior and none at all
-ACCURACIES = ("nearest_mean", "nearest_neighbour", "log_me")  # what tells how far the network as it is will get
+RIDGES = np.logspace(-2, 4, 13)  # penalties of a linear head, for features of variance 1
+ACCURACIES = ("nearest_mean", "nearest_neighbour", "linear", "linear_few", "log_me")  # tell how far the network as it is will get
 
 
-def probe(split: ImageSplit, model: str, *, device="cpu", seconds: float | None = None) -> dict[str, float | int | None]:
+def probe(split: ImageSplit, model: str, *, device="cpu", seconds: float | None = None,
+          images: int | None = None) -> dict[str, float | int | None]:
     """Look at a sample of images through a pretrained network.
 
     Parameters
     ----------
     split
-        The sample; of a larger one, 1000 images are looked at, all classes in turn.
+        The sample.
     model
         A name of the zoo, with weights of its own.
     device
         Where the network runs.
     seconds
         After which no more images are looked at; None looks at all. The network is made in any case.
+    images
+        To look at, at most, all classes in turn; by default 1000.
 
     Returns
     -------
     - nearest_mean, nearest_neighbour: share of the images whose class is found by the nearest class mean and by the nearest
       image, among the training images of the sample other than the image itself; see `nearest_accuracies`.
+    - linear, linear_few: the same for a linear head; see `linear_accuracy`. The second is that on the first 250 images, to be
+      compared with probes on images of other sizes, which look at no more.
     - log_me: see `log_me`.
     - distance: how far the images lie from those of the pretraining, 0 to 1; see `PretrainingDistance`.
     - images: how many were looked at.
@@ -63,15 +70,17 @@ def probe(split: ImageSplit, model: str, *, device="cpu", seconds: float | None 
     deadline = None if seconds is None else time.monotonic() + seconds
     network = staged(create_model(model, 2, weights="default"), model).to(device).eval()
     labels = np.concatenate([split.train.labels, split.val.labels])
-    order = classes_in_turn(labels, 0)[:IMAGES]
+    order = classes_in_turn(labels, 0)[:IMAGES if images is None else images]
     with torch.inference_mode():
         features, distance = _look(network, split, order, torch.device(device), deadline)
     seen = order[:len(features)]
     result = {**dict.fromkeys((*ACCURACIES, "distance")), "images": len(seen), "stages": len(network.stages)}
     if len(seen) < min(MIN_IMAGES, len(order)) or not np.isfinite(features).all():
         return result
-    training = seen < len(split.train)
-    found = *nearest_accuracies(features, labels[seen], training), log_me(features, labels[seen])
+    labels, training = labels[seen], seen < len(split.train)
+    linear = linear_accuracy(features, labels, training)
+    few = linear if len(seen) <= FEW else linear_accuracy(features[:FEW], labels[:FEW], training[:FEW])
+    found = *nearest_accuracies(features, labels, training), linear, few, log_me(features, labels)
     return result | dict(zip(ACCURACIES, found)) | {"distance": distance}
 
 
@@ -177,14 +186,24 @@ def nearest_accuracies(features: np.ndarray, labels: np.ndarray, training: np.nd
     -------
     Both accuracies, 0 to 1; None where no image can be asked, or all are of one class.
     """
+    labels, asked = _asked(labels, training)
+    if not asked.any():
+        return None, None
+    x = _scaled(features)
+    return _nearest_mean(x, labels, training)[asked].mean().item(), _nearest_neighbour(x, labels, training)[asked].mean().item()
+
+
+def _asked(labels: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels from 0 on, and of which images the class can be found: another training image has it. None, if there is one class."""
     classes, labels = np.unique(labels, return_inverse=True)
     others = np.bincount(labels[training], minlength=len(classes))[labels] - training
-    asked = others > 0
-    if len(classes) < 2 or not asked.any():
-        return None, None
+    return labels, (others > 0) & (len(classes) > 1)
+
+
+def _scaled(features: np.ndarray) -> np.ndarray:
+    """Features of mean 0 and variance 1; those that hardly vary stay small."""
     x = features.astype(np.float64)
-    x = (x - x.mean(0)) / np.maximum(x.std(0), 1e-12 + 1e-6 * x.std())
-    return _nearest_mean(x, labels, training)[asked].mean().item(), _nearest_neighbour(x, labels, training)[asked].mean().item()
+    return (x - x.mean(0)) / np.maximum(x.std(0), 1e-12 + 1e-6 * x.std())
 
 
 def _nearest_mean(x: np.ndarray, labels: np.ndarray, training: np.ndarray) -> np.ndarray:
@@ -209,6 +228,41 @@ def _nearest_neighbour(x: np.ndarray, labels: np.ndarray, training: np.ndarray) 
 
 def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return np.maximum((x ** 2).sum(1)[:, None] - 2 * x @ y.T + (y ** 2).sum(1), 0)
+
+
+def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarray) -> float | None:
+    """How often a linear head has the right class.
+
+    The head is a ridge regression on the indicators of the classes ("regularized least-squares classification": Rifkin and
+    Lippert, MIT-CSAIL-TR-2007-025), of the training images alone. Each of these is asked of the head that was fitted without it, which
+    has a closed form. Of several penalties the best counts.
+
+    Parameters
+    ----------
+    features, labels, training
+        As `nearest_accuracies` takes them.
+
+    Returns
+    -------
+    The accuracy, 0 to 1; None where no image can be asked, or all are of one class.
+    """
+    labels, asked = _asked(labels, training)
+    if not asked.any():
+        return None
+    x = np.concatenate([_scaled(features), np.ones((len(features), 1))], axis=1)
+    y = np.eye(labels.max() + 1)[labels[training]]
+    u, s, vt = np.linalg.svd(x[training], full_matrices=False)
+    projected, elsewhere = u.T @ y, x[~training] @ vt.T
+    right = np.empty(len(x), dtype=bool)
+    best = 0.0
+    for ridge in RIDGES:
+        shrunk = s ** 2 / (s ** 2 + ridge)
+        own = np.minimum(u ** 2 @ shrunk, 1 - 1e-9)  # of each training image's prediction, its own share
+        left_out = y - (y - u @ (shrunk[:, None] * projected)) / (1 - own)[:, None]
+        others = elsewhere @ ((s / (s ** 2 + ridge))[:, None] * projected)
+        right[training], right[~training] = (values.argmax(1) == labels[part] for values, part in ((left_out, training), (others, ~training)))
+        best = max(best, right[asked].mean().item())
+    return best
 
 
 def log_me(features: np.ndarray, labels: np.ndarray) -> float | None:

@@ -19,8 +19,8 @@ from nni_nasoa.finetune.opening import open_in_time, sample_folder
 from nni_nasoa.finetune.regime import MAX_STAGES
 from nni_nasoa.zoo import get
 
-from .candidates import input_sizes
-from .probing import ACCURACIES, IMAGES, probe
+from .candidates import input_sizes, own_size
+from .probing import ACCURACIES, FEW, IMAGES, probe
 from .records import figures_of
 from .rules import MAX_NUMBER, SHARE, number, or_none, whole
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from .store import ExperienceStore
 
 PROBE_MODEL = "nano-a"
-VERSION = 1  # of what is kept, and of how probes are made
+VERSION = 2  # of what is kept, and of how probes are made
 PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4  # of the time that is left, for the profile, and for decoding what probes look at
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.3  # less time than this is not enough for a probe, before and after torch is imported
 MIN_SECONDS = 1e-3  # a clock needs some
-_PROBE = {"nearest_mean": or_none(SHARE), "nearest_neighbour": or_none(SHARE), "distance": or_none(SHARE),
+_PROBE = {**dict.fromkeys(("nearest_mean", "nearest_neighbour", "linear", "linear_few", "distance"), or_none(SHARE)),
           "log_me": or_none(number(-MAX_NUMBER, MAX_NUMBER, "a number")), "images": whole(0, IMAGES),
           "stages": whole(1, MAX_STAGES)}
 
@@ -81,7 +81,7 @@ class TaskProfile:
     def flat(self) -> dict[str, Any]:
         """All that does not depend on the model to be trained, as scalars; what `RunRecord.profile` holds."""
         found = self.probes.get(PROBE_MODEL, {})
-        sized = {f"separability_{end}": self.probes.get(name, {}).get("nearest_mean") for end, name in zip(("small", "large"), sized_probes())}
+        sized = {f"separability_{end}": self._linear(PROBE_MODEL, size) for end, size in zip(("small", "large"), _other_sizes(PROBE_MODEL))}
         return self.dataset.to_json() | {f"separability_{name}": found.get(name) for name in ACCURACIES} | sized \
             | {"distance": found.get("distance")}
 
@@ -89,7 +89,12 @@ class TaskProfile:
         """What is known of a model, on this dataset too: `figures_of`, its stages, and its probe; None for what is not known."""
         figures, found = figures_of(model), self.probes.get(model, {})
         stages = found.get("stages") or _stages(figures.get("encoding"))
-        return figures | {"stages": stages} | {f"probe_{name}": found.get(name) for name in ACCURACIES}
+        large = {"probe_large": self._linear(model, _other_sizes(model)[1])}
+        return figures | {"stages": stages} | {f"probe_{name}": found.get(name) for name in ACCURACIES} | large
+
+    def _linear(self, model: str, size: int | None) -> float | None:
+        """How well a linear head does on images of another size."""
+        return self.probes.get(f"{model}@{size}", {}).get("linear")
 
 
 def _stages(encoding: str | None) -> int | None:
@@ -98,10 +103,18 @@ def _stages(encoding: str | None) -> int | None:
     return None if encoding is None else len(Architecture.parse(encoding).macro.stages)
 
 
-def sized_probes() -> dict[str, int]:
-    """The probes of `PROBE_MODEL` on the smallest and the largest images that there are candidates of, with their sizes."""
-    sizes = input_sizes(figures_of(PROBE_MODEL))
-    return {f"{PROBE_MODEL}@{size}": size for size in (sizes[0], sizes[-1])}
+def _other_sizes(model: str) -> tuple[int | None, int | None]:
+    """The smallest and the largest images that there are candidates of, in pixels; None where that is the model's own size."""
+    figures = figures_of(model)
+    sizes = input_sizes(figures)
+    return tuple(None if size == own_size(figures) else size for size in (sizes[0], sizes[-1]))
+
+
+def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
+    """Probes on images of another size than a model's own, with their sizes: `PROBE_MODEL` on the smallest, all on the largest."""
+    names = dict.fromkeys((PROBE_MODEL, *models))
+    sizes = [(PROBE_MODEL, _other_sizes(PROBE_MODEL)[0]), *((model, _other_sizes(model)[1]) for model in names)]
+    return {f"{model}@{size}": size for model, size in sizes if size is not None}
 
 
 def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] = (), *, device="cpu",
@@ -118,8 +131,8 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
     store
         Where profiles are kept; None keeps nothing.
     models
-        Names of models to probe with, besides `PROBE_MODEL`, which looks at images of three sizes: what larger ones are worth
-        depends on how fine the details are that tell the classes.
+        Names of models to probe with, besides `PROBE_MODEL`. Each looks at some larger images, too: what these are worth
+        depends on how fine the details are that tell the classes, and on the network.
     device
         Where they run.
     seconds
@@ -139,8 +152,9 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
     reader = _Reader(dataset, seconds, root, val_fraction, show_progress)
     own = fingerprint(dataset, root=root, val_fraction=val_fraction)
     known = kept = _kept(store, own)
-    other_sizes = {} if isinstance(dataset, ImageSplit) else sized_probes()  # arrays come in one
-    sizes = {PROBE_MODEL: get(PROBE_MODEL).input_size, **other_sizes, **{model: get(model).input_size for model in models}}
+    sizes = {model: get(model).input_size for model in (PROBE_MODEL, *models)}
+    if not isinstance(dataset, ImageSplit):  # whose images come in one size
+        sizes |= sized_probes(models)
     sizes = {name: size for name, size in sizes.items() if known is None or name not in known.probes}
     if known is None or known.dataset.pixels_read is None:
         known = TaskProfile(reader.profile(own), {} if known is None else known.probes)
@@ -168,8 +182,10 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict
         if sample is None or reader.left() < (NETWORK_SECONDS if "torch" in sys.modules else TORCH_SECONDS):
             continue
         seconds = None if reader.deadline is None else reader.left() / (len(sizes) - done)
-        result = probe(sample, name.partition("@")[0], device=device, seconds=seconds)
-        if result["nearest_mean"] is not None or result["images"] == min(IMAGES, len(sample.train) + len(sample.val)):
+        model, at, _ = name.partition("@")
+        images = FEW if at else IMAGES
+        result = probe(sample, model, device=device, seconds=seconds, images=images)
+        if result["nearest_mean"] is not None or result["images"] == min(images, len(sample.train) + len(sample.val)):
             found[name] = result
     return found
 

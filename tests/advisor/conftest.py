@@ -18,7 +18,8 @@ import pytest
 
 from nni_nasoa.advisor import RunRecord
 from nni_nasoa.advisor.candidates import random_regime
-from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, sized_probes
+from nni_nasoa.advisor.probing import ACCURACIES
+from nni_nasoa.advisor.profiles import TaskProfile, sized_probes
 from nni_nasoa.data.profile import DatasetProfile
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.zoo import get, list_models
@@ -123,10 +124,11 @@ class World:
         known = dict(name=f"made-{number}", fingerprint=f"made-{number}", images=images, train_images=int(0.8 * images),
                      val_images=images - int(0.8 * images), classes=classes, class_mean=per_class, class_std=1.0, class_min=per_class - 1,
                      mirrored=True, red_mean=0.5, green_mean=0.5, blue_mean=0.5, red_std=0.2, green_std=0.2, blue_std=0.2, grey_share=0.0)
-        probes = {model: {"nearest_mean": share, "nearest_neighbour": share, "log_me": share, "distance": 0.3, "images": 500, "stages": 4 - (place > 2)}
+        probes = {model: {**dict.fromkeys(ACCURACIES, share), "distance": 0.3, "images": 500, "stages": 4 - (place > 2)}
                   for place, model in enumerate(self.models) for share in [1 / (1 + math.exp(1 - ease - 0.15 * place))]}
-        for name, share in zip(sized_probes(), (0.6, 0.9)):
-            probes[name] = {**probes[PROBE_MODEL], "nearest_mean": share * probes[PROBE_MODEL]["nearest_mean"]}
+        for place, name in enumerate(sized_probes(self.models)):
+            own = probes[name.partition("@")[0]]
+            probes[name] = {**own, "linear": (0.6 if place == 0 else 0.9 - 0.02 * place) * own["linear"]}
         return TaskProfile(DatasetProfile(**{**known, **changes}), probes)
 
     def accuracy(self, profile: TaskProfile, regime: FineTuneRegime, epochs: float) -> float:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -40,7 +41,8 @@ def test_what_they_say(world):
     assert row["log_per_class"] == pytest.approx(math.log10(dataset.train_images / dataset.classes), rel=1e-5)
     assert row["chance"] == pytest.approx(-math.log(dataset.classes - 1), rel=1e-5)
     assert row["probe_mean"] == pytest.approx(log_odds(profile.probes["nano-d"]["nearest_mean"]), rel=1e-5)
-    assert row["probe_gain"] == pytest.approx(row["probe_mean"] - row["separability_mean"], abs=1e-5)
+    assert row["probe_linear"] == pytest.approx(log_odds(profile.probes["nano-d"]["linear"]), rel=1e-5)
+    assert row["probe_gain"] == pytest.approx(row["probe_linear"] - row["separability_linear"], abs=1e-5)
     assert row["frozen_share"] == row["head_only"] == row["adamw"] == 1
     assert row["log_input_size"] == pytest.approx(math.log10(2), rel=1e-5)
     assert row["log_rate"] == pytest.approx(1.0, rel=1e-5)  # tenfold the middle of AdamW's
@@ -52,13 +54,21 @@ def test_what_they_say(world):
 
 @pytest.mark.parametrize(("size", "share"), [(32, 1), (48, 0), (64, math.log(4 / 3, 2)), (96, 1)])
 def test_what_another_size_is_worth_is_between_what_was_seen(world, size, share):
+    """Of smaller images the small network has seen some, of larger ones the network itself."""
     profile = world.profile(3)
-    flat = profile.flat()
-    end = "small" if size < 48 else "large"
-    gain = log_odds(flat[f"separability_{end}"]) - log_odds(flat["separability_nearest_mean"])
+    seen = profile.probes["nano-a@32" if size < 48 else "nano-d@96"]["linear"]
+    few = profile.probes["nano-a" if size < 48 else "nano-d"]["linear_few"]
     row = of(FineTuneRegime("nano-d", input_size=size, frozen_stages=99), profile, epochs=1.0)
-    assert row["size_gain"] == pytest.approx(share * gain, abs=1e-5) == pytest.approx(row["gain_frozen"], abs=1e-5)
-    assert math.isnan(of(FineTuneRegime("nano-d", input_size=size), profile, separability_small=None, separability_large=None)["size_gain"])
+    assert row["size_gain"] == pytest.approx(share * (log_odds(seen) - log_odds(few)), abs=1e-5) == pytest.approx(row["gain_frozen"], abs=1e-5)
+    assert math.isnan(of(FineTuneRegime("nano-d", input_size=32), profile, separability_small=None)["size_gain"])
+
+
+def test_what_larger_images_are_worth_is_the_small_network_s_where_the_own_has_not_seen_any(world):
+    profile, regime = world.profile(3), FineTuneRegime("nano-d", input_size=96)
+    own = of(regime, profile)["size_gain"]
+    other = of(regime, dataclasses.replace(profile, probes={**profile.probes, "nano-d@96": {**profile.probes["nano-d@96"], "linear": None}}))
+    expected = log_odds(profile.probes["nano-a@96"]["linear"]) - log_odds(profile.probes["nano-a"]["linear_few"])
+    assert other["size_gain"] == pytest.approx(expected, abs=1e-5) and abs(other["size_gain"] - own) > 0.01
 
 
 def test_what_is_not_known_is_nan_and_nothing_is_infinite(world):

@@ -60,6 +60,27 @@ def test_without_experience_the_defaults_are_sound(world, ask):
     assert len({choice.regime.model for choice in choices}) == 3
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("cold", [False, True])
+@pytest.mark.parametrize("budget", [3.0, 10.0, 1e7])
+@pytest.mark.parametrize("counts", [(None, None, None), (None, None, 10), (3, 1, 2)])
+def test_a_dataset_that_there_was_no_time_to_look_at(world, ask, counts, budget, cold):
+    known = dict(zip(("train_images", "val_images", "classes"), counts))
+    with np.errstate(all="raise", under="ignore"):
+        options = ask(cold=cold, budget=budget, **known)
+        (best, *_) = options.choices(3)
+    assert 0 < best.epochs < math.inf and 0 < best.seconds <= budget and 0 <= best.low <= best.accuracy <= best.high <= 1
+    assert any("no time to look at the dataset" in note for note in options.notes) == (counts[0] is None)
+
+
+def test_only_the_regimes_that_are_given(world, ask):
+    every = ask()
+    few = every.regimes.take(np.arange(0, len(every.regimes), 97))
+    options = Options.of(every.profile, world.infos(), world, every.predictor, 10.0, regimes=few)
+    regimes = {few.regime(row) for row in range(len(few))}
+    assert len(options.regimes) == len(few) and {choice.regime for choice in options.choices(5)} <= regimes
+
+
 def test_cold_networks_come_by_their_probes_among_those_with_enough_epochs(world, ask):
     roomy, tight = ask(cold=True, budget=200.0).choices(6), ask(cold=True, budget=1.5).choices(6)
     assert [choice.regime.model for choice in roomy] == list(reversed(world.models))  # larger ones separate better here

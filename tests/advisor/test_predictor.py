@@ -57,6 +57,14 @@ def test_runs_that_teach_nothing_change_nothing(world, store, no_prior, changes)
     assert not learn_in_store(store, record) and store.state(STATE) is None
 
 
+def test_the_prediction_is_the_mean_of_members_that_differ(world, experienced):
+    predictor = AccuracyPredictor.from_bytes(experienced)
+    x = np.concatenate([features_of(world.record(number, 3000 + number)) for number in range(60)])
+    members = np.array([member.predict(x) for member in predictor.members])
+    assert len(members) == module.MEMBERS and members[:, 0].std(axis=0).max() > 0.005
+    assert np.array(predictor.predict(x)) == pytest.approx(members.mean(axis=0))
+
+
 @pytest.mark.parametrize("rubbish", [None, {}, {"accuracy": float("nan")}, "a record"])
 def test_what_is_no_record_is_not_learned(rubbish):
     predictor = AccuracyPredictor()
@@ -80,7 +88,7 @@ def test_a_damaged_state_is_one_line_and_a_store_with_one_begins_anew(experience
 
 def test_a_state_of_other_features_is_not_used(store, no_prior, world):
     file = io.BytesIO()
-    np.savez(file, names=np.array(NAMES[::-1]), regressor=np.frombuffer(HedgeRegressor(len(NAMES)).to_bytes(), dtype=np.uint8))
+    np.savez(file, names=np.array(NAMES[::-1]), member_0=np.frombuffer(HedgeRegressor(len(NAMES)).to_bytes(), dtype=np.uint8))
     with pytest.raises(ValueError, match="other features"):
         AccuracyPredictor.from_bytes(file.getvalue())
     store.replace_state(STATE, file.getvalue(), 0)

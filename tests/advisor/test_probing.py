@@ -12,13 +12,13 @@ from scipy.stats import multivariate_normal
 
 from nni_nasoa import zoo
 from nni_nasoa.advisor import probing
-from nni_nasoa.advisor.probing import PretrainingDistance, log_me, nearest_accuracies, probe
+from nni_nasoa.advisor.probing import ACCURACIES, FEW, PretrainingDistance, linear_accuracy, log_me, nearest_accuracies, probe
 from nni_nasoa.data import ImageArrays, ImageSplit, open_dataset
 from nni_nasoa.data.fractals import fractal_images
 from nni_nasoa.zoo import create_model
 from nni_nasoa.zoo.staged import staged
 
-LOOK = ("nearest_mean", "nearest_neighbour", "log_me", "distance")
+LOOK = (*ACCURACIES, "distance")
 
 
 @st.composite
@@ -107,6 +107,49 @@ def slow_nearest(features, labels, training):
     return (np.mean(means), np.mean(neighbours)) if means and len(np.unique(labels)) > 1 else (None, None)
 
 
+def slow_linear(features, labels, training):
+    """The accuracy as its docstring has it, head by head."""
+    if len(np.unique(labels)) < 2:
+        return None
+    x = (features - features.mean(0)) / np.maximum(features.std(0), 1e-12 + 1e-6 * features.std())
+    x, y = np.column_stack([x, np.ones(len(x))]), np.eye(labels.max() + 1)[labels]
+    best = None
+    for ridge in probing.RIDGES:
+        right = []
+        for i in range(len(x)):
+            known = training.copy()
+            known[i] = False
+            if labels[i] in labels[known]:
+                head = np.linalg.solve(x[known].T @ x[known] + ridge * np.eye(x.shape[1]), x[known].T @ y[known])
+                scores = np.sort(x[i] @ head)
+                right.append(((x[i] @ head).argmax() == labels[i], scores[-1] - scores[-2]))
+        if right:
+            hits, gaps = zip(*right)
+            if min(gaps) < 1e-6:  # a tie, which rounding decides
+                return math.nan
+            best = max(best or 0, np.mean(hits))
+    return best
+
+
+@settings(max_examples=100, deadline=None)
+@given(labelled_features())
+def test_linear_accuracy_is_that_of_heads_fitted_without_the_image(data):
+    features, labels, training = data
+    expected = slow_linear(features, labels, training)
+    if expected is None or not math.isnan(expected):
+        assert linear_accuracy(features, labels, training) == pytest.approx(expected)
+
+
+def test_linear_accuracy_sees_what_means_do_not():
+    rng = np.random.default_rng(0)
+    labels = np.arange(300) % 2
+    features = rng.normal(size=(300, 20)) * [30, *[1] * 19] + np.outer(labels, [0, 2, *[0] * 18])
+    features[:, 1] += features[:, 0]  # the second is the first, and what tells the classes
+    training = np.arange(300) < 200
+    assert linear_accuracy(features, labels, training) > 0.75 > 0.6 > nearest_accuracies(features, labels, training)[0]
+    assert abs(linear_accuracy(features, rng.permutation(labels), training) - 0.5) < 0.1
+
+
 @settings(max_examples=200)
 @given(labelled_features(max_classes=12))
 def test_no_image_counts_for_itself(data):
@@ -183,6 +226,7 @@ def test_a_probe_tells_what_can_be_learned_from_what_cannot():
     found, nothing = probe(small, "nano-a"), probe(shuffled, "nano-a")
     assert found["nearest_mean"] > 0.6 and found["nearest_neighbour"] > 0.6
     assert nothing["nearest_mean"] < 0.25 and nothing["nearest_neighbour"] < 0.25 and nothing["log_me"] < found["log_me"]
+    assert found["linear"] > found["nearest_mean"] and nothing["linear"] < 0.25
     assert (found["images"], found["stages"]) == (300, 4) and found["distance"] == pytest.approx(nothing["distance"], abs=1e-6)
     assert probe(small, "nano-a") == found
 
@@ -191,6 +235,13 @@ def test_a_large_sample_is_cut_with_all_classes(monkeypatch):
     monkeypatch.setattr(probing, "IMAGES", 50)
     digits = open_dataset("digits", input_size=16)
     assert probe(digits, "nano-a")["images"] == 50
+    assert probe(digits, "nano-a", images=45)["images"] == 45
+
+
+def test_few_images_are_the_first_of_them():
+    digits = open_dataset("digits", input_size=16)
+    every, few = probe(digits, "nano-a", images=FEW + 100), probe(digits, "nano-a", images=FEW)
+    assert every["linear_few"] == few["linear"] == few["linear_few"] != every["linear"]
 
 
 def test_few_images():
@@ -198,16 +249,16 @@ def test_few_images():
     two = probe(split_of(images[:2], [0, 1]), "nano-a")
     assert two["nearest_mean"] is two["nearest_neighbour"] is None and math.isfinite(two["log_me"]) and 0 < two["distance"] < 1
     each_once = probe(split_of(images, np.arange(30)), "nano-a")
-    assert each_once["nearest_mean"] is None and math.isfinite(each_once["log_me"])
+    assert each_once["nearest_mean"] is each_once["linear"] is None and math.isfinite(each_once["log_me"])
     one_pair = probe(split_of(images, [*range(29), 0]), "nano-a")
     assert one_pair["nearest_mean"] in (0, 0.5, 1)
     one_class = probe(split_of(images, np.zeros(30, int)), "nano-a")
-    assert one_class["nearest_mean"] is one_class["log_me"] is None
+    assert one_class["nearest_mean"] is one_class["linear"] is one_class["log_me"] is None
 
 
 def test_without_time_nothing_is_claimed():
     found = probe(open_dataset("digits", input_size=16), "nano-a", seconds=0)
-    assert [found[name] for name in LOOK] == [None] * 4 and (found["images"], found["stages"]) == (0, 4)
+    assert [found[name] for name in LOOK] == [None] * 6 and (found["images"], found["stages"]) == (0, 4)
 
 
 def test_a_model_that_there_is_not_is_one_line():

@@ -9,12 +9,14 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.advisor import ExperienceStore, profiles
+from nni_nasoa.advisor.probing import FEW, IMAGES
 from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, sized_probes, task_profile
 from nni_nasoa.data import DatasetError, open_dataset
 from nni_nasoa.data.profile import DatasetProfile, ProfileError, fingerprint
 
-FOUND = {"nearest_mean": 0.5, "nearest_neighbour": 0.25, "log_me": -0.1, "distance": 0.2, "images": 12, "stages": 4}
+FOUND = {"nearest_mean": 0.5, "nearest_neighbour": 0.25, "linear": 0.75, "linear_few": 0.625, "log_me": -0.1, "distance": 0.2, "images": 12, "stages": 4}
 ALWAYS = (PROBE_MODEL, *sized_probes())
+B = ("nano-b", "nano-b@96")
 COLD = """
 import sys
 from nni_nasoa.advisor import ExperienceStore
@@ -52,7 +54,8 @@ def probed(monkeypatch):
     """Models that were probed, with the sample; what is found is always the same."""
     calls = []
 
-    def probe(split, model, *, device, seconds):
+    def probe(split, model, *, device, seconds, images):
+        assert images == (IMAGES if split.input_size in (16, 48) else FEW)
         calls.append((model, split))
         return dict(FOUND)
     monkeypatch.setattr(profiles, "probe", probe)
@@ -70,7 +73,7 @@ def unread(monkeypatch):
 
 def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, unread):
     first = task_profile(folder, store, ["nano-b"])
-    assert set(first.probes) == {*ALWAYS, "nano-b"} and first.dataset.pixels_read == 9
+    assert set(first.probes) == {*ALWAYS, *B} and first.dataset.pixels_read == 9
     assert all(found["images"] == 9 and 0 <= found["nearest_mean"] <= 1 for found in first.probes.values())
     unread()
     assert task_profile(folder, store, ["nano-b"]) == first
@@ -80,18 +83,19 @@ def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, un
 
 def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, probed):
     task_profile(folder, store, ["nano-b", "nano-c", "nano-b"])
-    assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b", "nano-c"]
-    assert [split.input_size for _, split in probed] == [48, 32, 96, 48, 48]
-    sample = probed[0][1]
-    assert probed[3][1] is probed[4][1] is sample and len(sample.train) + len(sample.val) == 9
+    assert [(model, split.input_size) for model, split in probed] == [
+        (PROBE_MODEL, 48), ("nano-b", 48), ("nano-c", 48), (PROBE_MODEL, 32), (PROBE_MODEL, 96), ("nano-b", 96), ("nano-c", 96)]
+    sample, larger = probed[0][1], probed[4][1]
+    assert probed[1][1] is probed[2][1] is sample and len(sample.train) + len(sample.val) == 9
+    assert probed[5][1] is probed[6][1] is larger
 
 
 def test_only_what_is_missing_is_found(folder, store, probed, monkeypatch):
     task_profile(folder, store)
     monkeypatch.setattr(profiles, "profile_dataset", lambda *_, **__: pytest.fail("the profile is known"))
     found = task_profile(folder, store, ["nano-b"])
-    assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b"] and set(found.probes) == {*ALWAYS, "nano-b"}
-    assert task_profile(folder, store) == found and len(probed) == 4
+    assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b"] * 2 and set(found.probes) == {*ALWAYS, *B}
+    assert task_profile(folder, store) == found and len(probed) == 5
 
 
 def test_a_changed_dataset_is_another(folder, store, probed):
@@ -137,9 +141,9 @@ def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, pr
 
 def test_the_time_is_shared_by_the_models(folder, store, monkeypatch):
     given = []
-    monkeypatch.setattr(profiles, "probe", lambda split, model, *, device, seconds: given.append(seconds) or dict(FOUND))
+    monkeypatch.setattr(profiles, "probe", lambda split, model, *, device, seconds, images: given.append(seconds) or dict(FOUND))
     task_profile(folder, store, ["nano-c"], seconds=900)
-    assert 150 < given[0] <= 225 and 200 < given[1] <= 300 and 300 < given[2] <= 450 and 600 < given[3] <= 900
+    assert len(given) == 5 and all(0.66 * 900 / left < seconds <= 900 / left for seconds, left in zip(given, (5, 4, 3, 2, 1)))
 
 
 def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
@@ -151,7 +155,7 @@ def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
 
 
 def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
-    def probe(split, model, *, device, seconds):
+    def probe(split, model, *, device, seconds, images):
         if model == PROBE_MODEL:
             other = TaskProfile(DatasetProfile("pets", own, pixels_read=9), {"nano-f": FOUND})
             store.set_profile(own, other.to_json())
@@ -159,7 +163,7 @@ def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
     own = fingerprint(folder)
     monkeypatch.setattr(profiles, "probe", probe)
     task_profile(folder, store, ["nano-b"])
-    assert set(store.profile(own)["probes"]) == {*ALWAYS, "nano-b", "nano-f"}
+    assert set(store.profile(own)["probes"]) == {*ALWAYS, *B, "nano-f"}
 
 
 def test_names_and_open_datasets(store, probed):
@@ -189,14 +193,15 @@ def test_errors_are_one_line_before_work_starts(folder, store, unread, tmp_path)
 def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_record):
     found = task_profile(folder, store, ["nano-a"])
     record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a"))
-    assert record.profile == found.dataset.to_json() | {"separability_nearest_mean": 0.5, "separability_nearest_neighbour": 0.25,
-                                                        "separability_log_me": -0.1, "separability_small": 0.5, "separability_large": 0.5,
-                                                        "distance": 0.2}
+    assert record.profile == found.dataset.to_json() | {
+        "separability_nearest_mean": 0.5, "separability_nearest_neighbour": 0.25, "separability_linear": 0.75, "separability_linear_few": 0.625,
+        "separability_log_me": -0.1, "separability_small": 0.75, "separability_large": 0.75, "distance": 0.2}
     figures = dict(record.model_figures)
     assert (figures["family"], figures["stages"]) == ("nano", 4)
-    assert (figures["probe_nearest_mean"], figures["probe_log_me"]) == (0.5, -0.1)
+    assert [figures[f"probe_{name}"] for name in ("nearest_mean", "linear", "linear_few", "large", "log_me")] == [0.5, 0.75, 0.625, 0.75, -0.1]
     unknown = found.model_figures("nano-f")
     assert (unknown["stages"], unknown["probe_nearest_neighbour"]) == (3, None) and set(unknown) == set(figures)
+    assert unknown["probe_large"] is None and set(sized_probes(["resnet18"])) == set(sized_probes())  # there are no larger candidates
     assert found.model_figures("resnet18")["stages"] is None and found.model_figures("no such model")["stages"] is None
 
 
@@ -204,7 +209,7 @@ def test_a_profile_survives_json(folder, probed):
     found = task_profile(folder, None, ["nano-a"])
     assert TaskProfile.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
     good = found.to_json()
-    for wrong in (None, [], {"version": 1}, good | {"more": 1}, good | {"probes": {"nano-a": {**FOUND, "images": -1}}}):
+    for wrong in (None, [], {"version": 2}, good | {"more": 1}, good | {"probes": {"nano-a": {**FOUND, "images": -1}}}):
         with pytest.raises(ValueError) as error:
             TaskProfile.from_json(wrong)
         assert "\n" not in str(error.value)

@@ -124,7 +124,7 @@ class Known:
         from nni_nasoa.data.profile import DatasetProfile
 
         ease = len(dataset) / 20
-        probe = {"nearest_mean": 0.4 + ease, "nearest_neighbour": 0.45 + ease, "log_me": 0.5, "distance": 0.2, "images": 500, "stages": 4}
+        probe = {"nearest_neighbour": 0.45 + ease, "linear": 0.5 + ease, "linear_few": 0.45 + ease, "log_me": 0.5, "distance": 0.2, "images": 500, "stages": 4}
         found = DatasetProfile(dataset, f"fingerprint of {dataset}", images=1797, train_images=1438, val_images=359, classes=10,
                                class_mean=179.7, class_std=3.0, class_min=174, class_max=183, grey_share=1.0, mirrored=False)
         return TaskProfile(found, {model: {**probe, "nearest_mean": 0.4 + ease + place / 50} for place, model in enumerate(self.models)})
