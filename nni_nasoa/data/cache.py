@@ -74,7 +74,8 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
         Called with an empty folder that it fills, having called `make_room` where it knows how much that will be; called at
         most once among processes that ask at the same time.
     load
-        Called with the folder; raises FileNotFoundError, ValueError or EOFError where something is missing or broken.
+        Called with the folder; raises FileNotFoundError, ValueError, EOFError, KeyError or TypeError where something is missing
+        or broken.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
     entry = folder / digest
 
     def load_whole() -> T | None:
-        with suppress(FileNotFoundError, ValueError, EOFError):
+        with suppress(FileNotFoundError, ValueError, EOFError, KeyError, TypeError):
             return load(entry) if _is_there(entry) else None
 
     with _clear_errors("read", folder):

@@ -172,7 +172,8 @@ def test_an_entry_that_goes_before_it_is_opened_is_made_again(old):
 @pytest.mark.parametrize("damage", [
     lambda entry: (entry / "train_images.npy").unlink(), lambda entry: (entry / "about.json").write_text("{"),
     lambda entry: os.truncate(entry / "train_images.npy", 300), lambda entry: os.truncate(entry / "val_labels.npy", 0),
-    lambda entry: (entry / "bad_files.jsonl").unlink(),
+    lambda entry: (entry / "bad_files.jsonl").unlink(), lambda entry: (entry / "bad_files.jsonl").write_text("[1]\n"),
+    lambda entry: (entry / "about.json").write_text("{}"), lambda entry: (entry / "about.json").write_text("[]"),
 ])
 def test_a_damaged_entry_is_made_again(animals, cache, entries, damage):
     before = open_dataset(animals, input_size=8).train.images.copy()
