@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import math
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
@@ -81,7 +80,7 @@ class FineTuneRegime:
 
     def _number(self, field: str, low: float, high: float, open_below: bool = False, open_above: bool = False) -> None:
         value = getattr(self, field)
-        number = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        number = isinstance(value, Real) and not isinstance(value, bool)
         if not number or not low <= value <= high or (open_below and value == low) or (open_above and value == high):
             limits = f"{'above' if open_below else 'from'} {low} {'to below' if open_above else 'to'} {high}"
             raise RegimeError(f"{field}: {_shown(value)} is not a number {limits}")

@@ -29,7 +29,7 @@ def test_json_and_yaml_round_trip(regime):
     ("learning_rate", float("nan"), "above 0 to 100"), ("learning_rate", True, "above 0"), ("weight_decay", -1, "from 0 to 1"),
     ("weight_decay", "1e-4", "from 0 to 1"), ("frozen_stages", -1, "whole number from 0"), ("frozen_stages", 1.0, "whole number"),
     ("batch_size", 1, "from 2 to"), ("input_size", 0, "from 1 to 2048"), ("input_size", 10**9, "from 1 to 2048"),
-    ("augmentation", "flip", "none, crop, crop-flip, full"), ("mixup", float("inf"), "from 0"), ("label_smoothing", 1.0, "to below 1"),
+    ("learning_rate", 10**400, "above 0 to 100"), ("augmentation", "flip", "none, crop, crop-flip, full"), ("mixup", float("inf"), "from 0"), ("label_smoothing", 1.0, "to below 1"),
     ("optimizer", "SGD", "sgd, adamw"), ("optimizer", ["sgd"], "sgd, adamw"),
 ])
 def test_a_value_out_of_range_is_one_line_with_the_field(field, value, right):
