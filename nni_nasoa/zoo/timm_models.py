@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Iterator, Mapping
 
 from .checkpoints import download_error, load_checkpoint
@@ -57,9 +59,22 @@ class TimmFamily:
                 load_checkpoint(network, weights, (heads,) if isinstance(heads, str) else heads, f"timm's {name}")
             return network
         try:
-            return _timm().create_model(name, pretrained=True, num_classes=num_classes)
+            with _hub_in_silence():
+                return _timm().create_model(name, pretrained=True, num_classes=num_classes)
         except (OSError, RuntimeError) as error:  # no network, no weights of that name, files that do not fit
             raise download_error(info.name, error, "give the path of a file as weights, or None for a fresh network") from error
+
+
+@contextmanager
+def _hub_in_silence() -> Iterator[None]:
+    """Without the lines that Hugging Face's library logs for each try of a download; what came of them all is one line."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _timm():
