@@ -82,9 +82,14 @@ def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Cal
     return ImageSplit(train, val, tuple(classes), name, mirrored, report)
 
 
-def _check(name: str, report: Report, max_bad: float, classes: Sequence[str], val_images: int) -> None:
+def check_bad(name: str, report: Report, max_bad: float) -> None:
+    """Raise DatasetError where more than the share `max_bad` of a dataset's images cannot be read."""
     if report.bad and len(report.bad) / report.images > max_bad:
         raise DatasetError(f"{name}: {report.bad_line(f', more than the {100 * max_bad:.3g}% that max_bad (--max-bad) allows')}")
+
+
+def _check(name: str, report: Report, max_bad: float, classes: Sequence[str], val_images: int) -> None:
+    check_bad(name, report, max_bad)
     if len(classes) < 2 or not val_images:
         what = "two classes" if len(classes) < 2 else "an image to validate on"
         raise DatasetError(f"{name}: {what} needed{', but ' + report.bad_line() if report.bad else ''}")

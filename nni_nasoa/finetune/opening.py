@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nni_nasoa.data import BadFile, DatasetWarning, ImageArrays, ImageSplit, Report, open_dataset
-from nni_nasoa.data.decoded import MAX_BAD
+from nni_nasoa.data.decoded import MAX_BAD, check_bad
 from nni_nasoa.data.report import readable
 
 from .clock import Clock
@@ -77,7 +77,8 @@ def open_in_time(dataset, clock: Clock, *, input_size: int, seed: int = 0, root=
     if not folder.is_dir():
         raise FineTuneError(f"dataset: '{dataset}' could not be downloaded and decoded in {CACHE_SHARE:.0%} of the budget; "
                             "open it once before, or give more minutes")
-    split = sample_folder(folder, min(SAMPLE_SHARE * clock.budget, 0.5 * clock.remaining), input_size, seed, val_fraction)
+    split = sample_folder(folder, min(SAMPLE_SHARE * clock.budget, 0.5 * clock.remaining), input_size, seed, val_fraction,
+                          max_bad=max_bad)
     note = (f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
             f"{len(split.val)} validated on; a longer run decodes all of them, once")
     return Opened(split, "; ".join(filter(None, (note, split.report.summary()))))
@@ -99,13 +100,13 @@ def _built(name: str, options: dict, seconds: float) -> bool:
 
 
 def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_fraction: float,
-                  most: int | None = None) -> ImageSplit:
+                  most: int | None = None, max_bad: float = 1.0) -> ImageSplit:
     """Decode images of a folder for some time, `most` of them at most, all classes in turn, into memory; see `open_dataset`.
 
     Raises
     ------
     DatasetError
-        As in `open_dataset`.
+        As in `open_dataset`. As for unreadable images: those that were found are more than `max_bad` of all in the folder.
     FineTuneError
         Not even one image of two classes, and one to validate on, could be read.
     """
@@ -130,12 +131,14 @@ def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_
                     bad.append(BadFile(file.path, image))
                 else:
                     decoded[part].append((np.frombuffer(image, np.uint8).reshape(3, input_size, input_size), file.label))
+    name = readable(folder.resolve().name)
+    check_bad(name, Report(len(listing.train) + len(listing.val), tuple(bad)), max_bad)
     if len({label for _, label in decoded["train"]}) < 2 or not decoded["val"]:
         raise FineTuneError(f"{folder}: the budget is too short to decode an image of two classes; give more minutes")
     arrays = {part: ImageArrays(np.stack([image for image, _ in items]), np.array([label for _, label in items], dtype=np.int64))
               for part, items in decoded.items()}
     report = Report(sum(map(len, decoded.values())) + len(bad), tuple(bad), None, listing.empty_classes, listing.other_files)
-    return ImageSplit(arrays["train"], arrays["val"], listing.classes, readable(folder.resolve().name), report=report)
+    return ImageSplit(arrays["train"], arrays["val"], listing.classes, name, report=report)
 
 
 def _classes_in_turn(files: list, rng: np.random.Generator) -> list:

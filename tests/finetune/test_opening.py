@@ -60,7 +60,7 @@ def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, monkeyp
     clock = Clock(4)
     split, note = open_in_time(folder, clock, input_size=16)
     assert "decoding all images takes longer" in note and clock.elapsed < 4
-    assert len(split.report.bad) == ("1 of 46 images cannot be read" in note) and split.report.bad_list is None
+    assert len(split.report.bad) == ("images cannot be read" in note) and split.report.bad_list is None
     assert split.classes == ("a", "b", "c") and split.name == "pets" and split.train.images.shape[1:] == (3, 16, 16)
     assert len(split.train) + len(split.val) <= 45 and set(split.val.labels) <= {0, 1, 2}
 
@@ -88,6 +88,14 @@ def test_a_sample_has_every_class_in_turn_and_the_parts_of_the_split(folder):
     assert len(set(short.train.labels)) >= 2 and len(short.val) >= 1 and len(short.train) < 20
     few = sample_folder(folder, 600, 16, 0, 0.2, most=8)
     assert len(few.train) + len(few.val) + len(few.report.bad) == 8 and set(few.train.labels) == {0, 1, 2}
+
+
+def test_a_sample_too_knows_the_share_that_may_be_bad(folder, monkeypatch):
+    monkeypatch.setattr(opening, "_BUILD", SLEEP)
+    for image in folder.glob("*/*.png"):
+        image.write_bytes(b"no image")
+    with pytest.raises(DatasetError, match="pets: [0-9]+ of 46 images cannot be read, more than the 10% that max_bad"):
+        open_in_time(folder, Clock(2), input_size=16)
 
 
 def open_quietly(folder, **options):
