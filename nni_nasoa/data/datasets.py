@@ -79,6 +79,15 @@ def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, v
     return open_folder(existing_folder(name_or_folder), input_size, seed, val_fraction, max_bad, show_progress)
 
 
+def check_name(name_or_folder) -> None:
+    """Raise the DatasetError that `open_dataset` raises about what is neither a known name nor a folder, without opening it."""
+    name = str(name_or_folder)
+    if name.startswith(tasks.PREFIX):
+        tasks.get_task(name.removeprefix(tasks.PREFIX))
+    elif normalized(name) not in dataset_names():
+        existing_folder(name_or_folder)
+
+
 def existing_folder(given) -> Path:
     """The path of a folder, or a DatasetError that says why it is none."""
     name = readable(str(given))

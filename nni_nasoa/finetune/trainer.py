@@ -6,6 +6,7 @@ import dataclasses
 import math
 import os
 import warnings
+from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch import nn
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data import ImageArrays, ImageSplit
+from nni_nasoa.data.datasets import check_name
 from nni_nasoa.data.decoded import MAX_BAD
 from nni_nasoa.measure import device_name
 from nni_nasoa.zoo import ModelInfo, create_model, get
@@ -87,17 +89,21 @@ def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | o
     """
     if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < math.inf:
         raise FineTuneError(f"minutes: {minutes!r} is not a positive number")
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
+        raise FineTuneError(f"seed: {seed!r} is not a whole number from 0 to 2^63 - 1")
     clock = Clock(60 * minutes, started=started)
+    if not isinstance(dataset, ImageSplit):
+        check_name(dataset)
     device = device_of_process(resolve_device(device))
+    regime = _with_input_size(regime, dataset)
     if network is None:
-        _check_model(regime.model, weights, thorough=not isinstance(dataset, ImageSplit))
+        _check_model(regime, weights, thorough=not isinstance(dataset, ImageSplit))
     if tensorboard is not None:
         require_tensorboard()
     with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
         clock = Clock(clock.budget, started=clock.now() - group.from_first([clock.elapsed])[0])
         folder = check_folder(output) if output is not None and group.rank == 0 else None
         with watching(clock.budget, folder, *((bar, tensorboard) if group.rank == 0 else (False, None))) as watcher:
-            regime = _with_input_size(regime, dataset)
             split, note = open_in_time(dataset, clock, input_size=regime.input_size, seed=seed, root=root, val_fraction=val_fraction,
                                        max_bad=max_bad, show_progress=bar if group.rank == 0 else False)
             network, view = _network(network, regime, split, weights, device)
@@ -141,24 +147,34 @@ def _info(model: str) -> ModelInfo | None:
         return None
 
 
-def _check_model(model: str, weights, thorough: bool) -> None:
+def _check_model(regime: FineTuneRegime, weights, thorough: bool) -> None:
     """Raise what `create_model` would raise about a name, and if `thorough` about weights that cannot be had, too.
 
-    That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing.
+    That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing. An input size that is too
+    small for the network is found then, too.
     """
-    if _info(model) is None:
+    model, info = regime.model, _info(regime.model)
+    if info is None:
         if not (model[:1].isdigit() and "_" in model):
             get(model)
         try:
             Architecture.parse(model)
         except ArchitectureError as error:
             raise FineTuneError(f"model: '{model}' is no encoding ({error})") from None
+    encoding = model if info is None else info.encoding
+    if encoding is not None:
+        _check_size(Architecture.parse(encoding), regime.input_size)
     if weights not in (None, "default") and not Path(weights).is_file():
         raise FineTuneError(f"weights: {weights}: no such file")
     if thorough and weights is not None:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*starts afresh")
             create_model(model, weights=weights)
+
+
+def _check_size(architecture: Architecture, size: int) -> None:
+    if size < architecture.total_stride:
+        raise FineTuneError(f"input size {size} is too small: the network's total stride is {architecture.total_stride}")
 
 
 def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSplit, weights, device) -> tuple[nn.Module, Staged]:
@@ -171,8 +187,8 @@ def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSpli
     if view.head.out_features != split.num_classes:
         raise FineTuneError(f"network: {view.head.out_features} outputs, where the dataset has {split.num_classes} classes")
     architecture = getattr(network, "architecture", None)
-    if architecture is not None and split.input_size < architecture.total_stride:
-        raise FineTuneError(f"input size {split.input_size} is too small: the network's total stride is {architecture.total_stride}")
+    if architecture is not None:
+        _check_size(architecture, split.input_size)
     view.to(device=device, memory_format=torch.channels_last)
     return network, view
 

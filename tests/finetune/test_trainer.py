@@ -217,7 +217,8 @@ def test_the_callers_random_numbers_are_left_alone(blobs, shallow):
     ({"device": "gpu"}, "auto, cpu, cuda"), ({"regime": FineTuneRegime("no-such-model")}, "no model"),
     ({"regime": FineTuneRegime("2-_8_2-1-1", input_size=32)}, "input_size"), ({"network": ETNet("2-_8_2-1-1", 3)}, "3 outputs"),
     ({"weights": "nowhere.safetensors"}, "no such file"), ({"regime": FineTuneRegime("2-_8_2-1-1-1-1")}, "too small"),
-    ({"dataset": "no-such-dataset"}, "neither a folder"),
+    ({"dataset": "no-such-dataset"}, "neither a folder"), ({"device": "mps"}, "'mps' is not one of auto, cpu"),
+    ({"device": "meta"}, "'meta' is not one of auto, cpu"), ({"seed": -1}, "seed: -1"), ({"seed": 2**64}, "seed: 1844"),
 ])
 def test_bad_input_is_one_line(blobs, tiny, arguments, right):
     call = {"dataset": blobs, "regime": small(tiny), "minutes": 1, "weights": None, "device": "cpu", **arguments}
@@ -238,7 +239,19 @@ def test_a_wrong_model_is_told_before_images_are_decoded(tmp_path, monkeypatch, 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("torch.hub.urlopen", unreachable)
     with pytest.raises((ValueError, FineTuneError), match=right):
-        finetune(tmp_path / "no such dataset", FineTuneRegime(model), 1, weights=weights, device="cpu")
+        finetune(tmp_path, FineTuneRegime(model), 1, weights=weights, device="cpu")
+
+
+@pytest.mark.parametrize("dataset, regime, right", [
+    (".", FineTuneRegime("2-_8_2-1-1-1", input_size=8), "input size 8 is too small"), (".", FineTuneRegime("nano-a", input_size=8), "too small"),
+    ("no such folder", FineTuneRegime("nano-a"), "neither a folder nor a known name"), ("task:nothing", FineTuneRegime("nano-a"), "none of the name"),
+])
+def test_what_is_wrong_is_told_before_images_are_decoded_however_short_the_time(tmp_path, monkeypatch, dataset, regime, right):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("nni_nasoa.finetune.trainer.open_in_time", lambda *_, **__: pytest.fail("the dataset was opened"))
+    with pytest.raises((ValueError, FineTuneError), match=right):
+        finetune(dataset, regime, 0.001, weights=None, device="cpu", output="out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_settings_of_torch_are_the_callers_again(blobs, shallow, monkeypatch):
