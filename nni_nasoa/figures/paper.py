@@ -91,8 +91,11 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
     texts = [fill(label, _LABEL_WIDTH) for _, _, label, _ in ends]
     heights = [(text.count("\n") + 1) * 1.3 * _LABEL / 72 / inch for text in texts]
     wanted = [axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1] for x, y, _, _ in ends]
-    for (x, y, _, color), text, height in zip(ends, texts, spread_out(wanted, heights)):
-        axes.annotate(text, (x, y), (1.04, height), textcoords="axes fraction", va="center", ha="left", fontsize=_LABEL,
+    places = spread_out(wanted, heights)
+    # None above the axes, where the title of the panel may be.
+    too_high = max(0.0, max(place + height / 2 for place, height in zip(places, heights)) - 1)
+    for (x, y, _, color), text, place in zip(ends, texts, places):
+        axes.annotate(text, (x, y), (1.04, place - too_high), textcoords="axes fraction", va="center", ha="left", fontsize=_LABEL,
                       color=color, parse_math=False, annotation_clip=False, zorder=5,
                       arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.7, "alpha": 0.6, "shrinkA": 1, "shrinkB": 4})
 

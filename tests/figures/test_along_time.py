@@ -72,6 +72,15 @@ def test_labels_do_not_overlap(recorded):
         assert not any(a.count_overlaps([b]) for b in boxes[k + 1:])
 
 
+def test_labels_stay_below_the_title_of_a_panel(recorded):
+    runs = [recorded(curve(10.0, 0.99), model=f"nano-{k}", dataset=dataset) for k in range(5) for dataset in ("a" * 40, "b" * 40)]
+    figure = along_time_figure(runs)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        title = axes._left_title.get_window_extent()
+        assert len(axes.texts) == 5 and not any(title.overlaps(Text.get_window_extent(text)) for text in axes.texts)
+
+
 def test_a_picture(runs, tmp_path):
     image = Image.open(draw_along_time(runs, tmp_path / "along-time.png"))
     assert image.width > 900 and len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 20
