@@ -6,11 +6,15 @@ import fcntl
 import os
 import tempfile
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Iterator
 
 if TYPE_CHECKING:
     import torch
+
+
+POLL_SECONDS = 0.005  # between two tries, where the wait is limited
 
 
 class _Held(threading.local):
@@ -24,7 +28,7 @@ _held = _Held()
 
 
 @contextmanager
-def device_lock(device: str | torch.device, shared: bool = False) -> Iterator[None]:
+def device_lock(device: str | torch.device, shared: bool = False, patience: float | None = None) -> Iterator[None]:
     """Hold the device's lock, across all processes of this machine.
 
     Measurements take it exclusively; training loops take it `shared` around each batch, and so pause while somebody
@@ -36,6 +40,8 @@ def device_lock(device: str | torch.device, shared: bool = False) -> Iterator[No
         A GPU's lock goes by its UUID, so CUDA_VISIBLE_DEVICES makes no difference. "cpu" is the whole host.
     shared
         Whether others may share it. Within a lock that this thread already has, the same or a shared one is granted at once.
+    patience
+        Seconds to wait for it, after which this goes on without; None waits for as long as it takes.
 
     Raises
     ------
@@ -50,19 +56,35 @@ def device_lock(device: str | torch.device, shared: bool = False) -> Iterator[No
         return
     # Whoever wants the lock passes the turnstile. Batches leave it at once; a measurement stays in it from when it waits
     # until it is done, and keeps out whoever comes later.
+    deadline = None if patience is None else time.monotonic() + patience
     turnstile, lock = (_open_lock(name, part) for part in ("turnstile", "lock"))
     try:
-        fcntl.flock(turnstile, fcntl.LOCK_EX)
-        fcntl.flock(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        if shared:
-            fcntl.flock(turnstile, fcntl.LOCK_UN)
-        _held.shared[name] = shared
+        if _taken(turnstile, fcntl.LOCK_EX, deadline):
+            if _taken(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, deadline):
+                _held.shared[name] = shared
+            if shared or name not in _held.shared:
+                fcntl.flock(turnstile, fcntl.LOCK_UN)
         yield
     finally:
         _held.shared.pop(name, None)
         for file in (lock, turnstile):
             fcntl.flock(file, fcntl.LOCK_UN)  # a forked worker process may still have the file open
             os.close(file)
+
+
+def _taken(file: int, how: int, deadline: float | None) -> bool:
+    """Take a lock, until a time of `time.monotonic` at the latest; whether that was done."""
+    if deadline is None:
+        fcntl.flock(file, how)
+        return True
+    while True:  # a system that could be asked for a time would not have to be asked again and again
+        try:
+            fcntl.flock(file, how | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+        time.sleep(POLL_SECONDS)
 
 
 def _lock_name(device: str | torch.device) -> str:

@@ -174,10 +174,13 @@ def _resolve(device: str | torch.device) -> torch.device:
 
 
 @contextmanager
-def undisturbed(device: torch.device, threads: int | None = None) -> Iterator[None]:
-    """Hold the device's lock, with so many threads on a CPU, and leave torch's settings and random state as they were."""
+def undisturbed(device: torch.device, threads: int | None = None, patience: float | None = None) -> Iterator[None]:
+    """Hold the device's lock, with so many threads on a CPU, and leave torch's settings and random state as they were.
+
+    With `patience`, the lock is waited for so many seconds at most, and then gone without.
+    """
     benchmark, all_threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
-    with device_lock(device), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with device_lock(device, patience=patience), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.backends.cudnn.benchmark = True
         if threads is not None and device.type == "cpu":
             torch.set_num_threads(threads)

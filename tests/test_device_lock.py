@@ -123,6 +123,24 @@ def test_batches_pause_while_somebody_measures(process):
     assert answers == ["batch\n"]
 
 
+@pytest.mark.parametrize("theirs, mine", [(False, False), (False, True), (True, False)])
+def test_who_has_no_patience_goes_on_without(process, theirs, mine):
+    child = process(HOLD.format(theirs))
+    begin = time.monotonic()
+    with device_lock("cpu", shared=mine, patience=0.2):
+        assert time.monotonic() - begin >= 0.2
+        others = taken_in_a_thread(theirs)
+        child.stdin.close()
+        assert others.has.wait(30)  # as nothing is locked here
+        others.leave.set()
+    with device_lock("cpu", patience=30):
+        asked = taken_in_a_thread(True)
+        assert not asked.has.wait(0.3)  # this one was had in time
+    assert asked.has.wait(30)
+    asked.leave.set()
+    child.stdin = open(os.devnull)
+
+
 def test_nested_in_one_thread():
     with device_lock("cpu"):
         with device_lock("cpu"), device_lock("cpu", shared=True):

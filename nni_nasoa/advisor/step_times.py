@@ -76,6 +76,8 @@ def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore
         for place, model in enumerate([IMAGES, *missing] if missing else ()):
             # What one leaves is for those that follow.
             allowed = None if deadline is None else (deadline - time.monotonic()) / (len(missing) + 1 - place)
+            if allowed is not None and allowed <= 0:
+                break
             if model == IMAGES:
                 new = _measured_drawing({size for model in missing for size in sizes[model]}, known, present.device, allowed)
             else:
@@ -136,7 +138,7 @@ def _measured_drawing(sizes: Iterable[int], known: Iterable[StepTime], device: D
     if missing := sorted(set(sizes) - there):
         from .stopwatch import measured_drawing
 
-        return measured_drawing(missing, device, DRAW_SECONDS if seconds is None else seconds)
+        return measured_drawing(missing, device, seconds, DRAW_SECONDS)
     return []
 
 

@@ -34,6 +34,7 @@ DRAWN, VIEWED = 64, 16  # images a batch, of drawing alone, and of the head with
 STEPS_COST = 20
 ENDS_SHARE = 0.6  # of what all steps take, with no and with all stages frozen
 SMALLEST_SHARE = 0.5  # of the time, for the smallest size
+WAITING_SHARE = 0.25  # of the time that there is, for others to leave the device alone
 _NO_DECAY = 0.0
 
 
@@ -43,7 +44,7 @@ def measured_steps(model: str, input_sizes: Sequence[int], device: Device, secon
     clock = bench.clock if seconds is None else time.monotonic
     deadline = clock() + (default if seconds is None else seconds)
     get(model)
-    with bench.quiet():
+    with bench.quiet(seconds):
         view = staged(create_model(model, num_classes=CLASSES), model)
         view.to(device=bench.device, memory_format=torch.channels_last)
         rows: list[StepTime] = []
@@ -65,11 +66,13 @@ def measured_steps(model: str, input_sizes: Sequence[int], device: Device, secon
     return rows
 
 
-def measured_drawing(input_sizes: Sequence[int], device: Device, seconds: float) -> list[StepTime]:
-    """Times of drawing images, of sizes for which there is time."""
-    deadline, rows = time.monotonic() + seconds, []
+def measured_drawing(input_sizes: Sequence[int], device: Device, seconds: float | None, default: float) -> list[StepTime]:
+    """Times of drawing images, of sizes for which there is time; where no seconds are given, `default` seconds."""
+    rows: list[StepTime] = []
     bench = _Bench(device)
-    with bench.quiet():
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with bench.quiet(seconds):
+        deadline = time.monotonic() + default if deadline is None else deadline
         for size in input_sizes:
             if rows and time.monotonic() > deadline:
                 break
@@ -87,9 +90,9 @@ class _Bench:
         # Another process that takes turns with this one does not change the processor time of a single thread.
         self._processor_time = self.device.type == "cpu" and device.threads == 1
 
-    def quiet(self):
-        """The context to measure in."""
-        return undisturbed(self.device, threads=self._threads)
+    def quiet(self, seconds: float | None):
+        """The context to measure in, for so many seconds at most, those of waiting for it included."""
+        return undisturbed(self.device, threads=self._threads, patience=None if seconds is None else WAITING_SHARE * seconds)
 
     def row(self, model: str, size: int, batch: int, frozen: int, mode: str, seconds: float) -> StepTime:
         """A measured time."""

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -12,6 +14,7 @@ from nni_nasoa.advisor.devices import Device, resolve
 from nni_nasoa.advisor.step_table import drawing_lines, model_times
 from nni_nasoa.advisor.step_times import (DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES, measure_step_times,
                                           step_times_for)
+from nni_nasoa.device_lock import device_lock
 from nni_nasoa.finetune.threads import Threads
 
 DEVICE = Device("cpu", "a processor", 1)
@@ -79,8 +82,33 @@ def test_too_little_time_measures_nothing():
     assert measure_step_times("nano-f", (96,), DEVICE, seconds=1e-6) == []
 
 
+def test_who_keeps_the_device_busy_is_not_waited_for_when_time_is_short(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # a lock of this test only
+    ended = threading.Event()
+    holding = threading.Event()
+
+    def hold():
+        with device_lock("cpu", shared=True):
+            holding.set()
+            ended.wait(60)
+
+    threading.Thread(target=hold, daemon=True).start()
+    assert holding.wait(30)
+    try:
+        rows = step_times_for(["nano-a"], DEVICE, None, seconds=8)
+    finally:
+        ended.set()
+    assert model_times(rows).keys() == {"nano-a"} and drawing_lines(rows) is not None
+
+
+def test_what_there_is_no_time_for_any_more_is_not_begun(monkeypatch):
+    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: time.sleep(0.2) or [])
+    monkeypatch.setattr(stopwatch, "measured_steps", lambda *_: pytest.fail("measured, though there was no time left"))
+    assert step_times_for(TWO, DEVICE, None, seconds=0.1) == []
+
+
 def test_images_are_drawn_in_all_ways():
-    rows = stopwatch.measured_drawing((32,), DEVICE, 1.0)
+    rows = stopwatch.measured_drawing((32,), DEVICE, None, 1.0)
     assert [row.mode for row in rows] == list(DRAW_MODES) and {row.model for row in rows} == {IMAGES}
     assert drawing_lines(rows) is not None
 
