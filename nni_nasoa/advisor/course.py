@@ -68,7 +68,7 @@ class Course:
     frozen
         0 where no stage is frozen, 1 where some are, 2 where all are.
     batch, train_images, val_images
-        Counts.
+        Counts; where nobody has counted the training images, 0 or 1, a run is one over a single image.
     augmented
         Whether images are augmented, and so features renewed.
     budget, start_up
@@ -89,7 +89,8 @@ class Course:
     only_head: np.ndarray | None = None
 
     def __post_init__(self):
-        n = self.train_images
+        n = np.maximum(self.train_images, 1.0)
+        object.__setattr__(self, "train_images", n)
         reserve = np.clip(MARGIN_SHARE * self.budget, MIN_MARGIN, MAX_MARGIN) + 1.5 * SAVING_SECONDS
         forward = self.seconds.forward
         remaining = np.maximum(self.budget - self.start_up, 0.0)

@@ -117,3 +117,15 @@ def test_the_seconds_before_training_are_foretold(world, model):
     record = world.run(FineTuneRegime("model", batch_size=32, input_size=SIZE), 15.0)
     assert model.observe(record)
     assert model._course_of(record, START_UP, corrected=False).until_training[0] == pytest.approx(record.curve[0][0], rel=0.1)
+
+
+@pytest.mark.parametrize("frozen", range(STAGES + 1))
+@pytest.mark.parametrize(("train", "val"), [(0, 0), (1, 0), (1, 1), (10**9, 1)])
+@pytest.mark.parametrize("budget", [1e-9, 0.1, 30.0, 1e9])
+@pytest.mark.parametrize("start_up", [0.0, 1e6])
+def test_odd_counts_and_budgets_give_numbers(model, frozen, train, val, budget, start_up):
+    with np.errstate(all="raise"):
+        estimate = model.estimate("model", frozen_stages=frozen, batch_size=[16, 128], input_size=SIZE, augmentation=["none", "crop"],
+                                  budget=budget, start_up=start_up, train_images=train, val_images=val)
+    assert (estimate.epochs >= 0).all() and np.isfinite(estimate.epochs).all()
+    assert (estimate.seconds >= 0).all() and (estimate.seconds <= budget).all()
