@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nni_nasoa.data import BadFile, DatasetWarning, ImageArrays, ImageSplit, Report, open_dataset
+from nni_nasoa.data import BadFile, DatasetError, DatasetWarning, ImageArrays, ImageSplit, Report, open_dataset
 from nni_nasoa.data.decoded import MAX_BAD, check_bad
 from nni_nasoa.data.report import readable
 
@@ -134,6 +134,10 @@ def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_
     name = readable(folder.resolve().name)
     check_bad(name, Report(len(listing.train) + len(listing.val), tuple(bad)), max_bad)
     if len({label for _, label in decoded["train"]}) < 2 or not decoded["val"]:
+        if len(bad) + sum(map(len, decoded.values())) == len(queue):
+            first = f"; the first: {bad[0]}" if bad else ""
+            raise DatasetError(f"{folder}: {len(bad)} of {len(queue)} images cannot be read, which leaves too few for two classes "
+                               f"and one image to validate on{first}")
         raise FineTuneError(f"{folder}: the budget is too short to decode an image of two classes; give more minutes")
     arrays = {part: ImageArrays(np.stack([image for image, _ in items]), np.array([label for _, label in items], dtype=np.int64))
               for part, items in decoded.items()}
