@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 PROFILE_SHARE, TIMES_SHARE = 0.2, 0.2  # of what is left of a budget that runs already may go to profile and probes, and to step times,
 LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5  # which need so much, if that is no more than this share
 MAX_TOP = 50
+MAX_MINUTES = 60 * 24 * 365
 
 
 def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", store: ExperienceStore | None = None, top_k: int = 3,
@@ -45,7 +46,7 @@ def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", 
     dataset, root, val_fraction
         An ImageSplit, or what `open_dataset` takes.
     minutes
-        The budget of a run: all of its wall clock.
+        The budget of a run, a year at most: all of its wall clock.
     zoo
         A family, names of models with commas, or a front file; see `models.models_of`.
     device
@@ -99,6 +100,8 @@ def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", 
 def _check(minutes, top_k) -> None:
     if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < math.inf:
         raise AdviceError(f"minutes: {minutes!r} is not a positive number")
+    if minutes > MAX_MINUTES:
+        raise AdviceError(f"minutes: {minutes:g} are more than a year; give {MAX_MINUTES} or fewer")
     if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= MAX_TOP:
         raise AdviceError(f"top_k: {top_k!r} is not a whole number from 1 to {MAX_TOP}")
 

@@ -69,7 +69,7 @@ def resolve(device: str = "auto") -> Device:
     from nni_nasoa.measure import device_name
 
     found = resolve_device(device)
-    return Device(str(found), one_line(device_name(found)), _threads())
+    return Device("cpu" if found.type == "cpu" else str(found), one_line(device_name(found)), _threads())
 
 
 def _may_have_gpu() -> bool:

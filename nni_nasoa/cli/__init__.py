@@ -12,10 +12,11 @@ from .figures import figures
 from .finetune import finetune
 from .predict import predict
 from .report import report
+from .terminal import OneLineGroup
 from .zoo import zoo
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nasoa")
 def main():
     """Fine-tune the network that your minutes can buy, and search networks that train fast."""

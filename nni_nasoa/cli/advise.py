@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .terminal import clear_errors
+from .terminal import OneLine, clear_errors
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Advice, Choice
@@ -18,7 +18,7 @@ TABLE = (("network", "left"), ("learning\nrate", "right"), ("frozen\nstages", "r
          ("augmen-\ntation", "left"), ("epochs", "right"), ("expected\naccuracy %", "right"), ("takes", "right"))
 
 
-@click.command()
+@click.command(cls=OneLine)
 @click.option("--dataset", required=True, help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.")
 @click.option("--minutes", required=True, type=float, help="The budget of the fine-tuning, from its command's start to the saved classifier.")
 @click.option("--json", "as_json", is_flag=True, help="Print the advice as JSON.")
@@ -60,6 +60,10 @@ def advise(dataset, minutes, as_json, top_k, zoo, device, store, max_params, max
 
             run_on_nni(nni_config, dataset, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits, root=root)
             return
+        if run_here:
+            from nni_nasoa.finetune.classifier import check_folder
+
+            check_folder(output)
         opened = ExperienceStore(store)
         advice = ask(dataset, minutes, zoo=zoo, device=device, store=opened, top_k=top_k or 3, limits=limits, root=root,
                      val_fraction=val_fraction, started=process_started() if run_here else None)
@@ -122,21 +126,19 @@ def _run(advice: Advice, store, **options) -> None:
     """Carry out the best choice in what is left of the minutes, and record it with what was expected of it."""
     from nni_nasoa.advisor.recording import Recorder
 
-    from .finetune import EXIT_SECONDS, report
+    from .finetune import margin_of, report
 
     choice = advice.best
     recorder = Recorder(store, advice.about(choice))
     with clear_errors():
-        from nni_nasoa.finetune.clock import default_margin
         from nni_nasoa.finetune.results import FineTuneError
         from nni_nasoa.finetune.trainer import finetune
 
-        margin = default_margin(advice.budget) + EXIT_SECONDS + recorder.seconds
         dataset = options.pop("dataset")
         try:
             result = finetune(dataset, choice.regime, advice.budget / 60, weights=choice.weights, bar=None, started=advice.made,
-                              margin=margin, **options)
+                              margin=margin_of(advice.budget, recorder), **options)
         except FineTuneError as error:
             recorder.record_failure(error, dataset, choice.regime, advice.budget, options["device"], source="advise")
             raise
-    report(result, recorder.record(result, source="advise"))
+    report(result, recorder.record(result, source="advise"), deadline=advice.made + advice.budget)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import gc
+import time
 from pathlib import Path
 
 import click
 
 from .terminal import clear_errors
 
-EXIT_SECONDS = 0.3  # of a budget are kept for the interpreter's end
+EXIT_SECONDS = 0.15  # of the processor that the end of a command takes
 
 
 @click.command()
@@ -45,7 +45,7 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
 
     Ctrl-C saves the best so far.
     """
-    from nni_nasoa.finetune.clock import default_margin, process_started
+    from nni_nasoa.finetune.clock import process_started
     from nni_nasoa.finetune.regime import FineTuneRegime
 
     with clear_errors():
@@ -63,22 +63,31 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
         from nni_nasoa.finetune.results import FineTuneError
         from nni_nasoa.finetune.trainer import finetune as run
 
-        margin = default_margin(60 * minutes) + EXIT_SECONDS + (recorder.seconds if recorder else 0)
+        started = process_started()
         try:
             result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=weights, root=root,
                          val_fraction=val_fraction, max_bad=max_bad, compile=compile, bar=None, tensorboard=tensorboard,
-                         started=process_started(), margin=margin)
+                         started=started, margin=margin_of(60 * minutes, recorder))
         except FineTuneError as error:
             if recorder:
                 recorder.record_failure(error, dataset, regime, 60 * minutes, device)
             raise
     if result.folder is not None:  # else another process of torchrun's says it
-        report(result, recorder and recorder.record(result))
+        report(result, recorder and recorder.record(result), deadline=started + 60 * minutes)
 
 
-def report(result, *notes: str | None) -> None:
-    """Say what came of a run, and exit as its end asks for."""
-    gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
+def margin_of(budget: float, recorder) -> float:
+    """Seconds of a budget to keep back for what is not foreseen, for recording, and for the end of the command."""
+    from nni_nasoa.finetune.clock import default_margin, waiting_factor
+
+    return default_margin(budget) + EXIT_SECONDS * waiting_factor() + (recorder.seconds if recorder else 0.0)
+
+
+def report(result, *notes: str | None, deadline: float) -> None:
+    """Say what came of a run, and exit as its end asks for; `deadline` is by time.monotonic()."""
+    late = time.monotonic() - deadline
+    if late > 0 and not any("after its deadline" in note for note in result.notes):
+        notes = (*notes, f"the command ended {late:.2f} s after its deadline")
     for note in filter(None, (*result.notes, *notes)):
         click.echo(f"note: {note}")
     click.echo(f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"

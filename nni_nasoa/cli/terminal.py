@@ -2,11 +2,59 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import sys
 from contextlib import contextmanager
 
 import click
+
+
+class OneLine(click.Command):
+    """A command that says what is wrong with its options in one line, without its usage before it."""
+
+    def __call__(self, *args, **kwargs):
+        """The command as a process, which ends here. The interpreter's own end walks through all of torch, past a deadline."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except SystemExit as ending:
+            if "torch" in sys.modules and isinstance(ending.code, (int, type(None))):
+                _end_now(ending.code or 0)
+            raise
+
+    def make_context(self, *args, **kwargs):
+        with _without_usage():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx):
+        with _without_usage():
+            return super().invoke(ctx)
+
+
+class OneLineGroup(OneLine, click.Group):
+    """A group whose commands are so, too."""
+
+
+def _end_now(status: int) -> None:
+    """End the process, when all that asked for it has been called and all that was written is out."""
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        return  # the interpreter says so
+    os._exit(status)
+
+
+@contextmanager
+def _without_usage():
+    try:
+        yield
+    except click.UsageError as error:
+        if not isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # which a newer click has for a group alone
+            error.ctx = None  # of which the usage would be shown
+        raise
 
 
 @contextmanager

@@ -178,6 +178,18 @@ def process_started() -> float:
     return time.monotonic() - max(0.0, age)
 
 
+def waiting_factor() -> float:
+    """How much longer than it computed this process has taken until now, as it waited for a processor that others had.
+
+    1 where it never waited, or the system does not tell, and 10 at most.
+    """
+    try:
+        computed, waited = map(int, Path("/proc/self/schedstat").read_text().split()[:2])  # of the main thread, in nanoseconds
+    except (OSError, ValueError):
+        return 1.0
+    return min(10.0, 1 + waited / max(computed, 1))
+
+
 def learning_rate_share(progress: float, warmup: float) -> float:
     """Linear from a tenth to 1 over the first `warmup` of the progress, then half a cosine to 0 at progress 1."""
     if progress < warmup:

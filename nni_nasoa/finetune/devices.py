@@ -24,13 +24,13 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    name = device
     try:
-        device = torch.device(name)
+        found = torch.device(device)
     except RuntimeError:
-        device = None
-    if device is None or device.type not in ("cpu", "cuda"):
-        raise ValueError(f"device: '{name}' is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
+        found = None
+    if found is None or found.type not in ("cpu", "cuda"):
+        raise ValueError(f"device: '{device}' is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
+    device = found
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: there is no CUDA device; take cpu or auto")
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():

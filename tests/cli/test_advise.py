@@ -191,9 +191,10 @@ def test_help_is_light():
     ([], {"dataset": "digit"}, "Error: dataset: 'digit' is neither a folder nor a known name; did you mean 'digits'?"),
     ([], {"dataset": None}, "Missing option '--dataset'"), ([], {"minutes": None}, "Missing option '--minutes'"),
     ([], {"minutes": 0}, "Error: minutes: 0.0 is not a positive number"), ([], {"minutes": "nan"}, "Error: minutes: nan is not"),
+    ([], {"minutes": 1e308}, "Error: minutes: 1e+308 are more than a year; give 525600 or fewer"),
     ([], {"minutes": "soon"}, "'soon' is not a valid float"), ([], {"minutes": 1e-4}, "Error: minutes: nothing can be trained in 0.006 s"),
     ([], {"zoo": "nan"}, "did you mean nano"), ([], {"zoo": "none.json"}, "Error: none.json: no such file"), ([], {"zoo": ","}, "Error: zoo: ',' names no model"),
-    ([], {"device": "toaster"}, "toaster"), (["--top-k", 0], {}, "--top-k"), (["--max-params", 0.001], {}, "max_params_m: no network has 0.001 million"),
+    ([], {"device": "toaster"}, "toaster"), ([], {"device": "meta"}, "device: 'meta' is not one of"), (["--top-k", 0], {}, "--top-k"), (["--max-params", 0.001], {}, "max_params_m: no network has 0.001 million"),
     (["--max-params", -1], {}, "max_params_m: -1.0 is not a positive number"), (["--max-latency-ms", 1e-6], {}, "max_latency_ms: no network takes 1e-06 ms"),
     (["--max-memory", 0], {}, "max_memory_mib: 0.0 is not"), (["--run", "--json"], {}, "--json, --run and --nni: give one of them"),
     (["--run", "--nni", "x.yml"], {}, "--json, --run and --nni: give one of them"), (["--val-fraction", 2], {}, "val_fraction: 2.0 is not between 0 and 1"),
@@ -203,8 +204,32 @@ def test_help_is_light():
 def test_every_wrong_input_is_one_clear_line(ask, arguments, options, right):
     result = ask(*arguments, **options)
     assert result.exit_code != 0 and right in result.output, result.output
-    said = [line for line in result.stderr.splitlines() if not line.startswith(("Usage:", "Try ")) and line.strip()]
-    assert len(said) == 1 and said[0].startswith("Error: ") and "Traceback" not in result.output
+    said = result.stderr.splitlines()
+    assert len(said) == 1 and said[0].startswith("Error: ") and not result.stdout
+
+
+def test_an_output_that_cannot_be_written_is_said_before_the_dataset_is_looked_at(ask, tmp_path, monkeypatch):
+    monkeypatch.setattr("nni_nasoa.advisor.advising.profile_for", lambda *_, **__: pytest.fail("it was looked at"))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "letter.txt").write_text("mine")
+    result = ask("--run", "-o", tmp_path / "notes")
+    assert result.exit_code == 1 and "holds no classifier" in result.stderr and (tmp_path / "notes" / "letter.txt").read_text() == "mine"
+
+
+def test_a_folder_without_an_image_that_can_be_read_is_no_dataset(ask, tmp_path):
+    for label in ("a", "b"):
+        (tmp_path / "broken" / label).mkdir(parents=True)
+        for i in range(5):
+            (tmp_path / "broken" / label / f"{i}.png").write_bytes(b"no image")
+    for _ in range(2):  # nothing is kept of it
+        result = ask(dataset=str(tmp_path / "broken"))
+        assert result.exit_code == 1 and result.stderr.count("\n") == 1 and "10 of 10 images cannot be read" in result.stderr
+
+
+def test_who_ends_late_says_so(ask, monkeypatch):
+    monkeypatch.setattr("nni_nasoa.advisor.recording.Recorder.record", lambda *_, **__: time.sleep(4))
+    result = ask("--run", minutes=0.15)
+    assert result.exit_code == 0 and re.search(r"^note: the command ended \d+\.\d+ s after its deadline$", result.output, re.MULTILINE)
 
 
 def test_a_folder_that_is_a_file_and_an_output_that_cannot_be(ask, tmp_path):

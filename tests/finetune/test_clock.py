@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -144,3 +148,13 @@ def test_pieces_no_slower_than_the_slowest_so_far_leave_what_is_kept_back(pieces
         time.seconds += slowest  # the next one, were it as slow
         assert clock.remaining > kept_back - 1e-9
         time.seconds -= slowest
+
+
+def test_how_long_a_process_waited_for_a_processor(tmp_path):
+    code = ("import time\nfrom nni_nasoa.finetune.clock import waiting_factor\nbegin = time.monotonic()\n"
+            "while time.monotonic() < begin + 1.5: pass\nprint(waiting_factor())")
+    one = sorted(os.sched_getaffinity(0))[0]
+    crowd = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: os.sched_setaffinity(0, {one})) for _ in range(4)]
+    factors = [float(process.communicate(timeout=60)[0]) for process in crowd]
+    assert all(1 <= factor <= 10 for factor in factors) and max(factors) > 2  # they had to share one
