@@ -142,9 +142,11 @@ class Options:
         model = self.model(row)
         figures = self.figures[model]
         accuracy, low, high = (float(values[row]) for values in (self.mean, self.low, self.high))
+        probe = probed(figures) or 0.0
         if not self.learned:
-            probe = probed(figures)
-            accuracy, low, high = 0.5 + 0.5 * (probe or 0.0), 0.0, 1.0
+            accuracy, low, high = 0.5 + 0.5 * probe, 0.0, 1.0
+        elif not self.familiarity.known_data:  # then a linear head is all that was seen of such data
+            low = min(low, probe)
         return Choice(self.regimes.regime(row), float(self.epochs[row]), float(self.seconds[row]), accuracy, low, high,
                       parameters_m(figures, self.profile.dataset.classes), stages_of(model, figures),
                       "default" if self.pretrained[model] else None, tuple(reasons(self, row)))

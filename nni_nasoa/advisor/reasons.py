@@ -47,7 +47,7 @@ def _on_experience(options: Options) -> str:
     if not options.learned:
         return f"no records of such networks among {runs}: defaults"
     if not seen.known_data:
-        return f"no records of such data among {runs}: only learning rates that are sound everywhere"
+        return f"no records of such data among {runs}: only learning rates that are sound everywhere, and a range down to a linear head's"
     return f"{seen.similar} of {runs} were on similar data" if seen.similar else f"{runs}, on data that is somewhat different"
 
 

@@ -171,6 +171,7 @@ def test_on_data_of_no_known_kind_only_sound_rates_are_taken(ask):
         low, high = (0.01, 0.07) if choice.regime.optimizer == "sgd" else (0.0004, 0.0025)
         assert low <= choice.regime.learning_rate <= high
         assert any("no records of such data" in line for line in choice.why)
+        assert choice.low <= options.figures[choice.regime.model]["probe_linear"] and choice.low <= choice.accuracy <= choice.high
 
 
 def test_networks_of_sizes_that_were_never_run_are_not_predicted(world, ask):
