@@ -20,6 +20,7 @@ from .advice import Advice, Limits
 from .models import AdviceError, has_weights, models_of
 from .options import Options
 from .predictor import AccuracyPredictor
+from .rules import MAX_MINUTES
 
 if TYPE_CHECKING:
     from nni_nasoa.zoo import ModelInfo
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 PROFILE_SHARE, TIMES_SHARE = 0.2, 0.2  # of what is left of a budget that runs already may go to profile and probes, and to step times,
 LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5  # which need so much, if that is no more than this share
 MAX_TOP = 50
-MAX_MINUTES = 60 * 24 * 365
 
 
 def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", store: ExperienceStore | None = None, top_k: int = 3,

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import Any, Callable, Mapping
 
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
+MAX_MINUTES = 60 * 24 * 365  # of a budget
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # would write to terminals, or cannot be stored as UTF-8
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d))?", re.ASCII)

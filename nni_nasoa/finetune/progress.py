@@ -76,6 +76,8 @@ class EvaluationsFile(Watcher):
 
     def close(self):
         self._file.close()
+        if os.path.getsize(self._file.name) == 0:  # the run did not come to an evaluation, nor did one before it
+            os.unlink(self._file.name)
 
 
 class LiveBar(Watcher):

@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping
 
+from nni_nasoa.advisor.rules import MAX_MINUTES
+
 from .class_args import ClassArgsError, is_number, parsed, wrong
 
 LIMITS = ("max_params_m", "max_latency_ms", "max_memory_mib")
-MOST_MINUTES = 60 * 24 * 365
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _text(name: str, right: str) -> Callable[[Any], str]:
 
 
 def _minutes(value) -> float:
-    if not is_number(value) or not 0 < value <= MOST_MINUTES:
+    if not is_number(value) or not 0 < value <= MAX_MINUTES:
         raise wrong("minutes", value, "a number of minutes above 0")
     return float(value)
 

@@ -85,3 +85,14 @@ def test_watchers_are_closed_when_a_run_fails(tmp_path):
             raise KeyError
     with pytest.raises(ValueError):
         watcher.evaluation(RECORD)
+
+
+def test_a_run_without_an_evaluation_leaves_no_file_of_its_own(tmp_path):
+    file = tmp_path / "evaluations.jsonl"
+    with watching(10, tmp_path, False, None):
+        assert file.exists()
+    assert not file.exists()
+    file.write_text("of an earlier run\n")
+    with watching(10, tmp_path, False, None):
+        pass
+    assert file.read_text() == "of an earlier run\n"
