@@ -1,9 +1,7 @@
 """The processes of a run: one, or several that torchrun has started, one a GPU (or on the CPU, over gloo).
 
-Training is data-parallel: each process has a share of the images and computes the gradients of its share of a batch, and they
-are averaged when all processes have theirs. torch's DistributedDataParallel averages the first ones while the last are
-still being computed. That saves a little time, but a process whose memory is full in between would leave the others waiting
-for what never comes; and so nobody could halve the batch and go on.
+Training is data-parallel: each process has a share of the images and computes the gradients of its share of a batch, which
+are averaged over the processes; on the way, see `data_parallel`, or when all have theirs.
 """
 
 from __future__ import annotations

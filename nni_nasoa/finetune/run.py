@@ -206,7 +206,7 @@ class Run:
         self.stepper = Stepper(self.trainable, self.network.head.out_features, self.inputs, self.regime, self.group, self._seed,
                                head_only)
         self._compiled = self._compiled and head_only is None
-        self._compile()
+        self._prepare_steps()
         self.schedule.begin()
         while not self.stopped:
             number = int(self.group.most(self.interruption.number))
@@ -219,13 +219,14 @@ class Run:
             else:
                 self._chunk(int(steps), share)
 
-    def _compile(self) -> None:
-        """Train through torch.compile, if that was asked for and is ready in time."""
+    def _prepare_steps(self) -> None:
+        """Train through torch.compile, if that was asked for and is ready in time, and several processes with overlapping messages."""
         if self._compiled:
             why_not = compiled_in_time(self.stepper, self.trainable, self.clock, self.interruption, self.group)
             if why_not:
                 self._compiled = False
                 self.note(why_not)
+        self.stepper.overlap(self.clock.remaining)
         self._cold = self.device.type == "cuda" or self._compiled
 
     def _plan(self) -> list[float]:
@@ -277,7 +278,7 @@ class Run:
     def _halve_batch(self) -> None:
         """Go on with a smaller batch, in all processes."""
         self.note(self.stepper.halve_batch())
-        self._compile()
+        self._prepare_steps()
 
     def _step_back(self) -> None:
         """Go back to the best state at a lower rate, once."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Callable, Iterator
+from typing import TYPE_CHECKING, Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from .optimizers import Optimizer
 from .regime import FineTuneRegime
 from .results import FineTuneError
 
+if TYPE_CHECKING:
+    from .data_parallel import DataParallel
 
 IN_TIME, LATE, FULL = 0, 1, 2  # what processes tell each other in each step: the worst of it counts
 
@@ -43,6 +45,7 @@ class Stepper:
                  head_only: nn.Linear | None = None):
         self.module, self.classes, self.inputs, self.regime, self.group = module, classes, inputs, regime, group
         self._head = head_only
+        self._parallel: DataParallel | None = None
         self.device = inputs.labels.device
         self.batch = batch_of_process(regime, inputs, group)
         self.rate_scale, self.go_on = 1.0, True
@@ -52,6 +55,18 @@ class Stepper:
         self._mixup = random.Random(seed)
         self._indices = self._index_stream(torch.Generator().manual_seed(seed + group.rank))
 
+    def overlap(self, seconds: float) -> None:
+        """Have gradients averaged over the processes while others are computed, if that pays with so many seconds left.
+
+        All processes have to call it, before the first step and after each one in which memory was full.
+        """
+        if self.group.size == 1 or self._head is not None:
+            return
+        from .data_parallel import DataParallel, pays  # late: one process does without
+
+        if self.group.from_first([float(pays(seconds))])[0]:
+            self._parallel = DataParallel(self.module)
+
     def step(self, cheap: bool, in_time: Callable[[], bool] = lambda: True) -> Tensor | None:
         """Take a step at the optimiser's learning rate; the loss, on the device, or None where a process's memory was full.
 
@@ -60,16 +75,21 @@ class Stepper:
         """
         loss = None
         try:
+            if self._parallel is not None:
+                self._parallel.begin()
             loss = self.gradients(cheap)
         except RuntimeError as error:  # which is let go of here, and with it the tensors of the step that failed
             if not is_out_of_memory(error):
                 raise
+        if self._parallel is not None:
+            self._parallel.settle(failed=loss is None)
         news = self.group.most(FULL if loss is None else IN_TIME if in_time() else LATE)
         self.go_on = news == IN_TIME
         if news == FULL:
+            self._parallel = None  # with its buckets, some of which may be missing
             self.optimizer.zero_grad()
             return None
-        self.group.average([p.grad for p in self.optimizer.parameters() if p.grad is not None])
+        self._average()
         if self._scaler is None or self._head is not None:
             self.optimizer.step()
         else:
@@ -79,6 +99,13 @@ class Stepper:
         self.steps += 1
         self.images += self.batch * self.group.size
         return loss
+
+    def _average(self) -> None:
+        if self._parallel is not None and self._parallel.complete:
+            self._parallel.average()
+            return
+        self._parallel = None
+        self.group.average([p.grad for p in self.optimizer.parameters() if p.grad is not None])
 
     def gradients(self, cheap: bool) -> Tensor:
         """Compute this process's gradients of the next batch; the loss."""
@@ -95,7 +122,7 @@ class Stepper:
         if inputs.ndim == 4:  # kept features have another order than fresh ones, which a compiled module would be compiled for again
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
-            logits = self.module(inputs)
+            logits = (self._parallel or self.module)(inputs)
         loss = F.cross_entropy(logits.float(), targets)
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
         return loss.detach()

@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
 import pytest
 import torch
 from torch import nn
@@ -55,3 +60,22 @@ class Shallow(nn.Module):
 def shallow():
     """The class of a network that takes no time."""
     return Shallow
+
+
+@contextmanager
+def under_torchrun(script, *arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script), *map(str, arguments)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": "1"})
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()  # torchrun ends its workers
+            process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def two_processes():
+    """A context of a script that runs in two processes under torchrun; it is ended afterwards, should it still run."""
+    return under_torchrun
