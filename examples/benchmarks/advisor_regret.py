@@ -141,56 +141,62 @@ def compare(grids: Mapping[str, TaskGrid], orders: int, runs: int, cold: Advisor
             rng = np.random.default_rng(seed)
             stream = [others[i] for i in islice(rng.permutation(len(others)), STREAM)]
             curves.append(regrets_along(cold.copy(), grid, stream, rng, runs))
-        along = np.mean(curves, axis=0)
         regrets = grid.regrets()
         tasks[name] = {
             "best": max(grid.accuracies), "best_regime": grid.regimes[int(regrets.argmin())].to_json(),
-            "cold_regime": grid.regimes[grid.advised(cold)].to_json(), "along": along.round(4).tolist(),
-            "cold": float(along[0]), "seen": float(along[-1]), "defaults": float(regrets[grid.advised(nothing)]),
+            "cold_regime": grid.regimes[grid.advised(cold)].to_json(), "along": np.round(curves, 4).tolist(),
+            "cold": curves[0][0], "seen": [curve[-1] for curve in curves], "defaults": float(regrets[grid.advised(nothing)]),
             "average": float(regrets[average_best(whole, name)]) if len(whole) > 1 else float("nan"), "random": float(regrets.mean())}
-        print(f"{name}: " + ", ".join(f"{METHODS[method]} {tasks[name][method]:.2f}" for method in METHODS), flush=True)
+        print(f"{name}: " + ", ".join(f"{METHODS[method]} {np.mean(tasks[name][method]):.2f}" for method in METHODS), flush=True)
     grid = next(iter(whole.values()))
-    medians = {method: float(np.median([task[method] for task in tasks.values()])) for method in METHODS}
-    return {"budget": grid.budget, "regimes": len(grid.regimes), "orders": orders, "runs_per_task": runs, "tasks_seen": len(along) - 1,
-            "prior_runs": cold.predictor.seen, "tasks": tasks, "median": medians}
+    return {"budget": grid.budget, "regimes": len(grid.regimes), "orders": orders, "runs_per_task": runs, "tasks_seen": len(curves[0]) - 1,
+            "prior_runs": cold.predictor.seen, "tasks": tasks,
+            "summary": {method: summary(tasks, method) for method in METHODS}}
+
+
+def summary(tasks: Mapping[str, Mapping[str, Any]], method: str) -> dict[str, float]:
+    """Median, mean and worst regret over the tasks; of what has seen others, over the tasks and the orders of the others."""
+    values = np.concatenate([np.atleast_1d(task[method]) for task in tasks.values()])
+    return {"median": float(np.median(values)), "mean": float(values.mean()), "worst": float(values.max())}
 
 
 def show(result: dict) -> None:
     """Print the table."""
     print(f"\nRegret in points of accuracy against the best of {result['regimes']} regimes of {result['budget']:g} s each "
-          f"({result['prior_runs']} runs in the prior; {result['tasks_seen']} tasks seen, mean of {result['orders']} orders)")
+          f"({result['prior_runs']} runs in the prior; {result['tasks_seen']} tasks seen, {result['orders']} orders, their mean for each task)")
     own = {"own": "own choice, run"} if any("own" in task for task in result["tasks"].values()) else {}
     columns = METHODS | own
     print(f"{'task':26}{'best %':>8}" + "".join(f"{title:>25}" for title in columns.values()))
     for name, task in result["tasks"].items():
-        print(f"{name:26}{100 * task['best']:8.1f}" + "".join(f"{task[method]:25.2f}" for method in columns))
-    print(f"{'median':34}" + "".join(f"{np.median([task[method] for task in result['tasks'].values()]):25.2f}" for method in columns))
+        print(f"{name:26}{100 * task['best']:8.1f}" + "".join(f"{np.mean(task[method]):25.2f}" for method in columns))
+    for what in ("median", "mean", "worst"):
+        print(f"{what:34}" + "".join(f"{summary(result['tasks'], method)[what]:25.2f}" for method in columns))
 
 
 def plot(result: dict, path: Path) -> None:
-    """Draw the medians along the tasks seen, and the regrets of all tasks by method."""
+    """Draw the regret along the tasks seen, and the regrets of all tasks by method."""
     from nni_nasoa.figures.paper import COLORS, FADED, INK, save, sheet, titles
 
     figure, ((left, right),) = sheet(1, 2, (6.2, 4.2))
-    curves = np.array([task["along"] for task in result["tasks"].values()])
+    curves = np.concatenate([task["along"] for task in result["tasks"].values()])
     seen = np.arange(curves.shape[1])
     low, middle, high = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
     left.fill_between(seen, low, high, color=COLORS[1], alpha=0.15, linewidth=0)
     left.plot(seen, middle, color=COLORS[1], linewidth=2, label="advisor")
     for method, color in (("defaults", COLORS[0]), ("average", COLORS[2]), ("random", FADED)):
-        left.axhline(result["median"][method], color=color, linestyle="--", linewidth=1.2, label=METHODS[method])
+        left.axhline(result["summary"][method]["median"], color=color, linestyle="--", linewidth=1.2, label=METHODS[method])
     left.set(xlabel="tasks seen", ylabel="regret, points of accuracy")
     left.set_ylim(bottom=0)
-    left.legend(loc="center right", framealpha=1, edgecolor="none", fontsize=8.5).set_zorder(5)
+    left.legend(loc="upper right", framealpha=1, edgecolor="none", fontsize=8.5).set_zorder(5)
     for place, method in enumerate(METHODS):
-        values = np.array([task[method] for task in result["tasks"].values()])
+        values = np.array([np.mean(task[method]) for task in result["tasks"].values()])
         right.plot(place + np.linspace(-0.2, 0.2, len(values)), np.sort(values), "o", color=COLORS[place], markersize=4.5)
-        right.plot([place - 0.3, place + 0.3], [np.median(values)] * 2, color=INK, linewidth=2)
+        right.plot([place - 0.3, place + 0.3], [result["summary"][method]["median"]] * 2, color=INK, linewidth=2)
     right.set_xticks(range(len(METHODS)), [title.replace(", ", ",\n") for title in METHODS.values()], fontsize=8.5)
     right.set_ylim(bottom=-0.5)
     titles(figure, f"Regret of the advised regime against the best of {result['regimes']} regimes, {result['budget']:g} s each",
-           f"{len(result['tasks'])} tasks of kinds that the prior has nothing of. Left: median over them and quartiles, mean of "
-           f"{result['orders']} orders of the {result['tasks_seen']} tasks seen. Right: a dot for each task, a bar for the median.")
+           f"{len(result['tasks'])} tasks of kinds that the prior has nothing of. Left: median and quartiles over them and {result['orders']} "
+           f"orders of the {result['tasks_seen']} tasks seen. Right: a dot for each task, a bar for the median.")
     save(figure, path)
 
 
