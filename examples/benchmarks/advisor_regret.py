@@ -187,7 +187,7 @@ def plot(result: dict, path: Path) -> None:
         left.axhline(result["summary"][method]["median"], color=color, linestyle="--", linewidth=1.2, label=METHODS[method])
     left.set(xlabel="tasks seen", ylabel="regret, points of accuracy")
     left.set_ylim(bottom=0)
-    left.legend(loc="upper right", framealpha=1, edgecolor="none", fontsize=8.5).set_zorder(5)
+    left.legend(loc="center right", framealpha=1, edgecolor="none", fontsize=8.5).set_zorder(5)
     for place, method in enumerate(METHODS):
         values = np.array([np.mean(task[method]) for task in result["tasks"].values()])
         right.plot(place + np.linspace(-0.2, 0.2, len(values)), np.sort(values), "o", color=COLORS[place], markersize=4.5)
