@@ -68,7 +68,7 @@ class Course:
     frozen
         0 where no stage is frozen, 1 where some are, 2 where all are.
     batch, train_images, val_images
-        Counts; where nobody has counted the training images, 0 or 1, a run is one over a single image.
+        Counts. Fewer than one training image, where nobody has counted them, are taken as one.
     augmented
         Whether images are augmented, and so features renewed.
     budget, start_up

@@ -69,7 +69,8 @@ def resolve(device: str = "auto") -> Device:
     from nni_nasoa.measure import device_name
 
     found = resolve_device(device)
-    return Device("cpu" if found.type == "cpu" else str(found), one_line(device_name(found)), _threads())
+    kind = "cpu" if found.type == "cpu" else str(found)  # "cpu:0" is the same device
+    return Device(kind, one_line(device_name(found)), _threads())
 
 
 def _may_have_gpu() -> bool:

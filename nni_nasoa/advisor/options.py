@@ -75,6 +75,12 @@ class Options:
 
         Parameters
         ----------
+        profile, models, predictor, budget
+            As `Options` takes them.
+        time_model, limits
+            What says how long runs take here; what a choice must not exceed.
+        source
+            Of the records of such runs, whose start-up the time model knows apart.
         regimes
             To choose from; by default the whole grid of all models, see `candidates`.
 

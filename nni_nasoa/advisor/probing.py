@@ -260,7 +260,8 @@ def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarr
         own = np.minimum(u ** 2 @ shrunk, 1 - 1e-9)  # of each training image's prediction, its own share
         left_out = y - (y - u @ (shrunk[:, None] * projected)) / (1 - own)[:, None]
         others = elsewhere @ ((s / (s ** 2 + ridge))[:, None] * projected)
-        right[training], right[~training] = (values.argmax(1) == labels[part] for values, part in ((left_out, training), (others, ~training)))
+        right[training] = left_out.argmax(1) == labels[training]
+        right[~training] = others.argmax(1) == labels[~training]
         best = max(best, right[asked].mean().item())
     return best
 

@@ -38,7 +38,7 @@ class OneLineGroup(OneLine, click.Group):
 
 def _end_now(status: int) -> None:
     """End the process, when all that asked for it has been called and all that was written is out."""
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # `os._exit` would leave them out, and there is no public way to call them
     try:
         sys.stdout.flush()
         sys.stderr.flush()

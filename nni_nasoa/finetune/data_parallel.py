@@ -50,7 +50,8 @@ class DataParallel:
         """A step begins; before anything in it can fail."""
         self._steps += 1
         self._buckets.begin(quiet=self._steps <= QUIET_STEPS)
-        self._ddp.reducer._rebuild_buckets()  # by all together; left to the second forward pass, one could fail before it
+        # By all together: left to the second forward pass, one could fail before it. Torch has no public call for it.
+        self._ddp.reducer._rebuild_buckets()
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """The module's output."""
