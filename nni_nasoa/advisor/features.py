@@ -32,6 +32,7 @@ NAMES = DATASET + MODEL + REGIME + TIME + PRODUCTS
 _NAN = float("nan")
 ONLY_HEAD = "only the head is trained"  # in notes of runs, by `finetune`, where time was too short for what was asked
 MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0  # that make a difference: where features are kept, a head sees far more in no time
+TYPICAL_GAIN = -0.9  # of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks
 MIDDLE_RATES = {"sgd": 0.03, "adamw": 0.001}
 
 
@@ -108,12 +109,13 @@ def _shape(profile: Mapping[str, Any]) -> tuple[float, float]:
 def _of_dataset(profile: Mapping[str, Any]) -> dict[str, float]:
     classes, train = _number(profile, "classes"), _number(profile, "train_images")
     size, aspect = (np.nan_to_num(value) for value in _shape(profile))
+    gains = {f"{end}_gain": _gain(profile, f"separability_{end}", "separability_linear_few") for end in ("small", "large")}
     return {
         "log_train_images": _log(train), "log_classes": _log(classes), "log_per_class": _log(train / classes),
         "log_image_size": size, "aspect": aspect, "mirrored": _number(profile, "mirrored"),
         "chance": log_odds(1 / classes), "separability_mean": log_odds(_number(profile, "separability_nearest_mean")),
         "separability_linear": log_odds(_number(profile, "separability_linear")), "distance": _number(profile, "distance"),
-        "train_images": train, **{f"{end}_gain": _gain(profile, f"separability_{end}", "separability_linear_few") for end in ("small", "large")},
+        "train_images": train, **{name: _known(gain, TYPICAL_GAIN) for name, gain in gains.items()},
     }
 
 
@@ -123,13 +125,20 @@ def _gain(values: Mapping[str, Any], other: str, few: str) -> float:
 
 
 def _of_model(model: str, figures: Mapping[str, Any], dataset: Mapping[str, float]) -> dict[str, float]:
-    linear, gain = log_odds(_number(figures, "probe_linear")), _gain(figures, "probe_large", "probe_linear_few")
+    """Those of a model. Where it did not look at the images itself, what the profile's small network sees stands for it."""
+    mean, linear = (_known(log_odds(_number(figures, f"probe_{name}")), dataset[f"separability_{end}"])
+                    for name, end in (("nearest_mean", "mean"), ("linear", "linear")))
     return {
         "log_params": _log(_number(figures, "params_m")), "log_gmacs": _log(_number(figures, "gmacs")),
-        "stages": float(stages_of(model, figures)), "probe_mean": log_odds(_number(figures, "probe_nearest_mean")),
-        "probe_linear": linear, "probe_gain": linear - dataset["separability_linear"],
-        "log_own_size": _log(own_size(figures)), "large_gain": gain if np.isfinite(gain) else dataset["large_gain"],
+        "stages": float(stages_of(model, figures)), "probe_mean": mean, "probe_linear": linear,
+        "probe_gain": linear - dataset["separability_linear"], "log_own_size": _log(own_size(figures)),
+        "large_gain": _known(_gain(figures, "probe_large", "probe_linear_few"), dataset["large_gain"]),
     }
+
+
+def _known(value: float, other: float) -> float:
+    """A value; another one where it is not known."""
+    return value if np.isfinite(value) else other
 
 
 def _of_regimes(regimes: Candidates, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,9 +181,9 @@ def _of_time(known: Mapping[str, Any], epochs: np.ndarray, budget: float) -> dic
 
 
 def _products(known: Mapping[str, Any]) -> dict[str, Any]:
-    epochs, rate, frozen, strength = (known[name] for name in ("log_epochs", "log_rate", "frozen_share", "strength"))
+    names = ("log_epochs", "log_rate", "frozen_share", "strength", "probe_linear")
+    epochs, rate, frozen, strength, probe = (known[name] for name in names)
     per_class = known["log_per_class"] - 1.5
-    probe = known["probe_linear"] if np.isfinite(known["probe_linear"]).all() else known["separability_linear"]
     return {
         "seen_classes": known["log_seen"] - known["log_classes"], "epochs_per_class": epochs * per_class, "epochs_frozen": epochs * frozen,
         "epochs_probe": epochs * probe, "epochs_params": epochs * known["log_params"], "epochs_augmentation": epochs * strength,

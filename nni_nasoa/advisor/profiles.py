@@ -20,7 +20,8 @@ from nni_nasoa.finetune.regime import MAX_STAGES
 from nni_nasoa.zoo import get
 
 from .candidates import input_sizes, own_size
-from .probing import ACCURACIES, FEW, IMAGES, probe
+from .features import log_odds
+from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
 from .records import figures_of
 from .rules import MAX_NUMBER, SHARE, number, or_none, whole
 
@@ -31,7 +32,8 @@ PROBE_MODEL = "nano-a"
 VERSION = 2  # of what is kept, and of how probes are made
 PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4  # of the time that is left, for the profile, and for decoding what probes look at
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
-TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.3  # less time than this is not enough for a probe, before and after torch is imported
+TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # less time than this is not enough for a probe, before and after torch is imported
+NETWORK_IMAGES = 300  # that could be looked at in the time that it takes to make a network, and to make something of what it sees
 MIN_SECONDS = 1e-3  # a clock needs some
 _PROBE = {**dict.fromkeys(("nearest_mean", "nearest_neighbour", "linear", "linear_few", "distance"), or_none(SHARE)),
           "log_me": or_none(number(-MAX_NUMBER, MAX_NUMBER, "a number")), "images": whole(0, IMAGES),
@@ -89,8 +91,21 @@ class TaskProfile:
         """What is known of a model, on this dataset too: `figures_of`, its stages, and its probe; None for what is not known."""
         figures, found = figures_of(model), self.probes.get(model, {})
         stages = found.get("stages") or _stages(figures.get("encoding"))
-        large = {"probe_large": self._linear(model, _other_sizes(model)[1])}
-        return figures | {"stages": stages} | {f"probe_{name}": found.get(name) for name in ACCURACIES} | large
+        seen = {f"probe_{name}": found.get(name) for name in ACCURACIES} | {"probe_linear": self._linear_as_of_all(model)}
+        return figures | {"stages": stages} | seen | {"probe_large": self._linear(model, _other_sizes(model)[1])}
+
+    def _linear_as_of_all(self, model: str) -> float | None:
+        """How well a linear head does, as of a probe of as many images as `PROBE_MODEL` has seen.
+
+        One of fewer images has fewer to learn from, so its accuracy is lower. What the two networks differ by on the first images,
+        which both have seen, does not depend on that.
+        """
+        found, first = (self.probes.get(name, {}) for name in (model, PROBE_MODEL))
+        needed = first.get("linear"), first.get("linear_few"), found.get("linear_few")
+        if found.get("images") == first.get("images") or None in needed:
+            return found.get("linear")
+        whole, few, own = map(log_odds, needed)
+        return 1 / (1 + math.exp(few - own - whole))
 
     def _linear(self, model: str, size: int | None) -> float | None:
         """How well a linear head does on images of another size."""
@@ -175,19 +190,35 @@ def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
 
 
 def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict[str, Any]]:
-    """As many, given with their input sizes, as there is time for."""
-    found = {}
-    for done, (name, size) in enumerate(sizes.items()):
-        sample = reader.sample(size)
-        if sample is None or reader.left() < (NETWORK_SECONDS if "torch" in sys.modules else TORCH_SECONDS):
+    """As many, given with their input sizes, as there is time for.
+
+    Where time is short, some good probes tell more than all of them on a few images, by which networks would be compared by
+    chance. So the first has up to half of the time. If what it took says that not all can look at as many images as they
+    should, the others look at 250 each, and those that cannot are left out.
+    """
+    found, pace = {}, 0.0  # seconds for what there is to compute
+    work = {name: _work(name.partition("@")[0], size) for name, size in sizes.items()}
+    wanted = {name: FEW if "@" in name else IMAGES for name in sizes}
+    for place, (name, size) in enumerate(sizes.items()):
+        least = pace * work[name] * (NETWORK_IMAGES + FEW) or (NETWORK_SECONDS if "torch" in sys.modules else TORCH_SECONDS)
+        if reader.left() < least or (sample := reader.sample(size)) is None or reader.left() < least:
             continue
-        seconds = None if reader.deadline is None else reader.left() / (len(sizes) - done)
-        model, at, _ = name.partition("@")
-        images = FEW if at else IMAGES
-        result = probe(sample, model, device=device, seconds=seconds, images=images)
-        if result["nearest_mean"] is not None or result["images"] == min(images, len(sample.train) + len(sample.val)):
+        import torch  # noqa: F401 - what its import takes says nothing of the next probe
+
+        begin, left = time.monotonic(), reader.left()
+        enough = pace * sum(work[other] * (NETWORK_IMAGES + wanted[other]) for other in [*sizes][place:]) <= left
+        result = probe(sample, name.partition("@")[0], device=device, images=wanted[name] if enough else FEW,
+                       seconds=None if reader.deadline is None else left if pace or len(sizes) == 1 else left / 2)
+        pace = (time.monotonic() - begin) / (work[name] * (NETWORK_IMAGES + result["images"]))
+        if result["images"] >= min(MIN_IMAGES if name == PROBE_MODEL else FEW, len(sample.train) + len(sample.val)):
             found[name] = result
     return found
+
+
+def _work(model: str, size: int) -> float:
+    """What an image costs, in any unit. Time grows more slowly than multiply-adds do: those of the nano family, from 0.03 to 0.7
+    billion at 224 pixels, take from one to seven times as long on a processor."""
+    return (figures_of(model).get("gmacs") or 1.0) ** 0.6 * size ** 2
 
 
 class _Reader:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nni_nasoa.advisor.candidates import Candidates, candidates
-from nni_nasoa.advisor.features import DATASET, NAMES, features, features_of, log_odds
+from nni_nasoa.advisor.features import DATASET, NAMES, TYPICAL_GAIN, features, features_of, log_odds
 from nni_nasoa.finetune import FineTuneRegime
 
 
@@ -60,7 +60,8 @@ def test_what_another_size_is_worth_is_between_what_was_seen(world, size, share)
     few = profile.probes["nano-a" if size < 48 else "nano-d"]["linear_few"]
     row = of(FineTuneRegime("nano-d", input_size=size, frozen_stages=99), profile, epochs=1.0)
     assert row["size_gain"] == pytest.approx(share * (log_odds(seen) - log_odds(few)), abs=1e-5) == pytest.approx(row["gain_frozen"], abs=1e-5)
-    assert math.isnan(of(FineTuneRegime("nano-d", input_size=32), profile, separability_small=None)["size_gain"])
+    unseen = of(FineTuneRegime("nano-d", input_size=32), profile, separability_small=None)["size_gain"]
+    assert unseen == pytest.approx(TYPICAL_GAIN, rel=1e-5)
 
 
 def test_what_larger_images_are_worth_is_the_small_network_s_where_the_own_has_not_seen_any(world):
@@ -69,6 +70,14 @@ def test_what_larger_images_are_worth_is_the_small_network_s_where_the_own_has_n
     other = of(regime, dataclasses.replace(profile, probes={**profile.probes, "nano-d@96": {**profile.probes["nano-d@96"], "linear": None}}))
     expected = log_odds(profile.probes["nano-a@96"]["linear"]) - log_odds(profile.probes["nano-a"]["linear_few"])
     assert other["size_gain"] == pytest.approx(expected, abs=1e-5) and abs(other["size_gain"] - own) > 0.01
+
+
+def test_a_network_that_was_not_looked_through_counts_as_one_that_sees_as_much_as_the_small_one(world):
+    profile = world.profile(2)
+    unseen = dataclasses.replace(profile, probes={name: found for name, found in profile.probes.items() if name != "nano-d"})
+    row = of(FineTuneRegime("nano-d"), unseen)
+    assert row["probe_mean"] == row["separability_mean"] and row["probe_linear"] == row["separability_linear"] and row["probe_gain"] == 0
+    assert row["epochs_probe"] == pytest.approx(row["log_epochs"] * row["separability_linear"], rel=1e-5)
 
 
 def test_what_is_not_known_is_nan_and_nothing_is_infinite(world):

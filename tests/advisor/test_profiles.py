@@ -3,6 +3,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,10 +13,12 @@ from PIL import Image
 from nni_nasoa.advisor import ExperienceStore, profiles
 from nni_nasoa.advisor.probing import FEW, IMAGES
 from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, sized_probes, task_profile
+from nni_nasoa.advisor.records import figures_of
 from nni_nasoa.data import DatasetError, open_dataset
 from nni_nasoa.data.profile import DatasetProfile, ProfileError, fingerprint
+from nni_nasoa.zoo import list_models
 
-FOUND = {"nearest_mean": 0.5, "nearest_neighbour": 0.25, "linear": 0.75, "linear_few": 0.625, "log_me": -0.1, "distance": 0.2, "images": 12, "stages": 4}
+FOUND = {"nearest_mean": 0.5, "nearest_neighbour": 0.25, "linear": 0.75, "linear_few": 0.625, "log_me": -0.1, "distance": 0.2, "images": 9, "stages": 4}
 ALWAYS = (PROBE_MODEL, *sized_probes())
 B = ("nano-b", "nano-b@96")
 COLD = """
@@ -57,7 +61,7 @@ def probed(monkeypatch):
     def probe(split, model, *, device, seconds, images):
         assert images == (IMAGES if split.input_size in (16, 48) else FEW)
         calls.append((model, split))
-        return dict(FOUND)
+        return FOUND | {"images": min(images, len(split.train) + len(split.val))}
     monkeypatch.setattr(profiles, "probe", probe)
     return calls
 
@@ -139,11 +143,53 @@ def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, pr
     assert (named.dataset.name, named.dataset.images, named.probes) == ("fractals", None, {})
 
 
-def test_the_time_is_shared_by_the_models(folder, store, monkeypatch):
-    given = []
-    monkeypatch.setattr(profiles, "probe", lambda split, model, *, device, seconds, images: given.append(seconds) or dict(FOUND))
-    task_profile(folder, store, ["nano-c"], seconds=900)
-    assert len(given) == 5 and all(0.66 * 900 / left < seconds <= 900 / left for seconds, left in zip(given, (5, 4, 3, 2, 1)))
+@pytest.fixture
+def watch(monkeypatch):
+    """Probes that take their time by a clock of their own: a function that looks at the digits for some seconds, and what it took."""
+    import_module("torch")  # else three seconds are kept for that
+    now = [0.0]
+    monkeypatch.setattr(profiles, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(profiles, "open_in_time", lambda name, clock, *, input_size, **_: SimpleNamespace(split=open_dataset(name, input_size=input_size)))
+
+    def probe(split, model, *, device, seconds, images):
+        each = 2e-4 * (figures_of(model)["gmacs"] / figures_of("nano-a")["gmacs"]) ** 0.5 * (split.input_size / 48) ** 2
+        network = 250 * each
+        seen = images if seconds is None else int(min(images, max(0.0, seconds - network) / each))
+        now[0] += network + seen * each
+        return FOUND | {"images": seen}
+    monkeypatch.setattr(profiles, "probe", probe)
+
+    def look(seconds):
+        begin = now[0]
+        found = task_profile("digits", None, list_models("nano"), seconds=seconds)
+        return {name: probe["images"] for name, probe in found.probes.items()}, now[0] - begin
+    return look
+
+
+def test_in_little_time_some_probes_are_made_well_and_the_others_not_at_all(watch):
+    names = [*list_models("nano"), *sized_probes(list_models("nano"))]
+    before = 0
+    for seconds in (0.3, 0.6, 1.2, 2.4):
+        seen, took = watch(seconds)
+        assert list(seen) == [name for name in names if name in seen] and list(seen)[0] == PROBE_MODEL
+        assert all(images >= FEW for images in seen.values()) and took <= 1.05 * seconds
+        assert len(seen) >= before
+        before = len(seen)
+    assert 6 <= before < len(names)
+    for seconds in (60, None):
+        seen, _ = watch(seconds)
+        assert seen == {name: FEW if "@" in name else IMAGES for name in names}
+    assert watch(0.1)[0] == {}
+
+
+def test_a_probe_of_fewer_images_is_compared_by_those_that_both_have_seen():
+    base = FOUND | {"linear": 0.9, "linear_few": 0.8, "images": 1000}
+    other = FOUND | {"linear": 0.85, "linear_few": 0.85, "images": 250}
+    known = TaskProfile(DatasetProfile("pets", "pets"), {PROBE_MODEL: base, "nano-b": other, "nano-c": other | {"images": 1000},
+                                                         "nano-d": other | {"linear_few": None, "linear": None}})
+    linear = {model: known.model_figures(model)["probe_linear"] for model in (PROBE_MODEL, "nano-b", "nano-c", "nano-d", "nano-e")}
+    odds = 9 * (0.85 / 0.15) / 4  # those of the first on all, by how much the other does better on few
+    assert linear == {PROBE_MODEL: 0.9, "nano-b": pytest.approx(odds / (1 + odds)), "nano-c": 0.85, "nano-d": None, "nano-e": None}
 
 
 def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
