@@ -12,9 +12,9 @@ import json
 import os
 import signal
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.candidates import BATCHES, DECAYS, RATES, SMOOTHINGS, Candidates, input_sizes, stages_of
 from nni_nasoa.advisor.devices import resolve
 from nni_nasoa.advisor.options import Options
-from nni_nasoa.advisor.predictor import AccuracyPredictor
+from nni_nasoa.advisor.predictor import AccuracyPredictor, make_prior, prior_records
 from nni_nasoa.advisor.profiles import TaskProfile
 from nni_nasoa.advisor.records import RunRecord, StepTime, figures_of
 from nni_nasoa.advisor.step_times import step_times_for
@@ -135,8 +135,7 @@ def side_by_side(processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start)
 
 
-def in_processes(jobs: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str, Any]], dict | None], path: Path, processes: int,
-                 about: Callable[[Mapping[str, Any]], dict] = lambda job: {}) -> None:
+def in_processes(jobs: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str, Any]], dict | None], path: Path, processes: int) -> None:
     """Do the jobs that a file does not have, and add each to it, with what `work` gives, as soon as it is over.
 
     Parameters
@@ -149,8 +148,6 @@ def in_processes(jobs: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str,
         Of the file, which is not packed.
     processes
         Side by side, one thread each.
-    about
-        What else to write of a job.
     """
     done = {_key(line["job"]) for line in read_lines(path) if "job" in line}
     missing = [dict(job) for job in jobs if _key(job) not in done]
@@ -162,7 +159,7 @@ def in_processes(jobs: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str,
         try:
             for number, future in enumerate(as_completed(futures), start=1):
                 if (result := future.result()) is not None:
-                    append_line(path, {"job": futures[future], **about(futures[future]), **result})
+                    append_line(path, {"job": futures[future], **result})
                 print(f"\r{number} of {len(missing)} runs", end="" if number < len(missing) else "\n", flush=True)
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -261,8 +258,12 @@ class TaskGrid:
 
     Parameters
     ----------
-    regimes, records, accuracies
-        Of the n runs: the regime, the record, and the accuracy on all validation images.
+    regimes, records
+        The n regimes, and for each the record of its first run.
+    accuracies
+        For each its accuracy on all validation images, the mean of its runs with several seeds.
+    seeds
+        So many runs of each there are, at least.
     """
 
     name: str
@@ -271,6 +272,7 @@ class TaskGrid:
     regimes: list[FineTuneRegime] = field(default_factory=list)
     records: list[RunRecord] = field(default_factory=list)
     accuracies: list[float] = field(default_factory=list)
+    seeds: int = 1
 
     def advised(self, advisor: Advisor) -> int:
         """Which of the recorded regimes the advisor chooses, as it would among all candidates."""
@@ -292,35 +294,55 @@ def read_grid(path: Path) -> dict[str, TaskGrid]:
     lines = read_lines(path)
     profiles = {line["task"]: TaskProfile.from_json(line["profile"]) for line in lines if "profile" in line}
     grids: dict[str, TaskGrid] = {}
+    accuracies: dict[tuple[str, FineTuneRegime], list[float]] = {}
     for line in lines:
         if "job" in line:
             job = line["job"]
             regime, profile = FineTuneRegime.from_json(job["regime"]), profiles[job["task"]]
+            accuracies.setdefault((job["task"], regime), []).append(line["val_accuracy"])
+            if len(accuracies[job["task"], regime]) > 1:
+                continue
             unknown = RunRecord(job["task"], regime.model, job["regime"], "cpu", 1, job["budget"], "failed", source=SOURCE)
             grid = grids.setdefault(job["task"], TaskGrid(job["task"], job["budget"], profile))
             grid.regimes.append(regime)
-            grid.accuracies.append(line["val_accuracy"])
             grid.records.append(RunRecord.from_json({
                 **unknown.to_json(), **{name: line[name] for name in _KEPT}, "profile": profile.flat(),
                 "model_figures": profile.model_figures(regime.model)}))
     if not grids:
         raise SystemExit(f"{path}: no recorded runs; 'advisor_regret.py --record' makes them")
+    for name, grid in grids.items():
+        runs = [accuracies[name, regime] for regime in grid.regimes]
+        grid.accuracies, grid.seeds = [float(np.mean(of_regime)) for of_regime in runs], min(map(len, runs))
     return grids
 
 
-def cold_advisor(path: Path) -> Advisor:
-    """What the advisor knows before its first run: the package's prior, and the step times in a data file; SystemExit without."""
+def cold_advisor(path: Path, without: Collection[str] = ()) -> Advisor:
+    """What the advisor knows before its first run: the package's prior, and the step times in a data file; SystemExit without.
+
+    With names of kinds, the prior is made anew of what it has of other ones.
+    """
     rows = [StepTime(**line["step_time"]) for line in read_lines(path) if "step_time" in line]
     if not rows:
         raise SystemExit(f"{path}: no step times; 'advisor_regret.py --record' measures them")
-    return Advisor(AccuracyPredictor.from_prior(), TimeModel(rows, rows[0].device))
+    prior = AccuracyPredictor.from_prior() if not without else make_prior(
+        record for record in prior_records() if kind_of(record.task) not in without)
+    return Advisor(prior, TimeModel(rows, rows[0].device))
+
+
+def kind_of(task: str) -> str:
+    """Of a task that is drawn: "letters", "counting", ...; of another dataset, or a half of one, its name."""
+    from nni_nasoa.data.tasks import get_task
+
+    prefix, _, name = task.partition(":")
+    return get_task(name).kind if prefix == "task" and "@" not in name else task
 
 
 def whole_grids(grids: Mapping[str, TaskGrid]) -> dict[str, TaskGrid]:
     """Those of whole tasks, all with the same regimes in the same order; of some that are not complete, what all have."""
     whole = {name: grid for name, grid in grids.items() if "@" not in name}
     common = [regime for regime in next(iter(whole.values())).regimes if all(regime in grid.regimes for grid in whole.values())]
-    return {name: _only(grid, [grid.regimes.index(regime) for regime in common]) for name, grid in whole.items()}
+    seeds = min(grid.seeds for grid in whole.values())
+    return {name: replace(_only(grid, [grid.regimes.index(regime) for regime in common]), seeds=seeds) for name, grid in whole.items()}
 
 
 def _only(grid: TaskGrid, rows: Iterable[int]) -> TaskGrid:

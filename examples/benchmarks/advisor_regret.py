@@ -1,14 +1,20 @@
-"""How far is the advised regime behind the best of a brute-force grid, cold and after 20 tasks?
+r"""How far is the advised regime behind the best of a brute-force grid, cold and after 20 tasks?
 
-On every task, all of a grid of regimes were run once, with the same seconds each: `data/advisor_grid.jsonl.gz`. The tasks are of
-kinds that the package's prior has nothing of. The advisor chooses among these regimes alone, so its choice needs no further
-run. It starts from the prior (cold), and then learns from some runs on each of 20 other tasks, one task after the other: the
-regime that it would choose there, and random ones. These other tasks are the remaining ones of the grid, and halves of their
-classes. Beside it: the documented defaults, the regime that is best on average over the other tasks, and a random one.
+On every task, all of a grid of regimes were run with the same seconds each: `data/advisor_grid.jsonl.gz`. A regime's accuracy is
+the mean of its runs with several seeds: of single ones, the best of many would be the luckiest. The tasks are of kinds that the
+package's prior has nothing of. The advisor chooses among these regimes alone, so its choice needs no further run. It starts from
+the prior (cold), and then learns from some runs on each of 20 other tasks, one task after the other: the regime that it would
+choose there, and random ones. These other tasks are the remaining ones of the grid, and halves of their classes. Beside it: the
+documented defaults, the regime that is best on average over the other tasks, and a random one.
 
     python examples/benchmarks/advisor_regret.py            # compare: data/advisor_regret.json and .png
     python examples/benchmarks/advisor_regret.py --record   # complete the grid first; it can be stopped and goes on there
     python examples/benchmarks/advisor_regret.py --own      # also carry out what the advisor chooses among all candidates
+
+The predictor's settings are not chosen by these tasks, but by ten of the prior's own kinds, of which it has nothing then:
+
+    python examples/benchmarks/advisor_regret.py --leave-kinds-out --output /tmp \
+        --grid examples/benchmarks/data/advisor_grid_settings.jsonl.gz
 """
 
 from __future__ import annotations
@@ -25,8 +31,8 @@ from typing import Any
 
 import numpy as np
 from advisor_common import (DATA, GRID, STEP_TIMES, Advisor, TaskGrid, append_line, cold_advisor, finetuned, grid_regimes,
-                            held_out_tasks, in_processes, measured_time_model, one_thread, open_task, pack, read_grid, read_lines,
-                            side_by_side, whole_grids)
+                            held_out_tasks, in_processes, kind_of, measured_time_model, one_thread, open_task, pack, read_grid,
+                            read_lines, side_by_side, whole_grids)
 
 from nni_nasoa.advisor.predictor import AccuracyPredictor
 from nni_nasoa.advisor.probing import FEW, probe
@@ -52,19 +58,20 @@ def run_advised(job: Mapping[str, Any]) -> dict | None:
     return finetuned(job["task"], FineTuneRegime.from_json(job["advised"]), job["budget"], job["seed"])
 
 
-def record(path: Path, tasks: Sequence[str], count: int, budget: float, processes: int) -> None:
-    """Complete the grid in a file that is not packed: all regimes on whole tasks, some of them on the halves of each."""
+def record(path: Path, tasks: Sequence[str], count: int, budget: float, seeds: int, processes: int) -> None:
+    """Complete the grid in a file that is not packed: all regimes on whole tasks with each seed, some on the halves of each."""
     if others := {line["job"]["budget"] for line in read_lines(path) if "job" in line} - {budget}:
         raise SystemExit(f"{path}: has runs of {others.pop():g} s; --grid names another file for those of {budget:g} s")
     one_thread()
     regimes = grid_regimes(MODELS, count)
     halves = [f"{task}@{half}" for task in tasks for half in (0, 1)]
-    jobs = [(task, regime) for task in tasks for regime in regimes]
+    jobs = [(task, regime, 0) for task in tasks for regime in regimes]
     for task in halves:
         rng = np.random.default_rng(len(jobs))
-        jobs += [(task, regimes[i]) for i in np.sort(rng.choice(len(regimes), min(HALF_RUNS, len(regimes)), replace=False))]
+        jobs += [(task, regimes[i], 0) for i in np.sort(rng.choice(len(regimes), min(HALF_RUNS, len(regimes)), replace=False))]
     _prepare(path, [*tasks, *halves], sorted({regime.input_size for regime in regimes}), processes)
-    jobs = [{"task": task, "regime": regime.to_json(), "budget": budget, "seed": 0} for task, regime in jobs]
+    jobs += [(task, regime, seed) for seed in range(1, seeds) for task in tasks for regime in regimes]
+    jobs = [{"task": task, "regime": regime.to_json(), "budget": budget, "seed": seed} for task, regime, seed in jobs]
     in_processes(jobs, run_regime, path, processes)
 
 
@@ -149,8 +156,8 @@ def compare(grids: Mapping[str, TaskGrid], orders: int, runs: int, cold: Advisor
             "average": float(regrets[average_best(whole, name)]) if len(whole) > 1 else float("nan"), "random": float(regrets.mean())}
         print(f"{name}: " + ", ".join(f"{METHODS[method]} {np.mean(tasks[name][method]):.2f}" for method in METHODS), flush=True)
     grid = next(iter(whole.values()))
-    return {"budget": grid.budget, "regimes": len(grid.regimes), "orders": orders, "runs_per_task": runs, "tasks_seen": len(curves[0]) - 1,
-            "prior_runs": cold.predictor.seen, "tasks": tasks,
+    return {"budget": grid.budget, "regimes": len(grid.regimes), "seeds": grid.seeds, "orders": orders, "runs_per_task": runs,
+            "tasks_seen": len(curves[0]) - 1, "prior_runs": cold.predictor.seen, "tasks": tasks,
             "summary": {method: summary(tasks, method) for method in METHODS}}
 
 
@@ -162,8 +169,9 @@ def summary(tasks: Mapping[str, Mapping[str, Any]], method: str) -> dict[str, fl
 
 def show(result: dict) -> None:
     """Print the table."""
-    print(f"\nRegret in points of accuracy against the best of {result['regimes']} regimes of {result['budget']:g} s each "
-          f"({result['prior_runs']} runs in the prior; {result['tasks_seen']} tasks seen, {result['orders']} orders, their mean for each task)")
+    print(f"\nRegret in points of accuracy against the best of {result['regimes']} regimes, {result['seeds']} runs of "
+          f"{result['budget']:g} s each ({result['prior_runs']} runs in the prior; {result['tasks_seen']} tasks seen, "
+          f"{result['orders']} orders, their mean for each task)")
     own = {"own": "own choice, run"} if any("own" in task for task in result["tasks"].values()) else {}
     columns = METHODS | own
     print(f"{'task':26}{'best %':>8}" + "".join(f"{title:>25}" for title in columns.values()))
@@ -194,9 +202,10 @@ def plot(result: dict, path: Path) -> None:
         right.plot([place - 0.3, place + 0.3], [result["summary"][method]["median"]] * 2, color=INK, linewidth=2)
     right.set_xticks(range(len(METHODS)), [title.replace(", ", ",\n") for title in METHODS.values()], fontsize=8.5)
     right.set_ylim(bottom=-0.5)
-    titles(figure, f"Regret of the advised regime against the best of {result['regimes']} regimes, {result['budget']:g} s each",
-           f"{len(result['tasks'])} tasks of kinds that the prior has nothing of. Left: median and quartiles over them and {result['orders']} "
-           f"orders of the {result['tasks_seen']} tasks seen. Right: a dot for each task, a bar for the median.")
+    titles(figure, f"Regret of the advised regime against the best of {result['regimes']}, {result['budget']:g} s each",
+           f"{len(result['tasks'])} tasks of kinds that the prior has nothing of, {result['seeds']} runs of each regime. Left: median and "
+           f"quartiles over them and {result['orders']} orders of the {result['tasks_seen']} tasks seen. Right: a dot for each task, "
+           "a bar for the median.")
     save(figure, path)
 
 
@@ -207,7 +216,9 @@ def main() -> None:
     parser.add_argument("--grid", type=Path, default=GRID, help="the grid's file")
     parser.add_argument("--tasks", nargs="+", help="record on these: names, or 'all' held-out ones; by default one of each kind and digits")
     parser.add_argument("--regimes", type=int, default=42, help="record so many of each task")
+    parser.add_argument("--leave-kinds-out", action="store_true", help="make the prior anew, without runs on the kinds of the grid's tasks")
     parser.add_argument("--budget", type=float, default=5.0, help="record with so many seconds a run")
+    parser.add_argument("--seeds", type=int, default=2, help="record so many runs of each regime on each task")
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
     parser.add_argument("--orders", type=int, default=5, help="random orders of the tasks seen")
     parser.add_argument("--runs", type=int, default=8, help="learned from on each task seen")
@@ -218,11 +229,12 @@ def main() -> None:
         plain = arguments.grid.with_suffix("")
         if arguments.grid.exists() and not plain.exists():
             plain.write_bytes(gzip.decompress(arguments.grid.read_bytes()))
-        record(plain, tasks, arguments.regimes, arguments.budget, arguments.jobs)
+        record(plain, tasks, arguments.regimes, arguments.budget, arguments.seeds, arguments.jobs)
         pack(plain, arguments.grid)
         plain.unlink()
     grids = read_grid(arguments.grid)
-    result = compare(grids, arguments.orders, arguments.runs, cold_advisor(arguments.grid))
+    cold = cold_advisor(arguments.grid, {kind_of(task) for task in whole_grids(grids)} if arguments.leave_kinds_out else ())
+    result = compare(grids, arguments.orders, arguments.runs, cold)
     if arguments.own:
         own = own_choices(arguments.output / "advisor_own.jsonl", whole_grids(grids), arguments.jobs)
         for name, accuracy in own.items():

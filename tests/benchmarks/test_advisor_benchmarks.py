@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nni_nasoa.advisor.predictor import AccuracyPredictor
+from nni_nasoa.advisor.predictor import AccuracyPredictor, prior_records
 from nni_nasoa.advisor.profiles import TaskProfile
 from nni_nasoa.advisor.records import StepTime
 from nni_nasoa.data.profile import DatasetProfile
@@ -114,6 +114,24 @@ def test_regret(script, grid, tmp_path, capsys):
     assert (tmp_path / "advisor_regret.png").stat().st_size > 10_000 and "median" in capsys.readouterr().out
 
 
+def test_accuracy_of_a_regime_is_the_mean_of_its_runs(script, grid):
+    common, plain = script("advisor_common"), grid.with_suffix("")
+    before = common.whole_grids(common.read_grid(grid))
+    regime = before["one"].regimes[3]
+    line = next(line for line in common.read_lines(plain) if line.get("job", {}).get("regime") == regime.to_json())
+    common.append_line(plain, {**line, "job": {**line["job"], "seed": 1}, "val_accuracy": 0.25})
+    after = common.whole_grids(common.read_grid(plain))
+    assert after["one"].regimes == before["one"].regimes
+    assert [record.accuracy for record in after["one"].records] == [record.accuracy for record in before["one"].records]
+    assert after["one"].accuracies[3] == pytest.approx((before["one"].accuracies[3] + 0.25) / 2)
+    assert [*after["one"].accuracies[:3], *after["one"].accuracies[4:]] == [*before["one"].accuracies[:3], *before["one"].accuracies[4:]]
+    assert after["one"].seeds == 1
+    for name in before:
+        for regime in before[name].regimes:
+            common.append_line(plain, {**line, "job": {**line["job"], "task": name, "regime": regime.to_json(), "seed": 2}})
+    assert {grid.seeds for grid in common.whole_grids(common.read_grid(plain)).values()} == {2}
+
+
 def test_regret_falls_where_other_tasks_say_what_is_good(script, grid):
     regret = script("advisor_regret")
     grids = regret.whole_grids(regret.read_grid(grid))
@@ -132,6 +150,15 @@ def test_the_advisor_learns_the_times_too_and_its_copy_by_itself(script, grid):
     empty.write_text("")
     with pytest.raises(SystemExit, match="no step times"):
         common.cold_advisor(empty)
+
+
+def test_kinds_are_left_out_of_the_prior(script, grid, monkeypatch):
+    common, some = script("advisor_common"), prior_records()[:40]
+    monkeypatch.setattr(common, "prior_records", lambda: some)
+    kinds = {common.kind_of(run.task) for run in some}
+    left_out = {common.kind_of(some[0].task)}
+    assert common.cold_advisor(grid, left_out).predictor.seen == sum(common.kind_of(run.task) not in left_out for run in some)
+    assert left_out < kinds and [common.kind_of(name) for name in ("digits", "task:counts", "one", "one@0")] == ["digits", "counting", "one", "one@0"]
 
 
 def test_what_does_not_fit_is_not_advised(script, grid):
