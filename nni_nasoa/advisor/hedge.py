@@ -79,7 +79,7 @@ class HedgeRegressor:
     """
 
     def __init__(self, features: int, *, depth: int = 4, width: int = 32, residual: bool = True, learning_rate: float = 3e-3,
-                 weight_decay: float = 0.5, beta: float = 0.7, smoothing: float = 0.1, coverage: float = 0.9, replay: int = 4096,
+                 weight_decay: float = 0.2, beta: float = 0.7, smoothing: float = 0.1, coverage: float = 0.9, replay: int = 4096,
                  steps: int = 4, batch: int = 96, seed: int = 0):
         if not isinstance(residual, bool):
             raise ValueError(f"residual: {residual!r} is not a truth value")

@@ -164,7 +164,7 @@ def prior_records() -> list[RunRecord]:
     return [RunRecord.from_json(json.loads(line)) for line in lines if line.strip()]
 
 
-def make_prior(records: Iterable[RunRecord], *, members: int = MEMBERS, passes: int = 3, seed: int = 0, **settings) -> AccuracyPredictor:
+def make_prior(records: Iterable[RunRecord], *, members: int = MEMBERS, passes: int = 5, seed: int = 0, **settings) -> AccuracyPredictor:
     """A predictor that has learned from runs on many tasks, as the start for everybody.
 
     Each member goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once,
