@@ -52,7 +52,9 @@ def _drawing(name: str) -> Drawing:
 
 
 def _drawings() -> dict[str, Drawing]:
-    from . import colours, glyphs, held_out, held_out_figures, instruments, shapes, sketches, structures, textures
+    from . import (arrangements, colours, creatures, glyphs, held_out, held_out_figures, instruments, made_things, shapes, sketches,
+                   structures, textures, views)
 
-    rooms = (glyphs, shapes, textures, colours, sketches, instruments, structures, held_out, held_out_figures)
+    rooms = (glyphs, shapes, textures, colours, sketches, instruments, structures, made_things, creatures, arrangements, views,
+             held_out, held_out_figures)
     return {drawing.task.name: drawing for room in rooms for drawing in room.DRAWINGS}
