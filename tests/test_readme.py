@@ -153,7 +153,7 @@ def test_regrets_are_as_measured():
     for name, *cells in rows("regret, points | median"):
         assert cells == [f"{result['summary'][keys[name]][what]:.1f}" for what in ("median", "mean", "worst")]
     assert f"{len(result['tasks'])} tasks" in TEXT and f"for {result['budget']:g} seconds" in TEXT and result["tasks_seen"] == 20
-    assert f"{result['regimes']} regimes were run once" in TEXT and result["regimes"] >= 40
+    assert f"{result['regimes']} regimes were run twice" in TEXT and result["regimes"] >= 40 and result["seeds"] == 2
 
 
 def test_accuracies_within_a_time_limit_are_as_measured():

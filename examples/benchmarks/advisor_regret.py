@@ -34,9 +34,10 @@ from advisor_common import (DATA, GRID, STEP_TIMES, Advisor, TaskGrid, append_li
                             held_out_tasks, in_processes, kind_of, measured_time_model, one_thread, open_task, pack, read_grid,
                             read_lines, side_by_side, whole_grids)
 
+from nni_nasoa.advisor.landmarks import landmark
 from nni_nasoa.advisor.predictor import AccuracyPredictor
 from nni_nasoa.advisor.probing import FEW, probe
-from nni_nasoa.advisor.profiles import TaskProfile, sized_probes, task_profile
+from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, landmark_settings, sized_probes, task_profile
 from nni_nasoa.finetune.regime import FineTuneRegime
 
 MODELS = tuple(f"nano-{letter}" for letter in "abcdef")
@@ -96,7 +97,8 @@ def _profile(task: str, sizes: Sequence[int]) -> TaskProfile:
         return task_profile(task, None, MODELS, device="cpu", show_progress=False)
     known = task_profile(open_task(task, 48), None, MODELS, device="cpu", show_progress=False)
     sized = {name: probe(open_task(task, size), name.partition("@")[0], images=FEW) for name, size in sized_probes(MODELS).items()}
-    return TaskProfile(known.dataset, {**known.probes, **sized})
+    marks = {name: landmark(open_task(task, size), PROBE_MODEL, rate) for name, (size, rate) in landmark_settings().items()}
+    return known.with_more(sized, marks)
 
 
 def own_choices(path: Path, grids: Mapping[str, TaskGrid], processes: int) -> dict[str, float]:

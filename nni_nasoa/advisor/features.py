@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from .records import RunRecord
 
 DATASET = ("log_train_images", "log_classes", "log_per_class", "log_image_size", "aspect", "mirrored", "chance",
-           "separability_mean", "separability_linear", "distance")
+           "separability_mean", "separability_linear", "distance", "landmark", "landmark_gain",
+           "landmark_fast_gain")
 MODEL = ("log_params", "log_gmacs", "log_own_size", "stages", "probe_mean", "probe_linear", "probe_gain")
 REGIME = ("log_rate", "log_rate_squared", "adamw", "log_rate_adamw", "log_decay", "log_batch", "log_input_size", "log_input_size_squared",
           "log_enlarged", "size_gain", "frozen_share", "head_only", "crop", "flip", "full", "smoothing", "log_noise")
@@ -27,12 +28,13 @@ TIME = ("log_budget", "log_epochs", "log_steps", "log_seen")
 PRODUCTS = ("seen_classes", "epochs_per_class", "epochs_frozen", "epochs_probe", "epochs_params", "epochs_augmentation",
             "epochs_rate", "rate_frozen", "rate_batch", "rate_per_class", "frozen_per_class", "frozen_probe", "frozen_params", "input_probe",
             "input_frozen", "input_image_size", "gain_frozen", "gain_epochs",
-            "augmentation_per_class")
+            "augmentation_per_class", "landmark_frozen", "landmark_epochs", "landmark_input", "landmark_rate")
 NAMES = DATASET + MODEL + REGIME + TIME + PRODUCTS
 _NAN = float("nan")
 ONLY_HEAD = "only the head is trained"  # in notes of runs, by `finetune`, where time was too short for what was asked
 MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0  # that make a difference: where features are kept, a head sees far more in no time
 TYPICAL_GAIN = -0.9  # of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks
+TYPICAL_LANDMARK, TYPICAL_FAST, TYPICAL_LARGE = -0.1, 0.8, -1.1  # of a landmark over a linear head, and of the others over it: likewise
 MIDDLE_RATES = {"sgd": 0.03, "adamw": 0.001}
 
 
@@ -109,12 +111,17 @@ def _shape(profile: Mapping[str, Any]) -> tuple[float, float]:
 def _of_dataset(profile: Mapping[str, Any]) -> dict[str, float]:
     classes, train = _number(profile, "classes"), _number(profile, "train_images")
     size, aspect = (np.nan_to_num(value) for value in _shape(profile))
+    linear = log_odds(_number(profile, "separability_linear"))
+    landmark = _known(log_odds(_number(profile, "landmark")), linear + TYPICAL_LANDMARK)
+    fast, large = (_known(log_odds(_number(profile, f"landmark_{name}")) - landmark, typical)
+                   for name, typical in (("fast", TYPICAL_FAST), ("large", TYPICAL_LARGE)))
     gains = {f"{end}_gain": _gain(profile, f"separability_{end}", "separability_linear_few") for end in ("small", "large")}
     return {
         "log_train_images": _log(train), "log_classes": _log(classes), "log_per_class": _log(train / classes),
         "log_image_size": size, "aspect": aspect, "mirrored": _number(profile, "mirrored"),
         "chance": log_odds(1 / classes), "separability_mean": log_odds(_number(profile, "separability_nearest_mean")),
-        "separability_linear": log_odds(_number(profile, "separability_linear")), "distance": _number(profile, "distance"),
+        "separability_linear": linear, "distance": _number(profile, "distance"),
+        "landmark": landmark, "landmark_gain": landmark - linear, "landmark_fast_gain": fast, "landmark_size_gain": large,
         "train_images": train, **{name: _known(gain, TYPICAL_GAIN) for name, gain in gains.items()},
     }
 
@@ -192,5 +199,7 @@ def _products(known: Mapping[str, Any]) -> dict[str, Any]:
         "input_probe": known["log_input_size"] * probe, "input_frozen": known["log_input_size"] * frozen,
         "input_image_size": known["log_input_size"] * known["log_image_size"],
         "gain_frozen": known["size_gain"] * frozen, "gain_epochs": known["size_gain"] * epochs,
-        "augmentation_per_class": strength * per_class,
+        "augmentation_per_class": strength * per_class, "landmark_frozen": known["landmark_gain"] * frozen,
+        "landmark_epochs": known["landmark_gain"] * epochs, "landmark_input": known["landmark_size_gain"] * known["log_input_size"],
+        "landmark_rate": known["landmark_fast_gain"] * rate,
     }

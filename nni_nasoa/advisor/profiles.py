@@ -1,4 +1,4 @@
-"""What the advisor knows of a dataset: its profile, and what pretrained networks make of it; found once, and kept."""
+"""What the advisor knows of a dataset: its profile, and what probes and landmarks find in it; found once, and kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
@@ -21,6 +21,7 @@ from nni_nasoa.zoo import get
 
 from .candidates import input_sizes, own_size
 from .features import log_odds
+from .landmarks import FAST_RATE, RATE, landmark
 from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
 from .records import figures_of
 from .rules import MAX_NUMBER, SHARE, number, or_none, whole
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from .store import ExperienceStore
 
 PROBE_MODEL = "nano-a"
-VERSION = 2  # of what is kept, and of how probes are made
+VERSION = 3  # of what is kept, and of how probes and landmarks are made
 PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4  # of the time that is left, for the profile, and for decoding what probes look at
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # less time than this is not enough for a probe, before and after torch is imported
 NETWORK_IMAGES = 300  # that could be looked at in the time that it takes to make a network, and to make something of what it sees
 MIN_SECONDS = 1e-3  # a clock needs some
+LANDMARKS = ("landmark", "landmark_fast", "landmark_large")  # of `PROBE_MODEL`: as it is used to, with larger steps, on larger images
+_FIELDS = {"version", "dataset", "probes", "landmarks"}
 _PROBE = {**dict.fromkeys(("nearest_mean", "nearest_neighbour", "linear", "linear_few", "distance"), or_none(SHARE)),
           "log_me": or_none(number(-MAX_NUMBER, MAX_NUMBER, "a number")), "images": whole(0, IMAGES),
           "stages": whole(1, MAX_STAGES)}
@@ -42,7 +45,7 @@ _PROBE = {**dict.fromkeys(("nearest_mean", "nearest_neighbour", "linear", "linea
 
 @dataclass(frozen=True)
 class TaskProfile:
-    """A dataset's profile, and what probes have found in it.
+    """A dataset's profile, and what probes and landmarks have found in it.
 
     Parameters
     ----------
@@ -50,15 +53,18 @@ class TaskProfile:
         The profile.
     probes
         By model, what `probing.probe` gives; by "model@pixels" on images of another size than the model's own.
+    landmarks
+        What `landmarks.landmark` gives, by its name in `LANDMARKS`.
     """
 
     dataset: DatasetProfile
     probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    landmarks: Mapping[str, float | None] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
         return {"version": VERSION, "dataset": self.dataset.to_json(),
-                "probes": {model: dict(found) for model, found in self.probes.items()}}
+                "probes": {model: dict(found) for model, found in self.probes.items()}, "landmarks": dict(self.landmarks)}
 
     @classmethod
     def from_json(cls, data: Any) -> TaskProfile:
@@ -69,23 +75,29 @@ class TaskProfile:
         ValueError
             It is not what `to_json` gives, or of another version. The message is one line.
         """
-        if not isinstance(data, Mapping) or set(data) != {"version", "dataset", "probes"} or data["version"] != VERSION:
+        if not isinstance(data, Mapping) or set(data) != _FIELDS or data["version"] != VERSION:
             raise ProfileError(f"profile: not that of a task, version {VERSION}")
-        if not isinstance(data["probes"], Mapping):
-            raise ProfileError("profile: probes is not an object")
+        for part in ("probes", "landmarks"):
+            if not isinstance(data[part], Mapping):
+                raise ProfileError(f"profile: {part} is not an object")
         for model, found in data["probes"].items():
             if not isinstance(model, str) or not isinstance(found, Mapping) or set(found) != set(_PROBE):
                 raise ProfileError(f"profile: a probe is not an object of {', '.join(_PROBE)}")
         probes = {model: {name: rule(f"profile: the probe of {model}, {name}", found[name]) for name, rule in _PROBE.items()}
                   for model, found in data["probes"].items()}
-        return cls(DatasetProfile.from_json(data["dataset"]), probes)
+        landmarks = {str(name): or_none(SHARE)(f"profile: {name}", found) for name, found in data["landmarks"].items()}
+        return cls(DatasetProfile.from_json(data["dataset"]), probes, landmarks)
+
+    def with_more(self, probes: Mapping[str, Mapping[str, Any]], landmarks: Mapping[str, float | None]) -> TaskProfile:
+        """With these, too, in place of those of the same names."""
+        return replace(self, probes={**self.probes, **probes}, landmarks={**self.landmarks, **landmarks})
 
     def flat(self) -> dict[str, Any]:
         """All that does not depend on the model to be trained, as scalars; what `RunRecord.profile` holds."""
         found = self.probes.get(PROBE_MODEL, {})
         sized = {f"separability_{end}": self._linear(PROBE_MODEL, size) for end, size in zip(("small", "large"), _other_sizes(PROBE_MODEL))}
         return self.dataset.to_json() | {f"separability_{name}": found.get(name) for name in ACCURACIES} | sized \
-            | {"distance": found.get("distance")}
+            | {"distance": found.get("distance")} | {name: self.landmarks.get(name) for name in LANDMARKS}
 
     def model_figures(self, model: str) -> dict[str, Any]:
         """What is known of a model, on this dataset too: `figures_of`, its stages, and its probe; None for what is not known."""
@@ -132,6 +144,12 @@ def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
     return {f"{model}@{size}": size for model, size in sizes if size is not None}
 
 
+def landmark_settings() -> dict[str, tuple[int, float]]:
+    """Size of images and highest learning rate of each landmark."""
+    own, large = get(PROBE_MODEL).input_size, _other_sizes(PROBE_MODEL)[1]
+    return dict(zip(LANDMARKS, ((own, RATE), (own, FAST_RATE), (large, RATE))))
+
+
 def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] = (), *, device="cpu",
                  seconds: float | None = None, root=None, val_fraction: float = 0.2,
                  show_progress: bool | None = None) -> TaskProfile:
@@ -147,7 +165,7 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
         Where profiles are kept; None keeps nothing.
     models
         Names of models to probe with, besides `PROBE_MODEL`. Each looks at some larger images, too: what these are worth
-        depends on how fine the details are that tell the classes, and on the network.
+        depends on how fine the details are that tell the classes, and on the network. The landmarks are of `PROBE_MODEL` alone.
     device
         Where they run.
     seconds
@@ -167,17 +185,21 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
     reader = _Reader(dataset, seconds, root, val_fraction, show_progress)
     own = fingerprint(dataset, root=root, val_fraction=val_fraction)
     known = kept = _kept(store, own)
-    sizes = {model: get(model).input_size for model in (PROBE_MODEL, *models)}
-    if not isinstance(dataset, ImageSplit):  # whose images come in one size
+    sizes, marks = {model: get(model).input_size for model in (PROBE_MODEL, *models)}, landmark_settings()
+    if isinstance(dataset, ImageSplit):  # whose images come in one size
+        del marks["landmark_large"]
+    else:
         sizes |= sized_probes(models)
-    sizes = {name: size for name, size in sizes.items() if known is None or name not in known.probes}
     if known is None or known.dataset.pixels_read is None:
-        known = TaskProfile(reader.profile(own), {} if known is None else known.probes)
-    if probes := _probes(reader, sizes, device):
-        known = TaskProfile(known.dataset, {**known.probes, **probes})
+        known = TaskProfile(reader.profile(own)) if known is None else replace(known, dataset=reader.profile(own))
+    probes = _probes(reader, {name: size for name, size in sizes.items() if name not in known.probes}, device)
+    landmarks = _landmarks(reader, {name: how for name, how in marks.items() if name not in known.landmarks}, device)
+    if probes or landmarks:
+        known = known.with_more(probes, landmarks)
     if store is not None and known is not kept:
-        others = _kept(store, own)  # another process may have probed with other models meanwhile
-        store.set_profile(own, TaskProfile(known.dataset, {**(others.probes if others else {}), **known.probes}).to_json())
+        others = _kept(store, own)  # another process may have found more meanwhile
+        whole = known if others is None else replace(others, dataset=known.dataset).with_more(known.probes, known.landmarks)
+        store.set_profile(own, whole.to_json())
     return known
 
 
@@ -212,6 +234,19 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict
         pace = (time.monotonic() - begin) / (work[name] * (NETWORK_IMAGES + result["images"]))
         if result["images"] >= min(MIN_IMAGES if name == PROBE_MODEL else FEW, len(sample.train) + len(sample.val)):
             found[name] = result
+    return found
+
+
+def _landmarks(reader: _Reader, settings: Mapping[str, tuple[int, float]], device) -> dict[str, float | None]:
+    """Those of the given ones, with their size and rate, that there is time for."""
+    found = {}
+    for name, (size, rate) in settings.items():
+        if reader.left() < NETWORK_SECONDS or (sample := reader.sample(size)) is None:
+            continue
+        seconds = None if reader.deadline is None else reader.left()
+        reached = landmark(sample, PROBE_MODEL, rate, device=device, seconds=seconds)
+        if reached is not None or seconds is None:
+            found[name] = reached
     return found
 
 

@@ -101,7 +101,7 @@ def _names(_context, _parameter, text: str | None) -> tuple[str, ...]:
 
 
 @experience.command()
-@click.option("--runs", type=click.IntRange(1), default=1040, show_default=True, help="How many runs there shall be in the end.")
+@click.option("--runs", type=click.IntRange(1), default=2000, show_default=True, help="How many runs there shall be in the end.")
 @click.option("--tasks", metavar="NAME,...", callback=_names, help="Only these tasks.  [default: all that are not held out]")
 @click.option("--include", metavar="NAME,...", callback=_names, help="These tasks too, held out or not.")
 @click.option("--zoo", default="nano", show_default=True, metavar="FAMILY", help="Family of the models.")

@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.advisor import ExperienceStore, profiles
+from nni_nasoa.advisor.landmarks import FAST_RATE, RATE
 from nni_nasoa.advisor.probing import FEW, IMAGES
-from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, sized_probes, task_profile
+from nni_nasoa.advisor.profiles import LANDMARKS, PROBE_MODEL, TaskProfile, sized_probes, task_profile
 from nni_nasoa.advisor.records import figures_of
 from nni_nasoa.data import DatasetError, open_dataset
 from nni_nasoa.data.profile import DatasetProfile, ProfileError, fingerprint
@@ -63,6 +64,7 @@ def probed(monkeypatch):
         calls.append((model, split))
         return FOUND | {"images": min(images, len(split.train) + len(split.val))}
     monkeypatch.setattr(profiles, "probe", probe)
+    monkeypatch.setattr(profiles, "landmark", lambda split, model, rate, *, device, seconds: split.input_size / 128 + rate / 10)
     return calls
 
 
@@ -70,7 +72,7 @@ def probed(monkeypatch):
 def unread(monkeypatch):
     """A function after whose call no image can be opened and nothing be probed."""
     def forbid():
-        for name in ("probe", "sample_folder", "profile_dataset", "open_dataset"):
+        for name in ("probe", "landmark", "sample_folder", "profile_dataset", "open_dataset"):
             monkeypatch.setattr(profiles, name, lambda *_, **__: pytest.fail("something was opened"))
     return forbid
 
@@ -79,6 +81,7 @@ def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, un
     first = task_profile(folder, store, ["nano-b"])
     assert set(first.probes) == {*ALWAYS, *B} and first.dataset.pixels_read == 9
     assert all(found["images"] == 9 and 0 <= found["nearest_mean"] <= 1 for found in first.probes.values())
+    assert set(first.landmarks) == {*LANDMARKS} and all(0 <= found <= 1 for found in first.landmarks.values())
     unread()
     assert task_profile(folder, store, ["nano-b"]) == first
     run = subprocess.run([sys.executable, "-c", COLD, store.location, folder], capture_output=True, text=True, check=True)
@@ -116,6 +119,8 @@ def test_a_changed_dataset_is_another(folder, store, probed):
     lambda kept: kept | {"probes": {PROBE_MODEL: {}}}, lambda kept: kept | {"probes": [PROBE_MODEL]},
     lambda kept: kept | {"probes": {PROBE_MODEL: {**FOUND, "nearest_mean": 7}}},
     lambda kept: kept | {"probes": {PROBE_MODEL: {**FOUND, "log_me": "high"}}},
+    lambda kept: kept | {"landmarks": {"landmark": 1.5}}, lambda kept: kept | {"landmarks": None},
+    lambda kept: {name: part for name, part in kept.items() if name != "landmarks"} | {"version": 2},
 ])
 def test_what_is_damaged_in_the_store_is_found_anew(folder, store, probed, damage):
     good = task_profile(folder, store)
@@ -135,9 +140,9 @@ def test_what_is_no_json_in_the_store_is_found_anew(folder, store, probed, monke
 def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, probed):
     short = task_profile(folder, store, seconds=0)
     assert short.dataset.images == 10 and short.dataset.width is short.dataset.red_mean is None
-    assert not short.probes and not probed
+    assert not short.probes and not probed and not short.landmarks
     flat = short.flat()
-    assert flat["separability_nearest_mean"] is flat["distance"] is short.model_figures("nano-a")["probe_log_me"] is None
+    assert flat["separability_nearest_mean"] is flat["distance"] is flat["landmark"] is flat["landmark_large"] is short.model_figures("nano-a")["probe_log_me"] is None
     assert task_profile(folder, store).dataset.width == 24 and len(probed) == 3
     named = task_profile("fractals", store, seconds=0)
     assert (named.dataset.name, named.dataset.images, named.probes) == ("fractals", None, {})
@@ -158,6 +163,7 @@ def watch(monkeypatch):
         now[0] += network + seen * each
         return FOUND | {"images": seen}
     monkeypatch.setattr(profiles, "probe", probe)
+    monkeypatch.setattr(profiles, "landmark", lambda *_, **__: None)
 
     def look(seconds):
         begin = now[0]
@@ -200,16 +206,30 @@ def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
     assert task_profile(folder, store).probes == dict.fromkeys(ALWAYS, {**nothing, "images": 9})
 
 
+def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store, probed, monkeypatch):
+    reached = {(48, RATE): 0.6, (48, FAST_RATE): 0.5, (96, RATE): None}
+    monkeypatch.setattr(profiles, "landmark", lambda split, model, rate, *, device, seconds: reached[split.input_size, rate])
+    assert task_profile(folder, store, seconds=900).landmarks == {"landmark": 0.6, "landmark_fast": 0.5}
+    reached[48, RATE] = 0.1  # is known
+    whole = {"landmark": 0.6, "landmark_fast": 0.5, "landmark_large": None}  # with all the time, the last has no value
+    assert task_profile(folder, store).landmarks == whole
+    reached[96, RATE] = 0.7
+    assert task_profile(folder, store, seconds=900).landmarks == whole and len(probed) == 3
+    opened = task_profile(open_dataset("digits", input_size=48), store)
+    assert opened.landmarks == {"landmark": 0.1, "landmark_fast": 0.5}  # arrays come in one size
+
+
 def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
     def probe(split, model, *, device, seconds, images):
         if model == PROBE_MODEL:
-            other = TaskProfile(DatasetProfile("pets", own, pixels_read=9), {"nano-f": FOUND})
+            other = TaskProfile(DatasetProfile("pets", own, pixels_read=9), {"nano-f": FOUND}, {"landmark_new": 0.25})
             store.set_profile(own, other.to_json())
         return dict(FOUND)
     own = fingerprint(folder)
     monkeypatch.setattr(profiles, "probe", probe)
     task_profile(folder, store, ["nano-b"])
     assert set(store.profile(own)["probes"]) == {*ALWAYS, *B, "nano-f"}
+    assert set(store.profile(own)["landmarks"]) == {*LANDMARKS, "landmark_new"}
 
 
 def test_names_and_open_datasets(store, probed):
@@ -241,7 +261,8 @@ def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_r
     record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a"))
     assert record.profile == found.dataset.to_json() | {
         "separability_nearest_mean": 0.5, "separability_nearest_neighbour": 0.25, "separability_linear": 0.75, "separability_linear_few": 0.625,
-        "separability_log_me": -0.1, "separability_small": 0.75, "separability_large": 0.75, "distance": 0.2}
+        "separability_log_me": -0.1, "separability_small": 0.75, "separability_large": 0.75, "distance": 0.2,
+        "landmark": 48 / 128 + RATE / 10, "landmark_fast": 48 / 128 + FAST_RATE / 10, "landmark_large": 96 / 128 + RATE / 10}
     figures = dict(record.model_figures)
     assert (figures["family"], figures["stages"]) == ("nano", 4)
     assert [figures[f"probe_{name}"] for name in ("nearest_mean", "linear", "linear_few", "large", "log_me")] == [0.5, 0.75, 0.625, 0.75, -0.1]
