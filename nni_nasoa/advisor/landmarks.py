@@ -1,9 +1,9 @@
 """Landmarks: how far a small network comes on a dataset in short trainings, before any run is made.
 
 Probes tell how far a network gets as it is. By how much it gets better when all of it learns, and whether it learns more from
-larger images or by larger steps, they cannot tell: landmarks try it ("Meta-Learning by Landmarking Various Learning Algorithms": Pfahringer, Bensusan and
-Giraud-Carrier, ICML 2000). The trainings are the same for all datasets, in steps and not in seconds, so that what they reach
-can be compared between them and between machines.
+larger images or by larger steps, they cannot tell: landmarks try it ("Meta-Learning by Landmarking Various Learning Algorithms":
+Pfahringer, Bensusan and Giraud-Carrier, ICML 2000). The trainings are the same for all datasets, in steps and not in seconds, so
+that what they reach can be compared between them and between machines.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ def landmark(split: ImageSplit, model: str, rate: float = RATE, *, device="cpu",
 
     Returns
     -------
-    The accuracy, 0 to 1, on the validation images; None where there was no time, there are no images of several classes to train on or
-    none to ask for, or the training diverged.
+    The accuracy, 0 to 1, on the validation images; None where there was no time, there are no images of several classes to train on
+    or none to ask for, or the training diverged.
 
     Raises
     ------
