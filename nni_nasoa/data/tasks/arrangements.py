@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import colorsys
 from functools import partial
 
 import numpy as np
 
-from .canvas import SIZE, Mask, board, box, cluttered, ellipse, finished, over, painted, paper, pose, scene, smooth
+from .canvas import SIZE, Mask, board, box, cluttered, ellipse, finished, hsv, over, painted, paper, pose, scene, smooth
 from .prototypes import prototype
 from .task import drawing
 from .textures import X, Y
@@ -182,7 +181,7 @@ def _fruit(label, rng):
     x = x * (1 - waist * (y < 0) * np.abs(y) / height)
     outline = np.column_stack([x, y + bend * (x / width) ** 2 * 0.5]) * rng.normal(1, 0.06, 2)
     place = pose(rng, turn=3, scale=(0.6, 1.05), shift=0.1)
-    colour = 255 * np.array(colorsys.hsv_to_rgb((hue + rng.uniform(-spread, spread)) % 1, rng.uniform(0.55, 0.95), rng.uniform(0.45, 0.95)))
+    colour = hsv(hue + rng.uniform(-spread, spread), rng.uniform(0.55, 0.95), rng.uniform(0.45, 0.95))
     body = Mask(place).area(0.5 + outline).array()
     image = over(image, body, colour)
     light = rng.uniform(0.3, 0.7, 2)

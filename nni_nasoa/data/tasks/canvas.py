@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 from functools import lru_cache
 from pathlib import Path
 from typing import Callable
@@ -140,6 +141,11 @@ def speckled(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 
 def _flat(colour: np.ndarray) -> np.ndarray:
     return np.tile(np.asarray(colour, float), (SIZE, SIZE, 1))
+
+
+def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
+    """A colour, (3,), 0 to 255. Hues go around from 0 to 1 and on."""
+    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def over(back: np.ndarray, mask: np.ndarray, ink: np.ndarray) -> np.ndarray:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import colorsys
-
 import numpy as np
 
-from .canvas import CENTRE, SIZE, Mask, finished, over, polygon, pose, scene, star
+from .canvas import CENTRE, SIZE, Mask, finished, hsv, over, polygon, pose, scene, star
 from .task import drawing
 from .textures import X, Y
 
@@ -18,7 +16,7 @@ PAIRS = tuple(f"{first} and {second}" for i, first in enumerate(PAIRED) for seco
 def _colour(name: str, rng: np.random.Generator) -> np.ndarray:
     """A shade of a hue: pale or full, dark or light."""
     hue = HUES.index(name) / len(HUES) + rng.normal(0, 0.009)
-    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, rng.uniform(0.5, 1), rng.uniform(0.5, 1)))
+    return hsv(hue, rng.uniform(0.5, 1), rng.uniform(0.5, 1))
 
 
 def _hue(label, rng):

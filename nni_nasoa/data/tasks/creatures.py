@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import colorsys
 from functools import partial, reduce
 from itertools import product
 
 import numpy as np
 
-from .canvas import CENTRE, SIZE, Mask, cluttered, ellipse, finished, over, pose, scene, smooth
+from .canvas import CENTRE, SIZE, Mask, cluttered, ellipse, finished, hsv, over, pose, scene, smooth
 from .prototypes import prototype
 from .task import drawing
 from .textures import X, Y, cloud
-
-
-def _shade(hue: float, saturation: float, value: float) -> np.ndarray:
-    return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
 def _mottled(back, rng):
@@ -35,7 +30,7 @@ def _butterfly(name, label, rng):
     hind = np.array([(0, -0.06), (0.8, -0.06), (1.1, 0.45), (0.8, 1), (0.6, 1.1 + tail), (0, 0.45)]) * (wide, deep)
     margin, spots, banded, size = own.uniform(0.04, 0.3), own.choice((0, 3, 4, 6)), own.random() < 0.5, own.uniform(0.016, 0.03)
     across, eyed, eye = own.uniform(0.35, 0.7), own.random(2) < 0.4, own.uniform(0.5, 0.7)
-    base, edge, light = (_shade(turn + rng.normal(0, 0.025), saturation, value * rng.uniform(0.8, 1)) for turn, saturation, value in (
+    base, edge, light = (hsv(turn + rng.normal(0, 0.025), saturation, value * rng.uniform(0.8, 1)) for turn, saturation, value in (
         (hue + own.normal(0, 0.025), pale, 1), (hue + 0.1, 0.7, 0.25), (hue + own.uniform(0.2, 0.8), own.uniform(0.1, 0.9), 1)))
     place, spread = pose(rng, turn=0.5, scale=(0.65, 0.98)), rng.uniform(0.7, 1, 2) * (-1, 1)
     whole, inner, marks, dark, pupils = masks = [Mask(place) for _ in range(5)]
@@ -75,10 +70,10 @@ def _fish(name, label, rng):
         for u, v in rng.uniform((0.22, -0.8), (0.7, 0.8), (6, 2)) if pattern == 4 else ():
             marks.area(ellipse(u, 0.5 + v * np.interp(u, x, profile), 0.7 * size)[::4])
     marks.disc(0.18, 0.47, 0.022)
-    skin, paint = _shade(hue, *rng.uniform((0.3, 0.6), (0.8, 1))), _shade(hue + other, *rng.uniform((0.3, 0.1), (0.9, 0.45)))
+    skin, paint = hsv(hue, *rng.uniform((0.3, 0.6), (0.8, 1))), hsv(hue + other, *rng.uniform((0.3, 0.1), (0.9, 0.45)))
     for u, v, radius in rng.uniform((0, 0, 0.01), (1, 1, 0.035), (7, 3)):
         bubbles.line(ellipse(u, v, radius)[::3], 0.01)
-    water = _mottled((1.1 - 0.6 * Y[..., None]) * _shade(rng.uniform(0.42, 0.65), *rng.uniform((0.3, 0.2), (0.8, 0.9))), rng)
+    water = _mottled((1.1 - 0.6 * Y[..., None]) * hsv(rng.uniform(0.42, 0.65), *rng.uniform((0.3, 0.2), (0.8, 0.9))), rng)
     body, fins, marks = (mask.array() for mask in masks)
     return finished(_overlaid(water, (rng.uniform(0.6, 0.95) * fins, rng.uniform(0.6, 1) * skin), (body, skin), (marks * body, paint),
                               (0.7 * bubbles.array(), np.full(3, 240.0))), rng, 25)
