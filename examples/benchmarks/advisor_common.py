@@ -276,13 +276,16 @@ class TaskGrid:
 
     def advised(self, advisor: Advisor) -> int:
         """Which of the recorded regimes the advisor chooses, as it would among all candidates."""
+        figures = {regime.model: self.profile.model_figures(regime.model) for regime in self.regimes}
+        return self.regimes.index(self.choice(advisor, Candidates.of_regimes(self.regimes, figures)))
+
+    def choice(self, advisor: Advisor, among: Candidates | None = None) -> FineTuneRegime:
+        """What the advisor chooses here, of the models that were recorded; by default among all candidates."""
         from nni_nasoa.zoo import get
 
         models = [get(name) for name in dict.fromkeys(regime.model for regime in self.regimes)]
-        figures = {model.name: self.profile.model_figures(model.name) for model in models}
-        options = Options.of(self.profile, models, advisor.time_model, advisor.predictor, self.budget, source=SOURCE,
-                             regimes=Candidates.of_regimes(self.regimes, figures))
-        return self.regimes.index(options.choices(1)[0].regime)
+        options = Options.of(self.profile, models, advisor.time_model, advisor.predictor, self.budget, source=SOURCE, regimes=among)
+        return options.choices(1)[0].regime
 
     def regrets(self) -> np.ndarray:
         """How far each run is behind the best, in points of accuracy, (n,)."""

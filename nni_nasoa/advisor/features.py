@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from .records import RunRecord
 
 DATASET = ("log_train_images", "log_classes", "log_per_class", "log_image_size", "aspect", "mirrored", "chance",
-           "separability_mean", "separability_linear", "distance", "landmark", "landmark_gain",
-           "landmark_fast_gain")
+           "separability_mean", "separability_linear", "distance", "landmark", "landmark_gain", "landmark_rate_gain")
 MODEL = ("log_params", "log_gmacs", "log_own_size", "stages", "probe_mean", "probe_linear", "probe_gain")
 REGIME = ("log_rate", "log_rate_squared", "adamw", "log_rate_adamw", "log_decay", "log_batch", "log_input_size", "log_input_size_squared",
           "log_enlarged", "size_gain", "frozen_share", "head_only", "crop", "flip", "full", "smoothing", "log_noise")
@@ -34,7 +33,7 @@ _NAN = float("nan")
 ONLY_HEAD = "only the head is trained"  # in notes of runs, by `finetune`, where time was too short for what was asked
 MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0  # that make a difference: where features are kept, a head sees far more in no time
 TYPICAL_GAIN = -0.9  # of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks
-TYPICAL_LANDMARK, TYPICAL_FAST, TYPICAL_LARGE = -0.1, 0.8, -1.1  # of a landmark over a linear head, and of the others over it: likewise
+TYPICAL_LANDMARK, TYPICAL_RATE_GAIN, TYPICAL_LARGE_GAIN = -0.05, 0.7, -1.1  # of a landmark over a linear head, and of the others over it: likewise
 MIDDLE_RATES = {"sgd": 0.03, "adamw": 0.001}
 
 
@@ -113,15 +112,15 @@ def _of_dataset(profile: Mapping[str, Any]) -> dict[str, float]:
     size, aspect = (np.nan_to_num(value) for value in _shape(profile))
     linear = log_odds(_number(profile, "separability_linear"))
     landmark = _known(log_odds(_number(profile, "landmark")), linear + TYPICAL_LANDMARK)
-    fast, large = (_known(log_odds(_number(profile, f"landmark_{name}")) - landmark, typical)
-                   for name, typical in (("fast", TYPICAL_FAST), ("large", TYPICAL_LARGE)))
+    rate_gain, large_gain = (_known(log_odds(_number(profile, name)) - landmark, typical) for name, typical in (
+        ("landmark_high_rate", TYPICAL_RATE_GAIN), ("landmark_large", TYPICAL_LARGE_GAIN)))
     gains = {f"{end}_gain": _gain(profile, f"separability_{end}", "separability_linear_few") for end in ("small", "large")}
     return {
         "log_train_images": _log(train), "log_classes": _log(classes), "log_per_class": _log(train / classes),
         "log_image_size": size, "aspect": aspect, "mirrored": _number(profile, "mirrored"),
         "chance": log_odds(1 / classes), "separability_mean": log_odds(_number(profile, "separability_nearest_mean")),
         "separability_linear": linear, "distance": _number(profile, "distance"),
-        "landmark": landmark, "landmark_gain": landmark - linear, "landmark_fast_gain": fast, "landmark_size_gain": large,
+        "landmark": landmark, "landmark_gain": landmark - linear, "landmark_rate_gain": rate_gain, "landmark_size_gain": large_gain,
         "train_images": train, **{name: _known(gain, TYPICAL_GAIN) for name, gain in gains.items()},
     }
 
@@ -201,5 +200,5 @@ def _products(known: Mapping[str, Any]) -> dict[str, Any]:
         "gain_frozen": known["size_gain"] * frozen, "gain_epochs": known["size_gain"] * epochs,
         "augmentation_per_class": strength * per_class, "landmark_frozen": known["landmark_gain"] * frozen,
         "landmark_epochs": known["landmark_gain"] * epochs, "landmark_input": known["landmark_size_gain"] * known["log_input_size"],
-        "landmark_rate": known["landmark_fast_gain"] * rate,
+        "landmark_rate": known["landmark_rate_gain"] * rate,
     }

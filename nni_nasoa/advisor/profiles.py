@@ -21,7 +21,7 @@ from nni_nasoa.zoo import get
 
 from .candidates import input_sizes, own_size
 from .features import log_odds
-from .landmarks import FAST_RATE, RATE, landmark
+from .landmarks import HIGH_RATE, RATE, landmark
 from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
 from .records import figures_of
 from .rules import MAX_NUMBER, SHARE, number, or_none, whole
@@ -33,10 +33,10 @@ PROBE_MODEL = "nano-a"
 VERSION = 3  # of what is kept, and of how probes and landmarks are made
 PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4  # of the time that is left, for the profile, and for decoding what probes look at
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
-TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # less time than this is not enough for a probe, before and after torch is imported
+TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
 NETWORK_IMAGES = 300  # that could be looked at in the time that it takes to make a network, and to make something of what it sees
 MIN_SECONDS = 1e-3  # a clock needs some
-LANDMARKS = ("landmark", "landmark_fast", "landmark_large")  # of `PROBE_MODEL`: as it is used to, with larger steps, on larger images
+LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")  # of `PROBE_MODEL`, see `landmark_settings`
 _FIELDS = {"version", "dataset", "probes", "landmarks"}
 _PROBE = {**dict.fromkeys(("nearest_mean", "nearest_neighbour", "linear", "linear_few", "distance"), or_none(SHARE)),
           "log_me": or_none(number(-MAX_NUMBER, MAX_NUMBER, "a number")), "images": whole(0, IMAGES),
@@ -145,9 +145,9 @@ def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
 
 
 def landmark_settings() -> dict[str, tuple[int, float]]:
-    """Size of images and highest learning rate of each landmark."""
+    """Size of images, in pixels, and peak learning rate of each landmark."""
     own, large = get(PROBE_MODEL).input_size, _other_sizes(PROBE_MODEL)[1]
-    return dict(zip(LANDMARKS, ((own, RATE), (own, FAST_RATE), (large, RATE))))
+    return dict(zip(LANDMARKS, ((own, RATE), (own, HIGH_RATE), (large, RATE))))
 
 
 def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] = (), *, device="cpu",
@@ -222,7 +222,7 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict
     work = {name: _work(name.partition("@")[0], size) for name, size in sizes.items()}
     wanted = {name: FEW if "@" in name else IMAGES for name in sizes}
     for place, (name, size) in enumerate(sizes.items()):
-        least = pace * work[name] * (NETWORK_IMAGES + FEW) or (NETWORK_SECONDS if "torch" in sys.modules else TORCH_SECONDS)
+        least = pace * work[name] * (NETWORK_IMAGES + FEW) or _least_seconds()
         if reader.left() < least or (sample := reader.sample(size)) is None or reader.left() < least:
             continue
         import torch  # noqa: F401 - what its import takes says nothing of the next probe
@@ -241,13 +241,18 @@ def _landmarks(reader: _Reader, settings: Mapping[str, tuple[int, float]], devic
     """Those of the given ones, with their size and rate, that there is time for."""
     found = {}
     for name, (size, rate) in settings.items():
-        if reader.left() < NETWORK_SECONDS or (sample := reader.sample(size)) is None:
+        if reader.left() < _least_seconds() or (sample := reader.sample(size)) is None:
             continue
         seconds = None if reader.deadline is None else reader.left()
         reached = landmark(sample, PROBE_MODEL, rate, device=device, seconds=seconds)
         if reached is not None or seconds is None:
             found[name] = reached
     return found
+
+
+def _least_seconds() -> float:
+    """Less time than this is not enough for a probe or a landmark."""
+    return NETWORK_SECONDS if "torch" in sys.modules else TORCH_SECONDS
 
 
 def _work(model: str, size: int) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nni_nasoa.advisor.candidates import Candidates, candidates
-from nni_nasoa.advisor.features import DATASET, NAMES, TYPICAL_FAST, TYPICAL_GAIN, TYPICAL_LANDMARK, TYPICAL_LARGE, features, features_of, log_odds
+from nni_nasoa.advisor.features import DATASET, NAMES, TYPICAL_RATE_GAIN, TYPICAL_GAIN, TYPICAL_LANDMARK, TYPICAL_LARGE_GAIN, features, features_of, log_odds
 from nni_nasoa.finetune import FineTuneRegime
 
 
@@ -80,19 +80,19 @@ def test_a_network_that_was_not_looked_through_counts_as_one_that_sees_as_much_a
     assert row["epochs_probe"] == pytest.approx(row["log_epochs"] * row["separability_linear"], rel=1e-5)
 
 
-def test_landmarks_say_what_training_is_worth_and_what_larger_steps_and_images_are_worth_to_it(world):
+def test_landmarks_say_what_training_is_worth_and_what_a_higher_rate_and_images_are_worth_to_it(world):
     profile, regime = world.profile(2), FineTuneRegime("nano-d", input_size=96, frozen_stages=2, learning_rate=0.3)
-    row = of(regime, profile, landmark=0.6, landmark_fast=0.5, landmark_large=0.8)
+    row = of(regime, profile, landmark=0.6, landmark_high_rate=0.5, landmark_large=0.8)
     gain = log_odds(0.6) - row["separability_linear"]
     assert (row["landmark"], row["landmark_gain"]) == pytest.approx((log_odds(0.6), gain), abs=1e-5)
     assert row["landmark_frozen"] == pytest.approx(gain * row["frozen_share"], abs=1e-5)
     assert row["landmark_epochs"] == pytest.approx(gain * row["log_epochs"], rel=1e-4)
-    assert row["landmark_fast_gain"] == pytest.approx(-log_odds(0.6), rel=1e-4) == pytest.approx(row["landmark_rate"], rel=1e-4)
+    assert row["landmark_rate_gain"] == pytest.approx(-log_odds(0.6), rel=1e-4) == pytest.approx(row["landmark_rate"], rel=1e-4)
     assert row["landmark_input"] == pytest.approx((log_odds(0.8) - log_odds(0.6)) * math.log10(2), rel=1e-4)
-    unknown = of(regime, profile, landmark=None, landmark_fast=None, landmark_large=None)
+    unknown = of(regime, profile, landmark=None, landmark_high_rate=None, landmark_large=None)
     assert unknown["landmark_gain"] == pytest.approx(TYPICAL_LANDMARK, abs=1e-5)
-    assert unknown["landmark_rate"] == pytest.approx(TYPICAL_FAST, abs=1e-5)
-    assert unknown["landmark_input"] == pytest.approx(TYPICAL_LARGE * math.log10(2), abs=1e-5)
+    assert unknown["landmark_rate"] == pytest.approx(TYPICAL_RATE_GAIN, abs=1e-5)
+    assert unknown["landmark_input"] == pytest.approx(TYPICAL_LARGE_GAIN * math.log10(2), abs=1e-5)
 
 
 def test_what_is_not_known_is_nan_and_nothing_is_infinite(world):

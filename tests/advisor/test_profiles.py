@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.advisor import ExperienceStore, profiles
-from nni_nasoa.advisor.landmarks import FAST_RATE, RATE
+from nni_nasoa.advisor.landmarks import HIGH_RATE, RATE
 from nni_nasoa.advisor.probing import FEW, IMAGES
 from nni_nasoa.advisor.profiles import LANDMARKS, PROBE_MODEL, TaskProfile, sized_probes, task_profile
 from nni_nasoa.advisor.records import figures_of
@@ -207,16 +207,16 @@ def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
 
 
 def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store, probed, monkeypatch):
-    reached = {(48, RATE): 0.6, (48, FAST_RATE): 0.5, (96, RATE): None}
+    reached = {(48, RATE): 0.6, (48, HIGH_RATE): 0.5, (96, RATE): None}
     monkeypatch.setattr(profiles, "landmark", lambda split, model, rate, *, device, seconds: reached[split.input_size, rate])
-    assert task_profile(folder, store, seconds=900).landmarks == {"landmark": 0.6, "landmark_fast": 0.5}
+    assert task_profile(folder, store, seconds=900).landmarks == {"landmark": 0.6, "landmark_high_rate": 0.5}
     reached[48, RATE] = 0.1  # is known
-    whole = {"landmark": 0.6, "landmark_fast": 0.5, "landmark_large": None}  # with all the time, the last has no value
+    whole = {"landmark": 0.6, "landmark_high_rate": 0.5, "landmark_large": None}  # with all the time, the last has no value
     assert task_profile(folder, store).landmarks == whole
     reached[96, RATE] = 0.7
     assert task_profile(folder, store, seconds=900).landmarks == whole and len(probed) == 3
     opened = task_profile(open_dataset("digits", input_size=48), store)
-    assert opened.landmarks == {"landmark": 0.1, "landmark_fast": 0.5}  # arrays come in one size
+    assert opened.landmarks == {"landmark": 0.1, "landmark_high_rate": 0.5}  # arrays come in one size
 
 
 def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
@@ -262,7 +262,7 @@ def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_r
     assert record.profile == found.dataset.to_json() | {
         "separability_nearest_mean": 0.5, "separability_nearest_neighbour": 0.25, "separability_linear": 0.75, "separability_linear_few": 0.625,
         "separability_log_me": -0.1, "separability_small": 0.75, "separability_large": 0.75, "distance": 0.2,
-        "landmark": 48 / 128 + RATE / 10, "landmark_fast": 48 / 128 + FAST_RATE / 10, "landmark_large": 96 / 128 + RATE / 10}
+        "landmark": 48 / 128 + RATE / 10, "landmark_high_rate": 48 / 128 + HIGH_RATE / 10, "landmark_large": 96 / 128 + RATE / 10}
     figures = dict(record.model_figures)
     assert (figures["family"], figures["stages"]) == ("nano", 4)
     assert [figures[f"probe_{name}"] for name in ("nearest_mean", "linear", "linear_few", "large", "log_me")] == [0.5, 0.75, 0.625, 0.75, -0.1]

@@ -114,6 +114,40 @@ def test_regret(script, grid, tmp_path, capsys):
     assert (tmp_path / "advisor_regret.png").stat().st_size > 10_000 and "median" in capsys.readouterr().out
 
 
+def test_what_is_advised_is_run_beside_the_best_of_the_grid(script, grid, tmp_path, monkeypatch):
+    regret = script("advisor_regret", "--grid", grid, "--output", tmp_path, "--orders", 2, "--runs", 3, "--own")
+    grids, made = regret.whole_grids(regret.read_grid(grid)), []
+
+    def run(jobs, work, path, processes):
+        """In place of training: the grid's third best reaches 0.7, its others 0.6, and what is not in the grid 0.9."""
+        there = [line["job"] for line in regret.read_lines(path)]
+        for job in jobs:
+            if job not in there:
+                task = grids[job["task"]]
+                regimes = [task.regimes[i].to_json() for i in np.argsort(task.regrets(), kind="stable")]
+                accuracy = 0.9 if job["regime"] not in regimes else 0.7 if job["regime"] == regimes[2] else 0.6
+                made.append(job)
+                regret.append_line(path, {"job": job, "val_accuracy": accuracy, "epochs": 30.0})
+    monkeypatch.setattr(regret, "in_processes", run)
+    monkeypatch.setattr(regret, "open_task", lambda task, size: None)
+    regret.append_line(tmp_path / "advisor_own.jsonl", {"job": {"task": "one", "regime": {}, "budget": 4.0, "seed": 1}, "val_accuracy": 1.0})
+    regret.main()
+    result = json.loads((tmp_path / "advisor_regret.json").read_text())
+    for name, task in result["tasks"].items():
+        best = np.argsort(grids[name].regrets())[:regret.AGAIN]
+        of_task = [job["regime"] for job in made if job["task"] == name]
+        assert all(grids[name].regimes[i].to_json() in of_task for i in best) and task["own_cold_regime"] in of_task
+        assert len(task["own_seen"]) == 2 and all(regime in of_task for regime in task["own_seen_regimes"])
+        assert task["again"] == 0.7 and task["own_cold"] == pytest.approx(100 * (0.7 - task["own_cold_accuracy"]))
+    assert {job["seed"] for job in made} == {1} and result["speed"] == 1.5
+    assert result["against_recorded"]["own_cold"] == pytest.approx(
+        np.median([100 * (task["best"] - task["own_cold_accuracy"]) for task in result["tasks"].values()]))
+    lines, count = regret.read_lines(tmp_path / "advisor_own.jsonl.gz"), len(made)
+    assert [line["job"] for line in lines] == made and not (tmp_path / "advisor_own.jsonl").exists()
+    regret.main()
+    assert len(made) == count and regret.read_lines(tmp_path / "advisor_own.jsonl.gz") == lines
+
+
 def test_accuracy_of_a_regime_is_the_mean_of_its_runs(script, grid):
     common, plain = script("advisor_common"), grid.with_suffix("")
     before = common.whole_grids(common.read_grid(grid))
