@@ -123,6 +123,8 @@ class Run:
         if head_only or self.head_start:
             seen.fit_head(self.group, self.regime.label_smoothing, None if head_only else HEAD_NORM)
         self._forward_seconds = seen.seconds_per_image
+        if not head_only and STEP_FACTOR * batch * wanted * seen.seconds_per_image > self.schedule.window_left:
+            self._forward_seconds = seen.least_seconds_per_image  # by which there is time: a chunk was held up
         stored = head_only and self.inputs.store is not None
         self.schedule.step.expected = HEAD_STEP_SECONDS if stored else self._forward_seconds * batch * (1 if head_only else STEP_FACTOR)
 

@@ -103,6 +103,20 @@ def test_a_budget_too_short_for_steps_fits_the_head_alone_and_says_so(blobs, sha
     assert any("of 40 validation images" in note for note in result.notes)
 
 
+def test_a_machine_that_stands_still_for_a_moment_does_not_end_the_training(blobs, shallow):
+    class HeldUp(nn.Module):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            threading.Event().wait(1.2 if self.calls == 3 else 0)  # the third chunk of the first pass
+            return x
+    network = shallow()
+    network.stages[0].append(HeldUp())
+    result = finetune(blobs, small("held-up"), 3 * SECONDS, network=network, device="cpu")
+    assert result.seconds <= result.budget and result.steps > 20 and not result.notes
+
+
 def test_time_that_is_left_is_explained(blobs, shallow):
     result = finetune(blobs, small("shallow"), 2 * SECONDS, network=shallow(), device="cpu", margin=1.0)
     assert result.seconds < 0.9 * result.budget and "s are left, too short for a step" in result.notes[-1]
