@@ -96,7 +96,7 @@ def main() -> None:
             rates["finetune"].append(our_rate(folder, arguments.model, arguments.input_size, arguments.batch_size, arguments.seconds))
     medians = {name: statistics.median(values) for name, values in rates.items()}
     ratio = medians["finetune"] / medians["loader"]
-    arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items()},
+    arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
                                             "images_per_second": rates, "ratio": ratio, "cache_seconds": building}, indent=1) + "\n")
     Console().print(f"images per second: DataLoader {medians['loader']:.0f}, finetune {medians['finetune']:.0f}, ratio {ratio:.2f}; "
                     f"the cache took {building:.1f} s")

@@ -148,7 +148,7 @@ def main() -> None:
             table.add_row(task, f"{budget:g}", *(f"{100 * result[key]:.1f}" for key in ("plain", "ours")),
                           *(f"{result[key]:.1f}" for key in ("plain_seconds", "ours_seconds")))
             arguments.output.parent.mkdir(exist_ok=True)
-            arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items()},
+            arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
                                                     "results": results}, indent=1) + "\n")
     Console().print(table)
 

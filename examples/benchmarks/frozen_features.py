@@ -57,7 +57,7 @@ def main() -> None:
                             "accuracy": {"computed": accuracy[False], "kept": accuracy[True]}})
             table.add_row(f"{frozen} of {stages}", augmentation, f"{rate[False]:.2f}", f"{rate[True]:.2f}", f"{rate[True] / rate[False]:.1f}",
                           f"{accuracy[False]:.3f}", f"{accuracy[True]:.3f}")
-    arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items()},
+    arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
                                             "results": results}, indent=1) + "\n")
     Console().print(table)
 

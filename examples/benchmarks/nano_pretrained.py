@@ -90,7 +90,7 @@ def main() -> None:
                                                        arguments.learning_rates):
             pair = [pool.submit(run, task, model, side, budget, rate, seed, arguments.input_size) for side in SIDES]
             runs += [side.result() for side in pair]
-            arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items()},
+            arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
                                                     "runs": runs}, indent=1) + "\n")
     print_table(runs)
 
