@@ -50,16 +50,16 @@ def content_digest(folder: Path, files: Sequence[str], show_progress: bool | Non
 
 def stat_digest(folder: Path, files: Sequence[str]) -> tuple[str, float]:
     """Of what changes where a file does, and when that was last, by the clock that no user sets (the time of the inode)."""
-    folder, digest, newest = os.fspath(folder), hashlib.sha256(), 0.0
+    prefix, lines, newest = os.path.join(folder, ""), [], 0.0
     for file in files:
         try:
-            stat = os.stat(os.path.join(folder, file))
+            stat = os.stat(prefix + file)
             times = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
             newest = max(newest, stat.st_ctime)
         except OSError as error:  # a link that leads nowhere
             times = f"error {error.errno}"
-        digest.update(os.fsencode(file) + f"\0{times}\0".encode())
-    return digest.hexdigest(), newest
+        lines.append(f"{file}\0{times}\0")
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest(), newest
 
 
 def _read(folder: Path, files: Sequence[str], show_progress: bool | None) -> tuple[str, bool]:

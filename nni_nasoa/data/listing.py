@@ -102,7 +102,8 @@ class _Part:
                     names.append(entry.name)
                 else:
                     self.other_files += 1
-            yield from (os.path.join(here, name) for name in sorted(names))
+            prefix = os.path.join(here, "")
+            yield from (prefix + name for name in sorted(names))
             folders.sort(key=lambda entry: entry.name, reverse=True)
             waiting += [os.path.join(here, entry.name) for entry in folders
                         if not _is_hidden(entry.name) and self._enter(entry)]
@@ -168,4 +169,4 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in SUFFIXES and not _is_hidden(name)
+    return name[name.rfind("."):].lower() in SUFFIXES and not _is_hidden(name)
