@@ -64,7 +64,7 @@ def run(config: str | Path, dataset: str, minutes: float, *, zoo: str = "nano", 
         folder = Path(made.canonical_copy().experiment_working_directory) / experiment.id
         click.echo(f"experiment {experiment.id}: http://127.0.0.1:{experiment.port}")
         done = _watch(experiment, folder)
-    except RuntimeError as error:
+    except (RuntimeError, OSError) as error:  # those of requests are OSErrors: the manager did not answer
         raise AdviceExperimentError(f"NNI could not start the experiment: {' '.join(str(error).split())}") from None
     except KeyboardInterrupt:
         click.echo(f"stopped; nnictl resume {experiment.id} would go on", err=True)

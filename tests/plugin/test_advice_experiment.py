@@ -15,7 +15,7 @@ import yaml
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.advice import Limits
 from nni_nasoa.finetune import load_classifier
-from nni_nasoa.plugin.advice_experiment import experiment_config
+from nni_nasoa.plugin.advice_experiment import AdviceExperimentError, experiment_config, run
 
 REMOTE = {"platform": "remote", "machineList": [{"host": "192.0.2.11", "user": "alice", "sshKeyFile": "id_rsa", "pythonPath": "/opt/bin"}]}
 
@@ -82,6 +82,22 @@ def test_what_is_wrong_is_one_line(made, given, options, message):
 def test_a_config_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(ValueError, match=r"none.yml: cannot be read \(No such file or directory\)"):
         experiment_config(tmp_path / "none.yml", "digits", 1, zoo="nano", store=None, alternatives=0, limits=None, root=None)
+
+
+def test_a_manager_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
+    import requests
+    from nni.experiment import Experiment
+
+    stopped = []
+    monkeypatch.setattr(Experiment, "stop", lambda self: stopped.append(True))
+    (tmp_path / "config.yml").write_text(yaml.safe_dump({"trainingService": {"platform": "local"}}))
+    for error in (requests.HTTPError("500 Server Error: Internal Server Error"), requests.ConnectionError("Connection refused"),
+                  RuntimeError("Failed to establish\nconnection")):
+        monkeypatch.setattr(Experiment, "start", lambda self, port, error=error: (_ for _ in ()).throw(error))
+        with pytest.raises(AdviceExperimentError) as raised:
+            run(tmp_path / "config.yml", "digits", 1, port=1)
+        assert str(raised.value) == f"NNI could not start the experiment: {' '.join(str(error).split())}"
+    assert len(stopped) == 3
 
 
 # -- for real --
