@@ -152,7 +152,7 @@ def test_regrets_are_as_measured():
     keys = dict(zip((row[0] for row in rows("regret, points | median")), ("own_cold", "own_seen", "cold", "seen", "defaults", "average", "random"),
                     strict=True))
     for name, *cells in rows("regret, points | median"):
-        assert cells == [f"{result['summary'][keys[name]][what] + 0.0:.1f}".replace("-0.0", "0.0") for what in ("median", "mean", "worst")]
+        assert cells == [f"{result['summary'][keys[name]][what]:.1f}" for what in ("median", "mean", "worst")]
     assert result["summary"]["own_cold"]["median"] <= 2 and result["summary"]["own_seen"]["median"] <= 1
     cold, seen = (f"{result['against_recorded'][method]:.1f}" for method in ("own_cold", "own_seen"))
     assert f"medians are {cold} and {seen}" in TEXT and f"{result['speed']:.1f} times as many epochs" in TEXT

@@ -102,10 +102,18 @@ def append_line(path: Path, data: Mapping[str, Any]) -> None:
         file.write(json.dumps(data, separators=(",", ":"), allow_nan=False).encode() + b"\n")
 
 
-def pack(source: Path, target: Path) -> None:
-    """Write a packed copy in one piece, the same bytes for the same lines."""
+def unpacked(path: Path) -> Path:
+    """The file beside a packed one that lines are added to: a copy of it, or what a recording that was stopped has left there."""
+    plain = path.with_suffix("")
+    if path.exists() and not plain.exists():
+        plain.write_bytes(gzip.decompress(path.read_bytes()))
+    return plain
+
+
+def pack(source: Path, target: Path, jobs: Sequence[Mapping[str, Any]] | None = None) -> None:
+    """Write a packed copy in one piece, the same bytes for the same lines; with jobs, of their lines alone."""
     part = target.with_suffix(".part")
-    lines = (json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in read_lines(source))
+    lines = (json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in read_lines(source) if jobs is None or line["job"] in jobs)
     part.write_bytes(gzip.compress(b"".join(lines), mtime=0))
     part.replace(target)
 

@@ -24,7 +24,6 @@ The predictor's settings are not chosen by these tasks, but by ten of the prior'
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -34,9 +33,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from advisor_common import (DATA, GRID, Advisor, TaskGrid, append_line, cold_advisor, finetuned, grid_regimes,
-                            held_out_tasks, in_processes, kind_of, measured_time_model, one_thread, open_task, pack, read_grid,
-                            read_lines, side_by_side, whole_grids)
+from advisor_common import (DATA, GRID, Advisor, TaskGrid, append_line, cold_advisor, finetuned, grid_regimes, held_out_tasks,
+                            in_processes, kind_of, measured_time_model, one_thread, open_task, pack, read_grid,
+                            read_lines, side_by_side, unpacked, whole_grids)
 
 from nni_nasoa.advisor.landmarks import landmark
 from nni_nasoa.advisor.predictor import AccuracyPredictor
@@ -102,42 +101,50 @@ def _profile(task: str, sizes: Sequence[int]) -> TaskProfile:
     return known.with_more(sized, marks)
 
 
-def run_choices(path: Path, grids: Mapping[str, TaskGrid], result: dict[str, Any], processes: int) -> None:
-    """Carry out what was advised for each task, and the grid's best again, and put their accuracies and regrets into the result.
-
-    Runs that the file has are not made again; those of other choices leave it.
-    """
+def run_choices(path: Path, grids: Mapping[str, TaskGrid], result: Mapping[str, Any], processes: int) -> None:
+    """Complete a packed file of the runs of what was advised for each task, and of the grid's best again; runs of other choices leave it."""
     seeds = range(result["seeds"], 2 * result["seeds"])  # others than the grid's
-    regimes = {name: [grid.regimes[i].to_json() for i in np.argsort(grid.regrets(), kind="stable")[:AGAIN]] +
-               [result["tasks"][name]["own_cold_regime"], *result["tasks"][name]["own_seen_regimes"]] for name, grid in grids.items()}
     jobs = [{"task": name, "regime": regime, "budget": result["budget"], "seed": seed}
-            for seed in seeds for name, of_task in regimes.items() for i, regime in enumerate(of_task) if regime not in of_task[:i]]
-    plain = path.with_suffix("")
-    if not plain.exists():
-        for line in read_lines(path):
-            append_line(plain, line)
+            for seed in seeds for name, task in result["tasks"].items() for regime in _once([*best_of(grids[name]), *advised_of(task)])]
+    plain = unpacked(path)
     one_thread()
     for job in jobs:
         open_task(job["task"], job["regime"]["input_size"])  # drawn before the clock runs
     in_processes(jobs, run_regime, plain, processes)
-    lines = [line for line in read_lines(plain) if line["job"] in jobs]
+    pack(plain, path, jobs)
     plain.unlink()
-    for line in lines:
-        append_line(plain, line)
-    pack(plain, path)
-    plain.unlink()
+
+
+def best_of(grid: TaskGrid) -> list[dict[str, Any]]:
+    """The best regimes of a grid, as JSON."""
+    return [grid.regimes[i].to_json() for i in np.argsort(grid.regrets(), kind="stable")[:AGAIN]]
+
+
+def advised_of(task: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was advised for a task, cold and then after each order of the others, as JSON."""
+    return [task["own_cold_regime"], *task["own_seen_regimes"]]
+
+
+def _once(values: Sequence) -> list:
+    """Each of some values that have no hash, once."""
+    return [value for place, value in enumerate(values) if value not in values[:place]]
+
+
+def judge_choices(lines: Sequence[Mapping[str, Any]], grids: Mapping[str, TaskGrid], result: dict[str, Any]) -> None:
+    """Put into the result how accurate what was advised is, and its regret: in points, against the best of what was run again."""
+    against_recorded: dict[str, list[float]] = {method: [] for method in OWN}
     for name, task in result["tasks"].items():
-        accuracies = [float(np.mean([line["val_accuracy"] for line in lines if (line["job"]["task"], line["job"]["regime"]) == (name, regime)]))
-                      for regime in regimes[name]]
-        again, cold, seen = max(accuracies[:AGAIN]), accuracies[AGAIN], accuracies[AGAIN + 1:]
+        def accuracy(regime: Mapping[str, Any]) -> float:
+            return float(np.mean([line["val_accuracy"] for line in lines if line["job"]["task"] == name and line["job"]["regime"] == regime]))
+
+        again, (cold, *seen) = max(map(accuracy, best_of(grids[name]))), map(accuracy, advised_of(task))
         task |= {"again": again, "own_cold_accuracy": cold, "own_seen_accuracies": seen,
-                 "own_cold": 100 * (again - cold), "own_seen": [100 * (again - accuracy) for accuracy in seen]}
+                 "own_cold": 100 * (again - cold), "own_seen": [100 * (again - value) for value in seen]}
+        against_recorded["own_cold"].append(100 * (task["best"] - cold))
+        against_recorded["own_seen"] += [100 * (task["best"] - value) for value in seen]
     result["speed"] = _speed(lines, grids)
     result["summary"] |= {method: summary(result["tasks"], method) for method in OWN}
-    result["against_recorded"] = {
-        "own_cold": float(np.median([100 * (task["best"] - task["own_cold_accuracy"]) for task in result["tasks"].values()])),
-        "own_seen": float(np.median([100 * (task["best"] - accuracy) for task in result["tasks"].values()
-                                     for accuracy in task["own_seen_accuracies"]]))}
+    result["against_recorded"] = {method: float(np.median(values)) for method, values in against_recorded.items()}
 
 
 def _speed(lines: Sequence[Mapping[str, Any]], grids: Mapping[str, TaskGrid]) -> float:
@@ -271,9 +278,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.record:
         tasks = held_out_tasks(every=arguments.tasks == ["all"]) if arguments.tasks in (None, ["all"]) else arguments.tasks
-        plain = arguments.grid.with_suffix("")
-        if arguments.grid.exists() and not plain.exists():
-            plain.write_bytes(gzip.decompress(arguments.grid.read_bytes()))
+        plain = unpacked(arguments.grid)
         record(plain, tasks, arguments.regimes, arguments.budget, arguments.seeds, arguments.jobs)
         pack(plain, arguments.grid)
         plain.unlink()
@@ -281,7 +286,9 @@ def main() -> None:
     cold = cold_advisor(arguments.grid, {kind_of(task) for task in whole_grids(grids)} if arguments.leave_kinds_out else ())
     result = compare(grids, arguments.orders, arguments.runs, cold, arguments.own)
     if arguments.own:
-        run_choices(arguments.output / "advisor_own.jsonl.gz", whole_grids(grids), result, arguments.jobs)
+        path, whole = arguments.output / "advisor_own.jsonl.gz", whole_grids(grids)
+        run_choices(path, whole, result, arguments.jobs)
+        judge_choices(read_lines(path), whole, result)
     show(result)
     (arguments.output / "advisor_regret.json").write_text(json.dumps(result, indent=1) + "\n")
     plot(result, arguments.output / "advisor_regret.png")

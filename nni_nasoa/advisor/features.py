@@ -33,7 +33,8 @@ _NAN = float("nan")
 ONLY_HEAD = "only the head is trained"  # in notes of runs, by `finetune`, where time was too short for what was asked
 MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0  # that make a difference: where features are kept, a head sees far more in no time
 TYPICAL_GAIN = -0.9  # of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks
-TYPICAL_LANDMARK, TYPICAL_RATE_GAIN, TYPICAL_LARGE_GAIN = -0.05, 0.7, -1.1  # of a landmark over a linear head, and of the others over it: likewise
+TYPICAL_LANDMARK = -0.05  # of a landmark over a linear head, likewise
+TYPICAL_RATE_GAIN, TYPICAL_LARGE_GAIN = 0.7, -1.1  # of the other landmarks over it, likewise
 MIDDLE_RATES = {"sgd": 0.03, "adamw": 0.001}
 
 

@@ -1,9 +1,9 @@
 """Landmarks: how far a small network comes on a dataset in short trainings, before any run is made.
 
 Probes tell how far a network gets as it is. By how much it gets better when all of it learns, and whether it learns more from
-larger images or by a higher learning rate, they cannot tell: landmarks try it ("Meta-Learning by Landmarking Various Learning Algorithms":
-Pfahringer, Bensusan and Giraud-Carrier, ICML 2000). The trainings are the same for all datasets, in steps and not in seconds, so
-that what they reach can be compared between them and between machines.
+larger images or by a higher learning rate, they cannot tell: landmarks try it ("Meta-Learning by Landmarking Various Learning
+Algorithms": Pfahringer, Bensusan and Giraud-Carrier, ICML 2000). The trainings are the same for all datasets, in steps and not in
+seconds, so that what they reach can be compared between them and between machines.
 """
 
 from __future__ import annotations

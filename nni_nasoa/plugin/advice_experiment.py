@@ -56,16 +56,18 @@ def run(config: str | Path, dataset: str, minutes: float, *, zoo: str = "nano", 
     """
     made = experiment_config(config, dataset, minutes, zoo=zoo, store=store, alternatives=top_k - 1, limits=limits, root=root)
     from nni.experiment import Experiment
+    from requests import RequestException
 
-    experiment = Experiment(made)
+    experiment, doing = Experiment(made), "start"
     logging.getLogger("nni").setLevel(logging.WARNING)
     try:
         experiment.start(_free_port(PORT) if port is None else port)
         folder = Path(made.canonical_copy().experiment_working_directory) / experiment.id
+        doing = "follow"
         click.echo(f"experiment {experiment.id}: http://127.0.0.1:{experiment.port}")
         done = _watch(experiment, folder)
-    except (RuntimeError, OSError) as error:  # those of requests are OSErrors: the manager did not answer
-        raise AdviceExperimentError(f"NNI could not start the experiment: {' '.join(str(error).split())}") from None
+    except (RuntimeError, RequestException) as error:
+        raise AdviceExperimentError(f"could not {doing} the experiment on NNI: {' '.join(str(error).split())}") from None
     except KeyboardInterrupt:
         click.echo(f"stopped; nnictl resume {experiment.id} would go on", err=True)
         raise

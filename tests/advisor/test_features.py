@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from nni_nasoa.advisor.candidates import Candidates, candidates
-from nni_nasoa.advisor.features import DATASET, NAMES, TYPICAL_RATE_GAIN, TYPICAL_GAIN, TYPICAL_LANDMARK, TYPICAL_LARGE_GAIN, features, features_of, log_odds
+from nni_nasoa.advisor.features import (DATASET, NAMES, TYPICAL_GAIN, TYPICAL_LANDMARK, TYPICAL_LARGE_GAIN, TYPICAL_RATE_GAIN, features,
+                                        features_of, log_odds)
 from nni_nasoa.finetune import FineTuneRegime
 
 

@@ -96,7 +96,7 @@ def test_a_manager_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
         monkeypatch.setattr(Experiment, "start", lambda self, port, error=error: (_ for _ in ()).throw(error))
         with pytest.raises(AdviceExperimentError) as raised:
             run(tmp_path / "config.yml", "digits", 1, port=1)
-        assert str(raised.value) == f"NNI could not start the experiment: {' '.join(str(error).split())}"
+        assert str(raised.value) == f"could not start the experiment on NNI: {' '.join(str(error).split())}"
     assert len(stopped) == 3
 
 

@@ -144,7 +144,7 @@ def _flat(colour: np.ndarray) -> np.ndarray:
 
 
 def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
-    """A colour, (3,), 0 to 255. Hues go around from 0 to 1 and on."""
+    """A colour, (3,), 0 to 255, of a saturation and a value from 0 to 1. Hues go around from 0 to 1, and on."""
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 
