@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 
 from nni_nasoa.advisor.acquisition import next_choice, worths
 from nni_nasoa.advisor.candidates import Candidates
