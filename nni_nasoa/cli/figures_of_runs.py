@@ -136,11 +136,15 @@ def _made(records: Path, every_freeze: bool, *, datasets, models, minutes, seeds
     budgets = [round(60 * value, 6) for value in dict.fromkeys(minutes)]
     planned = plan(list(dict.fromkeys(datasets)), regimes, budgets, seeds, weights=None if weights == "none" else weights,
                    device=device, every_freeze=every_freeze)
-    recorded = {run.settings: run for run in read_runs(records)} if records.exists() else {}
+
+    def read() -> dict:
+        return {run.settings: run for run in read_runs(records)} if records.exists() else {}
+
+    recorded = read()
     try:
         _make([settings for settings in planned if settings not in recorded], recorded, records, device, root)
     except KeyboardInterrupt as interruption:
-        done = sum(settings in recorded for settings in planned)
+        done = len(read().keys() & planned)  # the last one may be in the file already, and not in `recorded` yet
         click.echo(f"interrupted: {done} of {len(planned)} runs are recorded in {records}; the same command goes on from there",
                    err=True)
         raise SystemExit(128 + (15 if "SIGTERM" in str(interruption) else 2)) from None

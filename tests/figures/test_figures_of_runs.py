@@ -2,7 +2,6 @@ import json
 import os
 import signal
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -144,17 +143,21 @@ def test_runs_need_a_dataset_and_a_model(figures):
 def test_ctrl_c_keeps_what_is_recorded(figures, tmp_path):
     path = tmp_path / "freezing.jsonl"
 
+    over = threading.Event()  # where the command has failed, pytest itself would be interrupted
+
     def press():
-        for _ in range(6000):
-            if path.exists() and path.stat().st_size:
-                break
-            time.sleep(0.01)
+        while not (path.exists() and path.stat().st_size):
+            if over.wait(0.01):
+                return
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=press)
     thread.start()
-    result = figures("freezing", *SHORT, "--minutes", 2 / 60, "--seeds", 1)
-    thread.join()
+    try:
+        result = figures("freezing", *SHORT, "--minutes", 2 / 60, "--seeds", 1)
+    finally:
+        over.set()
+        thread.join()
     runs = read_runs(path)
     assert result.exit_code == 130 and len(runs) == 1
     last = f"interrupted: 1 of {runs[0].stages + 1} runs are recorded in freezing.jsonl; the same command goes on from there"
