@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from advisor_common import (DATA, STEP_TIMES, finetuned, held_out_tasks, in_processes, measured_time_model, one_thread, open_task,
                             read_lines)
+from outputs import output_folder
 
 sys.path.insert(0, str(Path(__file__).parent / "baselines"))
 from pretrain import WEIGHTS, baselines, use_zoo  # noqa: E402
@@ -136,7 +137,7 @@ def show(result: dict) -> None:
 
 def plot(result: dict, path: Path) -> None:
     """Draw a panel a task: the advised runs as red squares, the upper bound of each series, and its models, faint."""
-    from nni_nasoa.figures.paper import COLORS, MARKERS, log_axis, save, sheet, titles
+    from nni_nasoa.figures.paper import COLORS, MARKERS, save, sheet, titles
 
     tasks, columns = result["tasks"], min(4, len(result["tasks"]))
     figure, rows = sheet(-(-len(tasks) // columns), columns, (3.3, 2.9))
@@ -153,7 +154,9 @@ def plot(result: dict, path: Path) -> None:
         axes.plot(budgets, advised, "s", color="#d1242f", markersize=7, zorder=5, label="advised, one shot")
         axes.set_title(task.removeprefix("task:"), fontsize=10)
         axes.set(xlabel="seconds", ylabel="accuracy, %")
-        log_axis(axes.xaxis)
+        axes.set_xscale("log")
+        axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
+        axes.minorticks_off()
     for axes in panels[len(tasks):]:
         axes.set_axis_off()
     panels[0].legend(frameon=False, fontsize=7.5)
@@ -173,7 +176,7 @@ def main() -> None:
     parser.add_argument("--nano", action="store_true", help="also the nano family with the default hyperparameters")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
-    parser.add_argument("--output", type=Path, default=DATA, help="folder for advisor_budgets.jsonl, .json and .png")
+    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=DATA, help="folder for advisor_budgets.jsonl, .json and .png")
     arguments = parser.parse_args()
     use_zoo(arguments.weights)
     from nni_nasoa.zoo import list_models

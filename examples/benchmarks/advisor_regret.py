@@ -36,6 +36,7 @@ import numpy as np
 from advisor_common import (DATA, GRID, Advisor, TaskGrid, append_line, cold_advisor, finetuned, grid_regimes, held_out_tasks,
                             in_processes, kind_of, measured_time_model, one_thread, open_task, pack, read_grid,
                             read_lines, side_by_side, unpacked, whole_grids)
+from outputs import output_folder
 
 from nni_nasoa.advisor.landmarks import landmark
 from nni_nasoa.advisor.predictor import AccuracyPredictor
@@ -274,7 +275,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
     parser.add_argument("--orders", type=int, default=5, help="random orders of the tasks seen")
     parser.add_argument("--runs", type=int, default=8, help="learned from on each task seen")
-    parser.add_argument("--output", type=Path, default=DATA, help="folder for advisor_regret.json and .png")
+    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=DATA, help="folder for advisor_regret.json and .png")
     arguments = parser.parse_args()
     if arguments.record:
         tasks = held_out_tasks(every=arguments.tasks == ["all"]) if arguments.tasks in (None, ["all"]) else arguments.tasks

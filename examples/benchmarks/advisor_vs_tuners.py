@@ -28,6 +28,7 @@ from unittest import mock
 
 import numpy as np
 from advisor_common import DATA, GRID, Advisor, TaskGrid, cold_advisor, read_grid, whole_grids
+from outputs import output_folder
 
 from nni_nasoa.advisor.candidates import input_sizes, stages_of
 from nni_nasoa.advisor.records import figures_of
@@ -254,7 +255,7 @@ def main() -> None:
     parser.add_argument("--grid", type=Path, default=GRID, help="the grid's file")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--most", type=int, default=200, help="budgets that a search may spend")
-    parser.add_argument("--output", type=Path, default=DATA, help="folder for advisor_vs_tuners.json and .png")
+    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=DATA, help="folder for advisor_vs_tuners.json and .png")
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.disable(logging.WARNING)  # the tuners', of every trial

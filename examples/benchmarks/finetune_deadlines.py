@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torchvision.models  # noqa: F401  (what a process imports does not count)
+from outputs import output_file
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +44,7 @@ def main() -> None:
     parser.add_argument("--shortest", type=float, default=5)
     parser.add_argument("--longest", type=float, default=120)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data" / "finetune_deadlines.json")
+    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "finetune_deadlines.json")
     arguments = parser.parse_args()
     rng, results = np.random.default_rng(arguments.seed), []
     budgets = np.geomspace(arguments.shortest, arguments.longest, arguments.runs).tolist()

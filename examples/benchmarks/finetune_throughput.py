@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from outputs import output_file
 from PIL import Image
 from rich.console import Console
 from torch import nn
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data" / "finetune_throughput.json")
+    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "finetune_throughput.json")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "images"

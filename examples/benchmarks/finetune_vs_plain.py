@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from outputs import output_file
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
@@ -134,7 +135,7 @@ def main() -> None:
     parser.add_argument("--input-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=0.05)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data" / "finetune_vs_plain.json")
+    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "finetune_vs_plain.json")
     arguments = parser.parse_args()
     weights = None if arguments.weights == "none" else arguments.weights
     known, results = tasks(arguments.input_size), []
@@ -147,7 +148,6 @@ def main() -> None:
             results.append(result := compare(task, split, regime, weights, budget, arguments.seeds))
             table.add_row(task, f"{budget:g}", *(f"{100 * result[key]:.1f}" for key in ("plain", "ours")),
                           *(f"{result[key]:.1f}" for key in ("plain_seconds", "ours_seconds")))
-            arguments.output.parent.mkdir(exist_ok=True)
             arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
                                                     "results": results}, indent=1) + "\n")
     Console().print(table)

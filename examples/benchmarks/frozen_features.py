@@ -12,6 +12,7 @@ import json
 import statistics
 from pathlib import Path
 
+from outputs import output_file
 from rich.console import Console
 from rich.table import Table
 from small_tasks import tasks
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--input-size", type=int, default=32)
     parser.add_argument("--augmentations", nargs="+", default=["none", "crop"])
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data" / "frozen_features.json")
+    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "frozen_features.json")
     arguments = parser.parse_args()
     weights = None if arguments.weights == "none" else arguments.weights
     split, results = tasks(arguments.input_size)[arguments.task](), []

@@ -18,6 +18,7 @@ from itertools import product
 from multiprocessing import get_context
 from pathlib import Path
 
+from outputs import output_file
 from rich.console import Console
 from rich.table import Table
 from small_tasks import tasks
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--learning-rates", nargs="+", type=float, default=[0.02, 0.1])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--input-size", type=int, default=48)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data" / "nano_pretrained.json")
+    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "nano_pretrained.json")
     arguments = parser.parse_args()
     runs = []
     with ProcessPoolExecutor(len(SIDES), mp_context=get_context("spawn"), initializer=start) as pool:

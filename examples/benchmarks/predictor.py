@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import numpy as np
+from outputs import output_folder
 from synthetic_runs import synthetic_runs
 
 from nni_nasoa.advisor.features import features_of
@@ -238,12 +239,10 @@ def main() -> None:
     source.add_argument("--prior", action="store_true", help="the runs that the package's prior was made of")
     source.add_argument("--synthetic", type=int, metavar="SEED", help="make the runs up instead")
     parser.add_argument("--orders", type=int, default=3, help="random orders of the tasks")
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data", help="folder for predictor.json and .png")
+    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=Path(__file__).parent / "data", help="folder for predictor.json and .png")
     arguments = parser.parse_args()
     if arguments.orders < 1:
         parser.error("--orders: at least 1 is needed")
-    if not arguments.output.is_dir():
-        parser.error(f"--output: there is no folder {arguments.output}")
     if arguments.synthetic is not None:
         runs = synthetic_runs(arguments.synthetic)
         x, y, tasks = synthetic_features(runs), np.array([run["accuracy"] for run in runs]), [run["task"] for run in runs]

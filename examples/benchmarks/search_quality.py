@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from outputs import output_folder
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, Candidates
 from nni_nasoa.search.choices import choices, decode
@@ -227,7 +228,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path, default=TABLE, help="the table's file")
     parser.add_argument("--budget", type=int, default=BUDGET, help="networks that each search evaluates")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each strategy")
-    parser.add_argument("--output", type=Path, default=DATA, help="folder for search_quality.json and .png")
+    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=DATA, help="folder for search_quality.json and .png")
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # NNI tells of every duplicate
     if arguments.record:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import torchvision.models  # noqa: F401  (what a process imports does not count)
+from outputs import output_file
 from rich.console import Console
 from rich.table import Table
 
@@ -126,7 +127,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="after which no run is begun")
     parser.add_argument("--least-own", type=float, default=0.9, help="share of the wall clock that a run's process has to compute in")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "data" / "advisor_time_model.json")
+    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "advisor_time_model.json")
     arguments = parser.parse_args()
     if arguments.store is None and not arguments.runs:
         parser.error("give --runs, or a --store that has some")

@@ -13,6 +13,8 @@ FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 @pytest.fixture
 def script(monkeypatch):
     """A function that loads a benchmark, and sets the arguments of its command line."""
+    monkeypatch.syspath_prepend(FOLDER)
+
     def load(name, *arguments):
         spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
         module = importlib.util.module_from_spec(spec)
@@ -56,3 +58,12 @@ def test_search_quality(script, tmp_path):
         assert len(run["median"]) == 25 and run["median"] == sorted(run["median"]) and 0 < run["median"][-1] <= 1
     search_quality.plot(result, tmp_path / "quality.png")
     assert (tmp_path / "quality.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name, output, right", [("time_model", "", "is a folder; this is the name of a file"),
+                                                 ("time_model", "none/times.json", "there is no folder"),
+                                                 ("search_quality", "none", "there is no folder")])
+def test_where_nothing_can_be_written_nothing_is_measured(script, tmp_path, capsys, name, output, right):
+    with pytest.raises(SystemExit) as ended:
+        script(name, *(["--runs", 1] if name == "time_model" else []), "--output", tmp_path / output).main()
+    assert ended.value.code == 2 and right in capsys.readouterr().err.splitlines()[-1]
