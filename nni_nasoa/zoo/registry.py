@@ -95,7 +95,7 @@ def _find(name: str) -> tuple[Family, ModelInfo]:
     for family in families:
         if (info := family.models().get(name)) is not None:
             return family, info
-    raise ValueError(_unknown("model", name, [known for family in families for known in family.models()], "list_models()"))
+    raise ValueError(_unknown("model", name, [known for family in families for known in family.models()], "`nasoa zoo list`"))
 
 
 def _families_of(name: str) -> list[Family]:
