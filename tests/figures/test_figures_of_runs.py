@@ -1,7 +1,8 @@
 import json
-import os
 import signal
-import threading
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -140,29 +141,22 @@ def test_runs_need_a_dataset_and_a_model(figures):
     assert "Missing option '--model'" in figures("along-time", "--dataset", "digits", "--minutes", 1).output
 
 
-def test_ctrl_c_keeps_what_is_recorded(figures, tmp_path):
+def test_ctrl_c_keeps_what_is_recorded(tmp_path):
+    command = [sys.executable, "-m", "nni_nasoa.cli", "figures", "freezing", *map(str, SHORT), "--minutes", str(2 / 60), "--seeds", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     path = tmp_path / "freezing.jsonl"
-
-    over = threading.Event()  # where the command has failed, pytest itself would be interrupted
-
-    def press():
-        while not (path.exists() and path.stat().st_size):
-            if over.wait(0.01):
-                return
-        os.kill(os.getpid(), signal.SIGINT)
-
-    thread = threading.Thread(target=press)
-    thread.start()
     try:
-        result = figures("freezing", *SHORT, "--minutes", 2 / 60, "--seeds", 1)
+        while not (path.exists() and path.stat().st_size) and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        output, _ = process.communicate(timeout=120)
     finally:
-        over.set()
-        thread.join()
+        process.kill()
     runs = read_runs(path)
-    assert result.exit_code == 130 and len(runs) == 1
+    assert process.returncode == 130 and len(runs) == 1
     last = f"interrupted: 1 of {runs[0].stages + 1} runs are recorded in freezing.jsonl; the same command goes on from there"
-    assert result.output.splitlines()[-1] == last
-    assert not Path("freezing.png").exists()
+    assert output.splitlines()[-1] == last
+    assert not (tmp_path / "freezing.png").exists()
 
 
 def test_folders_and_front_files_are_known_by_their_path(tmp_path, monkeypatch):

@@ -1,5 +1,7 @@
 import copy
 import io
+import signal
+import threading
 
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 
 from nni_nasoa import zoo
 from nni_nasoa.networks import ETNet
+from nni_nasoa.zoo.cutting import cut
 from nni_nasoa.zoo.staged import Staged, StagedError, staged
 
 # name, stages, shapes between them for images of 64 x 64 (without the batch)
@@ -181,3 +184,36 @@ def test_other_sizes_than_those_it_was_cut_at():
     view = staged(network)
     for n, size in ((1, 96), (3, 40)):
         assert torch.equal(view(_images(n, size)), network(_images(n, size)))
+
+
+class Interrupted(nn.Module):
+    """Ctrl-C comes as it is traced, or used."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.after = nn.Linear(12, 2), 0
+
+    def forward(self, x):
+        signal.raise_signal(signal.SIGINT)
+        self.after += 1
+        return self.fc(torch.flatten(x, 1))
+
+
+def test_ctrl_c_waits_for_the_end_of_tracing():
+    """It would leave torch's modules patched for good, if it came at a bad moment."""
+    network, handlers = Interrupted(), [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
+    with pytest.raises(KeyboardInterrupt):
+        cut(network, 2)
+    assert network.after == 1
+    assert handlers == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
+    with pytest.raises(KeyboardInterrupt):
+        network(torch.zeros(1, 3, 2, 2))
+    assert network.after == 1
+
+
+def test_a_thread_cuts_too():
+    stages = []
+    thread = threading.Thread(target=lambda: stages.extend(staged(ETNet(SMALL)).stages))
+    thread.start()
+    thread.join()
+    assert len(stages) == 3
