@@ -66,10 +66,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def settings_of_run(device: torch.device, seed: int) -> Iterator[None]:
     """Torch's random numbers from a seed, and a GPU's kernels by trying them, in this context; then as the caller had them.
 
-    So is the number of threads, which a run may change.
+    So is the number of threads, which a run may change; and gradients are on, which Ctrl-C in torch's own code may leave off.
     """
     gpu, benchmark, threads = device.type == "cuda", torch.backends.cudnn.benchmark, torch.get_num_threads()
-    with torch.random.fork_rng(devices=[device] if gpu else []), torch.cuda.device(device) if gpu else nullcontext():
+    random_numbers = torch.random.fork_rng(devices=[device] if gpu else [])
+    with random_numbers, torch.enable_grad(), torch.cuda.device(device) if gpu else nullcontext():
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed all GPUs
         if gpu:
             torch.cuda.manual_seed(seed)

@@ -279,7 +279,13 @@ def test_settings_of_torch_are_the_callers_again(blobs, shallow, monkeypatch):
     torch.manual_seed(3)
     with pytest.raises(FineTuneError), settings_of_run(torch.device("cpu"), 0):
         drawn = torch.rand(2)
+        torch.set_grad_enabled(False)
         raise FineTuneError
+    assert torch.is_grad_enabled()
+    with torch.no_grad():
+        with settings_of_run(torch.device("cpu"), 0):
+            assert torch.is_grad_enabled()
+        assert not torch.is_grad_enabled()
     assert torch.equal(torch.rand(2), expected) and not torch.equal(drawn, expected) and not torch.backends.cudnn.benchmark
 
 
