@@ -11,11 +11,10 @@ def output_file(text: str) -> Path:
     path = Path(text)
     if path.is_dir():
         raise ArgumentTypeError(f"{path} is a folder; this is the name of a file")
-    output_folder(str(path.parent))
-    return path
+    return output_folder(path.parent) / path.name
 
 
-def output_folder(text: str) -> Path:
+def output_folder(text: str | Path) -> Path:
     """A folder that is there."""
     path = Path(text)
     if not path.is_dir():

@@ -89,13 +89,20 @@ def _figure(draw: Callable, every_freeze: bool, *, output: Path, records: Path |
         click.echo(f"written to {draw(runs, output)}, from the {len(runs)} runs in {records}")
 
 
+def _by_settings(records: Path) -> dict:
+    """The runs of a file, each once, by their settings; none where it is not there yet."""
+    from nni_nasoa.figures.runs import read_runs
+
+    return {run.settings: run for run in read_runs(records)} if records.exists() else {}  # files that were joined may have one twice
+
+
 def _recorded(records: Path, *, datasets, models, minutes, **_) -> list:
     """The recorded runs of what the options name."""
-    from nni_nasoa.figures.runs import RunsError, read_runs
+    from nni_nasoa.figures.runs import RunsError
 
     if not records.exists():
         raise RunsError(f"{records}: no such file of recorded runs; --dataset, --model and --minutes make some")
-    runs = list({run.settings: run for run in read_runs(records)}.values())  # files that were joined may have a run twice
+    runs = list(_by_settings(records).values())
     if not runs:
         raise RunsError(f"{records}: there are no runs in it")
     from nni_nasoa.figures.making import identified, identified_model
@@ -131,27 +138,23 @@ def _made(records: Path, every_freeze: bool, *, datasets, models, minutes, seeds
     fields |= {key: value for key, value in settings.items() if value is not None}
     regimes = [FineTuneRegime.from_json(fields | {"model": model}) for model in dict.fromkeys(models)]
     from nni_nasoa.figures.making import plan
-    from nni_nasoa.figures.runs import read_runs
 
     budgets = [round(60 * value, 6) for value in dict.fromkeys(minutes)]
     planned = plan(list(dict.fromkeys(datasets)), regimes, budgets, seeds, weights=None if weights == "none" else weights,
                    device=device, every_freeze=every_freeze)
-
-    def read() -> dict:
-        return {run.settings: run for run in read_runs(records)} if records.exists() else {}
-
-    recorded = read()
+    recorded = _by_settings(records)
     try:
-        _make([settings for settings in planned if settings not in recorded], recorded, records, device, root)
+        _make([settings for settings in planned if settings not in recorded], records, device, root)
     except KeyboardInterrupt as interruption:
-        done = len(read().keys() & planned)  # the last one may be in the file already, and not in `recorded` yet
+        done = len(_by_settings(records).keys() & planned)
         click.echo(f"interrupted: {done} of {len(planned)} runs are recorded in {records}; the same command goes on from there",
                    err=True)
         raise SystemExit(128 + (15 if "SIGTERM" in str(interruption) else 2)) from None
+    recorded = _by_settings(records)
     return [recorded[settings] for settings in planned]
 
 
-def _make(missing: list, recorded: dict, records: Path, device: str, root: str | None) -> None:
+def _make(missing: list, records: Path, device: str, root: str | None) -> None:
     """Make what is missing, with a line for each run."""
     from nni_nasoa.figures.making import make_runs, prepare
     from nni_nasoa.figures.runs import duration, last_part
@@ -161,7 +164,6 @@ def _make(missing: list, recorded: dict, records: Path, device: str, root: str |
     if missing:
         click.echo(f"{len(missing)} runs to make, in about {duration(left[0])}", err=True)
     for number, run in enumerate(make_runs(missing, records, device=device, root=root), start=1):
-        recorded[run.settings] = run
         described, frozen = run.settings.described(), run.settings.regime.frozen_stages
         click.echo(f"run {number} of {len(missing)}: {described['model']} on {last_part(run.settings.dataset)}, "
                    + f"{described['budget']}, " + (f"{min(frozen, run.stages)} of {run.stages} stages frozen, " if frozen else "")

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import inspect
 import re
-import signal
-import threading
-from contextlib import contextmanager
-from typing import Iterator, Mapping
+from typing import Mapping
 
 import torch
 from torch import Tensor, fx, nn
+
+from .signals import signals_deferred
 
 MAX_STAGES = 8  # plain transformers have a stage for each of their blocks: more than this are joined ...
 JOINED_STAGES = 4  # ... to this many
@@ -31,7 +30,7 @@ def cut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
     numbers = _consecutive(_stage_numbers(network))
     try:
         optional = list(inspect.signature(network.forward).parameters.values())[1:]
-        with _signals_deferred():  # interrupted as it takes its patches of torch back, torch.fx leaves some that break all modules
+        with signals_deferred():  # interrupted as it takes its patches of torch back, torch.fx leaves some that break all modules
             graph = _Tracer(network, numbers).trace(network, {argument.name: argument.default for argument in optional})
     except Exception:  # control flow that depends on the data, in whichever way the network does it
         return _uncut(network, size)
@@ -43,25 +42,6 @@ def cut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
     if hasattr(network, "forward_head") and not _pass_tensors(stages, network, size):
         return _uncut(network, size)
     return stages, network.get_submodule(head.target)
-
-
-@contextmanager
-def _signals_deferred() -> Iterator[None]:
-    """Hold back what handlers of signals raise, such as KeyboardInterrupt, to the end of this context."""
-    if threading.current_thread() is not threading.main_thread():  # Python handles none here
-        yield
-        return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
-    handlers, came = {number: handler for number, handler in handlers.items() if callable(handler)}, []
-    try:
-        for number in handlers:
-            signal.signal(number, lambda number, _frame: came.append(number))
-        yield
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        for number in dict.fromkeys(came):
-            signal.raise_signal(number)
 
 
 @torch.no_grad()

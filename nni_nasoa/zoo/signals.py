@@ -1,0 +1,31 @@
+"""Signals that have to wait."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import contextmanager
+from typing import Iterator
+
+
+@contextmanager
+def signals_deferred() -> Iterator[None]:
+    """Call the handlers of SIGINT, SIGTERM and SIGALRM, which may raise, at the end of this context only.
+
+    Each is called once, however often its signal came. Outside the main thread, where Python handles none, do nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: handler for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+                if callable(handler := signal.getsignal(number))}
+    came = []
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, _frame: came.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
