@@ -9,7 +9,9 @@ A run of any regime is put together from a few kinds of steps (modes of `StepTim
 - `optimizer:sgd`, `optimizer:adamw`: the optimiser's step alone, of which there is one for any batch.
 - `views:one`, `views:several`: a training step of the head where images have one kept view each, or one of several is drawn.
 
-Each is measured with few images and with many, which gives the time of a step and that of an image. Of models that there was
+Each is measured with few images and with many, which gives the time of a step and that of an image. A device that others use too
+is faster and slower from second to second, so that a model measured in a slow one would seem slow for good: all models are
+measured in turns, several times, and the least of each time counts. Of models that there was
 no time to measure, the modes begin with `rough:`: those of the measured model with the nearest multiply-accumulates, in
 proportion. They are never kept. Importing this module loads no torch; measuring does.
 """
@@ -18,8 +20,8 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, Iterable, Sequence
+from dataclasses import astuple, replace
+from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
 
 from nni_nasoa.finetune.regime import AUGMENTATIONS, OPTIMIZERS
 
@@ -35,6 +37,7 @@ TRAIN, FEATURES, DRAW, OPTIMIZER, ROUGH = "train", "features", "draw:", "optimiz
 VIEW_MODES = ("views:one", "views:several")
 SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # for a model, by the size of its images
 DRAW_SECONDS = 0.5
+ROUNDS, LATER_ROUNDS_SHARE = 3, 0.5  # of measuring all models; those after the first, while no more of the time is taken in all
 
 
 def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore | None, *,
@@ -68,25 +71,47 @@ def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore
     there = {row.model for row in known}
     missing = sorted((model for model in models if model not in there), key=lambda model: figures[model].get("gmacs") or math.inf)
     if missing and (seconds is None or seconds > 0):
-        deadline = None if seconds is None else time.monotonic() + seconds
         present = _Present(device)
         if store is not None and present.device != device:
             known += present.as_asked(row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing))
             missing = [model for model in missing if model not in {row.model for row in known}]
-        for place, model in enumerate([IMAGES, *missing] if missing else ()):
+        known += present.as_asked(_measured({model: sizes[model] for model in missing}, known, present, store, seconds))
+    wanted = {IMAGES, *models}
+    return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
+
+
+def _measured(sizes: Mapping[str, Sequence[int]], known: Sequence[StepTime], present: _Present, store: ExperienceStore | None,
+              seconds: float | None) -> list[StepTime]:
+    """Step times of models, by the sizes of their images, and of drawing them, in rounds; what each round finds is kept."""
+    begin, times, disturbed = time.monotonic(), {}, set()
+    deadline = None if seconds is None else begin + seconds
+    for number in range(ROUNDS if sizes else 0):
+        round_begin = time.monotonic()
+        for place, model in enumerate([IMAGES, *sizes]):
             # What one leaves is for those that follow.
-            allowed = None if deadline is None else (deadline - time.monotonic()) / (len(missing) + 1 - place)
+            allowed = None if deadline is None else (deadline - time.monotonic()) / (len(sizes) + 1 - place)
             if allowed is not None and allowed <= 0:
                 break
             if model == IMAGES:
-                new = _measured_drawing({size for model in missing for size in sizes[model]}, known, present.device, allowed)
+                new = _measured_drawing({size for of_model in sizes.values() for size in of_model}, known, present.device, allowed)
             else:
                 new = measure_step_times(model, sizes[model], present.device, seconds=allowed)
-            known += present.as_asked(new)
-            for row in new if store is not None and present.is_as_it_was() else ():
+            # Later rounds have less time, and may take fewer images a step.
+            new = [row for row in new if number == 0 or _step(row) in times and row.seconds < times[_step(row)].seconds]
+            times.update((_step(row), row) for row in new)
+            if store is not None and not present.is_as_it_was():
+                disturbed.add(model)
+            for row in new if store is not None and model not in disturbed else ():
                 store.set_step_time(row)
-    wanted = {IMAGES, *models}
-    return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
+        now = time.monotonic()
+        if deadline is not None and now - begin + now - round_begin > LATER_ROUNDS_SHARE * seconds:
+            break
+    return list(times.values())
+
+
+def _step(row: StepTime) -> tuple:
+    """What a row is the time of: all but the seconds, and when they were measured."""
+    return astuple(row)[:-2]
 
 
 class _Present:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nni_nasoa.advisor import ExperienceStore, StepTime, stopwatch
+from nni_nasoa.advisor import ExperienceStore, StepTime, step_times, stopwatch
 from nni_nasoa.advisor.devices import Device, resolve
 from nni_nasoa.advisor.step_table import drawing_lines, model_times
 from nni_nasoa.advisor.step_times import (DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES, measure_step_times,
@@ -113,7 +113,53 @@ def test_images_are_drawn_in_all_ways():
     assert drawing_lines(rows) is not None
 
 
-def test_what_is_missing_is_measured_once_and_kept(tmp_path, monkeypatch):
+@pytest.fixture
+def one_round(monkeypatch):
+    """Every model is measured once."""
+    monkeypatch.setattr(step_times, "ROUNDS", 1)
+
+
+def slowed(monkeypatch, factors):
+    """Measuring takes no time, and finds what it does times these factors, one after the other; what was measured."""
+    asked, left = [], list(factors)
+
+    def measured(model, sizes, device, *_):
+        asked.append(model)
+        factor = left.pop(0)
+        return [replace(each, device=device.key, seconds=factor * each.seconds) for each in rows_of(model, sizes=sizes)]
+    monkeypatch.setattr(stopwatch, "measured_steps", measured)
+    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
+    return asked
+
+
+def test_models_are_measured_in_turns_and_the_least_counts(tmp_path, monkeypatch):
+    asked, store = slowed(monkeypatch, [1.4, 1.1, 1.3, 1.2, 1.0, 1.5]), ExperienceStore(tmp_path / "store.db")
+    found = step_times_for(TWO, DEVICE, store)
+    assert asked == [*TWO] * 3
+
+    def seconds(rows):
+        return {(row.model, row.input_size, row.batch_size, row.frozen_stages, row.mode): row.seconds for row in rows}
+
+    expected = [replace(row, seconds=least * row.seconds) for model, least in zip(TWO, (1.0, 1.1)) for row in rows_of(model)]
+    assert seconds(found) == seconds(store.step_times(device=DEVICE.key)) == pytest.approx(seconds(expected))
+
+
+@pytest.mark.parametrize("limit, rounds", [(8.1, 3), (4.1, 2), (3.9, 1), (1.9, 1)])
+def test_later_rounds_take_no_more_than_half_of_the_time(monkeypatch, limit, rounds):
+    clock, times = [0.0], []
+    monkeypatch.setattr(step_times.time, "monotonic", lambda: clock[0])
+
+    def measured(model, sizes, *_):
+        times.append(model)
+        clock[0] += 0.5
+        return rows_of(model, sizes=sizes)
+    monkeypatch.setattr(stopwatch, "measured_steps", measured)
+    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
+    assert model_times(step_times_for(TWO, DEVICE, None, seconds=limit)).keys() == {*TWO}
+    assert times == [*TWO] * rounds and clock[0] <= max(1.0, limit / 2)
+
+
+def test_what_is_missing_is_measured_once_and_kept(tmp_path, monkeypatch, one_round):
     asked = []
     monkeypatch.setattr(stopwatch, "measured_steps", lambda model, sizes, *_: asked.append(model) or rows_of(model, sizes=sizes))
     monkeypatch.setattr(stopwatch, "measured_drawing", lambda sizes, *_: asked.append(tuple(sizes)) or [
@@ -146,7 +192,7 @@ def measuring(monkeypatch):
     return devices
 
 
-def test_beside_others_free_threads_are_measured_and_kept_as_such(tmp_path, monkeypatch, free_threads):
+def test_beside_others_free_threads_are_measured_and_kept_as_such(tmp_path, monkeypatch, free_threads, one_round):
     devices, store, asked = measuring(monkeypatch), ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
     free_threads += [3, 3, 3]
     assert {row.device for row in step_times_for(["nano-a"], asked, store)} == {asked.key}
@@ -161,11 +207,20 @@ def test_beside_others_free_threads_are_measured_and_kept_as_such(tmp_path, monk
     assert len(devices) == 2 and not free_threads
 
 
-def test_times_that_others_got_in_the_way_of_are_not_kept(tmp_path, monkeypatch, free_threads):
+def test_times_that_others_got_in_the_way_of_are_not_kept(tmp_path, monkeypatch, free_threads, one_round):
     devices, store, asked = measuring(monkeypatch), ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
     free_threads += [4, 4, 2]
     assert model_times(step_times_for(["nano-a"], asked, store)).keys() == {"nano-a"}
     assert store.step_times(device=asked.key) == [] and len(devices) == 1
+
+
+def test_of_a_model_that_others_got_in_the_way_of_later_the_first_times_are_kept(tmp_path, monkeypatch, free_threads):
+    slowed(monkeypatch, [1.0, 0.9, 0.8])
+    store, asked = ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
+    free_threads += [4, 4, 4, 4, 2, 4, 4]
+    found = step_times_for(["nano-a"], asked, store)
+    kept = store.step_times(device=asked.key)
+    assert sum(row.seconds for row in found) == pytest.approx(0.8 * sum(row.seconds for row in kept))
 
 
 def test_time_is_shared_out(tmp_path, monkeypatch):
