@@ -19,16 +19,9 @@ class Corrections:
     A group is a path, such as (model, frozen share). Medians are not moved by a minority of wild values. What all groups have
     in common changes with what else the device has to do, so that only the newest observations count for it; and what is
     learned of a group is how it differs from that.
-
-    Parameters
-    ----------
-    strength
-        Of groups, in place of STRENGTH: the noisier single observations are, and the better it was foretold how groups differ, the
-        more of them a group needs to be believed.
     """
 
-    def __init__(self, strength: float = STRENGTH):
-        self._strength = strength
+    def __init__(self):
         self._ratios: dict[tuple[str, ...], deque[float]] = {(): deque(maxlen=RECENT_OF_ALL)}
 
     def observe(self, path: Sequence[str], ratio: float) -> bool:
@@ -47,9 +40,7 @@ class Corrections:
     def _shares(self, path: Sequence[str]) -> list[float]:
         """What each group of a path, from the outermost one, adds to the logarithm."""
         ratios = (self._ratios.get(tuple(path[:depth]), ()) for depth in range(len(path) + 1))
-        strengths = (STRENGTH if depth == 0 else self._strength for depth in range(len(path) + 1))
-        return [len(values) / (len(values) + strength) * float(np.median(values)) if values else 0.0
-                for values, strength in zip(ratios, strengths)]
+        return [len(values) / (len(values) + STRENGTH) * float(np.median(values)) if values else 0.0 for values in ratios]
 
     def factor(self, path: Sequence[str] = ()) -> float:
         """The correction of a group; 1 where nothing was observed at all."""
@@ -65,15 +56,15 @@ class Corrections:
         return [[list(path), list(ratios)] for path, ratios in self._ratios.items()]
 
     @classmethod
-    def from_json(cls, data: Any, strength: float = STRENGTH) -> Corrections:
-        """The inverse of `to_json`, which leaves the strength out.
+    def from_json(cls, data: Any) -> Corrections:
+        """The inverse of `to_json`.
 
         Raises
         ------
         ValueError
             It is not what `to_json` gives.
         """
-        new = cls(strength)
+        new = cls()
         try:
             for path, ratios in data:
                 values = [float(value) for value in ratios]

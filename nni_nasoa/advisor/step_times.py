@@ -11,9 +11,9 @@ A run of any regime is put together from a few kinds of steps (modes of `StepTim
 
 Each is measured with few images and with many, which gives the time of a step and that of an image. A device that others use too
 is faster and slower from second to second, so that a model measured in a slow one would seem slow for good: all models are
-measured in turns, several times, and the least of each time counts. Of models that there was
-no time to measure, the modes begin with `rough:`: those of the measured model with the nearest multiply-accumulates, in
-proportion. They are never kept. Importing this module loads no torch; measuring does.
+measured in turns, several times, and the medians count. Of models that there was no time to measure, the modes begin with
+`rough:`: those of the measured model with the nearest multiply-accumulates, in proportion. They are never kept. Importing this
+module loads no torch; measuring does.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import astuple, replace
+from statistics import median
 from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
 
 from nni_nasoa.finetune.regime import AUGMENTATIONS, OPTIMIZERS
@@ -55,7 +56,7 @@ def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore
     store
         None keeps nothing.
     seconds
-        For measuring; by default some seconds a model, more for those with large images.
+        For measuring; by default some seconds a model in each of ROUNDS rounds, more for those with large images.
 
     Raises
     ------
@@ -71,20 +72,21 @@ def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore
     there = {row.model for row in known}
     missing = sorted((model for model in models if model not in there), key=lambda model: figures[model].get("gmacs") or math.inf)
     if missing and (seconds is None or seconds > 0):
+        deadline = None if seconds is None else time.monotonic() + seconds
         present = _Present(device)
         if store is not None and present.device != device:
             known += present.as_asked(row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing))
             missing = [model for model in missing if model not in {row.model for row in known}]
-        known += present.as_asked(_measured({model: sizes[model] for model in missing}, known, present, store, seconds))
+        known += present.as_asked(_measured({model: sizes[model] for model in missing}, known, present, store, deadline))
     wanted = {IMAGES, *models}
     return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
 
 
 def _measured(sizes: Mapping[str, Sequence[int]], known: Sequence[StepTime], present: _Present, store: ExperienceStore | None,
-              seconds: float | None) -> list[StepTime]:
+              deadline: float | None) -> list[StepTime]:
     """Step times of models, by the sizes of their images, and of drawing them, in rounds; what each round finds is kept."""
     begin, times, disturbed = time.monotonic(), {}, set()
-    deadline = None if seconds is None else begin + seconds
+    later = None if deadline is None else begin + LATER_ROUNDS_SHARE * (deadline - begin)
     for number in range(ROUNDS if sizes else 0):
         round_begin = time.monotonic()
         for place, model in enumerate([IMAGES, *sizes]):
@@ -96,22 +98,26 @@ def _measured(sizes: Mapping[str, Sequence[int]], known: Sequence[StepTime], pre
                 new = _measured_drawing({size for of_model in sizes.values() for size in of_model}, known, present.device, allowed)
             else:
                 new = measure_step_times(model, sizes[model], present.device, seconds=allowed)
-            # Later rounds have less time, and may take fewer images a step.
-            new = [row for row in new if number == 0 or _step(row) in times and row.seconds < times[_step(row)].seconds]
-            times.update((_step(row), row) for row in new)
+            new = [row for row in new if number == 0 or _step(row) in times]  # there may be less time now, for fewer images a step
+            for row in new:
+                times.setdefault(_step(row), []).append(row)
             if store is not None and not present.is_as_it_was():
                 disturbed.add(model)
             for row in new if store is not None and model not in disturbed else ():
-                store.set_step_time(row)
-        now = time.monotonic()
-        if deadline is not None and now - begin + now - round_begin > LATER_ROUNDS_SHARE * seconds:
+                store.set_step_time(_median(times[_step(row)]))
+        if later is not None and 2 * time.monotonic() - round_begin > later:  # so would the next one
             break
-    return list(times.values())
+    return [_median(rows) for rows in times.values()]
 
 
 def _step(row: StepTime) -> tuple:
     """What a row is the time of: all but the seconds, and when they were measured."""
     return astuple(row)[:-2]
+
+
+def _median(rows: Sequence[StepTime]) -> StepTime:
+    """Several times of a step as one."""
+    return replace(rows[-1], seconds=median(row.seconds for row in rows))
 
 
 class _Present:

@@ -32,7 +32,6 @@ MIN_START_UP, MAX_START_UP = 0.01, 600.0
 DECODING_PROCESSES = 1  # that decode at a time, as far as one can count on
 STATE = "time: "  # and the device's key: its name in the store
 RELEARNED = 300  # of the store's newest runs, by a model that begins while there are runs already
-SPEED_STRENGTH = 12.0  # of corrections of speed: two runs of the same regime differ by a tenth, and models were measured in turns
 FEW_POINTS = 2  # of a curve, that tell the time between them
 ONLY_HEAD, HALVED = "only the head is trained", "out of memory: batch size"  # in notes of runs, by `finetune`
 
@@ -78,7 +77,7 @@ class TimeModel:
         self.device_key, self.step_times = device_key, rows
         self._models: dict[str, ModelTimes] = model_times(rows)
         self._drawing: Lines | None = drawing_lines(rows)
-        self._speed, self._start_up = Corrections(SPEED_STRENGTH), Corrections()
+        self._speed, self._start_up = Corrections(), Corrections()
 
     @property
     def seen(self) -> int:
@@ -245,7 +244,7 @@ class TimeModel:
             state = json.loads(data)
             if state["version"] != VERSION or state["device"] != device_key:
                 raise ValueError("of another version or device")
-            model._speed, model._start_up = Corrections.from_json(state["speed"], SPEED_STRENGTH), Corrections.from_json(state["start_up"])
+            model._speed, model._start_up = (Corrections.from_json(state[name]) for name in ("speed", "start_up"))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"saved time model: not usable ({' '.join(str(error).split())[:150]})") from None
         return model
