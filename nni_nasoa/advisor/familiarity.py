@@ -53,7 +53,8 @@ class Familiarity:
                   for place in range(len(regimes.models))]
         if not len(kept) or not len(x):
             return cls(predictor.seen, 0, False, tuple(False for _ in firsts))
-        distance = _distance(kept[:, _DATASET], x[0, _DATASET])
+        seen = [place for place in _DATASET if predictor.used[place]]
+        distance = _distance(kept[:, seen], x[0, seen])
         sizes = kept[:, _SIZES]
         low = np.where(np.isnan(sizes), np.inf, sizes).min(axis=0) - BEYOND
         high = np.where(np.isnan(sizes), -np.inf, sizes).max(axis=0) + BEYOND

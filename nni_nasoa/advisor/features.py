@@ -102,7 +102,8 @@ def _log(value):
 def _shape(profile: Mapping[str, Any]) -> tuple[float, float]:
     """Logarithms of the size of images, relative to 64 pixels, and of their aspect.
 
-    Where they come as arrays, nothing is known of either. That counts as 0: whether it is known says nothing of a dataset.
+    Where they come as arrays, nothing is known of either. That counts as 0: whether it is known says nothing of a dataset. All
+    runs of the package's prior are such, so that a predictor that starts from it leaves them out.
     """
     width, height = _number(profile, "width"), _number(profile, "height")
     return _log(np.sqrt(width * height) / 64), _log(width / height)

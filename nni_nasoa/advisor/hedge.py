@@ -18,7 +18,7 @@ import numpy as np
 from .hedge_inputs import RunningScale, checked_x, checked_y, number, whole
 from .hedge_network import HedgeNetwork
 
-VERSION = 1
+VERSION = 2
 _SHALLOW = 0.5  # weight of each head before the first record, relative to the head below it
 _STEP, _WINDOW = 0.02, 300  # of the conformal inference: step size, and how many residuals it looks back on
 _NOISE, _LEAST = 0.2, 0.02  # spread of results at an accuracy of 0.5, times 2, and anywhere
@@ -112,6 +112,19 @@ class HedgeRegressor:
     def weights(self) -> np.ndarray:
         """Weights of the heads, shape (depth + 1,), from the shallowest to the deepest; their sum is 1."""
         return self._state["weights"].copy()
+
+    @property
+    def used(self) -> np.ndarray:
+        """Which features count, bool array of shape (features,): all but those that were left out."""
+        return self._scale.arrays["used"].copy()
+
+    def leave_out_constant(self) -> None:
+        """Never count features that have not varied in any record so far.
+
+        Nothing was learned of such a feature, and the first records where it differs lie far out in it: they would be told
+        apart from all earlier ones by it, and what was learned from those would be of less use for them.
+        """
+        self._scale.leave_out_constant()
 
     def predict(self, x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Predict.

@@ -15,12 +15,13 @@ class RunningScale:
     """Mean and standard deviation of each feature over all rows so far, NaN (not known) left out (Welford, 1962)."""
 
     def __init__(self, features: int):
-        self.arrays = {"known": np.zeros(features, dtype=np.int64), "mean": np.zeros(features), "squares": np.zeros(features)}
-        """The state, changed in place: how often each feature was known, its mean, and its sum of squared deviations."""
+        self.arrays = {"known": np.zeros(features, dtype=np.int64), "mean": np.zeros(features), "squares": np.zeros(features),
+                       "used": np.ones(features, dtype=np.bool_)}
+        """The state, changed in place: how often each feature was known, its mean, its sum of squared deviations, whether it counts."""
 
     def observe(self, row: np.ndarray) -> None:
         """Count a row of shape (features,); a wild value moves the statistics by a bounded amount."""
-        known, mean, squares = self.arrays.values()
+        known, mean, squares = (self.arrays[name] for name in ("known", "mean", "squares"))
         on = ~np.isnan(row)
         before = mean[on]
         far = _FAR * (self._deviation()[on] + np.abs(before) + 1)  # a change of level that lasts gets through all the same
@@ -28,6 +29,10 @@ class RunningScale:
         known[on] += 1
         mean[on] += (value - before) / known[on]
         squares[on] += (value - before) * (value - mean[on])
+
+    def leave_out_constant(self) -> None:
+        """From now on, take features that never varied so far as if they never did."""
+        self.arrays["used"] &= self._varies()
 
     def inputs(self, x: np.ndarray) -> np.ndarray:
         """Normalise rows.
@@ -39,11 +44,10 @@ class RunningScale:
 
         Returns
         -------
-        Float32 array of shape (n, 2 features): the normalised features, 0 for what is not known and what never varied, and
-        then for each feature whether it is not known.
+        Float32 array of shape (n, 2 features): the normalised features, 0 for what is not known, never varied or is left
+        out, and then for each feature whether it is not known.
         """
-        mean, deviation = self.arrays["mean"], self._deviation()
-        varies = deviation > 1e-6 * (1 + np.abs(mean))
+        mean, deviation, varies = self.arrays["mean"], self._deviation(), self._varies() & self.arrays["used"]
         inputs = np.empty((len(x), 2 * x.shape[1]), dtype=np.float32)
         values, missing = inputs[:, :x.shape[1]], np.isnan(x)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -53,6 +57,9 @@ class RunningScale:
         np.clip(values, -_CLIP, _CLIP, out=values)
         inputs[:, x.shape[1]:] = missing
         return inputs
+
+    def _varies(self) -> np.ndarray:
+        return self._deviation() > 1e-6 * (1 + np.abs(self.arrays["mean"]))
 
     def _deviation(self) -> np.ndarray:
         return np.sqrt(self.arrays["squares"] / np.maximum(self.arrays["known"], 1))

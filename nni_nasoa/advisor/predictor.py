@@ -69,6 +69,11 @@ class AccuracyPredictor:
 
     # -- what it rests on --
 
+    @property
+    def used(self) -> np.ndarray:
+        """Which features it looks at, bool array of shape (len(NAMES),)."""
+        return self.members[0].used
+
     def runs(self) -> np.ndarray:
         """Features of the runs that it keeps, (n, len(NAMES))."""
         state = self.members[0].state_dict()
@@ -169,7 +174,8 @@ def make_prior(records: Iterable[RunRecord], *, members: int = MEMBERS, passes: 
 
     Each member goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once,
     and the residuals that its ranges are made of are those on tasks that it had not seen: of predictors that learned in the
-    same way from the other tasks, by folds. They are found once, for all members.
+    same way from the other tasks, by folds. They are found once, for all members. Features that do not vary in these runs are
+    left out for good, such as the size of images where all tasks are arrays: see `HedgeRegressor.leave_out_constant`.
 
     Parameters
     ----------
@@ -200,6 +206,7 @@ def _member(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, scores: np.ndarray,
     state["scores"][:len(scores)] = scores
     state["seen"][()], state["miscoverage"][()] = len(x), 1 - regressor.coverage
     regressor.load_state_dict(state)
+    regressor.leave_out_constant()
     return regressor
 
 

@@ -229,7 +229,7 @@ def changed(saved, **arrays):
 
 
 @pytest.mark.parametrize(("arrays", "message"), [
-    ({"version": np.array(2)}, "version 2, this program reads version 1"), ({"more": np.zeros(1)}, "more missing or unknown"),
+    ({"version": np.array(1)}, "version 1, this program reads version 2"), ({"more": np.zeros(1)}, "more missing or unknown"),
     ({"weights": np.array([0.5, 0.5, 0.5])}, "weights has values"), ({"weights": np.array([1.0, 0.0, 0.0])}, "weights has values"),
     ({"weights": np.array([0.5, 0.5])}, "weights is float64"), ({"mean": np.full(FEATURES, NAN)}, "mean has values"),
     ({"squares": np.full(FEATURES, -1.0)}, "squares has values"), ({"replay_y": np.full(16, 2, np.float32)}, "replay_y has values"),

@@ -27,3 +27,16 @@ def test_running_statistics_are_those_of_numpy():
     for row in x:
         scale.observe(row)
     assert np.allclose(scale.inputs(x)[:, :2], np.clip(np.nan_to_num((x - np.nanmean(x, 0)) / np.nanstd(x, 0)), -4, 4), atol=1e-4)
+
+
+def test_features_that_never_varied_are_left_out_for_good_if_asked():
+    rows = np.array([[3.0, 0.0], [3.0, 1.0], [3.0, 2.0]])
+    off, on = RunningScale(2), RunningScale(2)
+    for scale in (off, on):
+        for row in rows:
+            scale.observe(row)
+    off.leave_out_constant()
+    for scale in (off, on):
+        scale.observe(np.array([30.0, 1.0]))
+    (first, second), (other_first, other_second) = off.inputs(np.array([[30.0, 2.0]]))[0, :2], on.inputs(np.array([[30.0, 2.0]]))[0, :2]
+    assert first == 0 and other_first > 1 and second == other_second > 1

@@ -196,6 +196,17 @@ def test_similar_runs_are_counted(world, ask):
     assert any(f"{known.familiarity.similar} of 250 runs were on similar data" == line for line in known.choices(1)[0].why)
 
 
+def test_a_run_on_images_of_another_size_makes_earlier_ones_no_less_similar(world, experienced):
+    """All runs so far were on arrays, whose size is not known."""
+    predictor, profile = AccuracyPredictor.from_bytes(experienced), world.profile(3, width=640.0, height=480.0)
+
+    def similar():
+        return Options.of(profile, world.infos(), world, predictor, 10.0).familiarity.similar
+    before = similar()
+    assert before >= 5 and predictor.learn(world.record(0, 3, profile=profile.flat()))
+    assert similar() == before + 1
+
+
 def test_figures_of_choices_are_those_of_their_candidates(world, ask):
     options = ask()
     for choice in options.choices(5):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,6 +148,20 @@ def test_a_prior_keeps_every_run_once_and_is_the_same_each_time(world):
     assert {tuple(row) for row in first.runs()} == {tuple(features_of(record)[0]) for record in records}
     assert make_prior([world.record(0, 0, profile={})]).seen == 0
     assert make_prior([world.record(0, 0)]).seen == 1  # a single task has no other to be tested on
+
+
+def test_what_is_the_same_in_all_runs_of_a_prior_tells_later_ones_from_them_no_more(world, experienced):
+    """Those were on arrays, whose size is not known: folders of photos are predicted, and learned from, as arrays are."""
+    photos, arrays = AccuracyPredictor.from_bytes(experienced), AccuracyPredictor.from_bytes(experienced)
+    for number in range(6):
+        record = world.record(number, 700)
+        arrays.learn(record)
+        photos.learn(replace(record, profile={**record.profile, "width": 640.0, "height": 480.0}))
+    for number in range(6):
+        record = world.record(number, 701)
+        photo = replace(record, profile={**record.profile, "width": 500.0, "height": 300.0})
+        assert not np.array_equal(features_of(photo), features_of(record), equal_nan=True)
+        assert photos.predict(features_of(photo)) == pytest.approx(np.array(arrays.predict(features_of(record))))
 
 
 def test_the_ranges_of_a_prior_are_for_data_that_it_has_not_seen(world):
