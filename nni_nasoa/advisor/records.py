@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 STATUSES = ("ok", "failed", "killed")
 SOURCES = ("finetune", "advise", "nni", "collect", "import")
 PREDICTED = ("seconds", "accuracy", "accuracy_low", "accuracy_high")
+COUNTS = ("train_images", "val_images")  # of a profile, which are those of the run
+SAMPLED = "decoding all images takes longer"  # in notes of runs, by `finetune`
 MAX_POINTS, MAX_NOTES, MAX_THREADS = 1000, 100, 100_000
 
 
@@ -192,11 +194,14 @@ class RunRecord:
         notes
             More than the result's own.
         fields
-            Others, such as profile, predicted and source.
+            Others, such as profile, predicted and source. Where only a sample of the images could be decoded, the profile's
+            counts become those of the sample.
         """
         about, regime = result.classifier.about, result.regime
         interrupted = result.stopped.startswith("interrupted")
         status = "killed" if interrupted else "ok" if math.isfinite(result.accuracy) else "failed"
+        if any(SAMPLED in note for note in result.notes):
+            fields["profile"] = {**fields.get("profile", {}), **{name: about["metrics"][name] for name in COUNTS}}
         own = (*([] if result.stopped == "budget" else [f"stopped: {result.stopped}"]), *result.notes, *notes)
         return cls(
             task=one_line(about["dataset"] if task is None else task), model=regime.model, regime=regime.to_json(),

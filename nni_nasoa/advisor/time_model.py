@@ -19,7 +19,7 @@ import numpy as np
 from .corrections import Corrections
 from .course import Course
 from .devices import Device, keys_of
-from .records import RunRecord, StepTime
+from .records import COUNTS, SAMPLED, RunRecord, StepTime
 from .step_table import Lines, ModelTimes, augmentation_places, distinct_rows, drawing_lines, model_times, optimizer_places
 from .step_times import step_times_for
 
@@ -33,7 +33,7 @@ DECODING_PROCESSES = 1  # that decode at a time, as far as one can count on
 STATE = "time: "  # and the device's key: its name in the store
 RELEARNED = 300  # of the store's newest runs, by a model that begins while there are runs already
 FEW_POINTS = 2  # of a curve, that tell the time between them
-ONLY_HEAD, HALVED = "only the head is trained", "out of memory: batch size"  # in notes of runs, by `finetune`
+ONLY_HEAD, HALVED = "only the head is trained", "out of memory: batch size"  # in notes of runs, by `finetune`; as is SAMPLED
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,9 +182,21 @@ class TimeModel:
         took, expected = record.curve[-1][0] - record.curve[0][0], float(course.seconds_of(record.epochs)[0])
         if not self._speed.observe(_path(record.model, 2 if course.head_only[0] else int(course.frozen[0])), took / expected):
             return False
-        course = self._course_of(record, 0.0, corrected=True)
-        self._start_up.observe((record.source,), self._start_up_of(course, record.curve[0][0]) / START_UP)
+        if not any(SAMPLED in note for note in record.notes):  # else most of it was decoding that came to nothing
+            course = self._course_of(record, 0.0, corrected=True)
+            start_up = self._without_decoding(self._start_up_of(course, record.curve[0][0]), record)
+            self._start_up.observe((record.source,), start_up / START_UP)
         return True
+
+    def _without_decoding(self, opening: float, record: RunRecord) -> float:
+        """The start-up in what went before the first pass.
+
+        Whether the images had to be decoded, and in how many threads they were, nobody says: of what the start-up can have been,
+        it is taken to be what is nearest to the expected.
+        """
+        seconds = record.profile.get("decode_seconds")
+        decoding = seconds * sum(record.profile[name] for name in COUNTS) if isinstance(seconds, (int, float)) else 0.0
+        return max(MIN_START_UP, min(max(self.start_up(record.source), opening - decoding), opening))
 
     @staticmethod
     def _start_up_of(course: Course, until_training: float) -> float:

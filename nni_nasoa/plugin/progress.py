@@ -115,7 +115,10 @@ class Progress:
         survey.keep(self.store)
 
     def _take_record(self, run: str, metrics: Mapping[str, Any], ended: bool) -> None:
-        record = dataclasses.replace(read_record(metrics, self.runs.assignments[run]), **self._known(run))
+        record, known = read_record(metrics, self.runs.assignments[run]), self._known(run)
+        if "profile" in known:
+            known["profile"] |= _sample_counts(record.profile, known["profile"])
+        record = dataclasses.replace(record, **known)
         succeeded = record.status == "ok"
         self._journal.append(event="told", run=run, succeeded=succeeded, record=record.to_json())
         self.runs.tell(run, succeeded, ended)
@@ -221,3 +224,10 @@ class Progress:
         found = read(self._database) if self._database else []
         names = [parameters.get("run") for parameters in found if isinstance(parameters, Mapping)]
         return [name for name in names if name in self.runs.assignments]
+
+
+def _sample_counts(told: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, int]:
+    """How many images a run had, where it tells of fewer than its dataset has."""
+    from nni_nasoa.advisor.records import COUNTS
+
+    return {name: told[name] for name in COUNTS if isinstance(told.get(name), int) and 0 < told[name] < (profile.get(name) or 0)}

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from nni_nasoa.advisor import RecordError, RunRecord, StepTime
-from nni_nasoa.advisor.records import MAX_POINTS
+from nni_nasoa.advisor.records import MAX_POINTS, SAMPLED
 from nni_nasoa.advisor.rules import MAX_KEYS, MAX_TEXT, utc
 from nni_nasoa.finetune import FineTuneRegime
 
@@ -142,6 +143,27 @@ def test_record_of_a_run():
     assert record.model_figures["family"] == "et-nas" and record.model_figures["params_m"] > 1 and record.profile == {"images": 5}
     assert len(record.curve) <= MAX_POINTS and record.curve[-1] == (pytest.approx(249.9), 2499 / 5000)
     assert record.notes[0].startswith("note of two lines") and len(record.notes[0]) == MAX_TEXT
+
+
+def test_a_run_on_a_sample_is_recorded_with_the_images_that_it_had(tmp_path, monkeypatch):
+    """A folder whose decoding takes too long, and a run of it, as it is."""
+    from nni_nasoa.finetune import finetune, opening
+
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(opening, "_BUILD", "import time; time.sleep(600)")
+    rng = np.random.default_rng(0)
+    for label in ("dark", "light"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(30):
+            pixels = rng.integers(0, 128, (24, 24, 3), dtype=np.uint8) + (128 if label == "light" else 0)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "photos" / label / f"{number}.png")
+    result = finetune(tmp_path / "photos", FineTuneRegime("nano-a", input_size=32), 0.1, device="cpu")
+    record = RunRecord.of_run(result, profile={"classes": 2, "train_images": 4800, "val_images": 1200})
+    assert any(SAMPLED in note for note in record.notes)
+    assert record.profile["classes"] == 2 and 2 <= record.profile["train_images"] <= 48 and 1 <= record.profile["val_images"] <= 12
+    assert record.epochs == pytest.approx(result.images / record.profile["train_images"])
+    whole = RunRecord.of_run(dataclasses.replace(result, notes=()), profile={"train_images": 4800, "val_images": 1200})
+    assert whole.profile == {"train_images": 4800, "val_images": 1200}
 
 
 def test_record_names_the_device_and_threads_that_it_is_not_told():

@@ -11,7 +11,7 @@ from nni_nasoa.advisor import ExperienceStore, StepTime, course
 from nni_nasoa.advisor.course import Course, StepSeconds
 from nni_nasoa.advisor.devices import processor_key
 from nni_nasoa.advisor.step_times import DRAW_MODES, IMAGES, OPTIMIZER_MODES
-from nni_nasoa.advisor.time_model import TimeModel
+from nni_nasoa.advisor.time_model import START_UP, TimeModel
 from nni_nasoa.finetune import FineTuneRegime
 
 KEY = processor_key("a processor", 1)
@@ -212,6 +212,23 @@ def test_start_up_is_learned_by_source(model, make_run):
         first = float(_course_of(record).before[0])
         model.observe(dataclasses.replace(record, curve=((first + 3.0, 0.5), (first + 5.0, 0.6))))
     assert model.start_up("nni") == pytest.approx(3.0, rel=0.25)
+
+
+@pytest.mark.parametrize("opening, learned", [
+    (19.0, 1.0), (9.0, START_UP), (0.1, 0.1),  # decoded in one thread, and in two or so; it was there already
+])
+def test_decoding_is_no_start_up(model, make_run, opening, learned):
+    record = make_run(profile={**TASK, "decode_seconds": 0.01}, curve=((1.0, 0.5), (2.0, 0.6)), source="nni")  # 18 s for all
+    for _ in range(30):
+        first = float(model._course_of(record, 0.0, corrected=True).until_training[0]) + opening
+        assert model.observe(dataclasses.replace(record, curve=((first, 0.5), (first + 2.0, 0.6))))
+    assert model.start_up("nni") == pytest.approx(learned, rel=0.3)
+
+
+def test_nothing_is_learned_of_start_up_from_a_run_that_waited_for_images_in_vain(model, make_run):
+    note = "decoding all images takes longer than the budget allows: 100 are trained on, 30 validated on"
+    assert model.observe(make_run(notes=(note,), curve=((5.0, 0.5), (9.0, 0.6)), source="nni"))
+    assert model.start_up("nni") == START_UP and model.seen == 1
 
 
 def test_a_run_that_gave_up_on_its_stages_counts_as_one_of_a_head(model, make_run):
