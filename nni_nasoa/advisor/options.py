@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
+
+from nni_nasoa.data.parallel import processors
 
 from .advice import Choice, Limits
 from .candidates import Candidates, candidates, stages_of
@@ -27,6 +30,7 @@ CAUTION = 0.1  # of the distance to the lower end of the range
 HABIT = 0.005  # of accuracy, for each step away from the defaults: see `distances`
 TYPICAL_IMAGES = 1000, 250  # to train and to validate on, of a dataset that there was no time to look at
 DECODED_SHARE, SAMPLE_SHARE, SAMPLE_TRAIN = 0.35, 0.15, 0.75  # as `finetune.opening` has them: of the budget, and of the sample
+PROCESSORS_SHARE = 0.5  # of the processors that decode, as far as one can count on: others may need some, and two may share a core
 
 
 class Options:
@@ -108,7 +112,10 @@ class Options:
             regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
         else:
             regimes = regimes.take(np.array([name in timed for name in regimes.models])[regimes.model])
-        epochs, seconds, fits, latency = _timed(regimes, profile, time_model, budget, limits, source)
+        opened = _opened(profile, budget)
+        if opened.note:
+            notes.append(opened.note)
+        epochs, seconds, fits, latency = _timed(regimes, profile, opened, time_model, budget, limits, source)
         if limits.max_memory_mib is not None:
             needed = _memory(regimes, profile.dataset.classes or 1000)
             if not (needed <= limits.max_memory_mib).any():
@@ -158,9 +165,8 @@ class Options:
                       "default" if self.pretrained[model] else None, tuple(reasons(self, row)))
 
 
-def _timed(regimes: Candidates, profile: TaskProfile, time_model: TimeModel, budget: float, limits: Limits, source: str):
+def _timed(regimes: Candidates, profile: TaskProfile, opened: _Opened, time_model: TimeModel, budget: float, limits: Limits, source: str):
     """Epochs, seconds, whether it fits, and the inference time in ms, of each candidate."""
-    train, val, decode_seconds, opening = _opened(profile, budget)
     names = ("model", "frozen_stages", "batch_size", "input_size", "augmentation", "optimizer")  # nothing else takes time
     columns = {name: getattr(regimes, name) for name in names}
     code = np.ravel_multi_index(tuple(columns.values()), tuple(column.max() + 1 for column in columns.values()))
@@ -172,13 +178,14 @@ def _timed(regimes: Candidates, profile: TaskProfile, time_model: TimeModel, bud
         if not len(mine):
             continue
         rows = {column: values[first[mine]] for column, values in columns.items() if column != "model"}
-        estimate = time_model.estimate(name, **rows, train_images=train, val_images=val, budget=budget, decode_seconds=decode_seconds,
-                                       start_up=opening and opening + time_model.start_up(source), source=source)
+        estimate = time_model.estimate(name, **rows, train_images=opened.train, val_images=opened.val, budget=budget,
+                                       decode_seconds=opened.decode_seconds, source=source,
+                                       start_up=opened.seconds and opened.seconds + time_model.start_up(source))
         epochs[mine], seconds[mine], fits[mine] = estimate.epochs, estimate.seconds, estimate.feasible
         if limits.max_latency_ms is not None:
             latency[mine] = 1000 * time_model.latency(name, rows["input_size"])
             fits[mine] &= latency[mine] <= limits.max_latency_ms
-    epochs *= train / (profile.dataset.train_images or TYPICAL_IMAGES[0])
+    epochs *= opened.train / (profile.dataset.train_images or TYPICAL_IMAGES[0])
     return epochs[inverse], seconds[inverse], fits[inverse], latency[inverse]
 
 
@@ -194,16 +201,41 @@ def _memory(regimes: Candidates, classes: int) -> np.ndarray:
     return needed
 
 
-def _opened(profile: TaskProfile, budget: float) -> tuple[float, float, float | None, float | None]:
-    """Images that are trained and validated on, seconds of decoding each, and seconds that go to opening them beyond that.
+@dataclass(frozen=True)
+class _Opened:
+    """What a run will have of a dataset.
 
-    Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as can be decoded in a share.
+    Parameters
+    ----------
+    train, val
+        Images that are trained and validated on.
+    decode_seconds
+        For each of them; None where there is nothing to decode, or that is in `seconds`.
+    seconds
+        Until a sample is decoded, where there is no time for all images; None where there is.
+    note
+        What there is no time for, in a line.
     """
-    dataset = profile.dataset
-    seconds = dataset.decode_seconds
-    train, val = (count or typical for count, typical in zip((dataset.train_images, dataset.val_images), TYPICAL_IMAGES))
+
+    train: float
+    val: float
+    decode_seconds: float | None
+    seconds: float | None = None
+    note: str | None = None
+
+
+def _opened(profile: TaskProfile, budget: float) -> _Opened:
+    """Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as can be decoded in a share.
+
+    It decodes with all processors; of those of another machine nobody says how many there are: taken for as many as here.
+    """
+    train, val = (count or typical for count, typical in zip((profile.dataset.train_images, profile.dataset.val_images), TYPICAL_IMAGES))
+    seconds = profile.dataset.decode_seconds
+    seconds = seconds and seconds / max(1.0, PROCESSORS_SHARE * processors())
     if not seconds or seconds * (train + val) <= DECODED_SHARE * budget:
-        return train, val, seconds, None
-    sample = SAMPLE_SHARE * budget / seconds
-    return (max(1.0, min(train, SAMPLE_TRAIN * sample)), max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample)), None,
-            (DECODED_SHARE + SAMPLE_SHARE) * budget)
+        return _Opened(train, val, seconds)
+    sample, decoding = SAMPLE_SHARE * budget / seconds, seconds * (train + val)
+    part, val_part = max(1.0, min(train, SAMPLE_TRAIN * sample)), max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample))
+    note = (f"decoding all {train + val} images takes about {decoding:.3g} s here, too long for {budget:.3g} s: while they are not in the "
+            f"cache, a run uses some {part + val_part:.0f} of them; from {decoding / DECODED_SHARE / 60:.2g} minutes on, all")
+    return _Opened(part, val_part, None, (DECODED_SHARE + SAMPLE_SHARE) * budget, note)

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 VERSION = 1
 START_UP = 0.3  # seconds, where no run has told
 MIN_START_UP, MAX_START_UP = 0.01, 600.0
-DECODING_PROCESSES = 1  # that decode at a time, as far as one can count on
 STATE = "time: "  # and the device's key: its name in the store
 RELEARNED = 300  # of the store's newest runs, by a model that begins while there are runs already
 FEW_POINTS = 2  # of a curve, that tell the time between them
@@ -95,7 +94,7 @@ class TimeModel:
     # -- predictions --
 
     def estimate(self, model: str | Sequence[str], *, frozen_stages, batch_size, input_size, train_images, val_images, budget,
-                 decode_seconds=None, images_cached: bool = False, start_up: float | None = None, source: str = "advise",
+                 decode_seconds: float | None = None, start_up: float | None = None, source: str = "advise",
                  augmentation="crop-flip", optimizer="sgd", corrected: bool = True) -> TimeEstimate:
         """What runs will take.
 
@@ -109,8 +108,8 @@ class TimeModel:
             Names, or arrays (n,) of names or of places in `regime.AUGMENTATIONS` and `OPTIMIZERS`.
         train_images, val_images, budget
             Counts, and seconds.
-        decode_seconds, images_cached
-            Of an image in one thread, None where it is not known; and whether images are decoded already.
+        decode_seconds
+            Wall clock for each image; None where it is not known, or where there is nothing to decode.
         start_up, source
             Seconds before the first pass, decoding not included; by default what runs of this source took.
         corrected
@@ -120,10 +119,9 @@ class TimeModel:
         codes = dict(zip(names, range(len(names))))
         which = np.zeros(1, dtype=np.int64) if isinstance(model, str) else np.array([codes[name] for name in model], dtype=np.int64)
         start_up = self.start_up(source) if start_up is None else start_up
-        decoding = 0.0 if images_cached or not decode_seconds else decode_seconds / DECODING_PROCESSES
         columns = np.broadcast_arrays(*map(np.atleast_1d, (
             which, frozen_stages, batch_size, input_size, augmentation_places(augmentation), optimizer_places(optimizer), train_images,
-            val_images, budget, start_up + decoding * (np.asarray(train_images) + val_images))))
+            val_images, budget, start_up + (decode_seconds or 0.0) * (np.asarray(train_images) + val_images))))
         rows, inverse = distinct_rows(columns)
         which, frozen, batch, size, augmentation, optimizer, train, val, budget, start_up = (column[rows] for column in columns)
         nothing = np.full(len(rows), np.nan)

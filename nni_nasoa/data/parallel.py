@@ -11,10 +11,14 @@ from itertools import islice
 from typing import Callable, Iterable, Iterator
 
 
+def processors() -> int:
+    """How many of the machine's processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def in_threads(function: Callable, items: Iterable) -> Iterator:
     """Like map, in order, some items ahead of what was consumed; reading, hashing and decoding release the interpreter."""
-    items = iter(items)
-    workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    items, workers = iter(items), processors()
     with ThreadPoolExecutor(workers) as pool:
         ahead = deque(pool.submit(function, item) for item in islice(items, 8 * workers))
         while ahead:

@@ -146,6 +146,19 @@ def test_limits_are_positive_numbers(value):
         Limits(max_latency_ms=value)
 
 
+def test_a_folder_that_takes_long_to_decode_is_trained_on_in_part_and_a_note_says_from_when_on_as_a_whole(ask, monkeypatch):
+    counts = {"images": 5000, "train_images": 4000, "val_images": 1000, "decode_seconds": 0.002}  # 10 s for all
+    monkeypatch.setattr("nni_nasoa.advisor.options.processors", lambda: 2)
+    short, long, at_once = ask(budget=10.0, **counts), ask(budget=30.0, **counts), ask(budget=10.0, **{**counts, "decode_seconds": None})
+    (note,) = (note for note in short.notes if "decod" in note)
+    assert "all 5000 images takes about 10 s here, too long for 10 s" in note and "some 750 of them" in note and "from 0.48 minutes" in note
+    assert not any("decod" in note for note in (*long.notes, *at_once.notes))
+    monkeypatch.setattr("nni_nasoa.advisor.options.processors", lambda: 16)  # eight times as fast: about a second
+    fast = ask(budget=10.0, **counts)
+    assert not any("decod" in note for note in fast.notes)
+    assert short.epochs.max() < 0.5 * fast.epochs.max()
+
+
 def test_networks_that_were_not_timed_are_left_out_with_a_note(world, ask):
     class Some:
         estimate, latency = world.estimate, world.latency
