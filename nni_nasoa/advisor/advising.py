@@ -17,6 +17,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Sequence
 
 from .advice import Advice, Limits
+from .candidates import input_sizes
 from .models import AdviceError, has_weights, models_of
 from .options import Options
 from .predictor import AccuracyPredictor
@@ -93,7 +94,7 @@ def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", 
         if budget <= 0:
             raise AdviceError(f"minutes: {minutes:g} were over before the dataset was known; give more")
     options = Options.of(profile, models, time_model, AccuracyPredictor.from_store(store), budget, limits,
-                         source="finetune" if started is None else "advise")
+                         source="finetune" if started is None else "advise", decoded=_decoded(dataset, profile, models, val_fraction))
     return Advice(profile.dataset.name, budget, device.key, tuple(options.choices(top_k)), (*notes, *options.notes), profile, made)
 
 
@@ -104,6 +105,17 @@ def _check(minutes, top_k) -> None:
         raise AdviceError(f"minutes: {minutes:g} are more than a year; give {MAX_MINUTES} or fewer")
     if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= MAX_TOP:
         raise AdviceError(f"top_k: {top_k!r} is not a whole number from 1 to {MAX_TOP}")
+
+
+def _decoded(dataset, profile: TaskProfile, models: Sequence[ModelInfo], val_fraction: float) -> set[int]:
+    """Input sizes of models at which a dataset's images need not be decoded any more."""
+    if not profile.dataset.decode_seconds:
+        return set()
+    from nni_nasoa.data.datasets import existing_folder
+    from nni_nasoa.data.folder import decoded_sizes
+
+    sizes = {size for model in models for size in input_sizes(profile.model_figures(model.name))}
+    return decoded_sizes(existing_folder(dataset), sizes, val_fraction=val_fraction)
 
 
 def profile_for(dataset, store, models: Sequence[ModelInfo], **options) -> tuple[TaskProfile, list[ModelInfo], list[str]]:

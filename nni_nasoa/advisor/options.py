@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Collection, Sequence
 
 import numpy as np
 
@@ -74,7 +75,7 @@ class Options:
 
     @classmethod
     def of(cls, profile: TaskProfile, models: Sequence[ModelInfo], time_model: TimeModel, predictor: AccuracyPredictor, budget: float,
-           limits: Limits = Limits(), source: str = "advise", regimes: Candidates | None = None) -> Options:
+           limits: Limits = Limits(), source: str = "advise", regimes: Candidates | None = None, decoded: Collection[int] = ()) -> Options:
         """The options for a dataset and a budget in seconds, of runs that a source of records will make.
 
         Parameters
@@ -87,6 +88,8 @@ class Options:
             Of the records of such runs, whose start-up the time model knows apart.
         regimes
             To choose from; by default the whole grid of all models, see `candidates`.
+        decoded
+            Input sizes at which the images are in the cache.
 
         Raises
         ------
@@ -112,10 +115,8 @@ class Options:
             regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
         else:
             regimes = regimes.take(np.array([name in timed for name in regimes.models])[regimes.model])
-        opened = _opened(profile, budget)
-        if opened.note:
-            notes.append(opened.note)
-        epochs, seconds, fits, latency = _timed(regimes, profile, opened, time_model, budget, limits, source)
+        epochs, seconds, fits, latency, note = _timed(regimes, profile, decoded, time_model, budget, limits, source)
+        notes += [note] if note else []
         if limits.max_memory_mib is not None:
             needed = _memory(regimes, profile.dataset.classes or 1000)
             if not (needed <= limits.max_memory_mib).any():
@@ -165,28 +166,32 @@ class Options:
                       "default" if self.pretrained[model] else None, tuple(reasons(self, row)))
 
 
-def _timed(regimes: Candidates, profile: TaskProfile, opened: _Opened, time_model: TimeModel, budget: float, limits: Limits, source: str):
-    """Epochs, seconds, whether it fits, and the inference time in ms, of each candidate."""
+def _timed(regimes: Candidates, profile: TaskProfile, decoded: Collection[int], time_model: TimeModel, budget: float, limits: Limits,
+           source: str):
+    """Epochs, seconds, whether it fits, and the inference time in ms, of each candidate; and a note on images there is no time for."""
     names = ("model", "frozen_stages", "batch_size", "input_size", "augmentation", "optimizer")  # nothing else takes time
     columns = {name: getattr(regimes, name) for name in names}
     code = np.ravel_multi_index(tuple(columns.values()), tuple(column.max() + 1 for column in columns.values()))
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     epochs, seconds, latency = (np.full(len(first), np.nan) for _ in range(3))
     fits = np.zeros(len(first), dtype=bool)
-    for place, name in enumerate(regimes.models):
-        mine = np.flatnonzero(regimes.model[first] == place)
+    is_decoded, notes = np.isin(regimes.input_size[first], list(decoded)), set()
+    for (place, name), there in product(enumerate(regimes.models), (False, True)):
+        mine = np.flatnonzero((regimes.model[first] == place) & (is_decoded == there))
         if not len(mine):
             continue
+        opened = _opened(profile, budget, there)
+        notes.add(opened.note)
         rows = {column: values[first[mine]] for column, values in columns.items() if column != "model"}
         estimate = time_model.estimate(name, **rows, train_images=opened.train, val_images=opened.val, budget=budget,
                                        decode_seconds=opened.decode_seconds, source=source,
                                        start_up=opened.seconds and opened.seconds + time_model.start_up(source))
         epochs[mine], seconds[mine], fits[mine] = estimate.epochs, estimate.seconds, estimate.feasible
+        epochs[mine] *= opened.train / (profile.dataset.train_images or TYPICAL_IMAGES[0])
         if limits.max_latency_ms is not None:
             latency[mine] = 1000 * time_model.latency(name, rows["input_size"])
             fits[mine] &= latency[mine] <= limits.max_latency_ms
-    epochs *= opened.train / (profile.dataset.train_images or TYPICAL_IMAGES[0])
-    return epochs[inverse], seconds[inverse], fits[inverse], latency[inverse]
+    return epochs[inverse], seconds[inverse], fits[inverse], latency[inverse], next(filter(None, notes), None)
 
 
 def _memory(regimes: Candidates, classes: int) -> np.ndarray:
@@ -224,18 +229,18 @@ class _Opened:
     note: str | None = None
 
 
-def _opened(profile: TaskProfile, budget: float) -> _Opened:
+def _opened(profile: TaskProfile, budget: float, decoded: bool = False) -> _Opened:
     """Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as can be decoded in a share.
 
     It decodes with all processors; of those of another machine nobody says how many there are: taken for as many as here.
     """
     train, val = (count or typical for count, typical in zip((profile.dataset.train_images, profile.dataset.val_images), TYPICAL_IMAGES))
-    seconds = profile.dataset.decode_seconds
+    seconds = None if decoded else profile.dataset.decode_seconds
     seconds = seconds and seconds / max(1.0, PROCESSORS_SHARE * processors())
     if not seconds or seconds * (train + val) <= DECODED_SHARE * budget:
         return _Opened(train, val, seconds)
     sample, decoding = SAMPLE_SHARE * budget / seconds, seconds * (train + val)
     part, val_part = max(1.0, min(train, SAMPLE_TRAIN * sample)), max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample))
-    note = (f"decoding all {train + val} images takes about {decoding:.3g} s here, too long for {budget:.3g} s: while they are not in the "
-            f"cache, a run uses some {part + val_part:.0f} of them; from {decoding / DECODED_SHARE / 60:.2g} minutes on, all")
+    note = (f"decoding all {train + val} images takes about {decoding:.3g} s here, too long for {budget:.3g} s: at input sizes that are "
+            f"not in the cache, a run uses some {part + val_part:.0f} of them; from {decoding / DECODED_SHARE / 60:.2g} minutes on, all")
     return _Opened(part, val_part, None, (DECODED_SHARE + SAMPLE_SHARE) * budget, note)

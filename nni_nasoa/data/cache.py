@@ -61,6 +61,15 @@ def file_lock(path: Path, wait: bool = True):
         yield
 
 
+def has_entry(key: Mapping[str, Any]) -> bool:
+    """Whether `open_entry` would find an entry; that it was asked for does not count as a use of it."""
+    return _entry(key).is_dir()
+
+
+def _entry(key: Mapping[str, Any]) -> Path:
+    return _images_folder() / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+
+
 def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Callable[[Path], T]) -> T:
     """What `load` makes of the folder of the entry that `key` stands for, built first where it is not there.
 
@@ -82,9 +91,8 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
     DatasetError
         The cache cannot be read or written: no permission, no room.
     """
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
-    folder = _images_folder()
-    entry = folder / digest
+    entry = _entry(key)
+    folder, digest = entry.parent, entry.name
 
     def load_whole() -> T | None:
         with suppress(FileNotFoundError, ValueError, EOFError, KeyError, TypeError):

@@ -36,16 +36,31 @@ def content_digest(folder: Path, files: Sequence[str], show_progress: bool | Non
     folder = folder.resolve()
     now = time.time()
     times, newest = stat_digest(folder, files)
-    memo = cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(memo.read_text())
-        if kept["times"] == times:
-            return kept["content"]
+    if kept := _kept(folder, times):
+        return kept
     content, all_read = _read(folder, files, show_progress)
     if all_read and newest < now - SETTLED:
         with suppress(OSError):  # a cache that cannot be written says so elsewhere
-            _keep(memo, {"folder": str(folder), "times": times, "content": content})
+            _keep(_memo(folder), {"folder": str(folder), "times": times, "content": content})
     return content
+
+
+def kept_digest(folder: Path, files: Sequence[str]) -> str | None:
+    """What `content_digest` gives, where that is known without reading a file."""
+    folder = folder.resolve()
+    return _kept(folder, stat_digest(folder, files)[0])
+
+
+def _memo(folder: Path) -> Path:
+    return cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
+
+
+def _kept(folder: Path, times: str) -> str | None:
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_memo(folder).read_text())
+        if kept["times"] == times:
+            return kept["content"]
+    return None
 
 
 def stat_digest(folder: Path, files: Sequence[str]) -> tuple[str, float]:

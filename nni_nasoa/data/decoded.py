@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping, NamedTuple, Sequence
 import numpy as np
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
-from .cache import make_room, map_array, open_entry
+from .cache import has_entry, make_room, map_array, open_entry
 from .parallel import in_threads, progress_bar
 from .report import LIST_NAME, BadFile, DatasetWarning, Report, read_bad_files, write_bad_files
 
@@ -75,11 +75,20 @@ def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Cal
     def build(entry: Path):
         _decode_source(source(), input_size, entry, name, show_progress)
 
-    train, val, classes, report = open_entry({**key, "version": VERSION, "input_size": input_size}, build, load)
+    train, val, classes, report = open_entry(_key(key, input_size), build, load)
     _check(name, report, max_bad, classes, len(val))
     if line := report.summary():
         warnings.warn(f"{name}: {line}", DatasetWarning, stacklevel=4)  # names the line that opens the dataset
     return ImageSplit(train, val, tuple(classes), name, mirrored, report)
+
+
+def is_decoded(key: Mapping[str, Any], input_size: int) -> bool:
+    """Whether `open_decoded` would find a dataset in the cache."""
+    return has_entry(_key(key, input_size))
+
+
+def _key(key: Mapping[str, Any], input_size: int) -> dict[str, Any]:
+    return {**key, "version": VERSION, "input_size": input_size}
 
 
 def check_bad(name: str, report: Report, max_bad: float) -> None:

@@ -6,11 +6,12 @@ import os
 import stat
 from functools import partial
 from pathlib import Path
+from typing import Any, Iterable
 
 from .arrays import ImageSplit
-from .content import content_digest
-from .decoded import Sample, Source, open_decoded
-from .listing import ImageFile, list_folder
+from .content import content_digest, kept_digest
+from .decoded import Sample, Source, is_decoded, open_decoded
+from .listing import ImageFile, Listing, list_folder
 from .report import readable
 
 
@@ -23,15 +24,34 @@ def open_folder(folder: Path, input_size: int, seed: int, val_fraction: float, m
     """
     listing = list_folder(folder, seed, val_fraction)
     parts = listing.train, listing.val
-    paths = sorted(file.path for part in parts for file in part)
-    key = {"content": content_digest(folder, paths, show_progress), "classes": listing.classes,
-           "split": None if listing.has_val else [seed, val_fraction]}
+    key = _key(listing, content_digest(folder, _paths(listing), show_progress), seed, val_fraction)
 
     def source():
         return Source(listing.classes, *([sample_of(folder, file) for file in part] for part in parts))
 
     return open_decoded(readable(folder.resolve().name), key, input_size, source, max_bad=max_bad, show_progress=show_progress,
                         empty_classes=listing.empty_classes, other_files=listing.other_files)
+
+
+def decoded_sizes(folder: Path, sizes: Iterable[int], seed: int = 0, val_fraction: float = 0.2) -> set[int]:
+    """At which of some sizes a folder's images lie decoded in the cache; no file is read for it.
+
+    Raises
+    ------
+    DatasetError
+        As in `open_dataset`, where it shows without opening an image.
+    """
+    listing = list_folder(folder, seed, val_fraction)
+    content = kept_digest(folder, _paths(listing))
+    return set() if content is None else {size for size in sizes if is_decoded(_key(listing, content, seed, val_fraction), size)}
+
+
+def _paths(listing: Listing) -> list[str]:
+    return sorted(file.path for file in listing.train + listing.val)
+
+
+def _key(listing: Listing, content: str, seed: int, val_fraction: float) -> dict[str, Any]:
+    return {"content": content, "classes": listing.classes, "split": None if listing.has_val else [seed, val_fraction]}
 
 
 def sample_of(folder: Path, file: ImageFile) -> Sample:

@@ -7,14 +7,16 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.advising import advise, profile_for
 from nni_nasoa.advisor.advice import Limits
 from nni_nasoa.advisor.devices import resolve
 from nni_nasoa.advisor.models import AdviceError, has_weights, models_of, parameters_m
+from nni_nasoa.advisor.options import Options
 from nni_nasoa.advisor.records import StepTime, figures_of
-from nni_nasoa.data import DatasetError, ImageArrays, ImageSplit
+from nni_nasoa.data import DatasetError, ImageArrays, ImageSplit, open_dataset
 from nni_nasoa.zoo import get, list_models
 
 
@@ -146,3 +148,20 @@ def test_parameters_are_counted_for_the_classes_of_the_dataset():
     assert parameters_m(figures, 1000) == pytest.approx(figures["params_m"], rel=1e-3)
     assert parameters_m(figures, 10) < 0.7 * figures["params_m"]
     assert parameters_m({"params_m": 11.7}, 10) == 11.7 and parameters_m({}, 10) is None
+
+
+def test_images_that_lie_decoded_in_the_cache_need_no_time(measured, tmp_path, monkeypatch):
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("nni_nasoa.data.content.SETTLED", -1.0)
+    rng = np.random.default_rng(0)
+    for label in ("a", "b"):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(rng.integers(0, 256, (600, 800, 3), dtype=np.uint8)).save(tmp_path / "photos" / label / f"{number}.png")
+    known, of = [], Options.of.__func__
+    monkeypatch.setattr(Options, "of", classmethod(lambda cls, *given, decoded, **more: known.append(decoded) or of(
+        cls, *given, decoded=decoded, **more)))
+    advise(tmp_path / "photos", 0.2, store=measured)
+    open_dataset(tmp_path / "photos", input_size=64)
+    advise(tmp_path / "photos", 0.2, store=measured)
+    assert known == [set(), {64}]

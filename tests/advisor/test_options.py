@@ -23,9 +23,10 @@ def small_grid(monkeypatch):
 @pytest.fixture
 def ask(world, experienced):
     """A function that gives the options for a made dataset."""
-    def options(number=1000, budget=10.0, cold=False, limits=Limits(), infos=None, time_model=world, **changes):
+    def options(number=1000, budget=10.0, cold=False, limits=Limits(), infos=None, time_model=world, decoded=(), **changes):
         predictor = AccuracyPredictor() if cold else AccuracyPredictor.from_bytes(experienced)
-        return Options.of(world.profile(number, **changes), world.infos() if infos is None else infos, time_model, predictor, budget, limits)
+        return Options.of(world.profile(number, **changes), world.infos() if infos is None else infos, time_model, predictor, budget, limits,
+                          decoded=decoded)
     return options
 
 
@@ -157,6 +158,10 @@ def test_a_folder_that_takes_long_to_decode_is_trained_on_in_part_and_a_note_say
     fast = ask(budget=10.0, **counts)
     assert not any("decod" in note for note in fast.notes)
     assert short.epochs.max() < 0.5 * fast.epochs.max()
+    monkeypatch.setattr("nni_nasoa.advisor.options.processors", lambda: 2)
+    partly, size = ask(budget=10.0, decoded={48}, **counts), short.regimes.input_size
+    assert (partly.regimes.input_size == size).all() and partly.notes == short.notes
+    assert np.array_equal(partly.epochs, np.where(size == 48, fast.epochs, short.epochs))
 
 
 def test_networks_that_were_not_timed_are_left_out_with_a_note(world, ask):
