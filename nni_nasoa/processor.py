@@ -1,4 +1,4 @@
-"""What is known of the processor without loading torch: its name, and how many threads torch would take there."""
+"""What is known of the processor without loading torch: its name, what this process may use, and how many threads torch would take."""
 
 from __future__ import annotations
 
@@ -15,12 +15,17 @@ def processor_name() -> str:
     return next(names, platform.processor() or platform.machine())
 
 
+def allowed_processors() -> set[int]:
+    """Numbers of the logical processors that this process may use."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
 def default_threads() -> int:
     """How many threads torch takes for computing, unless it is told: the cores that this process may use, or fewer.
 
     MKL_NUM_THREADS and OMP_NUM_THREADS, the first of them that is a number, say how many; MKL never takes more than the cores.
     """
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+    allowed = allowed_processors()
     cores = _cores(allowed)
     for name in ("MKL_NUM_THREADS", "OMP_NUM_THREADS"):
         text = os.environ.get(name, "").partition(",")[0].strip()

@@ -7,16 +7,14 @@ of those that act together stand beside them, so that even the shallowest head c
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import Any, Mapping
 
 import numpy as np
 
 from nni_nasoa.finetune.regime import AUGMENTATIONS, MAX_STAGES, OPTIMIZERS, FineTuneRegime
 
 from .candidates import SMALL, Candidates, own_size, stages_of
-
-if TYPE_CHECKING:
-    from .records import RunRecord
+from .records import ONLY_HEAD, RunRecord
 
 DATASET = ("log_train_images", "log_classes", "log_per_class", "log_image_size", "aspect", "mirrored", "chance",
            "separability_mean", "separability_linear", "distance", "landmark", "landmark_gain", "landmark_rate_gain")
@@ -30,7 +28,6 @@ PRODUCTS = ("seen_classes", "epochs_per_class", "epochs_frozen", "epochs_probe",
             "augmentation_per_class", "landmark_frozen", "landmark_epochs", "landmark_input", "landmark_rate")
 NAMES = DATASET + MODEL + REGIME + TIME + PRODUCTS
 _NAN = float("nan")
-ONLY_HEAD = "only the head is trained"  # in notes of runs, by `finetune`, where time was too short for what was asked
 MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0  # that make a difference: where features are kept, a head sees far more in no time
 TYPICAL_GAIN = -0.9  # of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks
 TYPICAL_LANDMARK = -0.05  # of a landmark over a linear head, likewise

@@ -118,13 +118,13 @@ class HedgeRegressor:
         """Which features count, bool array of shape (features,): all but those that were left out."""
         return self._scale.arrays["used"].copy()
 
-    def leave_out_constant(self) -> None:
+    def drop_constant_features(self) -> None:
         """Never count features that have not varied in any record so far.
 
         Nothing was learned of such a feature, and the first records where it differs lie far out in it: they would be told
         apart from all earlier ones by it, and what was learned from those would be of less use for them.
         """
-        self._scale.leave_out_constant()
+        self._scale.drop_constant_features()
 
     def predict(self, x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Predict.

@@ -30,7 +30,7 @@ class RunningScale:
         mean[on] += (value - before) / known[on]
         squares[on] += (value - before) * (value - mean[on])
 
-    def leave_out_constant(self) -> None:
+    def drop_constant_features(self) -> None:
         """From now on, take features that never varied so far as if they never did."""
         self.arrays["used"] &= self._varies()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import product
 from typing import TYPE_CHECKING, Collection, Sequence
 
 import numpy as np
 
-from nni_nasoa.data.parallel import processors
+from nni_nasoa.processor import allowed_processors
 
 from .advice import Choice, Limits
 from .candidates import Candidates, candidates, stages_of
@@ -89,7 +88,7 @@ class Options:
         regimes
             To choose from; by default the whole grid of all models, see `candidates`.
         decoded
-            Input sizes at which the images are in the cache.
+            Input sizes, in pixels, at which the images lie decoded in the cache.
 
         Raises
         ------
@@ -115,8 +114,9 @@ class Options:
             regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
         else:
             regimes = regimes.take(np.array([name in timed for name in regimes.models])[regimes.model])
-        epochs, seconds, fits, latency, note = _timed(regimes, profile, decoded, time_model, budget, limits, source)
-        notes += [note] if note else []
+        opened = _Opened.of(profile, budget, np.isin(regimes.input_size, list(decoded)))
+        notes += [opened.note] if opened.note else []
+        epochs, seconds, fits, latency = _timed(regimes, profile, opened, time_model, budget, limits, source)
         if limits.max_memory_mib is not None:
             needed = _memory(regimes, profile.dataset.classes or 1000)
             if not (needed <= limits.max_memory_mib).any():
@@ -166,32 +166,27 @@ class Options:
                       "default" if self.pretrained[model] else None, tuple(reasons(self, row)))
 
 
-def _timed(regimes: Candidates, profile: TaskProfile, decoded: Collection[int], time_model: TimeModel, budget: float, limits: Limits,
-           source: str):
-    """Epochs, seconds, whether it fits, and the inference time in ms, of each candidate; and a note on images there is no time for."""
+def _timed(regimes: Candidates, profile: TaskProfile, opened: _Opened, time_model: TimeModel, budget: float, limits: Limits, source: str):
+    """Epochs, seconds, whether it fits, and the inference time in ms, of each candidate."""
     names = ("model", "frozen_stages", "batch_size", "input_size", "augmentation", "optimizer")  # nothing else takes time
     columns = {name: getattr(regimes, name) for name in names}
     code = np.ravel_multi_index(tuple(columns.values()), tuple(column.max() + 1 for column in columns.values()))
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     epochs, seconds, latency = (np.full(len(first), np.nan) for _ in range(3))
-    fits = np.zeros(len(first), dtype=bool)
-    is_decoded, notes = np.isin(regimes.input_size[first], list(decoded)), set()
-    for (place, name), there in product(enumerate(regimes.models), (False, True)):
-        mine = np.flatnonzero((regimes.model[first] == place) & (is_decoded == there))
+    fits, start_up = np.zeros(len(first), dtype=bool), time_model.start_up(source)
+    for place, name in enumerate(regimes.models):
+        mine = np.flatnonzero(regimes.model[first] == place)
         if not len(mine):
             continue
-        opened = _opened(profile, budget, there)
-        notes.add(opened.note)
         rows = {column: values[first[mine]] for column, values in columns.items() if column != "model"}
-        estimate = time_model.estimate(name, **rows, train_images=opened.train, val_images=opened.val, budget=budget,
-                                       decode_seconds=opened.decode_seconds, source=source,
-                                       start_up=opened.seconds and opened.seconds + time_model.start_up(source))
+        train, val, opening = (values[first[mine]] for values in (opened.train, opened.val, opened.seconds))
+        estimate = time_model.estimate(name, **rows, train_images=train, val_images=val, budget=budget, start_up=opening + start_up)
         epochs[mine], seconds[mine], fits[mine] = estimate.epochs, estimate.seconds, estimate.feasible
-        epochs[mine] *= opened.train / (profile.dataset.train_images or TYPICAL_IMAGES[0])
         if limits.max_latency_ms is not None:
             latency[mine] = 1000 * time_model.latency(name, rows["input_size"])
             fits[mine] &= latency[mine] <= limits.max_latency_ms
-    return epochs[inverse], seconds[inverse], fits[inverse], latency[inverse], next(filter(None, notes), None)
+    epochs *= opened.train[first] / (profile.dataset.train_images or TYPICAL_IMAGES[0])
+    return epochs[inverse], seconds[inverse], fits[inverse], latency[inverse]
 
 
 def _memory(regimes: Candidates, classes: int) -> np.ndarray:
@@ -206,41 +201,47 @@ def _memory(regimes: Candidates, classes: int) -> np.ndarray:
     return needed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Opened:
-    """What a run will have of a dataset.
+    """What runs of n candidates will have of a dataset.
 
     Parameters
     ----------
     train, val
-        Images that are trained and validated on.
-    decode_seconds
-        For each of them; None where there is nothing to decode, or that is in `seconds`.
+        Images that are trained and validated on, (n,).
     seconds
-        Until a sample is decoded, where there is no time for all images; None where there is.
+        That decoding them takes, (n,).
     note
-        What there is no time for, in a line.
+        What there is no time for, in a line; empty where there is time for all images.
     """
 
-    train: float
-    val: float
-    decode_seconds: float | None
-    seconds: float | None = None
-    note: str | None = None
+    train: np.ndarray
+    val: np.ndarray
+    seconds: np.ndarray
+    note: str = ""
 
+    @classmethod
+    def of(cls, profile: TaskProfile, budget: float, decoded: np.ndarray) -> _Opened:
+        """Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as it can decode in a share.
 
-def _opened(profile: TaskProfile, budget: float, decoded: bool = False) -> _Opened:
-    """Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as can be decoded in a share.
+        It decodes with all processors; of those of another machine nobody says how many there are: taken for as many as here.
 
-    It decodes with all processors; of those of another machine nobody says how many there are: taken for as many as here.
-    """
-    train, val = (count or typical for count, typical in zip((profile.dataset.train_images, profile.dataset.val_images), TYPICAL_IMAGES))
-    seconds = None if decoded else profile.dataset.decode_seconds
-    seconds = seconds and seconds / max(1.0, PROCESSORS_SHARE * processors())
-    if not seconds or seconds * (train + val) <= DECODED_SHARE * budget:
-        return _Opened(train, val, seconds)
-    sample, decoding = SAMPLE_SHARE * budget / seconds, seconds * (train + val)
-    part, val_part = max(1.0, min(train, SAMPLE_TRAIN * sample)), max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample))
-    note = (f"decoding all {train + val} images takes about {decoding:.3g} s here, too long for {budget:.3g} s: at input sizes that are "
-            f"not in the cache, a run uses some {part + val_part:.0f} of them; from {decoding / DECODED_SHARE / 60:.2g} minutes on, all")
-    return _Opened(part, val_part, None, (DECODED_SHARE + SAMPLE_SHARE) * budget, note)
+        Parameters
+        ----------
+        profile, budget
+            Of the dataset; in seconds.
+        decoded
+            Of each candidate, whether the images lie in the cache at its input size, bool array (n,).
+        """
+        train, val = (count or typical for count, typical in zip((profile.dataset.train_images, profile.dataset.val_images), TYPICAL_IMAGES))
+        seconds = (profile.dataset.decode_seconds or 0.0) / max(1.0, PROCESSORS_SHARE * len(allowed_processors()))  # an image
+        decoding = seconds * (train + val)
+        part, val_part, until, note = train, val, decoding, ""
+        if decoding > DECODED_SHARE * budget and not decoded.all():
+            sample = SAMPLE_SHARE * budget / seconds
+            part, val_part = max(1.0, min(train, SAMPLE_TRAIN * sample)), max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample))
+            until = (DECODED_SHARE + SAMPLE_SHARE) * budget
+            note = (f"decoding all {train + val} images takes about {decoding:.3g} s here, too long for {budget:.3g} s: at input sizes that "
+                    f"are not in the cache, a run uses some {part + val_part:.0f} of them; from {decoding / DECODED_SHARE / 60:.2g} minutes on, "
+                    "all")
+        return cls(np.where(decoded, train, part), np.where(decoded, val, val_part), np.where(decoded, 0.0, until), note)

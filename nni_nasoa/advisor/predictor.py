@@ -20,7 +20,7 @@ import numpy as np
 
 from .features import NAMES, features_of
 from .hedge import HedgeRegressor
-from .records import RunRecord
+from .records import RunRecord, positive
 
 if TYPE_CHECKING:
     from .store import ExperienceStore
@@ -123,7 +123,7 @@ class AccuracyPredictor:
 def learnable(record: object) -> bool:
     """Whether there is something to learn from a run: it ended well, its dataset is known, it began from the model's own weights."""
     return (isinstance(record, RunRecord) and record.status == "ok" and record.model_figures.get("weights", "default") == "default"
-            and all(isinstance(record.profile.get(name), (int, float)) and record.profile[name] > 0 for name in NEEDED))
+            and all(positive(record.profile, name) for name in NEEDED))
 
 
 def learn_in_store(store: ExperienceStore, *records: RunRecord) -> bool:
@@ -175,7 +175,7 @@ def make_prior(records: Iterable[RunRecord], *, members: int = MEMBERS, passes: 
     Each member goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once,
     and the residuals that its ranges are made of are those on tasks that it had not seen: of predictors that learned in the
     same way from the other tasks, by folds. They are found once, for all members. Features that do not vary in these runs are
-    left out for good, such as the size of images where all tasks are arrays: see `HedgeRegressor.leave_out_constant`.
+    left out for good, such as the size of images where all tasks are arrays: see `HedgeRegressor.drop_constant_features`.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def _member(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, scores: np.ndarray,
     state["scores"][:len(scores)] = scores
     state["seen"][()], state["miscoverage"][()] = len(x), 1 - regressor.coverage
     regressor.load_state_dict(state)
-    regressor.leave_out_constant()
+    regressor.drop_constant_features()
     return regressor
 
 

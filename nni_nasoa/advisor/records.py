@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 STATUSES = ("ok", "failed", "killed")
 SOURCES = ("finetune", "advise", "nni", "collect", "import")
 PREDICTED = ("seconds", "accuracy", "accuracy_low", "accuracy_high")
-COUNTS = ("train_images", "val_images")  # of a profile, which are those of the run
-SAMPLED = "decoding all images takes longer"  # in notes of runs, by `finetune`
+COUNTS = ("train_images", "val_images")  # of a profile: what a run is on
+# In notes of runs, by `finetune`, where time or memory was too short for what was asked.
+ONLY_HEAD, SAMPLED, HALVED = "only the head is trained", "decoding all images takes longer", "out of memory: batch size"
 MAX_POINTS, MAX_NOTES, MAX_THREADS = 1000, 100, 100_000
 
 
@@ -210,6 +211,12 @@ class RunRecord:
             accuracy=result.accuracy if status == "ok" else None, epochs=result.epochs, curve=_curve_of(result.evaluations),
             model_figures=figures_of(regime.model, about.get("encoding")) if model_figures is None else model_figures,
             versions=about["versions"], notes=tuple(one_line(note) for note in own[:MAX_NOTES]), **fields)
+
+
+def positive(values: Mapping[str, Any], name: str) -> float | None:
+    """A number above 0 in a record's profile or model_figures, where others may have put anything; None for what is none."""
+    value = values.get(name)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else None
 
 
 def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from .corrections import Corrections
 from .course import Course
 from .devices import Device, keys_of
-from .records import COUNTS, SAMPLED, RunRecord, StepTime
+from .records import COUNTS, HALVED, ONLY_HEAD, SAMPLED, RunRecord, StepTime, positive
 from .step_table import Lines, ModelTimes, augmentation_places, distinct_rows, drawing_lines, model_times, optimizer_places
 from .step_times import step_times_for
 
@@ -32,7 +32,6 @@ MIN_START_UP, MAX_START_UP = 0.01, 600.0
 STATE = "time: "  # and the device's key: its name in the store
 RELEARNED = 300  # of the store's newest runs, by a model that begins while there are runs already
 FEW_POINTS = 2  # of a curve, that tell the time between them
-ONLY_HEAD, HALVED = "only the head is trained", "out of memory: batch size"  # in notes of runs, by `finetune`; as is SAMPLED
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,8 +93,7 @@ class TimeModel:
     # -- predictions --
 
     def estimate(self, model: str | Sequence[str], *, frozen_stages, batch_size, input_size, train_images, val_images, budget,
-                 decode_seconds: float | None = None, start_up: float | None = None, source: str = "advise",
-                 augmentation="crop-flip", optimizer="sgd", corrected: bool = True) -> TimeEstimate:
+                 start_up=None, source: str = "advise", augmentation="crop-flip", optimizer="sgd", corrected: bool = True) -> TimeEstimate:
         """What runs will take.
 
         Parameters
@@ -108,10 +106,8 @@ class TimeModel:
             Names, or arrays (n,) of names or of places in `regime.AUGMENTATIONS` and `OPTIMIZERS`.
         train_images, val_images, budget
             Counts, and seconds.
-        decode_seconds
-            Wall clock for each image; None where it is not known, or where there is nothing to decode.
         start_up, source
-            Seconds before the first pass, decoding not included; by default what runs of this source took.
+            Seconds before the first pass, decoding included, (n,) or a number; by default what runs of this source took without it.
         corrected
             Whether past runs count.
         """
@@ -121,7 +117,7 @@ class TimeModel:
         start_up = self.start_up(source) if start_up is None else start_up
         columns = np.broadcast_arrays(*map(np.atleast_1d, (
             which, frozen_stages, batch_size, input_size, augmentation_places(augmentation), optimizer_places(optimizer), train_images,
-            val_images, budget, start_up + (decode_seconds or 0.0) * (np.asarray(train_images) + val_images))))
+            val_images, budget, start_up)))
         rows, inverse = distinct_rows(columns)
         which, frozen, batch, size, augmentation, optimizer, train, val, budget, start_up = (column[rows] for column in columns)
         nothing = np.full(len(rows), np.nan)
@@ -192,8 +188,7 @@ class TimeModel:
         Whether the images had to be decoded, and in how many threads they were, nobody says: of what the start-up can have been,
         it is taken to be what is nearest to the expected.
         """
-        seconds = record.profile.get("decode_seconds")
-        decoding = seconds * sum(record.profile[name] for name in COUNTS) if isinstance(seconds, (int, float)) else 0.0
+        decoding = (positive(record.profile, "decode_seconds") or 0.0) * sum(record.profile[name] for name in COUNTS)
         return max(MIN_START_UP, min(max(self.start_up(record.source), opening - decoding), opening))
 
     @staticmethod
@@ -209,9 +204,9 @@ class TimeModel:
     # -- the course of a run --
 
     def _course_of(self, record: RunRecord, start_up: float, corrected: bool) -> Course | None:
-        profile, regime = record.profile, record.regime
-        train, val = profile.get("train_images"), profile.get("val_images")
-        size = regime["input_size"] or record.model_figures.get("input_size")
+        regime = record.regime
+        train, val = (positive(record.profile, name) for name in COUNTS)
+        size = regime["input_size"] or positive(record.model_figures, "input_size")
         if not (self.knows(record.model) and train and val and size and record.epochs is not None):
             return None
         only_head = np.array([any(ONLY_HEAD in note for note in record.notes)])

@@ -36,6 +36,13 @@ def open_folder(folder: Path, input_size: int, seed: int, val_fraction: float, m
 def decoded_sizes(folder: Path, sizes: Iterable[int], seed: int = 0, val_fraction: float = 0.2) -> set[int]:
     """At which of some sizes a folder's images lie decoded in the cache; no file is read for it.
 
+    Parameters
+    ----------
+    sizes
+        In pixels.
+    folder, seed, val_fraction
+        As `open_dataset` takes them.
+
     Raises
     ------
     DatasetError

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -10,15 +9,12 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Callable, Iterable, Iterator
 
-
-def processors() -> int:
-    """How many of the machine's processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from nni_nasoa.processor import allowed_processors
 
 
 def in_threads(function: Callable, items: Iterable) -> Iterator:
     """Like map, in order, some items ahead of what was consumed; reading, hashing and decoding release the interpreter."""
-    items, workers = iter(items), processors()
+    items, workers = iter(items), len(allowed_processors())
     with ThreadPoolExecutor(workers) as pool:
         ahead = deque(pool.submit(function, item) for item in islice(items, 8 * workers))
         while ahead:

@@ -228,6 +228,6 @@ class Progress:
 
 def _sample_counts(told: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, int]:
     """How many images a run had, where it tells of fewer than its dataset has."""
-    from nni_nasoa.advisor.records import COUNTS
+    from nni_nasoa.advisor.records import COUNTS, positive
 
-    return {name: told[name] for name in COUNTS if isinstance(told.get(name), int) and 0 < told[name] < (profile.get(name) or 0)}
+    return {name: count for name in COUNTS if (count := positive(told, name)) and count < (profile.get(name) or 0)}

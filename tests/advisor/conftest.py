@@ -151,10 +151,10 @@ class World:
         """As a time model."""
         return 0.0
 
-    def estimate(self, model: str, *, frozen_stages, batch_size, input_size, train_images, val_images, budget, **options):
+    def estimate(self, model: str, *, frozen_stages, batch_size, input_size, train_images, val_images, budget, start_up=0.0, **options):
         """As a time model."""
         seconds = 2e-4 * (1 + 2 * self.models.index(model)) * (np.asarray(input_size) / 48) ** 2 / (1 + np.asarray(frozen_stages))
-        epochs = np.maximum(budget - 1 - (options.get("start_up") or 0), 0) / (seconds * max(1, train_images))
+        epochs = np.maximum(budget - 1 - start_up, 0) / (seconds * np.maximum(1, train_images))
         return SimpleNamespace(epochs=epochs, seconds=np.full(len(epochs), float(budget)), feasible=epochs > 0.05)
 
     def record(self, number: int, task: int, budget: float = 10.0, **changes) -> RunRecord:

@@ -35,7 +35,7 @@ def test_features_that_never_varied_are_left_out_for_good_if_asked():
     for scale in (off, on):
         for row in rows:
             scale.observe(row)
-    off.leave_out_constant()
+    off.drop_constant_features()
     for scale in (off, on):
         scale.observe(np.array([30.0, 1.0]))
     (first, second), (other_first, other_second) = off.inputs(np.array([[30.0, 2.0]]))[0, :2], on.inputs(np.array([[30.0, 2.0]]))[0, :2]

@@ -65,7 +65,7 @@ def test_resized_crop_agrees_with_torchvision_on_crops():
     assert (area > 0.33).all() and (area <= 1.001).all() and area.std() > 0.1
     assert (ratio > 0.74).all() and (ratio < 1.34).all()
     for i in range(5):  # the same rectangle through torchvision's crop and resize
-        left, top = (cropped[i, 0, 32, 32] - width[i] * step * 32) / step + 0.5 * width[i] - 0.5, 0
+        left = (cropped[i, 0, 32, 32] - width[i] * step * 32) / step + 0.5 * width[i] - 0.5
         w = round(float(width[i]) * size)
         expected = TF.resized_crop(ramps[i], 0, max(0, round(float(left) + 0.5)), size, min(w, size), [size, size], antialias=False)
         assert (expected[0, 32] - cropped[i, 0, 32])[4:-4].abs().max() < 1.5 * step
