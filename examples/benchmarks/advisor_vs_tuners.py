@@ -149,6 +149,10 @@ def bohb(search_space: dict, seed: int, evaluate: Evaluate) -> None:
             if command is CommandType.NewTrialJob:
                 self.sent.append(data)
 
+        def handle_update_search_space(self, data):
+            super().handle_update_search_space(data)
+            self.search_space.seed(seed)  # before the first configurations, which are sampled next
+
         def is_created_in_previous_exp(self, parameter_id):
             return False
 
@@ -158,7 +162,6 @@ def bohb(search_space: dict, seed: int, evaluate: Evaluate) -> None:
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         advisor.handle_initialize(search_space)
-        advisor.search_space.seed(seed)
         trial = 0
         while True:
             advisor.handle_request_trial_jobs(1)

@@ -216,6 +216,10 @@ def test_tuners_search_the_grid(script, grid, tmp_path):
     assert reached and 1 <= spent <= 500
     assert versus.search(problem, versus.random, 0, 1.0, 7) == (7.0, False)
     assert versus.search(problem, versus.tpe, 0, 0.0, 7) == (1.0, True)
+    assert set(versus.tuners()) == {"TPE", "random", "BOHB"}
+    for tuner in versus.tuners().values():
+        first, second, other = (versus.search(problem, tuner, seed, max(task.accuracies), 500) for seed in (3, 3, 4))
+        assert first == second != other  # a seed is all that a search depends on
     versus.main()
     result = json.loads((tmp_path / "advisor_vs_tuners.json").read_text())
     assert result["ratio"]["TPE"]["median"] >= 1 and (tmp_path / "advisor_vs_tuners.png").stat().st_size > 5_000
