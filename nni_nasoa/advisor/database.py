@@ -21,6 +21,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from nni_nasoa.signals import signals_deferred
+
 WAIT_SECONDS = 30  # for another process that writes
 CONNECT_SECONDS = 10  # for a server that does not answer
 WRITERS = zlib.crc32(b"nni_nasoa experience store")  # the advisory lock of PostgreSQL that a writer holds
@@ -96,26 +98,40 @@ class Database:
             return engine
         timeout = {} if "connect_timeout" in self._url.query else {"connect_timeout": CONNECT_SECONDS}
         try:
-            return sqlalchemy.create_engine(self._url, pool_pre_ping=True, connect_args=timeout, hide_parameters=True)
+            # No limit to connections: the pool counts those as in use whose opening was interrupted.
+            return sqlalchemy.create_engine(self._url, pool_pre_ping=True, max_overflow=-1, connect_args=timeout, hide_parameters=True)
         except ImportError:
             raise StoreError(f"{self.shown}: needs psycopg; pip install 'nni-nasoa[postgresql]'") from None
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection in a transaction that reads."""
-        with self._clear_errors(), self._connect() as connection, connection.begin():
+        with self._transaction(writes=False) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection in a transaction that is the only one that writes; committed at the end, or undone by an exception."""
-        with self._clear_errors(), self._connect() as connection:
-            connection = connection.execution_options(nasoa_writes=True)
-            with connection.begin():
-                if not self.is_file:
-                    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
+        with self._transaction(writes=True) as connection:
+            if not self.is_file:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
+            yield connection
+
+    @contextmanager
+    def _transaction(self, writes: bool) -> Iterator[Connection]:
+        # Where a Ctrl-C comes as SQLAlchemy ends a transaction or closes a connection, it logs a traceback, or an assertion of
+        # its own takes the place of the KeyboardInterrupt. Waiting for a lock or a server may be interrupted.
+        with self._clear_errors():
+            connection = self._connect()
+            try:
+                transaction = connection.execution_options(nasoa_writes=writes).begin()
                 yield connection
+                with signals_deferred():
+                    transaction.commit()
+            finally:
+                with signals_deferred():
+                    connection.close()  # what was not committed is undone
 
     def use_write_ahead_log(self) -> None:
         """Let readers and a writer of a file not wait for each other; kept in the file."""
@@ -145,6 +161,8 @@ class Database:
         try:
             yield
         except DBAPIError as error:
+            if isinstance(error.orig.__context__, KeyboardInterrupt):  # psycopg complains of a query that was interrupted
+                raise error.orig.__context__ from None
             raise StoreError(f"{self.shown}: {self._reason(error.orig)}") from None
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise StoreError(f"{self.shown}: {self._reason(error)}") from None

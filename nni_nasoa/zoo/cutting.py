@@ -13,7 +13,7 @@ from typing import Mapping
 import torch
 from torch import Tensor, fx, nn
 
-from .signals import signals_deferred
+from nni_nasoa.signals import signals_deferred
 
 MAX_STAGES = 8  # plain transformers have a stage for each of their blocks: more than this are joined ...
 JOINED_STAGES = 4  # ... to this many

@@ -33,6 +33,44 @@ def record(task):
     return RunRecord(task=task, model="nano-1", regime=regime, device="cpu", threads=1, budget_seconds=3, status="failed")
 """
 
+# Interrupts at the start of each function in turn, where Python looks for signals. Prints the moments at which something else
+# than a KeyboardInterrupt comes of it, and how many there are.
+INTERRUPTED = """
+import io, logging, signal
+said = io.StringIO()
+logging.basicConfig(stream=said)
+
+def calls(interrupted=None):
+    count = 0
+    def see(_frame, event, _argument):
+        nonlocal count
+        if event == "call":
+            count += 1
+            if count == interrupted:
+                signal.raise_signal(signal.SIGINT)
+    sys.setprofile(see)
+    try:
+        store.set_profile("abc", {"images": 5})
+        store.profile("abc")
+    finally:
+        sys.setprofile(None)
+    return count
+
+calls()  # what is imported or cached at first
+for moment in range(1, 1 + calls()):
+    try:
+        if calls(moment) >= moment:
+            said.write("went on")
+    except KeyboardInterrupt:
+        pass
+    except BaseException as error:
+        said.write(repr(error))
+    if said.tell():
+        print(moment, said.getvalue())
+        said.seek(said.truncate(0))
+print(moment)
+"""
+
 
 @pytest.fixture
 def make_record():
@@ -61,6 +99,12 @@ def in_processes():
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.fixture
+def interrupted(in_processes):
+    """A function that interrupts a store's work at many moments, in a process; the lines of INTERRUPTED."""
+    return lambda url: in_processes(url, INTERRUPTED)[0].communicate()[0].splitlines()
 
 
 @pytest.fixture(scope="session")

@@ -191,6 +191,11 @@ def test_a_fork_goes_on_with_the_store(store, make_record):
     assert list(store.records()) == [record] and whole(store.location)
 
 
+def test_ctrl_c_at_any_moment_is_answered_by_nothing_else(tmp_path, interrupted):
+    *wrong, moments = interrupted(tmp_path / "store.db")
+    assert not wrong and int(moments) > 100
+
+
 def test_a_store_of_version_1_is_migrated_once_by_all_who_open_it(tmp_path, make_record):
     path, record = tmp_path / "old.db", make_record()
     with sqlite3.connect(path) as connection:

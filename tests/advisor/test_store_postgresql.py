@@ -54,6 +54,11 @@ def test_many_processes_at_once_and_one_that_is_killed(postgresql_url, in_proces
     assert store.count(task="a") == 10 and store.state("sum") == (b"10", 10)
 
 
+def test_ctrl_c_at_any_moment_is_answered_by_nothing_else(postgresql_url, interrupted):
+    *wrong, moments = interrupted(postgresql_url)
+    assert not wrong and int(moments) > 100
+
+
 def test_a_store_is_migrated_once_by_all_who_open_it(store, postgresql_url, make_record):
     def add_a_column(connection):
         connection.exec_driver_sql("ALTER TABLE nasoa_profiles ADD COLUMN used TEXT")
