@@ -173,7 +173,7 @@ def _share_out(train: Lines, features: Lines, points: Points) -> None:
     A stage takes its forward pass, and as much for its weights' gradients; and once more for those of its input, but for the
     first stage that is trained.
     """
-    forward = np.diff(features.image, axis=1, prepend=0.0)
+    forward = np.maximum(np.diff(features.image, axis=1, prepend=0.0), 0.0)  # measured, so that more stages can have seemed faster
     behind = np.flip(np.cumsum(np.flip(forward, 1), axis=1), 1)  # a stage's, and of those behind it
     work = 3 * behind - forward
     for place, pixels in enumerate(train.pixels):
@@ -181,7 +181,8 @@ def _share_out(train: Lines, features: Lines, points: Points) -> None:
             seconds = points[round(math.sqrt(pixels))][frozen]
             if len(seconds) == 1 and train.fixed[place, 0] > 0:
                 ((batch, step),) = seconds.items()
-                slope = min(train.image[place, 0] * work[place, frozen] / work[place, 0], step / batch)
+                share = train.image[place, 0] * work[place, frozen] / work[place, 0]
+                slope = np.clip(share, LEAST_SLOPE * step / batch, step / batch)
                 train.image[place, frozen], train.fixed[place, frozen] = slope, step - batch * slope
 
 

@@ -32,7 +32,6 @@ DRAWN, VIEWED = 64, 16  # images a batch, of drawing alone, and of the head with
 # All steps of some images take about so many forward passes over them: a training step is three, and as much again goes to
 # steps in which some stages are frozen; and each is taken three times.
 STEPS_COST = 20
-ENDS_SHARE = 0.6  # of what all steps take, with no and with all stages frozen
 SMALLEST_SHARE = 0.5  # of the time, for the smallest size
 WAITING_SHARE = 0.25  # of the time that there is, for others to leave the device alone
 _NO_DECAY = 0.0
@@ -59,10 +58,10 @@ def measured_steps(model: str, input_sizes: Sequence[int], device: Device, secon
                 rows += [*bench.optimizers(view, model, size), *bench.views(view, model, size)]
             begin = clock()
             rows += bench.steps(view, model, size, few)
-            cost = max(1e-9, ENDS_SHARE * (clock() - begin)) / few
+            cost = max(1e-9, clock() - begin) / few
             many = next((count for count in MANY if few < count <= (end - clock()) / cost), None)
             if many:
-                rows += bench.steps(view, model, size, many, ends_only=True)
+                rows += bench.steps(view, model, size, many)
     return rows
 
 
@@ -134,10 +133,10 @@ class _Bench:
         part = ImageArrays(rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8), rng.integers(0, CLASSES, count))
         return Images(part, self.device, (0.5,) * 3, (0.25,) * 3, augmentation, True, torch.Generator(self.device).manual_seed(0))
 
-    def steps(self, view: Staged, model: str, size: int, batch: int, ends_only: bool = False) -> Iterator[StepTime]:
-        """Training steps with any number of frozen stages, or at the ends with none and all of them, and features."""
-        images, indices, stages = self.images(batch, size), torch.arange(batch), len(view.stages)
-        for frozen in (0, stages) if ends_only else range(stages + 1):
+    def steps(self, view: Staged, model: str, size: int, batch: int) -> Iterator[StepTime]:
+        """Training steps with any number of frozen stages, and features."""
+        images, indices = self.images(batch, size), torch.arange(batch)
+        for frozen in range(len(view.stages) + 1):
             stepper = self._stepper(view, model, images, frozen)
             yield self.row(model, size, batch, frozen, TRAIN, self.least(lambda: stepper.step(cheap=True)))
         view.eval()

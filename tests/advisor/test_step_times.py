@@ -6,8 +6,11 @@ import threading
 import time
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nni_nasoa.advisor import ExperienceStore, StepTime, step_times, stopwatch
 from nni_nasoa.advisor.devices import Device, resolve
@@ -55,10 +58,25 @@ def test_a_measured_model_has_a_time_for_every_number_of_frozen_stages(measured)
     for rows in measured[0].values():
         times = model_times(rows)[rows[0].model]
         assert {row.frozen_stages for row in rows if row.mode == TRAIN} == set(range(times.stages + 1))
+        for size in {row.input_size for row in rows if row.mode == TRAIN}:  # few images and many, if there was time: of all alike
+            batches = [row.batch_size for row in rows if (row.mode, row.input_size) == (TRAIN, size)]
+            assert len({batches.count(batch) for batch in batches}) == 1 and batches.count(min(batches)) == times.stages + 1
+            assert len(set(batches)) == 2 or size > 32
         assert {row.frozen_stages for row in rows if row.mode == FEATURES} == set(range(1, times.stages + 1))
         assert {row.mode for row in rows} == {TRAIN, FEATURES, *OPTIMIZER_MODES, *VIEW_MODES} and not times.rough
         assert {row.device for row in rows} == {measured[1].key}
         assert {row.input_size for row in rows} <= {32, 64} and min(row.input_size for row in rows) == 32
+
+
+@given(seconds=st.lists(st.floats(1e-4, 1), min_size=18, max_size=18), ends_only=st.booleans())
+def test_whatever_was_measured_more_images_take_longer(seconds, ends_only):
+    rows = [replace(each, seconds=value) for each, value in zip(rows_of("nano-a", sizes=(32,)), seconds)
+            if not ends_only or (each.mode, each.batch_size) != (TRAIN, 64) or each.frozen_stages in (0, 4)]
+    times = model_times(rows)["nano-a"]
+    for frozen in range(5):
+        none = np.zeros(20, dtype=int)
+        steps = times.steps(none + frozen, np.arange(8, 168, 8), none + 48, none, none, None)
+        assert steps.train[0] > 0 and (np.diff(steps.train) > 0).all()
 
 
 def test_large_networks_are_slower_and_a_head_alone_far_faster(measured):
