@@ -148,14 +148,19 @@ def test_images_per_second_are_as_measured():
     assert f"took {measured['cache_seconds']:.1f} s" in TEXT and measured["arguments"]["images"] == "5000" and measured["ratio"] >= 1.5
 
 
+def tenths(value):
+    """With one digit, and no sign before 0.0."""
+    return f"{round(value, 1) + 0.0:.1f}"
+
+
 def test_regrets_are_as_measured():
     result = json.loads((DATA / "advisor_regret.json").read_text())
     keys = dict(zip((row[0] for row in rows("regret, points | median")), ("own_cold", "own_seen", "cold", "seen", "defaults", "average", "random"),
                     strict=True))
     for name, *cells in rows("regret, points | median"):
-        assert cells == [f"{result['summary'][keys[name]][what]:.1f}" for what in ("median", "mean", "worst")]
+        assert cells == [tenths(result["summary"][keys[name]][what]) for what in ("median", "mean", "worst")]
     assert result["summary"]["own_cold"]["median"] <= 2 and result["summary"]["own_seen"]["median"] <= 1
-    cold, seen = (f"{result['against_recorded'][method]:.1f}" for method in ("own_cold", "own_seen"))
+    cold, seen = (tenths(result["against_recorded"][method]) for method in ("own_cold", "own_seen"))
     assert f"medians are {cold} and {seen}" in TEXT and f"{result['speed']:.1f} times as many epochs" in TEXT
     assert f"{len(result['tasks'])} tasks" in TEXT and f"for {result['budget']:g} seconds" in TEXT and result["tasks_seen"] == 20
     assert f"{result['regimes']} regimes were run twice" in TEXT and result["regimes"] >= 40 and result["seeds"] == 2
