@@ -120,8 +120,11 @@ class Database:
 
     @contextmanager
     def _transaction(self, writes: bool) -> Iterator[Connection]:
-        # Where a Ctrl-C comes as SQLAlchemy ends a transaction or closes a connection, it logs a traceback, or an assertion of
-        # its own takes the place of the KeyboardInterrupt. Waiting for a lock or a server may be interrupted.
+        """A connection in a transaction. Signals wait while it ends, but not while it waits for a lock or a server.
+
+        Where Ctrl-C comes as SQLAlchemy ends a transaction or closes a connection, it logs a traceback, or an assertion of its own
+        takes the place of the KeyboardInterrupt.
+        """
         with self._clear_errors():
             connection = self._connect()
             try:
