@@ -24,6 +24,7 @@ from .predictor import AccuracyPredictor
 from .rules import MAX_MINUTES
 
 if TYPE_CHECKING:
+    from nni_nasoa.data.folder import FoundFolder
     from nni_nasoa.zoo import ModelInfo
 
     from .profiles import TaskProfile
@@ -84,8 +85,9 @@ def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", 
     def share(of: float) -> float | None:
         return None if started is None else max(0.0, of * (budget - (time.monotonic() - started)))
 
+    found = _found(dataset, val_fraction)
     profile, models, notes = profile_for(dataset, store, models, device=device.kind, seconds=share(PROFILE_SHARE), root=root,
-                                         val_fraction=val_fraction, show_progress=show_progress)
+                                         val_fraction=val_fraction, found=found, show_progress=show_progress)
     for_times = None if started is None else max(share(TIMES_SHARE), min(LEAST_SECONDS, share(LEAST_SHARE)))
     time_model = TimeModel.from_store(store, [model.name for model in models], device, seconds=for_times)
     made = time.monotonic()
@@ -94,7 +96,7 @@ def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", 
         if budget <= 0:
             raise AdviceError(f"minutes: {minutes:g} were over before the dataset was known; give more")
     options = Options.of(profile, models, time_model, AccuracyPredictor.from_store(store), budget, limits,
-                         source="finetune" if started is None else "advise", decoded=_decoded(dataset, profile, models, val_fraction))
+                         source="finetune" if started is None else "advise", decoded=_decoded(found, profile, models))
     return Advice(profile.dataset.name, budget, device.key, tuple(options.choices(top_k)), (*notes, *options.notes), profile, made)
 
 
@@ -107,15 +109,25 @@ def _check(minutes, top_k) -> None:
         raise AdviceError(f"top_k: {top_k!r} is not a whole number from 1 to {MAX_TOP}")
 
 
-def _decoded(dataset, profile: TaskProfile, models: Sequence[ModelInfo], val_fraction: float) -> set[int]:
-    """Input sizes of models at which a dataset's images need not be decoded any more."""
-    if not profile.dataset.decode_seconds:
-        return set()
+def _found(dataset, val_fraction: float) -> FoundFolder | None:
+    """What a folder of images has; None of other datasets. Tens of thousands of files are to be asked about once."""
+    from nni_nasoa.data import ImageSplit
     from nni_nasoa.data.datasets import existing_folder
+    from nni_nasoa.data.folder import find_folder
+    from nni_nasoa.data.profile import is_named
+
+    if isinstance(dataset, ImageSplit) or is_named(dataset):
+        return None
+    return find_folder(existing_folder(dataset), val_fraction=val_fraction)
+
+
+def _decoded(found: FoundFolder | None, profile: TaskProfile, models: Sequence[ModelInfo]) -> set[int]:
+    """Input sizes of models at which a dataset's images need not be decoded any more."""
+    if found is None:
+        return set()
     from nni_nasoa.data.folder import decoded_sizes
 
-    sizes = {size for model in models for size in input_sizes(profile.model_figures(model.name))}
-    return decoded_sizes(existing_folder(dataset), sizes, val_fraction=val_fraction)
+    return decoded_sizes(found, {size for model in models for size in input_sizes(profile.model_figures(model.name))})
 
 
 def profile_for(dataset, store, models: Sequence[ModelInfo], **options) -> tuple[TaskProfile, list[ModelInfo], list[str]]:

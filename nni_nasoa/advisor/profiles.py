@@ -27,6 +27,8 @@ from .records import figures_of
 from .rules import MAX_NUMBER, SHARE, number, or_none, whole
 
 if TYPE_CHECKING:
+    from nni_nasoa.data.folder import FoundFolder
+
     from .store import ExperienceStore
 
 PROBE_MODEL = "nano-a"
@@ -151,7 +153,7 @@ def landmark_settings() -> dict[str, tuple[int, float]]:
 
 
 def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] = (), *, device="cpu",
-                 seconds: float | None = None, root=None, val_fraction: float = 0.2,
+                 seconds: float | None = None, root=None, val_fraction: float = 0.2, found: FoundFolder | None = None,
                  show_progress: bool | None = None) -> TaskProfile:
     """What is known of a dataset; what is missing is found out, and kept.
 
@@ -170,6 +172,8 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
         Where they run.
     seconds
         For all of it. What does not fit stays unknown, and is not kept: it is looked for again the next time.
+    found
+        The folder, where it was looked at already.
     show_progress
         As `open_dataset` takes it.
 
@@ -183,7 +187,7 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
         The store cannot be read or written.
     """
     reader = _Reader(dataset, seconds, root, val_fraction, show_progress)
-    own = fingerprint(dataset, root=root, val_fraction=val_fraction)
+    own = fingerprint(dataset, root=root, val_fraction=val_fraction, found=found)
     known = kept = _kept(store, own)
     sizes, marks = {model: get(model).input_size for model in (PROBE_MODEL, *models)}, landmark_settings()
     if isinstance(dataset, ImageSplit):  # whose images come in one size

@@ -45,10 +45,9 @@ def content_digest(folder: Path, files: Sequence[str], show_progress: bool | Non
     return content
 
 
-def kept_digest(folder: Path, files: Sequence[str]) -> str | None:
-    """What `content_digest` gives, where that is known without reading a file."""
-    folder = folder.resolve()
-    return _kept(folder, stat_digest(folder, files)[0])
+def kept_digest(folder: Path, times: str) -> str | None:
+    """What `content_digest` gives for files with these `times` (see `stat_digest`), where that is known without reading one."""
+    return _kept(folder.resolve(), times)
 
 
 def _memo(folder: Path) -> Path:

@@ -6,10 +6,10 @@ import os
 import stat
 from functools import partial
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, NamedTuple
 
 from .arrays import ImageSplit
-from .content import content_digest, kept_digest
+from .content import content_digest, kept_digest, stat_digest
 from .decoded import Sample, Source, is_decoded, open_decoded
 from .listing import ImageFile, Listing, list_folder
 from .report import readable
@@ -33,13 +33,21 @@ def open_folder(folder: Path, input_size: int, seed: int, val_fraction: float, m
                         empty_classes=listing.empty_classes, other_files=listing.other_files)
 
 
-def decoded_sizes(folder: Path, sizes: Iterable[int], seed: int = 0, val_fraction: float = 0.2) -> set[int]:
-    """At which of some sizes a folder's images lie decoded in the cache; no file is read for it.
+class FoundFolder(NamedTuple):
+    """A folder whose images were listed, and their sizes and times asked for, once for all who want to know."""
+
+    folder: Path
+    listing: Listing
+    times: str  # see `content.stat_digest`
+    seed: int
+    val_fraction: float
+
+
+def find_folder(folder: Path, seed: int = 0, val_fraction: float = 0.2) -> FoundFolder:
+    """List a folder's images; none is opened.
 
     Parameters
     ----------
-    sizes
-        In pixels.
     folder, seed, val_fraction
         As `open_dataset` takes them.
 
@@ -49,8 +57,16 @@ def decoded_sizes(folder: Path, sizes: Iterable[int], seed: int = 0, val_fractio
         As in `open_dataset`, where it shows without opening an image.
     """
     listing = list_folder(folder, seed, val_fraction)
-    content = kept_digest(folder, _paths(listing))
-    return set() if content is None else {size for size in sizes if is_decoded(_key(listing, content, seed, val_fraction), size)}
+    return FoundFolder(folder, listing, stat_digest(folder.resolve(), _paths(listing))[0], seed, val_fraction)
+
+
+def decoded_sizes(found: FoundFolder, sizes: Iterable[int]) -> set[int]:
+    """At which of some sizes, in pixels, a folder's images lie decoded in the cache; no file is read for it."""
+    content = kept_digest(found.folder, found.times)
+    if content is None:
+        return set()
+    key = _key(found.listing, content, found.seed, found.val_fraction)
+    return {size for size in sizes if is_decoded(key, size)}
 
 
 def _paths(listing: Listing) -> list[str]:

@@ -20,11 +20,10 @@ import numpy as np
 
 from . import decoded, tasks
 from .arrays import ImageSplit, classes_in_turn
-from .content import stat_digest
 from .datasets import dataset_names, existing_folder, open_dataset
+from .folder import FoundFolder, find_folder
 from .image_statistics import (COLOURS, PIXEL_SIZE, class_statistics, colour_statistics, header_statistics, pixel_statistics,
                                total_bytes)
-from .listing import Listing, list_folder
 from .parallel import progress_bar
 from .report import readable
 from .torchvision_sets import normalized
@@ -160,7 +159,7 @@ def _canonical(dataset) -> str:
     return str(dataset) if str(dataset).startswith(tasks.PREFIX) else normalized(str(dataset))
 
 
-def fingerprint(dataset, *, root=None, val_fraction: float = 0.2, seed: int = 0) -> str:
+def fingerprint(dataset, *, root=None, val_fraction: float = 0.2, seed: int = 0, found: FoundFolder | None = None) -> str:
     """What tells a dataset, and how it is split, from others; no image is opened for it.
 
     Of a folder it is a digest of the paths, sizes and times of its files, so that a folder with a change in it has another one,
@@ -171,6 +170,8 @@ def fingerprint(dataset, *, root=None, val_fraction: float = 0.2, seed: int = 0)
     ----------
     dataset, root, val_fraction, seed
         An ImageSplit, or what `open_dataset` takes.
+    found
+        The folder, where it was looked at already.
 
     Raises
     ------
@@ -185,14 +186,12 @@ def fingerprint(dataset, *, root=None, val_fraction: float = 0.2, seed: int = 0)
 
         place = None if root is None else os.path.abspath(os.path.expanduser(root))
         return _digest("named", _canonical(dataset), __version__, decoded.VERSION, place, val_fraction, seed)
-    folder = existing_folder(dataset)
-    return _folder_fingerprint(folder, list_folder(folder, seed, val_fraction), val_fraction, seed)
+    return _folder_fingerprint(found or find_folder(existing_folder(dataset), seed, val_fraction))
 
 
-def _folder_fingerprint(folder: Path, listing: Listing, val_fraction: float, seed: int) -> str:
-    files = sorted(file.path for file in listing.train + listing.val)
-    split = None if listing.has_val else [val_fraction, seed]
-    return _digest("folder", os.fsdecode(folder.resolve().name), stat_digest(folder, files)[0], split)
+def _folder_fingerprint(found: FoundFolder) -> str:
+    split = None if found.listing.has_val else [found.val_fraction, found.seed]
+    return _digest("folder", os.fsdecode(found.folder.resolve().name), found.times, split)
 
 
 def _digest(*parts: Any) -> str:
@@ -244,7 +243,8 @@ def profile_arrays(split: ImageSplit, fingerprint: str) -> DatasetProfile:
 
 def _profile_folder(folder: Path, val_fraction: float, seed: int, show_progress: bool | None, started: float,
                     seconds: float) -> DatasetProfile:
-    listing = list_folder(folder, seed, val_fraction)
+    found = find_folder(folder, seed, val_fraction)
+    listing = found.listing
     files = listing.train + listing.val
     labels = [np.array([file.label for file in part], dtype=np.int64) for part in (listing.train, listing.val)]
     sample = [files[i] for i in classes_in_turn(np.concatenate(labels), seed)[:HEADERS]]
@@ -255,8 +255,7 @@ def _profile_folder(folder: Path, val_fraction: float, seed: int, show_progress:
         bytes_total = total_bytes(folder, files, advance)
         known = header_statistics(folder, sample, started + HEADER_SHARE * seconds, advance)
         known |= pixel_statistics(folder, sample[:PIXELS], started + PIXEL_SHARE * seconds, advance)
-    return DatasetProfile(name, _folder_fingerprint(folder, listing, val_fraction, seed), mirrored=True,
-                          bytes_total=bytes_total, bytes_mean=bytes_total / len(files),
+    return DatasetProfile(name, _folder_fingerprint(found), mirrored=True, bytes_total=bytes_total, bytes_mean=bytes_total / len(files),
                           **class_statistics(*labels, len(listing.classes)), **known)
 
 

@@ -16,7 +16,7 @@ from nni_nasoa.advisor.devices import resolve
 from nni_nasoa.advisor.models import AdviceError, has_weights, models_of, parameters_m
 from nni_nasoa.advisor.options import Options
 from nni_nasoa.advisor.records import StepTime, figures_of
-from nni_nasoa.data import DatasetError, ImageArrays, ImageSplit, open_dataset
+from nni_nasoa.data import DatasetError, ImageArrays, ImageSplit, folder, open_dataset
 from nni_nasoa.zoo import get, list_models
 
 
@@ -165,3 +165,7 @@ def test_images_that_lie_decoded_in_the_cache_need_no_time(measured, tmp_path, m
     open_dataset(tmp_path / "photos", input_size=64)
     advise(tmp_path / "photos", 0.2, store=measured)
     assert known == [set(), {64}]
+    listed, list_folder = [], folder.list_folder
+    monkeypatch.setattr(folder, "list_folder", lambda *given: listed.append(given) or list_folder(*given))
+    advise(tmp_path / "photos", 0.2, store=measured)
+    assert len(listed) == 1 and known[-1] == {64}  # folders may have tens of thousands of files
