@@ -21,6 +21,8 @@ import psutil
 import pytest
 import yaml
 
+pytest_plugins = ["fixtures.training", "fixtures.experience"]
+
 CONFIGS = Path(__file__).parent.parent / "experiment_configs"
 # nnictl, with a minute's patience for its server to start: NNI's own 3 s are too few on a busy machine.
 NNICTL = ("import nni.experiment.launcher as launcher; launcher._check_rest_server.__defaults__ = (60, None); "

@@ -20,14 +20,14 @@ def loaded_by(code: str) -> set[str]:
     "nni_nasoa", "nni_nasoa.architecture", "nni_nasoa.cli", "nni_nasoa.zoo", "nni_nasoa.figures.block_drawing",
     "nni_nasoa.figures.search_front", "nni_nasoa.search.choices", "nni_nasoa.search.evolution", "nni_nasoa.search.operators",
     "nni_nasoa.search.front", "nni_nasoa.search.nsga2", "nni_nasoa.search.reward", "nni_nasoa.plugin.experiments",
-    "nni_nasoa.advisor", "nni_nasoa.advisor.records", "nni_nasoa.advisor.store", "nni_nasoa.advisor.hedge",
+    "nni_nasoa.advisor", "nni_nasoa.experience.records", "nni_nasoa.experience.store", "nni_nasoa.advisor.accuracy.hedge",
 ])
 def test_import_is_light(module):
     loaded = loaded_by(f"import {module}")
     assert "nni_nasoa" in loaded and not loaded & HEAVY
 
 
-@pytest.mark.parametrize("module", ["nni_nasoa.advisor", "nni_nasoa.advisor.records", "nni_nasoa.cli"])
+@pytest.mark.parametrize("module", ["nni_nasoa.advisor", "nni_nasoa.experience.records", "nni_nasoa.cli"])
 def test_database_waits_until_it_is_used(module):
     assert not loaded_by(f"import {module}") & {"sqlalchemy", "psycopg", "numpy"}
 

@@ -30,7 +30,7 @@ from outputs import output_folder
 sys.path.insert(0, str(Path(__file__).parent / "baselines"))
 from pretrain import WEIGHTS, baselines, use_zoo  # noqa: E402
 
-from nni_nasoa.finetune.regime import FineTuneRegime  # noqa: E402
+from nni_nasoa.training.regime import FineTuneRegime  # noqa: E402
 
 ADVISED, PROFILED = "advised", "advised, profile known"
 NANO = "nano, defaults"
@@ -51,7 +51,7 @@ def run_advised(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | Non
     """Ask for advice, and follow it, both within the budget; of the store, only the step times of this device are known before."""
     from nni_nasoa.advisor import ExperienceStore
     from nni_nasoa.advisor.advising import advise
-    from nni_nasoa.advisor.profiles import task_profile
+    from nni_nasoa.advisor.task.profiles import task_profile
     from nni_nasoa.zoo import list_models
 
     with TemporaryDirectory() as folder:

@@ -22,15 +22,23 @@ from typing import Any
 import numpy as np
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.candidates import BATCHES, DECAYS, RATES, SMOOTHINGS, Candidates, input_sizes, stages_of
-from nni_nasoa.advisor.devices import resolve
+from nni_nasoa.advisor.candidates import (
+    BATCHES,
+    DECAYS,
+    RATES,
+    SMOOTHINGS,
+    Candidates,
+    input_sizes,
+    stages_of,
+)
+from nni_nasoa.device.device import resolve
 from nni_nasoa.advisor.options import Options
-from nni_nasoa.advisor.predictor import AccuracyPredictor, make_prior, prior_records
-from nni_nasoa.advisor.profiles import TaskProfile
-from nni_nasoa.advisor.records import RunRecord, StepTime, figures_of
-from nni_nasoa.advisor.step_times import step_times_for
-from nni_nasoa.advisor.time_model import TimeModel
-from nni_nasoa.finetune.regime import AUGMENTATIONS, FineTuneRegime
+from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor, make_prior, prior_records
+from nni_nasoa.advisor.task.profiles import TaskProfile
+from nni_nasoa.experience.records import RunRecord, StepTime, figures_of
+from nni_nasoa.advisor.time.step_times import step_times_for
+from nni_nasoa.advisor.time.time_model import TimeModel
+from nni_nasoa.training.regime import AUGMENTATIONS, FineTuneRegime
 
 DATA = Path(__file__).parent / "data"
 GRID = DATA / "advisor_grid.jsonl.gz"
@@ -132,8 +140,8 @@ def _start() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     one_thread()
     import nni_nasoa.advisor.advising
-    import nni_nasoa.advisor.probing
-    import nni_nasoa.advisor.time_model  # noqa: F401
+    import nni_nasoa.advisor.task.probing
+    import nni_nasoa.advisor.time.time_model  # noqa: F401
 
     finetuned("digits", FineTuneRegime("nano-a", input_size=48), 1.0)  # what only a process's first run has to load does not count
 

@@ -38,11 +38,17 @@ from advisor_common import (DATA, GRID, Advisor, TaskGrid, append_line, cold_adv
                             read_lines, side_by_side, unpacked, whole_grids)
 from outputs import output_folder
 
-from nni_nasoa.advisor.landmarks import landmark
-from nni_nasoa.advisor.predictor import AccuracyPredictor
-from nni_nasoa.advisor.probing import FEW, probe
-from nni_nasoa.advisor.profiles import PROBE_MODEL, TaskProfile, landmark_settings, sized_probes, task_profile
-from nni_nasoa.finetune.regime import FineTuneRegime
+from nni_nasoa.advisor.task.landmarks import landmark
+from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
+from nni_nasoa.advisor.task.probing import FEW, probe
+from nni_nasoa.advisor.task.profiles import (
+    PROBE_MODEL,
+    TaskProfile,
+    landmark_settings,
+    sized_probes,
+    task_profile,
+)
+from nni_nasoa.training.regime import FineTuneRegime
 
 MODELS = tuple(f"nano-{letter}" for letter in "abcdef")
 STREAM = 20  # tasks that are seen

@@ -31,8 +31,8 @@ from advisor_common import DATA, GRID, Advisor, TaskGrid, cold_advisor, read_gri
 from outputs import output_folder
 
 from nni_nasoa.advisor.candidates import input_sizes, stages_of
-from nni_nasoa.advisor.records import figures_of
-from nni_nasoa.finetune.regime import FineTuneRegime
+from nni_nasoa.experience.records import figures_of
+from nni_nasoa.training.regime import FineTuneRegime
 
 BOHB_BUDGETS = 3  # its largest budget by default; the smallest is 1
 Evaluate = Callable[[dict[str, Any], float], float | None]

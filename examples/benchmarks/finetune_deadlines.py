@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nni_nasoa.finetune import FineTuneRegime, finetune
-from nni_nasoa.measure import environment
+from nni_nasoa.training.speed import environment
 
 MODELS = ("2-_8_2-1-1", "2-_16_2-11-11", "020-_16_2-11-11", "10001-_32_2-12-2", "et-nas-a", "et-nas-c", "resnet18", "mobilenet_v3_small")
 LOAD = "import numpy as np, time\nwhile True:\n    a = np.random.rand(400, 400)\n    (a @ a).sum(); time.sleep(0.02 * np.random.rand())"

@@ -27,7 +27,7 @@ from torchvision.transforms import v2
 from nni_nasoa.data import open_dataset
 from nni_nasoa.data.augment import JITTER, RATIO, SCALE
 from nni_nasoa.finetune import FineTuneRegime, finetune
-from nni_nasoa.measure import environment
+from nni_nasoa.training.speed import environment
 from nni_nasoa.zoo import create_model
 
 CLASSES = 10

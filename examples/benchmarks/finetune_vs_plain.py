@@ -28,7 +28,7 @@ from torchvision.transforms import v2
 
 from nni_nasoa.data import ImageArrays, ImageSplit
 from nni_nasoa.finetune import FineTuneRegime, finetune
-from nni_nasoa.measure import environment
+from nni_nasoa.training.speed import environment
 from nni_nasoa.zoo import create_model
 from nni_nasoa.zoo.staged import staged
 

@@ -18,7 +18,7 @@ from rich.table import Table
 from small_tasks import tasks
 
 from nni_nasoa.finetune import FineTuneRegime, finetune
-from nni_nasoa.measure import environment
+from nni_nasoa.training.speed import environment
 from nni_nasoa.zoo import create_model
 from nni_nasoa.zoo.staged import staged
 

@@ -24,7 +24,7 @@ from rich.table import Table
 from small_tasks import tasks
 
 from nni_nasoa.data import ImageArrays
-from nni_nasoa.measure import environment
+from nni_nasoa.training.speed import environment
 
 SIDES = {"scratch": None, "pretrained": "default"}
 

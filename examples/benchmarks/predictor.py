@@ -21,10 +21,10 @@ import numpy as np
 from outputs import output_folder
 from synthetic_runs import synthetic_runs
 
-from nni_nasoa.advisor.features import features_of
-from nni_nasoa.advisor.hedge import HedgeRegressor
-from nni_nasoa.advisor.predictor import learnable, prior_records
-from nni_nasoa.advisor.records import RunRecord
+from nni_nasoa.advisor.accuracy.features import features_of
+from nni_nasoa.advisor.accuracy.hedge import HedgeRegressor
+from nni_nasoa.advisor.accuracy.predictor import learnable, prior_records
+from nni_nasoa.experience.records import RunRecord
 
 DEPTH, MOST_CATEGORIES, RIDGE = 4, 12, 1.0
 PARTS = ("first third", "second third", "last third", "all")

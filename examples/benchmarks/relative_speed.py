@@ -20,7 +20,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from nni_nasoa.measure import environment, relative_speed, training_step_time
+from nni_nasoa.training.speed import environment, relative_speed, training_step_time
 from nni_nasoa.networks import ETNet
 
 NETWORKS = ("10001-_32_1-21-2", "42001-a02_32_11-21-2", "031-_32_1-1-221-11121")  # bottlenecks, depthwise ones, ET-NAS-B

@@ -56,9 +56,9 @@ def record(path: Path) -> None:
     import torch
 
     from nni_nasoa.data import open_dataset
-    from nni_nasoa.measure import environment, relative_speed
+    from nni_nasoa.training.speed import environment, relative_speed
     from nni_nasoa.networks import ETNet
-    from nni_nasoa.search.proxy import train_proxy
+    from nni_nasoa.training.proxy import train_proxy
 
     torch.set_num_threads(1)
     size, batch = PROXY["input_size"], PROXY["batch_size"]

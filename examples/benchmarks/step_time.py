@@ -21,7 +21,14 @@ from rich.console import Console
 from rich.table import Table
 
 from nni_nasoa import zoo
-from nni_nasoa.measure import count_macs, count_parameters, device_name, environment, inference_time, training_step_time
+from nni_nasoa.training.speed import (
+    count_macs,
+    count_parameters,
+    environment,
+    inference_time,
+    training_step_time,
+)
+from nni_nasoa.device.device import device_name
 
 # series -> torchvision's networks
 PEERS = {

@@ -24,12 +24,12 @@ from rich.table import Table
 
 from nni_nasoa.advisor import ExperienceStore, RunRecord
 from nni_nasoa.advisor.candidates import random_regime
-from nni_nasoa.advisor.devices import resolve
-from nni_nasoa.advisor.time_model import TimeModel
+from nni_nasoa.device.device import resolve
+from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import open_dataset
 from nni_nasoa.data.tasks import list_tasks
 from nni_nasoa.finetune import FineTuneError, finetune
-from nni_nasoa.measure import environment
+from nni_nasoa.training.speed import environment
 from nni_nasoa.zoo import list_models
 
 OWN = "own processor "  # in a note: its share of the wall clock

@@ -49,7 +49,7 @@ def train(model) -> None:
     import torch
 
     from nni_nasoa.data import open_dataset
-    from nni_nasoa.search.proxy import train_proxy
+    from nni_nasoa.training.proxy import train_proxy
 
     torch.set_num_threads(1)
     train_proxy(model, open_dataset("digits", input_size=32), epochs=1)

@@ -15,20 +15,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from nni_nasoa.experience.database import StoreError
+    from nni_nasoa.experience.records import RunRecord, StepTime
+    from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.values import RecordError
+
     from .advice import Advice, Choice, Limits
     from .advising import advise
-    from .database import StoreError
     from .models import AdviceError
     from .recording import record_result
-    from .records import RecordError, RunRecord, StepTime
-    from .store import ExperienceStore
 
 __all__ = ["Advice", "AdviceError", "Choice", "ExperienceStore", "Limits", "RecordError", "RunRecord", "StepTime", "StoreError", "advise",
            "record_result"]
 
-_MODULES = {"Advice": "advice", "AdviceError": "models", "Choice": "advice", "Limits": "advice", "advise": "advising",
-            "record_result": "recording", "ExperienceStore": "store", "StoreError": "database", "RecordError": "records", "RunRecord": "records",
-            "StepTime": "records"}
+_MODULES = {"Advice": ".advice", "AdviceError": ".models", "Choice": ".advice", "Limits": ".advice", "advise": ".advising",
+            "record_result": ".recording", "ExperienceStore": "nni_nasoa.experience.store", "StoreError": "nni_nasoa.experience.database",
+            "RecordError": "nni_nasoa.values", "RunRecord": "nni_nasoa.experience.records", "StepTime": "nni_nasoa.experience.records"}
 
 
 def __getattr__(name: str):
@@ -36,4 +38,4 @@ def __getattr__(name: str):
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    return getattr(import_module(_MODULES[name], __name__), name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Sequence
 
 import numpy as np
 
-from nni_nasoa.finetune.regime import FineTuneRegime
+from nni_nasoa.training.regime import FineTuneRegime
 
 from .candidates import Candidates
 from .defaults import is_sound

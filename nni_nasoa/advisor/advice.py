@@ -6,12 +6,12 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.finetune.regime import FineTuneRegime
+from nni_nasoa.training.regime import FineTuneRegime
 
 from .models import AdviceError
 
 if TYPE_CHECKING:
-    from .profiles import TaskProfile
+    from .task.profiles import TaskProfile
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,15 @@ from .advice import Advice, Limits
 from .candidates import input_sizes
 from .models import AdviceError, has_weights, models_of
 from .options import Options
-from .predictor import AccuracyPredictor
-from .rules import MAX_MINUTES
+from .accuracy.predictor import AccuracyPredictor
+from nni_nasoa.values import MAX_MINUTES
 
 if TYPE_CHECKING:
     from nni_nasoa.data.folder import FoundFolder
     from nni_nasoa.zoo import ModelInfo
 
-    from .profiles import TaskProfile
-    from .store import ExperienceStore
+    from .task.profiles import TaskProfile
+    from nni_nasoa.experience.store import ExperienceStore
 
 PROFILE_SHARE, TIMES_SHARE = 0.2, 0.2  # of what is left of a budget that runs already may go to profile and probes, and to step times,
 LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5  # which need so much, if that is no more than this share
@@ -75,8 +75,8 @@ def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", 
     _check(minutes, top_k)
     budget = 60 * float(minutes)
     models = models_of(zoo)
-    from .devices import resolve
-    from .time_model import TimeModel
+    from nni_nasoa.device.device import resolve
+    from .time.time_model import TimeModel
 
     device = resolve(device)
     if started is not None:
@@ -140,7 +140,7 @@ def profile_for(dataset, store, models: Sequence[ModelInfo], **options) -> tuple
     """
     from nni_nasoa.data import DatasetError
 
-    from .profiles import task_profile
+    from .task.profiles import task_profile
 
     names = [model.name for model in models if has_weights(model)]
     try:

@@ -13,9 +13,9 @@ from typing import Any, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from nni_nasoa.finetune.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
+from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
 
-from .records import figures_of
+from nni_nasoa.experience.records import figures_of
 
 RATES = {"sgd": (0.003, 0.0065, 0.014, 0.03, 0.065, 0.14, 0.3), "adamw": (0.0002, 0.0005, 0.001, 0.0022, 0.005)}
 DECAYS = {"sgd": (1e-4, 2e-3), "adamw": (0.01, 0.1)}

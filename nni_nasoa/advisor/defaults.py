@@ -22,7 +22,7 @@ from typing import Any, Mapping
 
 import numpy as np
 
-from nni_nasoa.finetune.regime import AUGMENTATIONS, OPTIMIZERS
+from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
 
 from .candidates import Candidates, own_size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nni_nasoa.finetune.regime import OPTIMIZERS
+from nni_nasoa.training.regime import OPTIMIZERS
 
 from .candidates import Candidates
 

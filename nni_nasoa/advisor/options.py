@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Collection, Sequence
 
 import numpy as np
 
-from nni_nasoa.processor import allowed_processors
+from nni_nasoa.device.processor import allowed_processors
 
 from .advice import Choice, Limits
 from .candidates import Candidates, candidates, stages_of
 from .defaults import default_choice, is_sound, merit, probed
 from .distances import distances
-from .familiarity import Familiarity
-from .features import features
+from .accuracy.familiarity import Familiarity
+from .accuracy.features import features
 from .models import AdviceError, has_weights, parameters_m
-from .predictor import AccuracyPredictor
+from .accuracy.predictor import AccuracyPredictor
 from .reasons import reasons
 
 if TYPE_CHECKING:
     from nni_nasoa.zoo import ModelInfo
 
-    from .profiles import TaskProfile
-    from .time_model import TimeModel
+    from .task.profiles import TaskProfile
+    from .time.time_model import TimeModel
 
 CAUTION = 0.1  # of the distance to the lower end of the range
 HABIT = 0.005  # of accuracy, for each step away from the defaults: see `distances`
@@ -191,7 +191,7 @@ def _timed(regimes: Candidates, profile: TaskProfile, opened: _Opened, time_mode
 
 def _memory(regimes: Candidates, classes: int) -> np.ndarray:
     """MiB that each candidate's training needs."""
-    from .memory import step_memory
+    from .time.memory import step_memory
 
     needed = np.empty(len(regimes))
     for place, name in enumerate(regimes.models):

@@ -8,14 +8,14 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Callable, Mapping
 
-from .predictor import AccuracyPredictor, learn_in_store
-from .records import RunRecord, figures_of
-from .rules import one_line
+from .accuracy.predictor import AccuracyPredictor, learn_in_store
+from nni_nasoa.experience.records import RunRecord, figures_of
+from nni_nasoa.values import one_line
 
 if TYPE_CHECKING:
     from nni_nasoa.finetune import FineTuneError, FineTuneRegime, FineTuneResult
 
-    from .store import ExperienceStore
+    from nni_nasoa.experience.store import ExperienceStore
 
 LONGER, MOST_SECONDS = 3.0, 3.0  # than its rehearsal, and at all, recording may take
 
@@ -37,7 +37,7 @@ def record_result(store: ExperienceStore, record: RunRecord | Mapping[str, Any])
     StoreError
         The store fails.
     """
-    from .time_model import TimeModel
+    from .time.time_model import TimeModel
 
     record = record if isinstance(record, RunRecord) else RunRecord.from_json(record)
     if not store.add(record):
@@ -55,7 +55,7 @@ def import_results(store: ExperienceStore, path: str | os.PathLike) -> int:
     StoreError
         The file cannot be read, a line is not a record, or the store fails: none is added.
     """
-    from .time_model import TimeModel
+    from .time.time_model import TimeModel
 
     before = store.ids()
     if added := store.import_(path):
@@ -96,7 +96,7 @@ class Recorder:
     def _rehearse(self, store: ExperienceStore) -> None:
         """What takes most of the time: imports, and reading and packing what was learned."""
         try:
-            import_module(".time_model", __package__)
+            import_module(".time.time_model", __package__)
             AccuracyPredictor.from_store(store).to_bytes()
         except (ValueError, OSError) as error:
             self._failure = str(error)
@@ -105,7 +105,7 @@ class Recorder:
     def open(cls, location: str | os.PathLike | None, dataset, model: str, **options) -> Recorder:
         """The recorder of a run on a dataset, as far as the store at a location knows it; see `known_before`."""
         try:
-            from .store import ExperienceStore
+            from nni_nasoa.experience.store import ExperienceStore
 
             store = ExperienceStore(location)
             return cls(store, known_before(store, dataset, model, **options))
@@ -133,7 +133,7 @@ class Recorder:
             What was to be done, in how many seconds, and where.
         """
         def failed() -> RunRecord:
-            from .devices import resolve
+            from nni_nasoa.device.device import resolve
 
             where = resolve(device)
             return RunRecord(
@@ -165,7 +165,7 @@ def known_before(store: ExperienceStore, dataset, model: str, *, weights="defaul
     from nni_nasoa.data import DatasetError
     from nni_nasoa.data.profile import fingerprint
 
-    from .profiles import TaskProfile
+    from .task.profiles import TaskProfile
 
     profile = None
     with suppress(DatasetError):

@@ -4,7 +4,7 @@
 search may give it, `variation` what random sampling, mutation and crossover do with it.
 """
 
-from .candidates import Candidates
+from .space import Candidates
 from .encoding import RATIOS, Architecture, ArchitectureError, Block, Macro, Skip
 from .layout import OPS, BlockLayout, Conv, Op, SkipLayout, block_layouts
 from .variation import crossover, mutate, random_architecture

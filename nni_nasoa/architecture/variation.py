@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, Sequence
 
-from .candidates import Candidates, doubling_places, parse_macro
+from .space import Candidates, doubling_places, parse_macro
 from .encoding import Architecture, ArchitectureError, Block, Macro, Skip
 
 _TRIES = 1000

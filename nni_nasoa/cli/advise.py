@@ -131,8 +131,8 @@ def _run(advice: Advice, store, **options) -> None:
     choice = advice.best
     recorder = Recorder(store, advice.about(choice))
     with clear_errors():
-        from nni_nasoa.finetune.results import FineTuneError
-        from nni_nasoa.finetune.trainer import finetune
+        from nni_nasoa.training.errors import FineTuneError
+        from nni_nasoa.finetune.api import finetune
 
         dataset = options.pop("dataset")
         try:

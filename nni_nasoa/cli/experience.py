@@ -116,7 +116,7 @@ def collect(store: str | None, runs: int, jobs: int, **plan):
     The same options give the same plan. What has been done stays done: started again, the command goes on where it was
     stopped, and with more --runs it does more.
     """
-    from .collecting import collect_runs
+    from .experience_collect import collect_runs
 
     collect_runs(store, runs, jobs, **plan)
 
@@ -130,7 +130,7 @@ def prior(store: str | None, output: Path):
     It is used from where the package has it, in nni_nasoa/advisor/prior.
     """
     from nni_nasoa.advisor import ExperienceStore
-    from nni_nasoa.advisor.predictor import write_prior
+    from nni_nasoa.advisor.accuracy.predictor import write_prior
 
     with clear_errors():
         made = write_prior(ExperienceStore(store, create=False).records(), output)

@@ -105,7 +105,7 @@ def _recorded(records: Path, *, datasets, models, minutes, **_) -> list:
     runs = list(_by_settings(records).values())
     if not runs:
         raise RunsError(f"{records}: there are no runs in it")
-    from nni_nasoa.figures.making import identified, identified_model
+    from nni_nasoa.figures.make_runs import identified, identified_model
 
     for option, given, of_run in (("--dataset", [identified(name) for name in datasets], lambda run: run.settings.dataset),
                                   ("--model", [identified_model(name) for name in models], lambda run: run.settings.regime.model),
@@ -128,7 +128,7 @@ def _is(given: str | float, recorded: str | float) -> bool:
 def _made(records: Path, every_freeze: bool, *, datasets, models, minutes, seeds, weights, regime_file, device, root,
           **settings) -> list:
     """All runs of the figure; those that are not recorded are made."""
-    from nni_nasoa.finetune.regime import FineTuneRegime
+    from nni_nasoa.training.regime import FineTuneRegime
 
     fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
     models = models or ([fields["model"]] if fields else [])
@@ -137,7 +137,7 @@ def _made(records: Path, every_freeze: bool, *, datasets, models, minutes, seeds
             raise click.UsageError(f"Missing option '{option}', which --minutes needs to make runs.")
     fields |= {key: value for key, value in settings.items() if value is not None}
     regimes = [FineTuneRegime.from_json(fields | {"model": model}) for model in dict.fromkeys(models)]
-    from nni_nasoa.figures.making import plan
+    from nni_nasoa.figures.make_runs import plan
 
     budgets = [round(60 * value, 6) for value in dict.fromkeys(minutes)]
     planned = plan(list(dict.fromkeys(datasets)), regimes, budgets, seeds, weights=None if weights == "none" else weights,
@@ -156,7 +156,7 @@ def _made(records: Path, every_freeze: bool, *, datasets, models, minutes, seeds
 
 def _make(missing: list, records: Path, device: str, root: str | None) -> None:
     """Make what is missing, with a line for each run."""
-    from nni_nasoa.figures.making import make_runs, prepare
+    from nni_nasoa.figures.make_runs import make_runs, prepare
     from nni_nasoa.figures.runs import duration, last_part
 
     prepare(missing, records, device=device, root=root)

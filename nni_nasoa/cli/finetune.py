@@ -46,7 +46,7 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
     Ctrl-C saves the best so far.
     """
     from nni_nasoa.finetune.clock import process_started
-    from nni_nasoa.finetune.regime import FineTuneRegime
+    from nni_nasoa.training.regime import FineTuneRegime
 
     with clear_errors():
         fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
@@ -60,8 +60,8 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
             from nni_nasoa.advisor.recording import Recorder
 
             recorder = Recorder.open(store, dataset, regime.model, weights=weights, root=root, val_fraction=val_fraction)
-        from nni_nasoa.finetune.results import FineTuneError
-        from nni_nasoa.finetune.trainer import finetune as run
+        from nni_nasoa.training.errors import FineTuneError
+        from nni_nasoa.finetune.api import finetune as run
 
         started = process_started()
         try:

@@ -62,7 +62,7 @@ def clear_errors():
     """Turn what a user can get wrong into one line on stderr and exit status 1."""
     from sqlite3 import Error as DatabaseError
 
-    from nni_nasoa.finetune.results import FineTuneError
+    from nni_nasoa.training.errors import FineTuneError
 
     try:
         yield

@@ -116,9 +116,9 @@ def pretrain(models: tuple[str, ...], output: Path, jobs: int, device: str, **se
 
     Run it again after an interruption: finished networks stay, and the others go on from their last epoch.
     """
-    from nni_nasoa.finetune.pretrain import PretrainError, pretrain_all
+    from nni_nasoa.making.pretraining import PretrainError, pretrain_all
 
-    from .pretraining import recipes_of, show_epochs
+    from .zoo_pretrain import recipes_of, show_epochs
 
     cards = []
     try:

@@ -10,7 +10,7 @@ batches on the device. Importing this room loads neither torch nor torchvision n
 
 from .arrays import DatasetError, ImageArrays, ImageSplit, stratified_split
 from .datasets import dataset_names, open_dataset
-from .report import BadFile, DatasetWarning, Report
+from .left_out import BadFile, DatasetWarning, Report
 
 __all__ = ["BadFile", "DatasetError", "DatasetWarning", "ImageArrays", "ImageSplit", "Report", "dataset_names", "open_dataset",
            "stratified_split"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .report import Report
+from .left_out import Report
 
 
 class DatasetError(ValueError):

@@ -13,7 +13,7 @@ from .decoded import MAX_BAD
 from .digits import open_digits
 from .folder import open_folder
 from .fractals import open_fractals
-from .report import readable
+from .left_out import readable
 from .torchvision_sets import KNOWN, normalized, open_torchvision
 
 MAX_INPUT_SIZE = 2048

@@ -12,7 +12,7 @@ import numpy as np
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .cache import has_entry, make_room, map_array, open_entry
 from .parallel import in_threads, progress_bar
-from .report import LIST_NAME, BadFile, DatasetWarning, Report, read_bad_files, write_bad_files
+from .left_out import LIST_NAME, BadFile, DatasetWarning, Report, read_bad_files, write_bad_files
 
 VERSION = 2  # of what an entry holds, and of how images are decoded
 MAX_BAD = 0.1  # share of the images that may be unreadable, where nothing else is said

@@ -12,7 +12,7 @@ from .arrays import ImageSplit
 from .content import content_digest, kept_digest, stat_digest
 from .decoded import Sample, Source, is_decoded, open_decoded
 from .listing import ImageFile, Listing, list_folder
-from .report import readable
+from .left_out import readable
 
 
 def open_folder(folder: Path, input_size: int, seed: int, val_fraction: float, max_bad: float,

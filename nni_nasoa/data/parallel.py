@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Callable, Iterable, Iterator
 
-from nni_nasoa.processor import allowed_processors
+from nni_nasoa.device.processor import allowed_processors
 
 
 def in_threads(function: Callable, items: Iterable) -> Iterator:

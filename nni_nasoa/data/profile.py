@@ -22,10 +22,17 @@ from . import decoded, tasks
 from .arrays import ImageSplit, classes_in_turn
 from .datasets import dataset_names, existing_folder, open_dataset
 from .folder import FoundFolder, find_folder
-from .image_statistics import (COLOURS, PIXEL_SIZE, class_statistics, colour_statistics, header_statistics, pixel_statistics,
-                               total_bytes)
+from .image_statistics import (
+    COLOURS,
+    PIXEL_SIZE,
+    class_statistics,
+    colour_statistics,
+    header_statistics,
+    pixel_statistics,
+    total_bytes,
+)
 from .parallel import progress_bar
-from .report import readable
+from .left_out import readable
 from .torchvision_sets import normalized
 
 VERSION = 1  # of what a profile says

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .lines import dataset_titles, lines_of, seeds_of, shared, spread
+from .series import dataset_titles, lines_of, seeds_of, shared, spread
 from .paper import COLORS, MARKERS, check_picture, label_ends, log_axis, save, sheet, titles
 from .runs import RecordedRun, RunsError, duration
 

@@ -15,7 +15,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from nni_nasoa.finetune.regime import FineTuneRegime, RegimeError
+from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 
 
 class RunsError(ValueError):

@@ -11,18 +11,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .regime import FineTuneRegime, RegimeError
+from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 
 if TYPE_CHECKING:
     from .classifier import Classifier, load_classifier, save_classifier
-    from .results import FineTuneError, FineTuneResult
-    from .trainer import finetune
+    from .results import FineTuneResult
+    from .api import finetune
 
 __all__ = ["Classifier", "FineTuneError", "FineTuneRegime", "FineTuneResult", "RegimeError", "finetune", "load_classifier",
            "save_classifier"]
 
 _MODULES = {"Classifier": "classifier", "load_classifier": "classifier", "save_classifier": "classifier",
-            "FineTuneError": "results", "FineTuneResult": "results", "finetune": "trainer"}
+            "FineTuneResult": "results", "finetune": "api"}
 
 
 def __getattr__(name: str):

@@ -22,8 +22,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .devices import autocast, resolve_device
-from .regime import MAX_INPUT_SIZE, FineTuneRegime, RegimeError
+from nni_nasoa.device.precision import autocast
+from nni_nasoa.device.device import resolve_device
+from nni_nasoa.training.regime import MAX_INPUT_SIZE, FineTuneRegime, RegimeError
 
 FORMAT, VERSION = "nni-nasoa classifier", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "classifier.json"

@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from .clock import CHUNK_SECONDS, Clock
-from .courtesy import Courtesy
-from .devices import autocast, is_out_of_memory, synchronize
-from .distributed import Alone, Together
+from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.device.precision import autocast
+from nni_nasoa.device.out_of_memory import is_out_of_memory
+from nni_nasoa.device.settings import synchronize
+from nni_nasoa.training.distributed import Alone, Together
 from .head_start import HELD_OUT, ClassStatistics, set_head
-from .inputs import Inputs
+from nni_nasoa.training.inputs import Inputs
 
 FIRST_CHUNK, MAX_CHUNK = 4, 256
 MIN_CHUNKS = 2  # the first one finds kernels and fills caches

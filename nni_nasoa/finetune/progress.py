@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Iterator, Mapping
 
-from .results import FineTuneError
+from nni_nasoa.training.errors import FineTuneError
 
 REFRESH_SECONDS = 0.2
 

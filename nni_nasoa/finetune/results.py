@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .classifier import Classifier
-    from .regime import FineTuneRegime
-
-
-class FineTuneError(RuntimeError):
-    """A run that gives no classifier. The message is one line that says why, and what would be right."""
+    from nni_nasoa.training.regime import FineTuneRegime
 
 
 @dataclass(frozen=True)

@@ -1,225 +1,302 @@
-"""`finetune`: a dataset, a regime and a number of minutes to a saved classifier, before the minutes are over."""
+"""One run of fine-tuning, step by step: first pass, training by the clock, evaluations, and the way out of trouble."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
-import os
-import warnings
-from numbers import Integral
-from pathlib import Path
+import signal
+from typing import Any, Callable
 
 import torch
-from torch import nn
 
-from nni_nasoa.architecture import Architecture, ArchitectureError
-from nni_nasoa.data import ImageArrays, ImageSplit
-from nni_nasoa.data.datasets import check_name
-from nni_nasoa.data.decoded import MAX_BAD
-from nni_nasoa.measure import device_name
-from nni_nasoa.zoo import ModelInfo, create_model, get
-from nni_nasoa.zoo.staged import Staged, staged
+from .best_state import Best
+from .clock import Clock, ClockSchedule
+from nni_nasoa.device.turns import PATIENCE, Courtesy
+from nni_nasoa.training.distributed import Alone, Together
+from .first_pass import FirstPass
+from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.device.interruption import Interruption
+from .progress import Watcher
+from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.training.stepping import Stepper, batch_of_process
+from nni_nasoa.device.threads import Threads
+from nni_nasoa.training.trainable import Trainable
+from .compiling import compiled_in_time
+from .validation import Validation
 
-from .classifier import Classifier, check_folder, describe, save_classifier
-from .clock import Clock
-from .devices import memory_errors, resolve_device, settings_of_run
-from .distributed import Alone, Together, device_of_process, processes
-from .inputs import Images
-from .interruption import interruptions
-from .opening import open_in_time
-from .progress import require_tensorboard, watching
-from .regime import FineTuneRegime
-from .results import FineTuneError, FineTuneResult
-from .run import Run
-
-DEFAULT_INPUT_SIZE = 224  # of models that nothing is known about
-RESIDENT_SHARE, READING_SPEED = 0.05, 500e6  # of the time may go to moving images to a GPU; bytes per second
+# Shares of the time that is left: for a first pass that only times, that all start from, that the head stays with; for an
+# evaluation, and for one whose features are kept from then on.
+TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
+VALIDATION_SHARE, HEAD_VALIDATION_SHARE = 0.05, 0.15
+MIN_STEPS = 8  # fewer than these, and than one pass, are not worth more than a head
+STEP_FACTOR = 3.2  # a training step's time over that of a forward pass: forward, backward twice that, the rest
+HEAD_NORM = 1.0  # of a class's weights at the start, where stages are trained too; trained heads have about that
+HEAD_STEP_SECONDS = 0.005  # of the head, on features that are kept
+SAVING_SPEED = 100e6  # bytes per second, until the first save tells
+LOWER_RATE = 0.1  # after divergence
+DIVERGED = 10  # times the loss of guessing
+SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200  # in a row without a mistake, on so many images
 
 
-def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | os.PathLike | None = None, device="auto", seed: int = 0,
-             weights: str | os.PathLike | None = "default", network: nn.Module | None = None, root=None, val_fraction: float = 0.2,
-             max_bad: float = MAX_BAD, feature_cache: bool = True, memory_limit: float | None = None, compile: bool = False,
-             bar: bool = False, tensorboard: str | os.PathLike | None = None, started: float | None = None,
-             margin: float | None = None) -> FineTuneResult:
-    """Fine-tune a classifier within a number of minutes, everything included: decoding, training, evaluating, saving.
-
-    The learning rate follows the clock: warm-up, then cosine, ending when the budget does, less what the end needs. Under
-    torchrun the processes train together, each on its share of the images; the first one saves.
+class Run:
+    """The state of a run.
 
     Parameters
     ----------
-    dataset
-        What `open_dataset` takes, or an ImageSplit; one of another size than the regime's input size is not resized.
-    regime
-        The model, and how to fine-tune it.
-    minutes
-        The budget, from this call until the classifier is saved.
-    output
-        Folder for the classifier and `evaluations.jsonl`; None saves nothing.
-    device
-        "auto", "cpu", "cuda", ...
-    seed
-        Of the split, the head, the order of images and augmentation. How many steps fit into the budget, the clock says.
-    weights
-        As `zoo.create_model` takes them: "default" for the model's pretrained ones, None for none, or a file.
     network
-        A network to fine-tune, in place of one that is built by the regime's model and `weights`; it is changed. It needs as
-        many outputs as the dataset has classes.
-    root, val_fraction, max_bad
-        As `open_dataset` takes them.
-    feature_cache
-        Whether the features of frozen stages are kept.
-    memory_limit
-        Bytes of memory for features, above which they lie in a mapped file; None is a quarter of what is free.
-    compile
-        Whether to train through torch.compile, which takes its time first.
-    bar
-        Whether to show a live bar; None shows one where stderr is a terminal.
-    tensorboard
-        Folder for TensorBoard's log.
-    started
-        When the budget began, by time.monotonic(); by default now.
-    margin
-        Seconds kept back besides what the end is known to need; see `ClockSchedule`.
-
-    Raises
-    ------
-    DatasetError, RegimeError, ClassifierError, FineTuneError, ValueError
-        The dataset, the regime, the output folder, the run, or the model: one line that says what is wrong.
+        A `zoo.staged` view on the device.
+    train, val
+        This process's images.
+    save
+        Called to save the network's present state, which is then the best one.
     """
-    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < math.inf:
-        raise FineTuneError(f"minutes: {minutes!r} is not a positive number")
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise FineTuneError(f"seed: {seed!r} is not a whole number from 0 to 2^63 - 1")
-    clock = Clock(60 * minutes, started=started)
-    if not isinstance(dataset, ImageSplit):
-        check_name(dataset)
-    device = device_of_process(resolve_device(device))
-    regime = _with_input_size(regime, dataset)
-    if network is None:
-        _check_model(regime, weights, thorough=not isinstance(dataset, ImageSplit))
-    if tensorboard is not None:
-        require_tensorboard()
-    with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
-        clock = Clock(clock.budget, started=clock.now() - group.from_first([clock.elapsed])[0])
-        folder = check_folder(output) if output is not None and group.rank == 0 else None
-        with watching(clock.budget, folder, *((bar, tensorboard) if group.rank == 0 else (False, None))) as watcher:
-            split, note = open_in_time(dataset, clock, input_size=regime.input_size, seed=seed, root=root, val_fraction=val_fraction,
-                                       max_bad=max_bad, show_progress=bar if group.rank == 0 else False)
-            network, view = _network(network, regime, split, weights, device)
-            resident = RESIDENT_SHARE * max(0.0, clock.remaining) * READING_SPEED
-            train, val = (_images(part, split, view, regime, device, seed, group, resident) for part in (split.train, split.val))
-            with interruptions() as interruption:
-                run = Run(view, train, val, regime, clock, group, interruption, watcher, seed=seed, head_start=weights is not None,
-                          feature_cache=feature_cache, memory_limit=memory_limit, compiled=compile, margin=margin,
-                          save=None if folder is None else lambda run: _save(folder, run, network, split))
-                if note is not None:
-                    run.note(note)
-                if clock.remaining < clock.budget / 2:
-                    run.note(f"opening the dataset and the model took {clock.elapsed:.1f} s of the {clock.budget:.0f} s")
-                run.execute()
-    classifier = Classifier(_saved_module(network, view), _about(run, network, split), device)
-    if clock.remaining < 0:
-        run.notes.append(f"the run ended {-clock.remaining:.2f} s after its deadline")
-    return FineTuneResult(classifier, folder, run.best.evaluation.accuracy, regime, run.frozen, clock.budget, clock.elapsed,
-                          run.stopped, run.epochs, run.steps, run.images, tuple(run.evaluations), tuple(run.notes))
 
+    def __init__(self, network, train: Images, val: Images, regime: FineTuneRegime, clock: Clock, group: Alone | Together,
+                 interruption: Interruption, watcher: Watcher, *, seed: int, head_start: bool, feature_cache: bool,
+                 memory_limit: float | None, compiled: bool, margin: float | None, save: Callable[[Run], None] | None):
+        self.network, self.train_images, self.val_images, self.regime = network, train, val, regime
+        self.clock, self.group, self.interruption, self.watcher, self._save = clock, group, interruption, watcher, save
+        self.schedule = ClockSchedule(clock, margin=margin)
+        self.device = train.labels.device
+        size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+        self.schedule.saving.expected = 0.0 if save is None else 0.03 + size / SAVING_SPEED
+        self.courtesy = Courtesy(self.device, PATIENCE * clock.budget)
+        self.threads = Threads.of_run(self.device)
+        self.head_start, self._compiled = head_start, compiled
+        self._caching = {"cached": feature_cache, "memory_limit": memory_limit, "seed": seed + group.rank}
+        self._seed, self._order = seed, torch.Generator().manual_seed(seed + group.rank)
+        self.stepper: Stepper | None = None
+        self.loss = math.nan
+        self.best: Best | None = None
+        self.evaluations: list[dict[str, Any]] = []
+        self.notes: list[str] = []
+        self.stopped = ""
+        self._perfect, self._steps_back, self._saved_at = 0, 0, -math.inf
+        self._cold = False  # the next step has a new shape, for which kernels have to be found or compiled
 
-def _with_input_size(regime: FineTuneRegime, dataset) -> FineTuneRegime:
-    """The regime with the input size that it leaves open: that of an opened dataset, else the model's own."""
-    if isinstance(dataset, ImageSplit):
-        size = dataset.input_size
-    elif regime.input_size is not None:
-        return regime
-    else:
-        info = _info(regime.model)
-        size = info.input_size if info is not None else DEFAULT_INPUT_SIZE
-    if regime.input_size not in (None, size):
-        raise FineTuneError(f"input_size: {regime.input_size}, where the images of the dataset that is given are {size} pixels wide")
-    return dataclasses.replace(regime, input_size=size)
+    def execute(self) -> None:
+        """Do all of it: afterwards the network has its best state, and that is saved."""
+        self.group.share(list(self.network.state_dict().values()))
+        self._set_frozen(min(self.regime.frozen_stages, len(self.network.stages)))
+        self._first_pass()
+        self._prepare_validation()
+        self._evaluate("start")
+        self._train()
+        if not self.stopped.startswith(("interrupted", "diverged")):
+            if self.steps or not self.best.evaluation.complete:
+                self._evaluate("end")
+            left = self.clock.remaining - self.schedule.saving_time
+            if self.stopped == "budget" and left > 0.1 * self.clock.budget:
+                self.note(f"{left:.1f} s are left, too short for a step of about {self.schedule.step.upper:.2g} s and what has to follow")
+        self.best.restore(self.network)
+        if self._save is not None and not self.best.saved:
+            self._save(self)
 
+    # -- before training --
 
-def _info(model: str) -> ModelInfo | None:
-    """What the zoo knows of a model; nothing of an encoding."""
-    try:
-        return get(model)
-    except ValueError:
-        return None
+    def _set_frozen(self, frozen: int) -> None:
+        self.frozen = frozen
+        self.network.freeze(frozen)
+        self.inputs = Inputs(self.train_images, self.network, frozen, **self._caching)
+        self.val_inputs = Inputs(self.val_images, self.network, frozen, **self._caching)
+        self.trainable = Trainable(self.network, frozen)
 
+    def _first_pass(self) -> None:
+        """Learn what a step will take, fit the head, and give up on the stages that there is no time for."""
+        self._adapt_threads()
+        count, head_only = len(self.network.stages), self.frozen == len(self.network.stages)
+        seen = FirstPass(self.network, torch.randperm(len(self.inputs), generator=self._order), self.clock, self.courtesy)
+        self.network.eval()
+        self._look(seen, HEAD_PASS_SHARE if head_only else FIRST_PASS_SHARE if self.head_start else TIMING_SHARE)
+        batch = batch_of_process(self.regime, self.inputs, self.group)
+        wanted = min(MIN_STEPS, math.ceil(len(self.inputs) / batch))
+        step = STEP_FACTOR * batch * seen.least_seconds_per_image
+        possible, step, wanted = self.group.from_first([self.schedule.window_left / step, step, wanted])
+        if possible < wanted and not head_only:
+            self.note(f"the budget is too short for {wanted:g} training steps of about {step:.2g} s each: only the head is trained")
+            self._set_frozen(count)
+            for indices, features in seen.kept:
+                self.inputs.keep(indices, features)
+            self._look(seen, HEAD_PASS_SHARE)
+            head_only = True
+        if head_only and seen.images < len(self.inputs):
+            self.note("the budget is too short for one pass over the images: "
+                      f"the head is fitted to {seen.images} of {len(self.inputs)}")
+        if head_only or self.head_start:
+            seen.fit_head(self.group, self.regime.label_smoothing, None if head_only else HEAD_NORM)
+        self._forward_seconds = seen.seconds_per_image
+        if not head_only and STEP_FACTOR * batch * wanted * seen.seconds_per_image > self.schedule.window_left:
+            self._forward_seconds = seen.least_seconds_per_image  # by which there is time: a chunk was held up
+        stored = head_only and self.inputs.store is not None
+        self.schedule.step.expected = HEAD_STEP_SECONDS if stored else self._forward_seconds * batch * (1 if head_only else STEP_FACTOR)
 
-def _check_model(regime: FineTuneRegime, weights, thorough: bool) -> None:
-    """Raise what `create_model` would raise about a name, and if `thorough` about weights that cannot be had, too.
+    def _adapt_threads(self) -> None:
+        if self.threads is not None:
+            self.threads.adapt()
 
-    That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing. An input size that is too
-    small for the network is found then, too.
-    """
-    model, info = regime.model, _info(regime.model)
-    if info is None:
-        if not (model[:1].isdigit() and "_" in model):
-            get(model)
-        try:
-            Architecture.parse(model)
-        except ArchitectureError as error:
-            raise FineTuneError(f"model: '{model}' is no encoding ({error})") from None
-    encoding = model if info is None else info.encoding
-    if encoding is not None:
-        _check_size(Architecture.parse(encoding), regime.input_size)
-    if weights not in (None, "default") and not Path(weights).is_file():
-        raise FineTuneError(f"weights: {weights}: no such file")
-    if thorough and weights is not None:
-        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*starts afresh")
-            create_model(model, weights=weights)
+    def _look(self, seen: FirstPass, share: float) -> None:
+        allowed = share * self.clock.remaining
+        seen.run(self.inputs, lambda seconds: seconds < allowed and self.schedule.window_left > 0 and not self.interruption)
 
+    def _prepare_validation(self) -> None:
+        share = HEAD_VALIDATION_SHARE if self.frozen == len(self.network.stages) else VALIDATION_SHARE
+        count = int(min(len(self.val_inputs), max(16, share * self.clock.remaining / self._forward_seconds)))
+        order = torch.randperm(len(self.val_inputs), generator=self._order)[:count]
+        if count < len(self.val_inputs):
+            self.note(f"evaluations are on {count} of {len(self.val_inputs)} validation images, to keep them within the budget")
+        self.validation = Validation(self.val_inputs, order, self.group, self.courtesy)
+        self.validation.batch = max(1, min(self.validation.batch, int(0.2 / self._forward_seconds)))
+        self.schedule.evaluation.expected = count * self._forward_seconds
 
-def _check_size(architecture: Architecture, size: int) -> None:
-    if size < architecture.total_stride:
-        raise FineTuneError(f"input size {size} is too small: the network's total stride is {architecture.total_stride}")
+    # -- evaluations --
 
+    def _evaluate(self, kind: str) -> None:
+        """Evaluate the present state, and keep it where it is as good as the best."""
+        begin, computed = self.clock.elapsed, self.val_inputs.computed
+        self.network.eval()
+        self.group.share(list(self.trainable.own_buffers()))
+        in_time = self.clock.time_for_another(self.schedule.saving_time + self.schedule.margin / 2)
+        evaluation = self.validation.evaluate(self.trainable, lambda: in_time() and not self.interruption)
+        if evaluation.complete:
+            # The features of frozen stages are there from now on; behind all stages, an evaluation is no more than a head's step.
+            again = self.val_inputs.store is None or self.val_inputs.computed == computed or self.frozen < len(self.network.stages)
+            self.schedule.evaluated(self.clock.elapsed - begin if again else HEAD_STEP_SECONDS)
+        better = self.validation.better(evaluation, self.best.evaluation if self.best else None)
+        if better and math.isfinite(evaluation.loss) or self.best is None:
+            self.best = Best(self.network, self.frozen, evaluation)
+            self._save_early()
+        perfect = evaluation.complete and evaluation.accuracy == 1 and evaluation.images >= SATURATED_IMAGES
+        self._perfect = self._perfect + 1 if perfect else 0
+        record = {"kind": kind, "elapsed": round(self.clock.elapsed, 4), "budget": self.clock.budget,
+                  "progress": round(self.schedule.progress(), 5) if kind != "start" else 0.0,
+                  "epochs": round(self.epochs, 4), "steps": self.steps, "images": self.images,
+                  "learning_rate": self.stepper.optimizer.learning_rate if self.steps else None,
+                  "train_loss": self.loss if math.isfinite(self.loss) else None,
+                  "val_loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
+                  "val_accuracy": evaluation.accuracy, "val_images": evaluation.images, "best": self.best.evaluation is evaluation}
+        self.evaluations.append(record)
+        self.watcher.evaluation(record)
 
-def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSplit, weights, device) -> tuple[nn.Module, Staged]:
-    """The network and its view, on the device, with a head for the dataset's classes."""
-    if network is None:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*starts afresh")  # as it has to
-            network = create_model(regime.model, num_classes=split.num_classes, weights=weights)
-    view = staged(network, regime.model if _info(regime.model) is not None else None)
-    if view.head.out_features != split.num_classes:
-        raise FineTuneError(f"network: {view.head.out_features} outputs, where the dataset has {split.num_classes} classes")
-    architecture = getattr(network, "architecture", None)
-    if architecture is not None:
-        _check_size(architecture, split.input_size)
-    view.to(device=device, memory_format=torch.channels_last)
-    return network, view
+    @property
+    def steps(self) -> int:
+        """Training steps taken."""
+        return self.stepper.steps if self.stepper else 0
 
+    @property
+    def images(self) -> int:
+        """Training images seen in them, over all processes."""
+        return self.stepper.images if self.stepper else 0
 
-def _images(part: ImageArrays, split: ImageSplit, view: Staged, regime: FineTuneRegime, device: torch.device, seed: int,
-            group: Alone | Together, resident_limit: float) -> Images:
-    """This process's share of a part; the validation part is not augmented."""
-    if part is split.train and len(part) < group.size:
-        raise FineTuneError(f"dataset: {len(part)} training images are too few for {group.size} processes")
-    share = ImageArrays(part.images[group.rank::group.size], part.labels[group.rank::group.size])
-    augmentation = regime.augmentation if part is split.train else "none"
-    generator = torch.Generator(device).manual_seed(seed + group.rank)
-    return Images(share, device, view.mean, view.std, augmentation, split.mirrored, generator, resident_limit)
+    @property
+    def epochs(self) -> float:
+        """Passes over the training images."""
+        return self.images / (len(self.inputs) * self.group.size)
 
+    def _save_early(self) -> None:
+        """Save at once where that costs little, so that little is left for the end, and a process that is killed leaves something."""
+        if self._save is None:
+            return
+        since = self.clock.elapsed - self._saved_at
+        if self.schedule.saving.typical <= 0.02 * since:
+            begin = self.clock.elapsed
+            self._save(self)
+            self.best.saved, self._saved_at = True, self.clock.elapsed
+            self.schedule.saving.add(self._saved_at - begin)
 
-def _saved_module(network: nn.Module, view: Staged) -> nn.Module:
-    """Whose state_dict is saved: the network's, but where it has lost its head to the view."""
-    return network if any(module is view.head for module in network.modules()) else view
+    # -- training --
 
+    def _train(self) -> None:
+        head_only = self.network.head if self.frozen == len(self.network.stages) else None
+        self.stepper = Stepper(self.trainable, self.network.head.out_features, self.inputs, self.regime, self.group, self._seed,
+                               head_only)
+        self._compiled = self._compiled and head_only is None
+        self._prepare_steps()
+        self.schedule.begin()
+        while not self.stopped:
+            number = int(self.group.most(self.interruption.number))
+            steps, share = (0, 0.0) if number else self.group.from_first(self._plan())
+            if steps == 0:
+                self.stopped = f"interrupted: {signal.Signals(number).name}" if number else self._reason()
+            elif steps < 0:
+                self._evaluate("training")
+                self._adapt_threads()
+            else:
+                self._chunk(int(steps), share)
 
-def _save(folder: Path, run: Run, network: nn.Module, split: ImageSplit) -> None:
-    save_classifier(folder, _saved_module(network, run.network).state_dict(), _about(run, network, split))
+    def _prepare_steps(self) -> None:
+        """Train through torch.compile, if that was asked for and is ready in time, and several processes with overlapping messages."""
+        if self._compiled:
+            why_not = compiled_in_time(self.stepper, self.trainable, self.clock, self.interruption, self.group)
+            if why_not:
+                self._compiled = False
+                self.note(why_not)
+        self.stepper.overlap(self.clock.remaining)
+        self._cold = self.device.type == "cuda" or self._compiled
 
+    def _plan(self) -> list[float]:
+        """How many steps to take next (0: stop, -1: evaluate), at which share of the learning rate."""
+        if self._perfect >= SATURATED_EVALUATIONS:
+            return [0, 0.0]
+        if self.schedule.evaluation_due():
+            return [-1, 0.0]
+        return [self.schedule.steps_now(), self.schedule.learning_rate_share()]
 
-def _about(run: Run, network: nn.Module, split: ImageSplit) -> dict:
-    best, clock = run.best.evaluation, run.clock
-    metrics = {"val_accuracy": best.accuracy, "val_loss": best.loss if math.isfinite(best.loss) else None, "val_images": best.images,
-               "train_images": len(split.train), "epochs": run.epochs, "steps": run.steps, "frozen_stages": run.frozen,
-               "budget_seconds": clock.budget, "elapsed_seconds": clock.elapsed, "device": device_name(run.device)}
-    architecture = getattr(network, "architecture", None)
-    return describe(classes=split.classes, dataset=split.name, regime=run.regime,
-                    encoding=None if architecture is None else str(architecture),
-                    weights_of="network" if _saved_module(network, run.network) is network else "staged",
-                    mean=run.network.mean, std=run.network.std, metrics=metrics, notes=run.notes)
+    def _reason(self) -> str:
+        if self._perfect >= SATURATED_EVALUATIONS:
+            return f"saturated: every validation image was right in {SATURATED_EVALUATIONS} evaluations in a row"
+        return "budget"
+
+    def _chunk(self, steps: int, share: float) -> None:
+        """Take steps; end earlier where the time runs out, and look whether all is well."""
+        self.network.train()
+        self.stepper.optimizer.learning_rate = self.regime.learning_rate * self.stepper.rate_scale * share
+        done, computed, total = 0, self.inputs.computed, torch.zeros((), device=self.device)
+        cold, self._cold = self._cold, False
+        with self.courtesy.turn():  # whoever measures times on this device is alone meanwhile
+            begin = self.clock.elapsed
+            while done < (1 if cold else steps) and (done == 0 or self.stepper.go_on):
+                loss = self.stepper.step(self._computing_is_too_slow(), lambda: self.schedule.window_left > 0 and not self.interruption)
+                if loss is None:
+                    break
+                total += loss
+                done += 1
+            sums = torch.stack([total, total.new_tensor(float(done))])
+            self.group.sum([sums])
+            self.loss = (sums[0] / sums[1]).item() if done else self.loss  # which waits for the device
+        if loss is None:
+            self._halve_batch()
+            return
+        # Near the end, no new features are computed.
+        if not cold and (self.inputs.store is None or self.inputs.computed == computed):
+            self.schedule.step.add((self.clock.elapsed - begin) / done)
+        if not math.isfinite(self.loss) or self.loss > DIVERGED * math.log(self.network.head.out_features):
+            self._step_back()
+        self.watcher.step(self.clock.elapsed, self.loss, self.best.evaluation.accuracy)
+
+    def _computing_is_too_slow(self) -> bool:
+        """Whether the time is too short for the features of one more batch."""
+        return self.frozen > 0 and self._forward_seconds * self.stepper.batch > 0.5 * self.schedule.window_left
+
+    # -- trouble --
+
+    def _halve_batch(self) -> None:
+        """Go on with a smaller batch, in all processes."""
+        self.note(self.stepper.halve_batch())
+        self._prepare_steps()
+
+    def _step_back(self) -> None:
+        """Go back to the best state at a lower rate, once."""
+        self._steps_back += 1
+        rate = self.stepper.optimizer.learning_rate
+        self.best.restore(self.network)
+        if self._steps_back > 1:
+            self.stopped = (f"diverged: the loss was {self.loss:.3g} again, at learning rate {rate:.2g}; "
+                            f"a rate below {rate / 3:.1g} may do")
+            return
+        self.stepper.optimizer.reset()
+        self.stepper.rate_scale *= LOWER_RATE
+        self.note(f"the loss was {self.loss:.3g} at learning rate {rate:.2g}: back to the best state, with {LOWER_RATE:g} of the rate")
+
+    def note(self, text: str) -> None:
+        """Something goes differently from what was asked for."""
+        self.notes.append(text)
+        self.watcher.note(text)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .courtesy import Courtesy
-from .devices import autocast, is_out_of_memory
-from .distributed import Alone, Together
-from .inputs import Inputs
+from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.device.precision import autocast
+from nni_nasoa.device.out_of_memory import is_out_of_memory
+from nni_nasoa.training.distributed import Alone, Together
+from nni_nasoa.training.inputs import Inputs
 
 MAX_BATCH = 512
 

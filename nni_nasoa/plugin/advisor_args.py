@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any, Callable, Mapping
 
-from nni_nasoa.advisor.rules import MAX_MINUTES
+from nni_nasoa.values import MAX_MINUTES
 
 from .class_args import ClassArgsError, is_number, parsed, wrong
 

@@ -19,8 +19,8 @@ from .assignment import Assignment
 from .dispatcher import clear_errors, end_when_done, end_with_manager
 from .experiments import metrics_of
 from .journal import Journal
-from .progress import Progress
-from .runs import Runs
+from .experiment_state import Progress
+from .run_ledger import Runs
 from .survey import look_at_all
 
 _logger = logging.getLogger(__name__)

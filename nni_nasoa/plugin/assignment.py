@@ -9,10 +9,10 @@ import socket
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Mapping
 
-from nni_nasoa.finetune.regime import FineTuneRegime
+from nni_nasoa.training.regime import FineTuneRegime
 
 if TYPE_CHECKING:
-    from nni_nasoa.advisor.records import RunRecord
+    from nni_nasoa.experience.records import RunRecord
     from nni_nasoa.finetune import FineTuneResult
 
 
@@ -108,7 +108,7 @@ def result_of(result: FineTuneResult, assignment: Assignment) -> dict[str, Any]:
     `stopped`, the regime's settings, `dataset`, `minutes`, `device`, `run`; `classifier` is its place, a path, or host:path where
     the trial is not on the user's machine; `record` is the RunRecord as JSON text.
     """
-    from nni_nasoa.advisor.records import RunRecord
+    from nni_nasoa.experience.records import RunRecord
 
     record = RunRecord.of_run(result, source="nni")
     accuracy = result.accuracy if math.isfinite(result.accuracy) else None
@@ -137,7 +137,7 @@ def read_record(metrics: Mapping[str, Any], assignment: Assignment | None) -> Ru
     ValueError
         There is none, it is not one, or it is of something else; one line.
     """
-    from nni_nasoa.advisor.records import RunRecord
+    from nni_nasoa.experience.records import RunRecord
 
     text = metrics.get("record")
     if not isinstance(text, str):

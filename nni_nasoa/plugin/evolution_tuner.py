@@ -21,9 +21,17 @@ from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
 
 from .class_args import ClassArgsError, EvolutionArgs
 from .dispatcher import clear_errors, end_with_manager
-from .experiments import find_experiment, metrics_of, read_config, read_failed, read_results, read_trials, read_unfinished
+from .experiments import (
+    find_experiment,
+    metrics_of,
+    read_config,
+    read_failed,
+    read_results,
+    read_trials,
+    read_unfinished,
+)
 from .journal import Journal
-from .vocabulary import Architectures, Samples, Vocabulary
+from .search_space_codec import Architectures, Samples, Vocabulary
 
 _logger = logging.getLogger(__name__)
 _NAME = "EvolutionTuner"

@@ -25,7 +25,7 @@ from typing import Any, Callable, Iterator, Mapping
 import click
 
 from nni_nasoa.finetune.clock import default_margin, process_started
-from nni_nasoa.finetune.regime import FineTuneRegime
+from nni_nasoa.training.regime import FineTuneRegime
 
 from .assignment import Assignment, result_of
 from .kept_results import KeptResults

@@ -14,7 +14,7 @@ from nni_nasoa.search.dimensions import Dimension
 from nni_nasoa.search.front import OBJECTIVES
 from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
 
-from .vocabulary import Architectures, Samples, Vocabulary
+from .search_space_codec import Architectures, Samples, Vocabulary
 
 _logger = logging.getLogger(__name__)
 

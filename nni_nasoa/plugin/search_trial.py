@@ -80,10 +80,11 @@ def evaluate(architecture: Architecture, settings: Settings,
     import torch
 
     from nni_nasoa.data import open_dataset
-    from nni_nasoa.finetune.devices import resolve_device
-    from nni_nasoa.measure import device_name, relative_speed
+    from nni_nasoa.device.device import resolve_device
+    from nni_nasoa.device.device import device_name
+    from nni_nasoa.training.speed import relative_speed
     from nni_nasoa.networks import ETNet
-    from nni_nasoa.search.proxy import check_input_size, mixed_precision, train_proxy
+    from nni_nasoa.training.proxy import check_input_size, mixed_precision, train_proxy
 
     device = resolve_device(settings.device)
     if settings.threads:

@@ -22,7 +22,7 @@ from nni_nasoa.search.operators import ArchitectureOperators
 
 from .class_args import ClassArgsError, EvolutionArgs
 from .mutables import vocabulary_of
-from .vocabulary import Vocabulary
+from .search_space_codec import Vocabulary
 
 _logger = logging.getLogger(__name__)
 

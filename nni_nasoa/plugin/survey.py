@@ -12,9 +12,9 @@ from .assignment import Assignment
 if TYPE_CHECKING:
     from nni_nasoa.advisor import ExperienceStore, StepTime
     from nni_nasoa.advisor.advice import Limits
-    from nni_nasoa.advisor.devices import Device
+    from nni_nasoa.device.device import Device
     from nni_nasoa.advisor.options import Options
-    from nni_nasoa.advisor.profiles import TaskProfile
+    from nni_nasoa.advisor.task.profiles import TaskProfile
 
 SHARE, LEAST_SECONDS = 0.2, 60.0  # of a run's budget that a survey may take, and what it may take in any case
 
@@ -56,8 +56,8 @@ class Survey:
             It is not a survey; one line.
         """
         from nni_nasoa.advisor import StepTime
-        from nni_nasoa.advisor.devices import Device
-        from nni_nasoa.advisor.profiles import TaskProfile
+        from nni_nasoa.device.device import Device
+        from nni_nasoa.advisor.task.profiles import TaskProfile
         from nni_nasoa.zoo import get
 
         if not isinstance(data, Mapping) or set(data) != set(cls.__dataclass_fields__):
@@ -78,8 +78,8 @@ class Survey:
             Nothing fits; one line.
         """
         from nni_nasoa.advisor.options import Options
-        from nni_nasoa.advisor.predictor import AccuracyPredictor
-        from nni_nasoa.advisor.time_model import TimeModel
+        from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
+        from nni_nasoa.advisor.time.time_model import TimeModel
         from nni_nasoa.zoo import get
 
         time_model = TimeModel.learned(store, self.step_times, self.device)
@@ -88,7 +88,7 @@ class Survey:
 
     def keep(self, store: ExperienceStore) -> None:
         """Put what was found elsewhere into a store; not what was only estimated."""
-        from nni_nasoa.advisor.step_times import ROUGH
+        from nni_nasoa.advisor.time.step_times import ROUGH
 
         store.set_profile(self.profile.dataset.fingerprint, self.profile.to_json())
         for step in self.step_times:
@@ -119,8 +119,8 @@ def look(dataset: str, models: Sequence[str], *, budget: float, device: str, thr
         One line.
     """
     from nni_nasoa.advisor.advising import profile_for
-    from nni_nasoa.advisor.devices import resolve
-    from nni_nasoa.advisor.step_times import step_times_for
+    from nni_nasoa.device.device import resolve
+    from nni_nasoa.advisor.time.step_times import step_times_for
     from nni_nasoa.zoo import get
 
     found = resolve(device)

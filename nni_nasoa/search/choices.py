@@ -32,7 +32,7 @@ from numbers import Integral
 from typing import Any, Mapping
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, Block, Candidates, Macro, Skip
-from nni_nasoa.architecture.candidates import doubling_places, parse_macro
+from nni_nasoa.architecture.space import doubling_places, parse_macro
 from nni_nasoa.architecture.variation import macro_of, skip_places
 
 KINDS = {"a": "add", "c": "concat"}

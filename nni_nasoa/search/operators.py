@@ -6,8 +6,15 @@ import json
 from dataclasses import dataclass
 from typing import Any, Callable, Mapping
 
-from ..architecture import Architecture, Candidates, crossover, mutate, random_architecture
-from .dimensions import Dimension, crossover_sample, decode_sample, encode_sample, mutate_sample, random_sample
+from nni_nasoa.architecture import Architecture, Candidates, crossover, mutate, random_architecture
+from .dimensions import (
+    Dimension,
+    crossover_sample,
+    decode_sample,
+    encode_sample,
+    mutate_sample,
+    random_sample,
+)
 
 _TRIES = 1000
 

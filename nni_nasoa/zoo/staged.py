@@ -10,7 +10,7 @@ from typing import Any, Iterable, Mapping
 
 from torch import Tensor, nn
 
-from .cutting import StagedError, cut
+from .stage_cutting import StagedError, cut
 from .family import ModelInfo
 from .registry import get
 

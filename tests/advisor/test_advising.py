@@ -12,10 +12,10 @@ from PIL import Image
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.advising import advise, profile_for
 from nni_nasoa.advisor.advice import Limits
-from nni_nasoa.advisor.devices import resolve
+from nni_nasoa.device.device import resolve
 from nni_nasoa.advisor.models import AdviceError, has_weights, models_of, parameters_m
 from nni_nasoa.advisor.options import Options
-from nni_nasoa.advisor.records import StepTime, figures_of
+from nni_nasoa.experience.records import StepTime, figures_of
 from nni_nasoa.data import DatasetError, ImageArrays, ImageSplit, folder, open_dataset
 from nni_nasoa.zoo import get, list_models
 
@@ -52,7 +52,7 @@ def measured(store, monkeypatch):
                         rows.append(StepTime(device.key, model, size, batch, frozen, "train", took * (1.1 - frozen / stages)))
                         rows += [StepTime(device.key, model, size, batch, frozen, "features", took * frozen / stages / 3)] if frozen else []
         return rows
-    monkeypatch.setattr("nni_nasoa.advisor.time_model.step_times_for", steps)
+    monkeypatch.setattr("nni_nasoa.advisor.time.time_model.step_times_for", steps)
     return store
 
 
@@ -71,7 +71,7 @@ def test_an_answer_for_arrays(measured, split):
 
 def test_what_was_found_out_is_not_looked_for_again(measured, split, monkeypatch):
     first = advise(split, 0.5, zoo="nano-a", device="cpu", store=measured)
-    monkeypatch.setattr("nni_nasoa.advisor.probing.probe", lambda *_, **__: pytest.fail("probed again"))
+    monkeypatch.setattr("nni_nasoa.advisor.task.probing.probe", lambda *_, **__: pytest.fail("probed again"))
     again = advise(split, 0.5, zoo="nano-a", device="cpu", store=measured)
     assert again.to_json() == first.to_json()
     assert measured.profile(first.profile.dataset.fingerprint) is not None

@@ -5,7 +5,7 @@ import pytest
 
 from nni_nasoa.advisor import candidates as module
 from nni_nasoa.advisor.candidates import Candidates, candidates, input_sizes, random_regime, stages_of
-from nni_nasoa.advisor.records import figures_of
+from nni_nasoa.experience.records import figures_of
 from nni_nasoa.zoo import list_models
 
 NANO = list_models("nano")

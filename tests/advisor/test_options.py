@@ -11,7 +11,7 @@ from nni_nasoa.advisor.candidates import Candidates, candidates, stages_of
 from nni_nasoa.advisor.distances import distances
 from nni_nasoa.advisor.models import AdviceError
 from nni_nasoa.advisor.options import HABIT, Options
-from nni_nasoa.advisor.predictor import AccuracyPredictor
+from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from nni_nasoa.advisor import ExperienceStore, RecordError, predictor
-from nni_nasoa.advisor.predictor import STATE, AccuracyPredictor
+from nni_nasoa.advisor import ExperienceStore, RecordError
+from nni_nasoa.advisor.accuracy import predictor
+from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
 from nni_nasoa.advisor.recording import Recorder, import_results, known_before, record_result
 from nni_nasoa.finetune import FineTuneError, FineTuneRegime
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nni_nasoa.advisor.predictor import AccuracyPredictor, prior_records
-from nni_nasoa.advisor.profiles import TaskProfile
-from nni_nasoa.advisor.records import StepTime
+from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor, prior_records
+from nni_nasoa.advisor.task.profiles import TaskProfile
+from nni_nasoa.experience.records import StepTime
 from nni_nasoa.data.profile import DatasetProfile
 
 FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.predictor import AccuracyPredictor
+from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
 from nni_nasoa.cli import main
 from nni_nasoa.cli.advise import advise
 from nni_nasoa.cli.finetune import finetune
@@ -171,7 +171,7 @@ def test_an_unknown_dataset_is_profiled_on_the_run_s_own_time(tmp_path):
 
 
 def test_a_known_dataset_is_answered_without_torch_and_without_reading_the_runs(store):
-    report = ("import sys, json; from nni_nasoa.advisor.store import ExperienceStore; ExperienceStore.records = None\n"
+    report = ("import sys, json; from nni_nasoa.experience.store import ExperienceStore; ExperienceStore.records = None\n"
               "from nni_nasoa.cli.advise import advise\n"
               f"advise(['--dataset', 'digits', '--minutes', '0.5', '--zoo', {ZOO!r}, '--device', 'cpu', '--store', {str(store)!r}], standalone_mode=False)\n"
               "print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nni_nasoa.figures.runs import RecordedRun, RunSettings
-from nni_nasoa.finetune.regime import FineTuneRegime
+from nni_nasoa.training.regime import FineTuneRegime
 
 
 @pytest.fixture

@@ -5,7 +5,14 @@ import pytest
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, Block, Candidates, random_architecture
 from nni_nasoa.architecture.layout import block_layout
-from nni_nasoa.figures.block_drawing import block_figure, draw_block, lay_out, operation_label, place_channels, typical_layout
+from nni_nasoa.figures.block_drawing import (
+    block_figure,
+    draw_block,
+    lay_out,
+    operation_label,
+    place_channels,
+    typical_layout,
+)
 
 BLOCKS = ["2-", "031-", "10001-", "14441-", "02031-a02", "23311-a02c12", "31012-c01a02a12c12", "6201121-a01a02a13c03a14a24",
           "0202020-a01a01a12c12c12a03a03c13a24"]

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from nni_nasoa.figures.lines import dataset_titles, lines_of, shared
+from nni_nasoa.figures.series import dataset_titles, lines_of, shared
 from nni_nasoa.figures.runs import RunsError, RunSettings, append_run, read_runs
-from nni_nasoa.finetune.regime import FineTuneRegime
+from nni_nasoa.training.regime import FineTuneRegime
 
 CURVE = [(1.0, 0.2), (4.0, 0.6), (5.0, 0.5), (9.5, 0.8)]
 

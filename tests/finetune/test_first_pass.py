@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.finetune.courtesy import Courtesy
-from nni_nasoa.finetune.distributed import Alone
+from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.training.distributed import Alone
 from nni_nasoa.finetune.first_pass import FirstPass
-from nni_nasoa.finetune.inputs import Images, Inputs
+from nni_nasoa.training.inputs import Images, Inputs
 
 CPU = torch.device("cpu")
 

@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from nni_nasoa.finetune import FineTuneRegime, finetune, load_classifier
-from nni_nasoa.finetune.devices import is_out_of_memory, memory_errors
-from nni_nasoa.finetune.results import FineTuneError
+from nni_nasoa.device.out_of_memory import is_out_of_memory
+from nni_nasoa.finetune.errors import memory_errors
+from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.networks import ETNet
 
 SECONDS = 1 / 60
@@ -65,7 +66,7 @@ def test_a_gpu_trains_in_time(digits, tiny, tmp_path, fields):
 @gpu
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_images_and_features_that_stay_in_the_host_travel(digits, tiny, monkeypatch, frozen):
-    monkeypatch.setattr("nni_nasoa.finetune.trainer.RESIDENT_SHARE", 0.0)
+    monkeypatch.setattr("nni_nasoa.finetune.api.RESIDENT_SHARE", 0.0)
     regime = FineTuneRegime(tiny, 0.1, frozen_stages=frozen, augmentation="crop")
     result = finetune(digits, regime, 15 * SECONDS, weights=None, device="cuda", memory_limit=1000)
     assert result.seconds <= result.budget and result.accuracy > 0.2 and result.steps > 20

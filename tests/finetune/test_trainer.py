@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from nni_nasoa.finetune import FineTuneError, FineTuneRegime, finetune, load_classifier
-from nni_nasoa.finetune.devices import settings_of_run
-from nni_nasoa.finetune.stepping import Stepper
+from nni_nasoa.device.settings import settings_of_run
+from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.networks import ETNet
 
 SECONDS = 1 / 60
@@ -210,7 +210,7 @@ def test_a_signal_saves_the_best_so_far(digits, tiny, tmp_path, number):
 
 
 def test_stops_when_saturated(digits, tiny, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.finetune.run.SATURATED_IMAGES", 20)
+    monkeypatch.setattr("nni_nasoa.finetune.trainer.SATURATED_IMAGES", 20)
     easy = dataclasses.replace(digits, train=_two_digits(digits.train), val=_two_digits(digits.val), classes=("0", "1"))
     result = finetune(easy, small(tiny), 60 * SECONDS, weights=None, device="cpu")
     assert result.stopped.startswith("saturated: ") and result.accuracy == 1 and result.seconds < 60
@@ -266,7 +266,7 @@ def test_a_wrong_model_is_told_before_images_are_decoded(tmp_path, monkeypatch, 
 ])
 def test_what_is_wrong_is_told_before_images_are_decoded_however_short_the_time(tmp_path, monkeypatch, dataset, regime, right):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nni_nasoa.finetune.trainer.open_in_time", lambda *_, **__: pytest.fail("the dataset was opened"))
+    monkeypatch.setattr("nni_nasoa.finetune.api.open_in_time", lambda *_, **__: pytest.fail("the dataset was opened"))
     with pytest.raises((ValueError, FineTuneError), match=right):
         finetune(dataset, regime, 0.001, weights=None, device="cpu", output="out")
     assert not (tmp_path / "out").exists()

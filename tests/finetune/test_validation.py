@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from nni_nasoa.finetune.courtesy import Courtesy
-from nni_nasoa.finetune.distributed import Alone
-from nni_nasoa.finetune.inputs import Images, Inputs
+from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.training.distributed import Alone
+from nni_nasoa.training.inputs import Images, Inputs
 from nni_nasoa.finetune.validation import Validation
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-DATA = Path(__file__).parent.parent / "data"
+DATA = Path(__file__).parent.parent / "golden"
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import torch
 
 from nni_nasoa import zoo
 from nni_nasoa.architecture import Architecture
-from nni_nasoa.measure import count_macs
+from nni_nasoa.training.speed import count_macs
 from nni_nasoa.networks import ETNet, WeightsError, convert_published
 from nni_nasoa.networks.published import published_names
 

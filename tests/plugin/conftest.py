@@ -120,7 +120,7 @@ class Known:
     models = ("nano-a", "nano-b", "nano-c")
 
     def profile(self, dataset: str):
-        from nni_nasoa.advisor.profiles import TaskProfile
+        from nni_nasoa.advisor.task.profiles import TaskProfile
         from nni_nasoa.data.profile import DatasetProfile
 
         ease = len(dataset) / 20
@@ -131,7 +131,7 @@ class Known:
 
     def step_times(self, device):
         from nni_nasoa.advisor import StepTime
-        from nni_nasoa.advisor.step_times import FEATURES, TRAIN
+        from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
 
         for place, model in enumerate(self.models):
             for size, batch, frozen in ((size, batch, frozen) for size in (32, 96) for batch in (8, 64) for frozen in range(5)):
@@ -141,7 +141,7 @@ class Known:
                     yield StepTime(device.key, model, size, batch, frozen, FEATURES, 0.001 + image * frozen / 4)
 
     def survey(self, dataset: str, models=(), *, store=None, **options):
-        from nni_nasoa.advisor.devices import Device
+        from nni_nasoa.device.device import Device
         from nni_nasoa.plugin.survey import Survey
 
         device = Device("cpu", "a processor", 1)

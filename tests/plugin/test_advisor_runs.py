@@ -9,7 +9,7 @@ import pytest
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
-from nni_nasoa.plugin.runs import MAX_FAILURES, Runs
+from nni_nasoa.plugin.run_ledger import MAX_FAILURES, Runs
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import uuid
 import nni
 import pytest
 
-from nni_nasoa.advisor.predictor import STATE, AccuracyPredictor
+from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.plugin import advisor_tuner
 from nni_nasoa.plugin.assignment import Assignment

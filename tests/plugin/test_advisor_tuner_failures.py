@@ -10,8 +10,8 @@ import nni
 import pytest
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.predictor import STATE, AccuracyPredictor
-from nni_nasoa.plugin.runs import MAX_FAILURES
+from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
+from nni_nasoa.plugin.run_ledger import MAX_FAILURES
 
 TASKS = [{"dataset": "digits", "minutes": 0.5}, {"dataset": "fractals", "minutes": 1}]
 
@@ -52,7 +52,7 @@ def test_a_killed_run_is_recorded_as_killed_and_teaches_nothing(advisor, good_re
 
 def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, good_result, monkeypatch):
     """NaN, accuracies above 1, missing fields, records of other runs: of 100 runs, none counts."""
-    monkeypatch.setattr("nni_nasoa.plugin.runs.MAX_FAILURES", 1000)
+    monkeypatch.setattr("nni_nasoa.plugin.run_ledger.MAX_FAILURES", 1000)
     rng = random.Random(0)
     tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
     store, before = tuner._progress.store, AccuracyPredictor.from_store(tuner._progress.store).to_bytes()

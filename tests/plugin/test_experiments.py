@@ -6,7 +6,15 @@ import sqlite3
 import pytest
 
 from nni_nasoa.plugin.experiments import (
-    ExperimentError, TrialResult, find_experiment, metrics_of, read_config, read_failed, read_results, read_status, read_trials,
+    ExperimentError,
+    TrialResult,
+    find_experiment,
+    metrics_of,
+    read_config,
+    read_failed,
+    read_results,
+    read_status,
+    read_trials,
     read_unfinished,
 )
 

@@ -200,7 +200,7 @@ def test_out_of_memory_is_one_clear_line(monkeypatch, regime_file, tmp_path, err
     def fail(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("nni_nasoa.finetune.trainer.finetune", fail)
+    monkeypatch.setattr("nni_nasoa.finetune.api.finetune", fail)
     monkeypatch.setattr("nni_nasoa.finetune.finetune", fail, raising=False)
     options = ["--dataset", "digits", "--minutes", "1", "--regime", regime_file, "--output", str(tmp_path / "out")]
     result = CliRunner().invoke(finetune_trial.main, options)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from nni_nasoa.architecture import Architecture, Candidates
 from nni_nasoa.plugin import search_trial
 from nni_nasoa.plugin.search_trial import Settings
-from nni_nasoa.search import proxy
+from nni_nasoa.training import proxy
 from nni_nasoa.search.choices import encode
 from nni_nasoa.search.reward import reward
 
@@ -72,7 +72,7 @@ def invoke(*arguments):
 def quick(monkeypatch):
     """Neither training nor timing."""
     monkeypatch.setattr(proxy, "train_proxy", lambda *args, **kwargs: 0.5)
-    monkeypatch.setattr("nni_nasoa.measure.relative_speed", lambda *args, **kwargs: SimpleNamespace(
+    monkeypatch.setattr("nni_nasoa.training.speed.relative_speed", lambda *args, **kwargs: SimpleNamespace(
         relative_speed=4.0, throughput=640.0, step_time_ms=100.0, reference_step_time_ms=400.0))
 
 
@@ -84,7 +84,7 @@ def test_without_nni_it_prints_the_record(quick):
 
 def test_the_speed_is_that_of_the_target_size(quick, monkeypatch):
     seen = []
-    monkeypatch.setattr("nni_nasoa.measure.relative_speed", lambda network, *args, **kwargs: seen.append(args) or SimpleNamespace(
+    monkeypatch.setattr("nni_nasoa.training.speed.relative_speed", lambda network, *args, **kwargs: seen.append(args) or SimpleNamespace(
         relative_speed=1.0, throughput=1.0, step_time_ms=1.0, reference_step_time_ms=1.0))
     record = json.loads(invoke("--architecture", SMALL, "--speed-input-size", "96", "--speed-batch-size", "4").stdout)
     assert seen == [(96, 4, torch.device("cpu"))]

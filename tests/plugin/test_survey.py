@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.step_times import ROUGH
+from nni_nasoa.advisor.time.step_times import ROUGH
 from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
 from nni_nasoa.plugin.journal import Journal
-from nni_nasoa.plugin.progress import Progress
-from nni_nasoa.plugin.runs import Runs
+from nni_nasoa.plugin.experiment_state import Progress
+from nni_nasoa.plugin.run_ledger import Runs
 from nni_nasoa.plugin.survey import Survey, look
 
 

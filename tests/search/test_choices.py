@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, Candidates, random_architecture
-from nni_nasoa.search.choices import candidates_of, choices, decode, describes_architectures, encode, search_space
+from nni_nasoa.search.choices import (
+    candidates_of,
+    choices,
+    decode,
+    describes_architectures,
+    encode,
+    search_space,
+)
 
 SPACES = {
     "paper": Candidates(),

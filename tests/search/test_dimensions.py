@@ -12,8 +12,19 @@ from nni.common.hpo_utils import deformat_parameters, format_search_space
 from scipy import stats
 
 from nni_nasoa.search.dimensions import (
-    Categorical, Distribution, Integer, Multiple, Nested, Normal, Uniform, crossover_sample, decode_sample,
-    dimensions_from_search_space, encode_sample, mutate_sample, random_sample,
+    Categorical,
+    Distribution,
+    Integer,
+    Multiple,
+    Nested,
+    Normal,
+    Uniform,
+    crossover_sample,
+    decode_sample,
+    dimensions_from_search_space,
+    encode_sample,
+    mutate_sample,
+    random_sample,
 )
 
 SPECS = {

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from nni_nasoa import zoo
 from nni_nasoa.search.evolution import Limit, Objective
 from nni_nasoa.search.front import (
-    FrontError, comparable_step_times, distinct, pareto_front, read_front, read_records, write_front, write_records,
+    FrontError,
+    comparable_step_times,
+    distinct,
+    pareto_front,
+    read_front,
+    read_records,
+    write_front,
+    write_records,
 )
 
 RECORDS = [

@@ -9,7 +9,7 @@ from torch import nn
 
 from nni_nasoa import zoo
 from nni_nasoa.networks import ETNet
-from nni_nasoa.zoo.cutting import cut
+from nni_nasoa.zoo.stage_cutting import cut
 from nni_nasoa.zoo.staged import Staged, StagedError, staged
 
 # name, stages, shapes between them for images of 64 x 64 (without the batch)

@@ -37,7 +37,7 @@ def get_task(name: str) -> Task:
 
 def open_task(name: str, input_size: int) -> ImageSplit:
     """The images of a task, named "task:NAME"; see `open_dataset`."""
-    from .opening import open_drawing
+    from .drawn_cache import open_drawing
 
     return open_drawing(_drawing(name), input_size)
 
@@ -52,8 +52,21 @@ def _drawing(name: str) -> Drawing:
 
 
 def _drawings() -> dict[str, Drawing]:
-    from . import (arrangements, colours, creatures, glyphs, held_out, held_out_figures, instruments, made_things, shapes, sketches,
-                   structures, textures, views)
+    from . import (
+        arrangements,
+        colours,
+        creatures,
+        glyphs,
+        held_out,
+        held_out_figures,
+        instruments,
+        made_things,
+        shapes,
+        sketches,
+        structures,
+        textures,
+        views,
+    )
 
     rooms = (glyphs, shapes, textures, colours, sketches, instruments, structures, made_things, creatures, arrangements, views,
              held_out, held_out_figures)

@@ -6,7 +6,21 @@ from functools import partial
 
 import numpy as np
 
-from .canvas import SIZE, Mask, board, cluttered, ellipse, finished, hsv, over, painted, paper, pose, scene, smooth
+from .canvas import (
+    SIZE,
+    Mask,
+    board,
+    cluttered,
+    ellipse,
+    finished,
+    hsv,
+    over,
+    painted,
+    paper,
+    pose,
+    scene,
+    smooth,
+)
 from .prototypes import prototype
 from .task import drawing
 from .textures import X, Y

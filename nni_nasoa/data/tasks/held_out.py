@@ -7,7 +7,21 @@ from functools import cache, partial
 import numpy as np
 
 from ..arrays import DatasetError
-from .canvas import SIZE, Mask, board, box, cluttered, ellipse, finished, over, paper, painted, polygon, pose, scene
+from .canvas import (
+    SIZE,
+    Mask,
+    board,
+    box,
+    cluttered,
+    ellipse,
+    finished,
+    over,
+    paper,
+    painted,
+    polygon,
+    pose,
+    scene,
+)
 from .task import drawing
 from .textures import X, Y, cloud
 

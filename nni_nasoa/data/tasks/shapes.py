@@ -6,7 +6,22 @@ from functools import partial
 
 import numpy as np
 
-from .canvas import CENTRE, Mask, board, box, cluttered, ellipse, finished, over, paper, painted, polygon, pose, scene, star
+from .canvas import (
+    CENTRE,
+    Mask,
+    board,
+    box,
+    cluttered,
+    ellipse,
+    finished,
+    over,
+    paper,
+    painted,
+    polygon,
+    pose,
+    scene,
+    star,
+)
 from .prototypes import prototype
 from .task import drawing
 

@@ -6,7 +6,24 @@ from functools import partial
 
 import numpy as np
 
-from .canvas import CENTRE, SIZE, Mask, board, box, cluttered, ellipse, finished, over, painted, paper, pose, scene, smooth, speckled, text
+from .canvas import (
+    CENTRE,
+    SIZE,
+    Mask,
+    board,
+    box,
+    cluttered,
+    ellipse,
+    finished,
+    over,
+    painted,
+    paper,
+    pose,
+    scene,
+    smooth,
+    speckled,
+    text,
+)
 from .task import drawing
 from .textures import X, Y, cloud
 

@@ -1,0 +1,73 @@
+"""What of the present question was seen before: such data, such networks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..candidates import Candidates
+from .features import DATASET, NAMES
+from .predictor import AccuracyPredictor
+
+ENOUGH = 30  # runs, for the predictor to be asked at all
+SIMILAR, KNOWN = 0.5, 1.25  # root mean square difference in standard deviations: of runs on similar data, on data of a known kind
+BEYOND = 0.2  # orders of magnitude that a network may lie outside of those that were run
+SIZES = ("log_params", "log_gmacs", "log_own_size")
+
+_DATASET = [NAMES.index(name) for name in DATASET]
+_SIZES = [NAMES.index(name) for name in SIZES]
+
+
+@dataclass(frozen=True)
+class Familiarity:
+    """What was seen before.
+
+    Parameters
+    ----------
+    runs
+        That were learned from.
+    similar
+        Of those that are kept, how many were on data like this.
+    known_data
+        Whether some were on data of such a kind.
+    models
+        For each model, whether some were of networks of such sizes.
+    """
+
+    runs: int
+    similar: int
+    known_data: bool
+    models: tuple[bool, ...]
+
+    @property
+    def enough(self) -> bool:
+        """Whether the predictor has learned enough to be asked."""
+        return self.runs >= ENOUGH
+
+    @classmethod
+    def of(cls, predictor: AccuracyPredictor, x: np.ndarray, regimes: Candidates) -> Familiarity:
+        """That of candidates on a dataset, whose features are `x`."""
+        kept = predictor.runs()
+        firsts = [int(np.flatnonzero(regimes.model == place)[0]) if (regimes.model == place).any() else None
+                  for place in range(len(regimes.models))]
+        if not len(kept) or not len(x):
+            return cls(predictor.seen, 0, False, tuple(False for _ in firsts))
+        seen = [place for place in _DATASET if predictor.used[place]]
+        distance = _distance(kept[:, seen], x[0, seen])
+        sizes = kept[:, _SIZES]
+        low = np.where(np.isnan(sizes), np.inf, sizes).min(axis=0) - BEYOND
+        high = np.where(np.isnan(sizes), -np.inf, sizes).max(axis=0) + BEYOND
+        known = tuple(first is not None and bool(((x[first, _SIZES] >= low) & (x[first, _SIZES] <= high)).all()) for first in firsts)
+        return cls(predictor.seen, int((distance <= SIMILAR).sum()), bool((distance <= KNOWN).any()), known)
+
+
+def _distance(runs: np.ndarray, dataset: np.ndarray) -> np.ndarray:
+    """How far the data of runs lie from a dataset; what is not known of either counts as a standard deviation."""
+    datasets = np.ma.masked_invalid(np.unique(runs, axis=0))
+    deviation = datasets.std(axis=0).filled(0.0)
+    varies = deviation > 1e-6
+    if not varies.any():
+        return np.zeros(len(runs))
+    off = np.abs(runs[:, varies] - dataset[varies]) / deviation[varies]
+    return np.sqrt(np.mean(np.where(np.isnan(off), 1.0, off) ** 2, axis=1))

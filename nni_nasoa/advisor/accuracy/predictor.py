@@ -1,0 +1,253 @@
+"""What accuracy a regime will reach on a dataset: hedge regressions over features of runs, kept in the store.
+
+It starts from what this package has learned from its own runs (the prior), or from nothing where a package comes without, and
+learns from each run that ends well. A state is read alone: predicting never reads the runs.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+from dataclasses import replace
+from importlib.resources import files
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterable, Sequence
+
+import numpy as np
+
+from .features import NAMES, features_of
+from .hedge import HedgeRegressor
+from nni_nasoa.experience.records import RunRecord, positive
+
+if TYPE_CHECKING:
+    from nni_nasoa.experience.store import ExperienceStore
+
+STATE = "accuracy"  # its name in the store
+PRIOR = files("nni_nasoa.advisor") / "prior"
+NEEDED = ("classes", "train_images")  # of a profile, to learn from a run
+RELEARNED = 100  # of the store's newest runs, by a predictor that begins while there are runs already
+FOLDS = 5  # of the tasks, for the residuals of a prior
+MEMBERS = 4  # regressors; twice as many gain little, and take twice the time
+
+
+class AccuracyPredictor:
+    """Predicts the validation accuracy of runs, and learns from them.
+
+    Several hedge regressors, which differ in their initial weights and in what they replay, learn from the same runs; the
+    prediction is their mean (a deep ensemble: Lakshminarayanan et al., NeurIPS 2017, arXiv 1612.01474). The best of tens of
+    thousands of candidates by one of them alone is often one that it is wrong about; the others are then wrong elsewhere.
+
+    Parameters
+    ----------
+    members
+        The regressors; by default as many as there are of a prior, which have learned nothing.
+    """
+
+    def __init__(self, members: Sequence[HedgeRegressor] | None = None):
+        self.members = [HedgeRegressor(len(NAMES), seed=seed) for seed in range(MEMBERS)] if members is None else list(members)
+
+    @property
+    def seen(self) -> int:
+        """Runs learned from."""
+        return self.members[0].seen
+
+    def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean, low and high of rows of `features.features`: the members' means; see `HedgeRegressor.predict`."""
+        return tuple(np.mean([member.predict(x) for member in self.members], axis=0))
+
+    def learn(self, record: RunRecord) -> bool:
+        """Learn from a run; False, and nothing changes, where it did not end well or there is no profile of its dataset."""
+        if not learnable(record):
+            return False
+        x = features_of(record)
+        for member in self.members:
+            member.update(x, [record.accuracy])
+        return True
+
+    # -- what it rests on --
+
+    @property
+    def used(self) -> np.ndarray:
+        """Which features it looks at, bool array of shape (len(NAMES),)."""
+        return self.members[0].used
+
+    def runs(self) -> np.ndarray:
+        """Features of the runs that it keeps, (n, len(NAMES))."""
+        state = self.members[0].state_dict()
+        return state["replay_x"][:min(self.seen, len(state["replay_x"]))]
+
+    # -- state --
+
+    def to_bytes(self) -> bytes:
+        """The state as the contents of an .npz file."""
+        file = io.BytesIO()
+        members = {f"member_{number}": np.frombuffer(member.to_bytes(), dtype=np.uint8) for number, member in enumerate(self.members)}
+        np.savez(file, names=np.array(NAMES), **members)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> AccuracyPredictor:
+        """The inverse of `to_bytes`.
+
+        Raises
+        ------
+        ValueError
+            The data is damaged, or was made of other features.
+        """
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+                names = arrays["names"].tolist()
+                members = [arrays[f"member_{number}"].tobytes() for number in range(len(arrays.files) - 1)]
+        except Exception as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
+            raise ValueError(f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})") from None
+        if names != list(NAMES) or not members:
+            raise ValueError("saved predictor: it was made of other features")
+        return cls([HedgeRegressor.from_bytes(member) for member in members])
+
+    @classmethod
+    def from_prior(cls) -> AccuracyPredictor:
+        """What the package brings; one that has learned nothing where it brings none."""
+        file = PRIOR / "predictor.npz"
+        return cls.from_bytes(file.read_bytes()) if file.is_file() else cls()
+
+    @classmethod
+    def from_store(cls, store: ExperienceStore | None) -> AccuracyPredictor:
+        """What the store holds; the prior where it holds none, or one of an earlier version."""
+        state = None if store is None else store.state(STATE)
+        return (None if state is None else _usable(state.data)) or cls.from_prior()
+
+
+def learnable(record: object) -> bool:
+    """Whether there is something to learn from a run: it ended well, its dataset is known, it began from the model's own weights."""
+    return (isinstance(record, RunRecord) and record.status == "ok" and record.model_figures.get("weights", "default") == "default"
+            and all(positive(record.profile, name) for name in NEEDED))
+
+
+def learn_in_store(store: ExperienceStore, *records: RunRecord) -> bool:
+    """Let the predictor of a store learn from runs that are in the store; whether there was something to learn.
+
+    Other processes may do so at the same time: no run is lost. Where the store has no predictor yet, the prior becomes it,
+    and learns from the newest runs that are there.
+    """
+    ids = {record.id for record in records if learnable(record)}
+    if not ids:
+        return False
+
+    def learned(data: bytes | None) -> bytes:
+        predictor = None if data is None else _usable(data)
+        if predictor is None:
+            predictor = AccuracyPredictor.from_prior()
+            for earlier in store.records(status="ok", limit=RELEARNED):
+                if earlier.id not in ids:
+                    predictor.learn(earlier)
+        for record in records:
+            predictor.learn(record)
+        return predictor.to_bytes()
+
+    store.update_state(STATE, learned)
+    return True
+
+
+def _usable(data: bytes) -> AccuracyPredictor | None:
+    try:
+        return AccuracyPredictor.from_bytes(data)
+    except ValueError:
+        return None
+
+
+# -- the prior --
+
+def prior_records() -> list[RunRecord]:
+    """The runs that the package's prior was made of; none where it brings none."""
+    file = PRIOR / "records.jsonl.gz"
+    if not file.is_file():
+        return []
+    lines = gzip.decompress(file.read_bytes()).decode("utf-8").splitlines()
+    return [RunRecord.from_json(json.loads(line)) for line in lines if line.strip()]
+
+
+def make_prior(records: Iterable[RunRecord], *, members: int = MEMBERS, passes: int = 5, seed: int = 0, **settings) -> AccuracyPredictor:
+    """A predictor that has learned from runs on many tasks, as the start for everybody.
+
+    Each member goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once,
+    and the residuals that its ranges are made of are those on tasks that it had not seen: of predictors that learned in the
+    same way from the other tasks, by folds. They are found once, for all members. Features that do not vary in these runs are
+    left out for good, such as the size of images where all tasks are arrays: see `HedgeRegressor.drop_constant_features`.
+
+    Parameters
+    ----------
+    records
+        Those that nothing can be learned from are left out.
+    settings
+        Of the `HedgeRegressor`.
+    """
+    records = [record for record in records if learnable(record)]
+    if not records:
+        return AccuracyPredictor([HedgeRegressor(len(NAMES), seed=seed + number, **settings) for number in range(members)])
+    x = np.concatenate([features_of(record) for record in records])
+    y = np.array([record.accuracy for record in records])
+    tasks = np.array([record.task for record in records])
+    scores = _scores_of_unseen_tasks(x, y, tasks, passes, seed, settings)
+    return AccuracyPredictor([_member(x, y, tasks, scores, passes, seed + number, settings) for number in range(members)])
+
+
+def _member(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, scores: np.ndarray, passes: int, seed: int, settings: dict) -> HedgeRegressor:
+    """A regressor that has learned from the runs, with each of them kept once, and with residuals from elsewhere."""
+    regressor = _trained(x, y, tasks, passes, seed, settings)
+    state = regressor.state_dict()
+    scores = scores[-len(state["scores"]):]
+    keep = np.random.default_rng(seed).permutation(len(x))[:len(state["replay_x"])]
+    state["replay_x"][:], state["replay_y"][:] = 0, 0
+    state["replay_x"][:len(keep)], state["replay_y"][:len(keep)] = x[keep], y[keep]
+    state["scores"][:] = 0
+    state["scores"][:len(scores)] = scores
+    state["seen"][()], state["miscoverage"][()] = len(x), 1 - regressor.coverage
+    regressor.load_state_dict(state)
+    regressor.drop_constant_features()
+    return regressor
+
+
+def write_prior(records: Iterable[RunRecord], folder: str | os.PathLike) -> AccuracyPredictor:
+    """Make a prior of runs, and write both into a folder, where `PRIOR` is read from: predictor.npz and records.jsonl.gz.
+
+    The runs go without their curves, which nothing is learned from. The same runs give the same bytes.
+
+    Raises
+    ------
+    ValueError
+        There is nothing to learn from the runs.
+    """
+    records = [replace(record, curve=()) for record in records if learnable(record)]
+    if not records:
+        raise ValueError("prior: there are no runs that ended well, on datasets whose profile is known")
+    prior, folder = make_prior(records), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = "".join(json.dumps(record.to_json(), separators=(",", ":")) + "\n" for record in records)
+    (folder / "records.jsonl.gz").write_bytes(gzip.compress(lines.encode("utf-8"), mtime=0))
+    (folder / "predictor.npz").write_bytes(prior.to_bytes())
+    return prior
+
+
+def _trained(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict) -> HedgeRegressor:
+    rng, regressor = np.random.default_rng(seed), HedgeRegressor(len(NAMES), seed=seed, **settings)
+    for _ in range(passes):
+        order = chain.from_iterable(rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks)))
+        order = np.fromiter(order, dtype=np.int64)
+        regressor.update(x[order], y[order])
+    return regressor
+
+
+def _scores_of_unseen_tasks(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict) -> np.ndarray:
+    """Residuals over the spread expected, in random order."""
+    rng = np.random.default_rng(seed)
+    names = rng.permutation(np.unique(tasks))
+    scores = []
+    for fold in range(min(FOLDS, len(names))):
+        held = np.isin(tasks, names[fold::FOLDS])
+        if held.all():  # a single task
+            break
+        scores.append(_trained(x[~held], y[~held], tasks[~held], passes, seed, settings).relative_errors(x[held], y[held]))
+    return rng.permutation(np.concatenate(scores)) if scores else np.zeros(0)

@@ -1,0 +1,312 @@
+"""What the advisor knows of a dataset: its profile, and what probes and landmarks find in it; found once, and kept."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
+
+from nni_nasoa.data import ImageSplit, open_dataset
+from nni_nasoa.data.profile import (
+    PIXEL_SIZE,
+    DatasetProfile,
+    ProfileError,
+    fingerprint,
+    is_named,
+    profile_arrays,
+    profile_dataset,
+)
+from nni_nasoa.finetune import FineTuneError
+from nni_nasoa.finetune.clock import Clock
+from nni_nasoa.finetune.open_in_time import open_in_time, sample_folder
+from nni_nasoa.training.regime import MAX_STAGES
+from nni_nasoa.zoo import get
+
+from ..candidates import input_sizes, own_size
+from ..accuracy.features import log_odds
+from .landmarks import HIGH_RATE, RATE, landmark
+from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
+from nni_nasoa.experience.records import figures_of
+from nni_nasoa.values import MAX_NUMBER, SHARE, number, or_none, whole
+
+if TYPE_CHECKING:
+    from nni_nasoa.data.folder import FoundFolder
+
+    from nni_nasoa.experience.store import ExperienceStore
+
+PROBE_MODEL = "nano-a"
+VERSION = 3  # of what is kept, and of how probes and landmarks are made
+PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4  # of the time that is left, for the profile, and for decoding what probes look at
+PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
+TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
+NETWORK_IMAGES = 300  # that could be looked at in the time that it takes to make a network, and to make something of what it sees
+MIN_SECONDS = 1e-3  # a clock needs some
+LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")  # of `PROBE_MODEL`, see `landmark_settings`
+_FIELDS = {"version", "dataset", "probes", "landmarks"}
+_PROBE = {**dict.fromkeys(("nearest_mean", "nearest_neighbour", "linear", "linear_few", "distance"), or_none(SHARE)),
+          "log_me": or_none(number(-MAX_NUMBER, MAX_NUMBER, "a number")), "images": whole(0, IMAGES),
+          "stages": whole(1, MAX_STAGES)}
+
+
+@dataclass(frozen=True)
+class TaskProfile:
+    """A dataset's profile, and what probes and landmarks have found in it.
+
+    Parameters
+    ----------
+    dataset
+        The profile.
+    probes
+        By model, what `probing.probe` gives; by "model@pixels" on images of another size than the model's own.
+    landmarks
+        What `landmarks.landmark` gives, by its name in `LANDMARKS`.
+    """
+
+    dataset: DatasetProfile
+    probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    landmarks: Mapping[str, float | None] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"version": VERSION, "dataset": self.dataset.to_json(),
+                "probes": {model: dict(found) for model, found in self.probes.items()}, "landmarks": dict(self.landmarks)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> TaskProfile:
+        """The inverse of `to_json`.
+
+        Raises
+        ------
+        ValueError
+            It is not what `to_json` gives, or of another version. The message is one line.
+        """
+        if not isinstance(data, Mapping) or set(data) != _FIELDS or data["version"] != VERSION:
+            raise ProfileError(f"profile: not that of a task, version {VERSION}")
+        for part in ("probes", "landmarks"):
+            if not isinstance(data[part], Mapping):
+                raise ProfileError(f"profile: {part} is not an object")
+        for model, found in data["probes"].items():
+            if not isinstance(model, str) or not isinstance(found, Mapping) or set(found) != set(_PROBE):
+                raise ProfileError(f"profile: a probe is not an object of {', '.join(_PROBE)}")
+        probes = {model: {name: rule(f"profile: the probe of {model}, {name}", found[name]) for name, rule in _PROBE.items()}
+                  for model, found in data["probes"].items()}
+        landmarks = {str(name): or_none(SHARE)(f"profile: {name}", found) for name, found in data["landmarks"].items()}
+        return cls(DatasetProfile.from_json(data["dataset"]), probes, landmarks)
+
+    def with_more(self, probes: Mapping[str, Mapping[str, Any]], landmarks: Mapping[str, float | None]) -> TaskProfile:
+        """With these, too, in place of those of the same names."""
+        return replace(self, probes={**self.probes, **probes}, landmarks={**self.landmarks, **landmarks})
+
+    def flat(self) -> dict[str, Any]:
+        """All that does not depend on the model to be trained, as scalars; what `RunRecord.profile` holds."""
+        found = self.probes.get(PROBE_MODEL, {})
+        sized = {f"separability_{end}": self._linear(PROBE_MODEL, size) for end, size in zip(("small", "large"), _other_sizes(PROBE_MODEL))}
+        return self.dataset.to_json() | {f"separability_{name}": found.get(name) for name in ACCURACIES} | sized \
+            | {"distance": found.get("distance")} | {name: self.landmarks.get(name) for name in LANDMARKS}
+
+    def model_figures(self, model: str) -> dict[str, Any]:
+        """What is known of a model, on this dataset too: `figures_of`, its stages, and its probe; None for what is not known."""
+        figures, found = figures_of(model), self.probes.get(model, {})
+        stages = found.get("stages") or _stages(figures.get("encoding"))
+        seen = {f"probe_{name}": found.get(name) for name in ACCURACIES} | {"probe_linear": self._linear_as_of_all(model)}
+        return figures | {"stages": stages} | seen | {"probe_large": self._linear(model, _other_sizes(model)[1])}
+
+    def _linear_as_of_all(self, model: str) -> float | None:
+        """How well a linear head does, as of a probe of as many images as `PROBE_MODEL` has seen.
+
+        One of fewer images has fewer to learn from, so its accuracy is lower. What the two networks differ by on the first images,
+        which both have seen, does not depend on that.
+        """
+        found, first = (self.probes.get(name, {}) for name in (model, PROBE_MODEL))
+        needed = first.get("linear"), first.get("linear_few"), found.get("linear_few")
+        if found.get("images") == first.get("images") or None in needed:
+            return found.get("linear")
+        whole, few, own = map(log_odds, needed)
+        return 1 / (1 + math.exp(few - own - whole))
+
+    def _linear(self, model: str, size: int | None) -> float | None:
+        """How well a linear head does on images of another size."""
+        return self.probes.get(f"{model}@{size}", {}).get("linear")
+
+
+def _stages(encoding: str | None) -> int | None:
+    from nni_nasoa.architecture import Architecture
+
+    return None if encoding is None else len(Architecture.parse(encoding).macro.stages)
+
+
+def _other_sizes(model: str) -> tuple[int | None, int | None]:
+    """The smallest and the largest images that there are candidates of, in pixels; None where that is the model's own size."""
+    figures = figures_of(model)
+    sizes = input_sizes(figures)
+    return tuple(None if size == own_size(figures) else size for size in (sizes[0], sizes[-1]))
+
+
+def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
+    """Probes on images of another size than a model's own, with their sizes: `PROBE_MODEL` on the smallest, all on the largest."""
+    names = dict.fromkeys((PROBE_MODEL, *models))
+    sizes = [(PROBE_MODEL, _other_sizes(PROBE_MODEL)[0]), *((model, _other_sizes(model)[1]) for model in names)]
+    return {f"{model}@{size}": size for model, size in sizes if size is not None}
+
+
+def landmark_settings() -> dict[str, tuple[int, float]]:
+    """Size of images, in pixels, and peak learning rate of each landmark."""
+    own, large = get(PROBE_MODEL).input_size, _other_sizes(PROBE_MODEL)[1]
+    return dict(zip(LANDMARKS, ((own, RATE), (own, HIGH_RATE), (large, RATE))))
+
+
+def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] = (), *, device="cpu",
+                 seconds: float | None = None, root=None, val_fraction: float = 0.2, found: FoundFolder | None = None,
+                 show_progress: bool | None = None) -> TaskProfile:
+    """What is known of a dataset; what is missing is found out, and kept.
+
+    Where nothing is missing no image is opened, and no torch imported.
+
+    Parameters
+    ----------
+    dataset, root, val_fraction
+        An ImageSplit, or what `open_dataset` takes.
+    store
+        Where profiles are kept; None keeps nothing.
+    models
+        Names of models to probe with, besides `PROBE_MODEL`. Each looks at some larger images, too: what these are worth
+        depends on how fine the details are that tell the classes, and on the network. The landmarks are of `PROBE_MODEL` alone.
+    device
+        Where they run.
+    seconds
+        For all of it. What does not fit stays unknown, and is not kept: it is looked for again the next time.
+    found
+        The folder, where it was looked at already.
+    show_progress
+        As `open_dataset` takes it.
+
+    Raises
+    ------
+    DatasetError
+        As in `open_dataset`.
+    ValueError
+        There is no such model, or it has no weights.
+    StoreError
+        The store cannot be read or written.
+    """
+    reader = _Reader(dataset, seconds, root, val_fraction, show_progress)
+    own = fingerprint(dataset, root=root, val_fraction=val_fraction, found=found)
+    known = kept = _kept(store, own)
+    sizes, marks = {model: get(model).input_size for model in (PROBE_MODEL, *models)}, landmark_settings()
+    if isinstance(dataset, ImageSplit):  # whose images come in one size
+        del marks["landmark_large"]
+    else:
+        sizes |= sized_probes(models)
+    if known is None or known.dataset.pixels_read is None:
+        known = TaskProfile(reader.profile(own)) if known is None else replace(known, dataset=reader.profile(own))
+    probes = _probes(reader, {name: size for name, size in sizes.items() if name not in known.probes}, device)
+    landmarks = _landmarks(reader, {name: how for name, how in marks.items() if name not in known.landmarks}, device)
+    if probes or landmarks:
+        known = known.with_more(probes, landmarks)
+    if store is not None and known is not kept:
+        others = _kept(store, own)  # another process may have found more meanwhile
+        whole = known if others is None else replace(others, dataset=known.dataset).with_more(known.probes, known.landmarks)
+        store.set_profile(own, whole.to_json())
+    return known
+
+
+def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
+    """What the store has; nothing where that is damaged, or of another version."""
+    with suppress(ValueError, RecursionError):
+        data = None if store is None else store.profile(own)
+        return None if data is None else TaskProfile.from_json(data)
+    return None
+
+
+def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict[str, Any]]:
+    """As many, given with their input sizes, as there is time for.
+
+    Where time is short, some good probes tell more than all of them on a few images, by which networks would be compared by
+    chance. So the first has up to half of the time. If what it took says that not all can look at as many images as they
+    should, the others look at 250 each, and those that cannot are left out.
+    """
+    found, pace = {}, 0.0  # seconds for what there is to compute
+    work = {name: _work(name.partition("@")[0], size) for name, size in sizes.items()}
+    wanted = {name: FEW if "@" in name else IMAGES for name in sizes}
+    for place, (name, size) in enumerate(sizes.items()):
+        least = pace * work[name] * (NETWORK_IMAGES + FEW) or _least_seconds()
+        if reader.left() < least or (sample := reader.sample(size)) is None or reader.left() < least:
+            continue
+        import torch  # noqa: F401 - what its import takes says nothing of the next probe
+
+        begin, left = time.monotonic(), reader.left()
+        enough = pace * sum(work[other] * (NETWORK_IMAGES + wanted[other]) for other in [*sizes][place:]) <= left
+        result = probe(sample, name.partition("@")[0], device=device, images=wanted[name] if enough else FEW,
+                       seconds=None if reader.deadline is None else left if pace or len(sizes) == 1 else left / 2)
+        pace = (time.monotonic() - begin) / (work[name] * (NETWORK_IMAGES + result["images"]))
+        if result["images"] >= min(MIN_IMAGES if name == PROBE_MODEL else FEW, len(sample.train) + len(sample.val)):
+            found[name] = result
+    return found
+
+
+def _landmarks(reader: _Reader, settings: Mapping[str, tuple[int, float]], device) -> dict[str, float | None]:
+    """Those of the given ones, with their size and rate, that there is time for."""
+    found = {}
+    for name, (size, rate) in settings.items():
+        if reader.left() < _least_seconds() or (sample := reader.sample(size)) is None:
+            continue
+        seconds = None if reader.deadline is None else reader.left()
+        reached = landmark(sample, PROBE_MODEL, rate, device=device, seconds=seconds)
+        if reached is not None or seconds is None:
+            found[name] = reached
+    return found
+
+
+def _least_seconds() -> float:
+    """Less time than this is not enough for a probe or a landmark."""
+    return NETWORK_SECONDS if "torch" in sys.modules else TORCH_SECONDS
+
+
+def _work(model: str, size: int) -> float:
+    """What an image costs, in any unit. Time grows more slowly than multiply-adds do: those of the nano family, from 0.03 to 0.7
+    billion at 224 pixels, take from one to seven times as long on a processor."""
+    return (figures_of(model).get("gmacs") or 1.0) ** 0.6 * size ** 2
+
+
+class _Reader:
+    """Opens a dataset, or a sample of it, within the time."""
+
+    def __init__(self, dataset, seconds: float | None, root, val_fraction: float, show_progress: bool | None):
+        self.dataset, self.deadline = dataset, None if seconds is None else time.monotonic() + seconds
+        self._options = {"root": root, "val_fraction": val_fraction, "show_progress": show_progress}
+        self._samples: dict[int, ImageSplit | None] = {}
+
+    def left(self) -> float:
+        """Seconds until the deadline, infinitely many where there is none."""
+        return math.inf if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+    def profile(self, own: str) -> DatasetProfile:
+        """The dataset's profile, as far as there is time for it."""
+        if isinstance(self.dataset, ImageSplit) or not is_named(self.dataset):
+            return profile_dataset(self.dataset, seconds=min(PROFILE_SECONDS, PROFILE_SHARE * self.left()), **self._options)
+        split = self.sample(PIXEL_SIZE)
+        return DatasetProfile(str(self.dataset), own) if split is None else profile_arrays(split, own)
+
+    def sample(self, size: int) -> ImageSplit | None:
+        """Images of this size, where they do not come in one; None where there is no time to open any."""
+        if isinstance(self.dataset, ImageSplit):
+            return self.dataset
+        if size not in self._samples:
+            try:
+                self._samples[size] = self._named(size) if is_named(self.dataset) else self._of_folder(size)
+            except FineTuneError:  # not in time
+                self._samples[size] = None
+        return self._samples[size]
+
+    def _named(self, size: int) -> ImageSplit:
+        if self.deadline is None:
+            return open_dataset(self.dataset, input_size=size, **self._options)
+        return open_in_time(self.dataset, Clock(max(MIN_SECONDS, self.left())), input_size=size, **self._options).split
+
+    def _of_folder(self, size: int) -> ImageSplit:
+        seconds = min(SAMPLE_SECONDS, SAMPLE_SHARE * self.left())
+        return sample_folder(Path(self.dataset).expanduser(), seconds, size, 0, self._options["val_fraction"], IMAGES)

@@ -1,0 +1,217 @@
+"""How long steps of fine-tuning take on a device: measured once in seconds, with the trainer's own parts, and kept in the store.
+
+A run of any regime is put together from a few kinds of steps (modes of `StepTime`):
+
+- `train`: a training step from what enters the first trained stage (images, or kept features) to new weights, by SGD, on
+  images as they are. `frozen_stages` says where it begins; with all stages frozen, the head alone is trained.
+- `features`: what the first `frozen_stages` stages make of images, the images drawn and normalised; all stages: inference.
+- `draw:none`, `draw:crop`, ...: drawing, augmenting and normalising images, for any model (`IMAGES`).
+- `optimizer:sgd`, `optimizer:adamw`: the optimiser's step alone, of which there is one for any batch.
+- `views:one`, `views:several`: a training step of the head where images have one kept view each, or one of several is drawn.
+
+Each is measured with few images and with many, which gives the time of a step and that of an image. A device that others use too
+is faster and slower from second to second, so that a model measured in a slow one would seem slow for good: all models are
+measured in turns, several times, and the medians count. Of models that there was no time to measure, the modes begin with
+`rough:`: those of the measured model with the nearest multiply-accumulates, in proportion. They are never kept. Importing this
+module loads no torch; measuring does.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import astuple, replace
+from statistics import median
+from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
+
+from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
+
+from ..candidates import LARGE_FROM, input_sizes, stages_of
+from nni_nasoa.experience.records import StepTime, figures_of
+
+if TYPE_CHECKING:
+    from nni_nasoa.device.device import Device
+    from nni_nasoa.experience.store import ExperienceStore
+
+IMAGES = "images"  # the model of what does not depend on one
+TRAIN, FEATURES, DRAW, OPTIMIZER, ROUGH = "train", "features", "draw:", "optimizer:", "rough:"
+VIEW_MODES = ("views:one", "views:several")
+SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # for a model, by the size of its images
+DRAW_SECONDS = 0.5
+ROUNDS, LATER_ROUNDS_SHARE = 3, 0.5  # of measuring all models; those after the first, while no more of the time is taken in all
+
+
+def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore | None, *,
+                   seconds: float | None = None) -> list[StepTime]:
+    """Step times of models on a device, from the store; what is missing there is measured, and kept.
+
+    On a processor that other processes use too, what is missing is measured with as many threads as are free.
+
+    Parameters
+    ----------
+    models
+        Names. Of those that there was no time for, times are estimated where their multiply-accumulates are known.
+    device
+        See `devices.resolve`.
+    store
+        None keeps nothing.
+    seconds
+        For measuring; by default some seconds a model in each of ROUNDS rounds, more for those with large images.
+
+    Raises
+    ------
+    ValueError
+        There is no such model.
+    StoreError
+        The store fails.
+    """
+    models = list(dict.fromkeys(models))
+    figures = {model: figures_of(model) for model in models}
+    sizes = {model: _measured_sizes(figures[model]) for model in models}
+    known = [] if store is None else store.step_times(device=device.key)
+    there = {row.model for row in known}
+    missing = sorted((model for model in models if model not in there), key=lambda model: figures[model].get("gmacs") or math.inf)
+    if missing and (seconds is None or seconds > 0):
+        deadline = None if seconds is None else time.monotonic() + seconds
+        present = _Present(device)
+        if store is not None and present.device != device:
+            known += present.as_asked(row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing))
+            missing = [model for model in missing if model not in {row.model for row in known}]
+        known += present.as_asked(_measured({model: sizes[model] for model in missing}, known, present, store, deadline))
+    wanted = {IMAGES, *models}
+    return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
+
+
+def _measured(sizes: Mapping[str, Sequence[int]], known: Sequence[StepTime], present: _Present, store: ExperienceStore | None,
+              deadline: float | None) -> list[StepTime]:
+    """Step times of models, by the sizes of their images, and of drawing them, in rounds; what each round finds is kept."""
+    begin, times, disturbed = time.monotonic(), {}, set()
+    later = None if deadline is None else begin + LATER_ROUNDS_SHARE * (deadline - begin)
+    for number in range(ROUNDS if sizes else 0):
+        round_begin = time.monotonic()
+        for place, model in enumerate([IMAGES, *sizes]):
+            # What one leaves is for those that follow.
+            allowed = None if deadline is None else (deadline - time.monotonic()) / (len(sizes) + 1 - place)
+            if allowed is not None and allowed <= 0:
+                break
+            if model == IMAGES:
+                new = _measured_drawing({size for of_model in sizes.values() for size in of_model}, known, present.device, allowed)
+            else:
+                new = measure_step_times(model, sizes[model], present.device, seconds=allowed)
+            new = [row for row in new if number == 0 or _step(row) in times]  # there may be less time now, for fewer images a step
+            for row in new:
+                times.setdefault(_step(row), []).append(row)
+            if store is not None and not present.is_as_it_was():
+                disturbed.add(model)
+            for row in new if store is not None and model not in disturbed else ():
+                store.set_step_time(_median(times[_step(row)]))
+        if later is not None and 2 * time.monotonic() - round_begin > later:  # so would the next one
+            break
+    return [_median(rows) for rows in times.values()]
+
+
+def _step(row: StepTime) -> tuple:
+    """What a row is the time of: all but the seconds, and when they were measured."""
+    return astuple(row)[:-2]
+
+
+def _median(rows: Sequence[StepTime]) -> StepTime:
+    """Several times of a step as one."""
+    return replace(rows[-1], seconds=median(row.seconds for row in rows))
+
+
+class _Present:
+    """A device as it is now: where other processes compute, with the threads that a run would take beside them.
+
+    Times are kept under the threads that they were measured with, so that those of a busy hour do not stay for good.
+    """
+
+    def __init__(self, asked: Device):
+        self.asked = self.device = asked
+        self._threads = None
+        if asked.kind == "cpu" and asked.threads > 1:
+            from nni_nasoa.device.threads import Threads
+
+            self._threads = Threads(asked.threads)
+            self.device = replace(asked, threads=self._threads.free())
+
+    def as_asked(self, rows: Iterable[StepTime]) -> list[StepTime]:
+        """Rows of the device as it is, for the one that was asked about."""
+        return [replace(row, device=self.asked.key) for row in rows]
+
+    def is_as_it_was(self) -> bool:
+        """Whether as many threads were free since this was last asked."""
+        return self._threads is None or self._threads.free() >= self.device.threads
+
+
+def measure_step_times(model: str, input_sizes: Sequence[int], device: Device, *, seconds: float | None = None) -> list[StepTime]:
+    """Measure a model on images of some sizes, the smallest first; sizes that there is no time for are left out.
+
+    Parameters
+    ----------
+    seconds
+        In which measuring has to be done, building the network included. Nothing is measured where they are too few. By
+        default some seconds, not counted while others compute, in which the smallest size is measured at least.
+
+    Raises
+    ------
+    ValueError
+        There is no such model.
+    """
+    from .bench import measured_steps
+
+    sizes = sorted(input_sizes)
+    return measured_steps(model, sizes, device, seconds, LARGE_SECONDS if sizes[-1] >= LARGE_FROM else SMALL_SECONDS)
+
+
+def _measured_drawing(sizes: Iterable[int], known: Iterable[StepTime], device: Device, seconds: float | None) -> list[StepTime]:
+    there = {row.input_size for row in known if row.model == IMAGES}
+    if missing := sorted(set(sizes) - there):
+        from .bench import measured_drawing
+
+        return measured_drawing(missing, device, seconds, DRAW_SECONDS)
+    return []
+
+
+def _measured_sizes(figures) -> tuple[int, ...]:
+    """The smallest and the largest that there are candidates of; those between follow, as pixels do."""
+    sizes = input_sizes(figures)
+    return tuple(sorted({sizes[0], sizes[-1]}))
+
+
+def _estimated(models: Sequence[str], figures, known: Sequence[StepTime], device: Device) -> list[StepTime]:
+    """Rough times of those models that were not measured, by those of the nearest that was."""
+    there = dict.fromkeys(row.model for row in known if row.model != IMAGES)
+    measured = {model: gmacs for model in there if (gmacs := (figures.get(model) or figures_of(model)).get("gmacs"))}
+    rows = []
+    for model in models:
+        gmacs = figures[model].get("gmacs")
+        if model in there or not gmacs or not measured:
+            continue
+        nearest = min(measured, key=lambda other: abs(math.log(measured[other] / gmacs)))
+        rows += _in_proportion(model, stages_of(model, figures[model]), gmacs / measured[nearest],
+                               [row for row in known if row.model == nearest])
+    return rows
+
+
+def _in_proportion(model: str, stages: int, ratio: float, rows: Sequence[StepTime]) -> list[StepTime]:
+    """The rows of another model, as if they were of this one: the same shares of its stages, `ratio` times as long."""
+    others = max(row.frozen_stages for row in rows)
+    result = []
+    for frozen in range(stages + 1):
+        same = round(frozen * others / stages) if frozen in (0, stages) else min(max(round(frozen * others / stages), 1), others - 1)
+        for row in rows:
+            if row.frozen_stages == same and (row.mode != FEATURES or frozen):
+                scale = ratio if row.mode == FEATURES or (row.mode == TRAIN and frozen < stages) else 1.0
+                result.append(StepTime(row.device, model, row.input_size, row.batch_size, frozen, ROUGH + row.mode, scale * row.seconds,
+                                       row.measured_at))
+    return result
+
+
+def draw_mode(augmentation: str) -> str:
+    """The mode of drawing images."""
+    return DRAW + augmentation
+
+
+DRAW_MODES = tuple(map(draw_mode, AUGMENTATIONS))
+OPTIMIZER_MODES = tuple(OPTIMIZER + kind for kind in OPTIMIZERS)

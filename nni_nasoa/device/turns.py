@@ -1,0 +1,57 @@
+"""Let whoever measures times on the device be alone, but not at the price of the deadline.
+
+`device_lock` waits for as long as a measurement takes. A run has only so much patience, a share of its budget over
+all; then it goes on, and whoever measures has to repeat.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from typing import Iterator
+
+import torch
+
+from .lock import device_lock
+
+PATIENCE = 0.04  # of the budget
+
+
+class Courtesy:
+    """Shares the device's lock in turns.
+
+    Parameters
+    ----------
+    device
+        The device.
+    patience
+        Seconds to wait for the lock, over all turns together.
+    """
+
+    def __init__(self, device: torch.device, patience: float):
+        self.device, self.patience = device, patience
+        self._waiting: threading.Thread | None = None
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Share the lock in this context, or go on without it."""
+        if self.patience <= 0 or (self._waiting is not None and self._waiting.is_alive()):
+            yield
+            return
+        taken, done = threading.Event(), threading.Event()
+        # A thread waits, since the lock cannot be asked for a time. It lets go at once when it gets the lock too late.
+        self._waiting = threading.Thread(target=self._hold, args=(taken, done), daemon=True)
+        begin = time.monotonic()
+        self._waiting.start()
+        taken.wait(self.patience)
+        self.patience -= time.monotonic() - begin if not taken.is_set() or time.monotonic() - begin > 0.01 else 0
+        try:
+            yield
+        finally:
+            done.set()
+
+    def _hold(self, taken: threading.Event, done: threading.Event) -> None:
+        with device_lock(self.device, shared=True):
+            taken.set()
+            done.wait()

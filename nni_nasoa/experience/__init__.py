@@ -1,0 +1,1 @@
+"""What happened before: records of runs, and the store that keeps them."""

@@ -1,0 +1,215 @@
+"""The database behind the experience store: a file of SQLite, or a server of PostgreSQL. One writer at a time in both.
+
+Whatever goes wrong is a StoreError of one line, in which no password stands.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+import zlib
+from contextlib import closing, contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Iterator
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from nni_nasoa.device.signals import signals_deferred
+
+WAIT_SECONDS = 30  # for another process that writes
+CONNECT_SECONDS = 10  # for a server that does not answer
+WRITERS = zlib.crc32(b"nni_nasoa experience store")  # the advisory lock of PostgreSQL that a writer holds
+_POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
+_RIGHT = "give the path of a file, or postgresql://USER:PASSWORD@SERVER/DATABASE"
+_BUSY = f"another process has been writing to it for {WAIT_SECONDS} s; try again"
+_REASONS = {  # what the databases say, in a user's words
+    "file is not a database": "is not an SQLite database; give the file of an experience store, or one that is not there yet",
+    "database is locked": _BUSY,
+    "canceling statement due to lock timeout": _BUSY,
+    "unable to open database file": "cannot be opened; give a file in a folder that may be written to",
+    "attempt to write a readonly database": "may only be read; give a file that may be written to",
+    "database disk image is malformed": "is damaged; put a copy in its place, or import an export into a new store",
+}
+
+
+class StoreError(ValueError):
+    """A store that cannot be opened, read or written, or a file that cannot be imported. The message is one line."""
+
+
+def default_location() -> str:
+    """The user's own store: what the environment variable NASOA_STORE names, or nni_nasoa/experience.db in the data folder.
+
+    The data folder is XDG_DATA_HOME, by default ~/.local/share.
+    """
+    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return os.environ.get("NASOA_STORE") or str(Path(data, "nni_nasoa", "experience.db"))
+
+
+class Database:
+    """Connections to a database, and transactions.
+
+    Parameters
+    ----------
+    location
+        Path of a file, or a URL that begins with sqlite:/// or postgresql://.
+    create
+        Whether a file that is not there is made.
+
+    Raises
+    ------
+    StoreError
+        It is neither of these, the file is not there, its folder cannot be made, or PostgreSQL's client is not installed.
+    """
+
+    def __init__(self, location: str | os.PathLike, create: bool = True):
+        self._url, self.shown = _resolve(os.fspath(location))
+        self.is_file = self._url.get_backend_name() == "sqlite"
+        if self.is_file:
+            self._check_file(Path(self._url.database), create)
+        self._secrets = [value for value in (self._url.password, *_passwords(self._url)) if value]
+        self._engine = self._new_engine()
+        self._pid = os.getpid()
+
+    def _check_file(self, path: Path, create: bool) -> None:
+        try:
+            if path.is_dir():
+                raise StoreError(f"{self.shown}: is a folder; give the file of an experience store, such as {path / 'experience.db'}")
+            if not create and not path.exists():
+                raise StoreError(f"{self.shown}: there is no such experience store")
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{self.shown}: cannot be opened ({error.strerror}); "
+                             "give a file in a folder that may be written to") from None
+
+    def _new_engine(self) -> Engine:
+        if self.is_file:
+            # No pool: a connection of SQLite must not be carried over a fork.
+            engine = sqlalchemy.create_engine(self._url, poolclass=NullPool, hide_parameters=True,
+                                              connect_args={"timeout": WAIT_SECONDS})
+            event.listen(engine, "connect", _leave_transactions_to_us)
+            event.listen(engine, "begin", _begin)
+            return engine
+        timeout = {} if "connect_timeout" in self._url.query else {"connect_timeout": CONNECT_SECONDS}
+        try:
+            # No limit to connections: the pool counts those as in use whose opening was interrupted.
+            return sqlalchemy.create_engine(self._url, pool_pre_ping=True, max_overflow=-1, connect_args=timeout, hide_parameters=True)
+        except ImportError:
+            raise StoreError(f"{self.shown}: needs psycopg; pip install 'nni-nasoa[postgresql]'") from None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection in a transaction that reads."""
+        with self._transaction(writes=False) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection in a transaction that is the only one that writes; committed at the end, or undone by an exception."""
+        with self._transaction(writes=True) as connection:
+            if not self.is_file:
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
+            yield connection
+
+    @contextmanager
+    def _transaction(self, writes: bool) -> Iterator[Connection]:
+        """A connection in a transaction. Signals wait while it ends, but not while it waits for a lock or a server.
+
+        Where Ctrl-C comes as SQLAlchemy ends a transaction or closes a connection, it logs a traceback, or an assertion of its own
+        takes the place of the KeyboardInterrupt.
+        """
+        with self._clear_errors():
+            connection = self._connect()
+            try:
+                transaction = connection.execution_options(nasoa_writes=writes).begin()
+                yield connection
+                with signals_deferred():
+                    transaction.commit()
+            finally:
+                with signals_deferred():
+                    connection.close()  # what was not committed is undone
+
+    def use_write_ahead_log(self) -> None:
+        """Let readers and a writer of a file not wait for each other; kept in the file."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while True:
+            try:
+                with self._clear_errors(), closing(sqlite3.connect(self._url.database, timeout=WAIT_SECONDS)) as connection:
+                    connection.execute("PRAGMA journal_mode = WAL")
+                return
+            except StoreError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.01)  # SQLite does not wait by itself where two processes do this at once
+
+    def insert(self, table):
+        """An INSERT of the dialect, which has ON CONFLICT."""
+        return import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert(table)
+
+    def _connect(self) -> Connection:
+        if os.getpid() != self._pid:  # the pool's connections belong to the process that we were forked from
+            self._engine.dispose(close=False)
+            self._pid = os.getpid()
+        return self._engine.connect()
+
+    @contextmanager
+    def _clear_errors(self):
+        try:
+            yield
+        except DBAPIError as error:
+            if isinstance(error.orig.__context__, KeyboardInterrupt):  # psycopg complains of a query that was interrupted
+                raise error.orig.__context__ from None
+            raise StoreError(f"{self.shown}: {self._reason(error.orig)}") from None
+        except (SQLAlchemyError, sqlite3.Error) as error:
+            raise StoreError(f"{self.shown}: {self._reason(error)}") from None
+
+    def _reason(self, error: BaseException) -> str:
+        text = " ".join(str(error).split())
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return next((reason for said, reason in _REASONS.items() if said in text), text[:300])
+
+
+def _leave_transactions_to_us(connection, _) -> None:
+    connection.isolation_level = None  # else the sqlite3 module begins transactions late, and none for DDL
+
+
+def _begin(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("nasoa_writes") else "BEGIN")
+
+
+def _resolve(location: str) -> tuple[URL, str]:
+    """The URL, and how it is shown."""
+    if "://" not in location:
+        if re.match(r"(?i)(postgres|sqlite)[\w+]*:", location):
+            raise StoreError(f"store: '{location.partition(':')[0]}:' begins a URL, but no // follows; {_RIGHT}")
+        if not location.strip() or "\0" in location or location == ":memory:":
+            raise StoreError(f"store: {location!r} is not a file; {_RIGHT}")
+        path = str(Path(location).expanduser())
+        return URL.create("sqlite", database=path), path
+    scheme, _, rest = location.partition("://")
+    shown = f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}"  # the password ends at the last @
+    shown = re.sub(r"(?i)(pass\w*=)[^&]*", r"\1***", shown)
+    if rest.partition("?")[0].count("@") > 1:
+        raise StoreError(f"{shown}: write an @ in a password or name as %40")
+    try:
+        url = make_url(location)
+    except (ArgumentError, ValueError):
+        raise StoreError(f"{shown}: is not a URL of a database; {_RIGHT}") from None
+    if url.drivername == "sqlite" and url.database and url.database != ":memory:" and not url.host and not url.query:
+        return url, str(url.database)
+    if url.drivername in _POSTGRESQL:
+        return url.set(drivername="postgresql+psycopg"), shown
+    raise StoreError(f"{shown}: is neither a file nor PostgreSQL; {_RIGHT}")
+
+
+def _passwords(url: URL) -> list[str]:
+    values = (value for key, value in url.query.items() if "pass" in key.lower())
+    return [part for value in values for part in ([value] if isinstance(value, str) else value)]

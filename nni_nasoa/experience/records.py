@@ -1,0 +1,307 @@
+"""Records of fine-tuning runs, as values that are right or do not exist: nothing else gets into the store or the predictor."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Iterable, Mapping
+
+from nni_nasoa.training.regime import MAX_BATCH, MAX_INPUT_SIZE, MAX_STAGES, FineTuneRegime, RegimeError
+
+from nni_nasoa.values import (
+    ID,
+    MAX_NUMBER,
+    POSITIVE_SECONDS,
+    SCALAR,
+    SECONDS,
+    SHARE,
+    TEXT,
+    TIME,
+    WRONG,
+    RecordError,
+    Rule,
+    list_of,
+    mapping,
+    now,
+    number,
+    one_line,
+    one_of,
+    or_none,
+    shown,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from nni_nasoa.finetune import FineTuneResult
+
+STATUSES = ("ok", "failed", "killed")
+SOURCES = ("finetune", "advise", "nni", "collect", "import")
+PREDICTED = ("seconds", "accuracy", "accuracy_low", "accuracy_high")
+COUNTS = ("train_images", "val_images")  # of a profile: what a run is on
+# In notes of runs, by `finetune`, where time or memory was too short for what was asked.
+ONLY_HEAD, SAMPLED, HALVED = "only the head is trained", "decoding all images takes longer", "out of memory: batch size"
+MAX_POINTS, MAX_NOTES, MAX_THREADS = 1000, 100, 100_000
+
+
+def _as_predicted(place, value):
+    if not isinstance(value, (dict, Mapping)) or set(value) != set(PREDICTED):
+        return WRONG
+    kept = {key: (SECONDS if key == "seconds" else SHARE)(f"{place}, '{key}'", value[key]) for key in PREDICTED}
+    return kept if kept["accuracy_low"] <= kept["accuracy"] <= kept["accuracy_high"] else WRONG
+
+
+def _as_regime(place, value):
+    try:
+        regime = FineTuneRegime.from_json(value).to_json()
+    except RegimeError as error:
+        raise RecordError(f"{place}: {one_line(error)}") from None
+    return regime | {"model": TEXT(f"{place}, 'model'", regime["model"])}
+
+
+def _as_point(place, value):
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        return WRONG
+    point = SECONDS.convert(place, value[0]), SHARE.convert(place, value[1])
+    return point if WRONG not in point else WRONG
+
+
+_POINT = Rule("a pair of seconds, 0 or more, and accuracy, from 0 to 1", _as_point)
+_POINTS = list_of(_POINT, MAX_POINTS, "pairs of seconds and accuracy, in order of time")
+
+
+def _as_curve(place, value):
+    curve = _POINTS.convert(place, value)
+    return WRONG if curve is not WRONG and any(first[0] > second[0] for first, second in zip(curve, curve[1:])) else curve
+
+
+_RULES: dict[str, Rule] = {
+    "id": ID,
+    "created": TIME,
+    "task": TEXT,
+    "profile": mapping(SCALAR),
+    "model": TEXT,
+    "model_figures": mapping(SCALAR),
+    "regime": Rule("an object with the fields of a regime", _as_regime),
+    "device": TEXT,
+    "threads": whole(1, MAX_THREADS),
+    "budget_seconds": POSITIVE_SECONDS,
+    "predicted": or_none(Rule(f"an object of {', '.join(PREDICTED)}, the accuracy between the other two", _as_predicted)),
+    "status": one_of(STATUSES),
+    "seconds": or_none(SECONDS),
+    "accuracy": or_none(SHARE),
+    "epochs": or_none(number(0, MAX_NUMBER, "a number of epochs, 0 or more")),
+    "curve": Rule(_POINTS.what, _as_curve),
+    "versions": mapping(TEXT),
+    "source": one_of(SOURCES),
+    "notes": list_of(TEXT, MAX_NOTES, "texts"),
+}
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of fine-tuning: what was known before, what was done, what came of it.
+
+    Parameters
+    ----------
+    task
+        Name of the dataset.
+    model
+        A name of the zoo, or an encoding.
+    regime
+        As `FineTuneRegime.to_json` gives it.
+    device, threads
+        Name of the device, and how many threads of the processor the run had.
+    budget_seconds
+        The time it was given.
+    status
+        "ok"; "failed" (no accuracy came of it); "killed" (it was ended from outside).
+    seconds, accuracy
+        The time it took, and its validation accuracy, 0 to 1; None unless the status is "ok".
+    epochs
+        Passes over the training images; None where that is not known.
+    curve
+        (seconds since the start, validation accuracy) along the run, in order of time.
+    profile
+        The dataset's profile, numbers and texts by name; empty where there is none.
+    model_figures
+        What is known of the model: params_m, gmacs, family, encoding, ...
+    predicted
+        What was expected: seconds, accuracy, and the range of the latter, accuracy_low and accuracy_high.
+    versions
+        Of the packages it ran with.
+    source
+        Who ran it: "finetune", "advise", "nni", "collect", or "import" for records that were made elsewhere.
+    notes
+        What went differently from what was asked for, a line each.
+    id, created
+        A UUID, and the time in UTC as ISO 8601; new ones unless given.
+
+    Raises
+    ------
+    RecordError
+        A field is not what it has to be.
+    """
+
+    task: str
+    model: str
+    regime: Mapping[str, Any]
+    device: str
+    threads: int
+    budget_seconds: float
+    status: str
+    seconds: float | None = None
+    accuracy: float | None = None
+    epochs: float | None = None
+    curve: tuple[tuple[float, float], ...] = ()
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    model_figures: Mapping[str, Any] = field(default_factory=dict)
+    predicted: Mapping[str, float] | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    source: str = "finetune"
+    notes: tuple[str, ...] = ()
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    created: str = field(default_factory=now)
+
+    def __post_init__(self):
+        for name, rule in _RULES.items():
+            object.__setattr__(self, name, rule(name, getattr(self, name)))
+        for name in ("seconds", "accuracy"):
+            if (getattr(self, name) is None) == (self.status == "ok"):
+                right = _RULES[name].what.partition(",")[0] if self.status == "ok" else "null"
+                raise RecordError(f"{name}: {shown(getattr(self, name))} in a run of status '{self.status}'; {right} would be right")
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        data = {name: getattr(self, name) for name in _RULES}
+        return data | {"curve": [list(point) for point in self.curve], "notes": list(self.notes)}
+
+    @classmethod
+    def from_json(cls, data: Any) -> RunRecord:
+        """The inverse of `to_json`.
+
+        Raises
+        ------
+        RecordError
+            Not a mapping, a field that is missing or that there is not, or one that is not what it has to be.
+        """
+        if not isinstance(data, Mapping):
+            raise RecordError(f"record: {shown(data)} is not an object with the fields of a run")
+        for name in data:
+            if name not in _RULES:
+                close = difflib.get_close_matches(one_line(name), _RULES, n=1)
+                raise RecordError(f"record: no field {shown(name)}; " + (f"did you mean '{close[0]}'?" if close else
+                                                                          f"there are {', '.join(_RULES)}"))
+        for name, rule in _RULES.items():
+            if name not in data:
+                raise RecordError(f"{name}: is missing; it is {rule.what}")
+        return cls(**data)
+
+    @classmethod
+    def of_run(cls, result: FineTuneResult, *, task: str | None = None, device: str | None = None, threads: int | None = None,
+               model_figures: Mapping[str, Any] | None = None, notes: Iterable[str] = (), **fields) -> RunRecord:
+        """The record of a run of `finetune`.
+
+        A run that was interrupted counts as killed, one without a measured accuracy as failed: what they would have reached
+        in their budget, nobody knows. Their curves are kept.
+
+        Parameters
+        ----------
+        result
+            What `finetune` gave back.
+        task, device, threads, model_figures
+            By default what the result, torch and the zoo say.
+        notes
+            More than the result's own.
+        fields
+            Others, such as profile, predicted and source. Where only a sample of the images could be decoded, the profile's
+            counts become those of the sample.
+        """
+        about, regime = result.classifier.about, result.regime
+        interrupted = result.stopped.startswith("interrupted")
+        status = "killed" if interrupted else "ok" if math.isfinite(result.accuracy) else "failed"
+        if any(SAMPLED in note for note in result.notes):
+            fields["profile"] = {**fields.get("profile", {}), **{name: about["metrics"][name] for name in COUNTS}}
+        own = (*([] if result.stopped == "budget" else [f"stopped: {result.stopped}"]), *result.notes, *notes)
+        return cls(
+            task=one_line(about["dataset"] if task is None else task), model=regime.model, regime=regime.to_json(),
+            device=one_line(_device_name(result) if device is None else device), threads=_threads() if threads is None else threads,
+            budget_seconds=result.budget, status=status, seconds=result.seconds if status == "ok" else None,
+            accuracy=result.accuracy if status == "ok" else None, epochs=result.epochs, curve=_curve_of(result.evaluations),
+            model_figures=figures_of(regime.model, about.get("encoding")) if model_figures is None else model_figures,
+            versions=about["versions"], notes=tuple(one_line(note) for note in own[:MAX_NOTES]), **fields)
+
+
+def positive(values: Mapping[str, Any], name: str) -> float | None:
+    """A number above 0 in a record's profile or model_figures, where others may have put anything; None for what is none."""
+    value = values.get(name)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else None
+
+
+def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:
+    """What the zoo knows of a model: family, encoding, params_m (1000 classes), gmacs (224 pixels), input_size; empty for none."""
+    from nni_nasoa.zoo import get
+
+    try:
+        info = get(model)
+    except ValueError:
+        return {} if encoding is None else {"encoding": encoding}
+    return {"family": info.family, "encoding": info.encoding or encoding, "params_m": info.params_m, "gmacs": info.gmacs_224,
+            "input_size": info.input_size}
+
+
+def _device_name(result: FineTuneResult) -> str:
+    from nni_nasoa.device.device import device_name
+
+    return device_name(result.classifier.device)
+
+
+def _threads() -> int:
+    import torch
+
+    return torch.get_num_threads()
+
+
+def _curve_of(evaluations: Iterable[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
+    """The measured points, no more of them than a record holds: evenly thinned, the last one kept."""
+    points = [(record["elapsed"], record["val_accuracy"]) for record in evaluations if math.isfinite(record["val_accuracy"])]
+    step = -(-len(points) // MAX_POINTS) or 1
+    return tuple(points[::-1][::step][::-1])
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """How long a step of a model takes on a device.
+
+    Parameters
+    ----------
+    device
+        Its name; with the number of threads, where that matters.
+    mode
+        What a step is, such as "train" or "eval".
+    seconds
+        Of one step of `batch_size` images, `input_size` pixels square, with the first `frozen_stages` stages frozen.
+    measured_at
+        The time in UTC as ISO 8601; by default now.
+
+    Raises
+    ------
+    RecordError
+        A field is not what it has to be.
+    """
+
+    device: str
+    model: str
+    input_size: int
+    batch_size: int
+    frozen_stages: int
+    mode: str
+    seconds: float
+    measured_at: str = field(default_factory=now)
+
+    def __post_init__(self):
+        rules = {"device": TEXT, "model": TEXT, "input_size": whole(1, MAX_INPUT_SIZE), "batch_size": whole(1, MAX_BATCH),
+                 "frozen_stages": whole(0, MAX_STAGES), "mode": TEXT, "seconds": POSITIVE_SECONDS, "measured_at": TIME}
+        for name, rule in rules.items():
+            object.__setattr__(self, name, rule(name, getattr(self, name)))

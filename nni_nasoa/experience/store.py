@@ -1,0 +1,297 @@
+"""The experience store: every run of fine-tuning, and what the advisor has learned from them."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import astuple, fields
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence
+
+from sqlalchemy import and_, column, func, or_, select, table, update
+
+from .database import Database, StoreError, default_location
+from .migrations import MIGRATIONS, Migration, prepare
+from .records import STATUSES, RecordError, RunRecord, StepTime
+from nni_nasoa.values import utc
+
+PAGE = 500  # records that are read or written at a time
+MAX_LINE = 8 * 2**20  # bytes; no record is longer
+
+_STEP = tuple(field.name for field in fields(StepTime))
+_RUNS = table("nasoa_runs", *map(column, ("number", "id", "created", "task", "model", "device", "status", "record")))
+_PROFILES = table("nasoa_profiles", column("fingerprint"), column("profile"))
+_STEP_TIMES = table("nasoa_step_times", *map(column, _STEP))
+_STATES = table("nasoa_states", column("name"), column("version"), column("data"))
+
+
+class State(NamedTuple):
+    """Something learned, and how often it was replaced."""
+
+    data: bytes
+    version: int
+
+
+class ExperienceStore:
+    """Runs of fine-tuning, shared by all processes that open the same database.
+
+    What was added is there: it survives a process that is killed at any moment.
+
+    Parameters
+    ----------
+    url
+        Path of an SQLite file, or a URL that begins with sqlite:/// or postgresql://. By default what the environment variable
+        NASOA_STORE says, or the user's own file; see `default_location`.
+    create
+        Whether the store is made where it is not there.
+    migrations
+        What makes the tables; for tests.
+
+    Raises
+    ------
+    StoreError
+        It cannot be opened; also from every method, where the database fails.
+    """
+
+    def __init__(self, url: str | os.PathLike | None = None, *, create: bool = True, migrations: Sequence[Migration] = MIGRATIONS):
+        self._database = Database(default_location() if url is None else url, create)
+        prepare(self._database, create=create, migrations=migrations)
+
+    def __repr__(self) -> str:
+        return f"ExperienceStore({self.location!r})"
+
+    @property
+    def location(self) -> str:
+        """The file or URL, without a password."""
+        return self._database.shown
+
+    # -- runs --
+
+    def add(self, record: RunRecord) -> bool:
+        """Add a record; whether it is new. One with the same id that is there stays as it is."""
+        return self.add_all([record]) == 1
+
+    def add_all(self, records: Iterable[RunRecord]) -> int:
+        """Add records, all or, where anything fails, none; how many of them are new."""
+        rows = [_row(record) for record in records]
+        with self._database.writing() as connection:
+            return sum(self._insert(connection, rows[start:start + PAGE]) for start in range(0, len(rows), PAGE))
+
+    def _insert(self, connection, rows: list[dict]) -> int:
+        insert = self._database.insert(_RUNS).on_conflict_do_nothing(index_elements=["id"])
+        return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
+
+    def records(self, task: str | None = None, model: str | None = None, device: str | None = None, status: str | None = None,
+                since: str | datetime | None = None, limit: int | None = None) -> Iterator[RunRecord]:
+        """Records in order of creation.
+
+        Parameters
+        ----------
+        task, model, device, status
+            Only records with this value.
+        since
+            Only those created at this time or later: a datetime with its zone or an ISO 8601 text, such as 2026-01-31.
+        limit
+            Only the newest so many of them.
+
+        Raises
+        ------
+        StoreError
+            No such status, a time that is none, a negative limit.
+        """
+        return self._records(_conditions(task, model, device, status, since), _checked_limit(limit))
+
+    def _records(self, conditions: list, limit: int | None) -> Iterator[RunRecord]:
+        key = (_RUNS.c.created, _RUNS.c.number)
+        if limit == 0:
+            return
+        if limit is not None:
+            newest = select(*key).where(*conditions).order_by(*(part.desc() for part in key)).offset(limit - 1).limit(1)
+            with self._database.reading() as connection:
+                first = connection.execute(newest).first()
+            if first is not None:
+                conditions = [*conditions, or_(key[0] > first[0], and_(key[0] == first[0], key[1] >= first[1]))]
+        after = []
+        while True:  # page by page, so that nobody waits for a reader that takes its time
+            query = select(*key, _RUNS.c.id, _RUNS.c.record).where(*conditions, *after).order_by(*key).limit(PAGE)
+            with self._database.reading() as connection:
+                page = connection.execute(query).all()
+            for _, _, id_, text in page:
+                try:
+                    yield RunRecord.from_json(json.loads(text))
+                except (ValueError, RecursionError) as error:
+                    raise StoreError(f"{self.location}: the record {id_} was damaged ({error})") from None
+            if len(page) < PAGE:
+                return
+            after = [or_(key[0] > page[-1][0], and_(key[0] == page[-1][0], key[1] > page[-1][1]))]
+
+    def count(self, task: str | None = None, model: str | None = None, device: str | None = None, status: str | None = None,
+              since: str | datetime | None = None) -> int:
+        """How many records there are; the parameters as `records` takes them."""
+        with self._database.reading() as connection:
+            query = select(func.count()).select_from(_RUNS).where(*_conditions(task, model, device, status, since))
+            return connection.execute(query).scalar_one()
+
+    def ids(self) -> set[str]:
+        """Of all records."""
+        with self._database.reading() as connection:
+            return set(connection.execute(select(_RUNS.c.id)).scalars())
+
+    def export(self, path: str | os.PathLike, **filters) -> int:
+        """Write records to a file of JSON lines, which is replaced in one step; how many they are.
+
+        Parameters
+        ----------
+        filters
+            As `records` takes them.
+        """
+        path, count = Path(path), 0
+        draft = path.with_name(f".{path.name}.{os.getpid()}")
+        records = self.records(**filters)
+        try:
+            with open(draft, "w", encoding="utf-8") as file:
+                for count, record in enumerate(records, start=1):
+                    file.write(_text(record.to_json()) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be written ({error.strerror}); give a file in a folder that may be written to") from None
+        finally:
+            with suppress(OSError):
+                draft.unlink()
+        return count
+
+    def import_(self, path: str | os.PathLike) -> int:
+        """Add the records of a file of JSON lines, as `export` writes it; how many of them are new.
+
+        Every line is looked at before anything is added. Records whose id is there stay as they are.
+
+        Raises
+        ------
+        StoreError
+            The file cannot be read, or a line is not a record: none is added.
+        """
+        try:
+            with open(path, "rb") as file:
+                if not file.seekable():
+                    raise StoreError(f"{path}: cannot be read twice; give a file")
+                for _ in _read_lines(file, path):
+                    pass
+                file.seek(0)
+                rows, added = map(_row, _read_lines(file, path)), 0
+                with self._database.writing() as connection:
+                    while page := list(islice(rows, PAGE)):
+                        added += self._insert(connection, page)
+                return added
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+
+    # -- profiles of datasets --
+
+    def profile(self, fingerprint: str) -> dict[str, Any] | None:
+        """The profile of the dataset with this fingerprint, None where it is not known."""
+        with self._database.reading() as connection:
+            text = connection.execute(select(_PROFILES.c.profile).where(_PROFILES.c.fingerprint == fingerprint)).scalar()
+        return None if text is None else json.loads(text)
+
+    def set_profile(self, fingerprint: str, profile: Mapping[str, Any]) -> None:
+        """Keep the profile of a dataset, JSON values by name, in place of an earlier one."""
+        self._put(_PROFILES, ["fingerprint"], {"fingerprint": fingerprint, "profile": _text(dict(profile))})
+
+    # -- step times of devices --
+
+    def step_times(self, device: str | None = None, model: str | None = None) -> list[StepTime]:
+        """What was measured, of one device or model or of all."""
+        conditions = [_STEP_TIMES.c[name] == value for name, value in (("device", device), ("model", model)) if value is not None]
+        with self._database.reading() as connection:
+            rows = connection.execute(select(_STEP_TIMES).where(*conditions).order_by(*(_STEP_TIMES.c[name] for name in _STEP)))
+            return [StepTime(*row) for row in rows]
+
+    def set_step_time(self, step_time: StepTime) -> None:
+        """Keep a step time, in place of an earlier one of the same step."""
+        self._put(_STEP_TIMES, list(_STEP[:-2]), dict(zip(_STEP, astuple(step_time))))
+
+    # -- states of what learns --
+
+    def state(self, name: str) -> State | None:
+        """What was kept under a name last, None where nothing was."""
+        with self._database.reading() as connection:
+            row = connection.execute(select(_STATES.c.data, _STATES.c.version).where(_STATES.c.name == name)).first()
+        return None if row is None else State(bytes(row[0]), row[1])
+
+    def replace_state(self, name: str, data: bytes, version: int) -> bool:
+        """Keep `data` in place of the state of this version, 0 for none; False, and no change, where it is another by now."""
+        with self._database.writing() as connection:
+            if version == 0:
+                insert = self._database.insert(_STATES).values(name=name, version=1, data=data)
+                change = insert.on_conflict_do_nothing(index_elements=["name"])
+            else:
+                known = (_STATES.c.name == name, _STATES.c.version == version)
+                change = update(_STATES).where(*known).values(data=data, version=version + 1)
+            return connection.execute(change, execution_options={"preserve_rowcount": True}).rowcount == 1
+
+    def update_state(self, name: str, change: Callable[[bytes | None], bytes]) -> State:
+        """Replace a state by what `change` makes of it, None for none; again, where another process was faster.
+
+        `change` may be called several times, and holds nobody up.
+        """
+        while True:
+            data, version = self.state(name) or (None, 0)
+            new = change(data)
+            if self.replace_state(name, new, version):
+                return State(new, version + 1)
+
+    def _put(self, table_, key: list[str], row: dict[str, Any]) -> None:
+        insert = self._database.insert(table_).values(row)
+        rest = {name: insert.excluded[name] for name in row if name not in key}
+        with self._database.writing() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=key, set_=rest))
+
+
+def _text(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _row(record: RunRecord) -> dict[str, str]:
+    data = record.to_json()
+    return {name: data[name] for name in ("id", "created", "task", "model", "device", "status")} | {"record": _text(data)}
+
+
+def _conditions(task, model, device, status, since) -> list:
+    if status is not None and status not in STATUSES:
+        raise StoreError(f"status: {status!r} is not one of {', '.join(STATUSES)}")
+    start = None if since is None else utc(since)
+    if since is not None and start is None:
+        raise StoreError(f"since: {since!r} is not a date such as 2026-01-31 or a time with its zone such as 2026-01-31T12:00:00Z")
+    equal = {"task": task, "model": model, "device": device, "status": status}
+    conditions = [_RUNS.c[name] == value for name, value in equal.items() if value is not None]
+    return conditions if start is None else [*conditions, _RUNS.c.created >= start]
+
+
+def _checked_limit(limit: int | None) -> int | None:
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise StoreError(f"limit: {limit!r} is not a whole number from 0")
+    return limit
+
+
+def _read_lines(file: BinaryIO, path: str | os.PathLike) -> Iterator[RunRecord]:
+    """The records of a file of JSON lines, one at a time; empty lines are passed over."""
+    number = 0
+    while line := file.readline(MAX_LINE + 1):
+        number += 1
+        if len(line) > MAX_LINE:
+            raise StoreError(f"{path}, line {number}: longer than {MAX_LINE} bytes; no record is")
+        if not line.strip():
+            continue
+        try:
+            yield RunRecord.from_json(json.loads(line.decode("utf-8")))
+        except RecordError as error:
+            raise StoreError(f"{path}, line {number}: {error}") from None
+        except UnicodeDecodeError:
+            raise StoreError(f"{path}, line {number}: not text in UTF-8") from None
+        except (ValueError, RecursionError) as error:
+            raise StoreError(f"{path}, line {number}: not JSON ({str(error).splitlines()[0][:100]})") from None

@@ -1,0 +1,42 @@
+"""torch.compile for what is trained, where there is time for that."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from nni_nasoa.device.interruption import Interruption, TimeIsUp, at_most
+from nni_nasoa.device.out_of_memory import is_out_of_memory
+from nni_nasoa.training.distributed import Alone, Together
+from nni_nasoa.training.stepping import Stepper
+
+from .clock import Clock
+
+COMPILING_SHARE = 0.4  # of the time that is left
+
+
+def compiled_in_time(stepper: Stepper, module: nn.Module, clock: Clock, interruption: Interruption, group: Alone | Together) -> str:
+    """Have a stepper train through torch.compile, if it works, and in a share of the time, in all processes; else a line says why.
+
+    Compiling happens as the first gradients are computed; of the steps that follow, none has to wait for it.
+    """
+    buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
+    seconds, begin, failure = COMPILING_SHARE * clock.remaining, clock.now(), ""
+    module.train()
+    try:
+        with at_most(seconds, interruption):
+            stepper.module = torch.compile(module)
+            stepper.gradients(cheap=False)
+    except TimeIsUp:
+        failure = f"torch.compile was not done after {clock.now() - begin:.1f} s: trained without it"
+    except Exception as error:  # a compiler can fail in any way
+        if not is_out_of_memory(error):  # else the first step fails, too, and halves the batch
+            failure = f"torch.compile failed ({' '.join(str(error).split())[:150] or type(error).__name__}): trained without it"
+    finally:
+        stepper.optimizer.zero_grad()
+        for buffer, before in buffers:
+            buffer.copy_(before)
+    if group.most(bool(failure)):
+        stepper.module = module
+        return failure or "torch.compile failed in another process: trained without it"
+    return ""

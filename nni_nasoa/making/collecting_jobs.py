@@ -1,0 +1,124 @@
+"""Processes that carry out the runs of a collection: started once, started anew where they die, gone when we are."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Sequence
+
+from nni_nasoa.experience.records import RunRecord, figures_of
+from nni_nasoa.values import one_line
+
+if TYPE_CHECKING:
+    from .collecting import PlannedRun
+
+PATIENCE = (20.0, 600.0)  # budgets, and seconds on top of them for imports, drawing and profiles, after which a run hangs
+TROUBLE = "trouble"  # key of an answer that says why there is no record
+ATTEMPTS = 3  # to start a process, before its trouble is the user's
+
+
+class JobError(RuntimeError):
+    """Nothing can be collected: processes do not come up, a task cannot be opened. The message is one line."""
+
+
+class Job:
+    """A process of one thread that carries out runs, one after the other.
+
+    Parameters
+    ----------
+    location
+        Of the store, where it keeps the profiles of tasks.
+    models
+        Names of those that the profiles are made with.
+    """
+
+    def __init__(self, location: str | None, models: Sequence[str]):
+        self._setup = {"store": location, "models": list(models)}
+        self._process: subprocess.Popen | None = None
+        self._about: dict[str, Any] = {}
+        self._ended, self._lock = False, threading.Lock()
+
+    def record_of(self, run: PlannedRun) -> RunRecord:
+        """Carry out a run. One in which the process dies, or that hangs, has failed.
+
+        Raises
+        ------
+        JobError
+            The process does not come up, or cannot open the task or the store.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self._start()
+        process = self._process
+        hanging = threading.Timer(PATIENCE[0] * run.budget + PATIENCE[1], process.kill)
+        hanging.start()
+        try:
+            answer = self._ask(run.to_json())
+        finally:
+            hanging.cancel()
+        if answer is not None and TROUBLE in answer:
+            raise JobError(answer[TROUBLE])
+        if answer is not None:
+            return RunRecord.from_json(answer)
+        process.wait()
+        return RunRecord(id=run.id, task=f"task:{run.task}", model=run.regime.model, model_figures=figures_of(run.regime.model),
+                         regime=run.regime.to_json(), budget_seconds=run.budget, status="failed", source="collect", **self._about,
+                         notes=(f"the process of the run ended: {_how(process.returncode)}",))
+
+    def end(self) -> None:
+        """End the process, with what it is doing."""
+        with self._lock:
+            self._ended = True
+            self._drop()
+
+    def _drop(self) -> None:
+        """Be done with the process that there is, if any."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            with suppress(OSError):  # what it did not read is lost
+                self._process.stdin.close()
+
+    def _ask(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer to a message; None where the process died of it."""
+        with suppress(OSError, ValueError):
+            self._process.stdin.write(json.dumps(message) + "\n")
+            self._process.stdin.flush()
+            return json.loads(self._process.stdout.readline())  # no line is no JSON
+        return None
+
+    def _start(self) -> None:
+        environment = os.environ | {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        for _ in range(ATTEMPTS):
+            with tempfile.TemporaryFile("w+") as errors:
+                with self._lock:
+                    if self._ended:
+                        raise JobError("the collection was ended")
+                    self._drop()
+                    # In a session of its own, Ctrl-C does not reach it; when we are gone, however that was, its stdin ends.
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-m", "nni_nasoa.making.collecting_worker"], env=environment, text=True, encoding="utf-8",
+                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
+                about = self._ask(self._setup)
+                if about is not None:
+                    self._about = about
+                    return
+                self._process.wait()
+                errors.seek(0)
+                said = errors.read().strip().splitlines()
+        why = one_line(said[-1]) if said else _how(self._process.returncode)
+        raise JobError(f"the process for the runs does not start: {why}")
+
+
+def _how(status: int) -> str:
+    """How a process ended, in words."""
+    if status >= 0:
+        return f"exit status {status}"
+    with suppress(ValueError):
+        return signal.Signals(-status).name
+    return f"signal {-status}"

@@ -1,0 +1,267 @@
+"""What enters the trainable part of a network: augmented images, or the features that frozen stages make of them.
+
+Features are computed when they are first needed and kept, so that frozen stages cost one pass over the images and not one
+an epoch (NASOA, arXiv 2108.03434, section 3.2, counts on it too). Where augmentation is on, an image has several kept
+views, which are renewed by and by.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nni_nasoa.data import ImageArrays
+from nni_nasoa.data.augment import augment
+from nni_nasoa.data.cache import cache_folder
+from nni_nasoa.data.tensors import to_tensors
+
+from nni_nasoa.device.precision import autocast
+from nni_nasoa.device.settings import synchronize
+
+if TYPE_CHECKING:
+    from nni_nasoa.zoo.staged import Staged
+
+MAX_VIEWS = 8
+RENEWAL_SHARE = 0.25  # of the training time goes to new views of images that have one
+MEMORY_SHARE = 0.25  # of the memory that is free, and of the disk for the mapped form, may hold features
+
+
+class Images:
+    """Batches of images, drawn, augmented and normalised on the device, in channels_last order.
+
+    Images that do not lie on the device (see `data.tensors.to_tensors`) travel batch by batch through pinned memory.
+
+    Parameters
+    ----------
+    part
+        Images (n, 3, size, size) uint8 and labels (n,).
+    device
+        Where batches are wanted.
+    mean, std
+        Of the network's normalisation, three numbers each, for images from 0 to 1.
+    augmentation, mirrored, generator
+        As `data.augment.augment` takes them.
+    resident_limit
+        Bytes of images up to which there is time to move them all to the device.
+    """
+
+    def __init__(self, part: ImageArrays, device: torch.device, mean, std, augmentation: str = "none", mirrored: bool = True,
+                 generator: torch.Generator | None = None, resident_limit: float = math.inf):
+        self.images, self.labels = to_tensors(part, device if part.images.nbytes <= resident_limit else torch.device("cpu"))
+        self.labels = self.labels.to(device)
+        self.device, self.augmentation, self.mirrored, self.generator = device, augmentation, mirrored, generator
+        self.mean, self.std = (255 * torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1) for values in (mean, std))
+
+    def __len__(self):
+        return len(self.labels)
+
+    def clean(self, indices: Tensor) -> Tensor:
+        """The images as they are, (n, 3, size, size) float32, normalised."""
+        return self._normalized(self._fetched(indices))
+
+    def augmented(self, indices: Tensor) -> Tensor:
+        """The images, freshly augmented and normalised."""
+        return self._normalized(augment(self._fetched(indices), self.augmentation, self.generator, self.mirrored))
+
+    def _fetched(self, indices: Tensor) -> Tensor:
+        return _moved(self.images[indices.to(self.images.device)], self.device)
+
+    def _normalized(self, images: Tensor) -> Tensor:
+        # Never the dataset itself: indexing has made a copy.
+        return images.to(dtype=torch.float32, memory_format=torch.channels_last).sub_(self.mean).div_(self.std)
+
+
+class FeatureStore:
+    """Features of images, up to `views` of each, in the order in which they are made; the oldest makes room.
+
+    Parameters
+    ----------
+    buffer
+        (views, n, ...) tensor that holds them.
+    """
+
+    def __init__(self, buffer: Tensor):
+        self.buffer = buffer
+        self.views, self.images = buffer.shape[:2]
+        self.made = torch.zeros(self.images, dtype=torch.long)  # of each image, how many times
+        self._complete = False
+
+    @classmethod
+    def for_features(cls, example: Tensor, images: int, views: int, memory_limit: float | None = None) -> FeatureStore | None:
+        """A store for features like `example` (1, ...), in memory, else in a mapped file, else None: there is no room.
+
+        Parameters
+        ----------
+        images, views
+            How many images there are, and views of each at most. In memory, fewer views are kept where it is short.
+        memory_limit
+            Bytes that the features may take in memory; None is a quarter of what is free. Above it, one view is mapped.
+        """
+        view = images * example.numel() * example.element_size()
+        limit = MEMORY_SHARE * _free_memory(example.device) if memory_limit is None else memory_limit
+        shape = (images, *example.shape[1:])
+        views = min(views, int(limit // max(1, view)))
+        if views >= 1:
+            return cls(torch.empty((views, *shape), dtype=example.dtype, device=example.device))
+        return cls._mapped(example, shape, view)
+
+    @classmethod
+    def _mapped(cls, example: Tensor, shape: tuple[int, ...], size: int) -> FeatureStore | None:
+        try:
+            folder = cache_folder()
+            folder.mkdir(parents=True, exist_ok=True)
+            disk = os.statvfs(folder)
+            if size > MEMORY_SHARE * disk.f_bavail * disk.f_frsize:
+                return None
+            with tempfile.TemporaryFile(dir=folder) as file:  # without a name, so that it is gone however the process ends
+                os.posix_fallocate(file.fileno(), 0, max(1, size))  # a full disk shows here and not as a signal later
+                mapped = np.memmap(file, dtype=np.uint8, mode="r+", shape=(size,))
+        except OSError:
+            return None
+        return cls(torch.from_numpy(mapped).view(example.dtype).view(1, *shape))
+
+    def missing(self, indices: Tensor) -> Tensor | None:
+        """Which of the images, as a mask, have no view yet; None where all have one."""
+        if self._complete:
+            return None
+        self._complete = bool(self.made.all())
+        missing = self.made[indices] == 0
+        return missing if missing.any() else None
+
+    def put(self, indices: Tensor, features: Tensor) -> None:
+        """Keep one more view of each of the images."""
+        slots = self.made[indices] % self.views
+        self.made[indices] += 1
+        where = self.buffer.device
+        self.buffer[slots.to(where), indices.to(where)] = features.to(where, self.buffer.dtype)
+
+    def kept_images(self) -> Tensor:
+        """Indices of the images that have a view."""
+        return self.made.nonzero().flatten()
+
+    def any(self, indices: Tensor, generator: torch.Generator) -> Tensor:
+        """A random one of the kept views of each image; all of them must have one. `generator` is a CPU generator."""
+        where = self.buffer.device
+        if self.views == 1:
+            return self.buffer[0].index_select(0, indices.to(where))
+        kept = self.made[indices].clamp(max=self.views)
+        slots = (torch.rand(len(indices), generator=generator) * kept).long()
+        return self.buffer[slots.to(where), indices.to(where)]
+
+
+class Inputs:
+    """Inputs of the network's trainable part, for images by their indices (CPU tensors).
+
+    Parameters
+    ----------
+    images
+        The images, which know their augmentation.
+    network
+        On the device, its first `frozen` stages in eval mode.
+    frozen
+        How many stages to leave behind; 0 gives images.
+    cached
+        Whether features are kept.
+    memory_limit
+        See `FeatureStore.for_features`.
+    seed
+        Of the choice among kept views.
+    """
+
+    def __init__(self, images: Images, network: Staged, frozen: int, *, cached: bool = True, memory_limit: float | None = None,
+                 seed: int = 0):
+        self.images, self.network, self.frozen = images, network, frozen
+        self.labels, self.augmented = images.labels, images.augmentation != "none"
+        self.generator = torch.Generator().manual_seed(seed)
+        self.store: FeatureStore | None = None
+        self._want_store, self._memory_limit = cached and frozen > 0, memory_limit
+        self.computed = 0  # images, so far
+        self._begin, self._renewing = time.monotonic(), 0.0
+
+    def __len__(self):
+        return len(self.images)
+
+    def clean(self, indices: Tensor) -> Tensor:
+        """Inputs from images as they are, or from a view that is kept already."""
+        return self._kept(indices, self.images.clean) if self.frozen else self.images.clean(indices)
+
+    def training(self, indices: Tensor, renew: bool = True) -> Tensor:
+        """Inputs from augmented images; of features, mostly kept views, of which `renew` allows to make new ones."""
+        if not self.frozen:
+            return self.images.augmented(indices)
+        if renew and self.store is not None and self.augmented and self._renewal_due():
+            synchronize(self.images.device)
+            begin = time.monotonic()
+            features = self._features(self.images.augmented(indices))
+            self.store.put(indices, features)
+            synchronize(self.images.device)
+            self._renewing += time.monotonic() - begin
+            return features
+        return self._kept(indices, self.images.augmented)
+
+    def keep(self, indices: Tensor, features: Tensor) -> None:
+        """Keep features that were computed elsewhere."""
+        if self._want_store:
+            self._make_store(features)
+        if self.store is not None:
+            self.store.put(indices, features)
+
+    def _make_store(self, features: Tensor) -> None:
+        self._want_store = False
+        self.store = FeatureStore.for_features(features[:1], len(self), MAX_VIEWS if self.augmented else 1, self._memory_limit)
+
+    def cheap(self, indices: Tensor) -> Tensor:
+        """As many images as `indices`, whose features are kept: those among them, filled up with others."""
+        if self.store is None:
+            return indices
+        missing = self.store.missing(indices)
+        if missing is None:
+            return indices
+        kept = indices[~missing]
+        others = self.store.kept_images()
+        more = torch.randint(len(others), (len(indices) - len(kept),), generator=self.generator)
+        return torch.cat([kept, others[more]])
+
+    def _kept(self, indices: Tensor, draw) -> Tensor:
+        if self.store is None:
+            features = self._features(draw(indices))
+            self.keep(indices, features)
+            return features
+        missing = self.store.missing(indices)
+        if missing is not None:
+            self.store.put(indices[missing], self._features(draw(indices[missing])))
+        return _moved(self.store.any(indices, self.generator), self.images.device)
+
+    def _renewal_due(self) -> bool:
+        return self._renewing < RENEWAL_SHARE * (time.monotonic() - self._begin)
+
+    @torch.no_grad()
+    def _features(self, images: Tensor) -> Tensor:
+        self.computed += len(images)
+        with autocast(images.device):
+            return self.network.forward_stages(images, 0, self.frozen)
+
+
+def _moved(batch: Tensor, device: torch.device) -> Tensor:
+    """A batch on the device; from the host it goes through pinned memory, so that nothing waits for it."""
+    if device.type == "cuda" and batch.device.type == "cpu":
+        return batch.pin_memory().to(device, non_blocking=True)
+    return batch
+
+
+def _free_memory(device: torch.device) -> float:
+    """Bytes of memory that the device, or the host, has free."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo") as file:
+            return 1024 * next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return math.inf if not hasattr(os, "sysconf") else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2

@@ -1,0 +1,283 @@
+"""What a network costs on the device at hand: step times, images per second, memory, parameters, MACs.
+
+Shared machines are noisy and clusters are mixed, so a search compares networks by `relative_speed`, the ratio to a small
+reference network that is timed in turns with the network, under a lock of the device (`device_lock`).
+"""
+
+from __future__ import annotations
+
+import copy
+import ctypes
+import datetime
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.optim.sgd import sgd  # the class torch.optim.SGD imports torch._dynamo, while the device is locked
+
+from nni_nasoa.device.lock import device_lock
+from nni_nasoa.networks import ETNet
+from nni_nasoa.device.device import device_name
+
+REFERENCE = "2-_32_2-11-112-1121112"  # ET-NAS-A, the smallest published network
+REFERENCE_CLASSES = 10
+_MIN_SAMPLE_SECONDS = {"cuda": 0.02}  # so that launches run ahead of the device within a sample, as they do in training
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """Time and memory of one step.
+
+    Parameters
+    ----------
+    step_time_ms
+        Median time of a step, in milliseconds.
+    throughput
+        Images per second.
+    peak_memory_mib
+        Memory that the step needs at most, the network's own included, in MiB: on a GPU what torch allocates; on a CPU the
+        growth of the process's resident set, to some 10 MiB, where Linux tells it, else None.
+    repeats
+        Number of samples behind the median.
+    """
+
+    step_time_ms: float
+    throughput: float
+    peak_memory_mib: float | None
+    repeats: int
+
+
+@dataclass(frozen=True)
+class RelativeSpeed:
+    """Training speed beside the reference network's.
+
+    Parameters
+    ----------
+    relative_speed
+        Reference's step time over the network's: above 1, the network trains faster. The median of the ratios of samples
+        taken right after each other, so it may differ a little from the ratio of the two medians below.
+    step_time_ms, reference_step_time_ms
+        Median times of a training step, in milliseconds; on a CPU, processor time of one thread.
+    throughput
+        Training images per second, by `step_time_ms`.
+    """
+
+    relative_speed: float
+    step_time_ms: float
+    reference_step_time_ms: float
+    throughput: float
+
+
+def training_step_time(network: nn.Module, input_size: int, batch_size: int, device: str | torch.device = "cpu", *,
+                       autocast: torch.dtype | None = None, repeats: int = 20, warmup: int = 3, max_seconds: float = 30.0) -> StepTime:
+    """Time training steps: forward, cross-entropy, backward and SGD with momentum, on random images in channels_last.
+
+    Parameters
+    ----------
+    network
+        Any image classifier. It stays as it is, wherever it is: a copy on `device` is measured.
+    input_size, batch_size
+        Images are (batch_size, 3, input_size, input_size).
+    device
+        The device to measure on, taken under its exclusive `device_lock`.
+    autocast
+        The type of automatic mixed precision, such as torch.bfloat16; None for float32.
+    repeats, warmup
+        Samples behind the median, and steps that come before them.
+    max_seconds
+        When this much time has gone by, the samples taken so far (three at least) will do.
+
+    Raises
+    ------
+    torch.cuda.OutOfMemoryError
+        The device's memory does not suffice.
+    """
+    return _step_time(_training_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds)
+
+
+def inference_time(network: nn.Module, input_size: int, batch_size: int, device: str | torch.device = "cpu", *,
+                   autocast: torch.dtype | None = None, repeats: int = 20, warmup: int = 3, max_seconds: float = 30.0) -> StepTime:
+    """Time inference in eval mode; parameters as in `training_step_time`."""
+    return _step_time(_inference_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds)
+
+
+def relative_speed(network: nn.Module, input_size: int, batch_size: int, device: str | torch.device = "cpu", *,
+                   autocast: torch.dtype | None = None, repeats: int = 15, warmup: int = 3,
+                   max_seconds: float = 30.0) -> RelativeSpeed:
+    """Training speed of a network, relative to that of ET-NAS-A with 10 classes; parameters as in `training_step_time`.
+
+    Steps of the two take turns, so that whatever else slows the device slows both. On a CPU, one thread is measured and its
+    processor time counts: several threads that wait for each other lose far more to another process than the time it takes.
+    """
+    device = _resolve(device)
+    with undisturbed(device, threads=1):
+        clock = time.thread_time if device.type == "cpu" else _wall_clock(device)
+        networks = network, ETNet(REFERENCE, REFERENCE_CLASSES)
+        pair = [_training_step(each, input_size, batch_size, device, autocast) for each in networks]
+        once = [_warm_up(step, warmup, clock) for step in pair]
+        target = max(*once, _MIN_SAMPLE_SECONDS.get(device.type, 0.0))  # samples of equal length meet equal disturbance
+        counts = [max(1, round(target / seconds)) for seconds in once]
+        samples = _repeat(lambda: [_sample(step, count, clock) for step, count in zip(pair, counts)], repeats, max_seconds)
+    step_time, reference_time = (statistics.median(column) for column in zip(*samples))
+    ratio = statistics.median(reference / own for own, reference in samples)
+    return RelativeSpeed(ratio, 1e3 * step_time, 1e3 * reference_time, batch_size / step_time)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable and frozen parameters, without buffers."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def count_macs(network: nn.Module, input_size: int = 224) -> int:
+    """Multiply-accumulates of one image of `input_size` x `input_size` pixels, in convolutions and matrix products.
+
+    Any image classifier will do; nothing is computed, as the network runs on torch's meta device.
+    """
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = copy.deepcopy(network).to("meta").eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network(torch.empty(1, 3, input_size, input_size, device="meta"))
+    return counter.get_total_flops() // 2
+
+
+def environment(device: str | torch.device = "cpu") -> dict[str, str | int | float]:
+    """What a file of measurements should say about where they come from: device, load, versions, date."""
+    versions = {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")}
+    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    return {"device": device_name(device), "cpus": os.cpu_count() or 1, "threads": torch.get_num_threads(),
+            "load_average": round(os.getloadavg()[0], 1), "python": platform.python_version(), **versions, "date": date}
+
+
+# -- steps and samples --
+
+def _resolve(device: str | torch.device) -> torch.device:
+    device = torch.device(device)
+    return torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" and device.index is None else device
+
+
+@contextmanager
+def undisturbed(device: torch.device, threads: int | None = None, patience: float | None = None) -> Iterator[None]:
+    """Hold the device's lock, with so many threads on a CPU, and leave torch's settings and random state as they were.
+
+    With `patience`, the lock is waited for so many seconds at most, and then gone without.
+    """
+    benchmark, all_threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
+    with device_lock(device, patience=patience), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.backends.cudnn.benchmark = True
+        if threads is not None and device.type == "cpu":
+            torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.backends.cudnn.benchmark = benchmark
+            torch.set_num_threads(all_threads)
+
+
+def _training_step(network, input_size, batch_size, device, autocast) -> Callable[[], object]:
+    network = copy.deepcopy(network).to(device, memory_format=torch.channels_last).train()
+    images, labels = _batch(input_size, batch_size, device)
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    momenta: list = []
+
+    def step():
+        for parameter in parameters:
+            parameter.grad = None
+        with torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            loss = F.cross_entropy(network(images), labels)
+        loss.backward()
+        trained = [parameter for parameter in parameters if parameter.grad is not None]
+        momenta.extend([None] * (len(trained) - len(momenta)))
+        with torch.no_grad():
+            # A learning rate of 0 costs what any other does, and random labels cannot drive the weights off to where floats are slow.
+            sgd(trained, [parameter.grad for parameter in trained], momenta, foreach=True, lr=0.0, momentum=0.9, weight_decay=1e-4,
+                dampening=0, nesterov=False, maximize=False)
+    return step
+
+
+def _inference_step(network, input_size, batch_size, device, autocast) -> Callable[[], object]:
+    network = copy.deepcopy(network).to(device, memory_format=torch.channels_last).eval()
+    images, _ = _batch(input_size, batch_size, device)
+
+    def step():
+        with torch.inference_mode(), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+            network(images)
+    return step
+
+
+def _batch(input_size: int, batch_size: int, device: torch.device):
+    images = torch.randn(batch_size, 3, input_size, input_size, device=device)
+    return images.contiguous(memory_format=torch.channels_last), torch.zeros(batch_size, dtype=torch.long, device=device)
+
+
+def _step_time(make_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds) -> StepTime:
+    device = _resolve(device)
+    with undisturbed(device):
+        peak_mib = _memory_watch(device)
+        step, clock = make_step(network, input_size, batch_size, device, autocast), _wall_clock(device)
+        once = _warm_up(step, warmup, clock)
+        count = max(1, round(_MIN_SAMPLE_SECONDS.get(device.type, 0.0) / once))
+        samples = _repeat(lambda: _sample(step, count, clock), repeats, max_seconds)
+        memory = peak_mib()
+    seconds = statistics.median(samples)
+    return StepTime(1e3 * seconds, batch_size / seconds, memory, len(samples))
+
+
+def _wall_clock(device: torch.device) -> Callable[[], float]:
+    def clock():
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+    return clock
+
+
+def _sample(step, count: int, clock) -> float:
+    """Seconds that one of `count` steps takes."""
+    start = clock()
+    for _ in range(count):
+        step()
+    return (clock() - start) / count
+
+
+def _warm_up(step, steps: int, clock) -> float:
+    """Seconds of a step after the first `steps`, which find kernels, allocate memory and fill caches."""
+    for _ in range(steps):
+        step()
+    return max(_sample(step, 1, clock), 1e-9)
+
+
+def _repeat(sample, repeats: int, max_seconds: float) -> list:
+    """Take samples: `repeats` of them, or three at least when time is up."""
+    end, samples = time.monotonic() + max_seconds, []
+    while len(samples) < repeats and (len(samples) < 3 or time.monotonic() < end):
+        samples.append(sample())
+    return samples
+
+
+def _memory_watch(device: torch.device) -> Callable[[], float | None]:
+    """Start watching memory; the result tells the peak since then, in MiB above what was in use (None where unknown)."""
+    if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return lambda: (torch.cuda.max_memory_allocated(device) - before) / 2**20
+    try:
+        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but kept at hand would hide growth
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts afresh (proc(5))
+        resident = _proc_status("VmRSS")
+    except (OSError, KeyError, AttributeError):  # not Linux, not glibc
+        return lambda: None
+    return lambda: (_proc_status("VmHWM") - resident) / 2**10
+
+
+def _proc_status(key: str) -> int:
+    """A figure of /proc/self/status, in KiB."""
+    return int(dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())[key].split()[0])

@@ -1,0 +1,186 @@
+"""Training steps: which images, mixed how, forward, backward, and the optimiser."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nni_nasoa.data.augment import mixup
+
+from nni_nasoa.device.precision import autocast, precision
+from nni_nasoa.device.out_of_memory import is_out_of_memory
+from .distributed import Alone, Together
+from .inputs import Inputs
+from .optimizers import Optimizer
+from .regime import FineTuneRegime
+from .errors import FineTuneError
+
+if TYPE_CHECKING:
+    from .data_parallel import DataParallel
+
+IN_TIME, LATE, FULL = 0, 1, 2  # what processes tell each other in each step: the worst of it counts
+
+
+class Stepper:
+    """Takes training steps of one process.
+
+    Parameters
+    ----------
+    module, classes
+        From inputs to logits of the `classes`; what of it requires gradients is trained.
+    inputs
+        Inputs of this process's images.
+    regime, group
+        Of the run. The batch of the regime is that of all processes together.
+    seed
+        Of the order of images, and of mixup.
+    head_only
+        The head, where `module` is no more than that: its gradients need no autograd.
+    """
+
+    def __init__(self, module: nn.Module, classes: int, inputs: Inputs, regime: FineTuneRegime, group: Alone | Together, seed: int,
+                 head_only: nn.Linear | None = None):
+        self.module, self.classes, self.inputs, self.regime, self.group = module, classes, inputs, regime, group
+        self._head = head_only
+        self._parallel: DataParallel | None = None
+        self.device = inputs.labels.device
+        self.batch = batch_of_process(regime, inputs, group)
+        self.rate_scale, self.go_on = 1.0, True
+        self.steps, self.images = 0, 0
+        self.optimizer = Optimizer(regime.optimizer, module.parameters(), regime.weight_decay)
+        self._scaler = torch.amp.GradScaler("cuda") if precision(self.device) == torch.float16 else None
+        self._mixup = random.Random(seed)
+        self._indices = self._index_stream(torch.Generator().manual_seed(seed + group.rank))
+
+    def overlap(self, seconds: float) -> None:
+        """Have gradients averaged over the processes while others are computed, if that pays with so many seconds left.
+
+        All processes have to call it, before the first step and after each one in which memory was full.
+        """
+        if self.group.size == 1 or self._head is not None:
+            return
+        from .data_parallel import DataParallel, pays  # late: one process does without
+
+        if self.group.from_first([float(pays(seconds))])[0]:
+            self._parallel = DataParallel(self.module)
+
+    def step(self, cheap: bool, in_time: Callable[[], bool] = lambda: True) -> Tensor | None:
+        """Take a step at the optimiser's learning rate; the loss, on the device, or None where a process's memory was full.
+
+        With `cheap`, no features of frozen stages are computed: images take part whose features are kept. Afterwards `go_on`
+        says whether all processes are in time for more steps.
+        """
+        loss = None
+        try:
+            if self._parallel is not None:
+                self._parallel.begin()
+            loss = self.gradients(cheap)
+        except RuntimeError as error:  # which is let go of here, and with it the tensors of the step that failed
+            if not is_out_of_memory(error):
+                raise
+        if self._parallel is not None:
+            self._parallel.settle(failed=loss is None)
+        news = self.group.most(FULL if loss is None else IN_TIME if in_time() else LATE)
+        self.go_on = news == IN_TIME
+        if news == FULL:
+            self._parallel = None  # with its buckets, some of which may be missing
+            self.optimizer.zero_grad()
+            return None
+        self._average()
+        if self._scaler is None or self._head is not None:
+            self.optimizer.step()
+        else:
+            self._scaler.step(self.optimizer)
+            self._scaler.update()
+        self.optimizer.zero_grad()
+        self.steps += 1
+        self.images += self.batch * self.group.size
+        return loss
+
+    def _average(self) -> None:
+        if self._parallel is not None and self._parallel.complete:
+            self._parallel.average()
+            return
+        self._parallel = None
+        self.group.average([p.grad for p in self.optimizer.parameters() if p.grad is not None])
+
+    def gradients(self, cheap: bool) -> Tensor:
+        """Compute this process's gradients of the next batch; the loss."""
+        indices = next(self._indices)
+        if cheap:
+            indices = self.inputs.cheap(indices)
+        inputs = self.inputs.training(indices, renew=not cheap)
+        targets = self._targets(self.inputs.labels[indices.to(self.device)])
+        if self.regime.mixup:
+            share = self._mixup.betavariate(self.regime.mixup, self.regime.mixup)
+            inputs, targets = mixup(inputs, targets, share, self.inputs.images.generator)
+        if self._head is not None:
+            return head_gradients(self._head, inputs, targets)
+        if inputs.ndim == 4:  # kept features have another order than fresh ones, which a compiled module would be compiled for again
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        with autocast(self.device):
+            logits = (self._parallel or self.module)(inputs)
+        loss = F.cross_entropy(logits.float(), targets)
+        (loss if self._scaler is None else self._scaler.scale(loss)).backward()
+        return loss.detach()
+
+    def _targets(self, labels: Tensor) -> Tensor:
+        """Smoothed probabilities (n, classes) of labels (n,)."""
+        smoothing, classes = self.regime.label_smoothing, self.classes
+        return torch.full((len(labels), classes), smoothing / classes, device=self.device).scatter_(
+            1, labels[:, None], 1 - smoothing + smoothing / classes)
+
+    def _index_stream(self, generator: torch.Generator) -> Iterator[Tensor]:
+        """Batches of indices, from one random order of all images after the other; none is smaller than the others."""
+        queue = torch.empty(0, dtype=torch.long)
+        while True:
+            while len(queue) < self.batch:
+                queue = torch.cat([queue, torch.randperm(len(self.inputs), generator=generator)])
+            batch, queue = queue[:self.batch], queue[self.batch:]
+            yield batch
+
+    def halve_batch(self) -> str:
+        """Go on with half the batch, in all processes, and half the learning rate; a line that says so.
+
+        Raises
+        ------
+        FineTuneError
+            The batch cannot be halved.
+        """
+        if self.batch < 4:
+            raise FineTuneError(f"out of memory at {self.batch} images a step and process, the fewest that can be; "
+                                "give a smaller input size or model")
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self.rate_scale *= (self.batch // 2) / self.batch
+        self.batch //= 2
+        return f"out of memory: batch size {self.batch * self.group.size} from here on, and the learning rate in proportion"
+
+
+@torch.no_grad()
+def head_gradients(head: nn.Linear, features: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy of a linear head, whose gradients are set.
+
+    Autograd's bookkeeping would take most of the time of a step on features that are kept.
+
+    Parameters
+    ----------
+    features, targets
+        (n, width), and probabilities (n, classes).
+    """
+    features = features.float()
+    log_probabilities = F.linear(features, head.weight, head.bias).log_softmax(1)
+    errors = log_probabilities.exp().sub_(targets).div_(len(features))
+    head.weight.grad = errors.T @ features
+    if head.bias is not None:
+        head.bias.grad = errors.sum(0)
+    return -(targets * log_probabilities).sum() / len(features)
+
+
+def batch_of_process(regime: FineTuneRegime, inputs: Inputs, group: Alone | Together) -> int:
+    """Images a step of each process: not more than the one with the fewest has, and two at least, for BatchNorm."""
+    return max(2, -int(group.most(-min(regime.batch_size // group.size, len(inputs)))))

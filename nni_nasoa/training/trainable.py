@@ -1,0 +1,32 @@
+"""The part of a network that is trained."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+from torch import Tensor, nn
+
+
+class Trainable(nn.Module):
+    """What follows the frozen stages.
+
+    Parameters
+    ----------
+    network
+        A `zoo.staged` view.
+    frozen
+        How many of its stages to leave out.
+    """
+
+    def __init__(self, network, frozen: int):
+        super().__init__()
+        self.network, self.frozen = network, frozen
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Logits of inputs."""
+        return self.network.head(self.network.forward_stages(inputs, self.frozen))
+
+    def own_buffers(self) -> Iterator[Tensor]:
+        """Those that training changes: statistics of the normalisation that is not frozen."""
+        for stage in self.network.stages[self.frozen:]:
+            yield from stage.buffers()

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nni_nasoa.advisor import ExperienceStore
+from nni_nasoa.advisor.accuracy import predictor as module
+from nni_nasoa.advisor.accuracy.features import NAMES, features_of
+from nni_nasoa.advisor.accuracy.hedge import HedgeRegressor
+from nni_nasoa.advisor.accuracy.predictor import (
+    STATE,
+    AccuracyPredictor,
+    learn_in_store,
+    learnable,
+    make_prior,
+    prior_records,
+    write_prior,
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ExperienceStore(tmp_path / "experience.db")
+
+
+@pytest.fixture
+def no_prior(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "PRIOR", tmp_path / "no prior")
+
+
+def errors(predictor, records):
+    mean, low, high = predictor.predict(np.concatenate([features_of(record) for record in records]))
+    y = np.array([record.accuracy for record in records])
+    return np.abs(mean - y), (low <= y) & (y <= high)
+
+
+def test_it_learns_from_runs_what_holds_for_datasets_that_it_has_not_seen(world, experienced):
+    unseen = [world.record(number, 1000 + number % 10) for number in range(100)]
+    error, inside = errors(AccuracyPredictor.from_bytes(experienced), unseen)
+    y = np.array([record.accuracy for record in unseen])
+    assert error.mean() < 0.5 * np.abs(y - np.median(y)).mean()
+    assert 0.75 <= inside.mean() <= 1
+
+
+def test_it_goes_on_learning_from_each_run(world, experienced):
+    predictor = AccuracyPredictor.from_bytes(experienced)
+    other = [world.record(number, 2000, accuracy=0.2) for number in range(40)]
+    before = errors(predictor, other)[0].mean()
+    assert all(predictor.learn(record) for record in other[:20])
+    assert errors(predictor, other[20:])[0].mean() < 0.7 * before
+
+
+@pytest.mark.parametrize("changes", [
+    {"status": "failed", "accuracy": None, "seconds": None}, {"status": "killed", "accuracy": None, "seconds": None},
+    {"profile": {}}, {"profile": {"classes": 3}}, {"profile": {"classes": "3", "train_images": 30}}, {"profile": {"classes": 0, "train_images": 30}},
+    {"model_figures": {"weights": "none"}},
+])
+def test_runs_that_teach_nothing_change_nothing(world, store, no_prior, changes):
+    predictor, record = AccuracyPredictor(), world.record(0, 0, **changes)
+    before = predictor.to_bytes()
+    assert not learnable(record) and not predictor.learn(record) and predictor.to_bytes() == before
+    assert not learn_in_store(store, record) and store.state(STATE) is None
+
+
+def test_the_prediction_is_the_mean_of_members_that_differ(world, experienced):
+    predictor = AccuracyPredictor.from_bytes(experienced)
+    x = np.concatenate([features_of(world.record(number, 3000 + number)) for number in range(60)])
+    members = np.array([member.predict(x) for member in predictor.members])
+    assert len(members) == module.MEMBERS and members[:, 0].std(axis=0).max() > 0.005
+    assert np.array(predictor.predict(x)) == pytest.approx(members.mean(axis=0))
+
+
+@pytest.mark.parametrize("rubbish", [None, {}, {"accuracy": float("nan")}, "a record"])
+def test_what_is_no_record_is_not_learned(rubbish):
+    predictor = AccuracyPredictor()
+    assert not predictor.learn(rubbish) and predictor.seen == 0
+
+
+def test_a_state_comes_back_equal(world, experienced):
+    predictor = AccuracyPredictor.from_bytes(experienced)
+    x = features_of(world.record(0, 0))
+    assert AccuracyPredictor.from_bytes(predictor.to_bytes()).predict(x) == predictor.predict(x)
+    assert predictor.to_bytes() == experienced
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: b"", lambda data: b"PK" + data[2:200], lambda data: data[:9000] + bytes([data[9000] ^ 1]) + data[9001:]])
+def test_a_damaged_state_is_one_line_and_a_store_with_one_begins_anew(experienced, store, no_prior, damage):
+    with pytest.raises(ValueError, match=r"^saved predictor: not usable \(.+\)$"):
+        AccuracyPredictor.from_bytes(damage(experienced))
+    store.replace_state(STATE, damage(experienced), 0)
+    assert AccuracyPredictor.from_store(store).seen == 0
+
+
+def test_a_state_of_other_features_is_not_used(store, no_prior, world):
+    file = io.BytesIO()
+    np.savez(file, names=np.array(NAMES[::-1]), member_0=np.frombuffer(HedgeRegressor(len(NAMES)).to_bytes(), dtype=np.uint8))
+    with pytest.raises(ValueError, match="other features"):
+        AccuracyPredictor.from_bytes(file.getvalue())
+    store.replace_state(STATE, file.getvalue(), 0)
+    record = world.record(0, 0)
+    assert learn_in_store(store, record) and AccuracyPredictor.from_store(store).seen == 1
+
+
+def test_a_store_without_a_predictor_gets_the_prior_and_its_runs(store, world, experienced, tmp_path, monkeypatch):
+    (tmp_path / "prior").mkdir()
+    (tmp_path / "prior" / "predictor.npz").write_bytes(experienced)
+    monkeypatch.setattr(module, "PRIOR", tmp_path / "prior")
+    monkeypatch.setattr(module, "RELEARNED", 5)
+    seen = AccuracyPredictor.from_bytes(experienced).seen
+    assert AccuracyPredictor.from_store(None).seen == AccuracyPredictor.from_store(store).seen == seen
+    records = [world.record(number, 0) for number in range(8)]
+    store.add_all(records)
+    assert learn_in_store(store, records[-1])
+    assert AccuracyPredictor.from_store(store).seen == seen + 5
+    store.add(late := world.record(9, 0))
+    assert learn_in_store(store, late) and AccuracyPredictor.from_store(store).seen == seen + 6
+
+
+def test_reading_it_reads_no_runs(store, world, no_prior, monkeypatch):
+    store.add(record := world.record(0, 0))
+    learn_in_store(store, record)
+    monkeypatch.setattr(ExperienceStore, "records", lambda *_, **__: pytest.fail("the runs are read"))
+    assert AccuracyPredictor.from_store(store).seen == 1
+    assert AccuracyPredictor.from_store(store).runs() == pytest.approx(features_of(record), nan_ok=True)
+
+
+def test_no_run_is_lost_among_processes(store, world, in_processes, tmp_path, experienced):
+    records = [world.record(number, 0) for number in range(12)]
+    for number, record in enumerate(records):
+        (tmp_path / f"{number}.json").write_text(json.dumps(record.to_json()))
+    code = """
+import json
+from pathlib import Path
+from nni_nasoa.advisor import predictor
+predictor.PRIOR = Path({folder!r}) / "none"
+for number in {numbers}:
+    record = RunRecord.from_json(json.loads((Path({folder!r}) / f"{{number}}.json").read_text()))
+    assert predictor.learn_in_store(store, record)
+"""
+    processes = in_processes(tmp_path / "experience.db", *(code.format(folder=str(tmp_path), numbers=list(range(start, 12, 3))) for start in range(3)))
+    assert [process.wait(120) for process in processes] == [0, 0, 0]
+    predictor = AccuracyPredictor.from_store(store)
+    assert predictor.seen == 12 and store.state(STATE).version == 12
+    kept = {tuple(row) for row in np.nan_to_num(predictor.runs())}
+    assert kept == {tuple(np.nan_to_num(features_of(record))[0]) for record in records}
+
+
+def test_a_prior_keeps_every_run_once_and_is_the_same_each_time(world):
+    records = [world.record(number, number % 6) for number in range(40)]
+    first, second = make_prior(records, passes=2), make_prior(records, passes=2)
+    assert first.to_bytes() == second.to_bytes() and first.seen == 40
+    assert {tuple(row) for row in first.runs()} == {tuple(features_of(record)[0]) for record in records}
+    assert make_prior([world.record(0, 0, profile={})]).seen == 0
+    assert make_prior([world.record(0, 0)]).seen == 1  # a single task has no other to be tested on
+
+
+def test_what_is_the_same_in_all_runs_of_a_prior_tells_later_ones_from_them_no_more(world, experienced):
+    """Those were on arrays, whose size is not known: folders of photos are predicted, and learned from, as arrays are."""
+    photos, arrays = AccuracyPredictor.from_bytes(experienced), AccuracyPredictor.from_bytes(experienced)
+    for number in range(6):
+        record = world.record(number, 700)
+        arrays.learn(record)
+        photos.learn(replace(record, profile={**record.profile, "width": 640.0, "height": 480.0}))
+    for number in range(6):
+        record = world.record(number, 701)
+        photo = replace(record, profile={**record.profile, "width": 500.0, "height": 300.0})
+        assert not np.array_equal(features_of(photo), features_of(record), equal_nan=True)
+        assert photos.predict(features_of(photo)) == pytest.approx(np.array(arrays.predict(features_of(record))))
+
+
+def test_the_ranges_of_a_prior_are_for_data_that_it_has_not_seen(world):
+    """Several passes would make residuals small; those on tasks that were left out are not."""
+    records = [world.record(number, number % 5) for number in range(60)]
+    prior = make_prior(records, passes=6)
+    _, low, high = prior.predict(np.concatenate([features_of(world.record(number, 500 + number)) for number in range(50)]))
+    naive = HedgeRegressor(len(NAMES))
+    x, y = np.concatenate([features_of(record) for record in records]), [record.accuracy for record in records]
+    for _ in range(6):
+        naive.update(x, y)
+    _, naive_low, naive_high = naive.predict(np.concatenate([features_of(world.record(number, 500 + number)) for number in range(50)]))
+    assert (high - low).mean() > 1.2 * (naive_high - naive_low).mean()
+
+
+def test_the_records_of_the_prior_are_read(tmp_path, world, monkeypatch):
+    monkeypatch.setattr(module, "PRIOR", tmp_path)
+    assert prior_records() == []
+    records = [world.record(number, 0) for number in range(3)]
+    lines = "\n".join(json.dumps(record.to_json()) for record in records)
+    (tmp_path / "records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    assert prior_records() == records
+
+
+def test_a_prior_that_is_written_is_what_everybody_starts_from(tmp_path, world, monkeypatch):
+    monkeypatch.setattr(module, "PRIOR", tmp_path / "prior")
+    records = [world.record(number % 4, number) for number in range(12)]
+    written = write_prior([*records, world.record(0, 20, profile={})], tmp_path / "prior")
+    assert written.seen == 12 and AccuracyPredictor.from_prior().to_bytes() == written.to_bytes()
+    assert [record.id for record in prior_records()] == [record.id for record in records]
+    before = {file.name: file.read_bytes() for file in (tmp_path / "prior").iterdir()}
+    write_prior(prior_records(), tmp_path / "prior")
+    assert before == {file.name: file.read_bytes() for file in (tmp_path / "prior").iterdir()}
+    with pytest.raises(ValueError, match="no runs that ended well"):
+        write_prior([], tmp_path / "other")
+
+
+def test_the_prior_of_the_package_is_one_of_these_features():
+    """None yet, or one that can be read."""
+    assert AccuracyPredictor.from_prior().seen == len([record for record in prior_records() if learnable(record)])

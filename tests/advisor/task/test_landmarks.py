@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from nni_nasoa.advisor.task import landmarks
+from nni_nasoa.advisor.task.landmarks import STEPS, TRAIN_IMAGES, VAL_IMAGES, landmark
+from nni_nasoa.data import ImageArrays, ImageSplit, open_dataset
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def split_of(train, val, classes=2, size=32):
+    """Noise under labels."""
+    rng = np.random.default_rng(0)
+    parts = [ImageArrays(rng.integers(0, 256, (len(labels), 3, size, size), dtype=np.uint8), np.array(labels, dtype=np.int64))
+             for labels in (train, val)]
+    return ImageSplit(*parts, tuple(map(str, range(classes))), "made")
+
+
+def test_it_is_the_accuracy_after_the_training_and_the_same_each_time():
+    digits = open_dataset("digits", input_size=48)
+    torch.manual_seed(0)
+    first = landmark(digits, "nano-a")
+    torch.manual_seed(1)  # does not matter: nothing is drawn from torch
+    assert landmark(digits, "nano-a") == first and first > 0.85
+    assert first * VAL_IMAGES == pytest.approx(round(first * VAL_IMAGES))
+    assert landmark(digits, "nano-a", 0.0) == pytest.approx(0.1, abs=0.02)  # a head of zeros, which says the first class of all
+
+
+def test_it_is_about_images_that_were_not_trained_on():
+    noise = split_of([0, 1] * 16, [0, 1] * 100)
+    assert landmark(noise, "nano-a") == pytest.approx(0.5, abs=0.15)
+
+
+def test_it_looks_at_a_sample_with_all_classes_in_turn(monkeypatch):
+    seen = {}
+    monkeypatch.setattr(landmarks, "_trained", lambda network, images, rate, deadline: seen.update(train=images) or True)
+    monkeypatch.setattr(landmarks, "_accuracy", lambda network, images: seen.update(val=images) or 0.5)
+    assert landmark(split_of([0] * 900 + [1] * 300, [0] * 900 + [1] * 100, size=16), "nano-a") == 0.5
+    assert np.bincount(seen["train"].labels).tolist() == [TRAIN_IMAGES // 2] * 2
+    assert np.bincount(seen["val"].labels).tolist() == [VAL_IMAGES - 100, 100]
+
+
+@pytest.mark.parametrize(("train", "val"), [([0] * 40, [0, 1]), ([0, 1] * 20, []), ([], [0, 1])])
+def test_where_there_is_nothing_to_learn_or_to_ask_there_is_none(train, val):
+    assert landmark(split_of(train, val), "nano-a") is None
+
+
+def test_a_training_that_diverges_has_none():
+    assert landmark(split_of([0, 1] * 40, [0, 1] * 10), "nano-a", 1e12) is None
+
+
+@pytest.mark.parametrize(("seconds", "steps"), [(5.0, 3), (40.0, 3), (60.0, STEPS), (None, STEPS)])
+def test_it_is_given_up_as_soon_as_it_does_not_fit(monkeypatch, seconds, steps):
+    """Of steps that take a second each, by a clock of their own."""
+    now, stepped = [0.0], []
+    monkeypatch.setattr(landmarks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    from nni_nasoa.training.optimizers import Optimizer
+
+    def step(self):
+        stepped.append(self.learning_rate)
+        now[0] += 1
+    monkeypatch.setattr(Optimizer, "step", step)
+    found = landmark(split_of([0, 1] * 20, [0, 1] * 4), "nano-a", seconds=seconds)
+    assert len(stepped) == steps and (found is None) == (steps < STEPS) and min(stepped) > 0
+    if steps == STEPS:
+        assert max(stepped) == pytest.approx(landmarks.RATE, rel=0.01) and stepped[-1] < 0.01 * landmarks.RATE
+
+
+def test_slow_steps_later_on_end_it_too(monkeypatch):
+    now, stepped = [0.0], []
+    monkeypatch.setattr(landmarks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    from nni_nasoa.training.optimizers import Optimizer
+
+    def step(self):
+        stepped.append(1)
+        now[0] += 0.1 if len(stepped) < 20 else 30
+    monkeypatch.setattr(Optimizer, "step", step)
+    assert landmark(split_of([0, 1] * 20, [0, 1] * 4), "nano-a", seconds=20) is None and len(stepped) == 20
+
+
+def test_a_model_that_there_is_not():
+    with pytest.raises(ValueError, match="^zoo: no model 'nano-x'; .*$"):
+        landmark(split_of([0, 1] * 20, [0, 1]), "nano-x")

@@ -1,0 +1,132 @@
+"""The trainer itself, in a world where steps take the time that a table says: what it does is what the course foretells."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nni_nasoa.advisor import RunRecord, StepTime
+from nni_nasoa.device.device import processor_key
+from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
+from nni_nasoa.advisor.time.time_model import TimeModel
+from nni_nasoa.data import ImageArrays
+from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.training import inputs
+from nni_nasoa.finetune.clock import Clock
+from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.training.distributed import Alone
+from nni_nasoa.training.inputs import Images
+from nni_nasoa.device.interruption import Interruption
+from nni_nasoa.training.optimizers import Optimizer
+from nni_nasoa.finetune.progress import Watcher
+from nni_nasoa.finetune.trainer import Run
+from nni_nasoa.zoo.staged import Staged
+
+SIZE, CLASSES, STAGES, START_UP = 8, 3, 3, 0.25
+OPTIMIZER = 0.003
+FIXED, IMAGE = (0.004, 0.003, 0.002), (0.0012, 0.0006, 0.0004)  # seconds of a forward pass through each stage
+KEY = processor_key("a processor", 1)
+
+
+class World:
+    """Where time passes only by steps."""
+
+    def __init__(self, monkeypatch):
+        self.now = 0.0
+        monkeypatch.setattr(inputs, "time", SimpleNamespace(monotonic=lambda: self.now))
+        monkeypatch.setattr(Courtesy, "turn", lambda _: nullcontext())
+        step = Optimizer.step
+        monkeypatch.setattr(Optimizer, "step", lambda optimizer: (self.passes(OPTIMIZER), step(optimizer)))
+
+    def passes(self, seconds):
+        self.now += seconds
+
+    def run(self, regime, budget, train=700, val=120):
+        """The record of a run."""
+        rng = np.random.default_rng(0)
+        view = Staged([Stage(self, number) for number in range(STAGES)], nn.Linear(12, CLASSES), (0.5,) * 3, (0.5,) * 3, SIZE)
+        parts = [ImageArrays(rng.integers(0, 256, (count, 3, SIZE, SIZE), dtype=np.uint8), rng.integers(0, CLASSES, count))
+                 for count in (train, val)]
+        images = [Images(part, torch.device("cpu"), view.mean, view.std, augmentation, True, torch.Generator().manual_seed(0))
+                  for part, augmentation in zip(parts, (regime.augmentation, "none"))]
+        clock = Clock(budget, started=self.now, now=lambda: self.now)
+        self.passes(START_UP)
+        run = Run(view, *images, regime, clock, Alone(), Interruption(), Watcher(), seed=0, head_start=True, feature_cache=True,
+                  memory_limit=None, compiled=False, margin=None, save=None)
+        run.execute()
+        return RunRecord(task="noise", model="model", regime=regime.to_json(), device="a processor", threads=1, budget_seconds=budget,
+                         status="ok", seconds=clock.elapsed, accuracy=run.best.evaluation.accuracy, epochs=run.epochs,
+                         curve=tuple((point["elapsed"], point["val_accuracy"]) for point in run.evaluations), notes=tuple(run.notes),
+                         profile={"train_images": train, "val_images": val})
+
+
+class Stage(nn.Module):
+    """A stage that takes its time; training takes three times as long."""
+
+    def __init__(self, world, number):
+        super().__init__()
+        self.world, self.number, self.weight = world, number, nn.Parameter(torch.ones(3, 1, 1))
+
+    def forward(self, x):
+        trained = torch.is_grad_enabled() and self.weight.requires_grad
+        self.world.passes((3 if trained else 1) * (FIXED[self.number] + len(x) * IMAGE[self.number]))
+        x = (nn.functional.adaptive_avg_pool2d(x, 2) if self.number == 0 else x) * self.weight
+        return x.flatten(1) if self.number == STAGES - 1 else x
+
+
+@pytest.fixture
+def world(monkeypatch):
+    return World(monkeypatch)
+
+
+@pytest.fixture
+def model():
+    rows = []
+    for batch in (8, 32):
+        stage = [fixed + batch * image for fixed, image in zip(FIXED, IMAGE)]
+        rows += [StepTime(KEY, "model", SIZE, batch, frozen, TRAIN, OPTIMIZER + 3 * sum(stage[frozen:])) for frozen in range(STAGES + 1)]
+        rows += [StepTime(KEY, "model", SIZE, batch, frozen, FEATURES, sum(stage[:frozen])) for frozen in range(1, STAGES + 1)]
+    return TimeModel(rows, KEY)
+
+
+def expected(model, regime, record):
+    return model.estimate("model", frozen_stages=regime.frozen_stages, batch_size=regime.batch_size, input_size=SIZE,
+                          augmentation=regime.augmentation, budget=record.budget_seconds, start_up=START_UP, **record.profile)
+
+
+@pytest.mark.parametrize("augmentation", ["none", "crop"])
+@pytest.mark.parametrize("frozen", range(STAGES + 1))
+@pytest.mark.parametrize(("budget", "batch"), [(4.0, 16), (6.0, 64), (15.0, 32)])
+def test_the_trainer_does_as_many_epochs_as_are_foretold(world, model, budget, batch, frozen, augmentation):
+    regime = FineTuneRegime("model", frozen_stages=frozen, batch_size=batch, input_size=SIZE, augmentation=augmentation)
+    record = world.run(regime, budget)
+    estimate = expected(model, regime, record)
+    gave_up = any("only the head" in note for note in record.notes)
+    assert estimate.feasible[0] == (not gave_up)
+    # In a few seconds, the last steps, which compute no features, are many of all.
+    assert estimate.epochs[0] == pytest.approx(record.epochs, rel=0.2 if budget < 5 or gave_up else 0.12)
+    assert estimate.seconds[0] == pytest.approx(record.seconds, rel=0.05)
+    assert model.seconds_for(record, corrected=False) == pytest.approx(record.seconds, rel=0.1)
+
+
+def test_the_seconds_before_training_are_foretold(world, model):
+    record = world.run(FineTuneRegime("model", batch_size=32, input_size=SIZE), 15.0)
+    assert model.observe(record)
+    assert model._course_of(record, START_UP, corrected=False).until_training[0] == pytest.approx(record.curve[0][0], rel=0.1)
+
+
+@pytest.mark.parametrize("frozen", range(STAGES + 1))
+@pytest.mark.parametrize(("train", "val"), [(0, 0), (1, 0), (1, 1), (10**9, 1)])
+@pytest.mark.parametrize("budget", [1e-9, 0.1, 30.0, 1e9])
+@pytest.mark.parametrize("start_up", [0.0, 1e6])
+def test_odd_counts_and_budgets_give_numbers(model, frozen, train, val, budget, start_up):
+    with np.errstate(all="raise"):
+        estimate = model.estimate("model", frozen_stages=frozen, batch_size=[16, 128], input_size=SIZE, augmentation=["none", "crop"],
+                                  budget=budget, start_up=start_up, train_images=train, val_images=val)
+    assert (estimate.epochs >= 0).all() and np.isfinite(estimate.epochs).all()
+    assert (estimate.seconds >= 0).all() and (estimate.seconds <= budget).all()

@@ -1,0 +1,196 @@
+import os
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from nni_nasoa.device.lock import device_lock
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path, monkeypatch):
+    """Lock files of these tests only, here and in the processes that they start."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def process():
+    """Function (code) that starts a Python with `device_lock` at hand and waits for its first line."""
+    started = []
+
+    def start(code):
+        code = f"import sys, time\nfrom nni_nasoa.device.lock import device_lock\n{code}"
+        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        started.append(child)
+        assert child.stdout.readline() == "ready\n"
+        return child
+
+    yield start
+    for child in started:
+        child.kill()
+        child.wait()
+        child.stdin.close()
+        child.stdout.close()
+
+
+HOLD = "with device_lock('cpu', shared={}):\n    print('ready', flush=True)\n    sys.stdin.read()"
+
+
+def taken_in_a_thread(shared):
+    """Ask for the lock in a thread; returns the thread and the event that tells that it has it."""
+    has, leave = threading.Event(), threading.Event()
+
+    def take():
+        with device_lock("cpu", shared=shared):
+            has.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=take, daemon=True)
+    thread.start()
+    return SimpleNamespace(thread=thread, has=has, leave=leave)
+
+
+@pytest.mark.parametrize("theirs, mine, granted", [(False, False, False), (False, True, False), (True, False, False), (True, True, True)])
+def test_who_may_hold_it_together(process, theirs, mine, granted):
+    child = process(HOLD.format(theirs))
+    asked = taken_in_a_thread(mine)
+    assert asked.has.wait(0.5 if not granted else 30) is granted
+    child.stdin.close()  # the child gives the lock back
+    assert asked.has.wait(30)
+    asked.leave.set()
+    asked.thread.join(30)
+    child.stdin = open(os.devnull)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_killed_process_leaves_nothing_locked(process, shared):
+    child = process(HOLD.format(shared))
+    child.send_signal(signal.SIGKILL)
+    asked = taken_in_a_thread(False)
+    assert asked.has.wait(30)
+    asked.leave.set()
+
+
+def test_a_killed_waiter_does_not_hold_others_up(process):
+    with device_lock("cpu", shared=True):
+        waiter = process("print('ready', flush=True)\nwith device_lock('cpu'):\n    pass")
+        held_up = taken_in_a_thread(True)
+        deadline = time.monotonic() + 30
+        while held_up.has.is_set() and time.monotonic() < deadline:  # the waiter was not in the turnstile yet
+            held_up.leave.set()
+            held_up.thread.join(30)
+            time.sleep(0.05)
+            held_up = taken_in_a_thread(True)
+            held_up.has.wait(0.2)
+        assert not held_up.has.is_set()
+        waiter.send_signal(signal.SIGKILL)
+        assert held_up.has.wait(30)
+        held_up.leave.set()
+
+
+def test_a_measurement_does_not_starve_under_overlapping_batches(process):
+    batches = ("print('ready', flush=True)\n"
+               "while True:\n    with device_lock('cpu', shared=True):\n        time.sleep(0.05)")
+    for _ in range(4):  # somebody holds a share at almost any time
+        process(batches)
+    for _ in range(3):
+        asked = taken_in_a_thread(False)
+        assert asked.has.wait(30)
+        asked.leave.set()
+        asked.thread.join(30)
+
+
+def test_batches_pause_while_somebody_measures(process):
+    child = process("print('ready', flush=True)\nwhile sys.stdin.readline():\n"
+                    "    with device_lock('cpu', shared=True):\n        print('batch', flush=True)")
+    answers = []
+    reader = threading.Thread(target=lambda: answers.append(child.stdout.readline()), daemon=True)
+    with device_lock("cpu"):
+        child.stdin.write("go\n")
+        child.stdin.flush()
+        reader.start()
+        reader.join(1)
+        assert answers == []
+    reader.join(30)
+    assert answers == ["batch\n"]
+
+
+@pytest.mark.parametrize("theirs, mine", [(False, False), (False, True), (True, False)])
+def test_who_has_no_patience_goes_on_without(process, theirs, mine):
+    child = process(HOLD.format(theirs))
+    begin = time.monotonic()
+    with device_lock("cpu", shared=mine, patience=0.2):
+        assert time.monotonic() - begin >= 0.2
+        others = taken_in_a_thread(theirs)
+        child.stdin.close()
+        assert others.has.wait(30)  # as nothing is locked here
+        others.leave.set()
+    with device_lock("cpu", patience=30):
+        asked = taken_in_a_thread(True)
+        assert not asked.has.wait(0.3)  # this one was had in time
+    assert asked.has.wait(30)
+    asked.leave.set()
+    child.stdin = open(os.devnull)
+
+
+def test_nested_in_one_thread():
+    with device_lock("cpu"):
+        with device_lock("cpu"), device_lock("cpu", shared=True):
+            pass
+        asked = taken_in_a_thread(True)
+        assert not asked.has.wait(0.3)  # the inner ones gave nothing back
+    assert asked.has.wait(30)
+    asked.leave.set()
+    with device_lock("cpu", shared=True):
+        with device_lock("cpu", shared=True), pytest.raises(RuntimeError, match="this thread shares the lock of cpu"):
+            with device_lock("cpu"):
+                pass
+
+
+def test_an_error_gives_it_back():
+    with pytest.raises(KeyError):
+        with device_lock("cpu"):
+            raise KeyError
+    asked = taken_in_a_thread(False)
+    assert asked.has.wait(30)
+    asked.leave.set()
+
+
+def test_a_gpu_goes_by_its_uuid(own_folder, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_properties",
+                        lambda device: SimpleNamespace(uuid=f"12-34-{torch.device(device).index or 0}"))
+    with device_lock("cuda:1"), device_lock("cuda"), device_lock(torch.device("cuda", 0)), device_lock("cpu"):
+        pass
+    assert sorted(path.name for path in own_folder.glob("*.lock")) == [
+        "nni_nasoa-cpu.lock", "nni_nasoa-cuda-12-34-0.lock", "nni_nasoa-cuda-12-34-1.lock"]
+
+
+def test_other_users_can_take_it_too(own_folder):
+    umask = os.umask(0o077)
+    try:
+        with device_lock("cpu"):
+            pass
+    finally:
+        os.umask(umask)
+    files = list(own_folder.glob("nni_nasoa-cpu.*"))
+    assert len(files) == 2 and all(stat.S_IMODE(file.stat().st_mode) == 0o644 for file in files)
+    for file in files:
+        file.chmod(0o444)  # as another user sees them
+    with device_lock("cpu"):
+        pass
+
+
+def test_a_planted_link_is_not_followed(own_folder):
+    (own_folder / "nni_nasoa-cpu.lock").symlink_to(own_folder / "elsewhere")
+    with pytest.raises(OSError):
+        with device_lock("cpu"):
+            pass
+    assert not (own_folder / "elsewhere").exists()

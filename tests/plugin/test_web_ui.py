@@ -1,0 +1,93 @@
+"""NNI's real web UI, in headless Chromium, while a search runs."""
+
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
+
+CONFIGS = Path(__file__).parents[2] / "experiment_configs"
+OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+           "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1400,1400"]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def browser(tmp_path):
+    """Chromium with a profile of its own."""
+    import shutil
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
+    for option in [*OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"]:
+        options.add_argument(option)
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    driver.set_page_load_timeout(60)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def experiment(nnictl):
+    """search.yml as it is, but for its length: it must still run when it is looked at."""
+    config = yaml.safe_load((CONFIGS / "search.yml").read_text())
+    config["trialCodeDirectory"] = config["tuner"]["codeDirectory"] = str(CONFIGS)
+    running = nnictl.create(config | {"maxTrialNumber": 500, "maxExperimentDuration": "10m"})
+    yield running
+    running.stop()
+
+
+def wait(browser, condition, timeout=60):
+    """Wait until condition() is true while the page redraws itself."""
+    return WebDriverWait(browser, timeout, ignored_exceptions=[StaleElementReferenceException]).until(lambda _: condition())
+
+
+def text_of(browser):
+    return browser.find_element(By.TAG_NAME, "body").text
+
+
+def drop_down(browser, shown):
+    """The drop-down that shows this option."""
+    boxes = browser.find_elements(By.CSS_SELECTOR, "[role=combobox]")
+    return next((box for box in boxes if box.find_element(By.CSS_SELECTOR, ".ms-Dropdown-title").text == shown), None)
+
+
+def test_web_ui_shows_the_search(experiment, browser):
+    def results():
+        return experiment.rest("/metric-data?type=FINAL")
+
+    experiment.wait(lambda: len(results()) >= 2, timeout=420)
+
+    browser.get(f"http://127.0.0.1:{experiment.port}/oview")
+    wait(browser, lambda: "nasoa joint search, digits" in text_of(browser))
+    wait(browser, lambda: "SUCCEEDED" in text_of(browser))  # among the top trials
+    overview = text_of(browser)
+    assert experiment.id in overview and "RUNNING" in overview and "EvolutionTuner" in overview
+    assert "/500" in overview and "Default metric" in overview
+
+    browser.get(f"http://127.0.0.1:{experiment.port}/detail")
+    wait(browser, lambda: drop_down(browser, "default"))
+    detail = text_of(browser)
+    for trial in {result["trialJobId"] for result in results()[:2]}:
+        assert trial in detail
+    assert "(FINAL)" in detail  # the default metric, in the list of trials
+
+    # The other metrics are under the drop-down of the default metric's page, and each can be drawn.
+    drop_down(browser, "default").click()
+    wait(browser, lambda: {"default", "accuracy", "relative_speed", "step_time_ms", "params_m"} <= {
+        option.text for option in browser.find_elements(By.CSS_SELECTOR, "[role=option]")})
+    for metric, shown in (("accuracy", "default"), ("relative_speed", "accuracy")):
+        if not browser.find_elements(By.CSS_SELECTOR, "[role=option]"):
+            drop_down(browser, shown).click()
+        option = wait(browser, lambda: [option for option in browser.find_elements(By.CSS_SELECTOR, "[role=option]") if option.text == metric])
+        option[0].click()
+        wait(browser, lambda: drop_down(browser, metric))
+        time.sleep(1)  # a wrong key would break the page when it draws
+        assert "Trial jobs" in text_of(browser) and browser.find_elements(By.CSS_SELECTOR, "canvas")
+    assert experiment.status == "RUNNING"

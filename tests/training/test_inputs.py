@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from nni_nasoa.training import inputs as module
+from nni_nasoa.training.inputs import FeatureStore, Images, Inputs
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def images(blobs):
+    def make(augmentation="none"):
+        return Images(blobs.train, CPU, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1), augmentation, True, torch.Generator().manual_seed(0))
+    return make
+
+
+class Counting:
+    """A view that counts the images that its stages see."""
+
+    def __init__(self, view):
+        self.view, self.seen = view, 0
+
+    def forward_stages(self, x, start=0, stop=None):
+        self.seen += len(x)
+        return self.view.forward_stages(x, start, stop)
+
+
+@pytest.fixture
+def network(shallow):
+    torch.manual_seed(0)
+    return Counting(shallow().view())
+
+
+def test_images_are_normalised_and_the_dataset_stays(images, blobs):
+    before = blobs.train.images.copy()
+    batch = images().clean(torch.tensor([3, 0]))
+    mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1)))
+    torch.testing.assert_close(batch, (torch.from_numpy(blobs.train.images[[3, 0]]).float() / 255 - mean) / std, atol=1e-5, rtol=1e-5)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    for level in ("crop-flip", "full"):
+        images(level).augmented(torch.arange(20))
+    assert (blobs.train.images == before).all()
+
+
+def test_without_frozen_stages_inputs_are_images(images, network):
+    inputs = Inputs(images(), network, 0)
+    assert inputs.training(torch.arange(4)).shape == (4, 3, 16, 16) and inputs.store is None and network.seen == 0
+
+
+@pytest.mark.parametrize("frozen", [1, 2, 3])
+def test_features_are_computed_once_and_are_right(images, network, frozen):
+    source = images()
+    inputs = Inputs(source, network, frozen)
+    order = torch.randperm(120)
+    for _ in range(4):
+        for batch in order.split(32):
+            with torch.no_grad():
+                expected = network.view.forward_stages(source.clean(batch), 0, frozen)
+            torch.testing.assert_close(inputs.training(batch), expected)
+            torch.testing.assert_close(inputs.clean(batch), expected)
+    assert network.seen == 120
+    assert not inputs.training(order[:2]).requires_grad
+
+
+def test_without_a_cache_each_use_computes(images, network):
+    inputs = Inputs(images(), network, 3, cached=False)
+    for _ in range(3):
+        inputs.training(torch.arange(10))
+    assert inputs.store is None and network.seen == 30
+
+
+def test_augmented_views_are_several_and_renewed_within_their_share(images, network, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    inputs = Inputs(images("crop"), network, 1)
+    batch = torch.arange(16)
+    inputs.training(batch)
+    for _ in range(50):  # no time goes by, so nothing is renewed
+        inputs.training(batch)
+    assert network.seen == 16
+    views = set()
+    for _ in range(30):
+        now[0] += 1.0
+        views.add(inputs.training(batch).sum().item())
+    assert network.seen == 16 * 31 and len(views) == 30
+    assert inputs.store.made[:16].eq(31).all() and inputs.store.views == module.MAX_VIEWS
+    inputs.training(batch, renew=False)
+    assert network.seen == 16 * 31
+
+
+def test_renewal_keeps_to_its_share(images, network, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    forward = network.forward_stages
+    monkeypatch.setattr(network, "forward_stages", lambda *a: (now.__setitem__(0, now[0] + 1), forward(*a))[1])
+    inputs = Inputs(images("crop"), network, 2)
+    batch, renewed = torch.arange(16), 0
+    inputs.training(batch)
+    for _ in range(400):
+        before = network.seen
+        inputs.training(batch)
+        renewed += network.seen > before
+        now[0] += 0.1
+    assert 0.2 < renewed / now[0] < 0.3
+
+
+def test_cheap_replaces_images_that_would_have_to_be_computed(images, network):
+    inputs = Inputs(images(), network, 3)
+    assert torch.equal(inputs.cheap(torch.arange(5)), torch.arange(5))
+    inputs.clean(torch.arange(10))
+    cheap = inputs.cheap(torch.tensor([2, 50, 7, 60]))
+    assert len(cheap) == 4 and {2, 7} <= set(cheap.tolist()) <= set(range(10))
+    inputs.training(cheap)
+    assert network.seen == 10
+
+
+def test_above_the_limit_features_are_mapped_from_a_file_that_has_no_name(images, network, tmp_path, monkeypatch):
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
+    inputs = Inputs(images("crop"), network, 1, memory_limit=1000)
+    values = inputs.training(torch.arange(120))
+    assert inputs.store.views == 1 and os.listdir(tmp_path / "cache") == []
+    torch.testing.assert_close(inputs.training(torch.arange(120), renew=False), values)
+    assert any(str(tmp_path) in line and "deleted" in line for line in open("/proc/self/maps"))
+
+
+def test_without_room_anywhere_features_are_computed_each_time(images, network, monkeypatch):
+    monkeypatch.setattr(module, "MEMORY_SHARE", 0)
+    inputs = Inputs(images(), network, 1)
+    for _ in range(3):
+        inputs.training(torch.arange(10))
+    assert inputs.store is None and network.seen == 30
+
+
+def test_memory_decides_how_many_views():
+    example = torch.zeros(1, 10)
+    assert FeatureStore.for_features(example, 100, 8, 3.5 * 100 * 40).views == 3
+    assert FeatureStore.for_features(example, 100, 8, None).views == 8

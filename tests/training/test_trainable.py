@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import functools
+import threading
+
+import pytest
+import torch
+from torch import nn
+
+from nni_nasoa.finetune import FineTuneRegime, finetune
+from nni_nasoa.finetune.clock import Clock
+from nni_nasoa.training.distributed import Alone
+from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.device.interruption import Interruption
+from nni_nasoa.training.stepping import Stepper
+from nni_nasoa.training.trainable import Trainable
+from nni_nasoa.finetune.compiling import compiled_in_time
+from nni_nasoa.networks import ETNet
+from nni_nasoa.zoo.staged import staged
+
+SECONDS = 1 / 60
+
+
+@pytest.fixture
+def make(blobs, tiny):
+    """A stepper, and the module that it is to compile."""
+    def make(frozen=0, augmentation="crop"):
+        torch.manual_seed(0)
+        view = staged(ETNet(tiny, 2)).freeze(frozen).to(memory_format=torch.channels_last)
+        images = Images(blobs.train, torch.device("cpu"), (0.5,) * 3, (0.25,) * 3, augmentation, generator=torch.Generator().manual_seed(0))
+        module = Trainable(view, frozen)
+        regime = FineTuneRegime(tiny, batch_size=16, augmentation=augmentation)
+        return Stepper(module, 2, Inputs(images, view, frozen), regime, Alone(), 0), module
+    return make
+
+
+def compile_it(made, seconds=6000.0):
+    stepper, module = made
+    return compiled_in_time(stepper, module, Clock(seconds), Interruption(), Alone())
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """Compile without generating code, which is quick; how many graphs were made."""
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    return graphs
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_one_graph_for_all_steps(make, counted, frozen):
+    """No graph breaks; and fresh features, kept ones and renewed ones do not make it compile again."""
+    stepper, module = made = make(frozen)
+    before = [buffer.clone() for buffer in module.buffers()]
+    assert compile_it(made) == "" and stepper.module is not module
+    assert len(counted) == 1 and stepper.steps == 0
+    assert all(torch.equal(a, b) for a, b in zip(before, module.buffers())) and all(p.grad is None for p in module.parameters())
+    for step in range(24):
+        stepper.inputs._renewing = 0.0 if step % 2 else 1e9  # a renewal is due, or it is not
+        stepper.step(cheap=False)
+    assert len(counted) == 1
+
+
+@pytest.mark.slow
+def test_compiled_gradients_are_the_same(make):
+    (plain, module), (compiled, _) = both = make(augmentation="none"), make(augmentation="none")
+    assert compile_it(both[1]) == ""
+    module.train()
+    compiled.inputs = plain.inputs
+    compiled._indices = plain._indices = iter([torch.arange(16)] * 2)
+    losses = [each.gradients(cheap=False) for each in (plain, compiled)]
+    torch.testing.assert_close(*losses)
+    for a, b in zip(plain.optimizer.parameters(), compiled.optimizer.parameters()):
+        torch.testing.assert_close(a.grad, b.grad, atol=1e-4, rtol=1e-3)
+
+
+SLEEP = 60  # seconds
+
+
+class Sleeping(nn.Module):
+    """What is never compiled in time."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        for _ in range(100 * SLEEP):
+            threading.Event().wait(0.01)
+        return self.module(x)
+
+
+def test_compiling_that_takes_too_long_is_given_up(make, monkeypatch):
+    monkeypatch.setattr(torch, "compile", Sleeping)
+    stepper, module = made = make()
+    assert "torch.compile was not done after" in compile_it(made, 1.0)
+    assert stepper.module is module
+
+
+def test_an_interruption_ends_compiling(make, monkeypatch):
+    monkeypatch.setattr(torch, "compile", Sleeping)
+    stepper, module = make()
+    interruption = Interruption()
+    threading.Timer(0.3, lambda: setattr(interruption, "number", 15)).start()
+    clock = Clock(10000)
+    assert compiled_in_time(stepper, module, clock, interruption, Alone())
+    assert stepper.module is module and clock.elapsed < SLEEP
+
+
+def test_a_run_goes_on_without(blobs, shallow, monkeypatch):
+    monkeypatch.setattr(torch, "compile", Sleeping)
+    regime = FineTuneRegime("m", 0.05, batch_size=16, augmentation="none")
+    result = finetune(blobs, regime, 4 * SECONDS, network=shallow(), device="cpu", compile=True)
+    assert result.seconds < SLEEP / 2 and result.steps > 0 and result.accuracy > 0.9
+    assert any("torch.compile was not done" in note for note in result.notes)
+
+
+def test_a_compiler_that_fails_is_told_and_not_needed(make, monkeypatch):
+    class Failing(nn.Module):
+        def __init__(self, module):
+            super().__init__()
+
+        def forward(self, x):
+            raise RuntimeError("no C++ compiler\nwas found")
+    monkeypatch.setattr(torch, "compile", Failing)
+    stepper, module = made = make()
+    assert compile_it(made) == "torch.compile failed (no C++ compiler was found): trained without it"
+    assert stepper.module is module and torch.isfinite(stepper.step(cheap=False))
+
+
+def test_a_compiled_run_trains(blobs, tiny, counted):
+    regime = FineTuneRegime(tiny, 0.05, batch_size=16, augmentation="crop")
+    torch.manual_seed(0)
+    result = finetune(blobs, regime, 20 * SECONDS, network=ETNet(tiny, 2), device="cpu", compile=True)
+    assert counted and not [note for note in result.notes if "compile" in note] and result.accuracy > 0.75 and result.steps > 5
