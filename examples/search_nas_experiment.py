@@ -15,12 +15,12 @@ from nni.nas.experiment import NasExperiment
 
 from nni_nasoa.data import open_dataset
 from nni_nasoa.device.device import device_name
-from nni_nasoa.training.speed import relative_speed
 from nni_nasoa.plugin.model_space import ETNASSpace
 from nni_nasoa.plugin.strategy import NasoaEvolution
 from nni_nasoa.search.front import write_front
-from nni_nasoa.training.proxy import mixed_precision, train_proxy
 from nni_nasoa.search.reward import reward
+from nni_nasoa.training.proxy import mixed_precision, train_proxy
+from nni_nasoa.training.speed import relative_speed
 
 
 def evaluate(network, dataset, input_size, batch_size, epochs, threads):
@@ -28,27 +28,47 @@ def evaluate(network, dataset, input_size, batch_size, epochs, threads):
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     split = open_dataset(dataset, input_size=input_size)
-    accuracy = train_proxy(network, split, epochs=epochs, batch_size=batch_size, device=device,
-                           on_epoch=lambda epoch, accuracy: nni.report_intermediate_result(accuracy))
+    accuracy = train_proxy(
+        network,
+        split,
+        epochs=epochs,
+        batch_size=batch_size,
+        device=device,
+        on_epoch=lambda epoch, accuracy: nni.report_intermediate_result(accuracy),
+    )
     speed = relative_speed(network, input_size, batch_size, device, autocast=mixed_precision(device))
-    nni.report_final_result({
-        "default": reward(accuracy, speed.relative_speed),  # what NNI ranks by; the search takes the two apart
-        "accuracy": accuracy,
-        "relative_speed": speed.relative_speed,
-        "throughput": speed.throughput,
-        "step_time_ms": speed.step_time_ms,
-        "reference_step_time_ms": speed.reference_step_time_ms,
-        "params_m": network.architecture.parameters(network.num_classes) / 1e6,
-        "gmacs": network.architecture.macs(input_size, network.num_classes) / 1e9,
-        "architecture": str(network.architecture),  # a result says itself which network it is about
-        "device": device_name(device),
-        "dataset": dataset, "input_size": input_size, "batch_size": batch_size, "epochs": epochs,
-    })
+    nni.report_final_result(
+        {
+            "default": reward(
+                accuracy, speed.relative_speed
+            ),  # what NNI ranks by; the search takes the two apart
+            "accuracy": accuracy,
+            "relative_speed": speed.relative_speed,
+            "throughput": speed.throughput,
+            "step_time_ms": speed.step_time_ms,
+            "reference_step_time_ms": speed.reference_step_time_ms,
+            "params_m": network.architecture.parameters(network.num_classes) / 1e6,
+            "gmacs": network.architecture.macs(input_size, network.num_classes) / 1e9,
+            "architecture": str(network.architecture),  # a result says itself which network it is about
+            "device": device_name(device),
+            "dataset": dataset,
+            "input_size": input_size,
+            "batch_size": batch_size,
+            "epochs": epochs,
+        }
+    )
 
 
 @click.command()
-@click.option("--dataset", default="digits", show_default=True, help="digits, a torchvision dataset, or a folder of images.")
-@click.option("--input-size", default=32, show_default=True, help="Height and width of the images, in pixels.")
+@click.option(
+    "--dataset",
+    default="digits",
+    show_default=True,
+    help="digits, a torchvision dataset, or a folder of images.",
+)
+@click.option(
+    "--input-size", default=32, show_default=True, help="Height and width of the images, in pixels."
+)
 @click.option("--batch-size", default=64, show_default=True)
 @click.option("--epochs", default=2, show_default=True, help="Of training, for each network.")
 @click.option("--trials", default=20, show_default=True, help="Networks to evaluate.")
@@ -62,10 +82,20 @@ def main(dataset, input_size, batch_size, epochs, trials, concurrency, gpus, thr
     """Search a zoo of networks on this machine, and print its Pareto front."""
     nni.enable_global_logging()  # so that the strategy's messages, a line for every result, are shown as well
     classes = open_dataset(dataset, input_size=input_size).classes
-    space = ETNASSpace(num_labels=len(classes), channels=(16, 32), stages=(3,), blocks=(1, 2, 3), doublings=(2, 3))
-    strategy = NasoaEvolution(population_size=10, seed=seed, initial=["020-_16_1-21-2", "10001-_32_1-21-2", "14441-_16_1-21-2"])
-    evaluator = FunctionalEvaluator(evaluate, dataset=dataset, input_size=input_size, batch_size=batch_size, epochs=epochs,
-                                    threads=threads)
+    space = ETNASSpace(
+        num_labels=len(classes), channels=(16, 32), stages=(3,), blocks=(1, 2, 3), doublings=(2, 3)
+    )
+    strategy = NasoaEvolution(
+        population_size=10, seed=seed, initial=["020-_16_1-21-2", "10001-_32_1-21-2", "14441-_16_1-21-2"]
+    )
+    evaluator = FunctionalEvaluator(
+        evaluate,
+        dataset=dataset,
+        input_size=input_size,
+        batch_size=batch_size,
+        epochs=epochs,
+        threads=threads,
+    )
 
     experiment = NasExperiment(space, evaluator, strategy)
     experiment.config.experiment_name = f"ET-NAS search on {dataset}"
@@ -84,9 +114,13 @@ def main(dataset, input_size, batch_size, epochs, trials, concurrency, gpus, thr
     click.echo("accuracy  relative speed  parameters  architecture")
     for individual in evolution.front():
         result = individual.metrics
-        click.echo(f"{result['accuracy']:8.2%}  {result['relative_speed']:14.2f}  {result['params_m']:9.2f}M  {individual.candidate}")
+        click.echo(
+            f"{result['accuracy']:8.2%}  {result['relative_speed']:14.2f}  {result['params_m']:9.2f}M  {individual.candidate}"
+        )
     if evolution.evaluated:
-        write_front(output, [individual.metrics for individual in evolution.evaluated], experiment=experiment.id)
+        write_front(
+            output, [individual.metrics for individual in evolution.evaluated], experiment=experiment.id
+        )
         click.echo(f"\nWritten to {output}: zoo.create_model('{output}#1') builds its first network.")
 
 

@@ -6,15 +6,18 @@ import json
 import math
 import re
 import uuid
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from numbers import Integral, Real
-from typing import Any, Callable, Mapping
+from typing import Any
 
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
 MAX_MINUTES = 60 * 24 * 365  # of a budget
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")  # would write to terminals, or cannot be stored as UTF-8
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]"
+)  # would write to terminals, or cannot be stored as UTF-8
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)(?:T(\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?(Z|[+-]\d\d:\d\d))?", re.ASCII)
 WRONG = object()
 """What a rule's function returns for a value that it does not allow."""
@@ -54,43 +57,66 @@ def number(low: float, high: float, what: str) -> Rule:
 
 def whole(low: int, high: int) -> Rule:
     """Whole numbers in a closed interval, as int."""
-    return Rule(f"a whole number from {low} to {high}", lambda _, value:
-                int(value) if _is_number(value) and isinstance(value, Integral) and low <= value <= high else WRONG)
+    return Rule(
+        f"a whole number from {low} to {high}",
+        lambda _, value: (
+            int(value)
+            if _is_number(value) and isinstance(value, Integral) and low <= value <= high
+            else WRONG
+        ),
+    )
 
 
 def one_of(allowed: tuple[str, ...]) -> Rule:
     """One of some texts."""
-    return Rule(f"one of {', '.join(allowed)}", lambda _, value: value if isinstance(value, str) and value in allowed else WRONG)
+    return Rule(
+        f"one of {', '.join(allowed)}",
+        lambda _, value: value if isinstance(value, str) and value in allowed else WRONG,
+    )
 
 
 def or_none(rule: Rule) -> Rule:
     """None, or what another rule allows."""
-    return Rule(f"{rule.what}, or null", lambda place, value: None if value is None else rule.convert(place, value))
+    return Rule(
+        f"{rule.what}, or null", lambda place, value: None if value is None else rule.convert(place, value)
+    )
 
 
 def mapping(values: Rule) -> Rule:
     """A mapping of texts to what another rule allows, as dict."""
+
     def convert(place, pairs):
         if not isinstance(pairs, (dict, Mapping)) or len(pairs) > MAX_KEYS:
             return WRONG
         kept = {TEXT(place, key): values.convert(place, value) for key, value in pairs.items()}
-        return kept if WRONG not in kept.values() else {key: values(f"{place}, '{key}'", value) for key, value in pairs.items()}
+        return (
+            kept
+            if WRONG not in kept.values()
+            else {key: values(f"{place}, '{key}'", value) for key, value in pairs.items()}
+        )
+
     return Rule(f"an object of at most {MAX_KEYS} names and values", convert)
 
 
 def list_of(item: Rule, most: int, what: str) -> Rule:
     """A list of what another rule allows, as tuple."""
+
     def convert(place, values):
         if not isinstance(values, (list, tuple)) or len(values) > most:
             return WRONG
         kept = tuple([item.convert(place, value) for value in values])
-        return kept if WRONG not in kept else [item(f"{place}, item {number}", value) for number, value in enumerate(values, start=1)]
+        return (
+            kept
+            if WRONG not in kept
+            else [item(f"{place}, item {number}", value) for number, value in enumerate(values, start=1)]
+        )
+
     return Rule(f"a list of at most {most} {what}", convert)
 
 
 def _is_number(value: Any) -> bool:
     kind = type(value)  # the usual ones first: to ask for a Real takes ten times as long
-    return kind is float or kind is int or isinstance(value, Real) and not isinstance(value, bool)
+    return kind is float or kind is int or (isinstance(value, Real) and not isinstance(value, bool))
 
 
 def _is_text(value: str) -> bool:
@@ -118,10 +144,15 @@ def _as_time(_, value):
     return (isinstance(value, str) and "T" in value and utc(value)) or WRONG
 
 
-TEXT = Rule(f"a text of 1 to {MAX_TEXT} characters, without control characters",
-            lambda _, value: value if isinstance(value, str) and value.strip() and _is_text(value) else WRONG)
-SCALAR = Rule(f"a number from {-MAX_NUMBER:g} to {MAX_NUMBER:g}, a text of at most {MAX_TEXT} characters without control characters, "
-              "true, false or null", _as_scalar)
+TEXT = Rule(
+    f"a text of 1 to {MAX_TEXT} characters, without control characters",
+    lambda _, value: value if isinstance(value, str) and value.strip() and _is_text(value) else WRONG,
+)
+SCALAR = Rule(
+    f"a number from {-MAX_NUMBER:g} to {MAX_NUMBER:g}, a text of at most {MAX_TEXT} characters without control characters, "
+    "true, false or null",
+    _as_scalar,
+)
 SECONDS = number(0, MAX_NUMBER, "a number of seconds, 0 or more")
 POSITIVE_SECONDS = number(math.ulp(0.0), MAX_NUMBER, "a number of seconds above 0")
 SHARE = number(0, 1, "a number from 0 to 1")
@@ -146,7 +177,11 @@ def utc(value: str | datetime) -> str | None:
             date, time, fraction, zone = _TIME.fullmatch(value).groups()
             value = f"{date}T{time or '00:00:00'}.{(fraction or '').ljust(6, '0')}{'+00:00' if zone in ('Z', None) else zone}"
             value = datetime.fromisoformat(value)
-        return None if value.tzinfo is None else value.astimezone(timezone.utc).isoformat(timespec="microseconds")
+        return (
+            None
+            if value.tzinfo is None
+            else value.astimezone(timezone.utc).isoformat(timespec="microseconds")
+        )
     except (ValueError, OverflowError, AttributeError):
         return None
 
@@ -159,7 +194,7 @@ def now() -> str:
 def one_line(text: object) -> str:
     """A text as one line that the rule TEXT allows."""
     line = _CONTROL.sub("?", " ".join(str(text).split()))
-    return line if len(line) <= MAX_TEXT else line[:MAX_TEXT - 3] + "..."
+    return line if len(line) <= MAX_TEXT else line[: MAX_TEXT - 3] + "..."
 
 
 def shown(value: Any) -> str:

@@ -25,8 +25,10 @@ pytest_plugins = ["fixtures.training", "fixtures.experience"]
 
 CONFIGS = Path(__file__).parent.parent / "experiment_configs"
 # nnictl, with a minute's patience for its server to start: NNI's own 3 s are too few on a busy machine.
-NNICTL = ("import nni.experiment.launcher as launcher; launcher._check_rest_server.__defaults__ = (60, None); "
-          "from nni.tools.nnictl.nnictl import parse_args; parse_args()")
+NNICTL = (
+    "import nni.experiment.launcher as launcher; launcher._check_rest_server.__defaults__ = (60, None); "
+    "from nni.tools.nnictl.nnictl import parse_args; parse_args()"
+)
 
 
 # A process that a shell has started in the background ignores Ctrl-C, and so would all that the tests start.
@@ -106,7 +108,9 @@ class RunningExperiment:
                 status = self.status
             except urllib.error.URLError as error:
                 raise AssertionError(f"{error}: {self.log()}") from None
-            assert status != "ERROR" and time.monotonic() < deadline, f"status {status} (waited up to {timeout} s): {self.log()}"
+            assert status != "ERROR" and time.monotonic() < deadline, (
+                f"status {status} (waited up to {timeout} s): {self.log()}"
+            )
             time.sleep(0.5)
 
     def wait_done(self, timeout: float = 180.0) -> None:
@@ -115,7 +119,11 @@ class RunningExperiment:
     def log(self) -> str:
         """The end of each log, and what the trials wrote to stderr."""
         files = [*self.folder.glob("log/*.log"), *self.folder.glob("environments/*/trials/*/trial.stderr")]
-        return "\n".join(f"--- {file.name}\n{file.read_text(errors='replace')[-3000:]}" for file in files if file.stat().st_size)
+        return "\n".join(
+            f"--- {file.name}\n{file.read_text(errors='replace')[-3000:]}"
+            for file in files
+            if file.stat().st_size
+        )
 
     def kill_manager(self) -> None:
         """kill -9 of the NNI manager; its children live on."""
@@ -136,19 +144,35 @@ class Nnictl:
         self.left_over: list[psutil.Process] = []
         (home / "tmp").mkdir()
         # With a TMPDIR, where device locks are, of its own, no benchmark elsewhere on the machine can hold trials up.
-        self.env = {**os.environ, "HOME": str(home), "NNI_CONFIG_DIR": str(home / "nni-config"), "NASOA_CACHE": str(home / "cache"),
-                    "TMPDIR": str(home / "tmp"), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore",
-                    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+        self.env = {
+            **os.environ,
+            "HOME": str(home),
+            "NNI_CONFIG_DIR": str(home / "nni-config"),
+            "NASOA_CACHE": str(home / "cache"),
+            "TMPDIR": str(home / "tmp"),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONWARNINGS": "ignore",
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        }
 
     def __call__(self, *arguments, check: bool = True, timeout: float = 120.0) -> subprocess.CompletedProcess:
         command = [sys.executable, "-c", NNICTL, *map(str, arguments)]
-        process = subprocess.Popen(command, env=self.env, cwd=self.home, text=True, stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            env=self.env,
+            cwd=self.home,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         try:
             output, _ = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
             end(family(process.pid))
-            raise AssertionError(f"nnictl {arguments[0]}: not done in {timeout} s: {process.communicate()[0]}") from None
+            raise AssertionError(
+                f"nnictl {arguments[0]}: not done in {timeout} s: {process.communicate()[0]}"
+            ) from None
         assert not check or process.returncode == 0, output
         return subprocess.CompletedProcess(command, process.returncode, output)
 
@@ -168,12 +192,15 @@ class Nnictl:
             known, port = set(self.manifest()), free_port()
             output = self("create", "--config", config, "--port", port, check=False).stdout
             new = set(self.manifest()) - known
-            return output, *(RunningExperiment(id_, port, self.home / "nni-experiments" / id_, self) for id_ in new)
+            return output, *(
+                RunningExperiment(id_, port, self.home / "nni-experiments" / id_, self) for id_ in new
+            )
 
         return self._started(create)
 
     def resume(self, experiment: RunningExperiment) -> RunningExperiment:
         """nnictl resume, on the port that the experiment had."""
+
         def resume():
             made = self("resume", experiment.id, "--port", experiment.port, check=False)
             return (made.stdout, experiment) if made.returncode == 0 else (made.stdout,)
@@ -192,7 +219,11 @@ class Nnictl:
                 continue
             (experiment,) = started
             while True:
-                log = (experiment.folder / "log" / "nnimanager.log").read_text().rpartition("Start NNI manager")[2]
+                log = (
+                    (experiment.folder / "log" / "nnimanager.log")
+                    .read_text()
+                    .rpartition("Start NNI manager")[2]
+                )
                 if "Add event listeners" in log:
                     return experiment
                 if "to: ERROR" in log:
@@ -246,6 +277,7 @@ def reduced_config():
 
     Its relative paths start at `folder`; `options` come after those of the trial command, so they count.
     """
+
     def reduced(name: str, folder: Path, *, options: str = "--epochs 1", **changes) -> dict:
         config = yaml.safe_load((CONFIGS / name).read_text())
         python, *command = config["trialCommand"].split()
@@ -274,21 +306,38 @@ def sshd(tmp_path):
     home = folder / "home"
     home.mkdir(parents=True)
     for name in ("host_key", "user_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(folder / name)], check=True)
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(folder / name)],
+            check=True,
+        )
     (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
     path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
     port = free_port()
-    (folder / "sshd_config").write_text("\n".join([
-        f"Port {port}", "ListenAddress 127.0.0.1", f"HostKey {folder}/host_key", f"AuthorizedKeysFile {folder}/authorized_keys",
-        "StrictModes no", "UsePAM no", "PasswordAuthentication no", "PermitRootLogin yes", f"PidFile {folder}/pid",
-        "Subsystem sftp internal-sftp",
-        # NNI runs `pip install nni --upgrade` on every machine; it is installed, and tests do not download.
-        f"SetEnv HOME={home} PATH={path} PIP_NO_INDEX=1 PIP_NO_DEPS=1 OMP_NUM_THREADS=1 NASOA_CACHE={home}/cache TMPDIR={home}",
-    ]) + "\n")
+    (folder / "sshd_config").write_text(
+        "\n".join(
+            [
+                f"Port {port}",
+                "ListenAddress 127.0.0.1",
+                f"HostKey {folder}/host_key",
+                f"AuthorizedKeysFile {folder}/authorized_keys",
+                "StrictModes no",
+                "UsePAM no",
+                "PasswordAuthentication no",
+                "PermitRootLogin yes",
+                f"PidFile {folder}/pid",
+                "Subsystem sftp internal-sftp",
+                # NNI runs `pip install nni --upgrade` on every machine; it is installed, and tests do not download.
+                f"SetEnv HOME={home} PATH={path} PIP_NO_INDEX=1 PIP_NO_DEPS=1 OMP_NUM_THREADS=1 NASOA_CACHE={home}/cache TMPDIR={home}",
+            ]
+        )
+        + "\n"
+    )
     if os.getuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)
     program = shutil.which("sshd") or "/usr/sbin/sshd"
-    process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=(folder / "log").open("w"))
+    process = subprocess.Popen(
+        [program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=(folder / "log").open("w")
+    )
     try:
         for _ in range(100):
             assert process.poll() is None, (folder / "log").read_text()
@@ -301,4 +350,10 @@ def sshd(tmp_path):
         end(family(process.pid))
         process.wait(10)
         # NNI's trial keepers are daemons of their own; they run in the home of this sshd.
-        end([keeper for keeper in psutil.process_iter(["environ"]) if (keeper.info["environ"] or {}).get("HOME") == str(home)])
+        end(
+            [
+                keeper
+                for keeper in psutil.process_iter(["environ"])
+                if (keeper.info["environ"] or {}).get("HOME") == str(home)
+            ]
+        )

@@ -33,7 +33,11 @@ def imported():
             if isinstance(node, ast.ImportFrom) and not node.level:
                 modules = [node.module]
             found.update({module.partition(".")[0]: f"{path}:{node.lineno}" for module in modules})
-    return {name: place for name, place in found.items() if name not in sys.stdlib_module_names | HOSTS | {"nni_nasoa"}}
+    return {
+        name: place
+        for name, place in found.items()
+        if name not in sys.stdlib_module_names | HOSTS | {"nni_nasoa"}
+    }
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +47,9 @@ def distributions_of():
     for distribution in distributions():
         for path in distribution.files or ():
             if path.suffix in (".py", ".so"):
-                found.setdefault(path.parts[0].partition(".")[0], set()).add(distribution.name.lower().replace("_", "-"))
+                found.setdefault(path.parts[0].partition(".")[0], set()).add(
+                    distribution.name.lower().replace("_", "-")
+                )
     return found
 
 

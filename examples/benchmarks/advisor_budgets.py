@@ -23,14 +23,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from advisor_common import (DATA, STEP_TIMES, finetuned, held_out_tasks, in_processes, measured_time_model, one_thread, open_task,
-                            read_lines)
+from advisor_common import (
+    DATA,
+    STEP_TIMES,
+    finetuned,
+    held_out_tasks,
+    in_processes,
+    measured_time_model,
+    one_thread,
+    open_task,
+    read_lines,
+)
 from outputs import output_folder
 
 sys.path.insert(0, str(Path(__file__).parent / "baselines"))
-from pretrain import WEIGHTS, baselines, use_zoo  # noqa: E402
+from pretrain import WEIGHTS, baselines, use_zoo
 
-from nni_nasoa.training.regime import FineTuneRegime  # noqa: E402
+from nni_nasoa.training.regime import FineTuneRegime
 
 ADVISED, PROFILED = "advised", "advised, profile known"
 NANO = "nano, defaults"
@@ -40,11 +49,14 @@ INPUT_SIZE = 48  # of the baselines' pretraining
 
 # -- the runs --
 
+
 def run(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | None:
     """Carry out a run."""
     if job["series"] in (ADVISED, PROFILED):
         return run_advised(job, step_times)
-    return finetuned(job["task"], FineTuneRegime(job["model"], input_size=INPUT_SIZE), job["budget"], job["seed"])
+    return finetuned(
+        job["task"], FineTuneRegime(job["model"], input_size=INPUT_SIZE), job["budget"], job["seed"]
+    )
 
 
 def run_advised(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | None:
@@ -61,17 +73,33 @@ def run_advised(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | Non
         if job["series"] == PROFILED:
             task_profile(job["task"], store, list_models("nano"), show_progress=False)
         begin = time.monotonic()
-        choice = advise(job["task"], job["budget"] / 60, device="cpu", store=store, started=begin, show_progress=False).best
+        choice = advise(
+            job["task"], job["budget"] / 60, device="cpu", store=store, started=begin, show_progress=False
+        ).best
         asked = time.monotonic() - begin
-        result = finetuned(job["task"], choice.regime, job["budget"], job["seed"], started=begin, weights=choice.weights)
-    return result and {**result, "regime": choice.regime.to_json(), "predicted": choice.predicted, "advice_seconds": round(asked, 3)}
+        result = finetuned(
+            job["task"], choice.regime, job["budget"], job["seed"], started=begin, weights=choice.weights
+        )
+    return result and {
+        **result,
+        "regime": choice.regime.to_json(),
+        "predicted": choice.predicted,
+        "advice_seconds": round(asked, 3),
+    }
 
 
-def jobs_of(tasks: Sequence[str], budgets: Sequence[float], models: Mapping[str, str], seeds: int) -> list[dict[str, Any]]:
+def jobs_of(
+    tasks: Sequence[str], budgets: Sequence[float], models: Mapping[str, str], seeds: int
+) -> list[dict[str, Any]]:
     """All runs, those that are compared one after the other; `models` are the series by the model."""
     series = [(ADVISED, None), (PROFILED, None), *((series, model) for model, series in models.items())]
-    return [{"task": task, "budget": budget, "series": name, "model": model, "seed": seed}
-            for seed in range(seeds) for task in tasks for budget in budgets for name, model in series]
+    return [
+        {"task": task, "budget": budget, "series": name, "model": model, "seed": seed}
+        for seed in range(seeds)
+        for task in tasks
+        for budget in budgets
+        for name, model in series
+    ]
 
 
 def prepare(tasks: Sequence[str], folder: Path, processes: int) -> None:
@@ -85,6 +113,7 @@ def prepare(tasks: Sequence[str], folder: Path, processes: int) -> None:
 
 # -- what comes of them --
 
+
 def cells(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], dict[str, dict[str | None, float]]]:
     """Mean accuracy over the seeds, of each model of each series, by task and budget; only where all models have been run."""
     found: dict[tuple[str, float], dict] = {}
@@ -93,9 +122,17 @@ def cells(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], dict[st
         series = found.setdefault((job["task"], job["budget"]), {}).setdefault(job["series"], {})
         series.setdefault(job["model"], []).append(line["val_accuracy"])
     models = {(name, model) for cell in found.values() for name, series in cell.items() for model in series}
-    whole = {place: cell for place, cell in found.items() if {(name, model) for name in cell for model in cell[name]} == models}
-    return {place: {name: {model: float(np.mean(values)) for model, values in cell[name].items()} for name in cell}
-            for place, cell in sorted(whole.items(), key=lambda item: item[0][1])}
+    whole = {
+        place: cell
+        for place, cell in found.items()
+        if {(name, model) for name in cell for model in cell[name]} == models
+    }
+    return {
+        place: {
+            name: {model: float(np.mean(values)) for model, values in cell[name].items()} for name in cell
+        }
+        for place, cell in sorted(whole.items(), key=lambda item: item[0][1])
+    }
 
 
 def compare(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -104,32 +141,61 @@ def compare(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not whole:
         raise SystemExit("there is no task and budget yet that all networks have been run with")
     budgets = sorted({budget for _, budget in whole})
-    tasks = list(dict.fromkeys(line["job"]["task"] for line in lines if any(line["job"]["task"] == task for task, _ in whole)))
+    tasks = list(
+        dict.fromkeys(
+            line["job"]["task"] for line in lines if any(line["job"]["task"] == task for task, _ in whole)
+        )
+    )
     first = next(iter(whole.values()))
     others = [name for name in first if name not in (ADVISED, PROFILED)]
-    result = {"tasks": tasks, "budgets": budgets, "series": {name: list(first[name]) for name in others}, "difference": {}, "cells": [
-        {"task": task, "budget": budget, **cell} for (task, budget), cell in whole.items()]}
+    result = {
+        "tasks": tasks,
+        "budgets": budgets,
+        "series": {name: list(first[name]) for name in others},
+        "difference": {},
+        "cells": [{"task": task, "budget": budget, **cell} for (task, budget), cell in whole.items()],
+    }
     for kind in (ADVISED, PROFILED):
         result["difference"][kind] = {}
         for name in others:
-            points = {place: 100 * (cell[kind][None] - max(cell[name].values())) for place, cell in whole.items()}
-            by_budget = [float(np.mean([value for (_, budget), value in points.items() if budget == wanted])) for wanted in budgets]
-            result["difference"][kind][name] = {"by_budget": by_budget, "mean": float(np.mean(list(points.values()))),
-                                                "least": float(min(points.values())), "most": float(max(points.values()))}
+            points = {
+                place: 100 * (cell[kind][None] - max(cell[name].values())) for place, cell in whole.items()
+            }
+            by_budget = [
+                float(np.mean([value for (_, budget), value in points.items() if budget == wanted]))
+                for wanted in budgets
+            ]
+            result["difference"][kind][name] = {
+                "by_budget": by_budget,
+                "mean": float(np.mean(list(points.values()))),
+                "least": float(min(points.values())),
+                "most": float(max(points.values())),
+            }
     return result
 
 
 def show(result: dict) -> None:
     """Print the accuracies, and the mean differences."""
     series = list(result["series"])
-    print(f"\n{'':26}{'seconds':>8}{ADVISED:>12}{'(profiled)':>12}" + "".join(f"{name:>22}" for name in series))
+    print(
+        f"\n{'':26}{'seconds':>8}{ADVISED:>12}{'(profiled)':>12}" + "".join(f"{name:>22}" for name in series)
+    )
     for cell in result["cells"]:
         best = {name: max(cell[name].items(), key=lambda item: item[1]) for name in series}
-        print(f"{cell['task']:26}{cell['budget']:8g}{100 * cell[ADVISED][None]:12.1f}{100 * cell[PROFILED][None]:12.1f}"
-              + "".join(f"{100 * accuracy:14.1f} ({model.rpartition('-')[2]})".rjust(22) for model, accuracy in best.values()))
+        print(
+            f"{cell['task']:26}{cell['budget']:8g}{100 * cell[ADVISED][None]:12.1f}{100 * cell[PROFILED][None]:12.1f}"
+            + "".join(
+                f"{100 * accuracy:14.1f} ({model.rpartition('-')[2]})".rjust(22)
+                for model, accuracy in best.values()
+            )
+        )
     for kind, differences in result["difference"].items():
         print(f"\n{kind}: points above the upper bound of a series, mean over {len(result['tasks'])} tasks")
-        print(f"{'':22}" + "".join(f"{budget:>8g} s" for budget in result["budgets"]) + f"{'all':>10}{'least':>10}{'most':>10}")
+        print(
+            f"{'':22}"
+            + "".join(f"{budget:>8g} s" for budget in result["budgets"])
+            + f"{'all':>10}{'least':>10}{'most':>10}"
+        )
         for name, values in differences.items():
             row = (*values["by_budget"], values["mean"], values["least"], values["most"])
             print(f"{name:22}" + "".join(f"{value:+10.2f}" for value in row))
@@ -145,9 +211,18 @@ def plot(result: dict, path: Path) -> None:
     for axes, task in zip(panels, tasks):
         of_task = [cell for cell in result["cells"] if cell["task"] == task]
         budgets = [cell["budget"] for cell in of_task]
-        for name, color, marker in zip(result["series"], [COLORS[0], COLORS[2], COLORS[3], COLORS[4]], "o^DvX" + MARKERS):
+        for name, color, marker in zip(
+            result["series"], [COLORS[0], COLORS[2], COLORS[3], COLORS[4]], "o^DvX" + MARKERS
+        ):
             for model in result["series"][name]:
-                axes.plot(budgets, [100 * cell[name][model] for cell in of_task], marker, color=color, markersize=3, alpha=0.3)
+                axes.plot(
+                    budgets,
+                    [100 * cell[name][model] for cell in of_task],
+                    marker,
+                    color=color,
+                    markersize=3,
+                    alpha=0.3,
+                )
             bound = [100 * max(cell[name].values()) for cell in of_task]
             axes.plot(budgets, bound, marker=marker, color=color, linewidth=1.2, markersize=4.5, label=name)
         advised = [100 * cell[ADVISED][None] for cell in of_task]
@@ -157,26 +232,48 @@ def plot(result: dict, path: Path) -> None:
         axes.set_xscale("log")
         axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
         axes.minorticks_off()
-    for axes in panels[len(tasks):]:
+    for axes in panels[len(tasks) :]:
         axes.set_axis_off()
     panels[0].legend(frameon=False, fontsize=7.5)
-    titles(figure, "Fine-tuned within a time limit: the advised run against the best of each series in hindsight",
-           "Validation accuracy, one thread. Lines: the upper bound of a series, its models are the faint points; all have the default "
-           "hyperparameters. Squares: one run each, the time for the dataset's profile included.")
+    titles(
+        figure,
+        "Fine-tuned within a time limit: the advised run against the best of each series in hindsight",
+        "Validation accuracy, one thread. Lines: the upper bound of a series, its models are the faint points; all have the default "
+        "hyperparameters. Squares: one run each, the time for the dataset's profile included.",
+    )
     save(figure, path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--show", action="store_true", help="run nothing")
-    parser.add_argument("--tasks", nargs="+", help="names, or 'all' that are held out; by default one of each kind, and digits")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        help="names, or 'all' that are held out; by default one of each kind, and digits",
+    )
     parser.add_argument("--budgets", nargs="+", type=float, default=[3, 6, 12, 24], help="in seconds")
     parser.add_argument("--baselines", nargs="+", help="names; by default all of the table")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the baselines, as baselines/pretrain.py makes it")
-    parser.add_argument("--nano", action="store_true", help="also the nano family with the default hyperparameters")
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=WEIGHTS,
+        help="folder of the baselines, as baselines/pretrain.py makes it",
+    )
+    parser.add_argument(
+        "--nano", action="store_true", help="also the nano family with the default hyperparameters"
+    )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
-    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=DATA, help="folder for advisor_budgets.jsonl, .json and .png")
+    parser.add_argument(
+        "--output",
+        type=output_folder,
+        metavar="FOLDER",
+        default=DATA,
+        help="folder for advisor_budgets.jsonl, .json and .png",
+    )
     arguments = parser.parse_args()
     use_zoo(arguments.weights)
     from nni_nasoa.zoo import list_models
@@ -189,14 +286,22 @@ def main() -> None:
             parser.error(f"no weights of {', '.join(missing)}; baselines/pretrain.py makes them")
         models = {name: table[name]["series"] for name in names}
         models |= dict.fromkeys(list_models("nano"), NANO) if arguments.nano else {}
-        tasks = held_out_tasks(every=arguments.tasks == ["all"]) if arguments.tasks in (None, ["all"]) else arguments.tasks
+        tasks = (
+            held_out_tasks(every=arguments.tasks == ["all"])
+            if arguments.tasks in (None, ["all"])
+            else arguments.tasks
+        )
         prepare(tasks, arguments.output, arguments.jobs)
         work = partial(run, step_times=str(arguments.output / STEP_TIMES))
         in_processes(jobs_of(tasks, arguments.budgets, models, arguments.seeds), work, path, arguments.jobs)
     result = compare(read_lines(path))
     show(result)
-    found = [{**cell, ADVISED: cell[ADVISED][None], PROFILED: cell[PROFILED][None]} for cell in result["cells"]]
-    (arguments.output / "advisor_budgets.json").write_text(json.dumps({**result, "cells": found}, indent=1) + "\n")
+    found = [
+        {**cell, ADVISED: cell[ADVISED][None], PROFILED: cell[PROFILED][None]} for cell in result["cells"]
+    ]
+    (arguments.output / "advisor_budgets.json").write_text(
+        json.dumps({**result, "cells": found}, indent=1) + "\n"
+    )
     plot(result, arguments.output / "advisor_budgets.png")
 
 

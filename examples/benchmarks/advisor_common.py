@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from nni_nasoa.advisor import ExperienceStore
+from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor, make_prior, prior_records
 from nni_nasoa.advisor.candidates import (
     BATCHES,
     DECAYS,
@@ -31,23 +32,33 @@ from nni_nasoa.advisor.candidates import (
     input_sizes,
     stages_of,
 )
-from nni_nasoa.device.device import resolve
 from nni_nasoa.advisor.options import Options
-from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor, make_prior, prior_records
 from nni_nasoa.advisor.task.profiles import TaskProfile
-from nni_nasoa.experience.records import RunRecord, StepTime, figures_of
 from nni_nasoa.advisor.time.step_times import step_times_for
 from nni_nasoa.advisor.time.time_model import TimeModel
+from nni_nasoa.device.device import resolve
+from nni_nasoa.experience.records import RunRecord, StepTime, figures_of
 from nni_nasoa.training.regime import AUGMENTATIONS, FineTuneRegime
 
 DATA = Path(__file__).parent / "data"
 GRID = DATA / "advisor_grid.jsonl.gz"
 STEP_TIMES = "advisor_step_times.sqlite"
 SOURCE = "collect"  # of the records of all runs
-_KEPT = ("status", "seconds", "accuracy", "epochs", "curve", "device", "threads", "versions", "notes")  # of a record, beside its job
+_KEPT = (
+    "status",
+    "seconds",
+    "accuracy",
+    "epochs",
+    "curve",
+    "device",
+    "threads",
+    "versions",
+    "notes",
+)  # of a record, beside its job
 
 
 # -- tasks --
+
 
 def held_out_tasks(every: bool = False) -> list[str]:
     """The digits, and of each kind that is held out the first task, or every one."""
@@ -72,11 +83,17 @@ def open_task(name: str, input_size: int):
     parts = []
     for part in (split.train, split.val):
         rows = np.flatnonzero(np.isin(part.labels, kept))
-        parts.append(ImageArrays(np.ascontiguousarray(part.images[rows]), np.searchsorted(kept, part.labels[rows]).astype(np.int64)))
+        parts.append(
+            ImageArrays(
+                np.ascontiguousarray(part.images[rows]),
+                np.searchsorted(kept, part.labels[rows]).astype(np.int64),
+            )
+        )
     return ImageSplit(*parts, tuple(split.classes[label] for label in kept), name, mirrored=split.mirrored)
 
 
 # -- files of lines --
+
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects in a file, packed or not; none where there is no file. A last line that was cut off is left out.
@@ -121,12 +138,17 @@ def unpacked(path: Path) -> Path:
 def pack(source: Path, target: Path, jobs: Sequence[Mapping[str, Any]] | None = None) -> None:
     """Write a packed copy in one piece, the same bytes for the same lines; with jobs, of their lines alone."""
     part = target.with_suffix(".part")
-    lines = (json.dumps(line, separators=(",", ":")).encode() + b"\n" for line in read_lines(source) if jobs is None or line["job"] in jobs)
+    lines = (
+        json.dumps(line, separators=(",", ":")).encode() + b"\n"
+        for line in read_lines(source)
+        if jobs is None or line["job"] in jobs
+    )
     part.write_bytes(gzip.compress(b"".join(lines), mtime=0))
     part.replace(target)
 
 
 # -- runs --
+
 
 def one_thread() -> None:
     """Let this process, and those it starts, train on one thread each."""
@@ -143,7 +165,9 @@ def _start() -> None:
     import nni_nasoa.advisor.task.probing
     import nni_nasoa.advisor.time.time_model  # noqa: F401
 
-    finetuned("digits", FineTuneRegime("nano-a", input_size=48), 1.0)  # what only a process's first run has to load does not count
+    finetuned(
+        "digits", FineTuneRegime("nano-a", input_size=48), 1.0
+    )  # what only a process's first run has to load does not count
 
 
 def side_by_side(processes: int) -> ProcessPoolExecutor:
@@ -151,7 +175,12 @@ def side_by_side(processes: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_start)
 
 
-def in_processes(jobs: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str, Any]], dict | None], path: Path, processes: int) -> None:
+def in_processes(
+    jobs: Sequence[Mapping[str, Any]],
+    work: Callable[[Mapping[str, Any]], dict | None],
+    path: Path,
+    processes: int,
+) -> None:
     """Do the jobs that a file does not have, and add each to it, with what `work` gives, as soon as it is over.
 
     Parameters
@@ -176,7 +205,11 @@ def in_processes(jobs: Sequence[Mapping[str, Any]], work: Callable[[Mapping[str,
             for number, future in enumerate(as_completed(futures), start=1):
                 if (result := future.result()) is not None:
                     append_line(path, {"job": futures[future], **result})
-                print(f"\r{number} of {len(missing)} runs", end="" if number < len(missing) else "\n", flush=True)
+                print(
+                    f"\r{number} of {len(missing)} runs",
+                    end="" if number < len(missing) else "\n",
+                    flush=True,
+                )
         except BaseException as error:
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(active_children()) - others:
@@ -190,8 +223,14 @@ def _key(job: Mapping[str, Any]) -> str:
     return json.dumps(job, sort_keys=True)
 
 
-def finetuned(task: str, regime: FineTuneRegime, budget: float, seed: int = 0, started: float | None = None,
-              weights: str | None = "default") -> dict[str, Any] | None:
+def finetuned(
+    task: str,
+    regime: FineTuneRegime,
+    budget: float,
+    seed: int = 0,
+    started: float | None = None,
+    weights: str | None = "default",
+) -> dict[str, Any] | None:
     """Carry out a run; what is kept of its record, None where it was interrupted."""
     from nni_nasoa.finetune import finetune
     from nni_nasoa.zoo import get
@@ -216,13 +255,16 @@ def measured_time_model(folder: Path, processes: int) -> TimeModel:
     store, device = ExperienceStore(folder / STEP_TIMES), resolve("cpu")
     if not store.step_times(device=device.key):
         with side_by_side(processes) as pool:
-            measured = [pool.submit(step_times_for, list_models("nano"), device, None) for _ in range(processes)]
+            measured = [
+                pool.submit(step_times_for, list_models("nano"), device, None) for _ in range(processes)
+            ]
             for row in measured[0].result():
                 store.set_step_time(row)
     return TimeModel(store.step_times(device=device.key), device.key)
 
 
 # -- the grid --
+
 
 def grid_regimes(models: Sequence[str], count: int, seed: int = 0) -> list[FineTuneRegime]:
     """Regimes that fill the space of candidates evenly: of each model its defaults and a Latin sample, `count` in all.
@@ -236,17 +278,34 @@ def grid_regimes(models: Sequence[str], count: int, seed: int = 0) -> list[FineT
     def column(values: Sequence) -> list:
         return [values[i] for i in rng.permutation(np.arange(max(rows, 0)) % len(values))]
 
-    columns = zip(np.resize(models, max(rows, 0)).tolist(), column(rates), column(range(2)), column(BATCHES), column(AUGMENTATIONS),
-                  column(SMOOTHINGS), column(np.linspace(0, 1, 5)), column(np.linspace(0, 1, 4)))
+    columns = zip(
+        np.resize(models, max(rows, 0)).tolist(),
+        column(rates),
+        column(range(2)),
+        column(BATCHES),
+        column(AUGMENTATIONS),
+        column(SMOOTHINGS),
+        column(np.linspace(0, 1, 5)),
+        column(np.linspace(0, 1, 4)),
+    )
     known = {model: figures_of(model) for model in models}
     made = [FineTuneRegime(model, input_size=known[model].get("input_size")) for model in models]
     for model, (optimizer, rate), decay, batch, augmentation, smoothing, frozen, size in columns:
         sizes = input_sizes(known[model])
-        made.append(FineTuneRegime(
-            model, learning_rate=rate, weight_decay=DECAYS[optimizer][decay], optimizer=optimizer, batch_size=batch,
-            augmentation=augmentation, label_smoothing=smoothing, frozen_stages=round(frozen * stages_of(model, known[model])),
-            input_size=sizes[round(size * (len(sizes) - 1))]))
-    return list(dict.fromkeys(made))[:max(count, len(models))]
+        made.append(
+            FineTuneRegime(
+                model,
+                learning_rate=rate,
+                weight_decay=DECAYS[optimizer][decay],
+                optimizer=optimizer,
+                batch_size=batch,
+                augmentation=augmentation,
+                label_smoothing=smoothing,
+                frozen_stages=round(frozen * stages_of(model, known[model])),
+                input_size=sizes[round(size * (len(sizes) - 1))],
+            )
+        )
+    return list(dict.fromkeys(made))[: max(count, len(models))]
 
 
 @dataclass
@@ -264,8 +323,10 @@ class Advisor:
     def copy(self) -> Advisor:
         """One that learns by itself."""
         times = self.time_model
-        return Advisor(AccuracyPredictor.from_bytes(self.predictor.to_bytes()),
-                       TimeModel.from_bytes(times.to_bytes(), times.step_times, times.device_key))
+        return Advisor(
+            AccuracyPredictor.from_bytes(self.predictor.to_bytes()),
+            TimeModel.from_bytes(times.to_bytes(), times.step_times, times.device_key),
+        )
 
 
 @dataclass
@@ -300,7 +361,15 @@ class TaskGrid:
         from nni_nasoa.zoo import get
 
         models = [get(name) for name in dict.fromkeys(regime.model for regime in self.regimes)]
-        options = Options.of(self.profile, models, advisor.time_model, advisor.predictor, self.budget, source=SOURCE, regimes=among)
+        options = Options.of(
+            self.profile,
+            models,
+            advisor.time_model,
+            advisor.predictor,
+            self.budget,
+            source=SOURCE,
+            regimes=among,
+        )
         return options.choices(1)[0].regime
 
     def regrets(self) -> np.ndarray:
@@ -321,12 +390,21 @@ def read_grid(path: Path) -> dict[str, TaskGrid]:
             accuracies.setdefault((job["task"], regime), []).append(line["val_accuracy"])
             if len(accuracies[job["task"], regime]) > 1:
                 continue
-            unknown = RunRecord(job["task"], regime.model, job["regime"], "cpu", 1, job["budget"], "failed", source=SOURCE)
+            unknown = RunRecord(
+                job["task"], regime.model, job["regime"], "cpu", 1, job["budget"], "failed", source=SOURCE
+            )
             grid = grids.setdefault(job["task"], TaskGrid(job["task"], job["budget"], profile))
             grid.regimes.append(regime)
-            grid.records.append(RunRecord.from_json({
-                **unknown.to_json(), **{name: line[name] for name in _KEPT}, "profile": profile.flat(),
-                "model_figures": profile.model_figures(regime.model)}))
+            grid.records.append(
+                RunRecord.from_json(
+                    {
+                        **unknown.to_json(),
+                        **{name: line[name] for name in _KEPT},
+                        "profile": profile.flat(),
+                        "model_figures": profile.model_figures(regime.model),
+                    }
+                )
+            )
     if not grids:
         raise SystemExit(f"{path}: no recorded runs; 'advisor_regret.py --record' makes them")
     for name, grid in grids.items():
@@ -343,8 +421,11 @@ def cold_advisor(path: Path, without: Collection[str] = ()) -> Advisor:
     rows = [StepTime(**line["step_time"]) for line in read_lines(path) if "step_time" in line]
     if not rows:
         raise SystemExit(f"{path}: no step times; 'advisor_regret.py --record' measures them")
-    prior = AccuracyPredictor.from_prior() if not without else make_prior(
-        record for record in prior_records() if kind_of(record.task) not in without)
+    prior = (
+        AccuracyPredictor.from_prior()
+        if not without
+        else make_prior(record for record in prior_records() if kind_of(record.task) not in without)
+    )
     return Advisor(prior, TimeModel(rows, rows[0].device))
 
 
@@ -359,9 +440,16 @@ def kind_of(task: str) -> str:
 def whole_grids(grids: Mapping[str, TaskGrid]) -> dict[str, TaskGrid]:
     """Those of whole tasks, all with the same regimes in the same order; of some that are not complete, what all have."""
     whole = {name: grid for name, grid in grids.items() if "@" not in name}
-    common = [regime for regime in next(iter(whole.values())).regimes if all(regime in grid.regimes for grid in whole.values())]
+    common = [
+        regime
+        for regime in next(iter(whole.values())).regimes
+        if all(regime in grid.regimes for grid in whole.values())
+    ]
     seeds = min(grid.seeds for grid in whole.values())
-    return {name: replace(_only(grid, [grid.regimes.index(regime) for regime in common]), seeds=seeds) for name, grid in whole.items()}
+    return {
+        name: replace(_only(grid, [grid.regimes.index(regime) for regime in common]), seeds=seeds)
+        for name, grid in whole.items()
+    }
 
 
 def _only(grid: TaskGrid, rows: Iterable[int]) -> TaskGrid:

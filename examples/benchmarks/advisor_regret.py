@@ -33,13 +33,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from advisor_common import (DATA, GRID, Advisor, TaskGrid, append_line, cold_advisor, finetuned, grid_regimes, held_out_tasks,
-                            in_processes, kind_of, measured_time_model, one_thread, open_task, pack, read_grid,
-                            read_lines, side_by_side, unpacked, whole_grids)
+from advisor_common import (
+    DATA,
+    GRID,
+    Advisor,
+    TaskGrid,
+    append_line,
+    cold_advisor,
+    finetuned,
+    grid_regimes,
+    held_out_tasks,
+    in_processes,
+    kind_of,
+    measured_time_model,
+    one_thread,
+    open_task,
+    pack,
+    read_grid,
+    read_lines,
+    side_by_side,
+    unpacked,
+    whole_grids,
+)
 from outputs import output_folder
 
-from nni_nasoa.advisor.task.landmarks import landmark
 from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
+from nni_nasoa.advisor.task.landmarks import landmark
 from nni_nasoa.advisor.task.probing import FEW, probe
 from nni_nasoa.advisor.task.profiles import (
     PROBE_MODEL,
@@ -53,13 +72,19 @@ from nni_nasoa.training.regime import FineTuneRegime
 MODELS = tuple(f"nano-{letter}" for letter in "abcdef")
 STREAM = 20  # tasks that are seen
 HALF_RUNS = 8  # on each half of a task's classes
-METHODS = {"cold": "of these, cold", "seen": "of these, tasks seen", "defaults": "defaults", "average": "best on average",
-           "random": "random"}
+METHODS = {
+    "cold": "of these, cold",
+    "seen": "of these, tasks seen",
+    "defaults": "defaults",
+    "average": "best on average",
+    "random": "random",
+}
 OWN = {"own_cold": "advised, cold", "own_seen": "advised, tasks seen"}
 AGAIN = 8  # of a grid's regimes are run again, the best
 
 
 # -- recording --
+
 
 def run_regime(job: Mapping[str, Any]) -> dict | None:
     """Carry out a run of the grid."""
@@ -69,17 +94,25 @@ def run_regime(job: Mapping[str, Any]) -> dict | None:
 def record(path: Path, tasks: Sequence[str], count: int, budget: float, seeds: int, processes: int) -> None:
     """Complete the grid in a file that is not packed: all regimes on whole tasks with each seed, some on the halves of each."""
     if others := {line["job"]["budget"] for line in read_lines(path) if "job" in line} - {budget}:
-        raise SystemExit(f"{path}: has runs of {others.pop():g} s; --grid names another file for those of {budget:g} s")
+        raise SystemExit(
+            f"{path}: has runs of {others.pop():g} s; --grid names another file for those of {budget:g} s"
+        )
     one_thread()
     regimes = grid_regimes(MODELS, count)
     halves = [f"{task}@{half}" for task in tasks for half in (0, 1)]
     jobs = [(task, regime, 0) for task in tasks for regime in regimes]
     for task in halves:
         rng = np.random.default_rng(len(jobs))
-        jobs += [(task, regimes[i], 0) for i in np.sort(rng.choice(len(regimes), min(HALF_RUNS, len(regimes)), replace=False))]
+        jobs += [
+            (task, regimes[i], 0)
+            for i in np.sort(rng.choice(len(regimes), min(HALF_RUNS, len(regimes)), replace=False))
+        ]
     _prepare(path, [*tasks, *halves], sorted({regime.input_size for regime in regimes}), processes)
     jobs += [(task, regime, seed) for seed in range(1, seeds) for task in tasks for regime in regimes]
-    jobs = [{"task": task, "regime": regime.to_json(), "budget": budget, "seed": seed} for task, regime, seed in jobs]
+    jobs = [
+        {"task": task, "regime": regime.to_json(), "budget": budget, "seed": seed}
+        for task, regime, seed in jobs
+    ]
     in_processes(jobs, run_regime, path, processes)
 
 
@@ -91,9 +124,15 @@ def _prepare(path: Path, tasks: Sequence[str], sizes: Sequence[int], processes: 
             append_line(path, {"step_time": asdict(row)})
     missing = [task for task in tasks if not any(line.get("task") == task for line in lines)]
     with side_by_side(processes) as pool:
-        for number, (task, profile) in enumerate(zip(missing, pool.map(partial(_profile, sizes=sizes), missing)), start=1):
+        for number, (task, profile) in enumerate(
+            zip(missing, pool.map(partial(_profile, sizes=sizes), missing)), start=1
+        ):
             append_line(path, {"task": task, "profile": profile.to_json()})
-            print(f"\rprofile of {number} of {len(missing)} tasks", end="" if number < len(missing) else "\n", flush=True)
+            print(
+                f"\rprofile of {number} of {len(missing)} tasks",
+                end="" if number < len(missing) else "\n",
+                flush=True,
+            )
 
 
 def _profile(task: str, sizes: Sequence[int]) -> TaskProfile:
@@ -103,16 +142,26 @@ def _profile(task: str, sizes: Sequence[int]) -> TaskProfile:
     if "@" not in task:
         return task_profile(task, None, MODELS, device="cpu", show_progress=False)
     known = task_profile(open_task(task, 48), None, MODELS, device="cpu", show_progress=False)
-    sized = {name: probe(open_task(task, size), name.partition("@")[0], images=FEW) for name, size in sized_probes(MODELS).items()}
-    marks = {name: landmark(open_task(task, size), PROBE_MODEL, rate) for name, (size, rate) in landmark_settings().items()}
+    sized = {
+        name: probe(open_task(task, size), name.partition("@")[0], images=FEW)
+        for name, size in sized_probes(MODELS).items()
+    }
+    marks = {
+        name: landmark(open_task(task, size), PROBE_MODEL, rate)
+        for name, (size, rate) in landmark_settings().items()
+    }
     return known.with_more(sized, marks)
 
 
 def run_choices(path: Path, grids: Mapping[str, TaskGrid], result: Mapping[str, Any], processes: int) -> None:
     """Complete a packed file of the runs of what was advised for each task, and of the grid's best again; runs of other choices leave it."""
     seeds = range(result["seeds"], 2 * result["seeds"])  # others than the grid's
-    jobs = [{"task": name, "regime": regime, "budget": result["budget"], "seed": seed}
-            for seed in seeds for name, task in result["tasks"].items() for regime in _once([*best_of(grids[name]), *advised_of(task)])]
+    jobs = [
+        {"task": name, "regime": regime, "budget": result["budget"], "seed": seed}
+        for seed in seeds
+        for name, task in result["tasks"].items()
+        for regime in _once([*best_of(grids[name]), *advised_of(task)])
+    ]
     plain = unpacked(path)
     one_thread()
     for job in jobs:
@@ -137,21 +186,39 @@ def _once(values: Sequence) -> list:
     return [value for place, value in enumerate(values) if value not in values[:place]]
 
 
-def judge_choices(lines: Sequence[Mapping[str, Any]], grids: Mapping[str, TaskGrid], result: dict[str, Any]) -> None:
+def judge_choices(
+    lines: Sequence[Mapping[str, Any]], grids: Mapping[str, TaskGrid], result: dict[str, Any]
+) -> None:
     """Put into the result how accurate what was advised is, and its regret: in points, against the best of what was run again."""
     against_recorded: dict[str, list[float]] = {method: [] for method in OWN}
     for name, task in result["tasks"].items():
+
         def accuracy(regime: Mapping[str, Any]) -> float:
-            return float(np.mean([line["val_accuracy"] for line in lines if line["job"]["task"] == name and line["job"]["regime"] == regime]))
+            return float(
+                np.mean(
+                    [
+                        line["val_accuracy"]
+                        for line in lines
+                        if line["job"]["task"] == name and line["job"]["regime"] == regime
+                    ]
+                )
+            )
 
         again, (cold, *seen) = max(map(accuracy, best_of(grids[name]))), map(accuracy, advised_of(task))
-        task |= {"again": again, "own_cold_accuracy": cold, "own_seen_accuracies": seen,
-                 "own_cold": 100 * (again - cold), "own_seen": [100 * (again - value) for value in seen]}
+        task |= {
+            "again": again,
+            "own_cold_accuracy": cold,
+            "own_seen_accuracies": seen,
+            "own_cold": 100 * (again - cold),
+            "own_seen": [100 * (again - value) for value in seen],
+        }
         against_recorded["own_cold"].append(100 * (task["best"] - cold))
         against_recorded["own_seen"] += [100 * (task["best"] - value) for value in seen]
     result["speed"] = _speed(lines, grids)
     result["summary"] |= {method: summary(result["tasks"], method) for method in OWN}
-    result["against_recorded"] = {method: float(np.median(values)) for method, values in against_recorded.items()}
+    result["against_recorded"] = {
+        method: float(np.median(values)) for method, values in against_recorded.items()
+    }
 
 
 def _speed(lines: Sequence[Mapping[str, Any]], grids: Mapping[str, TaskGrid]) -> float:
@@ -166,24 +233,31 @@ def _speed(lines: Sequence[Mapping[str, Any]], grids: Mapping[str, TaskGrid]) ->
 
 # -- the comparison --
 
+
 def average_best(grids: Mapping[str, TaskGrid], left_out: str) -> int:
     """Which regime has the best mean accuracy over all tasks but one."""
-    return int(np.mean([grid.accuracies for name, grid in grids.items() if name != left_out], axis=0).argmax())
+    return int(
+        np.mean([grid.accuracies for name, grid in grids.items() if name != left_out], axis=0).argmax()
+    )
 
 
-def regrets_along(start: Advisor, test: TaskGrid, others: Sequence[TaskGrid], rng: np.random.Generator, runs: int) -> list[float]:
+def regrets_along(
+    start: Advisor, test: TaskGrid, others: Sequence[TaskGrid], rng: np.random.Generator, runs: int
+) -> list[float]:
     """Regret on a task before any other is seen, and after each of the others, in points. `start` is what learns."""
     regrets = [float(test.regrets()[test.advised(start)])]
     for other in others:
         chosen = other.advised(start)
         rest = [i for i in rng.permutation(len(other.records)) if i != chosen]
-        for i in [chosen, *rest[:runs - 1]]:
+        for i in [chosen, *rest[: runs - 1]]:
             start.learn(other.records[i])
         regrets.append(float(test.regrets()[test.advised(start)]))
     return regrets
 
 
-def compare(grids: Mapping[str, TaskGrid], orders: int, runs: int, cold: Advisor, own: bool = False) -> dict[str, Any]:
+def compare(
+    grids: Mapping[str, TaskGrid], orders: int, runs: int, cold: Advisor, own: bool = False
+) -> dict[str, Any]:
     """Regrets of every method on each task, in points of accuracy; those of the stream in several orders of the tasks.
 
     With `own`, also what the advisor chooses among all candidates.
@@ -201,17 +275,35 @@ def compare(grids: Mapping[str, TaskGrid], orders: int, runs: int, cold: Advisor
                 choices.append(grid.choice(advisor).to_json())
         regrets = grid.regrets()
         tasks[name] = {
-            "best": max(grid.accuracies), "best_regime": grid.regimes[int(regrets.argmin())].to_json(),
-            "cold_regime": grid.regimes[grid.advised(cold)].to_json(), "along": np.round(curves, 4).tolist(),
-            "cold": curves[0][0], "seen": [curve[-1] for curve in curves], "defaults": float(regrets[grid.advised(nothing)]),
-            "average": float(regrets[average_best(whole, name)]) if len(whole) > 1 else float("nan"), "random": float(regrets.mean())}
+            "best": max(grid.accuracies),
+            "best_regime": grid.regimes[int(regrets.argmin())].to_json(),
+            "cold_regime": grid.regimes[grid.advised(cold)].to_json(),
+            "along": np.round(curves, 4).tolist(),
+            "cold": curves[0][0],
+            "seen": [curve[-1] for curve in curves],
+            "defaults": float(regrets[grid.advised(nothing)]),
+            "average": float(regrets[average_best(whole, name)]) if len(whole) > 1 else float("nan"),
+            "random": float(regrets.mean()),
+        }
         if own:
             tasks[name] |= {"own_cold_regime": grid.choice(cold).to_json(), "own_seen_regimes": choices}
-        print(f"{name}: " + ", ".join(f"{METHODS[method]} {np.mean(tasks[name][method]):.2f}" for method in METHODS), flush=True)
+        print(
+            f"{name}: "
+            + ", ".join(f"{METHODS[method]} {np.mean(tasks[name][method]):.2f}" for method in METHODS),
+            flush=True,
+        )
     grid = next(iter(whole.values()))
-    return {"budget": grid.budget, "regimes": len(grid.regimes), "seeds": grid.seeds, "orders": orders, "runs_per_task": runs,
-            "tasks_seen": len(curves[0]) - 1, "prior_runs": cold.predictor.seen, "tasks": tasks,
-            "summary": {method: summary(tasks, method) for method in METHODS}}
+    return {
+        "budget": grid.budget,
+        "regimes": len(grid.regimes),
+        "seeds": grid.seeds,
+        "orders": orders,
+        "runs_per_task": runs,
+        "tasks_seen": len(curves[0]) - 1,
+        "prior_runs": cold.predictor.seen,
+        "tasks": tasks,
+        "summary": {method: summary(tasks, method) for method in METHODS},
+    }
 
 
 def summary(tasks: Mapping[str, Mapping[str, Any]], method: str) -> dict[str, float]:
@@ -222,19 +314,26 @@ def summary(tasks: Mapping[str, Mapping[str, Any]], method: str) -> dict[str, fl
 
 def show(result: dict) -> None:
     """Print the table."""
-    print(f"\nRegret in points of accuracy against the best of {result['regimes']} regimes, {result['seeds']} runs of "
-          f"{result['budget']:g} s each ({result['prior_runs']} runs in the prior; {result['tasks_seen']} tasks seen, "
-          f"{result['orders']} orders, their mean for each task)")
+    print(
+        f"\nRegret in points of accuracy against the best of {result['regimes']} regimes, {result['seeds']} runs of "
+        f"{result['budget']:g} s each ({result['prior_runs']} runs in the prior; {result['tasks_seen']} tasks seen, "
+        f"{result['orders']} orders, their mean for each task)"
+    )
     columns = {method: title for method, title in {**OWN, **METHODS}.items() if method in result["summary"]}
     print(f"{'task':26}{'best %':>8}" + "".join(f"{title:>22}" for title in columns.values()))
     for name, task in result["tasks"].items():
-        print(f"{name:26}{100 * task['best']:8.1f}" + "".join(f"{np.mean(task[method]):22.2f}" for method in columns))
+        print(
+            f"{name:26}{100 * task['best']:8.1f}"
+            + "".join(f"{np.mean(task[method]):22.2f}" for method in columns)
+        )
     for what in ("median", "mean", "worst"):
         print(f"{what:34}" + "".join(f"{result['summary'][method][what]:22.2f}" for method in columns))
     if "speed" in result:
-        print(f"What is advised is held against the best of the grid's {AGAIN} best that were run again; they came to "
-              f"{result['speed']:.2f} times as many epochs\n(median). Against the grid as it was recorded, medians: "
-              + ", ".join(f"{OWN[method]} {value:.2f}" for method, value in result["against_recorded"].items()))
+        print(
+            f"What is advised is held against the best of the grid's {AGAIN} best that were run again; they came to "
+            f"{result['speed']:.2f} times as many epochs\n(median). Against the grid as it was recorded, medians: "
+            + ", ".join(f"{OWN[method]} {value:.2f}" for method, value in result["against_recorded"].items())
+        )
 
 
 def plot(result: dict, path: Path) -> None:
@@ -249,48 +348,94 @@ def plot(result: dict, path: Path) -> None:
     left.fill_between(seen, low, high, color=color["seen"], alpha=0.15, linewidth=0)
     left.plot(seen, middle, color=color["seen"], linewidth=2, label="advisor, of these")
     for method in ("defaults", "average", "random"):
-        left.axhline(result["summary"][method]["median"], color=color[method], linestyle="--", linewidth=1.2, label=METHODS[method])
+        left.axhline(
+            result["summary"][method]["median"],
+            color=color[method],
+            linestyle="--",
+            linewidth=1.2,
+            label=METHODS[method],
+        )
     left.set(xlabel="tasks seen", ylabel="regret, points of accuracy", ylim=(0, 1.3 * left.get_ylim()[1]))
     left.legend(loc="upper center", ncols=2, framealpha=1, edgecolor="none", fontsize=8.5)
     methods = {method: title for method, title in {**OWN, **METHODS}.items() if method in result["summary"]}
     for place, method in enumerate(methods):
         values = np.array([np.mean(task[method]) for task in result["tasks"].values()])
-        right.plot(place + np.linspace(-0.2, 0.2, len(values)), np.sort(values), "o", color=color[method], markersize=4.5)
-        right.plot([place - 0.3, place + 0.3], [result["summary"][method]["median"]] * 2, color=INK, linewidth=2)
-    right.set_xticks(range(len(methods)), [title.replace(", ", ",\n").replace("best on ", "best on\n") for title in methods.values()],
-                     fontsize=8)
+        right.plot(
+            place + np.linspace(-0.2, 0.2, len(values)),
+            np.sort(values),
+            "o",
+            color=color[method],
+            markersize=4.5,
+        )
+        right.plot(
+            [place - 0.3, place + 0.3], [result["summary"][method]["median"]] * 2, color=INK, linewidth=2
+        )
+    right.set_xticks(
+        range(len(methods)),
+        [title.replace(", ", ",\n").replace("best on ", "best on\n") for title in methods.values()],
+        fontsize=8,
+    )
     right.axhline(0, color=FADED, linewidth=0.8, zorder=0)
     advised = "Advised: of all candidates, run. " if "own_cold" in methods else ""
-    titles(figure, f"Regret of the advised regime against the best of {result['regimes']}, {result['budget']:g} s each",
-           f"{len(result['tasks'])} tasks of kinds that the prior has nothing of, {result['seeds']} runs of each regime. {advised}"
-           f"Of these: chosen among the {result['regimes']}. Left: median and quartiles over tasks and {result['orders']} orders of the "
-           f"{result['tasks_seen']} tasks seen. Right: a dot for each task, a bar for the median.")
+    titles(
+        figure,
+        f"Regret of the advised regime against the best of {result['regimes']}, {result['budget']:g} s each",
+        f"{len(result['tasks'])} tasks of kinds that the prior has nothing of, {result['seeds']} runs of each regime. {advised}"
+        f"Of these: chosen among the {result['regimes']}. Left: median and quartiles over tasks and {result['orders']} orders of the "
+        f"{result['tasks_seen']} tasks seen. Right: a dot for each task, a bar for the median.",
+    )
     save(figure, path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--record", action="store_true", help="complete the grid first")
-    parser.add_argument("--own", action="store_true", help="also carry out what is advised, of all candidates")
+    parser.add_argument(
+        "--own", action="store_true", help="also carry out what is advised, of all candidates"
+    )
     parser.add_argument("--grid", type=Path, default=GRID, help="the grid's file")
-    parser.add_argument("--tasks", nargs="+", help="record on these: names, or 'all' held-out ones; by default one of each kind and digits")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        help="record on these: names, or 'all' held-out ones; by default one of each kind and digits",
+    )
     parser.add_argument("--regimes", type=int, default=42, help="record so many of each task")
-    parser.add_argument("--leave-kinds-out", action="store_true", help="make the prior anew, without runs on the kinds of the grid's tasks")
+    parser.add_argument(
+        "--leave-kinds-out",
+        action="store_true",
+        help="make the prior anew, without runs on the kinds of the grid's tasks",
+    )
     parser.add_argument("--budget", type=float, default=5.0, help="record with so many seconds a run")
-    parser.add_argument("--seeds", type=int, default=2, help="record so many runs of each regime on each task")
+    parser.add_argument(
+        "--seeds", type=int, default=2, help="record so many runs of each regime on each task"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="runs side by side, one thread each")
     parser.add_argument("--orders", type=int, default=5, help="random orders of the tasks seen")
     parser.add_argument("--runs", type=int, default=8, help="learned from on each task seen")
-    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=DATA, help="folder for advisor_regret.json and .png")
+    parser.add_argument(
+        "--output",
+        type=output_folder,
+        metavar="FOLDER",
+        default=DATA,
+        help="folder for advisor_regret.json and .png",
+    )
     arguments = parser.parse_args()
     if arguments.record:
-        tasks = held_out_tasks(every=arguments.tasks == ["all"]) if arguments.tasks in (None, ["all"]) else arguments.tasks
+        tasks = (
+            held_out_tasks(every=arguments.tasks == ["all"])
+            if arguments.tasks in (None, ["all"])
+            else arguments.tasks
+        )
         plain = unpacked(arguments.grid)
         record(plain, tasks, arguments.regimes, arguments.budget, arguments.seeds, arguments.jobs)
         pack(plain, arguments.grid)
         plain.unlink()
     grids = read_grid(arguments.grid)
-    cold = cold_advisor(arguments.grid, {kind_of(task) for task in whole_grids(grids)} if arguments.leave_kinds_out else ())
+    cold = cold_advisor(
+        arguments.grid, {kind_of(task) for task in whole_grids(grids)} if arguments.leave_kinds_out else ()
+    )
     result = compare(grids, arguments.orders, arguments.runs, cold, arguments.own)
     if arguments.own:
         path, whole = arguments.output / "advisor_own.jsonl.gz", whole_grids(grids)

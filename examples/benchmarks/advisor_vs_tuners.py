@@ -49,7 +49,9 @@ class GridProblem:
 
     def __init__(self, grid: TaskGrid):
         self.grid = grid
-        self._figures = {model: figures_of(model) for model in dict.fromkeys(regime.model for regime in grid.regimes)}
+        self._figures = {
+            model: figures_of(model) for model in dict.fromkeys(regime.model for regime in grid.regimes)
+        }
         self._settings = [self._described(regime) for regime in grid.regimes]
         names = self._settings[0]
         values = {name: sorted({settings[name] for settings in self._settings}) for name in names}
@@ -60,26 +62,45 @@ class GridProblem:
         """A regime as a sample of the search space; frozen stages and image sizes relative to the network's."""
         figures = self._figures[regime.model]
         sizes = input_sizes(figures)
-        return {"model": regime.model, "frozen": round(regime.frozen_stages / stages_of(regime.model, figures), 3),
-                "batch_size": regime.batch_size, "optimizer_and_rate": f"{regime.optimizer} {regime.learning_rate:.6f}",
-                "augmentation": regime.augmentation, "size": round(sizes.index(regime.input_size) / max(1, len(sizes) - 1), 3)}
+        return {
+            "model": regime.model,
+            "frozen": round(regime.frozen_stages / stages_of(regime.model, figures), 3),
+            "batch_size": regime.batch_size,
+            "optimizer_and_rate": f"{regime.optimizer} {regime.learning_rate:.6f}",
+            "augmentation": regime.augmentation,
+            "size": round(sizes.index(regime.input_size) / max(1, len(sizes) - 1), 3),
+        }
 
     def _point(self, settings: dict[str, Any]) -> np.ndarray:
         """A sample's settings but the model as numbers: kinds are about 1 apart, and so are the ends of the scale of a number."""
         optimizer, rate = settings["optimizer_and_rate"].split()
         augmentations = self.search_space["augmentation"]["_value"]
-        rates = [value.split()[1] for value in self.search_space["optimizer_and_rate"]["_value"] if value.startswith(optimizer)]
+        rates = [
+            value.split()[1]
+            for value in self.search_space["optimizer_and_rate"]["_value"]
+            if value.startswith(optimizer)
+        ]
         rates = np.log(np.array(rates, dtype=float))
         batches = np.log2(self.search_space["batch_size"]["_value"])
-        return np.array([settings["frozen"], settings["size"], (np.log2(settings["batch_size"]) - batches.min()) / max(np.ptp(batches), 1),
-                         optimizer == "adamw", (np.log(float(rate)) - rates.min()) / max(np.ptp(rates), 1e-9),
-                         *(0.5 * (settings["augmentation"] == name) for name in augmentations)], dtype=float)
+        return np.array(
+            [
+                settings["frozen"],
+                settings["size"],
+                (np.log2(settings["batch_size"]) - batches.min()) / max(np.ptp(batches), 1),
+                optimizer == "adamw",
+                (np.log(float(rate)) - rates.min()) / max(np.ptp(rates), 1e-9),
+                *(0.5 * (settings["augmentation"] == name) for name in augmentations),
+            ],
+            dtype=float,
+        )
 
     def nearest(self, sample: dict[str, Any]) -> int:
         """The recorded run that answers for a sample: of its model, with the nearest settings."""
         point = self._point(sample)
-        distances = [np.square(own - point).sum() if settings["model"] == sample["model"] else np.inf
-                     for own, settings in zip(self._points, self._settings)]
+        distances = [
+            np.square(own - point).sum() if settings["model"] == sample["model"] else np.inf
+            for own, settings in zip(self._points, self._settings)
+        ]
         return int(np.argmin(distances))
 
     def accuracy(self, run: int, share: float = 1.0) -> float:
@@ -87,7 +108,9 @@ class GridProblem:
         if share >= 1:
             return self.grid.accuracies[run]
         until = share * self.grid.budget
-        return max((accuracy for seconds, accuracy in self.grid.records[run].curve if seconds <= until), default=0.0)
+        return max(
+            (accuracy for seconds, accuracy in self.grid.records[run].curve if seconds <= until), default=0.0
+        )
 
 
 def search(problem: GridProblem, tuner: Tune, seed: int, target: float, most: int) -> tuple[float, bool]:
@@ -108,6 +131,7 @@ def search(problem: GridProblem, tuner: Tune, seed: int, target: float, most: in
 
 
 # -- the tuners --
+
 
 def tune(make: Callable[[int], Any], search_space: dict, seed: int, evaluate: Evaluate) -> None:
     """Let one of NNI's tuners ask, one trial at a time."""
@@ -167,12 +191,23 @@ def bohb(search_space: dict, seed: int, evaluate: Evaluate) -> None:
             advisor.handle_request_trial_jobs(1)
             job = nni.load(advisor.sent.pop(0))
             budget = job["parameters"]["TRIAL_BUDGET"]
-            sample = {name: plain(value) for name, value in job["parameters"].items() if name != "TRIAL_BUDGET"}
+            sample = {
+                name: plain(value) for name, value in job["parameters"].items() if name != "TRIAL_BUDGET"
+            }
             if (accuracy := evaluate(sample, budget / BOHB_BUDGETS)) is None:
                 return
-            advisor.handle_report_metric_data({"parameter_id": job["parameter_id"], "trial_job_id": str(trial), "type": "FINAL",
-                                               "sequence": budget, "value": nni.dump(accuracy)})
-            advisor.handle_trial_end({"hyper_params": nni.dump(job), "trial_job_id": str(trial), "event": "SUCCEEDED"})
+            advisor.handle_report_metric_data(
+                {
+                    "parameter_id": job["parameter_id"],
+                    "trial_job_id": str(trial),
+                    "type": "FINAL",
+                    "sequence": budget,
+                    "value": nni.dump(accuracy),
+                }
+            )
+            advisor.handle_trial_end(
+                {"hyper_params": nni.dump(job), "trial_job_id": str(trial), "event": "SUCCEEDED"}
+            )
             trial += 1
 
 
@@ -185,7 +220,9 @@ def unconnected():
     """A context in which an advisor can be made outside of an experiment, by an address that NNI keeps for its tests."""
     from nni.runtime import msg_dispatcher_base
 
-    channel = msg_dispatcher_base.dispatcher_env_vars._replace(NNI_TUNER_COMMAND_CHANNEL="ws://_unittest_benchmark")
+    channel = msg_dispatcher_base.dispatcher_env_vars._replace(
+        NNI_TUNER_COMMAND_CHANNEL="ws://_unittest_benchmark"
+    )
     return mock.patch.object(msg_dispatcher_base, "dispatcher_env_vars", channel)
 
 
@@ -200,31 +237,60 @@ def tuners() -> dict[str, Tune]:
 
 # -- the comparison --
 
+
 def compare(grids: dict[str, TaskGrid], advisor: Advisor, seeds: int, most: int) -> dict[str, Any]:
     """Seconds to the advice's accuracy of each tuner, on each task with each seed."""
     searchers, tasks = tuners(), {}
     for name, grid in grids.items():
         problem, chosen = GridProblem(grid), grid.advised(advisor)
         target = grid.accuracies[chosen]
-        tasks[name] = {"target": target, "as_good": sum(accuracy >= target for accuracy in grid.accuracies), "evaluations": {}, "reached": {}}
+        tasks[name] = {
+            "target": target,
+            "as_good": sum(accuracy >= target for accuracy in grid.accuracies),
+            "evaluations": {},
+            "reached": {},
+        }
         for title, tuner in searchers.items():
             runs = [search(problem, tuner, seed, target, most) for seed in range(seeds)]
             tasks[name]["evaluations"][title] = [round(spent, 3) for spent, _ in runs]
             tasks[name]["reached"][title] = float(np.mean([reached for _, reached in runs]))
-        medians = ", ".join(f"{title} {np.median(values):g}" for title, values in tasks[name]["evaluations"].items())
-        print(f"{name}: accuracy {100 * target:.1f} %, {tasks[name]['as_good']} of {len(grid.regimes)} regimes as good; "
-              f"budgets spent, median: {medians}", flush=True)
+        medians = ", ".join(
+            f"{title} {np.median(values):g}" for title, values in tasks[name]["evaluations"].items()
+        )
+        print(
+            f"{name}: accuracy {100 * target:.1f} %, {tasks[name]['as_good']} of {len(grid.regimes)} regimes as good; "
+            f"budgets spent, median: {medians}",
+            flush=True,
+        )
     grid = next(iter(grids.values()))
-    ratios = {title: [float(np.median(task["evaluations"][title])) for task in tasks.values()] for title in searchers}
-    return {"budget": grid.budget, "regimes": len(grid.regimes), "seeds": seeds, "most": most, "tasks": tasks,
-            "ratio": {title: {"median": float(np.median(values)), "mean": float(np.mean(values)), "least": min(values),
-                              "most": max(values)} for title, values in ratios.items()}}
+    ratios = {
+        title: [float(np.median(task["evaluations"][title])) for task in tasks.values()]
+        for title in searchers
+    }
+    return {
+        "budget": grid.budget,
+        "regimes": len(grid.regimes),
+        "seeds": seeds,
+        "most": most,
+        "tasks": tasks,
+        "ratio": {
+            title: {
+                "median": float(np.median(values)),
+                "mean": float(np.mean(values)),
+                "least": min(values),
+                "most": max(values),
+            }
+            for title, values in ratios.items()
+        },
+    }
 
 
 def show(result: dict) -> None:
     """Print the ratios."""
-    print(f"\nTime until a run is as accurate as the advised one, over the time of that run ({result['budget']:g} s): "
-          f"median of {result['seeds']} seeds on each of {len(result['tasks'])} tasks; {result['most']} where it is not reached in so many")
+    print(
+        f"\nTime until a run is as accurate as the advised one, over the time of that run ({result['budget']:g} s): "
+        f"median of {result['seeds']} seeds on each of {len(result['tasks'])} tasks; {result['most']} where it is not reached in so many"
+    )
     print(f"{'':10}{'median':>10}{'mean':>10}{'least':>10}{'most':>10}")
     for title, ratio in result["ratio"].items():
         print(f"{title:10}" + "".join(f"{ratio[key]:10.1f}" for key in ("median", "mean", "least", "most")))
@@ -247,23 +313,39 @@ def plot(result: dict, path: Path) -> None:
     axes.set(xlabel=f"time, in runs of {result['budget']:g} s")
     axes.legend(frameon=False, loc="upper right", fontsize=8.5)
     log_axis(axes.xaxis, 0.5)
-    titles(figure, "Time until NNI's tuners find a run as accurate as the advised one",
-           f"Median and quartiles of {result['seeds']} seeds, on {result['regimes']} recorded regimes of each task; a search ends after "
-           f"{result['most']} runs.")
+    titles(
+        figure,
+        "Time until NNI's tuners find a run as accurate as the advised one",
+        f"Median and quartiles of {result['seeds']} seeds, on {result['regimes']} recorded regimes of each task; a search ends after "
+        f"{result['most']} runs.",
+    )
     save(figure, path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--grid", type=Path, default=GRID, help="the grid's file")
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--most", type=int, default=200, help="budgets that a search may spend")
-    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=DATA, help="folder for advisor_vs_tuners.json and .png")
+    parser.add_argument(
+        "--output",
+        type=output_folder,
+        metavar="FOLDER",
+        default=DATA,
+        help="folder for advisor_vs_tuners.json and .png",
+    )
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     logging.disable(logging.WARNING)  # the tuners', of every trial
     try:
-        result = compare(whole_grids(read_grid(arguments.grid)), cold_advisor(arguments.grid), arguments.seeds, arguments.most)
+        result = compare(
+            whole_grids(read_grid(arguments.grid)),
+            cold_advisor(arguments.grid),
+            arguments.seeds,
+            arguments.most,
+        )
     finally:
         logging.disable(logging.NOTSET)
     show(result)

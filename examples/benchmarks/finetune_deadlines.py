@@ -1,6 +1,6 @@
 """Whether runs end by their deadline: mixed models, input sizes, regimes and budgets, with a process that loads the machine.
 
-    python examples/benchmarks/finetune_deadlines.py --runs 30 --longest 120
+python examples/benchmarks/finetune_deadlines.py --runs 30 --longest 120
 """
 
 from __future__ import annotations
@@ -23,7 +23,16 @@ from rich.table import Table
 from nni_nasoa.finetune import FineTuneRegime, finetune
 from nni_nasoa.training.speed import environment
 
-MODELS = ("2-_8_2-1-1", "2-_16_2-11-11", "020-_16_2-11-11", "10001-_32_2-12-2", "et-nas-a", "et-nas-c", "resnet18", "mobilenet_v3_small")
+MODELS = (
+    "2-_8_2-1-1",
+    "2-_16_2-11-11",
+    "020-_16_2-11-11",
+    "10001-_32_2-12-2",
+    "et-nas-a",
+    "et-nas-c",
+    "resnet18",
+    "mobilenet_v3_small",
+)
 LOAD = "import numpy as np, time\nwhile True:\n    a = np.random.rand(400, 400)\n    (a @ a).sum(); time.sleep(0.02 * np.random.rand())"
 
 
@@ -44,30 +53,91 @@ def main() -> None:
     parser.add_argument("--shortest", type=float, default=5)
     parser.add_argument("--longest", type=float, default=120)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "finetune_deadlines.json")
+    parser.add_argument(
+        "--output",
+        type=output_file,
+        metavar="FILE",
+        default=Path(__file__).parent / "data" / "finetune_deadlines.json",
+    )
     arguments = parser.parse_args()
     rng, results = np.random.default_rng(arguments.seed), []
     budgets = np.geomspace(arguments.shortest, arguments.longest, arguments.runs).tolist()
-    table = Table("model", "input", "batch", "frozen", "augmentation", "budget s", "used s", "used %", "accuracy", "stopped")
+    table = Table(
+        "model",
+        "input",
+        "batch",
+        "frozen",
+        "augmentation",
+        "budget s",
+        "used s",
+        "used %",
+        "accuracy",
+        "stopped",
+    )
     with loaded_machine():
         for run, budget in enumerate(budgets):
-            regime = FineTuneRegime(MODELS[run % len(MODELS)], 0.02, frozen_stages=int(rng.choice([0, 0, 1, 2, 9])), batch_size=int(rng.choice([16, 32, 64, 128])),
-                                    input_size=int(rng.choice([32, 64, 96])), augmentation=str(rng.choice(["none", "crop", "full"])))
+            regime = FineTuneRegime(
+                MODELS[run % len(MODELS)],
+                0.02,
+                frozen_stages=int(rng.choice([0, 0, 1, 2, 9])),
+                batch_size=int(rng.choice([16, 32, 64, 128])),
+                input_size=int(rng.choice([32, 64, 96])),
+                augmentation=str(rng.choice(["none", "crop", "full"])),
+            )
             begin = time.monotonic()
             with tempfile.TemporaryDirectory() as folder:
-                result = finetune("digits", regime, budget / 60, weights=None, device="cpu", seed=run, output=Path(folder) / "classifier")
+                result = finetune(
+                    "digits",
+                    regime,
+                    budget / 60,
+                    weights=None,
+                    device="cpu",
+                    seed=run,
+                    output=Path(folder) / "classifier",
+                )
             used = result.seconds
-            results.append({"regime": regime.to_json(), "budget": budget, "used": used, "wall": time.monotonic() - begin, "in_time": used <= budget,
-                            "share": used / budget, "accuracy": result.accuracy, "stopped": result.stopped, "steps": result.steps, "notes": list(result.notes)})
-            table.add_row(regime.model, str(regime.input_size), str(regime.batch_size), str(regime.frozen_stages), regime.augmentation, f"{budget:.1f}",
-                          f"{used:.2f}", f"{100 * used / budget:.1f}", f"{result.accuracy:.3f}", result.stopped.split(":")[0])
-    arguments.output.write_text(json.dumps({"environment": environment("cpu"), "results": results}, indent=1) + "\n")
+            results.append(
+                {
+                    "regime": regime.to_json(),
+                    "budget": budget,
+                    "used": used,
+                    "wall": time.monotonic() - begin,
+                    "in_time": used <= budget,
+                    "share": used / budget,
+                    "accuracy": result.accuracy,
+                    "stopped": result.stopped,
+                    "steps": result.steps,
+                    "notes": list(result.notes),
+                }
+            )
+            table.add_row(
+                regime.model,
+                str(regime.input_size),
+                str(regime.batch_size),
+                str(regime.frozen_stages),
+                regime.augmentation,
+                f"{budget:.1f}",
+                f"{used:.2f}",
+                f"{100 * used / budget:.1f}",
+                f"{result.accuracy:.3f}",
+                result.stopped.split(":")[0],
+            )
+    arguments.output.write_text(
+        json.dumps({"environment": environment("cpu"), "results": results}, indent=1) + "\n"
+    )
     console = Console()
     console.print(table)
     late = [result for result in results if not result["in_time"]]
-    early = [result for result in results if result["share"] < 0.9 and result["stopped"] == "budget"
-             and not any("s are left" in note for note in result["notes"])]
-    console.print(f"{len(results)} runs, {len(late)} after their deadline, {len(early)} that left more than a tenth without a reason")
+    early = [
+        result
+        for result in results
+        if result["share"] < 0.9
+        and result["stopped"] == "budget"
+        and not any("s are left" in note for note in result["notes"])
+    ]
+    console.print(
+        f"{len(results)} runs, {len(late)} after their deadline, {len(early)} that left more than a tenth without a reason"
+    )
     sys.exit(bool(late or early))
 
 

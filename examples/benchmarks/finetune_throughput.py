@@ -38,8 +38,12 @@ def make_folder(folder: Path, images: int) -> None:
     rng = np.random.default_rng(0)
     for i in range(images):
         height, width = int(rng.integers(340, 400)), int(rng.integers(460, 530))
-        layers = [Image.fromarray(rng.integers(0, 256, (max(2, height // s), max(2, width // s), 3), dtype=np.uint8)).resize((width, height))
-                  for s in (100, 25, 6)]
+        layers = [
+            Image.fromarray(
+                rng.integers(0, 256, (max(2, height // s), max(2, width // s), 3), dtype=np.uint8)
+            ).resize((width, height))
+            for s in (100, 25, 6)
+        ]
         picture = Image.blend(Image.blend(layers[0], layers[1], 0.4), layers[2], 0.25)
         path = folder / f"class-{i % CLASSES}" / f"{i:05}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,16 +52,28 @@ def make_folder(folder: Path, images: int) -> None:
 
 def loader_rate(folder: Path, model: str, size: int, batch: int, seconds: float, workers: int) -> float:
     """Images per second of a loop over a DataLoader, once its workers are up."""
-    transform = v2.Compose([v2.RandomResizedCrop(size, SCALE, RATIO), v2.RandomHorizontalFlip(), v2.ColorJitter(JITTER, JITTER, JITTER),
-                            v2.PILToTensor(), v2.ToDtype(torch.float32, scale=True), v2.Normalize((0.5,) * 3, (0.25,) * 3)])
-    loader = torch.utils.data.DataLoader(ImageFolder(str(folder), transform), batch, shuffle=True, num_workers=workers, drop_last=True)
+    transform = v2.Compose(
+        [
+            v2.RandomResizedCrop(size, SCALE, RATIO),
+            v2.RandomHorizontalFlip(),
+            v2.ColorJitter(JITTER, JITTER, JITTER),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.5,) * 3, (0.25,) * 3),
+        ]
+    )
+    loader = torch.utils.data.DataLoader(
+        ImageFolder(str(folder), transform), batch, shuffle=True, num_workers=workers, drop_last=True
+    )
     network = create_model(model, CLASSES).to(memory_format=torch.channels_last)
     optimizer, done, begin = torch.optim.SGD(network.parameters(), 0.02, 0.9, nesterov=True), -3, 0.0
     while True:
         for images, labels in loader:
             if done == 0:
                 begin = time.monotonic()
-            loss = nn.functional.cross_entropy(network(images.contiguous(memory_format=torch.channels_last)), labels)
+            loss = nn.functional.cross_entropy(
+                network(images.contiguous(memory_format=torch.channels_last)), labels
+            )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -83,7 +99,12 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "finetune_throughput.json")
+    parser.add_argument(
+        "--output",
+        type=output_file,
+        metavar="FILE",
+        default=Path(__file__).parent / "data" / "finetune_throughput.json",
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "images"
@@ -93,14 +114,40 @@ def main() -> None:
         building = time.monotonic() - begin
         rates = {"loader": [], "finetune": []}
         for _ in range(arguments.repeats):
-            rates["loader"].append(loader_rate(folder, arguments.model, arguments.input_size, arguments.batch_size, arguments.seconds, arguments.workers))
-            rates["finetune"].append(our_rate(folder, arguments.model, arguments.input_size, arguments.batch_size, arguments.seconds))
+            rates["loader"].append(
+                loader_rate(
+                    folder,
+                    arguments.model,
+                    arguments.input_size,
+                    arguments.batch_size,
+                    arguments.seconds,
+                    arguments.workers,
+                )
+            )
+            rates["finetune"].append(
+                our_rate(
+                    folder, arguments.model, arguments.input_size, arguments.batch_size, arguments.seconds
+                )
+            )
     medians = {name: statistics.median(values) for name, values in rates.items()}
     ratio = medians["finetune"] / medians["loader"]
-    arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
-                                            "images_per_second": rates, "ratio": ratio, "cache_seconds": building}, indent=1) + "\n")
-    Console().print(f"images per second: DataLoader {medians['loader']:.0f}, finetune {medians['finetune']:.0f}, ratio {ratio:.2f}; "
-                    f"the cache took {building:.1f} s")
+    arguments.output.write_text(
+        json.dumps(
+            {
+                "environment": environment("cpu"),
+                "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
+                "images_per_second": rates,
+                "ratio": ratio,
+                "cache_seconds": building,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+    Console().print(
+        f"images per second: DataLoader {medians['loader']:.0f}, finetune {medians['finetune']:.0f}, ratio {ratio:.2f}; "
+        f"the cache took {building:.1f} s"
+    )
 
 
 if __name__ == "__main__":

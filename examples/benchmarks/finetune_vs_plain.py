@@ -37,7 +37,10 @@ EVAL_BATCH = 256
 
 def as_pil(part: ImageArrays) -> list:
     """Images with their labels, as a DataLoader's dataset."""
-    return [(Image.fromarray(image.transpose(1, 2, 0)), int(label)) for image, label in zip(part.images, part.labels)]
+    return [
+        (Image.fromarray(image.transpose(1, 2, 0)), int(label))
+        for image, label in zip(part.images, part.labels)
+    ]
 
 
 class PlainLoop:
@@ -56,15 +59,22 @@ class PlainLoop:
 
     def _loader(self, items, transform, batch, shuffle):
         def collate(chosen):
-            return torch.stack([transform(image) for image, _ in chosen]), torch.tensor([label for _, label in chosen])
-        return torch.utils.data.DataLoader(items, batch, shuffle=shuffle, collate_fn=collate, drop_last=shuffle and len(items) > batch)
+            return torch.stack([transform(image) for image, _ in chosen]), torch.tensor(
+                [label for _, label in chosen]
+            )
+
+        return torch.utils.data.DataLoader(
+            items, batch, shuffle=shuffle, collate_fn=collate, drop_last=shuffle and len(items) > batch
+        )
 
     def _train(self, steps: int, optimizer, scheduler=None) -> None:
         self.network.train()
         done = 0
         while done < steps:
             for images, labels in self._loader(self.train_set, self.transform, self.regime.batch_size, True):
-                loss = nn.functional.cross_entropy(self.network(images), labels, label_smoothing=self.regime.label_smoothing)
+                loss = nn.functional.cross_entropy(
+                    self.network(images), labels, label_smoothing=self.regime.label_smoothing
+                )
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
@@ -78,12 +88,20 @@ class PlainLoop:
     def accuracy(self, part: ImageArrays) -> float:
         """On a part of the dataset."""
         self.network.eval()
-        right = sum((self.network(images).argmax(1) == labels).sum().item()
-                    for images, labels in self._loader(as_pil(part), self.val_transform, EVAL_BATCH, False))
+        right = sum(
+            (self.network(images).argmax(1) == labels).sum().item()
+            for images, labels in self._loader(as_pil(part), self.val_transform, EVAL_BATCH, False)
+        )
         return right / len(part)
 
     def _optimizer(self):
-        return torch.optim.SGD(self.network.parameters(), self.regime.learning_rate, 0.9, weight_decay=self.regime.weight_decay, nesterov=True)
+        return torch.optim.SGD(
+            self.network.parameters(),
+            self.regime.learning_rate,
+            0.9,
+            weight_decay=self.regime.weight_decay,
+            nesterov=True,
+        )
 
     def tuned_steps(self, budget: float) -> int:
         """How many steps fill the budget, from a copy's timing."""
@@ -110,7 +128,10 @@ def compare(task: str, split: ImageSplit, regime: FineTuneRegime, weights, budge
     """Both, seed by seed."""
     runs = []
     half = len(split.val) // 2
-    val, test = (ImageArrays(split.val.images[part], split.val.labels[part]) for part in (slice(half), slice(half, None)))
+    val, test = (
+        ImageArrays(split.val.images[part], split.val.labels[part])
+        for part in (slice(half), slice(half, None))
+    )
     split = replace(split, val=val)
     for seed in range(seeds):
         plain = PlainLoop(split, regime, weights, seed)
@@ -118,10 +139,22 @@ def compare(task: str, split: ImageSplit, regime: FineTuneRegime, weights, budge
         _, seconds = plain.run(steps)
         accuracy = plain.accuracy(test)
         result = finetune(split, regime, budget / 60, weights=weights, seed=seed, device="cpu")
-        runs.append({"seed": seed, "plain": accuracy, "plain_seconds": round(seconds, 2), "plain_steps": steps,
-                     "ours": float((result.classifier.probabilities(test.images).argmax(1) == test.labels).mean()), "ours_seconds": round(result.seconds, 2),
-                     "ours_steps": result.steps, "notes": list(result.notes)})
-    medians = {key: statistics.median(run[key] for run in runs) for key in ("plain", "ours", "plain_seconds", "ours_seconds")}
+        runs.append(
+            {
+                "seed": seed,
+                "plain": accuracy,
+                "plain_seconds": round(seconds, 2),
+                "plain_steps": steps,
+                "ours": float((result.classifier.probabilities(test.images).argmax(1) == test.labels).mean()),
+                "ours_seconds": round(result.seconds, 2),
+                "ours_steps": result.steps,
+                "notes": list(result.notes),
+            }
+        )
+    medians = {
+        key: statistics.median(run[key] for run in runs)
+        for key in ("plain", "ours", "plain_seconds", "ours_seconds")
+    }
     return {"task": task, "budget": budget, **medians, "runs": runs}
 
 
@@ -135,21 +168,45 @@ def main() -> None:
     parser.add_argument("--input-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=0.05)
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "finetune_vs_plain.json")
+    parser.add_argument(
+        "--output",
+        type=output_file,
+        metavar="FILE",
+        default=Path(__file__).parent / "data" / "finetune_vs_plain.json",
+    )
     arguments = parser.parse_args()
     weights = None if arguments.weights == "none" else arguments.weights
     known, results = tasks(arguments.input_size), []
     table = Table("task", "budget s", "plain %", "ours %", "plain s", "ours s")
     for task in arguments.tasks:
         split = known[task]()
-        regime = FineTuneRegime(arguments.model, arguments.learning_rate, batch_size=arguments.batch_size, label_smoothing=0.1,
-                                augmentation="crop-flip" if split.mirrored else "crop", input_size=arguments.input_size)
+        regime = FineTuneRegime(
+            arguments.model,
+            arguments.learning_rate,
+            batch_size=arguments.batch_size,
+            label_smoothing=0.1,
+            augmentation="crop-flip" if split.mirrored else "crop",
+            input_size=arguments.input_size,
+        )
         for budget in arguments.budgets:
             results.append(result := compare(task, split, regime, weights, budget, arguments.seeds))
-            table.add_row(task, f"{budget:g}", *(f"{100 * result[key]:.1f}" for key in ("plain", "ours")),
-                          *(f"{result[key]:.1f}" for key in ("plain_seconds", "ours_seconds")))
-            arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
-                                                    "results": results}, indent=1) + "\n")
+            table.add_row(
+                task,
+                f"{budget:g}",
+                *(f"{100 * result[key]:.1f}" for key in ("plain", "ours")),
+                *(f"{result[key]:.1f}" for key in ("plain_seconds", "ours_seconds")),
+            )
+            arguments.output.write_text(
+                json.dumps(
+                    {
+                        "environment": environment("cpu"),
+                        "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
+                        "results": results,
+                    },
+                    indent=1,
+                )
+                + "\n"
+            )
     Console().print(table)
 
 

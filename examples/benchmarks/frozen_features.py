@@ -38,28 +38,82 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--input-size", type=int, default=32)
     parser.add_argument("--augmentations", nargs="+", default=["none", "crop"])
-    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "frozen_features.json")
+    parser.add_argument(
+        "--output",
+        type=output_file,
+        metavar="FILE",
+        default=Path(__file__).parent / "data" / "frozen_features.json",
+    )
     arguments = parser.parse_args()
     weights = None if arguments.weights == "none" else arguments.weights
     split, results = tasks(arguments.input_size)[arguments.task](), []
     stages = len(staged(create_model(arguments.model, split.num_classes)).stages)
-    table = Table("frozen stages", "augmentation", "epochs/s computed", "epochs/s kept", "ratio", "accuracy computed", "accuracy kept")
+    table = Table(
+        "frozen stages",
+        "augmentation",
+        "epochs/s computed",
+        "epochs/s kept",
+        "ratio",
+        "accuracy computed",
+        "accuracy kept",
+    )
     for augmentation in arguments.augmentations:
         for frozen in range(1, stages + 1):
-            regime = FineTuneRegime(arguments.model, 0.05, frozen_stages=frozen, augmentation=augmentation, input_size=arguments.input_size)
+            regime = FineTuneRegime(
+                arguments.model,
+                0.05,
+                frozen_stages=frozen,
+                augmentation=augmentation,
+                input_size=arguments.input_size,
+            )
             runs = {kept: [] for kept in (False, True)}
             for seed in range(arguments.seeds):
                 for kept in runs:
-                    runs[kept].append(finetune(split, regime, arguments.seconds / 60, weights=weights, seed=seed, device="cpu", feature_cache=kept))
+                    runs[kept].append(
+                        finetune(
+                            split,
+                            regime,
+                            arguments.seconds / 60,
+                            weights=weights,
+                            seed=seed,
+                            device="cpu",
+                            feature_cache=kept,
+                        )
+                    )
             rate = {kept: statistics.median(map(epochs_per_second, of)) for kept, of in runs.items()}
-            accuracy = {kept: statistics.median(result.accuracy for result in of) for kept, of in runs.items()}
-            results.append({"frozen_stages": frozen, "stages": stages, "augmentation": augmentation, "ratio": rate[True] / rate[False],
-                            "epochs_per_second": {"computed": rate[False], "kept": rate[True]},
-                            "accuracy": {"computed": accuracy[False], "kept": accuracy[True]}})
-            table.add_row(f"{frozen} of {stages}", augmentation, f"{rate[False]:.2f}", f"{rate[True]:.2f}", f"{rate[True] / rate[False]:.1f}",
-                          f"{accuracy[False]:.3f}", f"{accuracy[True]:.3f}")
-    arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
-                                            "results": results}, indent=1) + "\n")
+            accuracy = {
+                kept: statistics.median(result.accuracy for result in of) for kept, of in runs.items()
+            }
+            results.append(
+                {
+                    "frozen_stages": frozen,
+                    "stages": stages,
+                    "augmentation": augmentation,
+                    "ratio": rate[True] / rate[False],
+                    "epochs_per_second": {"computed": rate[False], "kept": rate[True]},
+                    "accuracy": {"computed": accuracy[False], "kept": accuracy[True]},
+                }
+            )
+            table.add_row(
+                f"{frozen} of {stages}",
+                augmentation,
+                f"{rate[False]:.2f}",
+                f"{rate[True]:.2f}",
+                f"{rate[True] / rate[False]:.1f}",
+                f"{accuracy[False]:.3f}",
+                f"{accuracy[True]:.3f}",
+            )
+    arguments.output.write_text(
+        json.dumps(
+            {
+                "environment": environment("cpu"),
+                "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
+                "results": results,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
     Console().print(table)
 
 

@@ -39,26 +39,58 @@ def start() -> None:
     torch.set_num_threads(1)
 
 
-def run(task: str, model: str, side: str, budget: float, learning_rate: float, seed: int, input_size: int) -> dict:
+def run(
+    task: str, model: str, side: str, budget: float, learning_rate: float, seed: int, input_size: int
+) -> dict:
     """One run."""
     from nni_nasoa.finetune import FineTuneRegime, finetune
 
     split = tasks(input_size)[task]()
     half = len(split.val) // 2
-    val, test = (ImageArrays(split.val.images[part], split.val.labels[part]) for part in (slice(half), slice(half, None)))
-    regime = FineTuneRegime(model, learning_rate, batch_size=32, label_smoothing=0.1, input_size=input_size,
-                            augmentation="crop-flip" if split.mirrored else "crop")
-    result = finetune(replace(split, val=val), regime, budget / 60, weights=SIDES[side], seed=seed, device="cpu")
+    val, test = (
+        ImageArrays(split.val.images[part], split.val.labels[part])
+        for part in (slice(half), slice(half, None))
+    )
+    regime = FineTuneRegime(
+        model,
+        learning_rate,
+        batch_size=32,
+        label_smoothing=0.1,
+        input_size=input_size,
+        augmentation="crop-flip" if split.mirrored else "crop",
+    )
+    result = finetune(
+        replace(split, val=val), regime, budget / 60, weights=SIDES[side], seed=seed, device="cpu"
+    )
     test_accuracy = float((result.classifier.probabilities(test.images).argmax(1) == test.labels).mean())
-    return {"task": task, "model": model, "side": side, "budget": budget, "learning_rate": learning_rate, "seed": seed,
-            "val_accuracy": result.accuracy, "test_accuracy": test_accuracy, "epochs": result.epochs, "seconds": result.seconds}
+    return {
+        "task": task,
+        "model": model,
+        "side": side,
+        "budget": budget,
+        "learning_rate": learning_rate,
+        "seed": seed,
+        "val_accuracy": result.accuracy,
+        "test_accuracy": test_accuracy,
+        "epochs": result.epochs,
+        "seconds": result.seconds,
+    }
 
 
 def best(runs: list[dict], **where) -> dict | None:
     """Medians over the seeds, at the learning rate with the best median on the validation part."""
     runs = [run for run in runs if all(run[key] == value for key, value in where.items())]
-    by_rate = [[run for run in runs if run["learning_rate"] == rate] for rate in sorted({run["learning_rate"] for run in runs})]
-    medians = [{key: statistics.median(run[key] for run in group) for key in ("val_accuracy", "test_accuracy", "learning_rate")} for group in by_rate]
+    by_rate = [
+        [run for run in runs if run["learning_rate"] == rate]
+        for rate in sorted({run["learning_rate"] for run in runs})
+    ]
+    medians = [
+        {
+            key: statistics.median(run[key] for run in group)
+            for key in ("val_accuracy", "test_accuracy", "learning_rate")
+        }
+        for group in by_rate
+    ]
     return max(medians, key=lambda median: median["val_accuracy"], default=None)
 
 
@@ -70,7 +102,9 @@ def print_table(runs: list[dict]) -> None:
         cells = []
         for model in names["model"]:
             pair = [best(runs, task=task, model=model, side=side, budget=budget) for side in SIDES]
-            cells.append(" -> ".join("-" if side is None else f"{100 * side['test_accuracy']:.1f}" for side in pair))
+            cells.append(
+                " -> ".join("-" if side is None else f"{100 * side['test_accuracy']:.1f}" for side in pair)
+            )
         table.add_row(task, f"{budget:g}", *cells)
     Console(width=140).print(table)
 
@@ -83,16 +117,38 @@ def main() -> None:
     parser.add_argument("--learning-rates", nargs="+", type=float, default=[0.02, 0.1])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--input-size", type=int, default=48)
-    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "nano_pretrained.json")
+    parser.add_argument(
+        "--output",
+        type=output_file,
+        metavar="FILE",
+        default=Path(__file__).parent / "data" / "nano_pretrained.json",
+    )
     arguments = parser.parse_args()
     runs = []
     with ProcessPoolExecutor(len(SIDES), mp_context=get_context("spawn"), initializer=start) as pool:
-        for seed, task, model, budget, rate in product(range(arguments.seeds), arguments.tasks, arguments.models, arguments.budgets,
-                                                       arguments.learning_rates):
-            pair = [pool.submit(run, task, model, side, budget, rate, seed, arguments.input_size) for side in SIDES]
+        for seed, task, model, budget, rate in product(
+            range(arguments.seeds),
+            arguments.tasks,
+            arguments.models,
+            arguments.budgets,
+            arguments.learning_rates,
+        ):
+            pair = [
+                pool.submit(run, task, model, side, budget, rate, seed, arguments.input_size)
+                for side in SIDES
+            ]
             runs += [side.result() for side in pair]
-            arguments.output.write_text(json.dumps({"environment": environment("cpu"), "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
-                                                    "runs": runs}, indent=1) + "\n")
+            arguments.output.write_text(
+                json.dumps(
+                    {
+                        "environment": environment("cpu"),
+                        "arguments": {k: str(v) for k, v in vars(arguments).items() if k != "output"},
+                        "runs": runs,
+                    },
+                    indent=1,
+                )
+                + "\n"
+            )
     print_table(runs)
 
 

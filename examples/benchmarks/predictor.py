@@ -14,8 +14,9 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import numpy as np
 from outputs import output_folder
@@ -31,6 +32,7 @@ PARTS = ("first third", "second third", "last third", "all")
 
 
 # -- the records --
+
 
 def read_records(path: Path) -> list[RunRecord]:
     """The runs of a JSON-lines export, packed or not, that there is something to learn from."""
@@ -54,24 +56,38 @@ def of_records(records: list[RunRecord], source: str) -> tuple[np.ndarray, np.nd
     records = [record for record in records if learnable(record)]
     if len({record.task for record in records}) < 2:
         raise SystemExit(f"{source}: runs with an accuracy and a profile on at least two tasks are needed")
-    return np.concatenate([features_of(record) for record in records]), np.array([record.accuracy for record in records]), [
-        record.task for record in records]
+    return (
+        np.concatenate([features_of(record) for record in records]),
+        np.array([record.accuracy for record in records]),
+        [record.task for record in records],
+    )
 
 
 def synthetic_features(runs: list[dict[str, Any]]) -> np.ndarray:
     """Of runs out of formulas, shape (runs, features), NaN for unknown: numbers (sizes and rates as logarithms), and an indicator for
-    each value of a text."""
+    each value of a text.
+    """
     rows = []
     for run in runs:
-        parts = {"profile": run["profile"], "model": run["model_figures"], "regime": {**run["regime"], "model": None},
-                 "run": {"budget_seconds": run["budget_seconds"], "threads": run.get("threads")}}
-        rows.append({f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()})
+        parts = {
+            "profile": run["profile"],
+            "model": run["model_figures"],
+            "regime": {**run["regime"], "model": None},
+            "run": {"budget_seconds": run["budget_seconds"], "threads": run.get("threads")},
+        }
+        rows.append(
+            {f"{part}.{key}": value for part, values in parts.items() for key, value in values.items()}
+        )
     columns = []
     for name in dict.fromkeys(name for row in rows for name in row):
         values = [row.get(name) for row in rows]
         if any(isinstance(value, str) for value in values):
             categories = sorted({value for value in values if isinstance(value, str)})
-            columns += [[float(value == category) for value in values] for category in categories if len(categories) <= MOST_CATEGORIES]
+            columns += [
+                [float(value == category) for value in values]
+                for category in categories
+                if len(categories) <= MOST_CATEGORIES
+            ]
             continue
         column = np.array([np.nan if value is None else value for value in values], dtype=float)
         if not np.isnan(column).all():
@@ -83,10 +99,13 @@ def synthetic_features(runs: list[dict[str, Any]]) -> np.ndarray:
 def stream(tasks: list[str], seed: int) -> np.ndarray:
     """Positions of the runs, task after task: a random order of the tasks, and of the runs of each."""
     rng, tasks = np.random.default_rng(seed), np.array(tasks)
-    return np.concatenate([rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks))])
+    return np.concatenate(
+        [rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks))]
+    )
 
 
 # -- the learners --
+
 
 def fixed_depth(count: int, depth: int, seed: int) -> HedgeRegressor:
     """A plain multilayer perceptron, trained as the hedge predictor is: the other heads have no weight, and get none."""
@@ -111,7 +130,9 @@ class Ridge:
         mean = self.sums[0, 1:] / n
         covariance = self.sums[1:, 1:] / n - np.outer(mean, mean)
         deviation = np.sqrt(np.maximum(np.diag(covariance)[:-1], 0))
-        scale = np.divide(1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6 * (1 + abs(mean[:-1])))
+        scale = np.divide(
+            1, deviation, out=np.zeros_like(deviation), where=deviation > 1e-6 * (1 + abs(mean[:-1]))
+        )
         correlation = scale[:, None] * covariance[:-1, :-1] * scale
         slopes = np.linalg.solve(correlation + RIDGE / n * np.eye(len(scale)), scale * covariance[:-1, -1])
         return (np.clip([mean[-1] + slopes @ ((self._row(x[0]) - mean[:-1]) * scale)], 0, 1),)
@@ -136,12 +157,19 @@ class Constant:
 
 def learners(count: int) -> dict[str, Callable[[int], Any]]:
     """Functions from seed to learner, by name."""
-    return {"hedge": lambda seed: HedgeRegressor(count, depth=DEPTH, seed=seed),
-            **{f"depth {depth}": lambda seed, depth=depth: fixed_depth(count, depth, seed) for depth in range(DEPTH + 1)},
-            "ridge": lambda seed: Ridge(count), "constant": lambda seed: Constant()}
+    return {
+        "hedge": lambda seed: HedgeRegressor(count, depth=DEPTH, seed=seed),
+        **{
+            f"depth {depth}": lambda seed, depth=depth: fixed_depth(count, depth, seed)
+            for depth in range(DEPTH + 1)
+        },
+        "ridge": lambda seed: Ridge(count),
+        "constant": lambda seed: Constant(),
+    }
 
 
 # -- the comparison --
+
 
 def parts(values: np.ndarray) -> list[float]:
     """Means over the thirds of the stream, and over all of it."""
@@ -157,9 +185,9 @@ def compare(x: np.ndarray, y: np.ndarray, tasks: list[str], orders: int) -> dict
         for name, make in learners(x.shape[1]).items():
             learner, predictions, heads = make(seed), [], []
             for i in order:
-                predictions.append([values[0] for values in learner.predict(x[i:i + 1])])
+                predictions.append([values[0] for values in learner.predict(x[i : i + 1])])
                 heads.append(learner.weights if name == "hedge" else None)
-                learner.update(x[i:i + 1], y[i:i + 1])
+                learner.update(x[i : i + 1], y[i : i + 1])
             predictions = np.array(predictions).T
             errors[name].append(np.abs(predictions[0] - y[order]))
             if name == "hedge":
@@ -167,17 +195,26 @@ def compare(x: np.ndarray, y: np.ndarray, tasks: list[str], orders: int) -> dict
                 covered.append((predictions[1] <= y[order]) & (y[order] <= predictions[2]))
                 widths.append(predictions[2] - predictions[1])
             print(f"order {seed + 1} of {orders}, {name}: MAE {errors[name][-1].mean():.4f}", flush=True)
-    return {"runs": len(y), "tasks": len(set(tasks)), "features": x.shape[1], "orders": orders,
-            "mae": {name: [parts(each) for each in values] for name, values in errors.items()},
-            "coverage": parts(np.mean(covered, axis=0)), "width": parts(np.mean(widths, axis=0)),
-            "error_curves": {name: smooth(np.mean(values, axis=0)) for name, values in errors.items()},
-            "weight_curves": np.mean(weights, axis=0).round(4).T.tolist()}
+    return {
+        "runs": len(y),
+        "tasks": len(set(tasks)),
+        "features": x.shape[1],
+        "orders": orders,
+        "mae": {name: [parts(each) for each in values] for name, values in errors.items()},
+        "coverage": parts(np.mean(covered, axis=0)),
+        "width": parts(np.mean(widths, axis=0)),
+        "error_curves": {name: smooth(np.mean(values, axis=0)) for name, values in errors.items()},
+        "weight_curves": np.mean(weights, axis=0).round(4).T.tolist(),
+    }
 
 
 def smooth(values: np.ndarray) -> list[float]:
     """Moving averages over a tenth of the stream, centred, over what there is of it at the ends."""
     sums, reach = np.cumsum([0.0, *values]), max(len(values) // 20, 1)
-    low, high = np.maximum(np.arange(len(values)) - reach, 0), np.minimum(np.arange(len(values)) + reach + 1, len(values))
+    low, high = (
+        np.maximum(np.arange(len(values)) - reach, 0),
+        np.minimum(np.arange(len(values)) + reach + 1, len(values)),
+    )
     return ((sums[high] - sums[low]) / (high - low)).round(5).tolist()
 
 
@@ -187,17 +224,24 @@ def verdict(mae: dict[str, list]) -> str:
     best = np.min([values for name, values in means.items() if name != "hedge"], axis=0)
     worst = max(means["hedge"][:3] / best[:3] - 1)
     beaten = [name for name in means if name.startswith("depth") and means["hedge"][3] < means[name][3]]
-    return (f"In each third, the hedge predictor's MAE is at most {100 * worst:+.1f} % of that of the best other learner there. "
-            f"Over the whole stream it is below that of {len(beaten)} of the {DEPTH + 1} fixed depths.")
+    return (
+        f"In each third, the hedge predictor's MAE is at most {100 * worst:+.1f} % of that of the best other learner there. "
+        f"Over the whole stream it is below that of {len(beaten)} of the {DEPTH + 1} fixed depths."
+    )
 
 
 def show(result: dict) -> None:
     """Print the table."""
-    print(f"\nPrequential MAE over {result['runs']} runs on {result['tasks']} tasks, "
-          f"mean of {result['orders']} orders of the tasks (least and most)")
+    print(
+        f"\nPrequential MAE over {result['runs']} runs on {result['tasks']} tasks, "
+        f"mean of {result['orders']} orders of the tasks (least and most)"
+    )
     print(f"{'':10}" + "".join(f"{part:>26}" for part in PARTS))
     for name, values in result["mae"].items():
-        cells = (f"{mean:.4f} ({low:.4f}..{high:.4f})" for mean, low, high in zip(np.mean(values, 0), np.min(values, 0), np.max(values, 0)))
+        cells = (
+            f"{mean:.4f} ({low:.4f}..{high:.4f})"
+            for mean, low, high in zip(np.mean(values, 0), np.min(values, 0), np.max(values, 0))
+        )
         print(f"{name:10}" + "".join(f"{cell:>26}" for cell in cells))
     print(f"{'coverage':10}" + "".join(f"{value:>26.3f}" for value in result["coverage"]))
     print(f"{'width':10}" + "".join(f"{value:>26.3f}" for value in result["width"]))
@@ -213,39 +257,66 @@ def plot(result: dict, path: Path) -> None:
     colors = {"hedge": INK, "ridge": "#d1242f", "constant": FADED}
     for name, curve in result["error_curves"].items():
         color = colors.get(name) or COLORS[int(name.split()[1])]
-        above.plot(x, curve, color=color, linewidth=2.4 if name == "hedge" else 1.2, zorder=4 if name == "hedge" else 3,
-                   linestyle="--" if name in ("ridge", "constant") else "-", label=f"{name}: {np.mean(result['mae'][name], axis=0)[3]:.4f}")
+        above.plot(
+            x,
+            curve,
+            color=color,
+            linewidth=2.4 if name == "hedge" else 1.2,
+            zorder=4 if name == "hedge" else 3,
+            linestyle="--" if name in ("ridge", "constant") else "-",
+            label=f"{name}: {np.mean(result['mae'][name], axis=0)[3]:.4f}",
+        )
     above.set(ylabel="error (MAE)", ylim=(0, 1.25 * max(map(max, result["error_curves"].values()))))
     above.legend(loc="upper left", ncols=4, frameon=False, fontsize=8.5, columnspacing=1.2, handlelength=1.6)
     below.set(ylabel="weight of the head", xlabel="runs seen")
-    heads = [(x[-1], curve[-1], f"head on depth {depth}", COLORS[depth]) for depth, curve in enumerate(result["weight_curves"])]
+    heads = [
+        (x[-1], curve[-1], f"head on depth {depth}", COLORS[depth])
+        for depth, curve in enumerate(result["weight_curves"])
+    ]
     for depth, curve in enumerate(result["weight_curves"]):
         below.plot(x, curve, color=COLORS[depth], linewidth=1.6)
     below.set_ylim(bottom=0)
     for axes in (above, below):
         axes.set_xlim(-0.01 * len(x), 1.01 * len(x))
-    titles(figure, f"Accuracy predicted along a stream of {result['runs']} runs on {result['tasks']} tasks",
-           f"Each run is predicted before it is learned from; mean of {result['orders']} random orders of the tasks. "
-           "Above: moving average over a tenth of the stream; beside the names, the MAE over all of it. "
-           "Below: what the hedge predictor gives to each of its heads.")
+    titles(
+        figure,
+        f"Accuracy predicted along a stream of {result['runs']} runs on {result['tasks']} tasks",
+        f"Each run is predicted before it is learned from; mean of {result['orders']} random orders of the tasks. "
+        "Above: moving average over a tenth of the stream; beside the names, the MAE over all of it. "
+        "Below: what the hedge predictor gives to each of its heads.",
+    )
     label_ends(below, heads)
     save(figure, path)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("runs", type=Path, nargs="?", help="a JSON-lines export of run records, packed by gzip or not")
+    source.add_argument(
+        "runs", type=Path, nargs="?", help="a JSON-lines export of run records, packed by gzip or not"
+    )
     source.add_argument("--prior", action="store_true", help="the runs that the package's prior was made of")
     source.add_argument("--synthetic", type=int, metavar="SEED", help="make the runs up instead")
     parser.add_argument("--orders", type=int, default=3, help="random orders of the tasks")
-    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=Path(__file__).parent / "data", help="folder for predictor.json and .png")
+    parser.add_argument(
+        "--output",
+        type=output_folder,
+        metavar="FOLDER",
+        default=Path(__file__).parent / "data",
+        help="folder for predictor.json and .png",
+    )
     arguments = parser.parse_args()
     if arguments.orders < 1:
         parser.error("--orders: at least 1 is needed")
     if arguments.synthetic is not None:
         runs = synthetic_runs(arguments.synthetic)
-        x, y, tasks = synthetic_features(runs), np.array([run["accuracy"] for run in runs]), [run["task"] for run in runs]
+        x, y, tasks = (
+            synthetic_features(runs),
+            np.array([run["accuracy"] for run in runs]),
+            [run["task"] for run in runs],
+        )
     else:
         records = prior_records() if arguments.prior else read_records(arguments.runs)
         x, y, tasks = of_records(records, "the prior" if arguments.prior else str(arguments.runs))

@@ -20,10 +20,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from nni_nasoa.training.speed import environment, relative_speed, training_step_time
 from nni_nasoa.networks import ETNet
+from nni_nasoa.training.speed import environment, relative_speed, training_step_time
 
-NETWORKS = ("10001-_32_1-21-2", "42001-a02_32_11-21-2", "031-_32_1-1-221-11121")  # bottlenecks, depthwise ones, ET-NAS-B
+NETWORKS = (
+    "10001-_32_1-21-2",
+    "42001-a02_32_11-21-2",
+    "031-_32_1-1-221-11121",
+)  # bottlenecks, depthwise ones, ET-NAS-B
 FIGURES = ("raw_step_ms", "relative_speed")
 
 
@@ -50,8 +54,14 @@ def measure_network(encoding: str, input_size: int, batch_size: int, rounds: int
                 ratio = relative_speed(network, input_size, batch_size, repeats=9, max_seconds=5)
             samples[state]["raw_step_ms"].append(round(raw.step_time_ms, 2))
             samples[state]["relative_speed"].append(round(ratio.relative_speed, 4))
-    medians = {state: {figure: statistics.median(values) for figure, values in figures.items()} for state, figures in samples.items()}
-    change = {figure: round(100 * (medians["loaded"][figure] / medians["quiet"][figure] - 1), 1) for figure in FIGURES}
+    medians = {
+        state: {figure: statistics.median(values) for figure, values in figures.items()}
+        for state, figures in samples.items()
+    }
+    change = {
+        figure: round(100 * (medians["loaded"][figure] / medians["quiet"][figure] - 1), 1)
+        for figure in FIGURES
+    }
     return {"architecture": encoding, "medians": medians, "change_percent": change, "samples": samples}
 
 
@@ -64,18 +74,36 @@ def main() -> None:
     arguments = parser.parse_args()
 
     torch.set_num_threads(2)
-    table = Table("network", "raw step, ms", "loaded", "change", "relative speed", "loaded", "change",
-                  title=f"Training on a CPU, medians of {arguments.rounds}, beside a process that burns one core")
+    table = Table(
+        "network",
+        "raw step, ms",
+        "loaded",
+        "change",
+        "relative speed",
+        "loaded",
+        "change",
+        title=f"Training on a CPU, medians of {arguments.rounds}, beside a process that burns one core",
+    )
     networks = []
     for encoding in NETWORKS:
         found = measure_network(encoding, arguments.input_size, arguments.batch_size, arguments.rounds)
         networks.append(found)
-        cells = [cell for figure in FIGURES for cell in (
-            *(f"{found['medians'][state][figure]:.4g}" for state in ("quiet", "loaded")), f"{found['change_percent'][figure]:+.1f}%")]
+        cells = [
+            cell
+            for figure in FIGURES
+            for cell in (
+                *(f"{found['medians'][state][figure]:.4g}" for state in ("quiet", "loaded")),
+                f"{found['change_percent'][figure]:+.1f}%",
+            )
+        ]
         table.add_row(encoding, *cells)
     Console(width=120).print(table)
-    result = {"environment": environment("cpu"), "input_size": arguments.input_size, "batch_size": arguments.batch_size,
-              "networks": networks}
+    result = {
+        "environment": environment("cpu"),
+        "input_size": arguments.input_size,
+        "batch_size": arguments.batch_size,
+        "networks": networks,
+    }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(result, indent=1) + "\n")
     print(f"written: {arguments.out}")

@@ -31,8 +31,16 @@ from nni_nasoa.search.reward import reward
 DATA = Path(__file__).parent / "data"
 TABLE = DATA / "search_table.json.gz"
 # 320 networks: blocks of one or two operations of four kinds, narrow or not, in shallow macros that train in a second.
-SPACE = Candidates(layers=(1, 2), ops=(0, 1, 4, 6), ratios=(0, 2), skips=("none",), channels=(8, 16), stages=(1, 2), blocks=(1,),
-                   doublings=(0, 1))
+SPACE = Candidates(
+    layers=(1, 2),
+    ops=(0, 1, 4, 6),
+    ratios=(0, 2),
+    skips=("none",),
+    channels=(8, 16),
+    stages=(1, 2),
+    blocks=(1,),
+    doublings=(0, 1),
+)
 PROXY = {"dataset": "digits", "input_size": 16, "batch_size": 64, "epochs": 2}
 POPULATION, BUDGET, SEEDS = 20, 150, 20
 
@@ -51,24 +59,31 @@ def all_networks(candidates: Candidates) -> list[Architecture]:
 
 # -- the table --
 
+
 def record(path: Path) -> None:
     """Train and time every network that the table at `path` lacks, on one thread; it can be stopped and goes on there."""
     import torch
 
     from nni_nasoa.data import open_dataset
-    from nni_nasoa.training.speed import environment, relative_speed
     from nni_nasoa.networks import ETNet
     from nni_nasoa.training.proxy import train_proxy
+    from nni_nasoa.training.speed import environment, relative_speed
 
     torch.set_num_threads(1)
     size, batch = PROXY["input_size"], PROXY["batch_size"]
     split = open_dataset(PROXY["dataset"], input_size=size)
-    table = json.loads(gzip.decompress(path.read_bytes())) if path.exists() else {"proxy": PROXY, "networks": {}}
+    table = (
+        json.loads(gzip.decompress(path.read_bytes())) if path.exists() else {"proxy": PROXY, "networks": {}}
+    )
     if table["proxy"] != PROXY:
-        raise SystemExit(f"{path} was recorded under other settings: {table['proxy']}; remove it to record again")
+        raise SystemExit(
+            f"{path} was recorded under other settings: {table['proxy']}; remove it to record again"
+        )
     table["environment"] = environment()
     networks = all_networks(SPACE)
-    table["networks"] = {text: table["networks"][text] for text in map(str, networks) if text in table["networks"]}
+    table["networks"] = {
+        text: table["networks"][text] for text in map(str, networks) if text in table["networks"]
+    }
     for i, architecture in enumerate(networks, start=1):
         if str(architecture) not in table["networks"]:
             torch.manual_seed(0)
@@ -76,8 +91,11 @@ def record(path: Path) -> None:
             accuracy = train_proxy(network, split, epochs=PROXY["epochs"], batch_size=batch)
             speed = relative_speed(network, size, batch, repeats=3, warmup=1)
             table["networks"][str(architecture)] = {
-                "accuracy": round(accuracy, 5), "relative_speed": round(speed.relative_speed, 4),
-                "params": architecture.parameters(len(split.classes)), "macs": architecture.macs(size, len(split.classes))}
+                "accuracy": round(accuracy, 5),
+                "relative_speed": round(speed.relative_speed, 4),
+                "params": architecture.parameters(len(split.classes)),
+                "macs": architecture.macs(size, len(split.classes)),
+            }
             if i % 20 == 0 or i == len(networks):
                 write_table(table, path)
                 print(f"{i} of {len(networks)}", flush=True)
@@ -94,10 +112,14 @@ def write_table(table: dict, path: Path) -> None:
 def read_table(path: Path) -> dict[str, dict]:
     """Return metrics by encoding, the reward as `default` among them."""
     networks = json.loads(gzip.decompress(path.read_bytes()))["networks"]
-    return {text: {"default": reward(row["accuracy"], row["relative_speed"]), **row, "architecture": text} for text, row in networks.items()}
+    return {
+        text: {"default": reward(row["accuracy"], row["relative_speed"]), **row, "architecture": text}
+        for text, row in networks.items()
+    }
 
 
 # -- the searches --
+
 
 def table_engine(table: dict[str, dict], budget: int):
     """Return an NNI execution engine that looks networks up. A network that comes again is no further evaluation."""
@@ -140,7 +162,9 @@ def strategies() -> dict:
 
     return {
         "NasoaEvolution": lambda seed: NasoaEvolution(population_size=POPULATION, seed=seed),
-        "RegularizedEvolution": lambda seed: RegularizedEvolution(population_size=POPULATION, sample_size=5, seed=seed),
+        "RegularizedEvolution": lambda seed: RegularizedEvolution(
+            population_size=POPULATION, sample_size=5, seed=seed
+        ),
         "RegularizedEvolution (NNI's defaults)": lambda seed: RegularizedEvolution(seed=seed),
         "Random": lambda seed: Random(seed=seed),
     }
@@ -153,9 +177,20 @@ def model_space():
 
     from nni_nasoa.plugin.model_space import ETNASSpace
 
-    space = ETNASSpace(num_labels=10, layers=SPACE.layers, ops=SPACE.ops, ratios=SPACE.ratios, skips=SPACE.skips, channels=SPACE.channels,
-                       stages=SPACE.stages, blocks=SPACE.blocks, doublings=SPACE.doublings)
-    return RawFormatModelSpace.from_model(space, FunctionalEvaluator(len))  # the table engine never calls the evaluator
+    space = ETNASSpace(
+        num_labels=10,
+        layers=SPACE.layers,
+        ops=SPACE.ops,
+        ratios=SPACE.ratios,
+        skips=SPACE.skips,
+        channels=SPACE.channels,
+        stages=SPACE.stages,
+        blocks=SPACE.blocks,
+        doublings=SPACE.doublings,
+    )
+    return RawFormatModelSpace.from_model(
+        space, FunctionalEvaluator(len)
+    )  # the table engine never calls the evaluator
 
 
 def points(table: dict[str, dict], texts) -> np.ndarray:
@@ -163,7 +198,9 @@ def points(table: dict[str, dict], texts) -> np.ndarray:
     return np.array([(table[text]["accuracy"], table[text]["relative_speed"]) for text in texts])
 
 
-def curve(table: dict[str, dict], evaluated: list[str], worst: np.ndarray, whole: float, budget: int) -> list[float]:
+def curve(
+    table: dict[str, dict], evaluated: list[str], worst: np.ndarray, whole: float, budget: int
+) -> list[float]:
     """Share of the table's hypervolume after 1, 2, .. `budget` networks; the last one stays where a search ended early."""
     found = points(table, evaluated[:budget])
     shares = [hypervolume(found[:n], worst) / whole for n in range(1, len(found) + 1)]
@@ -175,8 +212,15 @@ def compare(table: dict[str, dict], budget: int, seeds: int) -> dict:
     everything = points(table, table)
     worst = everything.min(axis=0)
     whole = hypervolume(everything, worst)
-    result = {"networks": len(table), "front": int((non_dominated_ranks(everything) == 0).sum()), "budget": budget, "seeds": seeds,
-              "reference_point": {"accuracy": worst[0], "relative_speed": worst[1]}, "hypervolume_of_the_table": whole, "strategies": {}}
+    result = {
+        "networks": len(table),
+        "front": int((non_dominated_ranks(everything) == 0).sum()),
+        "budget": budget,
+        "seeds": seeds,
+        "reference_point": {"accuracy": worst[0], "relative_speed": worst[1]},
+        "hypervolume_of_the_table": whole,
+        "strategies": {},
+    }
     for name, make in strategies().items():
         start, curves = time.perf_counter(), []
         for seed in range(seeds):
@@ -184,21 +228,31 @@ def compare(table: dict[str, dict], budget: int, seeds: int) -> dict:
             make(seed)(model_space(), engine)
             curves.append(curve(table, list(engine.evaluated), worst, whole, budget))
         low, median, high = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
-        result["strategies"][name] = {"median": median.round(5).tolist(), "quartile_1": low.round(5).tolist(), "quartile_3": high.round(5).tolist(),
-                                      "final": [round(one[-1], 5) for one in curves]}
+        result["strategies"][name] = {
+            "median": median.round(5).tolist(),
+            "quartile_1": low.round(5).tolist(),
+            "quartile_3": high.round(5).tolist(),
+            "final": [round(one[-1], 5) for one in curves],
+        }
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     return result
 
 
 # -- what comes of it --
 
+
 def show(result: dict) -> None:
     """Print the medians at some numbers of evaluated networks."""
     marks = [mark for mark in (20, 40, 60, 80, 100, 150, 200) if mark <= result["budget"]]
-    print(f"\nShare of the hypervolume of all {result['networks']} networks, median of {result['seeds']} seeds (quartiles)")
+    print(
+        f"\nShare of the hypervolume of all {result['networks']} networks, median of {result['seeds']} seeds (quartiles)"
+    )
     print(f"{'evaluated networks':40}" + "".join(f"{mark:>22}" for mark in marks))
     for name, run in result["strategies"].items():
-        cells = (f"{run['median'][mark - 1]:.3f} ({run['quartile_1'][mark - 1]:.3f}..{run['quartile_3'][mark - 1]:.3f})" for mark in marks)
+        cells = (
+            f"{run['median'][mark - 1]:.3f} ({run['quartile_1'][mark - 1]:.3f}..{run['quartile_3'][mark - 1]:.3f})"
+            for mark in marks
+        )
         print(f"{name:40}" + "".join(f"{cell:>22}" for cell in cells))
 
 
@@ -212,23 +266,41 @@ def plot(result: dict, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
     for name, run in result["strategies"].items():
         x = np.arange(1, result["budget"] + 1)
-        line, = axes.plot(x, run["median"], label=name, linewidth=2 if name == "NasoaEvolution" else 1.3)
-        axes.fill_between(x, run["quartile_1"], run["quartile_3"], color=line.get_color(), alpha=0.15, linewidth=0)
-    axes.set(xlabel="evaluated networks", ylabel="share of the table's hypervolume", xlim=(0, result["budget"]),
-             ylim=(np.floor(10 * min(run["quartile_1"][14] for run in result["strategies"].values())) / 10, 1.005),
-             title=f"Search on a table of {result['networks']} networks: median and quartiles of {result['seeds']} seeds")
+        (line,) = axes.plot(x, run["median"], label=name, linewidth=2 if name == "NasoaEvolution" else 1.3)
+        axes.fill_between(
+            x, run["quartile_1"], run["quartile_3"], color=line.get_color(), alpha=0.15, linewidth=0
+        )
+    axes.set(
+        xlabel="evaluated networks",
+        ylabel="share of the table's hypervolume",
+        xlim=(0, result["budget"]),
+        ylim=(np.floor(10 * min(run["quartile_1"][14] for run in result["strategies"].values())) / 10, 1.005),
+        title=f"Search on a table of {result['networks']} networks: median and quartiles of {result['seeds']} seeds",
+    )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")
     figure.savefig(path, dpi=150)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--record", action="store_true", help="complete the table first (remove it to measure all of it again)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="complete the table first (remove it to measure all of it again)",
+    )
     parser.add_argument("--table", type=Path, default=TABLE, help="the table's file")
     parser.add_argument("--budget", type=int, default=BUDGET, help="networks that each search evaluates")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each strategy")
-    parser.add_argument("--output", type=output_folder, metavar="FOLDER", default=DATA, help="folder for search_quality.json and .png")
+    parser.add_argument(
+        "--output",
+        type=output_folder,
+        metavar="FOLDER",
+        default=DATA,
+        help="folder for search_quality.json and .png",
+    )
     arguments = parser.parse_args()
     logging.disable(logging.WARNING)  # NNI tells of every duplicate
     if arguments.record:

@@ -14,28 +14,49 @@ from nni_nasoa.data import ImageArrays, ImageSplit, open_dataset
 
 def tasks(input_size: int, seed: int = 0) -> dict:
     """Name -> a function that makes the task."""
-    return {"digits": partial(open_dataset, "digits", input_size=input_size, seed=seed),
-            **{name: partial(_drawn, name, draw, classes, images, mirrored, input_size, seed)
-               for name, draw, classes, images, mirrored in (
-                   ("letters", _letter, tuple(string.ascii_uppercase), 60, False), ("shapes", _shape, SHAPES, 120, True),
-                   ("textures", _texture, TEXTURES, 100, True), ("counts", _count, COUNTS, 150, True))}}
+    return {
+        "digits": partial(open_dataset, "digits", input_size=input_size, seed=seed),
+        **{
+            name: partial(_drawn, name, draw, classes, images, mirrored, input_size, seed)
+            for name, draw, classes, images, mirrored in (
+                ("letters", _letter, tuple(string.ascii_uppercase), 60, False),
+                ("shapes", _shape, SHAPES, 120, True),
+                ("textures", _texture, TEXTURES, 100, True),
+                ("counts", _count, COUNTS, 150, True),
+            )
+        },
+    }
 
 
 def _drawn(name, draw, classes, images_per_class, mirrored, size, seed) -> ImageSplit:
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(len(classes)), images_per_class)
-    images = np.stack([np.asarray(draw(int(label), 64, rng).resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1) for label in labels])
+    images = np.stack(
+        [
+            np.asarray(draw(int(label), 64, rng).resize((size, size), Image.Resampling.BICUBIC)).transpose(
+                2, 0, 1
+            )
+            for label in labels
+        ]
+    )
     order = rng.permutation(len(labels))
-    parts = [ImageArrays(np.ascontiguousarray(images[part]), labels[part]) for part in np.split(order, [round(0.7 * len(order))])]
+    parts = [
+        ImageArrays(np.ascontiguousarray(images[part]), labels[part])
+        for part in np.split(order, [round(0.7 * len(order))])
+    ]
     return ImageSplit(*parts, tuple(classes), name, mirrored)
 
 
 def _canvas(size: int, rng) -> Image.Image:
     """A background: a gradient between two similar colours, with some noise."""
     first, axis = rng.integers(0, 256, 3), rng.integers(2)
-    ramp = first + np.linspace(0, 1, size)[:, None, None] * rng.uniform(-80, 80, 3) + np.zeros((size, size, 1))
+    ramp = (
+        first + np.linspace(0, 1, size)[:, None, None] * rng.uniform(-80, 80, 3) + np.zeros((size, size, 1))
+    )
     ramp = ramp.transpose(1, 0, 2) if axis else ramp
-    return Image.fromarray((ramp + rng.normal(0, rng.uniform(0, 10), (size, size, 3))).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(
+        (ramp + rng.normal(0, rng.uniform(0, 10), (size, size, 3))).clip(0, 255).astype(np.uint8)
+    )
 
 
 def _contrast(image: Image.Image, rng) -> tuple[int, ...]:
@@ -54,7 +75,9 @@ def _letter(label: int, size: int, rng) -> Image.Image:
     fonts = [font for font in fonts if "Display" not in font.name]
     font = ImageFont.truetype(str(fonts[rng.integers(len(fonts))]), int(rng.integers(30, 52)))
     mask = Image.new("L", (size, size))
-    ImageDraw.Draw(mask).text(tuple(size / 2 + rng.normal(0, 4, 2)), string.ascii_uppercase[label], font=font, fill=255, anchor="mm")
+    ImageDraw.Draw(mask).text(
+        tuple(size / 2 + rng.normal(0, 4, 2)), string.ascii_uppercase[label], font=font, fill=255, anchor="mm"
+    )
     mask = mask.rotate(rng.normal(0, 15), Image.Resampling.BICUBIC)
     image = _canvas(size, rng)
     image.paste(_contrast(image, rng), mask=mask)
@@ -112,7 +135,7 @@ def _texture(label: int, size: int, rng) -> Image.Image:
     height, width = photo.shape[0] // 2, photo.shape[1] // 2
     side = int(rng.integers(48, 110))
     top, left = row * height + rng.integers(0, height - side), column * width + rng.integers(0, width - side)
-    patch = np.rot90(photo[top:top + side, left:left + side], rng.integers(4)) * rng.uniform(0.6, 1.3, 3)
+    patch = np.rot90(photo[top : top + side, left : left + side], rng.integers(4)) * rng.uniform(0.6, 1.3, 3)
     return Image.fromarray(patch.clip(0, 255).astype(np.uint8)).resize((size, size), Image.Resampling.BICUBIC)
 
 

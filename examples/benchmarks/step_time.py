@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nni_nasoa import zoo
+from nni_nasoa.device.device import device_name
 from nni_nasoa.training.speed import (
     count_macs,
     count_parameters,
@@ -28,21 +29,41 @@ from nni_nasoa.training.speed import (
     inference_time,
     training_step_time,
 )
-from nni_nasoa.device.device import device_name
 
 # series -> torchvision's networks
 PEERS = {
     "ResNet": ("resnet18", "resnet50", "resnet101"),
     "ResNeXt": ("resnext50_32x4d",),
     "MobileNet": ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
-    "RegNetY": ("regnet_y_400mf", "regnet_y_800mf", "regnet_y_1_6gf", "regnet_y_3_2gf", "regnet_y_8gf", "regnet_y_16gf"),
+    "RegNetY": (
+        "regnet_y_400mf",
+        "regnet_y_800mf",
+        "regnet_y_1_6gf",
+        "regnet_y_3_2gf",
+        "regnet_y_8gf",
+        "regnet_y_16gf",
+    ),
     "EfficientNet": ("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3"),
 }
-COLORS = {"ET-NAS": "tab:red", "ResNet": "tab:blue", "ResNeXt": "tab:cyan", "MobileNet": "tab:orange", "RegNetY": "tab:green",
-          "EfficientNet": "tab:purple"}
+COLORS = {
+    "ET-NAS": "tab:red",
+    "ResNet": "tab:blue",
+    "ResNeXt": "tab:cyan",
+    "MobileNet": "tab:orange",
+    "RegNetY": "tab:green",
+    "EfficientNet": "tab:purple",
+}
 SMALL = {
-    *(f"et-nas-{letter}" for letter in "abcdef"), "resnet18", "resnet50", "mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large",
-    "regnet_y_400mf", "regnet_y_800mf", "efficientnet_b0", "efficientnet_b1",
+    *(f"et-nas-{letter}" for letter in "abcdef"),
+    "resnet18",
+    "resnet50",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "regnet_y_400mf",
+    "regnet_y_800mf",
+    "efficientnet_b0",
+    "efficientnet_b1",
 }
 STEPS = {"train": training_step_time, "infer": inference_time}
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
@@ -51,7 +72,9 @@ PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 def networks(small: bool) -> list[tuple[str, str]]:
     """(series, name) of the networks to measure."""
     all_series = {"ET-NAS": zoo.list_models("et-nas"), **PEERS}
-    return [(series, name) for series, names in all_series.items() for name in names if not small or name in SMALL]
+    return [
+        (series, name) for series, names in all_series.items() for name in names if not small or name in SMALL
+    ]
 
 
 def build(series: str, name: str) -> torch.nn.Module:
@@ -62,19 +85,28 @@ def imagenet_top1(series: str, name: str) -> float:
     """Published accuracy in percent; torchvision's is that of its first weights, from the plain recipes of the papers' time."""
     if series == "ET-NAS":
         return zoo.get(name).imagenet_top1
-    return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].meta["_metrics"]["ImageNet-1K"]["acc@1"]
+    return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].meta["_metrics"]["ImageNet-1K"][
+        "acc@1"
+    ]
 
 
 def measure_network(series: str, name: str, device: torch.device, settings: dict) -> dict:
     """One record: what is known of the network, and its times in both precisions."""
     network = build(series, name)
-    record = {"series": series, "name": name, "imagenet_top1": imagenet_top1(series, name),
-              "params_m": round(count_parameters(network) / 1e6, 2), "gmacs": round(count_macs(network, settings["input_size"]) / 1e9, 3)}
+    record = {
+        "series": series,
+        "name": name,
+        "imagenet_top1": imagenet_top1(series, name),
+        "params_m": round(count_parameters(network) / 1e6, 2),
+        "gmacs": round(count_macs(network, settings["input_size"]) / 1e9, 3),
+    }
     for precision, autocast in PRECISIONS.items():
         for kind, step_time in STEPS.items():
             try:
                 measured = step_time(network, device=device, autocast=autocast, **settings)
-                record[f"{kind}_{precision}"] = {key: value and round(value, 3) for key, value in vars(measured).items()}
+                record[f"{kind}_{precision}"] = {
+                    key: value and round(value, 3) for key, value in vars(measured).items()
+                }
             except torch.cuda.OutOfMemoryError:
                 record[f"{kind}_{precision}"] = {"error": "out of memory"}
             if device.type == "cuda":
@@ -85,36 +117,70 @@ def measure_network(series: str, name: str, device: torch.device, settings: dict
 def print_table(result: dict) -> None:
     measures = [(kind, precision) for precision in PRECISIONS for kind in STEPS]
     title = f"{result['environment']['device']}: {result['input_size']} pixels, batch {result['batch_size']}"
-    table = Table("network", "top-1, %", "params, M", "GMACs", *(f"{kind} {precision}, ms" for kind, precision in measures), title=title)
+    table = Table(
+        "network",
+        "top-1, %",
+        "params, M",
+        "GMACs",
+        *(f"{kind} {precision}, ms" for kind, precision in measures),
+        title=title,
+    )
     for record in result["networks"]:
         times = [record[f"{kind}_{precision}"] for kind, precision in measures]
-        table.add_row(record["name"], f"{record['imagenet_top1']:.1f}", f"{record['params_m']:.1f}", f"{record['gmacs']:.2f}",
-                      *(time_["error"] if "error" in time_ else f"{time_['step_time_ms']:.1f}" for time_ in times))
+        table.add_row(
+            record["name"],
+            f"{record['imagenet_top1']:.1f}",
+            f"{record['params_m']:.1f}",
+            f"{record['gmacs']:.2f}",
+            *(time_["error"] if "error" in time_ else f"{time_['step_time_ms']:.1f}" for time_ in times),
+        )
     Console(width=130).print(table)
 
 
 def draw(result: dict, path: Path) -> None:
     """Accuracy against step time, a line for each series; a panel for each kind of step and precision."""
     import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    figure, axes = pyplot.subplots(len(PRECISIONS), len(STEPS), figsize=(12, 9), sharey=True, layout="constrained")
+    figure, axes = pyplot.subplots(
+        len(PRECISIONS), len(STEPS), figsize=(12, 9), sharey=True, layout="constrained"
+    )
     for row, precision in zip(axes, PRECISIONS):
         for axis, kind in zip(row, STEPS):
             for series, color in COLORS.items():
-                records = [record for record in result["networks"] if record["series"] == series and "error" not in record[f"{kind}_{precision}"]]
-                points = [(record[f"{kind}_{precision}"]["step_time_ms"], record["imagenet_top1"], record["name"]) for record in records]
+                records = [
+                    record
+                    for record in result["networks"]
+                    if record["series"] == series and "error" not in record[f"{kind}_{precision}"]
+                ]
+                points = [
+                    (record[f"{kind}_{precision}"]["step_time_ms"], record["imagenet_top1"], record["name"])
+                    for record in records
+                ]
                 if not points:
                     continue
                 points.sort(key=lambda point: point[1])
                 ours = series == "ET-NAS"
                 times, accuracies, _ = zip(*points)
-                axis.plot(times, accuracies, marker="s" if ours else "o", label=series, color=color, linewidth=2 if ours else 1, zorder=3 if ours else 2)
+                axis.plot(
+                    times,
+                    accuracies,
+                    marker="s" if ours else "o",
+                    label=series,
+                    color=color,
+                    linewidth=2 if ours else 1,
+                    zorder=3 if ours else 2,
+                )
                 for time_ms, top1, name in points:
-                    label = re.sub(r"^(et-nas-|resnet|resnext|mobilenet_|regnet_y_|efficientnet_)|_32x4d$", "", name).upper()
-                    axis.annotate(label, (time_ms, top1), xytext=(3, -9), textcoords="offset points", fontsize=7)
+                    label = re.sub(
+                        r"^(et-nas-|resnet|resnext|mobilenet_|regnet_y_|efficientnet_)|_32x4d$", "", name
+                    ).upper()
+                    axis.annotate(
+                        label, (time_ms, top1), xytext=(3, -9), textcoords="offset points", fontsize=7
+                    )
             axis.set_xscale("log")
             # Plain numbers, and not so many that they run into each other.
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -137,17 +203,33 @@ def main() -> None:
     parser.add_argument("--input-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, help="default: 64 on a GPU, 4 on a CPU")
     parser.add_argument("--threads", type=int, help="threads of a CPU; default: what torch takes")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "data", help="folder for the data file and the picture")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parent / "data",
+        help="folder for the data file and the picture",
+    )
     arguments = parser.parse_args()
 
     device = torch.device(arguments.device)
     gpu = device.type == "cuda"
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    settings = {"input_size": arguments.input_size, "batch_size": arguments.batch_size or (64 if gpu else 4),
-                **({"repeats": 20, "warmup": 5, "max_seconds": 5.0} if gpu else {"repeats": 7, "warmup": 1, "max_seconds": 1.0})}
-    result = {"environment": environment(device), **settings, "networks": [],
-              "tf32_convolutions": gpu and torch.backends.cudnn.allow_tf32}
+    settings = {
+        "input_size": arguments.input_size,
+        "batch_size": arguments.batch_size or (64 if gpu else 4),
+        **(
+            {"repeats": 20, "warmup": 5, "max_seconds": 5.0}
+            if gpu
+            else {"repeats": 7, "warmup": 1, "max_seconds": 1.0}
+        ),
+    }
+    result = {
+        "environment": environment(device),
+        **settings,
+        "networks": [],
+        "tf32_convolutions": gpu and torch.backends.cudnn.allow_tf32,
+    }
     start = time.monotonic()
     for series, name in networks(arguments.small):
         result["networks"].append(measure_network(series, name, device, settings))

@@ -24,26 +24,42 @@ from rich.table import Table
 
 from nni_nasoa.advisor import ExperienceStore, RunRecord
 from nni_nasoa.advisor.candidates import random_regime
-from nni_nasoa.device.device import resolve
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import open_dataset
 from nni_nasoa.data.tasks import list_tasks
+from nni_nasoa.device.device import resolve
 from nni_nasoa.finetune import FineTuneError, finetune
 from nni_nasoa.training.speed import environment
 from nni_nasoa.zoo import list_models
 
 OWN = "own processor "  # in a note: its share of the wall clock
-KINDS = {"all": lambda _: True, "no stages frozen": lambda run: run["kind"] == 0, "some frozen": lambda run: run["kind"] == 1,
-         "only the head": lambda run: run["kind"] == 2, "second half": lambda run: run["late"]}
+KINDS = {
+    "all": lambda _: True,
+    "no stages frozen": lambda run: run["kind"] == 0,
+    "some frozen": lambda run: run["kind"] == 1,
+    "only the head": lambda run: run["kind"] == 2,
+    "second half": lambda run: run["late"],
+}
 
 
-def make_runs(store: ExperienceStore, count: int, budgets: tuple[float, float], seed: int, least_own: float, minutes: float) -> None:
+def make_runs(
+    store: ExperienceStore,
+    count: int,
+    budgets: tuple[float, float],
+    seed: int,
+    least_own: float,
+    minutes: float,
+) -> None:
     """Carry out runs of random regimes on random small tasks until so many had the processor to themselves, or time is up."""
     rng, models = np.random.default_rng(seed), list_models("nano")
     tasks = ["digits", *(f"task:{name}" for name in list_tasks(held_out=False))]
     end, done = time.monotonic() + 60 * minutes, 0
     while done < count and time.monotonic() < end:
-        regime, task, budget = random_regime(rng, models), str(rng.choice(tasks)), float(rng.uniform(*budgets))
+        regime, task, budget = (
+            random_regime(rng, models),
+            str(rng.choice(tasks)),
+            float(rng.uniform(*budgets)),
+        )
         split = open_dataset(task, input_size=regime.input_size)
         begin, processor = time.perf_counter(), time.process_time()
         try:
@@ -56,8 +72,11 @@ def make_runs(store: ExperienceStore, count: int, budgets: tuple[float, float], 
         record = RunRecord.of_run(result, profile=profile, notes=(f"{OWN}{own:.3f}",))
         store.add(record)
         done += own >= least_own
-        Console().print(f"{done:3} {task} {regime.model}, {result.frozen_stages} frozen, {result.seconds:.2f} of {budget:.2f} s, "
-                        f"{result.epochs:.2f} epochs, processor {own:.0%}", highlight=False)
+        Console().print(
+            f"{done:3} {task} {regime.model}, {result.frozen_stages} frozen, {result.seconds:.2f} of {budget:.2f} s, "
+            f"{result.epochs:.2f} epochs, processor {own:.0%}",
+            highlight=False,
+        )
 
 
 def own_share(record: RunRecord) -> float:
@@ -72,12 +91,24 @@ def predicted(model: TimeModel, records: list[RunRecord]) -> list[dict]:
         kind = model.kind_of(record)
         if kind is None or not record.epochs:
             continue
-        expected = {name: {"seconds": each.seconds_for(record), "epochs": each.epochs_for(record)}
-                    for name, each in (("uncorrected", plain), ("corrected", model))}
+        expected = {
+            name: {"seconds": each.seconds_for(record), "epochs": each.epochs_for(record)}
+            for name, each in (("uncorrected", plain), ("corrected", model))
+        }
         filled = not any(note.startswith("stopped: ") for note in record.notes)
         if model.observe(record):
-            rows.append({"task": record.task, "model": record.model, "kind": kind, "budget": record.budget_seconds,
-                         "seconds": record.seconds, "epochs": record.epochs, "filled": filled, **expected})
+            rows.append(
+                {
+                    "task": record.task,
+                    "model": record.model,
+                    "kind": kind,
+                    "budget": record.budget_seconds,
+                    "seconds": record.seconds,
+                    "epochs": record.epochs,
+                    "filled": filled,
+                    **expected,
+                }
+            )
     for number, row in enumerate(rows):
         row["late"] = number >= len(rows) / 2
     return rows
@@ -96,7 +127,14 @@ def evaluate(store: ExperienceStore, arguments: argparse.Namespace) -> None:
     fresh = TimeModel.from_store(store, list_models("nano"), device)
     measuring = time.monotonic() - begin
     if arguments.runs:
-        make_runs(store, arguments.runs, tuple(arguments.budgets), arguments.seed, arguments.least_own, arguments.minutes)
+        make_runs(
+            store,
+            arguments.runs,
+            tuple(arguments.budgets),
+            arguments.seed,
+            arguments.least_own,
+            arguments.minutes,
+        )
     records = list(store.records(status="ok", device=device.name))
     undisturbed = [record for record in records if not own_share(record) < arguments.least_own]
     rows = predicted(TimeModel(fresh.step_times, device.key), undisturbed)
@@ -105,34 +143,82 @@ def evaluate(store: ExperienceStore, arguments: argparse.Namespace) -> None:
     table, results = Table("runs", "", "wall clock: median %", "90th %", "epochs: median %", "90th %"), {}
     for name, chosen in KINDS.items():
         part = [row for row in rows if chosen(row)]
-        results[name] = {"runs": len(part), **{which: {what: errors(part, what, which) for what in ("seconds", "epochs")}
-                                              for which in ("uncorrected", "corrected")}}
+        results[name] = {
+            "runs": len(part),
+            **{
+                which: {what: errors(part, what, which) for what in ("seconds", "epochs")}
+                for which in ("uncorrected", "corrected")
+            },
+        }
         for which in ("uncorrected", "corrected"):
-            numbers = (results[name][which][what].get(figure) for what in ("seconds", "epochs") for figure in ("median", "p90"))
-            table.add_row(f"{name} ({len(part)})", which, *(f"{100 * number:.1f}" if number is not None else "" for number in numbers))
+            numbers = (
+                results[name][which][what].get(figure)
+                for what in ("seconds", "epochs")
+                for figure in ("median", "p90")
+            )
+            table.add_row(
+                f"{name} ({len(part)})",
+                which,
+                *(f"{100 * number:.1f}" if number is not None else "" for number in numbers),
+            )
     Console().print(table)
     disturbed = len(records) - len(undisturbed)
-    Console().print(f"{disturbed} of {len(records)} runs were disturbed and are left out; {measuring:.1f} s for step times")
-    arguments.output.write_text(json.dumps({
-        "environment": environment("cpu"), "device": device.key, "least_own": arguments.least_own, "disturbed": disturbed,
-        "seconds_measuring_or_reading_step_times": measuring, "results": results, "runs": rows}, indent=1) + "\n")
+    Console().print(
+        f"{disturbed} of {len(records)} runs were disturbed and are left out; {measuring:.1f} s for step times"
+    )
+    arguments.output.write_text(
+        json.dumps(
+            {
+                "environment": environment("cpu"),
+                "device": device.key,
+                "least_own": arguments.least_own,
+                "disturbed": disturbed,
+                "seconds_measuring_or_reading_step_times": measuring,
+                "results": results,
+                "runs": rows,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--store", type=Path, default=None, help="records to read; with --runs, where they are kept")
+    parser.add_argument(
+        "--store", type=Path, default=None, help="records to read; with --runs, where they are kept"
+    )
     parser.add_argument("--runs", type=int, default=0, help="how many to make")
-    parser.add_argument("--budgets", type=float, nargs=2, default=(2.0, 4.0), metavar="SECONDS",
-                        help="of runs, the shortest and the longest")
+    parser.add_argument(
+        "--budgets",
+        type=float,
+        nargs=2,
+        default=(2.0, 4.0),
+        metavar="SECONDS",
+        help="of runs, the shortest and the longest",
+    )
     parser.add_argument("--minutes", type=float, default=30.0, help="after which no run is begun")
-    parser.add_argument("--least-own", type=float, default=0.9, help="share of the wall clock that a run's process has to compute in")
+    parser.add_argument(
+        "--least-own",
+        type=float,
+        default=0.9,
+        help="share of the wall clock that a run's process has to compute in",
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--output", type=output_file, metavar="FILE", default=Path(__file__).parent / "data" / "advisor_time_model.json")
+    parser.add_argument(
+        "--output",
+        type=output_file,
+        metavar="FILE",
+        default=Path(__file__).parent / "data" / "advisor_time_model.json",
+    )
     arguments = parser.parse_args()
     if arguments.store is None and not arguments.runs:
         parser.error("give --runs, or a --store that has some")
     with tempfile.TemporaryDirectory() as folder:
-        evaluate(ExperienceStore(arguments.store if arguments.store is not None else Path(folder) / "store.db"), arguments)
+        evaluate(
+            ExperienceStore(arguments.store if arguments.store is not None else Path(folder) / "store.db"),
+            arguments,
+        )
 
 
 if __name__ == "__main__":

@@ -57,7 +57,9 @@ def train(model) -> None:
 
 def nasoa_parameters(architecture: str) -> str:
     """What NNI sends to this project's trial."""
-    return json.dumps({"parameter_id": 0, "parameter_source": "algorithm", "parameters": {"architecture": architecture}})
+    return json.dumps(
+        {"parameter_id": 0, "parameter_source": "algorithm", "parameters": {"architecture": architecture}}
+    )
 
 
 def nni_parameters(architecture: str) -> str:
@@ -74,8 +76,17 @@ def nni_parameters(architecture: str) -> str:
     parsed = Architecture.parse(architecture)
     only = {"block_designs": (str(parsed.block),), "macros": (str(parsed.macro),)}
     space = ETNASSpace(num_labels=10, **only)
-    model = SimplifiedModelSpace.from_model(space, FunctionalEvaluator(trial_start.train)).freeze(encode(parsed, Candidates(**only)))
-    return nni.dump({"parameter_id": 0, "parameter_source": "algorithm", "parameters": model, "placement_constraint": None})
+    model = SimplifiedModelSpace.from_model(space, FunctionalEvaluator(trial_start.train)).freeze(
+        encode(parsed, Candidates(**only))
+    )
+    return nni.dump(
+        {
+            "parameter_id": 0,
+            "parameter_source": "algorithm",
+            "parameters": model,
+            "placement_constraint": None,
+        }
+    )
 
 
 TRIALS = {
@@ -104,11 +115,22 @@ def start_trial(command: list[str], parameters: str) -> Start:
         trial.mkdir(parents=True)
         (trial / "parameter.cfg").write_text(parameters)
         # TMPDIR: device locks of its own, so that neither waits for whoever measures on this machine.
-        env = {**os.environ, "TMPDIR": folder, "NNI_PLATFORM": "local", "NNI_EXP_ID": "EXPERIMENT", "NNI_TRIAL_JOB_ID": "TRIAL",
-               "NNI_TRIAL_SEQ_ID": "0", "NNI_SYS_DIR": str(trial), "NNI_OUTPUT_DIR": str(trial), "OMP_NUM_THREADS": "1",
-               "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))}
+        env = {
+            **os.environ,
+            "TMPDIR": folder,
+            "NNI_PLATFORM": "local",
+            "NNI_EXP_ID": "EXPERIMENT",
+            "NNI_TRIAL_JOB_ID": "TRIAL",
+            "NNI_TRIAL_SEQ_ID": "0",
+            "NNI_SYS_DIR": str(trial),
+            "NNI_OUTPUT_DIR": str(trial),
+            "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
+        }
         start, used = time.perf_counter(), _processor_seconds_of_children()
-        process = subprocess.Popen([sys.executable, "-c", PROBE, *command], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROBE, *command], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         line = process.stdout.readline()
         elapsed = time.perf_counter() - start
         errors = process.communicate()[1].decode(errors="replace")
@@ -147,7 +169,9 @@ def ratios(starts: dict[str, list[Start]]) -> Start:
 
 @click.command()
 @click.option("--repeats", default=5, type=click.IntRange(1), show_default=True)
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=HERE / "data" / "trial_start.json")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), default=HERE / "data" / "trial_start.json"
+)
 def main(repeats: int, output: Path) -> None:
     """Compare, print a table, write a data file."""
     from importlib.metadata import version
@@ -155,16 +179,30 @@ def main(repeats: int, output: Path) -> None:
     starts = compare(repeats)
     for name, values in starts.items():
         for column, what in zip(zip(*values), Start._fields):
-            print(f"{name:6} {what:9} median {statistics.median(column):5.2f} s   of {', '.join(f'{value:.2f}' for value in column)}")
+            print(
+                f"{name:6} {what:9} median {statistics.median(column):5.2f} s   of {', '.join(f'{value:.2f}' for value in column)}"
+            )
     ratio = ratios(starts)
     print(f"ratio  {ratio.elapsed:.2f} elapsed, {ratio.processor:.2f} processor")
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps({
-        "architecture": ARCHITECTURE, "seconds": {name: [start._asdict() for start in values] for name, values in starts.items()},
-        "ratio_of_medians": ratio._asdict(), "cpus": os.cpu_count(),
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"), "platform": platform.platform(),
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in ("torch", "nni")}},
-    }, indent=2) + "\n")
+    output.write_text(
+        json.dumps(
+            {
+                "architecture": ARCHITECTURE,
+                "seconds": {name: [start._asdict() for start in values] for name, values in starts.items()},
+                "ratio_of_medians": ratio._asdict(),
+                "cpus": os.cpu_count(),
+                "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+                "platform": platform.platform(),
+                "versions": {
+                    "python": platform.python_version(),
+                    **{name: version(name) for name in ("torch", "nni")},
+                },
+            },
+            indent=2,
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -25,12 +25,33 @@ if TYPE_CHECKING:
     from .models import AdviceError
     from .recording import record_result
 
-__all__ = ["Advice", "AdviceError", "Choice", "ExperienceStore", "Limits", "RecordError", "RunRecord", "StepTime", "StoreError", "advise",
-           "record_result"]
+__all__ = [
+    "Advice",
+    "AdviceError",
+    "Choice",
+    "ExperienceStore",
+    "Limits",
+    "RecordError",
+    "RunRecord",
+    "StepTime",
+    "StoreError",
+    "advise",
+    "record_result",
+]
 
-_MODULES = {"Advice": ".advice", "AdviceError": ".models", "Choice": ".advice", "Limits": ".advice", "advise": ".advising",
-            "record_result": ".recording", "ExperienceStore": "nni_nasoa.experience.store", "StoreError": "nni_nasoa.experience.database",
-            "RecordError": "nni_nasoa.values", "RunRecord": "nni_nasoa.experience.records", "StepTime": "nni_nasoa.experience.records"}
+_MODULES = {
+    "Advice": ".advice",
+    "AdviceError": ".models",
+    "Choice": ".advice",
+    "Limits": ".advice",
+    "advise": ".advising",
+    "record_result": ".recording",
+    "ExperienceStore": "nni_nasoa.experience.store",
+    "StoreError": "nni_nasoa.experience.database",
+    "RecordError": "nni_nasoa.values",
+    "RunRecord": "nni_nasoa.experience.records",
+    "StepTime": "nni_nasoa.experience.records",
+}
 
 
 def __getattr__(name: str):

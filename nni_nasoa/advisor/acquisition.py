@@ -12,7 +12,8 @@ defaults, it goes from network to network in their order first, and stays with r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 TOP = 50  # of the advisor's own choices, looked at in their order
 
 
-def next_choice(options: Options, tried: Sequence[FineTuneRegime], best: float | None = None) -> Choice | None:
+def next_choice(
+    options: Options, tried: Sequence[FineTuneRegime], best: float | None = None
+) -> Choice | None:
     """The regime to run next.
 
     Parameters
@@ -58,7 +61,9 @@ def next_choice(options: Options, tried: Sequence[FineTuneRegime], best: float |
     return options.choice(row) if np.isfinite(worth[row]) else None
 
 
-def worths(mean: np.ndarray, high: np.ndarray, distance: np.ndarray, best: float | None, allowed: np.ndarray) -> np.ndarray:
+def worths(
+    mean: np.ndarray, high: np.ndarray, distance: np.ndarray, best: float | None, allowed: np.ndarray
+) -> np.ndarray:
     """What each of n candidates is worth, -inf for those that do not count.
 
     Parameters
@@ -77,7 +82,7 @@ def worths(mean: np.ndarray, high: np.ndarray, distance: np.ndarray, best: float
         return np.full(len(mean), -np.inf)
     to_reach = max(mean[allowed].max(), -np.inf if best is None else best)
     plausible = allowed & (high >= to_reach)
-    novelty = 1 - np.exp(-distance ** 2)
+    novelty = 1 - np.exp(-(distance**2))
     return np.where(plausible if plausible.any() else allowed, mean + novelty * (high - mean), -np.inf)
 
 

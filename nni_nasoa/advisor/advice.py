@@ -34,7 +34,9 @@ class Limits:
 
     def __post_init__(self):
         for name, value in asdict(self).items():
-            if value is not None and (isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf):
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf
+            ):
                 raise AdviceError(f"{name}: {value!r} is not a positive number")
 
     @property
@@ -80,7 +82,12 @@ class Choice:
     @property
     def predicted(self) -> dict[str, float]:
         """What was expected, as records keep it."""
-        return {"seconds": self.seconds, "accuracy": self.accuracy, "accuracy_low": self.low, "accuracy_high": self.high}
+        return {
+            "seconds": self.seconds,
+            "accuracy": self.accuracy,
+            "accuracy_low": self.low,
+            "accuracy_high": self.high,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -124,10 +131,18 @@ class Advice:
 
     def about(self, choice: Choice) -> dict[str, Any]:
         """What is known before a run of a choice, as fields of its `RunRecord`."""
-        figures = self.profile.model_figures(choice.regime.model) | ({} if choice.weights == "default" else {"weights": "none"})
+        figures = self.profile.model_figures(choice.regime.model) | (
+            {} if choice.weights == "default" else {"weights": "none"}
+        )
         return {"profile": self.profile.flat(), "model_figures": figures, "predicted": choice.predicted}
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
-        return {"dataset": self.dataset, "budget_seconds": self.budget, "device": self.device,
-                "choices": [choice.to_json() for choice in self.choices], "notes": list(self.notes), "profile": self.profile.flat()}
+        return {
+            "dataset": self.dataset,
+            "budget_seconds": self.budget,
+            "device": self.device,
+            "choices": [choice.to_json() for choice in self.choices],
+            "notes": list(self.notes),
+            "profile": self.profile.flat(),
+        }

@@ -13,31 +13,47 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING
 
+from nni_nasoa.values import MAX_MINUTES
+
+from .accuracy.predictor import AccuracyPredictor
 from .advice import Advice, Limits
 from .candidates import input_sizes
 from .models import AdviceError, has_weights, models_of
 from .options import Options
-from .accuracy.predictor import AccuracyPredictor
-from nni_nasoa.values import MAX_MINUTES
 
 if TYPE_CHECKING:
     from nni_nasoa.data.folder import FoundFolder
+    from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.zoo import ModelInfo
 
     from .task.profiles import TaskProfile
-    from nni_nasoa.experience.store import ExperienceStore
 
-PROFILE_SHARE, TIMES_SHARE = 0.2, 0.2  # of what is left of a budget that runs already may go to profile and probes, and to step times,
+PROFILE_SHARE, TIMES_SHARE = (
+    0.2,
+    0.2,
+)  # of what is left of a budget that runs already may go to profile and probes, and to step times,
 LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5  # which need so much, if that is no more than this share
 MAX_TOP = 50
 
 
-def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", store: ExperienceStore | None = None, top_k: int = 3,
-           limits: Limits = Limits(), root=None, val_fraction: float = 0.2, started: float | None = None,
-           show_progress: bool | None = None) -> Advice:
+def advise(
+    dataset,
+    minutes: float,
+    *,
+    zoo: str = "nano",
+    device: str = "auto",
+    store: ExperienceStore | None = None,
+    top_k: int = 3,
+    limits: Limits = Limits(),
+    root=None,
+    val_fraction: float = 0.2,
+    started: float | None = None,
+    show_progress: bool | None = None,
+) -> Advice:
     """The best regimes for a dataset and a budget.
 
     What is not in the store is found out first: the dataset's profile, probes of the networks on it, and how long their steps
@@ -76,18 +92,30 @@ def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", 
     budget = 60 * float(minutes)
     models = models_of(zoo)
     from nni_nasoa.device.device import resolve
+
     from .time.time_model import TimeModel
 
     device = resolve(device)
     if started is not None:
-        import_module("torch")  # which the run needs in any case: that it takes its time is no reason to look less closely
+        import_module(
+            "torch"
+        )  # which the run needs in any case: that it takes its time is no reason to look less closely
 
     def share(of: float) -> float | None:
         return None if started is None else max(0.0, of * (budget - (time.monotonic() - started)))
 
     found = _found(dataset, val_fraction)
-    profile, models, notes = profile_for(dataset, store, models, device=device.kind, seconds=share(PROFILE_SHARE), root=root,
-                                         val_fraction=val_fraction, found=found, show_progress=show_progress)
+    profile, models, notes = profile_for(
+        dataset,
+        store,
+        models,
+        device=device.kind,
+        seconds=share(PROFILE_SHARE),
+        root=root,
+        val_fraction=val_fraction,
+        found=found,
+        show_progress=show_progress,
+    )
     for_times = None if started is None else max(share(TIMES_SHARE), min(LEAST_SECONDS, share(LEAST_SHARE)))
     time_model = TimeModel.from_store(store, [model.name for model in models], device, seconds=for_times)
     made = time.monotonic()
@@ -95,9 +123,25 @@ def advise(dataset, minutes: float, *, zoo: str = "nano", device: str = "auto", 
         budget -= made - started
         if budget <= 0:
             raise AdviceError(f"minutes: {minutes:g} were over before the dataset was known; give more")
-    options = Options.of(profile, models, time_model, AccuracyPredictor.from_store(store), budget, limits,
-                         source="finetune" if started is None else "advise", decoded=_decoded(found, profile, models))
-    return Advice(profile.dataset.name, budget, device.key, tuple(options.choices(top_k)), (*notes, *options.notes), profile, made)
+    options = Options.of(
+        profile,
+        models,
+        time_model,
+        AccuracyPredictor.from_store(store),
+        budget,
+        limits,
+        source="finetune" if started is None else "advise",
+        decoded=_decoded(found, profile, models),
+    )
+    return Advice(
+        profile.dataset.name,
+        budget,
+        device.key,
+        tuple(options.choices(top_k)),
+        (*notes, *options.notes),
+        profile,
+        made,
+    )
 
 
 def _check(minutes, top_k) -> None:
@@ -127,10 +171,14 @@ def _decoded(found: FoundFolder | None, profile: TaskProfile, models: Sequence[M
         return set()
     from nni_nasoa.data.folder import decoded_sizes
 
-    return decoded_sizes(found, {size for model in models for size in input_sizes(profile.model_figures(model.name))})
+    return decoded_sizes(
+        found, {size for model in models for size in input_sizes(profile.model_figures(model.name))}
+    )
 
 
-def profile_for(dataset, store, models: Sequence[ModelInfo], **options) -> tuple[TaskProfile, list[ModelInfo], list[str]]:
+def profile_for(
+    dataset, store, models: Sequence[ModelInfo], **options
+) -> tuple[TaskProfile, list[ModelInfo], list[str]]:
     """What is known of a dataset, with probes of models, the models whose weights can be had, and a line on those whose cannot.
 
     Parameters
@@ -164,5 +212,8 @@ def profile_for(dataset, store, models: Sequence[ModelInfo], **options) -> tuple
     if profile is None:
         raise failure
     missing = [model.name for model in models if model not in kept]
-    return task_profile(dataset, store, [model.name for model in kept if has_weights(model)], **options), kept, [
-        f"left out, as their weights are not there: {', '.join(missing)} ({failure})"]
+    return (
+        task_profile(dataset, store, [model.name for model in kept if has_weights(model)], **options),
+        kept,
+        [f"left out, as their weights are not there: {', '.join(missing)} ({failure})"],
+    )

@@ -7,17 +7,20 @@ network has learned of scales holds in that range.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from nni_nasoa.experience.records import figures_of
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
 
-from nni_nasoa.experience.records import figures_of
-
-RATES = {"sgd": (0.003, 0.0065, 0.014, 0.03, 0.065, 0.14, 0.3), "adamw": (0.0002, 0.0005, 0.001, 0.0022, 0.005)}
+RATES = {
+    "sgd": (0.003, 0.0065, 0.014, 0.03, 0.065, 0.14, 0.3),
+    "adamw": (0.0002, 0.0005, 0.001, 0.0022, 0.005),
+}
 DECAYS = {"sgd": (1e-4, 2e-3), "adamw": (0.01, 0.1)}
 BATCHES = (16, 32, 64, 128)
 SMOOTHINGS = (0.0, 0.1)
@@ -27,8 +30,16 @@ DEFAULT_INPUT_SIZE = 224
 DEFAULT_STAGES = 4  # of a network whose stages nobody has counted; more than there are means all of them
 MOST = 100_000  # candidates that are scored at once
 
-_COLUMNS = ("frozen_stages", "optimizer", "learning_rate", "weight_decay", "batch_size", "input_size", "augmentation",
-            "label_smoothing")
+_COLUMNS = (
+    "frozen_stages",
+    "optimizer",
+    "learning_rate",
+    "weight_decay",
+    "batch_size",
+    "input_size",
+    "augmentation",
+    "label_smoothing",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,18 +77,37 @@ class Candidates:
     def regime(self, i: int) -> FineTuneRegime:
         """A candidate as a regime."""
         return FineTuneRegime(
-            self.models[self.model[i]], learning_rate=float(self.learning_rate[i]), weight_decay=float(self.weight_decay[i]),
-            frozen_stages=int(self.frozen_stages[i]), batch_size=int(self.batch_size[i]), input_size=int(self.input_size[i]),
-            augmentation=AUGMENTATIONS[self.augmentation[i]], label_smoothing=float(self.label_smoothing[i]),
-            optimizer=OPTIMIZERS[self.optimizer[i]])
+            self.models[self.model[i]],
+            learning_rate=float(self.learning_rate[i]),
+            weight_decay=float(self.weight_decay[i]),
+            frozen_stages=int(self.frozen_stages[i]),
+            batch_size=int(self.batch_size[i]),
+            input_size=int(self.input_size[i]),
+            augmentation=AUGMENTATIONS[self.augmentation[i]],
+            label_smoothing=float(self.label_smoothing[i]),
+            optimizer=OPTIMIZERS[self.optimizer[i]],
+        )
 
     @classmethod
-    def of_regimes(cls, regimes: Sequence[FineTuneRegime], figures: Mapping[str, Mapping[str, Any]]) -> Candidates:
+    def of_regimes(
+        cls, regimes: Sequence[FineTuneRegime], figures: Mapping[str, Mapping[str, Any]]
+    ) -> Candidates:
         """Regimes as columns; an input size that is left open is the one in the model's figures."""
         models = tuple(dict.fromkeys(regime.model for regime in regimes))
-        rows = [(models.index(regime.model), regime.frozen_stages, OPTIMIZERS.index(regime.optimizer), regime.learning_rate,
-                 regime.weight_decay, regime.batch_size, regime.input_size or own_size(figures.get(regime.model, {})),
-                 AUGMENTATIONS.index(regime.augmentation), regime.label_smoothing) for regime in regimes]
+        rows = [
+            (
+                models.index(regime.model),
+                regime.frozen_stages,
+                OPTIMIZERS.index(regime.optimizer),
+                regime.learning_rate,
+                regime.weight_decay,
+                regime.batch_size,
+                regime.input_size or own_size(figures.get(regime.model, {})),
+                AUGMENTATIONS.index(regime.augmentation),
+                regime.label_smoothing,
+            )
+            for regime in regimes
+        ]
         return cls(models, *(np.array(column) for column in zip(*rows)))
 
 
@@ -117,7 +147,9 @@ def input_sizes(figures: Mapping[str, Any]) -> tuple[int, ...]:
     return tuple(sizes)
 
 
-def candidates(figures: Mapping[str, Mapping[str, Any]], mirrored: bool = True, most: int = MOST) -> Candidates:
+def candidates(
+    figures: Mapping[str, Mapping[str, Any]], mirrored: bool = True, most: int = MOST
+) -> Candidates:
     """The whole grid for some models.
 
     Parameters
@@ -138,16 +170,27 @@ def candidates(figures: Mapping[str, Mapping[str, Any]], mirrored: bool = True, 
             keep = np.sort(np.random.default_rng(0).choice(rows, share, replace=False))
             part = {name: column[keep] for name, column in part.items()}
         parts.append({"model": np.full(min(rows, share), place)} | part)
-    return Candidates(tuple(figures), **{name: np.concatenate([part[name] for part in parts]) for name in ("model", *_COLUMNS)})
+    return Candidates(
+        tuple(figures),
+        **{name: np.concatenate([part[name] for part in parts]) for name in ("model", *_COLUMNS)},
+    )
 
 
 def _grid(stages: int, sizes: tuple[int, ...], mirrored: bool) -> dict[str, np.ndarray]:
-    rates = [(OPTIMIZERS.index(kind), rate, decay) for kind in RATES for rate, decay in product(RATES[kind], DECAYS[kind])]
+    rates = [
+        (OPTIMIZERS.index(kind), rate, decay)
+        for kind in RATES
+        for rate, decay in product(RATES[kind], DECAYS[kind])
+    ]
     augmentations = [place for place, name in enumerate(AUGMENTATIONS) if mirrored or name != "crop-flip"]
     axes = (range(stages + 1), range(len(rates)), BATCHES, sizes, augmentations, SMOOTHINGS)
-    frozen, rate, batch, size, augmentation, smoothing = (axis.ravel() for axis in np.meshgrid(*axes, indexing="ij"))
+    frozen, rate, batch, size, augmentation, smoothing = (
+        axis.ravel() for axis in np.meshgrid(*axes, indexing="ij")
+    )
     optimizer, learning_rate, decay = (np.array(column)[rate] for column in zip(*rates))
-    return dict(zip(_COLUMNS, (frozen, optimizer, learning_rate, decay, batch, size, augmentation, smoothing)))
+    return dict(
+        zip(_COLUMNS, (frozen, optimizer, learning_rate, decay, batch, size, augmentation, smoothing))
+    )
 
 
 def random_regime(rng: np.random.Generator, models: Iterable[str]) -> FineTuneRegime:
@@ -166,7 +209,13 @@ def random_regime(rng: np.random.Generator, models: Iterable[str]) -> FineTuneRe
     rates = RATES[optimizer]
     middle = np.minimum(np.arange(1, len(rates) + 1), np.arange(len(rates), 0, -1))
     return FineTuneRegime(
-        model, learning_rate=float(rng.choice(rates, p=middle / middle.sum())), weight_decay=float(rng.choice(DECAYS[optimizer])),
-        frozen_stages=int(rng.integers(stages_of(model, figures) + 1)), batch_size=int(rng.choice(BATCHES)),
-        input_size=int(rng.choice(input_sizes(figures))), augmentation=str(rng.choice(AUGMENTATIONS)),
-        label_smoothing=float(rng.choice(SMOOTHINGS)), optimizer=optimizer)
+        model,
+        learning_rate=float(rng.choice(rates, p=middle / middle.sum())),
+        weight_decay=float(rng.choice(DECAYS[optimizer])),
+        frozen_stages=int(rng.integers(stages_of(model, figures) + 1)),
+        batch_size=int(rng.choice(BATCHES)),
+        input_size=int(rng.choice(input_sizes(figures))),
+        augmentation=str(rng.choice(AUGMENTATIONS)),
+        label_smoothing=float(rng.choice(SMOOTHINGS)),
+        optimizer=optimizer,
+    )

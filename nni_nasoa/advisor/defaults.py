@@ -18,7 +18,8 @@ they are, by a linear head on a sample of the user's own images; where that is n
 from __future__ import annotations
 
 import math
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -33,8 +34,15 @@ RATE, DECAY, SMOOTHING = 0.03, 1e-4, 0.1
 SOUND_RATES = {"sgd": (0.01, 0.07), "adamw": (0.0004, 0.0025)}
 
 
-def default_choice(regimes: Candidates, model: int, epochs: np.ndarray, figures: Mapping[str, Any], profile: Mapping[str, Any], *,
-                   pretrained: bool = True) -> int | None:
+def default_choice(
+    regimes: Candidates,
+    model: int,
+    epochs: np.ndarray,
+    figures: Mapping[str, Any],
+    profile: Mapping[str, Any],
+    *,
+    pretrained: bool = True,
+) -> int | None:
     """The candidate that is closest to the defaults above.
 
     Parameters
@@ -62,11 +70,20 @@ def default_choice(regimes: Candidates, model: int, epochs: np.ndarray, figures:
     for column, value in ((regimes.input_size, own_size(figures)), (regimes.batch_size, batch)):
         rows = _nearest(rows, np.log(column[rows] / value))
     rows = _least_frozen(rows, regimes, epochs, images / max(1, profile.get("classes") or 1))
-    enough = epochs[rows].max() >= ENOUGH_EPOCHS and regimes.frozen_stages[rows[0]] < regimes.frozen_stages[regimes.model == model].max()
-    augmentation = ("crop-flip" if profile.get("mirrored", True) else "crop") if enough or not pretrained else "none"
-    wanted = ((regimes.optimizer, OPTIMIZERS.index("sgd")), (regimes.augmentation, AUGMENTATIONS.index(augmentation)),
-              (np.log(regimes.learning_rate), math.log(RATE)), (np.log(regimes.weight_decay), math.log(DECAY)),
-              (regimes.label_smoothing, SMOOTHING))
+    enough = (
+        epochs[rows].max() >= ENOUGH_EPOCHS
+        and regimes.frozen_stages[rows[0]] < regimes.frozen_stages[regimes.model == model].max()
+    )
+    augmentation = (
+        ("crop-flip" if profile.get("mirrored", True) else "crop") if enough or not pretrained else "none"
+    )
+    wanted = (
+        (regimes.optimizer, OPTIMIZERS.index("sgd")),
+        (regimes.augmentation, AUGMENTATIONS.index(augmentation)),
+        (np.log(regimes.learning_rate), math.log(RATE)),
+        (np.log(regimes.weight_decay), math.log(DECAY)),
+        (regimes.label_smoothing, SMOOTHING),
+    )
     for column, value in wanted:
         rows = _nearest(rows, column[rows] - value)
     return int(rows[0])
@@ -99,5 +116,7 @@ def probed(figures: Mapping[str, Any]) -> float | None:
 
 def is_sound(regimes: Candidates) -> np.ndarray:
     """Which candidates are safe on data of any kind: rates near the defaults; mask (n,)."""
-    low, high = (np.array([SOUND_RATES[kind][end] for kind in OPTIMIZERS])[regimes.optimizer] for end in (0, 1))
+    low, high = (
+        np.array([SOUND_RATES[kind][end] for kind in OPTIMIZERS])[regimes.optimizer] for end in (0, 1)
+    )
     return (regimes.learning_rate >= low) & (regimes.learning_rate <= high)

@@ -28,7 +28,16 @@ def distances(regimes: Candidates, others: Candidates) -> np.ndarray:
 def _coordinates(regimes: Candidates) -> np.ndarray:
     """Regimes as points (8, n), without their networks."""
     adamw = regimes.optimizer == OPTIMIZERS.index("adamw")
-    return np.stack([
-        np.log10(regimes.learning_rate * np.where(adamw, ADAMW_RATES, 1)), adamw, regimes.frozen_stages / 2,
-        np.log2(regimes.batch_size) / 2, np.log2(regimes.input_size), regimes.augmentation / 2,
-        np.log10(regimes.weight_decay + 1e-6) / 4, 2 * regimes.label_smoothing], dtype=np.float32)
+    return np.stack(
+        [
+            np.log10(regimes.learning_rate * np.where(adamw, ADAMW_RATES, 1)),
+            adamw,
+            regimes.frozen_stages / 2,
+            np.log2(regimes.batch_size) / 2,
+            np.log2(regimes.input_size),
+            regimes.augmentation / 2,
+            np.log10(regimes.weight_decay + 1e-6) / 4,
+            2 * regimes.label_smoothing,
+        ],
+        dtype=np.float32,
+    )

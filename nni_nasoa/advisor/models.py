@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from nni_nasoa.zoo import ModelInfo, get, list_models
 
@@ -27,7 +28,9 @@ def models_of(zoo: str) -> list[ModelInfo]:
         There is no such family or model, or it is a family too large to choose from.
     """
     if not isinstance(zoo, str) or not zoo.strip():
-        raise AdviceError("zoo: give a family such as nano, names of models with commas, or a front file (front.json)")
+        raise AdviceError(
+            "zoo: give a family such as nano, names of models with commas, or a front file (front.json)"
+        )
     names = [name.strip() for name in zoo.split(",") if name.strip()]
     if not names:
         raise AdviceError(f"zoo: '{zoo[:80]}' names no model")
@@ -35,8 +38,10 @@ def models_of(zoo: str) -> list[ModelInfo]:
     if not found:
         raise AdviceError(f"zoo: there are no models in '{zoo[:80]}'")
     if len(found) > MOST_MODELS:
-        raise AdviceError(f"zoo: {len(found)} models in '{zoo[:80]}', of which at most {MOST_MODELS} can be tried; "
-                          "name those to choose from, with commas between them")
+        raise AdviceError(
+            f"zoo: {len(found)} models in '{zoo[:80]}', of which at most {MOST_MODELS} can be tried; "
+            "name those to choose from, with commas between them"
+        )
     return [get(model) for model in found]
 
 
@@ -50,7 +55,11 @@ def _models(name: str) -> list[str]:
     try:
         return [get(name).name]
     except ValueError as error:
-        raise error if "did you mean" in str(error) or "did you mean" not in str(unknown_family) else unknown_family from None
+        raise (
+            error
+            if "did you mean" in str(error) or "did you mean" not in str(unknown_family)
+            else unknown_family
+        ) from None
 
 
 def has_weights(model: ModelInfo) -> bool:

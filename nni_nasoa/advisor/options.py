@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Collection, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nni_nasoa.device.processor import allowed_processors
 
+from .accuracy.familiarity import Familiarity
+from .accuracy.features import features
+from .accuracy.predictor import AccuracyPredictor
 from .advice import Choice, Limits
 from .candidates import Candidates, candidates, stages_of
 from .defaults import default_choice, is_sound, merit, probed
 from .distances import distances
-from .accuracy.familiarity import Familiarity
-from .accuracy.features import features
 from .models import AdviceError, has_weights, parameters_m
-from .accuracy.predictor import AccuracyPredictor
 from .reasons import reasons
 
 if TYPE_CHECKING:
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 CAUTION = 0.1  # of the distance to the lower end of the range
 HABIT = 0.005  # of accuracy, for each step away from the defaults: see `distances`
 TYPICAL_IMAGES = 1000, 250  # to train and to validate on, of a dataset that there was no time to look at
-DECODED_SHARE, SAMPLE_SHARE, SAMPLE_TRAIN = 0.35, 0.15, 0.75  # as `finetune.opening` has them: of the budget, and of the sample
+DECODED_SHARE, SAMPLE_SHARE, SAMPLE_TRAIN = (
+    0.35,
+    0.15,
+    0.75,
+)  # as `finetune.opening` has them: of the budget, and of the sample
 PROCESSORS_SHARE = 0.5  # of the processors that decode, as far as one can count on: others may need some, and two may share a core
 
 
@@ -48,8 +53,17 @@ class Options:
         What was left out.
     """
 
-    def __init__(self, profile: TaskProfile, models: Sequence[ModelInfo], predictor: AccuracyPredictor, budget: float,
-                 regimes: Candidates, epochs: np.ndarray, seconds: np.ndarray, notes: Sequence[str] = ()):
+    def __init__(
+        self,
+        profile: TaskProfile,
+        models: Sequence[ModelInfo],
+        predictor: AccuracyPredictor,
+        budget: float,
+        regimes: Candidates,
+        epochs: np.ndarray,
+        seconds: np.ndarray,
+        notes: Sequence[str] = (),
+    ):
         self.profile, self.predictor, self.budget = profile, predictor, budget
         self.regimes, self.epochs, self.seconds, self.notes = regimes, epochs, seconds, list(notes)
         self.figures = {model.name: profile.model_figures(model.name) for model in models}
@@ -58,23 +72,45 @@ class Options:
         x = features(flat, self.figures, regimes, epochs, budget)
         self.mean, self.low, self.high = predictor.predict(x)
         self.familiarity = Familiarity.of(predictor, x, regimes)
-        self._defaults = [default_choice(regimes, place, epochs, self.figures[name], flat, pretrained=self.pretrained[name])
-                          for place, name in enumerate(regimes.models)]
+        self._defaults = [
+            default_choice(regimes, place, epochs, self.figures[name], flat, pretrained=self.pretrained[name])
+            for place, name in enumerate(regimes.models)
+        ]
         usual = regimes.take([row for row in self._defaults if row is not None])
         self.score = self.mean - CAUTION * (self.mean - self.low) - HABIT * distances(regimes, usual)
-        known = [name for place, name in enumerate(regimes.models) if self.pretrained[name] and self.familiarity.models[place]]
+        known = [
+            name
+            for place, name in enumerate(regimes.models)
+            if self.pretrained[name] and self.familiarity.models[place]
+        ]
         self.learned = self.familiarity.enough and bool(known)
         if self.learned:
             allowed = np.isin(regimes.model, [regimes.models.index(name) for name in known])
             if not self.familiarity.known_data:
                 allowed &= is_sound(regimes)
             self.score = np.where(allowed, self.score, -np.inf)
-            if others := [name for place, name in enumerate(regimes.models) if name not in known and (regimes.model == place).any()]:
-                self.notes.append(f"nothing is known yet of runs of {', '.join(others)}: left out; '--zoo NAME' asks for one alone")
+            if others := [
+                name
+                for place, name in enumerate(regimes.models)
+                if name not in known and (regimes.model == place).any()
+            ]:
+                self.notes.append(
+                    f"nothing is known yet of runs of {', '.join(others)}: left out; '--zoo NAME' asks for one alone"
+                )
 
     @classmethod
-    def of(cls, profile: TaskProfile, models: Sequence[ModelInfo], time_model: TimeModel, predictor: AccuracyPredictor, budget: float,
-           limits: Limits = Limits(), source: str = "advise", regimes: Candidates | None = None, decoded: Collection[int] = ()) -> Options:
+    def of(
+        cls,
+        profile: TaskProfile,
+        models: Sequence[ModelInfo],
+        time_model: TimeModel,
+        predictor: AccuracyPredictor,
+        budget: float,
+        limits: Limits = Limits(),
+        source: str = "advise",
+        regimes: Candidates | None = None,
+        decoded: Collection[int] = (),
+    ) -> Options:
         """The options for a dataset and a budget in seconds, of runs that a source of records will make.
 
         Parameters
@@ -96,20 +132,33 @@ class Options:
             Nothing fits; the message says what was in the way.
         """
         figures = {model.name: profile.model_figures(model.name) for model in models}
-        small = {name: known for name, known in figures.items()
-                 if limits.max_params_m is None or (parameters_m(known, profile.dataset.classes) or math.inf) <= limits.max_params_m}
+        small = {
+            name: known
+            for name, known in figures.items()
+            if limits.max_params_m is None
+            or (parameters_m(known, profile.dataset.classes) or math.inf) <= limits.max_params_m
+        }
         if not small:
-            least = min((parameters_m(known, profile.dataset.classes) or math.inf for known in figures.values()), default=math.inf)
-            raise AdviceError(f"max_params_m: no network has {limits.max_params_m:g} million parameters or fewer; "
-                              f"the smallest has {least:.3g}")
+            least = min(
+                (parameters_m(known, profile.dataset.classes) or math.inf for known in figures.values()),
+                default=math.inf,
+            )
+            raise AdviceError(
+                f"max_params_m: no network has {limits.max_params_m:g} million parameters or fewer; "
+                f"the smallest has {least:.3g}"
+            )
         timed = {name: known for name, known in small.items() if time_model.knows(name)}
         if not timed:
-            raise AdviceError("there was no time to measure how fast the networks are here; give more minutes, "
-                              "or ask for advice first without --run")
+            raise AdviceError(
+                "there was no time to measure how fast the networks are here; give more minutes, "
+                "or ask for advice first without --run"
+            )
         untimed = ", ".join(sorted(set(small) - set(timed)))
         notes = [f"left out, as there was no time to measure them: {untimed}"] if untimed else []
         if not profile.dataset.train_images:
-            notes.append(f"there was no time to look at the dataset: taken as one of {sum(TYPICAL_IMAGES)} images")
+            notes.append(
+                f"there was no time to look at the dataset: taken as one of {sum(TYPICAL_IMAGES)} images"
+            )
         if regimes is None:
             regimes = candidates(timed, mirrored=profile.dataset.mirrored is not False)
         else:
@@ -120,14 +169,20 @@ class Options:
         if limits.max_memory_mib is not None:
             needed = _memory(regimes, profile.dataset.classes or 1000)
             if not (needed <= limits.max_memory_mib).any():
-                raise AdviceError(f"max_memory_mib: nothing trains in {limits.max_memory_mib:g} MiB; the least that is needed is "
-                                  f"{needed.min():.3g}")
+                raise AdviceError(
+                    f"max_memory_mib: nothing trains in {limits.max_memory_mib:g} MiB; the least that is needed is "
+                    f"{needed.min():.3g}"
+                )
             fits &= needed <= limits.max_memory_mib
         if not fits.any():
             if limits.max_latency_ms is not None and np.nanmin(latency) > limits.max_latency_ms:
-                raise AdviceError(f"max_latency_ms: no network takes {limits.max_latency_ms:g} ms or less here; "
-                                  f"the fastest takes {np.nanmin(latency):.3g}")
-            raise AdviceError(f"minutes: nothing can be trained in {budget:.3g} s here" + limits.within + "; give more")
+                raise AdviceError(
+                    f"max_latency_ms: no network takes {limits.max_latency_ms:g} ms or less here; "
+                    f"the fastest takes {np.nanmin(latency):.3g}"
+                )
+            raise AdviceError(
+                f"minutes: nothing can be trained in {budget:.3g} s here" + limits.within + "; give more"
+            )
         return cls(profile, models, predictor, budget, regimes.take(fits), epochs[fits], seconds[fits], notes)
 
     def choices(self, top_k: int) -> list[Choice]:
@@ -161,16 +216,42 @@ class Options:
             accuracy, low, high = 0.5 + 0.5 * probe, 0.0, 1.0
         elif not self.familiarity.known_data:  # then a linear head is all that was seen of such data
             low = min(low, probe)
-        return Choice(self.regimes.regime(row), float(self.epochs[row]), float(self.seconds[row]), accuracy, low, high,
-                      parameters_m(figures, self.profile.dataset.classes), stages_of(model, figures),
-                      "default" if self.pretrained[model] else None, tuple(reasons(self, row)))
+        return Choice(
+            self.regimes.regime(row),
+            float(self.epochs[row]),
+            float(self.seconds[row]),
+            accuracy,
+            low,
+            high,
+            parameters_m(figures, self.profile.dataset.classes),
+            stages_of(model, figures),
+            "default" if self.pretrained[model] else None,
+            tuple(reasons(self, row)),
+        )
 
 
-def _timed(regimes: Candidates, profile: TaskProfile, opened: _Opened, time_model: TimeModel, budget: float, limits: Limits, source: str):
+def _timed(
+    regimes: Candidates,
+    profile: TaskProfile,
+    opened: _Opened,
+    time_model: TimeModel,
+    budget: float,
+    limits: Limits,
+    source: str,
+):
     """Epochs, seconds, whether it fits, and the inference time in ms, of each candidate."""
-    names = ("model", "frozen_stages", "batch_size", "input_size", "augmentation", "optimizer")  # nothing else takes time
+    names = (
+        "model",
+        "frozen_stages",
+        "batch_size",
+        "input_size",
+        "augmentation",
+        "optimizer",
+    )  # nothing else takes time
     columns = {name: getattr(regimes, name) for name in names}
-    code = np.ravel_multi_index(tuple(columns.values()), tuple(column.max() + 1 for column in columns.values()))
+    code = np.ravel_multi_index(
+        tuple(columns.values()), tuple(column.max() + 1 for column in columns.values())
+    )
     _, first, inverse = np.unique(code, return_index=True, return_inverse=True)
     epochs, seconds, latency = (np.full(len(first), np.nan) for _ in range(3))
     fits, start_up = np.zeros(len(first), dtype=bool), time_model.start_up(source)
@@ -180,7 +261,9 @@ def _timed(regimes: Candidates, profile: TaskProfile, opened: _Opened, time_mode
             continue
         rows = {column: values[first[mine]] for column, values in columns.items() if column != "model"}
         train, val, opening = (values[first[mine]] for values in (opened.train, opened.val, opened.seconds))
-        estimate = time_model.estimate(name, **rows, train_images=train, val_images=val, budget=budget, start_up=opening + start_up)
+        estimate = time_model.estimate(
+            name, **rows, train_images=train, val_images=val, budget=budget, start_up=opening + start_up
+        )
         epochs[mine], seconds[mine], fits[mine] = estimate.epochs, estimate.seconds, estimate.feasible
         if limits.max_latency_ms is not None:
             latency[mine] = 1000 * time_model.latency(name, rows["input_size"])
@@ -196,7 +279,10 @@ def _memory(regimes: Candidates, classes: int) -> np.ndarray:
     needed = np.empty(len(regimes))
     for place, name in enumerate(regimes.models):
         rows = regimes.model == place
-        mine = [getattr(regimes, column)[rows] for column in ("frozen_stages", "batch_size", "input_size", "optimizer")]
+        mine = [
+            getattr(regimes, column)[rows]
+            for column in ("frozen_stages", "batch_size", "input_size", "optimizer")
+        ]
         needed[rows] = step_memory(name, np.unique(mine[2]).tolist(), classes).mib(*mine)
     return needed
 
@@ -233,15 +319,32 @@ class _Opened:
         decoded
             Of each candidate, whether the images lie in the cache at its input size, bool array (n,).
         """
-        train, val = (count or typical for count, typical in zip((profile.dataset.train_images, profile.dataset.val_images), TYPICAL_IMAGES))
-        seconds = (profile.dataset.decode_seconds or 0.0) / max(1.0, PROCESSORS_SHARE * len(allowed_processors()))  # an image
+        train, val = (
+            count or typical
+            for count, typical in zip(
+                (profile.dataset.train_images, profile.dataset.val_images), TYPICAL_IMAGES
+            )
+        )
+        seconds = (profile.dataset.decode_seconds or 0.0) / max(
+            1.0, PROCESSORS_SHARE * len(allowed_processors())
+        )  # an image
         decoding = seconds * (train + val)
         part, val_part, until, note = train, val, decoding, ""
         if decoding > DECODED_SHARE * budget and not decoded.all():
             sample = SAMPLE_SHARE * budget / seconds
-            part, val_part = max(1.0, min(train, SAMPLE_TRAIN * sample)), max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample))
+            part, val_part = (
+                max(1.0, min(train, SAMPLE_TRAIN * sample)),
+                max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample)),
+            )
             until = (DECODED_SHARE + SAMPLE_SHARE) * budget
-            note = (f"decoding all {train + val} images takes about {decoding:.3g} s here, too long for {budget:.3g} s: at input sizes that "
-                    f"are not in the cache, a run uses some {part + val_part:.0f} of them; from {decoding / DECODED_SHARE / 60:.2g} minutes on, "
-                    "all")
-        return cls(np.where(decoded, train, part), np.where(decoded, val, val_part), np.where(decoded, 0.0, until), note)
+            note = (
+                f"decoding all {train + val} images takes about {decoding:.3g} s here, too long for {budget:.3g} s: at input sizes that "
+                f"are not in the cache, a run uses some {part + val_part:.0f} of them; from {decoding / DECODED_SHARE / 60:.2g} minutes on, "
+                "all"
+            )
+        return cls(
+            np.where(decoded, train, part),
+            np.where(decoded, val, val_part),
+            np.where(decoded, 0.0, until),
+            note,
+        )

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .defaults import ENOUGH_EPOCHS, probed
 from .candidates import stages_of
+from .defaults import ENOUGH_EPOCHS, probed
 
 if TYPE_CHECKING:
     from .options import Options
@@ -15,17 +15,26 @@ if TYPE_CHECKING:
 
 def reasons(options: Options, row: int) -> list[str]:
     """Lines on why a candidate is a choice."""
-    return [line for line in (_on_the_model(options, row), _on_experience(options), _on_freezing(options, row)) if line]
+    return [
+        line
+        for line in (_on_the_model(options, row), _on_experience(options), _on_freezing(options, row))
+        if line
+    ]
 
 
 def _on_the_model(options: Options, row: int) -> str:
     model, budget = options.model(row), f"{options.budget:.3g} s"
     probes = {name: probed(options.figures[name]) for name in options.regimes.models}
-    most = {name: options.epochs[options.regimes.model == place].max(initial=0) for place, name in enumerate(options.regimes.models)}
+    most = {
+        name: options.epochs[options.regimes.model == place].max(initial=0)
+        for place, name in enumerate(options.regimes.models)
+    }
     rivals = [name for name, probe in probes.items() if probe is not None and most[name] >= ENOUGH_EPOCHS]
     if len(rivals) > 1 and model in rivals and probes[model] == max(probes[name] for name in rivals):
-        return (f"{model} separates the classes best ({100 * probes[model]:.0f} % as it is) among networks that get at least "
-                f"{ENOUGH_EPOCHS} epochs in {budget}")
+        return (
+            f"{model} separates the classes best ({100 * probes[model]:.0f} % as it is) among networks that get at least "
+            f"{ENOUGH_EPOCHS} epochs in {budget}"
+        )
     if not options.learned:
         if probes[model] is None:
             return f"{model} gets {options.epochs[row]:.3g} epochs in {budget}; the networks were not tried on the data"
@@ -48,7 +57,11 @@ def _on_experience(options: Options) -> str:
         return f"no records of such networks among {runs}: defaults"
     if not seen.known_data:
         return f"no records of such data among {runs}: only learning rates that are sound everywhere, and a range down to a linear head's"
-    return f"{seen.similar} of {runs} were on similar data" if seen.similar else f"{runs}, on data that is somewhat different"
+    return (
+        f"{seen.similar} of {runs} were on similar data"
+        if seen.similar
+        else f"{runs}, on data that is somewhat different"
+    )
 
 
 def _on_freezing(options: Options, row: int) -> str:
@@ -56,8 +69,16 @@ def _on_freezing(options: Options, row: int) -> str:
     if not frozen:
         return ""
     stages = stages_of(options.model(row), options.figures[options.model(row)])
-    same = ((regimes.model == regimes.model[row]) & (regimes.frozen_stages == 0) & (regimes.batch_size == regimes.batch_size[row])
-            & (regimes.input_size == regimes.input_size[row]))
+    same = (
+        (regimes.model == regimes.model[row])
+        & (regimes.frozen_stages == 0)
+        & (regimes.batch_size == regimes.batch_size[row])
+        & (regimes.input_size == regimes.input_size[row])
+    )
     what = "only the head is trained" if frozen >= stages else f"{frozen} of {stages} stages frozen"
     whole = options.epochs[same].max(initial=0)
-    return f"{what}: {options.epochs[row]:.3g} epochs instead of {whole:.3g}" if whole else f"{what}: no more fits"
+    return (
+        f"{what}: {options.epochs[row]:.3g} epochs instead of {whole:.3g}"
+        if whole
+        else f"{what}: no more fits"
+    )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from .accuracy.predictor import AccuracyPredictor, learn_in_store
 from nni_nasoa.experience.records import RunRecord, figures_of
 from nni_nasoa.values import one_line
 
-if TYPE_CHECKING:
-    from nni_nasoa.finetune import FineTuneError, FineTuneRegime, FineTuneResult
+from .accuracy.predictor import AccuracyPredictor, learn_in_store
 
+if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.finetune import FineTuneError, FineTuneRegime, FineTuneResult
 
 LONGER, MOST_SECONDS = 3.0, 3.0  # than its rehearsal, and at all, recording may take
 
@@ -122,7 +123,9 @@ class Recorder:
         """
         return self._add(lambda: RunRecord.of_run(result, **self._known, **fields))
 
-    def record_failure(self, error: FineTuneError, dataset, regime: FineTuneRegime, budget: float, device: str, **fields) -> str:
+    def record_failure(
+        self, error: FineTuneError, dataset, regime: FineTuneRegime, budget: float, device: str, **fields
+    ) -> str:
         """Record a run that gave no classifier, in the first of torchrun's processes; what is returned, and `fields`, as in `record`.
 
         Parameters
@@ -132,14 +135,24 @@ class Recorder:
         dataset, regime, budget, device
             What was to be done, in how many seconds, and where.
         """
+
         def failed() -> RunRecord:
             from nni_nasoa.device.device import resolve
 
             where = resolve(device)
             return RunRecord(
-                task=one_line(os.path.basename(os.path.abspath(os.path.expanduser(dataset)))), model=regime.model, regime=regime.to_json(),
-                device=where.name, threads=where.threads, budget_seconds=budget, status="failed", notes=(one_line(error),),
-                **self._known, **fields)
+                task=one_line(os.path.basename(os.path.abspath(os.path.expanduser(dataset)))),
+                model=regime.model,
+                regime=regime.to_json(),
+                device=where.name,
+                threads=where.threads,
+                budget_seconds=budget,
+                status="failed",
+                notes=(one_line(error),),
+                **self._known,
+                **fields,
+            )
+
         return self._add(failed) if os.environ.get("RANK", "0") == "0" else ""
 
     def _add(self, made: Callable[[], RunRecord]) -> str:
@@ -151,7 +164,9 @@ class Recorder:
         return self._failure and f"the run is not recorded ({' '.join(self._failure.split())})"
 
 
-def known_before(store: ExperienceStore, dataset, model: str, *, weights="default", root=None, val_fraction: float = 0.2) -> dict[str, Any]:
+def known_before(
+    store: ExperienceStore, dataset, model: str, *, weights="default", root=None, val_fraction: float = 0.2
+) -> dict[str, Any]:
     """What a store knows of a dataset and a model, as fields of a `RunRecord`.
 
     Parameters

@@ -4,12 +4,26 @@
 search may give it, `variation` what random sampling, mutation and crossover do with it.
 """
 
-from .space import Candidates
 from .encoding import RATIOS, Architecture, ArchitectureError, Block, Macro, Skip
 from .layout import OPS, BlockLayout, Conv, Op, SkipLayout, block_layouts
+from .space import Candidates
 from .variation import crossover, mutate, random_architecture
 
 __all__ = [
-    "OPS", "RATIOS", "Architecture", "ArchitectureError", "Block", "BlockLayout", "Candidates", "Conv", "Macro", "Op",
-    "Skip", "SkipLayout", "block_layouts", "crossover", "mutate", "random_architecture",
+    "OPS",
+    "RATIOS",
+    "Architecture",
+    "ArchitectureError",
+    "Block",
+    "BlockLayout",
+    "Candidates",
+    "Conv",
+    "Macro",
+    "Op",
+    "Skip",
+    "SkipLayout",
+    "block_layouts",
+    "crossover",
+    "mutate",
+    "random_architecture",
 ]

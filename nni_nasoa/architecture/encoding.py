@@ -8,11 +8,11 @@ resolution.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby, product
 from numbers import Integral
-from typing import Iterator
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def _check_text(text, what: str) -> None:
     if len(text) > MAX_TEXT:
         raise ArchitectureError(f"{what}: {len(text)} characters, where at most {MAX_TEXT} are possible")
     if not text.isprintable():
-        raise ArchitectureError(f"{what}: {ascii(text[:40])} has characters that do not print")
+        raise ArchitectureError(f"{what}: {text[:40]!a} has characters that do not print")
 
 
 def _is_code(value, allowed) -> bool:
@@ -93,7 +93,9 @@ class Block:
         if not 1 <= n <= MAX_LAYERS:
             raise ArchitectureError(f"block: {n} layers, where 1 to {MAX_LAYERS} are possible")
         if len(self.ratios) != n or self.ratios[-1] != LAST_RATIO:
-            raise ArchitectureError(f"block: {n} layers need {n} ratios, the last of them {LAST_RATIO}; got {self.ratios}")
+            raise ArchitectureError(
+                f"block: {n} layers need {n} ratios, the last of them {LAST_RATIO}; got {self.ratios}"
+            )
         for i, (op, ratio) in enumerate(zip(self.ops, self.ratios), start=1):
             if not _is_code(op, range(len(OPS))):
                 raise ArchitectureError(f"block layer {i}: op '{op}' is not one of 0-{len(OPS) - 1}")
@@ -105,7 +107,9 @@ class Block:
             if not 0 <= skip.source < skip.target <= n:
                 raise ArchitectureError(f"block skip {i}: '{skip}' must go forward between places 0 and {n}")
             if skip.kind == "c" and skip.target == n:
-                raise ArchitectureError(f"block skip {i}: '{skip}' concatenates into the last place, which must keep the block's width")
+                raise ArchitectureError(
+                    f"block skip {i}: '{skip}' concatenates into the last place, which must keep the block's width"
+                )
         for name in ("ops", "ratios"):
             object.__setattr__(self, name, tuple(map(int, getattr(self, name))))
         object.__setattr__(self, "skips", self._canonical(self.skips))
@@ -125,16 +129,24 @@ class Block:
         if not dash:
             raise ArchitectureError(f"block: '{text[:40]}' has no '-' between layers and connections")
         if len(layers) % 2 == 0:
-            raise ArchitectureError(f"block layers: '{layers[:40]}' has {len(layers)} digits, where an odd number (op, ratio, op, .., op) is needed")
+            raise ArchitectureError(
+                f"block layers: '{layers[:40]}' has {len(layers)} digits, where an odd number (op, ratio, op, .., op) is needed"
+            )
         if len(layers) > 2 * MAX_LAYERS - 1:
-            raise ArchitectureError(f"block: {(len(layers) + 1) // 2} layers, where 1 to {MAX_LAYERS} are possible")
+            raise ArchitectureError(
+                f"block: {(len(layers) + 1) // 2} layers, where 1 to {MAX_LAYERS} are possible"
+            )
         ops = tuple(_digit(c, len(OPS), f"block layer {i}", "op") for i, c in enumerate(layers[::2], start=1))
-        ratios = tuple(_digit(c, len(RATIOS), f"block layer {i}", "ratio") for i, c in enumerate(layers[1::2], start=1))
+        ratios = tuple(
+            _digit(c, len(RATIOS), f"block layer {i}", "ratio") for i, c in enumerate(layers[1::2], start=1)
+        )
         if len(connections) % 3:
-            raise ArchitectureError(f"block connections: '{connections[:40]}' is not a row of 3-character skips such as a02")
+            raise ArchitectureError(
+                f"block connections: '{connections[:40]}' is not a row of 3-character skips such as a02"
+            )
         skips = []
         for i in range(0, len(connections), 3):
-            kind, source, target = connections[i:i + 3]
+            kind, source, target = connections[i : i + 3]
             where = f"block skip {i // 3 + 1}"
             if kind not in KINDS:
                 raise ArchitectureError(f"{where}: kind '{kind}' is not one of a, c")
@@ -155,7 +167,9 @@ class Macro:
 
     def __post_init__(self):
         if not _is_code(self.channels, range(2, MAX_WIDTH + 1, 2)):
-            raise ArchitectureError(f"channels: '{self.channels}' is not an even number from 2 to {MAX_WIDTH}")
+            raise ArchitectureError(
+                f"channels: '{self.channels}' is not an even number from 2 to {MAX_WIDTH}"
+            )
         if not self.stages:
             raise ArchitectureError("macro: no stage")
         if (blocks := sum(map(len, self.stages))) > MAX_BLOCKS:
@@ -165,11 +179,15 @@ class Macro:
                 raise ArchitectureError(f"macro stage {s}: empty, where at least one block is needed")
             for b, multiplier in enumerate(stage, start=1):
                 if not _is_code(multiplier, MULTIPLIERS):
-                    raise ArchitectureError(f"macro stage {s} block {b}: multiplier '{multiplier}' is not one of 1, 2, 4")
+                    raise ArchitectureError(
+                        f"macro stage {s} block {b}: multiplier '{multiplier}' is not one of 1, 2, 4"
+                    )
         object.__setattr__(self, "channels", int(self.channels))
         object.__setattr__(self, "stages", tuple(tuple(map(int, stage)) for stage in self.stages))
         if self.out_channels > MAX_WIDTH:
-            raise ArchitectureError(f"macro: the last block would have {self.out_channels} channels, where at most {MAX_WIDTH} are possible")
+            raise ArchitectureError(
+                f"macro: the last block would have {self.out_channels} channels, where at most {MAX_WIDTH} are possible"
+            )
 
     @property
     def out_channels(self) -> int:
@@ -181,11 +199,20 @@ class Macro:
         """Read `CHANNELS` and `MACRO`."""
         for text in (channels, stages):
             _check_text(text, "macro")
-        if not (channels.isascii() and channels.isdigit() and len(channels) <= len(str(MAX_WIDTH)) and channels[0] != "0"):
-            raise ArchitectureError(f"channels: '{channels[:40]}' is not an even number from 2 to {MAX_WIDTH}")
+        if not (
+            channels.isascii()
+            and channels.isdigit()
+            and len(channels) <= len(str(MAX_WIDTH))
+            and channels[0] != "0"
+        ):
+            raise ArchitectureError(
+                f"channels: '{channels[:40]}' is not an even number from 2 to {MAX_WIDTH}"
+            )
         digits = {str(multiplier): multiplier for multiplier in MULTIPLIERS}
         # An unknown character goes through as it is, so that the constructor's message can show it.
-        return cls(int(channels), tuple(tuple(digits.get(c, c) for c in stage) for stage in stages.split("-")))
+        return cls(
+            int(channels), tuple(tuple(digits.get(c, c) for c in stage) for stage in stages.split("-"))
+        )
 
     def __str__(self):
         return f"{self.channels}_{'-'.join(''.join(map(str, stage)) for stage in self.stages)}"
@@ -216,8 +243,15 @@ class Architecture:
     def _op_codes(self) -> tuple[list[int], ...]:
         """Per layer, the operation codes that give the same convolutions in every block of this network, lowest first."""
         columns = zip(*(layout.convs for _, layout in block_layouts(self)))
-        return tuple([code for code, other in enumerate(OPS) if (other.kernel, other.separable) == (OPS[op].kernel, OPS[op].separable)
-                      and all(other.groups(conv.in_channels) == conv.groups for conv in convs)] for op, convs in zip(self.block.ops, columns))
+        return tuple(
+            [
+                code
+                for code, other in enumerate(OPS)
+                if (other.kernel, other.separable) == (OPS[op].kernel, OPS[op].separable)
+                and all(other.groups(conv.in_channels) == conv.groups for conv in convs)
+            ]
+            for op, convs in zip(self.block.ops, columns)
+        )
 
     def spellings(self) -> Iterator[Block]:
         """Yield the blocks that make this very network: `block` first, then those with other codes for its operations."""
@@ -235,7 +269,9 @@ class Architecture:
         _check_text(text, "architecture")
         parts = text.split("_")
         if len(parts) != 3 or not parts[1]:
-            raise ArchitectureError(f"architecture: '{text[:40]}' is not BLOCK_CHANNELS_MACRO, such as 2-_32_2-11-112-1121112")
+            raise ArchitectureError(
+                f"architecture: '{text[:40]}' is not BLOCK_CHANNELS_MACRO, such as 2-_32_2-11-112-1121112"
+            )
         return cls(Block.parse(parts[0]), Macro.parse(parts[1], parts[2]))
 
     def __str__(self):
@@ -285,7 +321,15 @@ class Architecture:
         return vector
 
     FEATURES = (
-        *(f"layer{layer}_{name}" for layer in range(1, 5) for name in [*(f"op{op}" for op in range(len(OPS))), "log2_ratio"]),
-        *(f"skips_{name}" for name in KINDS.values()), "log2_channels", *(f"stage{s}_blocks" for s in range(1, 5)),
-        *(f"stage{s}_log2_width" for s in range(1, 5)), "log10_params", "log10_macs",
+        *(
+            f"layer{layer}_{name}"
+            for layer in range(1, 5)
+            for name in [*(f"op{op}" for op in range(len(OPS))), "log2_ratio"]
+        ),
+        *(f"skips_{name}" for name in KINDS.values()),
+        "log2_channels",
+        *(f"stage{s}_blocks" for s in range(1, 5)),
+        *(f"stage{s}_log2_width" for s in range(1, 5)),
+        "log10_params",
+        "log10_macs",
     )

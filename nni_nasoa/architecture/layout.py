@@ -5,8 +5,9 @@ Everything that has to know shapes reads them here: validation, the torch networ
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Callable, Iterator, NamedTuple, Sequence
+from typing import NamedTuple
 
 
 class ArchitectureError(ValueError):
@@ -92,8 +93,9 @@ def stride_position(ops: Sequence[int]) -> int:
     return next((i for i, op in enumerate(ops[:-1]) if op != POINTWISE), len(ops) - 1)
 
 
-def block_layout(ops: Sequence[int], ratios: Sequence[int], skips: Sequence, in_channels: int, multiplier: int,
-                 stride: int) -> BlockLayout:
+def block_layout(
+    ops: Sequence[int], ratios: Sequence[int], skips: Sequence, in_channels: int, multiplier: int, stride: int
+) -> BlockLayout:
     """Lay out one block.
 
     Parameters
@@ -120,8 +122,19 @@ def block_layout(ops: Sequence[int], ratios: Sequence[int], skips: Sequence, in_
         width = op_width(out_channels, ratio)
         groups = OPS[op].groups(channels[-1])
         if width < 1 or groups < 1 or channels[-1] % groups or width % groups:
-            raise ArchitectureError(f"block layer {i}: op '{op}' ({OPS[op].name}) cannot turn {channels[-1]} channels into {width}")
-        convs.append(Conv(channels[-1], width, OPS[op].kernel, stride if i - 1 == strided else 1, groups, OPS[op].separable))
+            raise ArchitectureError(
+                f"block layer {i}: op '{op}' ({OPS[op].name}) cannot turn {channels[-1]} channels into {width}"
+            )
+        convs.append(
+            Conv(
+                channels[-1],
+                width,
+                OPS[op].kernel,
+                stride if i - 1 == strided else 1,
+                groups,
+                OPS[op].separable,
+            )
+        )
         channels.append(width)
         strides.append(stride if i > strided else 1)
         into = [skip for skip in written if skip[2] == i]
@@ -129,7 +142,11 @@ def block_layout(ops: Sequence[int], ratios: Sequence[int], skips: Sequence, in_
             step = strides[target] // strides[source]
             wanted = channels[target] if kind == "a" else channels[source]
             fits = step == 1 and wanted == channels[source]
-            laid_skips.append(SkipLayout(kind, source, target, None if fits else Conv(channels[source], wanted, stride=step)))
+            laid_skips.append(
+                SkipLayout(
+                    kind, source, target, None if fits else Conv(channels[source], wanted, stride=step)
+                )
+            )
             if kind == "c":
                 channels[target] += channels[source]
     return BlockLayout(in_channels, out_channels, stride, tuple(convs), tuple(laid_skips))
@@ -146,7 +163,9 @@ def block_layouts(architecture) -> Iterator[tuple[int, BlockLayout]]:
                 if key not in known:
                     known[key] = block_layout(block.ops, block.ratios, block.skips, *key)
             except ArchitectureError as error:
-                raise ArchitectureError(f"{error} (at macro stage {stage + 1} block {position + 1})") from None
+                raise ArchitectureError(
+                    f"{error} (at macro stage {stage + 1} block {position + 1})"
+                ) from None
             yield stage, known[key]
             channels *= multiplier
 
@@ -162,7 +181,10 @@ def count_parameters(architecture, num_classes: int = 1000) -> int:
     convs = list(stem_convs(architecture.macro.channels))
     for _, layout in block_layouts(architecture):
         convs.extend(layout.all_convs())
-    return sum(conv.weights + 2 * conv.out_channels for conv in convs) + (architecture.out_channels + 1) * num_classes
+    return (
+        sum(conv.weights + 2 * conv.out_channels for conv in convs)
+        + (architecture.out_channels + 1) * num_classes
+    )
 
 
 def count_macs(architecture, input_size: int = 224, num_classes: int = 1000) -> int:
@@ -170,6 +192,7 @@ def count_macs(architecture, input_size: int = 224, num_classes: int = 1000) -> 
 
     Convolutions and the head count; normalisation, activations and pooling do not, as is usual in published tables.
     """
+
     def conv_macs(conv: Conv, size: int) -> int:
         out = -(-size // conv.stride)
         return conv.weights * out * out
@@ -183,6 +206,10 @@ def count_macs(architecture, input_size: int = 224, num_classes: int = 1000) -> 
         for conv in layout.convs:
             total += conv_macs(conv, sizes[-1])
             sizes.append(-(-sizes[-1] // conv.stride))
-        total += sum(conv_macs(skip.projection, sizes[skip.source]) for skip in layout.skips if skip.projection is not None)
+        total += sum(
+            conv_macs(skip.projection, sizes[skip.source])
+            for skip in layout.skips
+            if skip.projection is not None
+        )
         size = sizes[-1]
     return total + architecture.out_channels * num_classes

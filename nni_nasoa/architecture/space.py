@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Callable, Iterable
 
 from .encoding import RATIOS, Architecture, ArchitectureError, Block, Macro
 from .layout import OPS
@@ -54,8 +54,16 @@ class Candidates:
     macros: tuple[str, ...] = ()
 
     def __post_init__(self):
-        rules = {"layers": range(1, 10), "ops": range(len(OPS)), "ratios": range(len(RATIOS)), "skips": SKIPS,
-                 "channels": range(2, 4097, 2), "stages": range(1, 9), "blocks": range(1, 65), "doublings": range(0, 11)}
+        rules = {
+            "layers": range(1, 10),
+            "ops": range(len(OPS)),
+            "ratios": range(len(RATIOS)),
+            "skips": SKIPS,
+            "channels": range(2, 4097, 2),
+            "stages": range(1, 9),
+            "blocks": range(1, 65),
+            "doublings": range(11),
+        }
         for name, allowed in rules.items():
             values = tuple(_listed(name, getattr(self, name)))
             if not values:
@@ -63,19 +71,29 @@ class Candidates:
             for value in values:
                 # 1.0 and True are equal to 1, but are not written so.
                 if not isinstance(value, (Integral, str)) or isinstance(value, bool) or value not in allowed:
-                    known = ", ".join(map(str, allowed)) if len(allowed) < 10 else f"{allowed[0]} to {allowed[-1]}"
+                    known = (
+                        ", ".join(map(str, allowed))
+                        if len(allowed) < 10
+                        else f"{allowed[0]} to {allowed[-1]}"
+                    )
                     raise ArchitectureError(f"{name}: candidate {value!r} is not one of {known}")
             if len(set(values)) < len(values):
                 raise ArchitectureError(f"{name}: a candidate stands twice in {values}")
-            object.__setattr__(self, name, tuple(value if isinstance(value, str) else int(value) for value in values))
+            object.__setattr__(
+                self, name, tuple(value if isinstance(value, str) else int(value) for value in values)
+            )
         if "none" not in self.skips:
             raise ArchitectureError("skips: 'none' must be a candidate")
-        object.__setattr__(self, "block_designs", _distinct(Block.parse, _listed("block_designs", self.block_designs)))
+        object.__setattr__(
+            self, "block_designs", _distinct(Block.parse, _listed("block_designs", self.block_designs))
+        )
         object.__setattr__(self, "macros", _distinct(parse_macro, _listed("macros", self.macros)))
 
     def contains(self, architecture: Architecture) -> bool:
         """Whether each part of the architecture is one of the candidates, or is the same as one in this network."""
-        return self._contains_macro(architecture.macro) and any(map(self.contains_block, architecture.spellings()))
+        return self._contains_macro(architecture.macro) and any(
+            map(self.contains_block, architecture.spellings())
+        )
 
     def contains_block(self, block: Block) -> bool:
         """Whether the block, as it is written, is one of the candidates."""
@@ -83,15 +101,25 @@ class Candidates:
             return str(block) in self.block_designs
         pairs = [(skip.source, skip.target) for skip in block.skips]
         kinds = {"a": "add", "c": "concat"}
-        return (len(block.ops) in self.layers and set(block.ops) <= set(self.ops) and set(block.ratios[:-1]) <= set(self.ratios)
-                and {kinds[skip.kind] for skip in block.skips} <= set(self.skips)
-                and len(set(pairs)) == len(pairs) and (0, len(block.ops)) not in pairs and pairs == sorted(pairs, key=lambda p: (p[1], p[0])))
+        return (
+            len(block.ops) in self.layers
+            and set(block.ops) <= set(self.ops)
+            and set(block.ratios[:-1]) <= set(self.ratios)
+            and {kinds[skip.kind] for skip in block.skips} <= set(self.skips)
+            and len(set(pairs)) == len(pairs)
+            and (0, len(block.ops)) not in pairs
+            and pairs == sorted(pairs, key=lambda p: (p[1], p[0]))
+        )
 
     def _contains_macro(self, macro: Macro) -> bool:
         if self.macros:
             return str(macro) in self.macros
-        return (macro.channels in self.channels and len(macro.stages) in self.stages
-                and all(len(stage) in self.blocks for stage in macro.stages) and len(doubling_places(macro)) in self.doublings)
+        return (
+            macro.channels in self.channels
+            and len(macro.stages) in self.stages
+            and all(len(stage) in self.blocks for stage in macro.stages)
+            and len(doubling_places(macro)) in self.doublings
+        )
 
 
 def _listed(name: str, values) -> Iterable:
@@ -116,4 +144,9 @@ def parse_macro(text: str) -> Macro:
 
 def doubling_places(macro: Macro) -> list[tuple[int, int]]:
     """(stage, block) of every doubling of the channels, in order; a multiplier of 4 is two doublings."""
-    return [(s, b) for s, stage in enumerate(macro.stages) for b, digit in enumerate(stage) for _ in range(digit.bit_length() - 1)]
+    return [
+        (s, b)
+        for s, stage in enumerate(macro.stages)
+        for b, digit in enumerate(stage)
+        for _ in range(digit.bit_length() - 1)
+    ]

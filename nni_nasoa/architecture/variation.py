@@ -6,10 +6,10 @@ are drawn freely and redrawn until they are valid: most are, and no repair step 
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
-from .space import Candidates, doubling_places, parse_macro
 from .encoding import Architecture, ArchitectureError, Block, Macro, Skip
+from .space import Candidates, doubling_places, parse_macro
 
 _TRIES = 1000
 
@@ -31,7 +31,9 @@ def random_architecture(rng, candidates: Candidates) -> Architecture:
     ArchitectureError
         No valid architecture was found: the candidates hardly allow one.
     """
-    return _until_valid(lambda: Architecture(_random_block(rng, candidates), _random_macro(rng, candidates)), candidates)
+    return _until_valid(
+        lambda: Architecture(_random_block(rng, candidates), _random_macro(rng, candidates)), candidates
+    )
 
 
 def mutate(architecture: Architecture, rng, candidates: Candidates) -> Architecture:
@@ -60,6 +62,7 @@ def mutate(architecture: Architecture, rng, candidates: Candidates) -> Architect
 
 def crossover(a: Architecture, b: Architecture, rng, candidates: Candidates) -> Architecture:
     """Join two parents: one's block with the other's macro, or a mix of the layers, or a mix of the stages."""
+
     def propose():
         first, second = (a, b) if rng.random() < 0.5 else (b, a)
         join = _CROSSOVERS[rng.integers(len(_CROSSOVERS))]
@@ -68,7 +71,9 @@ def crossover(a: Architecture, b: Architecture, rng, candidates: Candidates) -> 
     return _until_valid(propose, candidates, fallback=a)
 
 
-def _until_valid(propose: Callable[[], Architecture], candidates: Candidates, fallback: Architecture | None = None) -> Architecture:
+def _until_valid(
+    propose: Callable[[], Architecture], candidates: Candidates, fallback: Architecture | None = None
+) -> Architecture:
     reason: object = "none was within the candidates"
     for _ in range(_TRIES):
         try:
@@ -79,7 +84,9 @@ def _until_valid(propose: Callable[[], Architecture], candidates: Candidates, fa
         if candidates.contains(architecture):
             return architecture
     if fallback is None:
-        raise ArchitectureError(f"no valid architecture in {_TRIES} draws from the candidates; the last one failed: {reason}")
+        raise ArchitectureError(
+            f"no valid architecture in {_TRIES} draws from the candidates; the last one failed: {reason}"
+        )
     return fallback
 
 
@@ -89,17 +96,28 @@ def _pick(rng, values):
 
 def _skips(kinds: dict[tuple[int, int], str]) -> tuple[Skip, ...]:
     """Skips from (source, target) -> "none", "add" or "concat"."""
-    return tuple(Skip(kind[0], source, target) for (source, target), kind in sorted(kinds.items(), key=lambda item: item[0][::-1]) if kind != "none")
+    return tuple(
+        Skip(kind[0], source, target)
+        for (source, target), kind in sorted(kinds.items(), key=lambda item: item[0][::-1])
+        if kind != "none"
+    )
 
 
 def skip_places(layers: int) -> list[tuple[int, int]]:
     """(source, target) of every possible extra skip in a block, by target; the residual's place is left out."""
-    return [(source, target) for target in range(1, layers + 1) for source in range(target) if (source, target) != (0, layers)]
+    return [
+        (source, target)
+        for target in range(1, layers + 1)
+        for source in range(target)
+        if (source, target) != (0, layers)
+    ]
 
 
 def _random_kind(rng, candidates: Candidates, target: int, layers: int) -> str:
     """A kind of skip; half of the places stay free, as most published blocks have few skips or none."""
-    kinds = [kind for kind in candidates.skips if kind != "none" and not (kind == "concat" and target == layers)]
+    kinds = [
+        kind for kind in candidates.skips if kind != "none" and not (kind == "concat" and target == layers)
+    ]
     return _pick(rng, kinds) if kinds and rng.random() < 0.5 else "none"
 
 
@@ -107,9 +125,17 @@ def _random_block(rng, candidates: Candidates) -> Block:
     if candidates.block_designs:
         return Block.parse(_pick(rng, candidates.block_designs))
     layers = _pick(rng, candidates.layers)
-    skips = _skips({(source, target): _random_kind(rng, candidates, target, layers) for source, target in skip_places(layers)})
-    return Block(tuple(_pick(rng, candidates.ops) for _ in range(layers)),
-                 tuple(_pick(rng, candidates.ratios) for _ in range(layers - 1)) + (2,), skips)
+    skips = _skips(
+        {
+            (source, target): _random_kind(rng, candidates, target, layers)
+            for source, target in skip_places(layers)
+        }
+    )
+    return Block(
+        tuple(_pick(rng, candidates.ops) for _ in range(layers)),
+        tuple(_pick(rng, candidates.ratios) for _ in range(layers - 1)) + (2,),
+        skips,
+    )
 
 
 def _random_place(rng, depths: Sequence[int]) -> tuple[int, int]:
@@ -121,10 +147,15 @@ def _random_macro(rng, candidates: Candidates) -> Macro:
     if candidates.macros:
         return parse_macro(_pick(rng, candidates.macros))
     depths = [_pick(rng, candidates.blocks) for _ in range(_pick(rng, candidates.stages))]
-    return macro_of(_pick(rng, candidates.channels), depths, [_random_place(rng, depths) for _ in range(_pick(rng, candidates.doublings))])
+    return macro_of(
+        _pick(rng, candidates.channels),
+        depths,
+        [_random_place(rng, depths) for _ in range(_pick(rng, candidates.doublings))],
+    )
 
 
 # -- mutations: each takes (architecture, rng, candidates) and changes one thing --
+
 
 def _with_block(architecture, ops, ratios, skips) -> Architecture:
     return Architecture(Block(tuple(ops), tuple(ratios), tuple(skips)), architecture.macro)
@@ -154,14 +185,20 @@ def _change_layers(architecture, rng, candidates):
     if rng.random() < 0.5:
         ops.insert(at, _pick(rng, candidates.ops))
         ratios.insert(at, _pick(rng, candidates.ratios))
-        moved = [Skip(skip.kind, skip.source + (skip.source > at), skip.target + (skip.target > at)) for skip in block.skips]
+        moved = [
+            Skip(skip.kind, skip.source + (skip.source > at), skip.target + (skip.target > at))
+            for skip in block.skips
+        ]
     else:
         del ops[at]
         del ratios[at]
         ratios[-1:] = [2]
         # The removed layer's output is place at + 1: skips from or into it are gone.
-        moved = [Skip(skip.kind, skip.source - (skip.source > at), skip.target - (skip.target > at))
-                 for skip in block.skips if at + 1 not in (skip.source, skip.target)]
+        moved = [
+            Skip(skip.kind, skip.source - (skip.source > at), skip.target - (skip.target > at))
+            for skip in block.skips
+            if at + 1 not in (skip.source, skip.target)
+        ]
     return _with_block(architecture, ops, ratios, moved)
 
 
@@ -200,8 +237,14 @@ def _change_stages(architecture, rng, candidates):
 
 def _change_doubling(architecture, rng, candidates):
     """Move, add or remove one doubling of the channels."""
-    macro, depths, places = architecture.macro, _depths(architecture.macro), doubling_places(architecture.macro)
-    count = _pick(rng, [count for count in candidates.doublings if abs(count - len(places)) <= 1] or [len(places)])
+    macro, depths, places = (
+        architecture.macro,
+        _depths(architecture.macro),
+        doubling_places(architecture.macro),
+    )
+    count = _pick(
+        rng, [count for count in candidates.doublings if abs(count - len(places)) <= 1] or [len(places)]
+    )
     if places and count <= len(places):
         del places[rng.integers(len(places))]
     places += [_random_place(rng, depths) for _ in range(count - len(places))]
@@ -218,12 +261,19 @@ def _other_macro(architecture, rng, candidates):
 
 # A mutation, and the candidates that rule it out where they are given.
 _MUTATIONS = (
-    ("block_designs", _change_op), ("block_designs", _change_ratio), ("block_designs", _change_layers), ("block_designs", _change_skip),
-    ("macros", _change_channels), ("macros", _change_depth), ("macros", _change_stages), ("macros", _change_doubling),
+    ("block_designs", _change_op),
+    ("block_designs", _change_ratio),
+    ("block_designs", _change_layers),
+    ("block_designs", _change_skip),
+    ("macros", _change_channels),
+    ("macros", _change_depth),
+    ("macros", _change_stages),
+    ("macros", _change_doubling),
 )
 
 
 # -- crossovers: each takes two parents and the rng --
+
 
 def _join_block_and_macro(a, b, rng):
     return Architecture(a.block, b.macro)
@@ -231,15 +281,21 @@ def _join_block_and_macro(a, b, rng):
 
 def _mix_layers(a, b, rng):
     """Layers from either parent, position by position, with the first parent's depth and skips."""
-    layers = [pair[rng.integers(2)] for pair in zip(zip(a.block.ops, a.block.ratios), zip(b.block.ops, b.block.ratios))]
-    layers += list(zip(a.block.ops, a.block.ratios))[len(layers):]
-    return Architecture(Block(tuple(op for op, _ in layers), tuple(ratio for _, ratio in layers[:-1]) + (2,), a.block.skips), a.macro)
+    layers = [
+        pair[rng.integers(2)]
+        for pair in zip(zip(a.block.ops, a.block.ratios), zip(b.block.ops, b.block.ratios))
+    ]
+    layers += list(zip(a.block.ops, a.block.ratios))[len(layers) :]
+    return Architecture(
+        Block(tuple(op for op, _ in layers), tuple(ratio for _, ratio in layers[:-1]) + (2,), a.block.skips),
+        a.macro,
+    )
 
 
 def _mix_stages(a, b, rng):
     """Stages from either parent, position by position, with the first parent's number of stages and channels."""
     stages = [pair[rng.integers(2)] for pair in zip(a.macro.stages, b.macro.stages)]
-    stages += a.macro.stages[len(stages):]
+    stages += a.macro.stages[len(stages) :]
     return Architecture(a.block, Macro(_pick(rng, (a.macro.channels, b.macro.channels)), tuple(stages)))
 
 

@@ -14,32 +14,99 @@ from .terminal import OneLine, clear_errors
 if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Advice, Choice
 
-TABLE = (("network", "left"), ("learning\nrate", "right"), ("frozen\nstages", "right"), ("batch", "right"), ("input\nsize", "right"),
-         ("augmen-\ntation", "left"), ("epochs", "right"), ("expected\naccuracy %", "right"), ("takes", "right"))
+TABLE = (
+    ("network", "left"),
+    ("learning\nrate", "right"),
+    ("frozen\nstages", "right"),
+    ("batch", "right"),
+    ("input\nsize", "right"),
+    ("augmen-\ntation", "left"),
+    ("epochs", "right"),
+    ("expected\naccuracy %", "right"),
+    ("takes", "right"),
+)
 
 
 @click.command(cls=OneLine)
-@click.option("--dataset", required=True, help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.")
-@click.option("--minutes", required=True, type=float, help="The budget of the fine-tuning, from its command's start to the saved classifier.")
+@click.option(
+    "--dataset",
+    required=True,
+    help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.",
+)
+@click.option(
+    "--minutes",
+    required=True,
+    type=float,
+    help="The budget of the fine-tuning, from its command's start to the saved classifier.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the advice as JSON.")
-@click.option("--top-k", type=click.IntRange(1, 50), help="How many regimes, the best and alternatives; with --nni, how many runs.  "
-              "[default: 3; with --nni 1]")
-@click.option("--zoo", default="nano", show_default=True, help="A family, names of models with commas between them, or a front file (front.json).")
+@click.option(
+    "--top-k",
+    type=click.IntRange(1, 50),
+    help="How many regimes, the best and alternatives; with --nni, how many runs.  "
+    "[default: 3; with --nni 1]",
+)
+@click.option(
+    "--zoo",
+    default="nano",
+    show_default=True,
+    help="A family, names of models with commas between them, or a front file (front.json).",
+)
 @click.option("--device", default="auto", show_default=True, help="Where it will run: auto, cpu, cuda, ...")
-@click.option("--store", metavar="FILE|URL", help="The store of experience: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
-              "[default: NASOA_STORE, else the user's own]")
+@click.option(
+    "--store",
+    metavar="FILE|URL",
+    help="The store of experience: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
+    "[default: NASOA_STORE, else the user's own]",
+)
 @click.option("--max-params", type=float, help="Millions of parameters that the classifier may have.")
 @click.option("--max-latency-ms", type=float, help="Milliseconds that it may take for an image.")
 @click.option("--max-memory", type=float, help="MiB of memory that a step of its training may need.")
-@click.option("--run", "run_here", is_flag=True, help="Carry it out here: all of it, the advice too, takes the minutes.")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="nasoa-classifier", show_default=True,
-              help="With --run, the folder for the classifier.")
-@click.option("--nni", "nni_config", type=click.Path(dir_okay=False, path_type=Path), metavar="CONFIG.yml",
-              help="Carry it out on the training service that a config of NNI describes.")
-@click.option("--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to.")
-@click.option("--val-fraction", type=float, default=0.2, show_default=True, help="Held back for validation where the dataset brings no such part.")
-def advise(dataset, minutes, as_json, top_k, zoo, device, store, max_params, max_latency_ms, max_memory, run_here, output, nni_config,
-           root, val_fraction):
+@click.option(
+    "--run", "run_here", is_flag=True, help="Carry it out here: all of it, the advice too, takes the minutes."
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="nasoa-classifier",
+    show_default=True,
+    help="With --run, the folder for the classifier.",
+)
+@click.option(
+    "--nni",
+    "nni_config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="CONFIG.yml",
+    help="Carry it out on the training service that a config of NNI describes.",
+)
+@click.option(
+    "--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to."
+)
+@click.option(
+    "--val-fraction",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="Held back for validation where the dataset brings no such part.",
+)
+def advise(
+    dataset,
+    minutes,
+    as_json,
+    top_k,
+    zoo,
+    device,
+    store,
+    max_params,
+    max_latency_ms,
+    max_memory,
+    run_here,
+    output,
+    nni_config,
+    root,
+    val_fraction,
+):
     """Say which network to fine-tune on a dataset in the minutes at hand, and how.
 
     What is not known yet is found out first, and kept: what the dataset is like, how well the networks separate its classes as
@@ -58,24 +125,46 @@ def advise(dataset, minutes, as_json, top_k, zoo, device, store, max_params, max
         if nni_config is not None:
             from nni_nasoa.plugin.advice_experiment import run as run_on_nni
 
-            run_on_nni(nni_config, dataset, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits, root=root)
+            run_on_nni(
+                nni_config, dataset, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits, root=root
+            )
             return
         if run_here:
             from nni_nasoa.finetune.classifier import check_folder
 
             check_folder(output)
         opened = ExperienceStore(store)
-        advice = ask(dataset, minutes, zoo=zoo, device=device, store=opened, top_k=top_k or 3, limits=limits, root=root,
-                     val_fraction=val_fraction, started=process_started() if run_here else None)
+        advice = ask(
+            dataset,
+            minutes,
+            zoo=zoo,
+            device=device,
+            store=opened,
+            top_k=top_k or 3,
+            limits=limits,
+            root=root,
+            val_fraction=val_fraction,
+            started=process_started() if run_here else None,
+        )
     if as_json:
-        commands = [_command(choice, dataset, minutes, device, store, root, val_fraction) for choice in advice.choices]
+        commands = [
+            _command(choice, dataset, minutes, device, store, root, val_fraction) for choice in advice.choices
+        ]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
     else:
         _show(advice)
         if not run_here:
             click.echo("\n" + _command(advice.best, dataset, minutes, device, store, root, val_fraction))
     if run_here:
-        _run(advice, opened, output=output, dataset=dataset, device=device, root=root, val_fraction=val_fraction)
+        _run(
+            advice,
+            opened,
+            output=output,
+            dataset=dataset,
+            device=device,
+            root=root,
+            val_fraction=val_fraction,
+        )
 
 
 def _show(advice: Advice) -> None:
@@ -86,7 +175,12 @@ def _show(advice: Advice) -> None:
     title = f"{advice.dataset} in {_time(advice.budget)} on {advice.device}"
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=0)
     for heading, justify in TABLE:
-        table.add_column(heading, justify=justify, overflow="fold", **({"min_width": 8} if heading == "network" else {"no_wrap": True}))
+        table.add_column(
+            heading,
+            justify=justify,
+            overflow="fold",
+            **({"min_width": 8} if heading == "network" else {"no_wrap": True}),
+        )
     for choice in advice.choices:
         table.add_row(*_row(choice))
     console = Console(markup=False, highlight=False, emoji=False)
@@ -99,9 +193,17 @@ def _show(advice: Advice) -> None:
 
 def _row(choice: Choice) -> list[str]:
     regime = choice.regime
-    return [regime.model, f"{regime.learning_rate:g} {regime.optimizer}", f"{min(regime.frozen_stages, choice.stages)} of {choice.stages}",
-            str(regime.batch_size), str(regime.input_size), regime.augmentation, f"{choice.epochs:.3g}",
-            f"{100 * choice.accuracy:.0f} ({100 * choice.low:.0f}-{100 * choice.high:.0f})", _time(choice.seconds)]
+    return [
+        regime.model,
+        f"{regime.learning_rate:g} {regime.optimizer}",
+        f"{min(regime.frozen_stages, choice.stages)} of {choice.stages}",
+        str(regime.batch_size),
+        str(regime.input_size),
+        regime.augmentation,
+        f"{choice.epochs:.3g}",
+        f"{100 * choice.accuracy:.0f} ({100 * choice.low:.0f}-{100 * choice.high:.0f})",
+        _time(choice.seconds),
+    ]
 
 
 def _time(seconds: float) -> str:
@@ -111,14 +213,37 @@ def _time(seconds: float) -> str:
 def _command(choice: Choice, dataset, minutes, device, store, root, val_fraction) -> str:
     """The command that carries a choice out, to be pasted into a shell."""
     regime = choice.regime
-    words = ["nasoa", "finetune", "--dataset", str(dataset), "--minutes", f"{minutes:g}", "--model", regime.model]
-    for name in ("learning_rate", "weight_decay", "frozen_stages", "batch_size", "input_size", "augmentation", "label_smoothing", "optimizer"):
+    words = [
+        "nasoa",
+        "finetune",
+        "--dataset",
+        str(dataset),
+        "--minutes",
+        f"{minutes:g}",
+        "--model",
+        regime.model,
+    ]
+    for name in (
+        "learning_rate",
+        "weight_decay",
+        "frozen_stages",
+        "batch_size",
+        "input_size",
+        "augmentation",
+        "label_smoothing",
+        "optimizer",
+    ):
         value = getattr(regime, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += ["--weights", "none"] if choice.weights is None else []
     words += ["--device", device] if device != "auto" else []
     words += ["--val-fraction", f"{val_fraction:g}"] if val_fraction != 0.2 else []
-    words += [word for name, value in (("--root", root), ("--store", store)) if value is not None for word in (name, str(value))]
+    words += [
+        word
+        for name, value in (("--root", root), ("--store", store))
+        if value is not None
+        for word in (name, str(value))
+    ]
     return shlex.join(words)
 
 
@@ -131,14 +256,24 @@ def _run(advice: Advice, store, **options) -> None:
     choice = advice.best
     recorder = Recorder(store, advice.about(choice))
     with clear_errors():
-        from nni_nasoa.training.errors import FineTuneError
         from nni_nasoa.finetune.api import finetune
+        from nni_nasoa.training.errors import FineTuneError
 
         dataset = options.pop("dataset")
         try:
-            result = finetune(dataset, choice.regime, advice.budget / 60, weights=choice.weights, bar=None, started=advice.made,
-                              margin=margin_of(advice.budget, recorder), **options)
+            result = finetune(
+                dataset,
+                choice.regime,
+                advice.budget / 60,
+                weights=choice.weights,
+                bar=None,
+                started=advice.made,
+                margin=margin_of(advice.budget, recorder),
+                **options,
+            )
         except FineTuneError as error:
-            recorder.record_failure(error, dataset, choice.regime, advice.budget, options["device"], source="advise")
+            recorder.record_failure(
+                error, dataset, choice.regime, advice.budget, options["device"], source="advise"
+            )
             raise
     report(result, recorder.record(result, source="advise"), deadline=advice.made + advice.budget)

@@ -8,18 +8,32 @@ import click
 
 from .terminal import cell, clear_errors, print_table
 
-COLUMNS = {"budget\ns": ("budget_seconds", 1, ".3g"), "took\ns": ("seconds", 1, ".3g"), "accuracy\n%": ("accuracy", 100, ".2f")}
+COLUMNS = {
+    "budget\ns": ("budget_seconds", 1, ".3g"),
+    "took\ns": ("seconds", 1, ".3g"),
+    "accuracy\n%": ("accuracy", 100, ".2f"),
+}
 
-_store = click.option("--store", metavar="FILE|URL", help="The store: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
-                      "[default: NASOA_STORE, else the user's own]")
+_store = click.option(
+    "--store",
+    metavar="FILE|URL",
+    help="The store: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
+    "[default: NASOA_STORE, else the user's own]",
+)
 
 
 def _filters(command):
     """The options that say which runs."""
     for option in (
         click.option("--limit", type=click.IntRange(1), help="Only the newest so many of them."),
-        click.option("--since", metavar="TIME", help="Only runs from then on, such as 2026-01-31 or 2026-01-31T12:00:00Z."),
-        click.option("--status", type=click.Choice(["ok", "failed", "killed"]), help="Only runs that ended so."),
+        click.option(
+            "--since",
+            metavar="TIME",
+            help="Only runs from then on, such as 2026-01-31 or 2026-01-31T12:00:00Z.",
+        ),
+        click.option(
+            "--status", type=click.Choice(["ok", "failed", "killed"]), help="Only runs that ended so."
+        ),
         click.option("--device", help="Only runs on this device."),
         click.option("--model", help="Only runs of this model."),
         click.option("--task", help="Only runs on this dataset."),
@@ -51,11 +65,22 @@ def list_(store: str | None, limit: int | None, **filters):
     with clear_errors():
         opened = ExperienceStore(store, create=False)
         count, runs = opened.count(**filters), list(opened.records(**filters, limit=limit or 20))
-    rows = [[f"{run.created[:10]} {run.created[11:16]}",
-             *(cell(getattr(run, name), factor, form) for name, factor, form in COLUMNS.values()),
-             cell((run.predicted or {}).get("accuracy"), 100, ".2f"), run.status, f"{run.model} on {run.task}"] for run in runs]
-    print_table("Runs", ["created\nUTC", *COLUMNS, "expected\n%", "status", "run"], rows,
-                [f"{len(runs)} of {_runs(count)} in {opened.location}"])
+    rows = [
+        [
+            f"{run.created[:10]} {run.created[11:16]}",
+            *(cell(getattr(run, name), factor, form) for name, factor, form in COLUMNS.values()),
+            cell((run.predicted or {}).get("accuracy"), 100, ".2f"),
+            run.status,
+            f"{run.model} on {run.task}",
+        ]
+        for run in runs
+    ]
+    print_table(
+        "Runs",
+        ["created\nUTC", *COLUMNS, "expected\n%", "status", "run"],
+        rows,
+        [f"{len(runs)} of {_runs(count)} in {opened.location}"],
+    )
 
 
 @experience.command()
@@ -101,13 +126,36 @@ def _names(_context, _parameter, text: str | None) -> tuple[str, ...]:
 
 
 @experience.command()
-@click.option("--runs", type=click.IntRange(1), default=2000, show_default=True, help="How many runs there shall be in the end.")
-@click.option("--tasks", metavar="NAME,...", callback=_names, help="Only these tasks.  [default: all that are not held out]")
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="How many runs there shall be in the end.",
+)
+@click.option(
+    "--tasks",
+    metavar="NAME,...",
+    callback=_names,
+    help="Only these tasks.  [default: all that are not held out]",
+)
 @click.option("--include", metavar="NAME,...", callback=_names, help="These tasks too, held out or not.")
 @click.option("--zoo", default="nano", show_default=True, metavar="FAMILY", help="Family of the models.")
-@click.option("--budgets", metavar="SECONDS,...", default="3,5,8,13,20", show_default=True, callback=_seconds,
-              help="Of a run; short ones more often.")
-@click.option("--jobs", type=click.IntRange(1, 1024), default=2, show_default=True, help="Runs side by side, one thread each.")
+@click.option(
+    "--budgets",
+    metavar="SECONDS,...",
+    default="3,5,8,13,20",
+    show_default=True,
+    callback=_seconds,
+    help="Of a run; short ones more often.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=2,
+    show_default=True,
+    help="Runs side by side, one thread each.",
+)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the plan.")
 @_store
 def collect(store: str | None, runs: int, jobs: int, **plan):
@@ -122,7 +170,13 @@ def collect(store: str | None, runs: int, jobs: int, **plan):
 
 
 @experience.command()
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder for the two files of the prior.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="Folder for the two files of the prior.",
+)
 @_store
 def prior(store: str | None, output: Path):
     """Make of the store's runs what the advisor starts from: the prior that the package brings was made so.

@@ -41,6 +41,7 @@ def collect_runs(location: str | None, runs: int, jobs: int, **options) -> None:
 @contextmanager
 def _terminable():
     """SIGTERM is as Ctrl-C here."""
+
     def stop(_number, _frame):
         raise KeyboardInterrupt
 
@@ -59,9 +60,17 @@ class Bar:
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
         self._console = Console(stderr=True)
-        self._progress = Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f} %"),
-                                  TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self._console,
-                                  speed_estimate_period=ESTIMATED_OVER, disable=not self._console.is_terminal)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            speed_estimate_period=ESTIMATED_OVER,
+            disable=not self._console.is_terminal,
+        )
         self._done, self._runs = done, runs
         self._task = self._progress.add_task(self._text(), total=seconds)
 
@@ -92,6 +101,17 @@ def _print_table(records: list, location: str) -> None:
     for task, of_task in sorted(by_task.items()):
         accuracies = sorted(record.accuracy for record in of_task if record.status == "ok")
         spread = (accuracies[0], statistics.median(accuracies), accuracies[-1]) if accuracies else (None,) * 3
-        rows.append([str(len(of_task)), str(len(of_task) - len(accuracies)), *(cell(value, 100, ".1f") for value in spread), task])
-    print_table("Collected", ["runs", "not ok", "lowest\n%", "median\n%", "highest\n%", "task"], rows,
-                [f"{len(records)} runs in {location}"])
+        rows.append(
+            [
+                str(len(of_task)),
+                str(len(of_task) - len(accuracies)),
+                *(cell(value, 100, ".1f") for value in spread),
+                task,
+            ]
+        )
+    print_table(
+        "Collected",
+        ["runs", "not ok", "lowest\n%", "median\n%", "highest\n%", "task"],
+        rows,
+        [f"{len(records)} runs in {location}"],
+    )

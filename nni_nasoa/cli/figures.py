@@ -17,9 +17,21 @@ def figures():
 
 @figures.command()
 @click.argument("encoding")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default="block.png", show_default=True,
-              help="The image to write; its suffix (.png, .svg, .pdf) says in which format.")
-@click.option("--width", type=click.IntRange(1, 2**16), default=64, show_default=True, help="Channels of a block given alone.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="block.png",
+    show_default=True,
+    help="The image to write; its suffix (.png, .svg, .pdf) says in which format.",
+)
+@click.option(
+    "--width",
+    type=click.IntRange(1, 2**16),
+    default=64,
+    show_default=True,
+    help="Channels of a block given alone.",
+)
 def block(encoding: str, output: Path, width: int):
     """Draw a block: operations, channels and skips.
 

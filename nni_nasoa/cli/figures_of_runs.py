@@ -2,30 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 import click
 
 from .terminal import clear_errors
 
 _OPTIONS = (
-    click.option("--dataset", "datasets", multiple=True, help="As `nasoa finetune` takes it; repeat it for more panels."),
-    click.option("--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Runs of each kind."),
-    click.option("--records", type=click.Path(dir_okay=False, path_type=Path),
-                 help="The JSON-lines file of runs; by default beside the picture, with the suffix .jsonl."),
+    click.option(
+        "--dataset",
+        "datasets",
+        multiple=True,
+        help="As `nasoa finetune` takes it; repeat it for more panels.",
+    ),
+    click.option(
+        "--seeds", type=click.IntRange(1, 1000), default=3, show_default=True, help="Runs of each kind."
+    ),
+    click.option(
+        "--records",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="The JSON-lines file of runs; by default beside the picture, with the suffix .jsonl.",
+    ),
     click.option("--no-run", is_flag=True, help="Draw recorded runs alone, as it is without --minutes."),
-    click.option("--weights", default="default", show_default=True,
-                 help="A file, 'default' for a model's pretrained weights, or 'none'."),
-    click.option("--regime", "regime_file", type=click.Path(dir_okay=False, path_type=Path),
-                 help="A .json or .yml file of settings; options go before it."),
+    click.option(
+        "--weights",
+        default="default",
+        show_default=True,
+        help="A file, 'default' for a model's pretrained weights, or 'none'.",
+    ),
+    click.option(
+        "--regime",
+        "regime_file",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help="A .json or .yml file of settings; options go before it.",
+    ),
     click.option("--learning-rate", type=float, help="At its peak, for a whole batch."),
     click.option("--batch-size", type=int),
     click.option("--input-size", type=int, help="In pixels; by default what a model was pretrained at."),
     click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full"])),
     click.option("--optimizer", type=click.Choice(["sgd", "adamw"])),
     click.option("--device", default="auto", show_default=True),
-    click.option("--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to."),
+    click.option(
+        "--root",
+        type=click.Path(file_okay=False),
+        help="Where torchvision's datasets lie or are downloaded to.",
+    ),
 )
 
 
@@ -36,15 +58,26 @@ def _common(command: Callable) -> Callable:
 
 
 def _output(default: str) -> Callable:
-    return click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), default=default, show_default=True,
-                        help="The image to write; its suffix (.png, .svg, .pdf) says in which format.")
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Path(dir_okay=False, path_type=Path),
+        default=default,
+        show_default=True,
+        help="The image to write; its suffix (.png, .svg, .pdf) says in which format.",
+    )
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, help="As `nasoa finetune` takes it; repeat it for more lines.")
+@click.option(
+    "--model", "models", multiple=True, help="As `nasoa finetune` takes it; repeat it for more lines."
+)
 @click.option("--minutes", type=float, multiple=True, help="The budget of a run; repeat it for more lines.")
-@click.option("--target", type=click.FloatRange(0, 100, min_open=True),
-              help="Accuracy in percent to time runs to; by default about 90% of the best.")
+@click.option(
+    "--target",
+    type=click.FloatRange(0, 100, min_open=True),
+    help="Accuracy in percent to time runs to; by default about 90% of the best.",
+)
 @_common
 @_output("freezing.png")
 def freezing(target: float | None, **options):
@@ -57,12 +90,20 @@ def freezing(target: float | None, **options):
     """
     from nni_nasoa.figures.freezing import draw_freezing
 
-    _figure(lambda runs, output: draw_freezing(runs, output, target=None if target is None else target / 100), True, **options)
+    _figure(
+        lambda runs, output: draw_freezing(runs, output, target=None if target is None else target / 100),
+        True,
+        **options,
+    )
 
 
 @click.command()
-@click.option("--model", "models", multiple=True, help="As `nasoa finetune` takes it; repeat it for more lines.")
-@click.option("--minutes", type=float, multiple=True, help="The budget of a run; repeat it for points along the budget.")
+@click.option(
+    "--model", "models", multiple=True, help="As `nasoa finetune` takes it; repeat it for more lines."
+)
+@click.option(
+    "--minutes", type=float, multiple=True, help="The budget of a run; repeat it for points along the budget."
+)
 @_common
 @_output("along-time.png")
 def along_time(**options):
@@ -78,7 +119,9 @@ def along_time(**options):
     _figure(draw_along_time, False, **options)
 
 
-def _figure(draw: Callable, every_freeze: bool, *, output: Path, records: Path | None, no_run: bool, **options) -> None:
+def _figure(
+    draw: Callable, every_freeze: bool, *, output: Path, records: Path | None, no_run: bool, **options
+) -> None:
     from nni_nasoa.figures.paper import check_picture
 
     records = records or output.with_suffix(".jsonl")
@@ -93,7 +136,9 @@ def _by_settings(records: Path) -> dict:
     """The runs of a file, each once, by their settings; none where it is not there yet."""
     from nni_nasoa.figures.runs import read_runs
 
-    return {run.settings: run for run in read_runs(records)} if records.exists() else {}  # files that were joined may have one twice
+    return (
+        {run.settings: run for run in read_runs(records)} if records.exists() else {}
+    )  # files that were joined may have one twice
 
 
 def _recorded(records: Path, *, datasets, models, minutes, **_) -> list:
@@ -101,19 +146,25 @@ def _recorded(records: Path, *, datasets, models, minutes, **_) -> list:
     from nni_nasoa.figures.runs import RunsError
 
     if not records.exists():
-        raise RunsError(f"{records}: no such file of recorded runs; --dataset, --model and --minutes make some")
+        raise RunsError(
+            f"{records}: no such file of recorded runs; --dataset, --model and --minutes make some"
+        )
     runs = list(_by_settings(records).values())
     if not runs:
         raise RunsError(f"{records}: there are no runs in it")
     from nni_nasoa.figures.make_runs import identified, identified_model
 
-    for option, given, of_run in (("--dataset", [identified(name) for name in datasets], lambda run: run.settings.dataset),
-                                  ("--model", [identified_model(name) for name in models], lambda run: run.settings.regime.model),
-                                  ("--minutes", minutes, lambda run: round(run.settings.budget / 60, 6))):
+    for option, given, of_run in (
+        ("--dataset", [identified(name) for name in datasets], lambda run: run.settings.dataset),
+        ("--model", [identified_model(name) for name in models], lambda run: run.settings.regime.model),
+        ("--minutes", minutes, lambda run: round(run.settings.budget / 60, 6)),
+    ):
         known = list(dict.fromkeys(map(of_run, runs)))
         for value in given:
             if not any(_is(value, of_run(run)) for run in runs):
-                raise RunsError(f"{records}: no runs with {option} {value}; there are {', '.join(map(str, known))}")
+                raise RunsError(
+                    f"{records}: no runs with {option} {value}; there are {', '.join(map(str, known))}"
+                )
         runs = [run for run in runs if not given or any(_is(value, of_run(run)) for value in given)]
     return runs
 
@@ -122,11 +173,27 @@ def _is(given: str | float, recorded: str | float) -> bool:
     """Whether a value is the recorded one, of which a path may have been another machine's."""
     from nni_nasoa.figures.runs import last_part
 
-    return abs(given - recorded) < 1e-5 if isinstance(recorded, float) else given in (recorded, last_part(recorded))
+    return (
+        abs(given - recorded) < 1e-5
+        if isinstance(recorded, float)
+        else given in (recorded, last_part(recorded))
+    )
 
 
-def _made(records: Path, every_freeze: bool, *, datasets, models, minutes, seeds, weights, regime_file, device, root,
-          **settings) -> list:
+def _made(
+    records: Path,
+    every_freeze: bool,
+    *,
+    datasets,
+    models,
+    minutes,
+    seeds,
+    weights,
+    regime_file,
+    device,
+    root,
+    **settings,
+) -> list:
     """All runs of the figure; those that are not recorded are made."""
     from nni_nasoa.training.regime import FineTuneRegime
 
@@ -140,15 +207,24 @@ def _made(records: Path, every_freeze: bool, *, datasets, models, minutes, seeds
     from nni_nasoa.figures.make_runs import plan
 
     budgets = [round(60 * value, 6) for value in dict.fromkeys(minutes)]
-    planned = plan(list(dict.fromkeys(datasets)), regimes, budgets, seeds, weights=None if weights == "none" else weights,
-                   device=device, every_freeze=every_freeze)
+    planned = plan(
+        list(dict.fromkeys(datasets)),
+        regimes,
+        budgets,
+        seeds,
+        weights=None if weights == "none" else weights,
+        device=device,
+        every_freeze=every_freeze,
+    )
     recorded = _by_settings(records)
     try:
         _make([settings for settings in planned if settings not in recorded], records, device, root)
     except KeyboardInterrupt as interruption:
         done = len(_by_settings(records).keys() & planned)
-        click.echo(f"interrupted: {done} of {len(planned)} runs are recorded in {records}; the same command goes on from there",
-                   err=True)
+        click.echo(
+            f"interrupted: {done} of {len(planned)} runs are recorded in {records}; the same command goes on from there",
+            err=True,
+        )
         raise SystemExit(128 + (15 if "SIGTERM" in str(interruption) else 2)) from None
     recorded = _by_settings(records)
     return [recorded[settings] for settings in planned]
@@ -165,8 +241,11 @@ def _make(missing: list, records: Path, device: str, root: str | None) -> None:
         click.echo(f"{len(missing)} runs to make, in about {duration(left[0])}", err=True)
     for number, run in enumerate(make_runs(missing, records, device=device, root=root), start=1):
         described, frozen = run.settings.described(), run.settings.regime.frozen_stages
-        click.echo(f"run {number} of {len(missing)}: {described['model']} on {last_part(run.settings.dataset)}, "
-                   + f"{described['budget']}, " + (f"{min(frozen, run.stages)} of {run.stages} stages frozen, " if frozen else "")
-                   + f"seed {run.settings.seed}: {100 * run.accuracy:.2f} % after {run.epochs:.3g} epochs"
-                   + (f"; about {duration(left[number])} left" if left[number] else ""), err=True)
-
+        click.echo(
+            f"run {number} of {len(missing)}: {described['model']} on {last_part(run.settings.dataset)}, "
+            + f"{described['budget']}, "
+            + (f"{min(frozen, run.stages)} of {run.stages} stages frozen, " if frozen else "")
+            + f"seed {run.settings.seed}: {100 * run.accuracy:.2f} % after {run.epochs:.3g} epochs"
+            + (f"; about {duration(left[number])} left" if left[number] else ""),
+            err=True,
+        )

@@ -13,34 +13,95 @@ EXIT_SECONDS = 0.15  # of the processor that the end of a command takes
 
 
 @click.command()
-@click.option("--dataset", required=True, help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.")
+@click.option(
+    "--dataset",
+    required=True,
+    help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.",
+)
 @click.option("--model", help="A model of the zoo, a network of a front file (front.json#1), or an encoding.")
-@click.option("--minutes", required=True, type=float, help="The budget, from the start of this command to the saved classifier.")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="nasoa-classifier", show_default=True,
-              help="Folder for the classifier; one that is there is replaced.")
-@click.option("--regime", "regime_file", type=click.Path(dir_okay=False, path_type=Path), help="A .json or .yml file of settings; options go before it.")
+@click.option(
+    "--minutes",
+    required=True,
+    type=float,
+    help="The budget, from the start of this command to the saved classifier.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="nasoa-classifier",
+    show_default=True,
+    help="Folder for the classifier; one that is there is replaced.",
+)
+@click.option(
+    "--regime",
+    "regime_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A .json or .yml file of settings; options go before it.",
+)
 @click.option("--learning-rate", type=float, help="At its peak, for a whole batch.")
 @click.option("--weight-decay", type=float)
-@click.option("--frozen-stages", type=int, help="0 trains everything, the number of stages or more only the head.")
+@click.option(
+    "--frozen-stages", type=int, help="0 trains everything, the number of stages or more only the head."
+)
 @click.option("--batch-size", type=int)
 @click.option("--input-size", type=int, help="In pixels; by default what the model was pretrained at.")
 @click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full"]))
 @click.option("--mixup", type=float, help="Alpha; 0 mixes nothing.")
 @click.option("--label-smoothing", type=float)
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]))
-@click.option("--weights", default="default", show_default=True, help="A file, 'default' for the model's pretrained weights, or 'none'.")
+@click.option(
+    "--weights",
+    default="default",
+    show_default=True,
+    help="A file, 'default' for the model's pretrained weights, or 'none'.",
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to.")
-@click.option("--val-fraction", type=float, default=0.2, show_default=True, help="Held back for validation where the dataset brings no such part.")
-@click.option("--max-bad", type=click.FloatRange(0, 1), default=0.1, show_default=True,
-              help="Share of the images that may be unreadable; they are left out and listed.")
+@click.option(
+    "--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to."
+)
+@click.option(
+    "--val-fraction",
+    type=float,
+    default=0.2,
+    show_default=True,
+    help="Held back for validation where the dataset brings no such part.",
+)
+@click.option(
+    "--max-bad",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Share of the images that may be unreadable; they are left out and listed.",
+)
 @click.option("--compile/--no-compile", default=False, show_default=True, help="Train through torch.compile.")
 @click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's log.")
-@click.option("--record/--no-record", default=True, show_default=True, help="Keep the run in the store that the advisor learns from.")
+@click.option(
+    "--record/--no-record",
+    default=True,
+    show_default=True,
+    help="Keep the run in the store that the advisor learns from.",
+)
 @click.option("--store", metavar="FILE|URL", help="The store. [default: NASOA_STORE, else the user's own]")
-def finetune(dataset, model, minutes, output, regime_file, weights, device, seed, root, val_fraction, max_bad, compile, tensorboard,
-             record, store, **settings):
+def finetune(
+    dataset,
+    model,
+    minutes,
+    output,
+    regime_file,
+    weights,
+    device,
+    seed,
+    root,
+    val_fraction,
+    max_bad,
+    compile,
+    tensorboard,
+    record,
+    store,
+    **settings,
+):
     """Fine-tune a classifier that is ready before the minutes are over.
 
     Ctrl-C saves the best so far.
@@ -59,15 +120,31 @@ def finetune(dataset, model, minutes, output, regime_file, weights, device, seed
         if record:  # before training: its imports and look-ups take time
             from nni_nasoa.advisor.recording import Recorder
 
-            recorder = Recorder.open(store, dataset, regime.model, weights=weights, root=root, val_fraction=val_fraction)
-        from nni_nasoa.training.errors import FineTuneError
+            recorder = Recorder.open(
+                store, dataset, regime.model, weights=weights, root=root, val_fraction=val_fraction
+            )
         from nni_nasoa.finetune.api import finetune as run
+        from nni_nasoa.training.errors import FineTuneError
 
         started = process_started()
         try:
-            result = run(dataset, regime, minutes, output=output, device=device, seed=seed, weights=weights, root=root,
-                         val_fraction=val_fraction, max_bad=max_bad, compile=compile, bar=None, tensorboard=tensorboard,
-                         started=started, margin=margin_of(60 * minutes, recorder))
+            result = run(
+                dataset,
+                regime,
+                minutes,
+                output=output,
+                device=device,
+                seed=seed,
+                weights=weights,
+                root=root,
+                val_fraction=val_fraction,
+                max_bad=max_bad,
+                compile=compile,
+                bar=None,
+                tensorboard=tensorboard,
+                started=started,
+                margin=margin_of(60 * minutes, recorder),
+            )
         except FineTuneError as error:
             if recorder:
                 recorder.record_failure(error, dataset, regime, 60 * minutes, device)
@@ -90,8 +167,10 @@ def report(result, *notes: str | None, deadline: float) -> None:
         notes = (*notes, f"the command ended {late:.2f} s after its deadline")
     for note in filter(None, (*result.notes, *notes)):
         click.echo(f"note: {note}")
-    click.echo(f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
-               + ("" if result.stopped == "budget" else f" ({result.stopped})"))
+    click.echo(
+        f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
+        + ("" if result.stopped == "budget" else f" ({result.stopped})")
+    )
     click.echo(f"written to {result.folder}")
     if result.stopped.startswith("interrupted"):
         raise SystemExit(128 + (15 if result.stopped.endswith("SIGTERM") else 2))

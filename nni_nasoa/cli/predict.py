@@ -13,10 +13,21 @@ from .terminal import clear_errors, print_table
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("images", nargs=-1, type=click.Path())
-@click.option("-k", "--top-k", type=click.IntRange(1), default=3, show_default=True, help="How many classes to give for each image.")
+@click.option(
+    "-k",
+    "--top-k",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="How many classes to give for each image.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.option("--device", default="auto", show_default=True)
-@click.option("--onnx", type=click.Path(dir_okay=False, path_type=Path), help="Write the classifier as an ONNX file, too.")
+@click.option(
+    "--onnx",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the classifier as an ONNX file, too.",
+)
 def predict(folder: Path, images: tuple[str, ...], top_k: int, as_json: bool, device: str, onnx: Path | None):
     """Classify images by the classifier in FOLDER, as `nasoa finetune` has saved it."""
     if not images and onnx is None:
@@ -36,8 +47,16 @@ def predict(folder: Path, images: tuple[str, ...], top_k: int, as_json: bool, de
         click.echo(json.dumps(found, indent=1))
     elif good := [entry for entry in found if "error" not in entry]:
         columns = range(len(good[0]["predictions"]))
-        rows = [[*(f"{entry['predictions'][k]['label']} {100 * entry['predictions'][k]['probability']:.1f} %" for k in columns),
-                 click.format_filename(entry["image"])] for entry in good]
+        rows = [
+            [
+                *(
+                    f"{entry['predictions'][k]['label']} {100 * entry['predictions'][k]['probability']:.1f} %"
+                    for k in columns
+                ),
+                click.format_filename(entry["image"]),
+            ]
+            for entry in good
+        ]
         print_table(f"Predictions of {folder}", [f"{k + 1}." for k in columns] + ["image"], rows, [])
     for entry in found:
         if "error" in entry:

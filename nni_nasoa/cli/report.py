@@ -25,12 +25,29 @@ class _Results:
 
 @click.command()
 @click.argument("source", default="latest")
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="nasoa-report", show_default=True,
-              help="Folder for front.json, results.csv, front.png and the drawings.")
-@click.option("--objective", "objectives", multiple=True, metavar="NAME[:min|max]",
-              help="A metric to compare results by; repeat it for more. Without it: accuracy and relative_speed for networks, "
-                   "default for anything else. More is better unless :min is given.")
-@click.option("--block", "blocks", multiple=True, metavar="ENCODING", help="Draw this block in place of the front's; repeat it for more.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="nasoa-report",
+    show_default=True,
+    help="Folder for front.json, results.csv, front.png and the drawings.",
+)
+@click.option(
+    "--objective",
+    "objectives",
+    multiple=True,
+    metavar="NAME[:min|max]",
+    help="A metric to compare results by; repeat it for more. Without it: accuracy and relative_speed for networks, "
+    "default for anything else. More is better unless :min is given.",
+)
+@click.option(
+    "--block",
+    "blocks",
+    multiple=True,
+    metavar="ENCODING",
+    help="Draw this block in place of the front's; repeat it for more.",
+)
 def report(source: str, output: Path, objectives: tuple[str, ...], blocks: tuple[str, ...]):
     """Print the Pareto front of a search, and write it down.
 
@@ -55,10 +72,18 @@ def _report(source: str, output: Path, objectives: tuple[str, ...], blocks: tupl
         raise ValueError(_why_empty(results, compared))
 
     output.mkdir(parents=True, exist_ok=True)
-    write_front(output / "front.json", results.records, experiment=results.experiment, objectives=compared, limits=results.limits)
+    write_front(
+        output / "front.json",
+        results.records,
+        experiment=results.experiment,
+        objectives=compared,
+        limits=results.limits,
+    )
     write_records(output / "results.csv", results.records)
     picture = output / "front.png"
-    if compared == OBJECTIVES and all("architecture" in record and "step_time_ms" in record for record in front):
+    if compared == OBJECTIVES and all(
+        "architecture" in record and "step_time_ms" in record for record in front
+    ):
         draw_search_front(results.records, picture, front=front)
     else:
         draw_objectives(results.records, compared, picture, front=front)
@@ -83,13 +108,21 @@ def _read(source: str) -> _Results:
     status = read_status(folder)
     trials = {name: count for name, count in status.items() if isinstance(count, int) and name != "trials"}
     # A network or a classifier says itself which one it is; any other result is of use only with its parameters.
-    records = [{name: value for name, value in trial.metrics.items() if name not in _NOT_FOR_READERS}
-               | {"trial_id": trial.trial_id, "sequence": trial.sequence}
-               | ({} if _identity([trial.metrics]) else {"parameters": trial.parameters}) for trial in read_trials(folder)]
+    records = [
+        {name: value for name, value in trial.metrics.items() if name not in _NOT_FOR_READERS}
+        | {"trial_id": trial.trial_id, "sequence": trial.sequence}
+        | ({} if _identity([trial.metrics]) else {"parameters": trial.parameters})
+        for trial in read_trials(folder)
+    ]
     tuner = read_config(folder).get("tuner") or {}
-    ours = tuner.get("name") == "NasoaEvolution" or tuner.get("className") == "nni_nasoa.plugin.evolution_tuner.EvolutionTuner"
+    ours = (
+        tuner.get("name") == "NasoaEvolution"
+        or tuner.get("className") == "nni_nasoa.plugin.evolution_tuner.EvolutionTuner"
+    )
     arguments = EvolutionArgs.parse(tuner.get("classArgs") or {}) if ours else EvolutionArgs()
-    return _Results(f"experiment {status['id']}", records, status["id"], trials, arguments.objectives, arguments.limits)
+    return _Results(
+        f"experiment {status['id']}", records, status["id"], trials, arguments.objectives, arguments.limits
+    )
 
 
 _NOT_FOR_READERS = ("record", "survey")  # of the advisor's trials: for its tuner
@@ -97,7 +130,9 @@ _NOT_FOR_READERS = ("record", "survey")  # of the advisor's trials: for its tune
 
 def _identity(records: list) -> str | None:
     """The field by which all of the records say which ones they are."""
-    return next((name for name in ("architecture", "classifier") if all(name in record for record in records)), None)
+    return next(
+        (name for name in ("architecture", "classifier") if all(name in record for record in records)), None
+    )
 
 
 def _objectives(given: tuple[str, ...], results: _Results):
@@ -112,7 +147,9 @@ def _objectives(given: tuple[str, ...], results: _Results):
     for option in given:
         name, _, mode = option.partition(":")
         if not name or mode not in ("", "max", "min") or name in (objective.name for objective in objectives):
-            raise click.UsageError(f"--objective '{option}': give NAME, NAME:max or NAME:min, and each metric once")
+            raise click.UsageError(
+                f"--objective '{option}': give NAME, NAME:max or NAME:min, and each metric once"
+            )
         objectives.append(Objective(name, mode != "min"))
     return tuple(objectives)
 
@@ -127,39 +164,67 @@ def _why_empty(results: _Results, objectives) -> str:
         keys = ", ".join(sorted({key for record in results.records for key in record}))
         names = " and ".join(objective.name for objective in objectives)
         return f"{results.source}: none of its {len(results.records)} results has {names} as numbers; there are: {keys}"
-    return f"{results.source}: no results yet" + (f" (trials: {_counts(results.trials)})" if results.trials else "")
+    return f"{results.source}: no results yet" + (
+        f" (trials: {_counts(results.trials)})" if results.trials else ""
+    )
 
 
 def _counts(trials: dict[str, int]) -> str:
-    return ", ".join(f"{count} {status}" for status, count in trials.items() if count or status in ("succeeded", "failed"))
+    return ", ".join(
+        f"{count} {status}" for status, count in trials.items() if count or status in ("succeeded", "failed")
+    )
 
 
 _COLUMNS = (  # heading, key, factor, format
-    ("accuracy\n%", "accuracy", 100, ".2f"), ("relative\nspeed", "relative_speed", 1, ".3f"), ("step\nms", "step_time_ms", 1, ".2f"),
-    ("params\nM", "params_m", 1, ".3f"), ("GMACs", "gmacs", 1, ".4f"),
+    ("accuracy\n%", "accuracy", 100, ".2f"),
+    ("relative\nspeed", "relative_speed", 1, ".3f"),
+    ("step\nms", "step_time_ms", 1, ".2f"),
+    ("params\nM", "params_m", 1, ".3f"),
+    ("GMACs", "gmacs", 1, ".4f"),
 )
-_COLUMNS_OF = {"architecture": _COLUMNS, "classifier": (("run", "run", 1, ""), ("network", "model", 1, ""), ("took\ns", "seconds", 1, ".3g"))}
+_COLUMNS_OF = {
+    "architecture": _COLUMNS,
+    "classifier": (("run", "run", 1, ""), ("network", "model", 1, ""), ("took\ns", "seconds", 1, ".3g")),
+}
 
 
 def _print_report(results: _Results, front: list[dict], objectives, output: Path, drawings: int) -> None:
     from nni_nasoa.search.front import comparable_step_times, distinct
 
     counted = distinct(results.records, objectives)
-    lines = [f"{len(counted)} evaluated, {len(front)} on the front" + (f"; trials: {_counts(results.trials)}" if results.trials else "")]
+    lines = [
+        f"{len(counted)} evaluated, {len(front)} on the front"
+        + (f"; trials: {_counts(results.trials)}" if results.trials else "")
+    ]
     identity = _identity(front) or "parameters"
     columns = list(_COLUMNS_OF.get(identity, (("trial", "trial_id", 1, ""),)))
     known = {key for _, key, _, _ in columns}
-    columns += [(objective.name, objective.name, 1, ".5g") for objective in objectives if objective.name not in known]
+    columns += [
+        (objective.name, objective.name, 1, ".5g") for objective in objectives if objective.name not in known
+    ]
     if identity == "architecture":
         times = comparable_step_times(counted)
         of = {record["architecture"]: ms for record, ms in zip(counted, times.ms)}
         front = [record | {"step_time_ms": of[record["architecture"]]} for record in front]
         if times.device:
             lines.append(f"step time: of training, on {times.device}, from the relative speed")
-    lines.append(f"written to {output}: front.json, results.csv, front.png" + (", block_1.png" if drawings else "")
-                 + (f" to block_{drawings}.png" if drawings > 1 else ""))
+    lines.append(
+        f"written to {output}: front.json, results.csv, front.png"
+        + (", block_1.png" if drawings else "")
+        + (f" to block_{drawings}.png" if drawings > 1 else "")
+    )
 
-    rows = [[str(number), *(cell(record.get(key), factor, form) for _, key, factor, form in columns), text(record.get(identity))]
-            for number, record in enumerate(front, start=1)]
-    headings = ["#", *(heading for heading, *_ in columns), "encoding" if identity == "architecture" else identity]
+    rows = [
+        [
+            str(number),
+            *(cell(record.get(key), factor, form) for _, key, factor, form in columns),
+            text(record.get(identity)),
+        ]
+        for number, record in enumerate(front, start=1)
+    ]
+    headings = [
+        "#",
+        *(heading for heading, *_ in columns),
+        "encoding" if identity == "architecture" else identity,
+    ]
     print_table(f"Pareto front of {results.source}", headings, rows, lines)

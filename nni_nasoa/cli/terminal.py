@@ -52,7 +52,9 @@ def _without_usage():
     try:
         yield
     except click.UsageError as error:
-        if not isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):  # which a newer click has for a group alone
+        if not isinstance(
+            error, getattr(click.exceptions, "NoArgsIsHelpError", ())
+        ):  # which a newer click has for a group alone
             error.ctx = None  # of which the usage would be shown
         raise
 
@@ -71,7 +73,9 @@ def clear_errors():
 
 
 def cell(value, factor: float, form: str) -> str:
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    is_number = (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+    )
     return format(value * factor, form) if is_number else text(value)
 
 
@@ -85,7 +89,9 @@ def print_table(title: str, headings: list[str], rows: list[list[str]], lines: l
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     for heading in headings[:-1]:
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column(headings[-1], overflow="fold", min_width=8)

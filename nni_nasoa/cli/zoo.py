@@ -11,10 +11,17 @@ import click
 from .terminal import cell, clear_errors, print_table, text
 
 # heading -> figure, factor, form
-PUBLISHED = {"params\nM": ("params_m", 1, ".2f"), "GMACs\nat 224": ("gmacs_224", 1, ".2f"),
-             "ImageNet\ntop-1 %": ("imagenet_top1", 1, ".2f")}
-SEARCHED = {"params\nM": ("params_m", 1, ".3f"), "GMACs\nat 224": ("gmacs_224", 1, ".3f"),
-            "accuracy in\nsearch %": ("search_accuracy", 100, ".2f"), "relative\nspeed": ("relative_speed", 1, ".3f")}
+PUBLISHED = {
+    "params\nM": ("params_m", 1, ".2f"),
+    "GMACs\nat 224": ("gmacs_224", 1, ".2f"),
+    "ImageNet\ntop-1 %": ("imagenet_top1", 1, ".2f"),
+}
+SEARCHED = {
+    "params\nM": ("params_m", 1, ".3f"),
+    "GMACs\nat 224": ("gmacs_224", 1, ".3f"),
+    "accuracy in\nsearch %": ("search_accuracy", 100, ".2f"),
+    "relative\nspeed": ("relative_speed", 1, ".3f"),
+}
 family_option = click.option("--family", help="Only this family of models, or the networks of a front.json.")
 
 
@@ -29,7 +36,9 @@ def zoo(context: click.Context, family: str | None):
     if context.invoked_subcommand is None:
         _print_models(family)
     elif family is not None:
-        raise click.UsageError(f"--family is an option of 'nasoa zoo list', not of '{context.invoked_subcommand}'.")
+        raise click.UsageError(
+            f"--family is an option of 'nasoa zoo list', not of '{context.invoked_subcommand}'."
+        )
 
 
 @zoo.command("list")
@@ -44,9 +53,17 @@ def _print_models(family: str | None) -> None:
 
     with clear_errors(), _warnings_as_lines():
         models = [get(name) for name in list_models(family)]
-    columns = PUBLISHED if not models or any(model.imagenet_top1 is not None for model in models) else SEARCHED
-    rows = [[model.name, *(cell(getattr(model, key), factor, form) for key, factor, form in columns.values()), text(model.encoding)]
-            for model in models]
+    columns = (
+        PUBLISHED if not models or any(model.imagenet_top1 is not None for model in models) else SEARCHED
+    )
+    rows = [
+        [
+            model.name,
+            *(cell(getattr(model, key), factor, form) for key, factor, form in columns.values()),
+            text(model.encoding),
+        ]
+        for model in models
+    ]
     print_table("Zoo", ["model", *columns, "encoding"], rows, [])
 
 
@@ -60,10 +77,17 @@ def _warnings_as_lines():
 
 @zoo.command()
 @click.argument("name")
-@click.option("--network", help="The network that the weights are of, where they do not tell: an encoding, or one of a front "
-                                "file (front.json#2).")
-@click.option("--weights", required=True, type=click.Path(),
-              help="A .safetensors or published .pth file, or a folder saved by 'nasoa finetune'.")
+@click.option(
+    "--network",
+    help="The network that the weights are of, where they do not tell: an encoding, or one of a front "
+    "file (front.json#2).",
+)
+@click.option(
+    "--weights",
+    required=True,
+    type=click.Path(),
+    help="A .safetensors or published .pth file, or a folder saved by 'nasoa finetune'.",
+)
 def add(name: str, network: str | None, weights: str):
     """Add a network and its weights to your own zoo, as NAME.
 
@@ -74,8 +98,10 @@ def add(name: str, network: str | None, weights: str):
 
     with clear_errors():
         model = add_model(name, weights, network)
-    click.echo(f"added {model.name} to {zoo_folder()}: {model.encoding}, images of {model.input_size} pixels "
-               f"(mean {_shown(model.mean)}, std {_shown(model.std)})")
+    click.echo(
+        f"added {model.name} to {zoo_folder()}: {model.encoding}, images of {model.input_size} pixels "
+        f"(mean {_shown(model.mean)}, std {_shown(model.std)})"
+    )
 
 
 @zoo.command()
@@ -95,10 +121,21 @@ def _shown(values: tuple[float, ...]) -> str:
 
 @zoo.command()
 @click.argument("models", metavar="[MODEL]...", nargs=-1)
-@click.option("-o", "--output", type=click.Path(file_okay=False, path_type=Path), default="nano-weights", show_default=True,
-              help="Folder for the weights and their cards.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
-              help="Networks at a time, each in a process with its share of the cores.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default="nano-weights",
+    show_default=True,
+    help="Folder for the weights and their cards.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Networks at a time, each in a process with its share of the cores.",
+)
 @click.option("--device", default="auto", show_default=True)
 @click.option("--classes", type=click.IntRange(2), help="Of fractals.")
 @click.option("--instances", type=click.IntRange(1), help="Images of each class.")
@@ -126,12 +163,18 @@ def pretrain(models: tuple[str, ...], output: Path, jobs: int, device: str, **se
             recipes = recipes_of(models, {key: value for key, value in settings.items() if value is not None})
             for recipe, networks in recipes.items():
                 with show_epochs(networks, recipe) as on_epoch:
-                    cards += pretrain_all(networks, output, recipe, jobs=jobs, device=device, on_epoch=on_epoch)
+                    cards += pretrain_all(
+                        networks, output, recipe, jobs=jobs, device=device, on_epoch=on_epoch
+                    )
     except PretrainError as error:
         raise click.ClickException(str(error)) from None
     except KeyboardInterrupt:
-        click.echo(f"Interrupted. The same command goes on from the last whole epoch that is in {output}.", err=True)
+        click.echo(
+            f"Interrupted. The same command goes on from the last whole epoch that is in {output}.", err=True
+        )
         raise SystemExit(130) from None
     for card in cards:
         accuracy = "-" if card["accuracy"] is None else f"{100 * card['accuracy']:.1f} %"
-        click.echo(f"{card['name']}: accuracy {accuracy} on fractals that it has not seen; {output / card['name']}.safetensors")
+        click.echo(
+            f"{card['name']}: accuracy {accuracy} on fractals that it has not seen; {output / card['name']}.safetensors"
+        )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -39,7 +40,9 @@ def recipes_of(models: Iterable[str], settings: Mapping[str, Any]) -> dict[Pretr
         for source in list_models(model) if model.endswith(".json") else [model]:
             name, encoding = _network(source)
             if files.setdefault(name, source) != source:
-                raise ValueError(f"{source}: would be called {name}, as {files[name]}; pretrain it into a folder of its own")
+                raise ValueError(
+                    f"{source}: would be called {name}, as {files[name]}; pretrain it into a folder of its own"
+                )
             card = nano.FAMILY.card(name) or {}
             recipe = dataclasses.replace(PretrainRecipe(**card.get("recipe", {})), **settings)
             recipes.setdefault(recipe, {})[name] = encoding
@@ -63,14 +66,21 @@ def _network(model: str) -> tuple[str, str]:
 def show_epochs(networks: Mapping[str, str], recipe: PretrainRecipe) -> Iterator[Callable[[Epoch], None]]:
     """Gives the function to call after each epoch: bars where stdout is a terminal, else a line for each."""
     if not sys.stdout.isatty():
-        yield lambda epoch: click.echo(f"{epoch.name}  epoch {epoch.number}/{recipe.epochs}  {_result(epoch)}  "
-                                       f"{epoch.seconds:.0f} s")
+        yield lambda epoch: click.echo(
+            f"{epoch.name}  epoch {epoch.number}/{recipe.epochs}  {_result(epoch)}  {epoch.seconds:.0f} s"
+        )
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(bar_width=20), MofNCompleteColumn(), TextColumn("epochs"),
-               TimeElapsedColumn(), TextColumn("{task.fields[result]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[result]}"),
+    )
     with Progress(*columns, console=Console(highlight=False)) as progress:
         tasks = {name: progress.add_task(name, total=recipe.epochs, result="") for name in networks}
         yield lambda epoch: progress.update(tasks[epoch.name], completed=epoch.number, result=_result(epoch))

@@ -12,5 +12,14 @@ from .arrays import DatasetError, ImageArrays, ImageSplit, stratified_split
 from .datasets import dataset_names, open_dataset
 from .left_out import BadFile, DatasetWarning, Report
 
-__all__ = ["BadFile", "DatasetError", "DatasetWarning", "ImageArrays", "ImageSplit", "Report", "dataset_names", "open_dataset",
-           "stratified_split"]
+__all__ = [
+    "BadFile",
+    "DatasetError",
+    "DatasetWarning",
+    "ImageArrays",
+    "ImageSplit",
+    "Report",
+    "dataset_names",
+    "open_dataset",
+    "stratified_split",
+]

@@ -51,7 +51,9 @@ def shift(images: Tensor, pixels: int, flip: bool, generator: torch.Generator) -
     device = images.device
     rows, columns = (_places(n, size, pixels, generator, device) for size in (height, width))
     if flip:
-        columns = torch.where(torch.rand((n, 1), generator=generator, device=device) < 0.5, columns.flip(1), columns)
+        columns = torch.where(
+            torch.rand((n, 1), generator=generator, device=device) < 0.5, columns.flip(1), columns
+        )
     images = images.gather(2, rows[:, None, :, None].expand(n, channels, height, width))
     return images.gather(3, columns[:, None, None, :].expand(n, channels, height, width))
 
@@ -85,7 +87,8 @@ def resized_crop(images: Tensor, generator: torch.Generator, mirrored: bool = Tr
 def jitter_colors(images: Tensor, generator: torch.Generator) -> Tensor:
     """Vary brightness, contrast and saturation of float images from 0 to 255, in place."""
     brightness, contrast, saturation = 1 + JITTER * (
-        2 * torch.rand((3, len(images), 1, 1, 1), generator=generator, device=images.device) - 1)
+        2 * torch.rand((3, len(images), 1, 1, 1), generator=generator, device=images.device) - 1
+    )
     grey = (images * images.new_tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
     mean = grey.mean((2, 3), keepdim=True)
     # saturation mixes with the image's grey, contrast with its mean, brightness with black: all linear, so joined.

@@ -16,9 +16,10 @@ import re
 import shutil
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Callable, Mapping, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,8 +27,15 @@ from .arrays import DatasetError
 
 DEFAULT_LIMIT = "20GB"
 JUST_USED = 60.0  # seconds in which an entry that was asked for is not deleted: it is about to be opened
-_UNITS = {"": 1, "B": 1, **{f"{unit}{binary}B": base ** power for binary, base in (("", 1000), ("I", 1024))
-                           for power, unit in enumerate("KMGT", start=1)}}
+_UNITS = {
+    "": 1,
+    "B": 1,
+    **{
+        f"{unit}{binary}B": base**power
+        for binary, base in (("", 1000), ("I", 1024))
+        for power, unit in enumerate("KMGT", start=1)
+    },
+}
 T = TypeVar("T")
 
 
@@ -42,8 +50,10 @@ def cache_limit() -> int:
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?I?B?)", text.strip().upper())
     unit = match and match[2] + ("B" if match[2] and not match[2].endswith("B") else "")
     if not match or unit not in _UNITS:
-        raise DatasetError(f"NASOA_CACHE_LIMIT: '{text}' is not a size; give bytes, or a number with MB, GB or TB, "
-                           f"such as {DEFAULT_LIMIT}")
+        raise DatasetError(
+            f"NASOA_CACHE_LIMIT: '{text}' is not a size; give bytes, or a number with MB, GB or TB, "
+            f"such as {DEFAULT_LIMIT}"
+        )
     return int(float(match[1]) * _UNITS[unit])
 
 
@@ -129,8 +139,10 @@ def make_room(size: int = 0) -> None:
     """
     limit, folder = cache_limit(), _images_folder()
     if size > limit:
-        raise DatasetError(f"image cache: the decoded images take {_in_words(size)}, the limit is {_in_words(limit)}; "
-                           "set NASOA_CACHE_LIMIT to more, or choose a smaller input size")
+        raise DatasetError(
+            f"image cache: the decoded images take {_in_words(size)}, the limit is {_in_words(limit)}; "
+            "set NASOA_CACHE_LIMIT to more, or choose a smaller input size"
+        )
     entries = sorted(_entries(folder))
     used, free = sum(bytes_ for _, bytes_, _ in entries), shutil.disk_usage(folder).free
     for _, bytes_, entry in entries:
@@ -139,8 +151,10 @@ def make_room(size: int = 0) -> None:
         if _delete_unused(entry):
             used, free = used - bytes_, free + bytes_
     if size > free:
-        raise DatasetError(f"image cache: the decoded images take {_in_words(size)}, where {folder} has {_in_words(free)} "
-                           "left; set NASOA_CACHE to a folder with room")
+        raise DatasetError(
+            f"image cache: the decoded images take {_in_words(size)}, where {folder} has {_in_words(free)} "
+            "left; set NASOA_CACHE to a folder with room"
+        )
 
 
 def map_array(path: Path) -> np.ndarray:
@@ -163,8 +177,10 @@ def _clear_errors(what: str, folder: Path):
     try:
         yield
     except OSError as error:
-        raise DatasetError(f"image cache: cannot {what} {folder} ({error.strerror or error}); "
-                           "set NASOA_CACHE to a folder with room") from error
+        raise DatasetError(
+            f"image cache: cannot {what} {folder} ({error.strerror or error}); "
+            "set NASOA_CACHE to a folder with room"
+        ) from error
 
 
 def _images_folder() -> Path:
@@ -183,7 +199,9 @@ def _is_there(entry: Path) -> bool:
 
 
 def _build(entry: Path, build: Callable[[Path], None]) -> None:
-    for stale in entry.parent.glob(f"{entry.name}.*.partial"):  # of a process that was killed; the lock is ours now
+    for stale in entry.parent.glob(
+        f"{entry.name}.*.partial"
+    ):  # of a process that was killed; the lock is ours now
         shutil.rmtree(stale, ignore_errors=True)
     partial = _new_partial(entry)
     try:
@@ -209,7 +227,9 @@ def _delete_unused(entry: Path) -> bool:
     """Delete an entry that nobody uses, or what a killed process has left of one; whether that was done."""
     with suppress(OSError), file_lock(entry.with_name(f"{entry.name.partition('.')[0]}.lock"), wait=False):
         # Nobody builds it, since the lock is ours.
-        if entry.suffix == ".partial" or time.time() - entry.stat().st_mtime > JUST_USED and not _is_mapped(entry):
+        if entry.suffix == ".partial" or (
+            time.time() - entry.stat().st_mtime > JUST_USED and not _is_mapped(entry)
+        ):
             _delete(entry)
             return True
     return False
@@ -236,4 +256,4 @@ def _delete(entry: Path) -> None:
 
 def _in_words(size: float) -> str:
     power = min(4, max(0, len(str(int(size))) - 1) // 3)
-    return f"{size / 1000 ** power:.4g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"
+    return f"{size / 1000**power:.4g} {('bytes', 'kB', 'MB', 'GB', 'TB')[power]}"

@@ -12,9 +12,9 @@ import json
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Sequence
 
 from .cache import cache_folder
 from .parallel import in_threads, progress_bar
@@ -79,10 +79,12 @@ def stat_digest(folder: Path, files: Sequence[str]) -> tuple[str, float]:
 def _read(folder: Path, files: Sequence[str], show_progress: bool | None) -> tuple[str, bool]:
     """The digest, and whether all files were read, or are known to lead nowhere."""
     digest, all_read = hashlib.sha256(), True
-    chunks = [files[start:start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     with progress_bar(f"{folder.name}: reading", len(files), show_progress) as advance:
-        for chunk, results in zip(chunks, in_threads(lambda chunk: [_file_digest(os.path.join(folder, file)) for file in chunk],
-                                                    chunks)):
+        for chunk, results in zip(
+            chunks,
+            in_threads(lambda chunk: [_file_digest(os.path.join(folder, file)) for file in chunk], chunks),
+        ):
             for file, result in zip(chunk, results):
                 all_read &= result != b"unreadable"
                 digest.update(os.fsencode(file) + b"\0" + result)

@@ -26,8 +26,16 @@ def dataset_names() -> list[str]:
     return ["digits", "fractals", *KNOWN]
 
 
-def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, val_fraction: float = 0.2,
-                 max_bad: float = MAX_BAD, show_progress: bool | None = None) -> ImageSplit:
+def open_dataset(
+    name_or_folder,
+    *,
+    input_size: int,
+    seed: int = 0,
+    root=None,
+    val_fraction: float = 0.2,
+    max_bad: float = MAX_BAD,
+    show_progress: bool | None = None,
+) -> ImageSplit:
     """Open a dataset at a given size; the same arguments always give the same images in the same parts.
 
     Parameters
@@ -61,7 +69,11 @@ def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, v
     DatasetWarning
         One line about what was left out: images that cannot be read, classes without images.
     """
-    if isinstance(input_size, bool) or not isinstance(input_size, int) or not 1 <= input_size <= MAX_INPUT_SIZE:
+    if (
+        isinstance(input_size, bool)
+        or not isinstance(input_size, int)
+        or not 1 <= input_size <= MAX_INPUT_SIZE
+    ):
         raise DatasetError(f"input size: {input_size!r} is not a whole number from 1 to {MAX_INPUT_SIZE}")
     if not 0 < val_fraction < 1:
         raise DatasetError(f"val_fraction: {val_fraction} is not between 0 and 1")
@@ -76,7 +88,9 @@ def open_dataset(name_or_folder, *, input_size: int, seed: int = 0, root=None, v
         return open_fractals(size=input_size, seed=FRACTAL_SEED + seed, **FRACTALS)
     if name in KNOWN:
         return open_torchvision(name, input_size, seed, val_fraction, root, max_bad, show_progress)
-    return open_folder(existing_folder(name_or_folder), input_size, seed, val_fraction, max_bad, show_progress)
+    return open_folder(
+        existing_folder(name_or_folder), input_size, seed, val_fraction, max_bad, show_progress
+    )
 
 
 def check_name(name_or_folder) -> None:
@@ -99,8 +113,20 @@ def existing_folder(given) -> Path:
             return folder
     except (FileNotFoundError, NotADirectoryError):
         close = get_close_matches(normalized(name), dataset_names(), n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"give a folder of images, or one of {', '.join(dataset_names())}"
+        hint = (
+            f"did you mean '{close[0]}'?"
+            if close
+            else f"give a folder of images, or one of {', '.join(dataset_names())}"
+        )
         raise DatasetError(f"dataset: '{name}' is neither a folder nor a known name; {hint}") from None
-    except (OSError, ValueError, RuntimeError) as error:  # no permission, a link to itself, a zero byte, no such user's home
-        raise DatasetError(f"dataset: '{name}' cannot be opened ({getattr(error, 'strerror', None) or error})") from error
-    raise DatasetError(f"dataset: '{name}' is a file, where a folder of images is needed (unpack an archive first)")
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # no permission, a link to itself, a zero byte, no such user's home
+        raise DatasetError(
+            f"dataset: '{name}' cannot be opened ({getattr(error, 'strerror', None) or error})"
+        ) from error
+    raise DatasetError(
+        f"dataset: '{name}' is a file, where a folder of images is needed (unpack an archive first)"
+    )

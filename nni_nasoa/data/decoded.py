@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Mapping, NamedTuple, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .cache import has_entry, make_room, map_array, open_entry
-from .parallel import in_threads, progress_bar
 from .left_out import LIST_NAME, BadFile, DatasetWarning, Report, read_bad_files, write_bad_files
+from .parallel import in_threads, progress_bar
 
 VERSION = 2  # of what an entry holds, and of how images are decoded
 MAX_BAD = 0.1  # share of the images that may be unreadable, where nothing else is said
@@ -34,9 +35,18 @@ class Source(NamedTuple):
     val: Sequence[Sample]
 
 
-def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Callable[[], Source], mirrored: bool = True, *,
-                 max_bad: float = MAX_BAD, empty_classes: tuple[str, ...] = (), other_files: int = 0,
-                 show_progress: bool | None = None) -> ImageSplit:
+def open_decoded(
+    name: str,
+    key: Mapping[str, Any],
+    input_size: int,
+    source: Callable[[], Source],
+    mirrored: bool = True,
+    *,
+    max_bad: float = MAX_BAD,
+    empty_classes: tuple[str, ...] = (),
+    other_files: int = 0,
+    show_progress: bool | None = None,
+) -> ImageSplit:
     """Open a dataset from the cache; `source` is called only where it has to be decoded first.
 
     An entry holds the images that can be read and the list of those that cannot, however many these are. So it depends on
@@ -64,13 +74,26 @@ def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Cal
     DatasetWarning
         Images or classes are left out.
     """
+
     def load(entry: Path):
         about = json.loads((entry / "about.json").read_text())
-        train, val = (ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
-                      for part in ("train", "val"))
+        train, val = (
+            ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
+            for part in ("train", "val")
+        )
         bad = read_bad_files(entry)
-        return train, val, about["classes"], Report(about["images"], bad, entry / LIST_NAME if bad else None,
-                                                    (*empty_classes, *about["empty_classes"]), other_files)
+        return (
+            train,
+            val,
+            about["classes"],
+            Report(
+                about["images"],
+                bad,
+                entry / LIST_NAME if bad else None,
+                (*empty_classes, *about["empty_classes"]),
+                other_files,
+            ),
+        )
 
     def build(entry: Path):
         _decode_source(source(), input_size, entry, name, show_progress)
@@ -78,7 +101,9 @@ def open_decoded(name: str, key: Mapping[str, Any], input_size: int, source: Cal
     train, val, classes, report = open_entry(_key(key, input_size), build, load)
     _check(name, report, max_bad, classes, len(val))
     if line := report.summary():
-        warnings.warn(f"{name}: {line}", DatasetWarning, stacklevel=4)  # names the line that opens the dataset
+        warnings.warn(
+            f"{name}: {line}", DatasetWarning, stacklevel=4
+        )  # names the line that opens the dataset
     return ImageSplit(train, val, tuple(classes), name, mirrored, report)
 
 
@@ -94,7 +119,9 @@ def _key(key: Mapping[str, Any], input_size: int) -> dict[str, Any]:
 def check_bad(name: str, report: Report, max_bad: float) -> None:
     """Raise DatasetError where more than the share `max_bad` of a dataset's images cannot be read."""
     if report.bad and len(report.bad) / report.images > max_bad:
-        raise DatasetError(f"{name}: {report.bad_line(f', more than the {100 * max_bad:.3g}% that max_bad (--max-bad) allows')}")
+        raise DatasetError(
+            f"{name}: {report.bad_line(f', more than the {100 * max_bad:.3g}% that max_bad (--max-bad) allows')}"
+        )
 
 
 def _check(name: str, report: Report, max_bad: float, classes: Sequence[str], val_images: int) -> None:
@@ -109,24 +136,35 @@ def _decode_source(source: Source, size: int, folder: Path, name: str, show_prog
     make_room(total * 3 * size * size)
     bad: list[BadFile] = []
     with progress_bar(f"{name}: decoding", total, show_progress) as advance, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow's, about metadata; set here, since the filters are those of all threads
+        warnings.simplefilter(
+            "ignore"
+        )  # Pillow's, about metadata; set here, since the filters are those of all threads
         labels = _decode_part(source.train, size, folder / "train_images.npy", bad, advance)
         present = np.unique(labels)  # a class of which no image can be read is no class
         known = set(present.tolist())
-        bad += [BadFile(sample.name, "of its class no image for training can be read")
-                for sample in source.val if sample.label not in known]
+        bad += [
+            BadFile(sample.name, "of its class no image for training can be read")
+            for sample in source.val
+            if sample.label not in known
+        ]
         val = [sample for sample in source.val if sample.label in known]
         val_labels = _decode_part(val, size, folder / "val_images.npy", bad, advance)
     np.save(folder / "train_labels.npy", np.searchsorted(present, labels))
     np.save(folder / "val_labels.npy", np.searchsorted(present, val_labels))
     write_bad_files(folder, sorted(bad))
-    about = {"images": total, "classes": [source.classes[label] for label in present],
-             "empty_classes": [class_name for label, class_name in enumerate(source.classes) if label not in known]}
+    about = {
+        "images": total,
+        "classes": [source.classes[label] for label in present],
+        "empty_classes": [
+            class_name for label, class_name in enumerate(source.classes) if label not in known
+        ],
+    }
     (folder / "about.json").write_text(json.dumps(about))
 
 
-def _decode_part(samples: Sequence[Sample], size: int, path: Path, bad: list[BadFile],
-                 advance: Callable[[int], None]) -> np.ndarray:
+def _decode_part(
+    samples: Sequence[Sample], size: int, path: Path, bad: list[BadFile], advance: Callable[[int], None]
+) -> np.ndarray:
     """Write the images that can be read to a .npy file, note the others in `bad`, return the labels of the former."""
     labels = []
     # Written as a stream, not through a memory map, whose owner would be killed by a full disk.
@@ -146,7 +184,9 @@ def _decode_part(samples: Sequence[Sample], size: int, path: Path, bad: list[Bad
 
 def _write_header(file, images: int, size: int) -> None:
     # numpy leaves room in the header for the first axis to change.
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": (images, 3, size, size)})
+    np.lib.format.write_array_header_1_0(
+        file, {"descr": "|u1", "fortran_order": False, "shape": (images, 3, size, size)}
+    )
 
 
 def decode_one(sample: Sample, size: int) -> bytes | str:
@@ -161,4 +201,6 @@ def decode_one(sample: Sample, size: int) -> bytes | str:
     except UnidentifiedImageError:
         return "the content is not that of an image"
     except Exception as error:  # a broken file can fail in any way inside a decoder
-        return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[:200]
+        return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[
+            :200
+        ]

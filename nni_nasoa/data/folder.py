@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Iterable, NamedTuple
+from typing import Any, NamedTuple
 
 from .arrays import ImageSplit
 from .content import content_digest, kept_digest, stat_digest
 from .decoded import Sample, Source, is_decoded, open_decoded
-from .listing import ImageFile, Listing, list_folder
 from .left_out import readable
+from .listing import ImageFile, Listing, list_folder
 
 
-def open_folder(folder: Path, input_size: int, seed: int, val_fraction: float, max_bad: float,
-                show_progress: bool | None = None) -> ImageSplit:
+def open_folder(
+    folder: Path,
+    input_size: int,
+    seed: int,
+    val_fraction: float,
+    max_bad: float,
+    show_progress: bool | None = None,
+) -> ImageSplit:
     """Open a folder of images; see `open_dataset`.
 
     The cache is keyed by the names and the contents of the files, and by how they are split: a changed folder is decoded
@@ -29,8 +36,16 @@ def open_folder(folder: Path, input_size: int, seed: int, val_fraction: float, m
     def source():
         return Source(listing.classes, *([sample_of(folder, file) for file in part] for part in parts))
 
-    return open_decoded(readable(folder.resolve().name), key, input_size, source, max_bad=max_bad, show_progress=show_progress,
-                        empty_classes=listing.empty_classes, other_files=listing.other_files)
+    return open_decoded(
+        readable(folder.resolve().name),
+        key,
+        input_size,
+        source,
+        max_bad=max_bad,
+        show_progress=show_progress,
+        empty_classes=listing.empty_classes,
+        other_files=listing.other_files,
+    )
 
 
 class FoundFolder(NamedTuple):
@@ -74,7 +89,11 @@ def _paths(listing: Listing) -> list[str]:
 
 
 def _key(listing: Listing, content: str, seed: int, val_fraction: float) -> dict[str, Any]:
-    return {"content": content, "classes": listing.classes, "split": None if listing.has_val else [seed, val_fraction]}
+    return {
+        "content": content,
+        "classes": listing.classes,
+        "split": None if listing.has_val else [seed, val_fraction],
+    }
 
 
 def sample_of(folder: Path, file: ImageFile) -> Sample:

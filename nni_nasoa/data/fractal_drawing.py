@@ -6,7 +6,7 @@ Colours run along the orbit, as in fractal flames, and attractors lie over backg
 
 from __future__ import annotations
 
-from typing import Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,11 +14,16 @@ from .digits import resize_bilinear
 
 Brush = tuple[tuple[int, int], ...]
 BRUSHES: tuple[Brush, ...] = (  # a pixel, a square, a cross
-    ((0, 0),), ((0, 0), (0, 1), (1, 0), (1, 1)), ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)))
+    ((0, 0),),
+    ((0, 0), (0, 1), (1, 0), (1, 1)),
+    ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)),
+)
 _TONES = np.linspace(0, 1, 64)
 
 
-def rasterize(orbits: np.ndarray, rngs: Sequence[np.random.Generator], size: int) -> tuple[np.ndarray, np.ndarray]:
+def rasterize(
+    orbits: np.ndarray, rngs: Sequence[np.random.Generator], size: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Place attractors on canvases.
 
     Parameters
@@ -40,7 +45,11 @@ def rasterize(orbits: np.ndarray, rngs: Sequence[np.random.Generator], size: int
     places = np.stack([_placement(rng) for rng in rngs])
     x, y = ((places[:, :, :2] @ points + places[:, :, 2:]) * size).transpose(1, 0, 2)
     inside = (x >= 0) & (x < size) & (y >= 0) & (y < size)
-    pixel = y.astype(np.int32) * size + x.astype(np.int32) + np.arange(len(orbits), dtype=np.int32)[:, None] * size * size
+    pixel = (
+        y.astype(np.int32) * size
+        + x.astype(np.int32)
+        + np.arange(len(orbits), dtype=np.int32)[:, None] * size * size
+    )
     pixel, count = pixel[inside], len(orbits) * size * size
     density = np.bincount(pixel, minlength=count)
     tone = np.bincount(pixel, weights=tones[inside], minlength=count) / np.maximum(density, 1)
@@ -89,7 +98,9 @@ def draw(density: np.ndarray, tone: np.ndarray, rng: np.random.Generator) -> np.
         fore = fore + contrast
     image = back + cover * (fore - back)
     if rng.random() < 0.2:
-        image = image + rng.standard_normal((1 if grey else 3, size, size), np.float32) * np.float32(rng.uniform(0.01, 0.08))
+        image = image + rng.standard_normal((1 if grey else 3, size, size), np.float32) * np.float32(
+            rng.uniform(0.01, 0.08)
+        )
     return np.broadcast_to((np.clip(image, 0, 1) * 255).astype(np.uint8), (3, size, size))
 
 
@@ -99,7 +110,7 @@ def _brushed(density: np.ndarray, tone: np.ndarray, brush: Brush) -> tuple[np.nd
         return density, tone
     size = len(density)
     padded = np.pad(np.stack([density, density * tone]), ((0, 0), (1, 1), (1, 1)))
-    density, tones = sum(padded[:, 1 + y:1 + y + size, 1 + x:1 + x + size] for y, x in brush)
+    density, tones = sum(padded[:, 1 + y : 1 + y + size, 1 + x : 1 + x + size] for y, x in brush)
     return density, tones / np.maximum(density, 1)
 
 

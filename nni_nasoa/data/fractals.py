@@ -8,12 +8,12 @@ Everything follows from (seed, class, instance): an image is the same whichever 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import nullcontext
-from functools import lru_cache, partial
+from functools import cache, partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Sequence
 
 import numpy as np
 
@@ -29,8 +29,9 @@ VERSION = 1  # of what follows from a seed
 _CHUNK = 2000  # images that a process draws in one go
 
 
-def open_fractals(classes: int, instances: int, *, size: int, seed: int = 0, val_instances: int = 10,
-                  processes: int = 1) -> ImageSplit:
+def open_fractals(
+    classes: int, instances: int, *, size: int, seed: int = 0, val_instances: int = 10, processes: int = 1
+) -> ImageSplit:
     """Draw a dataset into the cache, where it is not there yet, and open it memory-mapped.
 
     Parameters
@@ -49,34 +50,55 @@ def open_fractals(classes: int, instances: int, *, size: int, seed: int = 0, val
     DatasetError
         The cache cannot be written.
     """
-    key = {"fractals": VERSION, "classes": classes, "instances": [instances, val_instances], "size": size, "seed": seed}
-    parts = open_entry(key, lambda folder: _draw_dataset(folder, seed, classes, instances, val_instances, size, processes), _load)
-    return ImageSplit(*parts, tuple(f"fractal {label}" for label in range(classes)), "fractals", mirrored=False)
+    key = {
+        "fractals": VERSION,
+        "classes": classes,
+        "instances": [instances, val_instances],
+        "size": size,
+        "seed": seed,
+    }
+    parts = open_entry(
+        key,
+        lambda folder: _draw_dataset(folder, seed, classes, instances, val_instances, size, processes),
+        _load,
+    )
+    return ImageSplit(
+        *parts, tuple(f"fractal {label}" for label in range(classes)), "fractals", mirrored=False
+    )
 
 
 def _load(entry: Path) -> list[ImageArrays]:
-    return [ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy")) for part in ("train", "val")]
+    return [
+        ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
+        for part in ("train", "val")
+    ]
 
 
-def _draw_dataset(folder: Path, seed: int, classes: int, instances: int, val_instances: int, size: int, processes: int) -> None:
+def _draw_dataset(
+    folder: Path, seed: int, classes: int, instances: int, val_instances: int, size: int, processes: int
+) -> None:
     make_room(classes * (instances + val_instances) * 3 * size * size)
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn")) if processes > 1 else nullcontext()
     with pool as executor:
         for part, first, count in (("train", 0, instances), ("val", instances, val_instances)):
             labels = np.repeat(np.arange(classes), count)
             numbers = np.tile(np.arange(first, first + count), classes)
-            images = np.lib.format.open_memmap(folder / f"{part}_images.npy", "w+", np.uint8, (len(labels), 3, size, size))
+            images = np.lib.format.open_memmap(
+                folder / f"{part}_images.npy", "w+", np.uint8, (len(labels), 3, size, size)
+            )
             _draw_into(images, seed, labels, numbers, executor)
             images.flush()
             np.save(folder / f"{part}_labels.npy", labels.astype(np.int64))
 
 
-def _draw_into(images: np.ndarray, seed: int, labels: np.ndarray, numbers: np.ndarray, executor: Executor | None) -> None:
+def _draw_into(
+    images: np.ndarray, seed: int, labels: np.ndarray, numbers: np.ndarray, executor: Executor | None
+) -> None:
     starts = range(0, len(labels), _CHUNK)
-    chunks = ([part[start:start + _CHUNK] for start in starts] for part in (labels, numbers))
+    chunks = ([part[start : start + _CHUNK] for start in starts] for part in (labels, numbers))
     drawn = (executor.map if executor else map)(partial(fractal_images, seed, size=images.shape[-1]), *chunks)
     for start, chunk in zip(starts, drawn):
-        images[start:start + _CHUNK] = chunk
+        images[start : start + _CHUNK] = chunk
 
 
 def fractal_images(seed: int, labels: Sequence[int], instances: Sequence[int], size: int) -> np.ndarray:
@@ -118,7 +140,7 @@ def fractal_system(seed: int, label: int) -> np.ndarray:
     return _system(seed, label).copy()
 
 
-@lru_cache(maxsize=None)
+@cache
 def _system(seed: int, label: int) -> np.ndarray:
     rng = _rng(seed, 0, label)
     while True:
@@ -135,11 +157,15 @@ def filling(maps: np.ndarray, rng: np.random.Generator) -> float:
     if extent.min() < 1e-3 * extent.max():
         return 0.0
     x, y = ((points - low) / extent * (FILLING_GRID - 0.01)).astype(np.int64)
-    return len(np.unique(y * FILLING_GRID + x)) / FILLING_GRID ** 2
+    return len(np.unique(y * FILLING_GRID + x)) / FILLING_GRID**2
 
 
-def orbits(systems: Sequence[np.ndarray], rngs: Sequence[np.random.Generator], chains: int = CHAINS,
-           steps: int = STEPS) -> np.ndarray:
+def orbits(
+    systems: Sequence[np.ndarray],
+    rngs: Sequence[np.random.Generator],
+    chains: int = CHAINS,
+    steps: int = STEPS,
+) -> np.ndarray:
     """Play the chaos game for several systems at once.
 
     Returns
@@ -149,7 +175,9 @@ def orbits(systems: Sequence[np.ndarray], rngs: Sequence[np.random.Generator], c
     # A map for each value of a random byte, as often as its determinant is large: one look-up is one choice.
     table = np.concatenate([_table(maps, rng) for maps, rng in zip(systems, rngs)], axis=1)
     length = BURN_IN + steps
-    choices = np.stack([np.frombuffer(rng.bytes(length * chains), np.uint8).reshape(length, chains) for rng in rngs], axis=1)
+    choices = np.stack(
+        [np.frombuffer(rng.bytes(length * chains), np.uint8).reshape(length, chains) for rng in rngs], axis=1
+    )
     choices = choices + np.arange(0, 256 * len(systems), 256)[:, None]
     x, y, tone = np.zeros((3, len(systems), chains), np.float32)
     result = np.empty((3, length, len(systems), chains), np.float32)

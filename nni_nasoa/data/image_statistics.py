@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -34,15 +35,23 @@ def class_statistics(train: np.ndarray, val: np.ndarray, classes: int) -> dict[s
         Number of classes.
     """
     of_class = np.bincount(np.concatenate([train, val]), minlength=classes)
-    return {"images": of_class.sum(), "train_images": len(train), "val_images": len(val), "classes": classes,
-            "class_mean": of_class.mean(), "class_std": of_class.std(), "class_min": of_class.min(), "class_max": of_class.max()}
+    return {
+        "images": of_class.sum(),
+        "train_images": len(train),
+        "val_images": len(val),
+        "classes": classes,
+        "class_mean": of_class.mean(),
+        "class_std": of_class.std(),
+        "class_min": of_class.min(),
+        "class_max": of_class.max(),
+    }
 
 
 def total_bytes(folder: Path, files: Sequence[ImageFile], advance: Callable[[int], None]) -> int:
     """Size of files, in bytes; `advance` is told of files done, here and below."""
     root, total = os.fspath(folder), 0
     for start in range(0, len(files), _STATS):
-        chunk = files[start:start + _STATS]
+        chunk = files[start : start + _STATS]
         for file in chunk:
             try:
                 total += os.stat(os.path.join(root, file.path)).st_size
@@ -52,8 +61,9 @@ def total_bytes(folder: Path, files: Sequence[ImageFile], advance: Callable[[int
     return total
 
 
-def header_statistics(folder: Path, sample: Sequence[ImageFile], deadline: float,
-                      advance: Callable[[int], None]) -> dict[str, Any]:
+def header_statistics(
+    folder: Path, sample: Sequence[ImageFile], deadline: float, advance: Callable[[int], None]
+) -> dict[str, Any]:
     """Sizes and transparency, from the headers of files, as many as are read until the deadline (of `time.monotonic`)."""
     tried, found = 0, []
     if time.monotonic() < deadline:
@@ -79,13 +89,18 @@ def _header(folder: Path, file: ImageFile) -> tuple[int, int, bool] | None:
             width, height = image.size
             if "exif" in image.info and image.getexif().get(_ORIENTATION) in _TURNED:
                 width, height = height, width
-            return width, height, image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+            return (
+                width,
+                height,
+                image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info,
+            )
     except Exception:  # a broken file can fail in any way inside a decoder
         return None
 
 
-def pixel_statistics(folder: Path, sample: Sequence[ImageFile], deadline: float,
-                     advance: Callable[[int], None]) -> dict[str, Any]:
+def pixel_statistics(
+    folder: Path, sample: Sequence[ImageFile], deadline: float, advance: Callable[[int], None]
+) -> dict[str, Any]:
     """Colours, and how long it takes to decode an image, from as many files as are decoded until the deadline."""
     # One after the other, in this thread, for the time's sake.
     tried, images, seconds = 0, [], 0.0
@@ -112,5 +127,8 @@ def colour_statistics(images: np.ndarray) -> dict[str, Any]:
     for channel, name in enumerate(COLOURS):
         levels = np.bincount(images[:, channel].ravel(), minlength=256) / images[:, channel].size
         mean = levels @ np.arange(256)
-        known |= {f"{name}_mean": mean / 255, f"{name}_std": math.sqrt(levels @ (np.arange(256) - mean) ** 2) / 255}
+        known |= {
+            f"{name}_mean": mean / 255,
+            f"{name}_std": math.sqrt(levels @ (np.arange(256) - mean) ** 2) / 255,
+        }
     return known

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterable, NamedTuple
+from typing import NamedTuple
 
 LIST_NAME = "bad_files.jsonl"
 
@@ -51,8 +52,10 @@ class Report:
 
     def bad_line(self, comment: str = "") -> str:
         """How many are bad, the first of them, and where to find them all."""
-        return (f"{len(self.bad)} of {self.images} images cannot be read{comment}; the first: {self.bad[0]}"
-                + (f"; all are listed in {self.bad_list}" if self.bad_list is not None else ""))
+        return (
+            f"{len(self.bad)} of {self.images} images cannot be read{comment}; the first: {self.bad[0]}"
+            + (f"; all are listed in {self.bad_list}" if self.bad_list is not None else "")
+        )
 
     def summary(self) -> str | None:
         """One line about what is missing; None where nothing is, for files that are no images are not missed."""
@@ -80,5 +83,9 @@ def read_bad_files(folder: Path) -> tuple[BadFile, ...]:
 
 def readable(name: str) -> str:
     """A file's name as it can be printed on one line: control characters and bytes that are no text are escaped."""
-    return "".join(character.encode("unicode_escape").decode() if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-                   else character for character in name)
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        else character
+        for character in name
+    )

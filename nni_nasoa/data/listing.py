@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Iterable, NamedTuple
+from typing import NamedTuple
 
 from .arrays import DatasetError, stratified_split
 from .left_out import readable
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"))
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+)
 TRAIN = ("train", "training")
 VAL = ("val", "valid", "validation", "test", "testing")
 
@@ -56,8 +59,10 @@ def list_folder(folder: Path, seed: int, val_fraction: float) -> Listing:
         indices = stratified_split([file.label for file in files], val_fraction, seed)
         return Listing(classes, *([files[i] for i in part] for part in indices), False, *left_out)
     if strange := sorted(name for name, paths in val.by_class.items() if paths and name not in classes):
-        raise DatasetError(f"{val.folder}: class '{readable(strange[0])}' is not in {train.folder}; "
-                           "both need the same class folders")
+        raise DatasetError(
+            f"{val.folder}: class '{readable(strange[0])}' is not in {train.folder}; "
+            "both need the same class folders"
+        )
     return Listing(classes, files, val.labelled(classes), True, left_out[0], left_out[1] + val.other_files)
 
 
@@ -83,12 +88,20 @@ class _Part:
         # All are entered before any is walked through: what is a class is not also a part of another. Real ones come first.
         folders.sort(key=lambda entry: (entry.is_symlink(), entry.name))
         classes = [entry.name for entry in folders if not _is_hidden(entry.name) and self._enter(entry)]
-        for class_name, folder_name in sorted((_class_name(folder_name), folder_name) for folder_name in classes):
-            self.by_class.setdefault(class_name, []).extend(self._images_below(os.path.join(name, folder_name)))
+        for class_name, folder_name in sorted(
+            (_class_name(folder_name), folder_name) for folder_name in classes
+        ):
+            self.by_class.setdefault(class_name, []).extend(
+                self._images_below(os.path.join(name, folder_name))
+            )
 
     def labelled(self, classes: tuple[str, ...]) -> list[ImageFile]:
         """The images of these classes."""
-        return [ImageFile(path, label) for label, name in enumerate(classes) for path in self.by_class.get(name, ())]
+        return [
+            ImageFile(path, label)
+            for label, name in enumerate(classes)
+            for path in self.by_class.get(name, ())
+        ]
 
     def _images_below(self, folder: str) -> Iterable[str]:
         waiting = [folder]
@@ -105,8 +118,11 @@ class _Part:
             prefix = os.path.join(here, "")
             yield from (prefix + name for name in sorted(names))
             folders.sort(key=lambda entry: entry.name, reverse=True)
-            waiting += [os.path.join(here, entry.name) for entry in folders
-                        if not _is_hidden(entry.name) and self._enter(entry)]
+            waiting += [
+                os.path.join(here, entry.name)
+                for entry in folders
+                if not _is_hidden(entry.name) and self._enter(entry)
+            ]
 
     def _enter(self, folder: os.DirEntry) -> bool:
         """Whether a folder is to be walked through: it was not yet, nor is it a link up to a folder that holds it."""
@@ -131,12 +147,18 @@ def _check_classes(part: _Part) -> None:
     if len(classes) > 1:
         return
     if classes:
-        raise DatasetError(f"{part.folder}: only one class, '{readable(classes[0])}'; two or more folders with images are needed")
+        raise DatasetError(
+            f"{part.folder}: only one class, '{readable(classes[0])}'; two or more folders with images are needed"
+        )
     if part.loose:
-        raise DatasetError(f"{part.folder}: {part.loose} images but no class folders; "
-                           "put the images of each class into a folder of its own")
-    raise DatasetError(f"{part.folder}: no images found; a folder for each class is needed, "
-                       f"with {', '.join(sorted(SUFFIXES))} files")
+        raise DatasetError(
+            f"{part.folder}: {part.loose} images but no class folders; "
+            "put the images of each class into a folder of its own"
+        )
+    raise DatasetError(
+        f"{part.folder}: no images found; a folder for each class is needed, "
+        f"with {', '.join(sorted(SUFFIXES))} files"
+    )
 
 
 def _scan(folder: Path) -> list[os.DirEntry]:
@@ -144,7 +166,9 @@ def _scan(folder: Path) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        raise DatasetError(f"{readable(str(folder))}: the folder cannot be read ({error.strerror})") from error
+        raise DatasetError(
+            f"{readable(str(folder))}: the folder cannot be read ({error.strerror})"
+        ) from error
 
 
 def _is_folder(entry: os.DirEntry) -> bool:
@@ -169,4 +193,4 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_image(name: str) -> bool:
-    return name[name.rfind("."):].lower() in SUFFIXES and not _is_hidden(name)
+    return name[name.rfind(".") :].lower() in SUFFIXES and not _is_hidden(name)

@@ -12,9 +12,10 @@ import math
 import os
 import time
 import warnings
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -31,8 +32,8 @@ from .image_statistics import (
     pixel_statistics,
     total_bytes,
 )
-from .parallel import progress_bar
 from .left_out import readable
+from .parallel import progress_bar
 from .torchvision_sets import normalized
 
 VERSION = 1  # of what a profile says
@@ -136,8 +137,10 @@ class DatasetProfile:
         if not isinstance(data, Mapping):
             raise ProfileError("profile: not an object with the fields of a dataset's profile")
         if wrong := sorted(names.symmetric_difference(map(str, data))):
-            raise ProfileError(f"profile: the field '{readable(wrong[0][:MAX_NAME])}' "
-                               + ("is missing" if wrong[0] in names else "is not one of a dataset's profile"))
+            raise ProfileError(
+                f"profile: the field '{readable(wrong[0][:MAX_NAME])}' "
+                + ("is missing" if wrong[0] in names else "is not one of a dataset's profile")
+            )
         return cls(**data)
 
 
@@ -147,13 +150,15 @@ def _checked(name: str, kind: str, value: Any) -> Any:
         if isinstance(value, str) and 0 < len(value) <= MAX_NAME and readable(value) == value:
             return value
         raise ProfileError(f"profile: {name} is not a text of 1 to {MAX_NAME} characters")
-    if value is None or kind == "bool" and isinstance(value, bool):
+    if value is None or (kind == "bool" and isinstance(value, bool)):
         return value
     most = 1 if name.endswith("_share") or name.partition("_")[0] in COLOURS else MAX_NUMBER
     numbers = {"int": (int, np.integer), "float": (int, float, np.integer, np.floating)}.get(kind, ())
     if isinstance(value, numbers) and not isinstance(value, bool) and 0 <= value <= most:
         return int(value) if kind == "int" else float(value)
-    right = {"bool": "true or false", "int": "a whole number from 0"}.get(kind, f"a number from 0 to {most:g}")
+    right = {"bool": "true or false", "int": "a whole number from 0"}.get(
+        kind, f"a number from 0 to {most:g}"
+    )
     raise ProfileError(f"profile: {name} is neither {right} nor null")
 
 
@@ -166,7 +171,9 @@ def _canonical(dataset) -> str:
     return str(dataset) if str(dataset).startswith(tasks.PREFIX) else normalized(str(dataset))
 
 
-def fingerprint(dataset, *, root=None, val_fraction: float = 0.2, seed: int = 0, found: FoundFolder | None = None) -> str:
+def fingerprint(
+    dataset, *, root=None, val_fraction: float = 0.2, seed: int = 0, found: FoundFolder | None = None
+) -> str:
     """What tells a dataset, and how it is split, from others; no image is opened for it.
 
     Of a folder it is a digest of the paths, sizes and times of its files, so that a folder with a change in it has another one,
@@ -213,8 +220,15 @@ def _array_digest(part) -> str:
     return digest.hexdigest()
 
 
-def profile_dataset(dataset, *, root=None, val_fraction: float = 0.2, seed: int = 0, show_progress: bool | None = None,
-                    seconds: float = 20.0) -> DatasetProfile:
+def profile_dataset(
+    dataset,
+    *,
+    root=None,
+    val_fraction: float = 0.2,
+    seed: int = 0,
+    show_progress: bool | None = None,
+    seconds: float = 20.0,
+) -> DatasetProfile:
     """Find out what a dataset is like.
 
     Parameters
@@ -233,8 +247,14 @@ def profile_dataset(dataset, *, root=None, val_fraction: float = 0.2, seed: int 
     """
     started, split = time.monotonic(), dataset if isinstance(dataset, ImageSplit) else None
     if split is None and is_named(dataset):
-        split = open_dataset(dataset, input_size=PIXEL_SIZE, seed=seed, root=root, val_fraction=val_fraction,
-                             show_progress=show_progress)
+        split = open_dataset(
+            dataset,
+            input_size=PIXEL_SIZE,
+            seed=seed,
+            root=root,
+            val_fraction=val_fraction,
+            show_progress=show_progress,
+        )
     if split is not None:
         return profile_arrays(split, fingerprint(dataset, root=root, val_fraction=val_fraction, seed=seed))
     return _profile_folder(existing_folder(dataset), val_fraction, seed, show_progress, started, seconds)
@@ -243,27 +263,45 @@ def profile_dataset(dataset, *, root=None, val_fraction: float = 0.2, seed: int 
 def profile_arrays(split: ImageSplit, fingerprint: str) -> DatasetProfile:
     """The profile of a dataset that was opened; of the size of its images and files nothing is known any more."""
     chosen = np.sort(classes_in_turn(split.train.labels, 0)[:PIXELS])
-    return DatasetProfile(_shown(split.name), fingerprint, mirrored=split.mirrored,
-                          **colour_statistics(np.asarray(split.train.images[chosen])),
-                          **class_statistics(split.train.labels, split.val.labels, len(split.classes)))
+    return DatasetProfile(
+        _shown(split.name),
+        fingerprint,
+        mirrored=split.mirrored,
+        **colour_statistics(np.asarray(split.train.images[chosen])),
+        **class_statistics(split.train.labels, split.val.labels, len(split.classes)),
+    )
 
 
-def _profile_folder(folder: Path, val_fraction: float, seed: int, show_progress: bool | None, started: float,
-                    seconds: float) -> DatasetProfile:
+def _profile_folder(
+    folder: Path, val_fraction: float, seed: int, show_progress: bool | None, started: float, seconds: float
+) -> DatasetProfile:
     found = find_folder(folder, seed, val_fraction)
     listing = found.listing
     files = listing.train + listing.val
-    labels = [np.array([file.label for file in part], dtype=np.int64) for part in (listing.train, listing.val)]
+    labels = [
+        np.array([file.label for file in part], dtype=np.int64) for part in (listing.train, listing.val)
+    ]
     sample = [files[i] for i in classes_in_turn(np.concatenate(labels), seed)[:HEADERS]]
     name = _shown(folder.resolve().name)
-    with progress_bar(f"{name}: profiling", len(files) + len(sample) + len(sample[:PIXELS]), show_progress) as advance, \
-            warnings.catch_warnings():
+    with (
+        progress_bar(
+            f"{name}: profiling", len(files) + len(sample) + len(sample[:PIXELS]), show_progress
+        ) as advance,
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")  # Pillow's, about metadata
         bytes_total = total_bytes(folder, files, advance)
         known = header_statistics(folder, sample, started + HEADER_SHARE * seconds, advance)
         known |= pixel_statistics(folder, sample[:PIXELS], started + PIXEL_SHARE * seconds, advance)
-    return DatasetProfile(name, _folder_fingerprint(found), mirrored=True, bytes_total=bytes_total, bytes_mean=bytes_total / len(files),
-                          **class_statistics(*labels, len(listing.classes)), **known)
+    return DatasetProfile(
+        name,
+        _folder_fingerprint(found),
+        mirrored=True,
+        bytes_total=bytes_total,
+        bytes_mean=bytes_total / len(files),
+        **class_statistics(*labels, len(listing.classes)),
+        **known,
+    )
 
 
 def _shown(name: str) -> str:

@@ -5,10 +5,11 @@ torchvision is imported only to decode a dataset: once that lies in the cache, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -57,16 +58,30 @@ def normalized(name: str) -> str:
     return name.lower().replace("-", "").replace("_", "")
 
 
-def open_torchvision(name: str, input_size: int, seed: int, val_fraction: float, root=None, max_bad: float = MAX_BAD,
-                     show_progress: bool | None = None) -> ImageSplit:
+def open_torchvision(
+    name: str,
+    input_size: int,
+    seed: int,
+    val_fraction: float,
+    root=None,
+    max_bad: float = MAX_BAD,
+    show_progress: bool | None = None,
+) -> ImageSplit:
     """Open one of `KNOWN`; see `open_dataset`."""
     known = KNOWN[name]
     root = Path(root).expanduser() if root is not None else cache_folder() / "torchvision"
     key = {"torchvision": name, "root": str(root.resolve())}
     if known.val is None:
         key |= {"seed": seed, "val_fraction": val_fraction}
-    return open_decoded(name, key, input_size, lambda: _source(name, seed, val_fraction, root), known.mirrored, max_bad=max_bad,
-                        show_progress=show_progress)
+    return open_decoded(
+        name,
+        key,
+        input_size,
+        lambda: _source(name, seed, val_fraction, root),
+        known.mirrored,
+        max_bad=max_bad,
+        show_progress=show_progress,
+    )
 
 
 def _source(name: str, seed: int, val_fraction: float, root: Path) -> Source:
@@ -74,11 +89,16 @@ def _source(name: str, seed: int, val_fraction: float, root: Path) -> Source:
     dataset = _load(name, root, known.train)
     labels = _labels(dataset)
     if known.val is None:
-        train, val = (_samples(dataset, labels, indices) for indices in stratified_split(labels, val_fraction, seed))
+        train, val = (
+            _samples(dataset, labels, indices) for indices in stratified_split(labels, val_fraction, seed)
+        )
     else:
         other = _load(name, root, known.val)
         other_labels = _labels(other)
-        train, val = _samples(dataset, labels, range(len(labels))), _samples(other, other_labels, range(len(other_labels)))
+        train, val = (
+            _samples(dataset, labels, range(len(labels))),
+            _samples(other, other_labels, range(len(other_labels))),
+        )
         labels = np.concatenate([labels, other_labels])
     return Source(_class_names(dataset, int(labels.max()) + 1), train, val)
 
@@ -90,10 +110,14 @@ def _load(name: str, root: Path, arguments: Mapping[str, Any]):
         root.mkdir(parents=True, exist_ok=True)
         with file_lock(root / f".{name}.lock"):  # two trials that start together download once
             return getattr(datasets, KNOWN[name].class_name)(root, download=True, **arguments)
-    except Exception as error:  # no network, a broken archive, no room: each dataset has its own way to say so
+    except (
+        Exception
+    ) as error:  # no network, a broken archive, no room: each dataset has its own way to say so
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise DatasetError(f"{name}: torchvision could not load or download it ({reason}); "
-                           f"where there is no network, put its files into {root} first") from error
+        raise DatasetError(
+            f"{name}: torchvision could not load or download it ({reason}); "
+            f"where there is no network, put its files into {root} first"
+        ) from error
 
 
 def _labels(dataset) -> np.ndarray:

@@ -8,16 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .processor import default_threads, processor_name
-
 from nni_nasoa.values import one_line
+
+from .processor import default_threads, processor_name
 
 if TYPE_CHECKING:
     import torch
 
     from nni_nasoa.experience.records import RunRecord
 
-_NODES = ("nvidia[0-9]*", "nvidiactl", "kfd", "dxg")  # in /dev, where torch can have a GPU: NVIDIA's, AMD's, Windows' own
+_NODES = (
+    "nvidia[0-9]*",
+    "nvidiactl",
+    "kfd",
+    "dxg",
+)  # in /dev, where torch can have a GPU: NVIDIA's, AMD's, Windows' own
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 TICK_SECONDS, UNWINDING_SECONDS = 0.2, 2.0
 
@@ -55,7 +55,9 @@ def at_most(seconds: float, interruption: Interruption) -> Iterator[None]:
 
     def tick(_number, _frame):
         if interruption or time.monotonic() >= end:
-            signal.setitimer(signal.ITIMER_REAL, UNWINDING_SECONDS, UNWINDING_SECONDS)  # again, should somebody swallow it
+            signal.setitimer(
+                signal.ITIMER_REAL, UNWINDING_SECONDS, UNWINDING_SECONDS
+            )  # again, should somebody swallow it
             raise TimeIsUp
 
     handler, before = signal.signal(signal.SIGALRM, tick), signal.getitimer(signal.ITIMER_REAL)

@@ -7,8 +7,9 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Iterator
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +29,9 @@ _held = _Held()
 
 
 @contextmanager
-def device_lock(device: str | torch.device, shared: bool = False, patience: float | None = None) -> Iterator[None]:
+def device_lock(
+    device: str | torch.device, shared: bool = False, patience: float | None = None
+) -> Iterator[None]:
     """Hold the device's lock, across all processes of this machine.
 
     Measurements take it exclusively; training loops take it `shared` around each batch, and so pause while somebody
@@ -51,7 +54,9 @@ def device_lock(device: str | torch.device, shared: bool = False, patience: floa
     name = _lock_name(device)
     if name in _held.shared:
         if _held.shared[name] and not shared:
-            raise RuntimeError(f"device_lock: this thread shares the lock of {name}; leave that block before measuring on the device")
+            raise RuntimeError(
+                f"device_lock: this thread shares the lock of {name}; leave that block before measuring on the device"
+            )
         yield
         return
     # Whoever wants the lock passes the turnstile. Batches leave it at once; a measurement stays in it from when it waits
@@ -91,6 +96,7 @@ def _lock_name(device: str | torch.device) -> str:
     if str(device).partition(":")[0] == "cpu":
         return "cpu"
     import torch
+
     # Where torch is too old to tell the UUID, all GPUs have one lock.
     return f"cuda-{getattr(torch.cuda.get_device_properties(device), 'uuid', 'any')}"
 

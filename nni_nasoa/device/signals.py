@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 
 @contextmanager
@@ -17,8 +17,11 @@ def signals_deferred() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    handlers = {number: handler for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-                if callable(handler := signal.getsignal(number))}
+    handlers = {
+        number: handler
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+        if callable(handler := signal.getsignal(number))
+    }
     came = []
     try:
         for number in handlers:

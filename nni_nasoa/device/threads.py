@@ -7,7 +7,8 @@ system takes turns, and a step with two threads can be ten times as slow as with
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Callable, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 
@@ -29,7 +30,11 @@ class Usage(NamedTuple):
     def now(cls) -> Usage:
         """The present one."""
         times = psutil.cpu_times()._asdict()
-        return cls(time.monotonic(), sum(seconds for kind, seconds in times.items() if kind not in IDLE), time.process_time())
+        return cls(
+            time.monotonic(),
+            sum(seconds for kind, seconds in times.items() if kind not in IDLE),
+            time.process_time(),
+        )
 
 
 class Threads:
@@ -45,8 +50,13 @@ class Threads:
         What tells the usage, and waits.
     """
 
-    def __init__(self, most: int, cores: int | None = None, usage: Callable[[], Usage] = Usage.now,
-                 sleep: Callable[[float], None] = time.sleep):
+    def __init__(
+        self,
+        most: int,
+        cores: int | None = None,
+        usage: Callable[[], Usage] = Usage.now,
+        sleep: Callable[[float], None] = time.sleep,
+    ):
         self.most, self.cores = most, cores or psutil.cpu_count() or most
         self._usage, self._sleep = usage, sleep
         self._last = usage()

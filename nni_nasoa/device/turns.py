@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import torch
 
@@ -45,7 +45,9 @@ class Courtesy:
         begin = time.monotonic()
         self._waiting.start()
         taken.wait(self.patience)
-        self.patience -= time.monotonic() - begin if not taken.is_set() or time.monotonic() - begin > 0.01 else 0
+        self.patience -= (
+            time.monotonic() - begin if not taken.is_set() or time.monotonic() - begin > 0.01 else 0
+        )
         try:
             yield
         finally:

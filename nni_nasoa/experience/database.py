@@ -10,10 +10,10 @@ import re
 import sqlite3
 import time
 import zlib
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Iterator
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
@@ -80,26 +80,33 @@ class Database:
     def _check_file(self, path: Path, create: bool) -> None:
         try:
             if path.is_dir():
-                raise StoreError(f"{self.shown}: is a folder; give the file of an experience store, such as {path / 'experience.db'}")
+                raise StoreError(
+                    f"{self.shown}: is a folder; give the file of an experience store, such as {path / 'experience.db'}"
+                )
             if not create and not path.exists():
                 raise StoreError(f"{self.shown}: there is no such experience store")
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"{self.shown}: cannot be opened ({error.strerror}); "
-                             "give a file in a folder that may be written to") from None
+            raise StoreError(
+                f"{self.shown}: cannot be opened ({error.strerror}); "
+                "give a file in a folder that may be written to"
+            ) from None
 
     def _new_engine(self) -> Engine:
         if self.is_file:
             # No pool: a connection of SQLite must not be carried over a fork.
-            engine = sqlalchemy.create_engine(self._url, poolclass=NullPool, hide_parameters=True,
-                                              connect_args={"timeout": WAIT_SECONDS})
+            engine = sqlalchemy.create_engine(
+                self._url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": WAIT_SECONDS}
+            )
             event.listen(engine, "connect", _leave_transactions_to_us)
             event.listen(engine, "begin", _begin)
             return engine
         timeout = {} if "connect_timeout" in self._url.query else {"connect_timeout": CONNECT_SECONDS}
         try:
             # No limit to connections: the pool counts those as in use whose opening was interrupted.
-            return sqlalchemy.create_engine(self._url, pool_pre_ping=True, max_overflow=-1, connect_args=timeout, hide_parameters=True)
+            return sqlalchemy.create_engine(
+                self._url, pool_pre_ping=True, max_overflow=-1, connect_args=timeout, hide_parameters=True
+            )
         except ImportError:
             raise StoreError(f"{self.shown}: needs psycopg; pip install 'nni-nasoa[postgresql]'") from None
 
@@ -141,7 +148,10 @@ class Database:
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             try:
-                with self._clear_errors(), closing(sqlite3.connect(self._url.database, timeout=WAIT_SECONDS)) as connection:
+                with (
+                    self._clear_errors(),
+                    closing(sqlite3.connect(self._url.database, timeout=WAIT_SECONDS)) as connection,
+                ):
                     connection.execute("PRAGMA journal_mode = WAL")
                 return
             except StoreError:
@@ -164,7 +174,9 @@ class Database:
         try:
             yield
         except DBAPIError as error:
-            if isinstance(error.orig.__context__, KeyboardInterrupt):  # psycopg complains of a query that was interrupted
+            if isinstance(
+                error.orig.__context__, KeyboardInterrupt
+            ):  # psycopg complains of a query that was interrupted
                 raise error.orig.__context__ from None
             raise StoreError(f"{self.shown}: {self._reason(error.orig)}") from None
         except (SQLAlchemyError, sqlite3.Error) as error:
@@ -182,14 +194,18 @@ def _leave_transactions_to_us(connection, _) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("nasoa_writes") else "BEGIN")
+    connection.exec_driver_sql(
+        "BEGIN IMMEDIATE" if connection.get_execution_options().get("nasoa_writes") else "BEGIN"
+    )
 
 
 def _resolve(location: str) -> tuple[URL, str]:
     """The URL, and how it is shown."""
     if "://" not in location:
         if re.match(r"(?i)(postgres|sqlite)[\w+]*:", location):
-            raise StoreError(f"store: '{location.partition(':')[0]}:' begins a URL, but no // follows; {_RIGHT}")
+            raise StoreError(
+                f"store: '{location.partition(':')[0]}:' begins a URL, but no // follows; {_RIGHT}"
+            )
         if not location.strip() or "\0" in location or location == ":memory:":
             raise StoreError(f"store: {location!r} is not a file; {_RIGHT}")
         path = str(Path(location).expanduser())
@@ -203,7 +219,13 @@ def _resolve(location: str) -> tuple[URL, str]:
         url = make_url(location)
     except (ArgumentError, ValueError):
         raise StoreError(f"{shown}: is not a URL of a database; {_RIGHT}") from None
-    if url.drivername == "sqlite" and url.database and url.database != ":memory:" and not url.host and not url.query:
+    if (
+        url.drivername == "sqlite"
+        and url.database
+        and url.database != ":memory:"
+        and not url.host
+        and not url.query
+    ):
         return url, str(url.database)
     if url.drivername in _POSTGRESQL:
         return url.set(drivername="postgresql+psycopg"), shown

@@ -5,7 +5,7 @@ To change the tables, append a function here that changes those of the version b
 
 from __future__ import annotations
 
-from typing import Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, inspect
 
@@ -59,7 +59,9 @@ def prepare(database: Database, *, create: bool = True, migrations: Sequence[Mig
     if version == 0 and database.is_file:
         database.use_write_ahead_log()
     with database.writing() as connection:
-        for migration in migrations[_version(connection, database, len(migrations)):]:  # another process may have been first
+        for migration in migrations[
+            _version(connection, database, len(migrations)) :
+        ]:  # another process may have been first
             migration(connection)
         connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS nasoa_schema (version INTEGER NOT NULL)")
         connection.exec_driver_sql("DELETE FROM nasoa_schema")
@@ -75,6 +77,8 @@ def _version(connection: Connection, database: Database, known: int) -> int:
         return 0
     version = connection.exec_driver_sql("SELECT version FROM nasoa_schema").scalar_one()
     if version > known:
-        raise StoreError(f"{database.shown}: is a store of version {version}, this nni-nasoa knows versions up to {known}; "
-                         "upgrade nni-nasoa")
+        raise StoreError(
+            f"{database.shown}: is a store of version {version}, this nni-nasoa knows versions up to {known}; "
+            "upgrade nni-nasoa"
+        )
     return version

@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import uuid
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.training.regime import MAX_BATCH, MAX_INPUT_SIZE, MAX_STAGES, FineTuneRegime, RegimeError
-
 from nni_nasoa.values import (
     ID,
     MAX_NUMBER,
@@ -41,14 +41,20 @@ SOURCES = ("finetune", "advise", "nni", "collect", "import")
 PREDICTED = ("seconds", "accuracy", "accuracy_low", "accuracy_high")
 COUNTS = ("train_images", "val_images")  # of a profile: what a run is on
 # In notes of runs, by `finetune`, where time or memory was too short for what was asked.
-ONLY_HEAD, SAMPLED, HALVED = "only the head is trained", "decoding all images takes longer", "out of memory: batch size"
+ONLY_HEAD, SAMPLED, HALVED = (
+    "only the head is trained",
+    "decoding all images takes longer",
+    "out of memory: batch size",
+)
 MAX_POINTS, MAX_NOTES, MAX_THREADS = 1000, 100, 100_000
 
 
 def _as_predicted(place, value):
     if not isinstance(value, (dict, Mapping)) or set(value) != set(PREDICTED):
         return WRONG
-    kept = {key: (SECONDS if key == "seconds" else SHARE)(f"{place}, '{key}'", value[key]) for key in PREDICTED}
+    kept = {
+        key: (SECONDS if key == "seconds" else SHARE)(f"{place}, '{key}'", value[key]) for key in PREDICTED
+    }
     return kept if kept["accuracy_low"] <= kept["accuracy"] <= kept["accuracy_high"] else WRONG
 
 
@@ -73,7 +79,11 @@ _POINTS = list_of(_POINT, MAX_POINTS, "pairs of seconds and accuracy, in order o
 
 def _as_curve(place, value):
     curve = _POINTS.convert(place, value)
-    return WRONG if curve is not WRONG and any(first[0] > second[0] for first, second in zip(curve, curve[1:])) else curve
+    return (
+        WRONG
+        if curve is not WRONG and any(first[0] > second[0] for first, second in zip(curve, curve[1:]))
+        else curve
+    )
 
 
 _RULES: dict[str, Rule] = {
@@ -87,7 +97,9 @@ _RULES: dict[str, Rule] = {
     "device": TEXT,
     "threads": whole(1, MAX_THREADS),
     "budget_seconds": POSITIVE_SECONDS,
-    "predicted": or_none(Rule(f"an object of {', '.join(PREDICTED)}, the accuracy between the other two", _as_predicted)),
+    "predicted": or_none(
+        Rule(f"an object of {', '.join(PREDICTED)}, the accuracy between the other two", _as_predicted)
+    ),
     "status": one_of(STATUSES),
     "seconds": or_none(SECONDS),
     "accuracy": or_none(SHARE),
@@ -170,7 +182,9 @@ class RunRecord:
         for name in ("seconds", "accuracy"):
             if (getattr(self, name) is None) == (self.status == "ok"):
                 right = _RULES[name].what.partition(",")[0] if self.status == "ok" else "null"
-                raise RecordError(f"{name}: {shown(getattr(self, name))} in a run of status '{self.status}'; {right} would be right")
+                raise RecordError(
+                    f"{name}: {shown(getattr(self, name))} in a run of status '{self.status}'; {right} would be right"
+                )
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -191,16 +205,27 @@ class RunRecord:
         for name in data:
             if name not in _RULES:
                 close = difflib.get_close_matches(one_line(name), _RULES, n=1)
-                raise RecordError(f"record: no field {shown(name)}; " + (f"did you mean '{close[0]}'?" if close else
-                                                                          f"there are {', '.join(_RULES)}"))
+                raise RecordError(
+                    f"record: no field {shown(name)}; "
+                    + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(_RULES)}")
+                )
         for name, rule in _RULES.items():
             if name not in data:
                 raise RecordError(f"{name}: is missing; it is {rule.what}")
         return cls(**data)
 
     @classmethod
-    def of_run(cls, result: FineTuneResult, *, task: str | None = None, device: str | None = None, threads: int | None = None,
-               model_figures: Mapping[str, Any] | None = None, notes: Iterable[str] = (), **fields) -> RunRecord:
+    def of_run(
+        cls,
+        result: FineTuneResult,
+        *,
+        task: str | None = None,
+        device: str | None = None,
+        threads: int | None = None,
+        model_figures: Mapping[str, Any] | None = None,
+        notes: Iterable[str] = (),
+        **fields,
+    ) -> RunRecord:
         """The record of a run of `finetune`.
 
         A run that was interrupted counts as killed, one without a measured accuracy as failed: what they would have reached
@@ -222,15 +247,30 @@ class RunRecord:
         interrupted = result.stopped.startswith("interrupted")
         status = "killed" if interrupted else "ok" if math.isfinite(result.accuracy) else "failed"
         if any(SAMPLED in note for note in result.notes):
-            fields["profile"] = {**fields.get("profile", {}), **{name: about["metrics"][name] for name in COUNTS}}
+            fields["profile"] = {
+                **fields.get("profile", {}),
+                **{name: about["metrics"][name] for name in COUNTS},
+            }
         own = (*([] if result.stopped == "budget" else [f"stopped: {result.stopped}"]), *result.notes, *notes)
         return cls(
-            task=one_line(about["dataset"] if task is None else task), model=regime.model, regime=regime.to_json(),
-            device=one_line(_device_name(result) if device is None else device), threads=_threads() if threads is None else threads,
-            budget_seconds=result.budget, status=status, seconds=result.seconds if status == "ok" else None,
-            accuracy=result.accuracy if status == "ok" else None, epochs=result.epochs, curve=_curve_of(result.evaluations),
-            model_figures=figures_of(regime.model, about.get("encoding")) if model_figures is None else model_figures,
-            versions=about["versions"], notes=tuple(one_line(note) for note in own[:MAX_NOTES]), **fields)
+            task=one_line(about["dataset"] if task is None else task),
+            model=regime.model,
+            regime=regime.to_json(),
+            device=one_line(_device_name(result) if device is None else device),
+            threads=_threads() if threads is None else threads,
+            budget_seconds=result.budget,
+            status=status,
+            seconds=result.seconds if status == "ok" else None,
+            accuracy=result.accuracy if status == "ok" else None,
+            epochs=result.epochs,
+            curve=_curve_of(result.evaluations),
+            model_figures=figures_of(regime.model, about.get("encoding"))
+            if model_figures is None
+            else model_figures,
+            versions=about["versions"],
+            notes=tuple(one_line(note) for note in own[:MAX_NOTES]),
+            **fields,
+        )
 
 
 def positive(values: Mapping[str, Any], name: str) -> float | None:
@@ -247,8 +287,13 @@ def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:
         info = get(model)
     except ValueError:
         return {} if encoding is None else {"encoding": encoding}
-    return {"family": info.family, "encoding": info.encoding or encoding, "params_m": info.params_m, "gmacs": info.gmacs_224,
-            "input_size": info.input_size}
+    return {
+        "family": info.family,
+        "encoding": info.encoding or encoding,
+        "params_m": info.params_m,
+        "gmacs": info.gmacs_224,
+        "input_size": info.input_size,
+    }
 
 
 def _device_name(result: FineTuneResult) -> str:
@@ -265,7 +310,11 @@ def _threads() -> int:
 
 def _curve_of(evaluations: Iterable[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
     """The measured points, no more of them than a record holds: evenly thinned, the last one kept."""
-    points = [(record["elapsed"], record["val_accuracy"]) for record in evaluations if math.isfinite(record["val_accuracy"])]
+    points = [
+        (record["elapsed"], record["val_accuracy"])
+        for record in evaluations
+        if math.isfinite(record["val_accuracy"])
+    ]
     step = -(-len(points) // MAX_POINTS) or 1
     return tuple(points[::-1][::step][::-1])
 
@@ -301,7 +350,15 @@ class StepTime:
     measured_at: str = field(default_factory=now)
 
     def __post_init__(self):
-        rules = {"device": TEXT, "model": TEXT, "input_size": whole(1, MAX_INPUT_SIZE), "batch_size": whole(1, MAX_BATCH),
-                 "frozen_stages": whole(0, MAX_STAGES), "mode": TEXT, "seconds": POSITIVE_SECONDS, "measured_at": TIME}
+        rules = {
+            "device": TEXT,
+            "model": TEXT,
+            "input_size": whole(1, MAX_INPUT_SIZE),
+            "batch_size": whole(1, MAX_BATCH),
+            "frozen_stages": whole(0, MAX_STAGES),
+            "mode": TEXT,
+            "seconds": POSITIVE_SECONDS,
+            "measured_at": TIME,
+        }
         for name, rule in rules.items():
             object.__setattr__(self, name, rule(name, getattr(self, name)))

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, fields
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterable, Iterator, Mapping, NamedTuple, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 from sqlalchemy import and_, column, func, or_, select, table, update
+
+from nni_nasoa.values import utc
 
 from .database import Database, StoreError, default_location
 from .migrations import MIGRATIONS, Migration, prepare
 from .records import STATUSES, RecordError, RunRecord, StepTime
-from nni_nasoa.values import utc
 
 PAGE = 500  # records that are read or written at a time
 MAX_LINE = 8 * 2**20  # bytes; no record is longer
 
 _STEP = tuple(field.name for field in fields(StepTime))
-_RUNS = table("nasoa_runs", *map(column, ("number", "id", "created", "task", "model", "device", "status", "record")))
+_RUNS = table(
+    "nasoa_runs", *map(column, ("number", "id", "created", "task", "model", "device", "status", "record"))
+)
 _PROFILES = table("nasoa_profiles", column("fingerprint"), column("profile"))
 _STEP_TIMES = table("nasoa_step_times", *map(column, _STEP))
 _STATES = table("nasoa_states", column("name"), column("version"), column("data"))
@@ -56,7 +60,13 @@ class ExperienceStore:
         It cannot be opened; also from every method, where the database fails.
     """
 
-    def __init__(self, url: str | os.PathLike | None = None, *, create: bool = True, migrations: Sequence[Migration] = MIGRATIONS):
+    def __init__(
+        self,
+        url: str | os.PathLike | None = None,
+        *,
+        create: bool = True,
+        migrations: Sequence[Migration] = MIGRATIONS,
+    ):
         self._database = Database(default_location() if url is None else url, create)
         prepare(self._database, create=create, migrations=migrations)
 
@@ -78,14 +88,23 @@ class ExperienceStore:
         """Add records, all or, where anything fails, none; how many of them are new."""
         rows = [_row(record) for record in records]
         with self._database.writing() as connection:
-            return sum(self._insert(connection, rows[start:start + PAGE]) for start in range(0, len(rows), PAGE))
+            return sum(
+                self._insert(connection, rows[start : start + PAGE]) for start in range(0, len(rows), PAGE)
+            )
 
     def _insert(self, connection, rows: list[dict]) -> int:
         insert = self._database.insert(_RUNS).on_conflict_do_nothing(index_elements=["id"])
         return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
 
-    def records(self, task: str | None = None, model: str | None = None, device: str | None = None, status: str | None = None,
-                since: str | datetime | None = None, limit: int | None = None) -> Iterator[RunRecord]:
+    def records(
+        self,
+        task: str | None = None,
+        model: str | None = None,
+        device: str | None = None,
+        status: str | None = None,
+        since: str | datetime | None = None,
+        limit: int | None = None,
+    ) -> Iterator[RunRecord]:
         """Records in order of creation.
 
         Parameters
@@ -109,14 +128,25 @@ class ExperienceStore:
         if limit == 0:
             return
         if limit is not None:
-            newest = select(*key).where(*conditions).order_by(*(part.desc() for part in key)).offset(limit - 1).limit(1)
+            newest = (
+                select(*key)
+                .where(*conditions)
+                .order_by(*(part.desc() for part in key))
+                .offset(limit - 1)
+                .limit(1)
+            )
             with self._database.reading() as connection:
                 first = connection.execute(newest).first()
             if first is not None:
-                conditions = [*conditions, or_(key[0] > first[0], and_(key[0] == first[0], key[1] >= first[1]))]
+                conditions = [
+                    *conditions,
+                    or_(key[0] > first[0], and_(key[0] == first[0], key[1] >= first[1])),
+                ]
         after = []
         while True:  # page by page, so that nobody waits for a reader that takes its time
-            query = select(*key, _RUNS.c.id, _RUNS.c.record).where(*conditions, *after).order_by(*key).limit(PAGE)
+            query = (
+                select(*key, _RUNS.c.id, _RUNS.c.record).where(*conditions, *after).order_by(*key).limit(PAGE)
+            )
             with self._database.reading() as connection:
                 page = connection.execute(query).all()
             for _, _, id_, text in page:
@@ -128,11 +158,21 @@ class ExperienceStore:
                 return
             after = [or_(key[0] > page[-1][0], and_(key[0] == page[-1][0], key[1] > page[-1][1]))]
 
-    def count(self, task: str | None = None, model: str | None = None, device: str | None = None, status: str | None = None,
-              since: str | datetime | None = None) -> int:
+    def count(
+        self,
+        task: str | None = None,
+        model: str | None = None,
+        device: str | None = None,
+        status: str | None = None,
+        since: str | datetime | None = None,
+    ) -> int:
         """How many records there are; the parameters as `records` takes them."""
         with self._database.reading() as connection:
-            query = select(func.count()).select_from(_RUNS).where(*_conditions(task, model, device, status, since))
+            query = (
+                select(func.count())
+                .select_from(_RUNS)
+                .where(*_conditions(task, model, device, status, since))
+            )
             return connection.execute(query).scalar_one()
 
     def ids(self) -> set[str]:
@@ -159,7 +199,9 @@ class ExperienceStore:
                 os.fsync(file.fileno())
             draft.replace(path)
         except OSError as error:
-            raise StoreError(f"{path}: cannot be written ({error.strerror}); give a file in a folder that may be written to") from None
+            raise StoreError(
+                f"{path}: cannot be written ({error.strerror}); give a file in a folder that may be written to"
+            ) from None
         finally:
             with suppress(OSError):
                 draft.unlink()
@@ -195,7 +237,9 @@ class ExperienceStore:
     def profile(self, fingerprint: str) -> dict[str, Any] | None:
         """The profile of the dataset with this fingerprint, None where it is not known."""
         with self._database.reading() as connection:
-            text = connection.execute(select(_PROFILES.c.profile).where(_PROFILES.c.fingerprint == fingerprint)).scalar()
+            text = connection.execute(
+                select(_PROFILES.c.profile).where(_PROFILES.c.fingerprint == fingerprint)
+            ).scalar()
         return None if text is None else json.loads(text)
 
     def set_profile(self, fingerprint: str, profile: Mapping[str, Any]) -> None:
@@ -206,9 +250,15 @@ class ExperienceStore:
 
     def step_times(self, device: str | None = None, model: str | None = None) -> list[StepTime]:
         """What was measured, of one device or model or of all."""
-        conditions = [_STEP_TIMES.c[name] == value for name, value in (("device", device), ("model", model)) if value is not None]
+        conditions = [
+            _STEP_TIMES.c[name] == value
+            for name, value in (("device", device), ("model", model))
+            if value is not None
+        ]
         with self._database.reading() as connection:
-            rows = connection.execute(select(_STEP_TIMES).where(*conditions).order_by(*(_STEP_TIMES.c[name] for name in _STEP)))
+            rows = connection.execute(
+                select(_STEP_TIMES).where(*conditions).order_by(*(_STEP_TIMES.c[name] for name in _STEP))
+            )
             return [StepTime(*row) for row in rows]
 
     def set_step_time(self, step_time: StepTime) -> None:
@@ -220,7 +270,9 @@ class ExperienceStore:
     def state(self, name: str) -> State | None:
         """What was kept under a name last, None where nothing was."""
         with self._database.reading() as connection:
-            row = connection.execute(select(_STATES.c.data, _STATES.c.version).where(_STATES.c.name == name)).first()
+            row = connection.execute(
+                select(_STATES.c.data, _STATES.c.version).where(_STATES.c.name == name)
+            ).first()
         return None if row is None else State(bytes(row[0]), row[1])
 
     def replace_state(self, name: str, data: bytes, version: int) -> bool:
@@ -258,7 +310,9 @@ def _text(data: Any) -> str:
 
 def _row(record: RunRecord) -> dict[str, str]:
     data = record.to_json()
-    return {name: data[name] for name in ("id", "created", "task", "model", "device", "status")} | {"record": _text(data)}
+    return {name: data[name] for name in ("id", "created", "task", "model", "device", "status")} | {
+        "record": _text(data)
+    }
 
 
 def _conditions(task, model, device, status, since) -> list:
@@ -266,7 +320,9 @@ def _conditions(task, model, device, status, since) -> list:
         raise StoreError(f"status: {status!r} is not one of {', '.join(STATUSES)}")
     start = None if since is None else utc(since)
     if since is not None and start is None:
-        raise StoreError(f"since: {since!r} is not a date such as 2026-01-31 or a time with its zone such as 2026-01-31T12:00:00Z")
+        raise StoreError(
+            f"since: {since!r} is not a date such as 2026-01-31 or a time with its zone such as 2026-01-31T12:00:00Z"
+        )
     equal = {"task": task, "model": model, "device": device, "status": status}
     conditions = [_RUNS.c[name] == value for name, value in equal.items() if value is not None]
     return conditions if start is None else [*conditions, _RUNS.c.created >= start]
@@ -294,4 +350,6 @@ def _read_lines(file: BinaryIO, path: str | os.PathLike) -> Iterator[RunRecord]:
         except UnicodeDecodeError:
             raise StoreError(f"{path}, line {number}: not text in UTF-8") from None
         except (ValueError, RecursionError) as error:
-            raise StoreError(f"{path}, line {number}: not JSON ({str(error).splitlines()[0][:100]})") from None
+            raise StoreError(
+                f"{path}, line {number}: not JSON ({str(error).splitlines()[0][:100]})"
+            ) from None

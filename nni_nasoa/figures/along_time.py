@@ -9,9 +9,9 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .series import dataset_titles, lines_of, seeds_of, shared, spread
 from .paper import COLORS, MARKERS, check_picture, label_ends, log_axis, save, sheet, titles
 from .runs import RecordedRun, RunsError, duration
+from .series import dataset_titles, lines_of, seeds_of, shared, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,11 +74,22 @@ def along_time_figure(runs: Sequence[RecordedRun]) -> Figure:
             log_axis(axes.xaxis)
         else:
             axes.set_xlim(0, 1.02 * longest / unit)
-    caption = ["points: what a run of that budget ends with; thin lines: best so far within the longest runs"] if several else [
-        "best so far within a run, whose learning rate falls until its end"]
-    titles(figure, ", ".join(["Accuracy along time", *shared(runs, "weights", "input_size"),
-                              *([] if several else [f"runs of {duration(longest)}"])]),
-           "; ".join(filter(None, [*caption, seeds_of(groups), *shared(runs, "device")])))
+    caption = (
+        ["points: what a run of that budget ends with; thin lines: best so far within the longest runs"]
+        if several
+        else ["best so far within a run, whose learning rate falls until its end"]
+    )
+    titles(
+        figure,
+        ", ".join(
+            [
+                "Accuracy along time",
+                *shared(runs, "weights", "input_size"),
+                *([] if several else [f"runs of {duration(longest)}"]),
+            ]
+        ),
+        "; ".join(filter(None, [*caption, seeds_of(groups), *shared(runs, "device")])),
+    )
     for axes, of_axes in ends:
         label_ends(axes, of_axes)
     return figure
@@ -99,18 +110,24 @@ def course(runs: Sequence[RecordedRun]) -> list[tuple[float, float, float, float
         return []
     start, end = max(points[0][0] for points in curves), max(run.seconds for run in runs)
     times = sorted({seconds for points in curves for seconds, _ in points if seconds >= start} | {end})
-    return [(seconds, *spread(max(accuracy for at, accuracy in points if at <= seconds) for points in curves))
-            for seconds in times]
+    return [
+        (seconds, *spread(max(accuracy for at, accuracy in points if at <= seconds) for points in curves))
+        for seconds in times
+    ]
 
 
-def _within(axes: Axes, runs: Sequence[RecordedRun], unit: float, style: dict, alone: bool) -> tuple[float, float] | None:
+def _within(
+    axes: Axes, runs: Sequence[RecordedRun], unit: float, style: dict, alone: bool
+) -> tuple[float, float] | None:
     """The course of runs as steps; where it is `alone`, it is the line that counts."""
     points = [(seconds / unit, *(100 * value for value in values)) for seconds, *values in course(runs)]
     if not points:
         return None
     seconds, lowest, middle, highest = zip(*points)
     if alone:
-        axes.fill_between(seconds, lowest, highest, step="post", color=style["color"], alpha=0.1, linewidth=0, zorder=1)
+        axes.fill_between(
+            seconds, lowest, highest, step="post", color=style["color"], alpha=0.1, linewidth=0, zorder=1
+        )
         axes.plot(seconds, middle, drawstyle="steps-post", linewidth=1.9, zorder=3, **style)
     else:
         thin = style | {"label": "_within", "linewidth": 1.1, "alpha": 0.5}
@@ -118,10 +135,13 @@ def _within(axes: Axes, runs: Sequence[RecordedRun], unit: float, style: dict, a
     return seconds[-1], middle[-1]
 
 
-def _over_budgets(axes: Axes, by_budget: dict[float, list[RecordedRun]], unit: float,
-                  style: dict) -> tuple[float, float] | None:
+def _over_budgets(
+    axes: Axes, by_budget: dict[float, list[RecordedRun]], unit: float, style: dict
+) -> tuple[float, float] | None:
     """What runs of each budget have at their end."""
-    spreads = {budget / unit: spread(100 * run.accuracy for run in group) for budget, group in by_budget.items()}
+    spreads = {
+        budget / unit: spread(100 * run.accuracy for run in group) for budget, group in by_budget.items()
+    }
     known = {budget: bounds for budget, bounds in spreads.items() if not math.isnan(bounds[1])}
     if not known:
         return None

@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 CLASSIC_BLOCKS = {
     "020-": "basic block",
-    "10001-": "bottleneck", "11511-": "ResNeXt bottleneck", "10501-": "ResNeXt bottleneck",
-    "10301-": "ResNeXt bottleneck", "10201-": "ResNeXt bottleneck",
-    "14441-": "inverted residual", "13431-": "inverted residual",
-    "6-": "separable block", "626-": "separable block",
+    "10001-": "bottleneck",
+    "11511-": "ResNeXt bottleneck",
+    "10501-": "ResNeXt bottleneck",
+    "10301-": "ResNeXt bottleneck",
+    "10201-": "ResNeXt bottleneck",
+    "14441-": "inverted residual",
+    "13431-": "inverted residual",
+    "6-": "separable block",
+    "626-": "separable block",
 }
 """Blocks of well-known networks: ResNet, ResNeXt, MobileNetV2 (expansion 4 and 2) and depthwise-separable ones."""
 
@@ -116,7 +121,14 @@ def _lay_lanes(column: Column, skips: tuple[SkipLayout, ...]) -> None:
     *extra, residual = range(len(skips))  # the residual comes last
     level: dict[int, int] = {}
     for k in sorted(extra, key=lambda k: (skips[k].target - skips[k].source, k)):
-        level[k] = 1 + max((level[j] for j in level if skips[j].source < skips[k].target and skips[k].source < skips[j].target), default=-1)
+        level[k] = 1 + max(
+            (
+                level[j]
+                for j in level
+                if skips[j].source < skips[k].target and skips[k].source < skips[j].target
+            ),
+            default=-1,
+        )
 
     def add_lane(edge, members, sign):
         half = _PROJECTION[0] / 2 if any(skips[k].projection for k in members) else 0.0
@@ -124,7 +136,9 @@ def _lay_lanes(column: Column, skips: tuple[SkipLayout, ...]) -> None:
         for k in members:
             # Beside an operation no line comes in or goes out, so a projection there is in nobody's way.
             middle = column.operations[(skips[k].source + skips[k].target) // 2]
-            column.lanes.append(Lane(skips[k], sign * x, column.places[skips[k].source], column.merges[k], middle))
+            column.lanes.append(
+                Lane(skips[k], sign * x, column.places[skips[k].source], column.merges[k], middle)
+            )
         return x + half
 
     column.left = -add_lane(_BOX[0] / 2, [residual], -1) - _MARGIN
@@ -145,7 +159,9 @@ def operation_label(op: int, ratio: int, conv: Conv) -> tuple[str, str]:
         name += f", group width {OPS[op].name.split()[-1]}"
     elif conv.groups > 1:
         name += f", {conv.groups} groups"
-    return name, f"{_RATIOS[ratio]} = {conv.out_channels} channels" + (", stride 2" if conv.stride == 2 else "")
+    return name, f"{_RATIOS[ratio]} = {conv.out_channels} channels" + (
+        ", stride 2" if conv.stride == 2 else ""
+    )
 
 
 def place_channels(layout: BlockLayout) -> list[int]:
@@ -219,18 +235,46 @@ def _paint_lanes(axes, column: Column) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Line
 
-    for lane in sorted(column.lanes, key=lambda lane: -abs(lane.x)):  # inner ones over the outer where they share a way
+    for lane in sorted(
+        column.lanes, key=lambda lane: -abs(lane.x)
+    ):  # inner ones over the outer where they share a way
         sign = 1 if lane.x > 0 else -1
         color, end = _SKIP[lane.skip.kind] if lane.x > 0 else _RESIDUAL, sign * (_MERGE + 0.07)
         bend = lane.x - sign * _BEND
-        way = [(0, lane.top), (bend, lane.top), (lane.x, lane.top), (lane.x, lane.top + _BEND), (lane.x, lane.bottom - _BEND),
-               (lane.x, lane.bottom), (bend, lane.bottom), (end, lane.bottom)]
-        codes = [Line.MOVETO, Line.LINETO, Line.CURVE3, Line.CURVE3, Line.LINETO, Line.CURVE3, Line.CURVE3, Line.LINETO]
-        axes.add_patch(PathPatch(Line(way, codes), fill=False, edgecolor=color, linewidth=1.6, capstyle="butt", zorder=1))
-        axes.annotate("", (sign * _MERGE, lane.bottom), (end + sign * 0.05, lane.bottom), zorder=1,
-                      arrowprops={"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9})
+        way = [
+            (0, lane.top),
+            (bend, lane.top),
+            (lane.x, lane.top),
+            (lane.x, lane.top + _BEND),
+            (lane.x, lane.bottom - _BEND),
+            (lane.x, lane.bottom),
+            (bend, lane.bottom),
+            (end, lane.bottom),
+        ]
+        codes = [
+            Line.MOVETO,
+            Line.LINETO,
+            Line.CURVE3,
+            Line.CURVE3,
+            Line.LINETO,
+            Line.CURVE3,
+            Line.CURVE3,
+            Line.LINETO,
+        ]
+        axes.add_patch(
+            PathPatch(Line(way, codes), fill=False, edgecolor=color, linewidth=1.6, capstyle="butt", zorder=1)
+        )
+        axes.annotate(
+            "",
+            (sign * _MERGE, lane.bottom),
+            (end + sign * 0.05, lane.bottom),
+            zorder=1,
+            arrowprops={"arrowstyle": "-|>", "color": color, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9},
+        )
         if lane.skip.projection is not None:
-            text = f"1×1 conv\n{lane.skip.projection.out_channels}" + (", stride 2" if lane.skip.projection.stride == 2 else "")
+            text = f"1×1 conv\n{lane.skip.projection.out_channels}" + (
+                ", stride 2" if lane.skip.projection.stride == 2 else ""
+            )
             _box(axes, lane.x, lane.middle, _PROJECTION, text, "white", color, 7.5)
 
 
@@ -239,15 +283,30 @@ def _paint_column(axes, column: Column, block: Block, layout: BlockLayout) -> No
 
     axes.plot([0, 0], [column.places[0], column.places[-1]], color=_INK, linewidth=1.4, zorder=1)
     for y, op, ratio, conv in zip(column.operations, block.ops, block.ratios, layout.convs):
-        axes.annotate("", (0, y - _BOX[1] / 2), (0, y - _BOX[1] / 2 - 0.1), zorder=1,
-                      arrowprops={"arrowstyle": "-|>", "color": _INK, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9})
+        axes.annotate(
+            "",
+            (0, y - _BOX[1] / 2),
+            (0, y - _BOX[1] / 2 - 0.1),
+            zorder=1,
+            arrowprops={"arrowstyle": "-|>", "color": _INK, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9},
+        )
         _box(axes, 0, y, _BOX, "\n".join(operation_label(op, ratio, conv)), _FILL[op], _INK, 9)
     for y in column.activations:
         _box(axes, 0, y, (0.5, 0.22), "ReLU", "white", _FADED, 7.5)
     for skip, y in zip(layout.skips, column.merges):
         color = _RESIDUAL if skip is layout.skips[-1] else _SKIP[skip.kind]
         axes.add_patch(Circle((0, y), _MERGE, facecolor="white", edgecolor=color, linewidth=1.4, zorder=2))
-        axes.text(0, y, "+" if skip.kind == "a" else "||", size=9, weight="bold", color=color, ha="center", va="center_baseline", zorder=3)
+        axes.text(
+            0,
+            y,
+            "+" if skip.kind == "a" else "||",
+            size=9,
+            weight="bold",
+            color=color,
+            ha="center",
+            va="center_baseline",
+            zorder=3,
+        )
     for i, (y, channels) in enumerate(zip(column.places, place_channels(layout))):
         axes.add_patch(Circle((0, y), _PLACE, facecolor=_INK, edgecolor=_INK, zorder=2))
         axes.text(0, y, str(i), size=8, color="white", ha="center", va="center_baseline", zorder=3)
@@ -255,10 +314,23 @@ def _paint_column(axes, column: Column, block: Block, layout: BlockLayout) -> No
         axes.text(*beside, str(channels), size=8, color=_FADED, ha="left", va="center")
 
 
-def _box(axes, x: float, y: float, size: tuple[float, float], text: str, fill: str, edge: str, font: float) -> None:
+def _box(
+    axes, x: float, y: float, size: tuple[float, float], text: str, fill: str, edge: str, font: float
+) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     wide, high = size
     corner = (x - wide / 2, y - high / 2)
-    axes.add_patch(FancyBboxPatch(corner, wide, high, "round,pad=0,rounding_size=0.06", facecolor=fill, edgecolor=edge, linewidth=1.1, zorder=2))
+    axes.add_patch(
+        FancyBboxPatch(
+            corner,
+            wide,
+            high,
+            "round,pad=0,rounding_size=0.06",
+            facecolor=fill,
+            edgecolor=edge,
+            linewidth=1.1,
+            zorder=2,
+        )
+    )
     axes.text(x, y, text, size=font, color=_INK, ha="center", va="center", linespacing=1.25, zorder=3)

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .series import dataset_titles, lines_of, seeds_of, shared, spread
 from .paper import COLORS, MARKERS, check_picture, label_ends, log_axis, save, sheet, titles
 from .runs import RecordedRun, RunsError
+from .series import dataset_titles, lines_of, seeds_of, shared, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _TARGET = 0.9  # of the best accuracy is what runs are timed to
 
 
-def draw_freezing(runs: Sequence[RecordedRun], path: str | os.PathLike, *, target: float | None = None) -> Path:
+def draw_freezing(
+    runs: Sequence[RecordedRun], path: str | os.PathLike, *, target: float | None = None
+) -> Path:
     """Draw `freezing_figure` into an image file, of which the suffix (.png, .svg, .pdf, ..) says the format."""
     check_picture(path)
     return save(freezing_figure(runs, target=target), path)
@@ -46,8 +48,11 @@ def freezing_figure(runs: Sequence[RecordedRun], *, target: float | None = None)
     RunsError
         No runs differ in their frozen stages.
     """
-    lines = {label: of_line for label, of_line in lines_of(runs, ("frozen_stages",)).items()
-             if len({run.settings.regime.frozen_stages for run in of_line}) > 1}
+    lines = {
+        label: of_line
+        for label, of_line in lines_of(runs, ("frozen_stages",)).items()
+        if len({run.settings.regime.frozen_stages for run in of_line}) > 1
+    }
     if not lines:
         raise RunsError("no runs of a model with different frozen stages to draw")
     runs = [run for of_line in lines.values() for run in of_line]
@@ -59,16 +64,28 @@ def freezing_figure(runs: Sequence[RecordedRun], *, target: float | None = None)
         row[0].set_title(title, loc="left", fontsize=11, weight="bold", parse_math=False)
     for axes in panels[-1]:
         axes.set_xlabel("frozen stages")
-    caption = [seeds_of([group for by_freeze in points for group in by_freeze.values()]), *shared(runs, "device")]
+    caption = [
+        seeds_of([group for by_freeze in points for group in by_freeze.values()]),
+        *shared(runs, "device"),
+    ]
     if any(run.head_alone for run in runs):
         caption.insert(0, "×: runs with too short a budget for more than the head")
-    settings = [*shared(runs, "weights", "input_size"), *(f"{budget} a run" for budget in shared(runs, "budget"))]
+    settings = [
+        *shared(runs, "weights", "input_size"),
+        *(f"{budget} a run" for budget in shared(runs, "budget")),
+    ]
     title = " ".join(["Fine-tuning", *shared(runs, "model"), "with frozen stages: "]) + ", ".join(settings)
     titles(figure, title, "; ".join(filter(None, caption)))
     if len(lines) > 1:
         for row in panels:
-            label_ends(row[0], [(*line.get_xydata()[-1], line.get_label(), line.get_color())
-                                for line in row[0].lines if line.get_label() in lines and len(line.get_xydata())])
+            label_ends(
+                row[0],
+                [
+                    (*line.get_xydata()[-1], line.get_label(), line.get_color())
+                    for line in row[0].lines
+                    if line.get_label() in lines and len(line.get_xydata())
+                ],
+            )
     return figure
 
 
@@ -89,7 +106,11 @@ def _row(row: Sequence[Axes], lines: dict[str, dict[int, list[RecordedRun]]], ta
         target = math.floor(100 * _TARGET * best) / 100 if best > 0 else 0.0
     missed = Counter()  # lines without a time, by frozen stages
     for number, (label, by_freeze) in enumerate(lines.items()):
-        style = {"color": COLORS[number % len(COLORS)], "marker": MARKERS[number % len(MARKERS)], "label": label}
+        style = {
+            "color": COLORS[number % len(COLORS)],
+            "marker": MARKERS[number % len(MARKERS)],
+            "label": label,
+        }
         _crosses(accuracy, by_freeze, style["color"])
         as_asked = {k: [run for run in group if not run.head_alone] for k, group in by_freeze.items()}
         by_freeze = {k: group for k, group in as_asked.items() if group}
@@ -102,9 +123,17 @@ def _row(row: Sequence[Axes], lines: dict[str, dict[int, list[RecordedRun]]], ta
         for k, values in seconds.items():
             if math.isinf(spread(values)[1]):  # as a mark at the top, whatever the scale
                 reached = sum(map(math.isfinite, values))
-                reach.annotate(f"{reached} of {len(values)}\nreached" if reached else "not\nreached", (k, 1), (0, -20 * missed[k]),
-                               xycoords=("data", "axes fraction"), textcoords="offset points", ha="center", va="top", fontsize=7.5,
-                               color=style["color"])
+                reach.annotate(
+                    f"{reached} of {len(values)}\nreached" if reached else "not\nreached",
+                    (k, 1),
+                    (0, -20 * missed[k]),
+                    xycoords=("data", "axes fraction"),
+                    textcoords="offset points",
+                    ha="center",
+                    va="top",
+                    fontsize=7.5,
+                    color=style["color"],
+                )
                 missed[k] += 1
     accuracy.set_ylabel("validation accuracy, %")
     epoch.set_ylabel("time of an epoch, s")
@@ -128,11 +157,24 @@ def _line(axes: Axes, values: dict[int, list[float]], style: dict) -> None:
     """Medians joined by a line, with bars from the lowest to the highest; what is not finite is left out."""
     spreads = {k: spread(group) for k, group in values.items()}
     known = {k: bounds for k, bounds in spreads.items() if math.isfinite(bounds[1])}
-    axes.plot(list(known), [middle for _, middle, _ in known.values()], markersize=6, markerfacecolor="white", linewidth=1.8,
-              zorder=3, **style)
+    axes.plot(
+        list(known),
+        [middle for _, middle, _ in known.values()],
+        markersize=6,
+        markerfacecolor="white",
+        linewidth=1.8,
+        zorder=3,
+        **style,
+    )
     finite = {k: bounds for k, bounds in known.items() if math.isfinite(bounds[2])}
-    axes.vlines(list(finite), [low for low, _, _ in finite.values()], [high for _, _, high in finite.values()],
-                color=style["color"], linewidth=1.2, zorder=2)
+    axes.vlines(
+        list(finite),
+        [low for low, _, _ in finite.values()],
+        [high for _, _, high in finite.values()],
+        color=style["color"],
+        linewidth=1.2,
+        zorder=2,
+    )
 
 
 def _crosses(axes: Axes, by_freeze: dict[int, list[RecordedRun]], color: str) -> None:
@@ -148,5 +190,13 @@ def _name_best(axes: Axes, percents: dict[int, list[float]], style: dict) -> Non
         return
     best = max(middles, key=middles.__getitem__)
     axes.plot([best], [middles[best]], markersize=7, zorder=4, **style | {"label": "best"})
-    axes.annotate(f"{middles[best]:.1f}", (best, middles[best]), (6, 5), textcoords="offset points", ha="left", fontsize=9,
-                  color=style["color"], zorder=5)
+    axes.annotate(
+        f"{middles[best]:.1f}",
+        (best, middles[best]),
+        (6, 5),
+        textcoords="offset points",
+        ha="left",
+        fontsize=9,
+        color=style["color"],
+        zorder=5,
+    )

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from nni_nasoa.data import ImageSplit, dataset_names, open_dataset
 from nni_nasoa.data.torchvision_sets import normalized
-from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.finetune.results import FineTuneResult
+from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.zoo import create_model, get
 from nni_nasoa.zoo.searched import FrontFile
 
@@ -20,8 +20,16 @@ from .runs import RecordedRun, RunSettings, append_run
 WARM_UP_SECONDS = 1.0
 
 
-def plan(datasets: Sequence[str], regimes: Sequence[FineTuneRegime], budgets: Sequence[float], seeds: int, *,
-         weights: str | None = "default", device: str = "auto", every_freeze: bool = False) -> list[RunSettings]:
+def plan(
+    datasets: Sequence[str],
+    regimes: Sequence[FineTuneRegime],
+    budgets: Sequence[float],
+    seeds: int,
+    *,
+    weights: str | None = "default",
+    device: str = "auto",
+    every_freeze: bool = False,
+) -> list[RunSettings]:
     """All runs of a figure; those of a seed come together, so that a series that is interrupted has whole comparisons.
 
     Parameters
@@ -42,12 +50,20 @@ def plan(datasets: Sequence[str], regimes: Sequence[FineTuneRegime], budgets: Se
     """
     regimes = [_whole(regime) for regime in regimes]
     if every_freeze:
-        regimes = [dataclasses.replace(regime, frozen_stages=k)
-                   for regime in regimes for k in range(stage_count(regime.model) + 1)]
+        regimes = [
+            dataclasses.replace(regime, frozen_stages=k)
+            for regime in regimes
+            for k in range(stage_count(regime.model) + 1)
+        ]
     if weights not in (None, "default"):
         weights = str(Path(weights).expanduser().resolve())
-    return [RunSettings(dataset, regime, budget, seed, weights, called(device)) for seed in range(seeds)
-            for dataset in map(identified, datasets) for regime in regimes for budget in budgets]
+    return [
+        RunSettings(dataset, regime, budget, seed, weights, called(device))
+        for seed in range(seeds)
+        for dataset in map(identified, datasets)
+        for regime in regimes
+        for budget in budgets
+    ]
 
 
 def _whole(regime: FineTuneRegime) -> FineTuneRegime:
@@ -86,16 +102,20 @@ def called(device: str) -> str:
     """What a device is called, with the number of threads of a processor."""
     import torch
 
-    from nni_nasoa.device.device import resolve_device
-    from nni_nasoa.device.device import device_name
+    from nni_nasoa.device.device import device_name, resolve_device
 
     found = resolve_device(device)
     threads = torch.get_num_threads()
     return device_name(found) + (f", {threads} thread{'s' * (threads > 1)}" if found.type == "cpu" else "")
 
 
-def prepare(missing: Iterable[RunSettings], path: str | os.PathLike, *, device: str = "auto",
-            root: str | os.PathLike | None = None) -> None:
+def prepare(
+    missing: Iterable[RunSettings],
+    path: str | os.PathLike,
+    *,
+    device: str = "auto",
+    root: str | os.PathLike | None = None,
+) -> None:
     """Open each dataset, and give every model a second of training on it that is not recorded.
 
     What is wrong comes out before any run starts, and no run pays for what only a process's first one has to load.
@@ -108,7 +128,9 @@ def prepare(missing: Iterable[RunSettings], path: str | os.PathLike, *, device: 
     _check_writable(Path(path))
     one_of_each: dict[tuple, RunSettings] = {}
     for settings in missing:
-        one_of_each.setdefault((settings.dataset, settings.regime.model, settings.regime.input_size), settings)
+        one_of_each.setdefault(
+            (settings.dataset, settings.regime.model, settings.regime.input_size), settings
+        )
     for settings in one_of_each.values():
         _finetuned(settings, WARM_UP_SECONDS, device, root, bar=False)
 
@@ -121,8 +143,13 @@ def _check_writable(path: Path) -> None:
         path.unlink()
 
 
-def make_runs(missing: Iterable[RunSettings], path: str | os.PathLike, *, device: str = "auto",
-              root: str | os.PathLike | None = None) -> Iterator[RecordedRun]:
+def make_runs(
+    missing: Iterable[RunSettings],
+    path: str | os.PathLike,
+    *,
+    device: str = "auto",
+    root: str | os.PathLike | None = None,
+) -> Iterator[RecordedRun]:
     """Make runs, and append each to a file of records when it is over; see `prepare`.
 
     Parameters
@@ -145,9 +172,20 @@ def make_runs(missing: Iterable[RunSettings], path: str | os.PathLike, *, device
 
     for settings in missing:
         result = _finetuned(settings, settings.budget, device, root, bar=None)
-        run = RecordedRun(settings, stage_count(settings.regime.model), result.frozen_stages, result.accuracy, result.seconds,
-                          result.epochs, result.steps, result.images, result.stopped, result.evaluations, result.notes,
-                          environment(result.classifier.device))
+        run = RecordedRun(
+            settings,
+            stage_count(settings.regime.model),
+            result.frozen_stages,
+            result.accuracy,
+            result.seconds,
+            result.epochs,
+            result.steps,
+            result.images,
+            result.stopped,
+            result.evaluations,
+            result.notes,
+            environment(result.classifier.device),
+        )
         append_run(path, run)
         yield run
 
@@ -156,7 +194,15 @@ def _finetuned(settings: RunSettings, seconds: float, device: str, root, bar: bo
     from nni_nasoa.finetune import finetune
 
     split = _opened(settings.dataset, settings.regime.input_size, settings.seed, root)
-    result = finetune(split, settings.regime, seconds / 60, device=device, seed=settings.seed, weights=settings.weights, bar=bar)
+    result = finetune(
+        split,
+        settings.regime,
+        seconds / 60,
+        device=device,
+        seed=settings.seed,
+        weights=settings.weights,
+        bar=bar,
+    )
     if result.stopped.startswith("interrupted"):
         raise KeyboardInterrupt(result.stopped)
     return result

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING, Sequence
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,7 +43,9 @@ def sheet(rows: int, columns: int, panel: tuple[float, float], **options) -> tup
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(panel[0] * columns, panel[1] * rows + 0.9), layout="constrained", facecolor="white")
+    figure = Figure(
+        figsize=(panel[0] * columns, panel[1] * rows + 0.9), layout="constrained", facecolor="white"
+    )
     FigureCanvasAgg(figure)
     figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
     axes = figure.subplots(rows, columns, squeeze=False, **options)
@@ -95,9 +98,27 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
     # None above the axes, where the title of the panel may be.
     too_high = max(0.0, max(place + height / 2 for place, height in zip(places, heights)) - 1)
     for (x, y, _, color), text, place in zip(ends, texts, places):
-        axes.annotate(text, (x, y), (1.04, place - too_high), textcoords="axes fraction", va="center", ha="left", fontsize=_LABEL,
-                      color=color, parse_math=False, annotation_clip=False, zorder=5,
-                      arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.7, "alpha": 0.6, "shrinkA": 1, "shrinkB": 4})
+        axes.annotate(
+            text,
+            (x, y),
+            (1.04, place - too_high),
+            textcoords="axes fraction",
+            va="center",
+            ha="left",
+            fontsize=_LABEL,
+            color=color,
+            parse_math=False,
+            annotation_clip=False,
+            zorder=5,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "linewidth": 0.7,
+                "alpha": 0.6,
+                "shrinkA": 1,
+                "shrinkB": 4,
+            },
+        )
 
 
 def spread_out(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:

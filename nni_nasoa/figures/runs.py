@@ -55,12 +55,21 @@ class RunSettings:
 
     def described(self) -> dict[str, str]:
         """Every setting but the dataset and the seed as a reader would say it."""
-        fields = {key: f"{key.replace('_', ' ')} " + (f"{value:g}" if isinstance(value, Real) else str(value))
-                  for key, value in self.regime.to_json().items()}
-        weights = {"default": "pretrained", None: "from scratch"}.get(self.weights) or f"weights {last_part(self.weights)}"
+        fields = {
+            key: f"{key.replace('_', ' ')} " + (f"{value:g}" if isinstance(value, Real) else str(value))
+            for key, value in self.regime.to_json().items()
+        }
+        weights = {"default": "pretrained", None: "from scratch"}.get(
+            self.weights
+        ) or f"weights {last_part(self.weights)}"
         size = self.regime.input_size
-        return fields | {"model": last_part(self.regime.model), "input_size": f"{size} × {size} pixels",
-                         "budget": duration(self.budget), "weights": weights, "device": self.device}
+        return fields | {
+            "model": last_part(self.regime.model),
+            "input_size": f"{size} × {size} pixels",
+            "budget": duration(self.budget),
+            "weights": weights,
+            "device": self.device,
+        }
 
 
 @dataclass(frozen=True)
@@ -126,8 +135,15 @@ class RecordedRun:
         """As JSON values."""
         regime = self.settings.regime.to_json()
         settings = self.settings
-        data = {"dataset": settings.dataset, "model": regime.pop("model"), "weights": settings.weights, "regime": regime,
-                "seed": settings.seed, "budget": settings.budget, "device": settings.device}
+        data = {
+            "dataset": settings.dataset,
+            "model": regime.pop("model"),
+            "weights": settings.weights,
+            "regime": regime,
+            "seed": settings.seed,
+            "budget": settings.budget,
+            "device": settings.device,
+        }
         data |= {key: getattr(self, key) for key in _RESULTS} | {"environment": dict(self.environment)}
         return _without_nan(data)
 
@@ -144,18 +160,35 @@ class RecordedRun:
             raise RunsError(f"{_shown(data)} is not an object, the record of a run")
         for key, (what, right) in _FIELDS.items():
             if key not in data or not right(data[key]):
-                raise RunsError(f'"{key}" is {_shown(data[key])}, not {what}' if key in data else f'no "{key}", {what}')
+                raise RunsError(
+                    f'"{key}" is {_shown(data[key])}, not {what}' if key in data else f'no "{key}", {what}'
+                )
         try:
             regime = FineTuneRegime.from_json(data["regime"] | {"model": data["model"]})
         except RegimeError as error:
             raise RunsError(f'"regime": {error}') from None
-        settings = RunSettings(data["dataset"], regime, data["budget"], data["seed"], data["weights"], data["device"])
-        results = {key: data[key] for key in _RESULTS} | {key: tuple(data[key]) for key in ("evaluations", "notes")}
+        settings = RunSettings(
+            data["dataset"], regime, data["budget"], data["seed"], data["weights"], data["device"]
+        )
+        results = {key: data[key] for key in _RESULTS} | {
+            key: tuple(data[key]) for key in ("evaluations", "notes")
+        }
         results["accuracy"] = math.nan if data["accuracy"] is None else data["accuracy"]
         return cls(settings, **results, environment=data["environment"])
 
 
-_RESULTS = ("stages", "frozen_stages", "accuracy", "seconds", "epochs", "steps", "images", "stopped", "evaluations", "notes")
+_RESULTS = (
+    "stages",
+    "frozen_stages",
+    "accuracy",
+    "seconds",
+    "epochs",
+    "steps",
+    "images",
+    "stopped",
+    "evaluations",
+    "notes",
+)
 
 
 def _number(value: Any) -> bool:
@@ -180,8 +213,13 @@ def _texts(value: Any) -> bool:
 
 def _evaluations(value: Any) -> bool:
     def right(item: Any) -> bool:
-        return (isinstance(item, dict) and _number(item.get("elapsed")) and _number(item.get("epochs"))
-                and _share(item.get("val_accuracy")))
+        return (
+            isinstance(item, dict)
+            and _number(item.get("elapsed"))
+            and _number(item.get("epochs"))
+            and _share(item.get("val_accuracy"))
+        )
+
     return isinstance(value, list) and len(value) > 0 and all(map(right, value))
 
 
@@ -231,7 +269,9 @@ def read_runs(path: str | os.PathLike) -> list[RecordedRun]:
             raise RunsError(f"{path}, line {number}: {error}") from None
         except (ValueError, RecursionError) as error:
             why = " ".join(str(error).split())[:80]
-            raise RunsError(f"{path}, line {number}: not JSON ({why}); mend the line, or take it out") from None
+            raise RunsError(
+                f"{path}, line {number}: not JSON ({why}); mend the line, or take it out"
+            ) from None
     return runs
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, product
 from pathlib import Path
 from textwrap import wrap
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.search.evolution import Objective
@@ -20,8 +21,12 @@ _TRIED, _FRONT, _CLASSIC, _INK = "#3b82c4", "#1f2933", "#d1242f", "#1f2933"
 _MARKERS = "sD^vXP*p"
 
 
-def draw_search_front(records: Iterable[Mapping[str, Any]], path: str | Path, *,
-                      front: Sequence[Mapping[str, Any]] | None = None) -> Path:
+def draw_search_front(
+    records: Iterable[Mapping[str, Any]],
+    path: str | Path,
+    *,
+    front: Sequence[Mapping[str, Any]] | None = None,
+) -> Path:
     """Draw accuracy against training step time of all networks that a search tried.
 
     Blue dots are the networks, the dark line is the Pareto front (numbered as in the report's table, 1 being the most
@@ -46,26 +51,57 @@ def draw_search_front(records: Iterable[Mapping[str, Any]], path: str | Path, *,
     """
     records = [record for record in distinct(records) if "architecture" in record]
     times = comparable_step_times(records)
-    at = {record["architecture"]: (ms, 100 * record["accuracy"]) for record, ms in zip(records, times.ms) if math.isfinite(ms)}
+    at = {
+        record["architecture"]: (ms, 100 * record["accuracy"])
+        for record, ms in zip(records, times.ms)
+        if math.isfinite(ms)
+    }
     if not at:
-        raise ValueError("no result with an architecture, an accuracy, a relative speed and a step time to draw")
+        raise ValueError(
+            "no result with an architecture, an accuracy, a relative speed and a step time to draw"
+        )
     figure, axes = _paper()
     axes.set_xscale("log")
-    axes.scatter(*zip(*at.values()), s=26, color=_TRIED, alpha=0.55, linewidths=0, zorder=2, label=f"networks tried: {len(at)}")
-    best = [at[record["architecture"]] for record in (pareto_front(records) if front is None else front)
-            if record["architecture"] in at]
+    axes.scatter(
+        *zip(*at.values()),
+        s=26,
+        color=_TRIED,
+        alpha=0.55,
+        linewidths=0,
+        zorder=2,
+        label=f"networks tried: {len(at)}",
+    )
+    best = [
+        at[record["architecture"]]
+        for record in (pareto_front(records) if front is None else front)
+        if record["architecture"] in at
+    ]
     _draw_front(axes, best)
     _draw_classics(axes, at)
     log_axis(axes.xaxis)
     axes.set_ylabel("accuracy, %")
-    axes.set_xlabel("training step time, ms" + _each(records, ", batch {}", "speed_batch_size", "batch_size")
-                    + _each(records, ", {0} × {0} pixels", "speed_input_size", "input_size"))
-    _title(axes, "Search" + _each(records, " on {}", "dataset") + _each(records, ", {} epochs", "epochs").replace(" 1 epochs", " 1 epoch"), times.device)
+    axes.set_xlabel(
+        "training step time, ms"
+        + _each(records, ", batch {}", "speed_batch_size", "batch_size")
+        + _each(records, ", {0} × {0} pixels", "speed_input_size", "input_size")
+    )
+    _title(
+        axes,
+        "Search"
+        + _each(records, " on {}", "dataset")
+        + _each(records, ", {} epochs", "epochs").replace(" 1 epochs", " 1 epoch"),
+        times.device,
+    )
     return _finish(figure, axes, best, (-1, 1), path)
 
 
-def draw_objectives(records: Iterable[Mapping[str, Any]], objectives: Sequence[Objective], path: str | Path, *,
-                    front: Sequence[Mapping[str, Any]] | None = None) -> Path:
+def draw_objectives(
+    records: Iterable[Mapping[str, Any]],
+    objectives: Sequence[Objective],
+    path: str | Path,
+    *,
+    front: Sequence[Mapping[str, Any]] | None = None,
+) -> Path:
     """Draw the results of any search: its first two objectives against each other, or a single one along the trials.
 
     Raises
@@ -81,15 +117,22 @@ def draw_objectives(records: Iterable[Mapping[str, Any]], objectives: Sequence[O
     axes.set_ylabel(f"{y.name} ({_better(y)})", parse_math=False)
     if others:
         points = [(record[others[0].name], record[y.name]) for record in records]
-        best = [(record[others[0].name], record[y.name]) for record in (pareto_front(records, objectives) if front is None else front)]
+        best = [
+            (record[others[0].name], record[y.name])
+            for record in (pareto_front(records, objectives) if front is None else front)
+        ]
         axes.set_xlabel(f"{others[0].name} ({_better(others[0])})", parse_math=False)
     else:
         points = [(number, record[y.name]) for number, record in enumerate(records, start=1)]
         so_far = list(accumulate((value for _, value in points), max if y.maximize else min))
         best = [point for k, point in enumerate(points) if k == 0 or so_far[k] != so_far[k - 1]]
         axes.set_xlabel("trial")
-    axes.scatter(*zip(*points), s=26, color=_TRIED, alpha=0.55, linewidths=0, zorder=2, label=f"trials: {len(records)}")
-    _draw_front(axes, best, "Pareto front" if others else "best so far", line="none" if len(others) > 1 else "-")
+    axes.scatter(
+        *zip(*points), s=26, color=_TRIED, alpha=0.55, linewidths=0, zorder=2, label=f"trials: {len(records)}"
+    )
+    _draw_front(
+        axes, best, "Pareto front" if others else "best so far", line="none" if len(others) > 1 else "-"
+    )
     better = [1 if objective.maximize else -1 for objective in objectives[:2]][::-1]
     return _finish(figure, axes, best if others else [], tuple(better), path)
 
@@ -112,9 +155,21 @@ def _paper():
     return figure, axes
 
 
-def _draw_front(axes, front: Sequence[tuple[float, float]], label: str = "Pareto front", line: str = "-") -> None:
-    axes.plot(*zip(*sorted(front)), color=_FRONT, linestyle=line, linewidth=1.4, marker="o", markersize=7, markerfacecolor="none",
-              markeredgewidth=1.4, zorder=4, label=label)
+def _draw_front(
+    axes, front: Sequence[tuple[float, float]], label: str = "Pareto front", line: str = "-"
+) -> None:
+    axes.plot(
+        *zip(*sorted(front)),
+        color=_FRONT,
+        linestyle=line,
+        linewidth=1.4,
+        marker="o",
+        markersize=7,
+        markerfacecolor="none",
+        markeredgewidth=1.4,
+        zorder=4,
+        label=label,
+    )
 
 
 def _draw_classics(axes, at: Mapping[str, tuple[float, float]]) -> None:
@@ -125,8 +180,16 @@ def _draw_classics(axes, at: Mapping[str, tuple[float, float]]) -> None:
         if name:
             named.setdefault(name, []).append(point)
     for k, name in enumerate(sorted(named)):
-        axes.scatter(*zip(*named[name]), s=48, color=_CLASSIC, marker=_MARKERS[k % len(_MARKERS)], edgecolors="white", linewidths=0.7,
-                     zorder=3, label=name)
+        axes.scatter(
+            *zip(*named[name]),
+            s=48,
+            color=_CLASSIC,
+            marker=_MARKERS[k % len(_MARKERS)],
+            edgecolors="white",
+            linewidths=0.7,
+            zorder=3,
+            label=name,
+        )
 
 
 def _each(records: Sequence[Mapping[str, Any]], template: str, *keys: str) -> str:
@@ -137,11 +200,17 @@ def _each(records: Sequence[Mapping[str, Any]], template: str, *keys: str) -> st
 
 
 def _title(axes, title: str, below: str | None) -> None:
-    axes.set_title("\n".join(wrap(title, 80) + wrap(below or "", 80)), fontsize=11, color=_INK, parse_math=False)
+    axes.set_title(
+        "\n".join(wrap(title, 80) + wrap(below or "", 80)), fontsize=11, color=_INK, parse_math=False
+    )
 
 
-def _finish(figure, axes, front: Sequence[tuple[float, float]], better: tuple[int, int], path: str | Path) -> Path:
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)  # below the axes it hides nothing
+def _finish(
+    figure, axes, front: Sequence[tuple[float, float]], better: tuple[int, int], path: str | Path
+) -> Path:
+    figure.legend(
+        loc="outside lower center", ncols=4, frameon=False, fontsize=9
+    )  # below the axes it hides nothing
     _number(figure, axes, front, better)
     figure.savefig(path, dpi=_DPI)
     return Path(path)
@@ -153,13 +222,31 @@ def _number(figure, axes, front: Sequence[tuple[float, float]], better: tuple[in
     Where points crowd, the labels for which there is no room are left out: the numbers run along the front anyway.
     """
     figure.draw_without_rendering()  # settles the layout, on which the positions depend
-    points = [tuple(axes.transData.transform(point) * 72 / figure.dpi) for point in front]  # in typographic points
+    points = [
+        tuple(axes.transData.transform(point) * 72 / figure.dpi) for point in front
+    ]  # in typographic points
     taken = [(x, y, 4.0, 4.0) for x, y in points]  # boxes: centre, half width, half height
     for number, (point, (x, y)) in enumerate(zip(front, points), start=1):
         wide, high = 3.4 * len(str(number)), 4.5  # of the label, at 9 pt
         for radius, angle in product((11, 16), (45, 70, 20, 90, 0)):
-            dx, dy = better[0] * radius * math.cos(math.radians(angle)), better[1] * radius * math.sin(math.radians(angle))
-            if all(abs(x + dx - other[0]) > wide + other[2] or abs(y + dy - other[1]) > high + other[3] for other in taken):
+            dx, dy = (
+                better[0] * radius * math.cos(math.radians(angle)),
+                better[1] * radius * math.sin(math.radians(angle)),
+            )
+            if all(
+                abs(x + dx - other[0]) > wide + other[2] or abs(y + dy - other[1]) > high + other[3]
+                for other in taken
+            ):
                 taken.append((x + dx, y + dy, wide, high))
-                axes.annotate(str(number), point, (dx, dy), textcoords="offset points", ha="center", va="center", fontsize=9, color=_INK, zorder=5)
+                axes.annotate(
+                    str(number),
+                    point,
+                    (dx, dy),
+                    textcoords="offset points",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color=_INK,
+                    zorder=5,
+                )
                 break

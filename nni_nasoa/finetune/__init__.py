@@ -15,15 +15,28 @@ from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 
 if TYPE_CHECKING:
+    from .api import finetune
     from .classifier import Classifier, load_classifier, save_classifier
     from .results import FineTuneResult
-    from .api import finetune
 
-__all__ = ["Classifier", "FineTuneError", "FineTuneRegime", "FineTuneResult", "RegimeError", "finetune", "load_classifier",
-           "save_classifier"]
+__all__ = [
+    "Classifier",
+    "FineTuneError",
+    "FineTuneRegime",
+    "FineTuneResult",
+    "RegimeError",
+    "finetune",
+    "load_classifier",
+    "save_classifier",
+]
 
-_MODULES = {"Classifier": "classifier", "load_classifier": "classifier", "save_classifier": "classifier",
-            "FineTuneResult": "results", "finetune": "api"}
+_MODULES = {
+    "Classifier": "classifier",
+    "load_classifier": "classifier",
+    "save_classifier": "classifier",
+    "FineTuneResult": "results",
+    "finetune": "api",
+}
 
 
 def __getattr__(name: str):

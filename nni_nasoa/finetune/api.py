@@ -16,22 +16,21 @@ from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data import ImageArrays, ImageSplit
 from nni_nasoa.data.datasets import check_name
 from nni_nasoa.data.decoded import MAX_BAD
-from nni_nasoa.device.device import device_name
+from nni_nasoa.device.device import device_name, resolve_device
+from nni_nasoa.device.interruption import interruptions
+from nni_nasoa.device.settings import settings_of_run
+from nni_nasoa.training.distributed import Alone, Together, device_of_process, processes
+from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.training.inputs import Images
+from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.zoo import ModelInfo, create_model, get
 from nni_nasoa.zoo.staged import Staged, staged
 
 from .classifier import Classifier, check_folder, describe, save_classifier
 from .clock import Clock
 from .errors import memory_errors
-from nni_nasoa.device.device import resolve_device
-from nni_nasoa.device.settings import settings_of_run
-from nni_nasoa.training.distributed import Alone, Together, device_of_process, processes
-from nni_nasoa.training.inputs import Images
-from nni_nasoa.device.interruption import interruptions
 from .open_in_time import open_in_time
 from .progress import require_tensorboard, watching
-from nni_nasoa.training.regime import FineTuneRegime
-from nni_nasoa.training.errors import FineTuneError
 from .results import FineTuneResult
 from .trainer import Run
 
@@ -39,11 +38,27 @@ DEFAULT_INPUT_SIZE = 224  # of models that nothing is known about
 RESIDENT_SHARE, READING_SPEED = 0.05, 500e6  # of the time may go to moving images to a GPU; bytes per second
 
 
-def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | os.PathLike | None = None, device="auto", seed: int = 0,
-             weights: str | os.PathLike | None = "default", network: nn.Module | None = None, root=None, val_fraction: float = 0.2,
-             max_bad: float = MAX_BAD, feature_cache: bool = True, memory_limit: float | None = None, compile: bool = False,
-             bar: bool = False, tensorboard: str | os.PathLike | None = None, started: float | None = None,
-             margin: float | None = None) -> FineTuneResult:
+def finetune(
+    dataset,
+    regime: FineTuneRegime,
+    minutes: float,
+    *,
+    output: str | os.PathLike | None = None,
+    device="auto",
+    seed: int = 0,
+    weights: str | os.PathLike | None = "default",
+    network: nn.Module | None = None,
+    root=None,
+    val_fraction: float = 0.2,
+    max_bad: float = MAX_BAD,
+    feature_cache: bool = True,
+    memory_limit: float | None = None,
+    compile: bool = False,
+    bar: bool = False,
+    tensorboard: str | os.PathLike | None = None,
+    started: float | None = None,
+    margin: float | None = None,
+) -> FineTuneResult:
     """Fine-tune a classifier within a number of minutes, everything included: decoding, training, evaluating, saving.
 
     The learning rate follows the clock: warm-up, then cosine, ending when the budget does, less what the end needs. Under
@@ -106,26 +121,68 @@ def finetune(dataset, regime: FineTuneRegime, minutes: float, *, output: str | o
     with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
         clock = Clock(clock.budget, started=clock.now() - group.from_first([clock.elapsed])[0])
         folder = check_folder(output) if output is not None and group.rank == 0 else None
-        with watching(clock.budget, folder, *((bar, tensorboard) if group.rank == 0 else (False, None))) as watcher:
-            split, note = open_in_time(dataset, clock, input_size=regime.input_size, seed=seed, root=root, val_fraction=val_fraction,
-                                       max_bad=max_bad, show_progress=bar if group.rank == 0 else False)
+        with watching(
+            clock.budget, folder, *((bar, tensorboard) if group.rank == 0 else (False, None))
+        ) as watcher:
+            split, note = open_in_time(
+                dataset,
+                clock,
+                input_size=regime.input_size,
+                seed=seed,
+                root=root,
+                val_fraction=val_fraction,
+                max_bad=max_bad,
+                show_progress=bar if group.rank == 0 else False,
+            )
             network, view = _network(network, regime, split, weights, device)
             resident = RESIDENT_SHARE * max(0.0, clock.remaining) * READING_SPEED
-            train, val = (_images(part, split, view, regime, device, seed, group, resident) for part in (split.train, split.val))
+            train, val = (
+                _images(part, split, view, regime, device, seed, group, resident)
+                for part in (split.train, split.val)
+            )
             with interruptions() as interruption:
-                run = Run(view, train, val, regime, clock, group, interruption, watcher, seed=seed, head_start=weights is not None,
-                          feature_cache=feature_cache, memory_limit=memory_limit, compiled=compile, margin=margin,
-                          save=None if folder is None else lambda run: _save(folder, run, network, split))
+                run = Run(
+                    view,
+                    train,
+                    val,
+                    regime,
+                    clock,
+                    group,
+                    interruption,
+                    watcher,
+                    seed=seed,
+                    head_start=weights is not None,
+                    feature_cache=feature_cache,
+                    memory_limit=memory_limit,
+                    compiled=compile,
+                    margin=margin,
+                    save=None if folder is None else lambda run: _save(folder, run, network, split),
+                )
                 if note is not None:
                     run.note(note)
                 if clock.remaining < clock.budget / 2:
-                    run.note(f"opening the dataset and the model took {clock.elapsed:.1f} s of the {clock.budget:.0f} s")
+                    run.note(
+                        f"opening the dataset and the model took {clock.elapsed:.1f} s of the {clock.budget:.0f} s"
+                    )
                 run.execute()
     classifier = Classifier(_saved_module(network, view), _about(run, network, split), device)
     if clock.remaining < 0:
         run.notes.append(f"the run ended {-clock.remaining:.2f} s after its deadline")
-    return FineTuneResult(classifier, folder, run.best.evaluation.accuracy, regime, run.frozen, clock.budget, clock.elapsed,
-                          run.stopped, run.epochs, run.steps, run.images, tuple(run.evaluations), tuple(run.notes))
+    return FineTuneResult(
+        classifier,
+        folder,
+        run.best.evaluation.accuracy,
+        regime,
+        run.frozen,
+        clock.budget,
+        clock.elapsed,
+        run.stopped,
+        run.epochs,
+        run.steps,
+        run.images,
+        tuple(run.evaluations),
+        tuple(run.notes),
+    )
 
 
 def _with_input_size(regime: FineTuneRegime, dataset) -> FineTuneRegime:
@@ -138,7 +195,9 @@ def _with_input_size(regime: FineTuneRegime, dataset) -> FineTuneRegime:
         info = _info(regime.model)
         size = info.input_size if info is not None else DEFAULT_INPUT_SIZE
     if regime.input_size not in (None, size):
-        raise FineTuneError(f"input_size: {regime.input_size}, where the images of the dataset that is given are {size} pixels wide")
+        raise FineTuneError(
+            f"input_size: {regime.input_size}, where the images of the dataset that is given are {size} pixels wide"
+        )
     return dataclasses.replace(regime, input_size=size)
 
 
@@ -177,10 +236,14 @@ def _check_model(regime: FineTuneRegime, weights, thorough: bool) -> None:
 
 def _check_size(architecture: Architecture, size: int) -> None:
     if size < architecture.total_stride:
-        raise FineTuneError(f"input size {size} is too small: the network's total stride is {architecture.total_stride}")
+        raise FineTuneError(
+            f"input size {size} is too small: the network's total stride is {architecture.total_stride}"
+        )
 
 
-def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSplit, weights, device) -> tuple[nn.Module, Staged]:
+def _network(
+    network: nn.Module | None, regime: FineTuneRegime, split: ImageSplit, weights, device
+) -> tuple[nn.Module, Staged]:
     """The network and its view, on the device, with a head for the dataset's classes."""
     if network is None:
         with warnings.catch_warnings():
@@ -188,7 +251,9 @@ def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSpli
             network = create_model(regime.model, num_classes=split.num_classes, weights=weights)
     view = staged(network, regime.model if _info(regime.model) is not None else None)
     if view.head.out_features != split.num_classes:
-        raise FineTuneError(f"network: {view.head.out_features} outputs, where the dataset has {split.num_classes} classes")
+        raise FineTuneError(
+            f"network: {view.head.out_features} outputs, where the dataset has {split.num_classes} classes"
+        )
     architecture = getattr(network, "architecture", None)
     if architecture is not None:
         _check_size(architecture, split.input_size)
@@ -196,12 +261,20 @@ def _network(network: nn.Module | None, regime: FineTuneRegime, split: ImageSpli
     return network, view
 
 
-def _images(part: ImageArrays, split: ImageSplit, view: Staged, regime: FineTuneRegime, device: torch.device, seed: int,
-            group: Alone | Together, resident_limit: float) -> Images:
+def _images(
+    part: ImageArrays,
+    split: ImageSplit,
+    view: Staged,
+    regime: FineTuneRegime,
+    device: torch.device,
+    seed: int,
+    group: Alone | Together,
+    resident_limit: float,
+) -> Images:
     """This process's share of a part; the validation part is not augmented."""
     if part is split.train and len(part) < group.size:
         raise FineTuneError(f"dataset: {len(part)} training images are too few for {group.size} processes")
-    share = ImageArrays(part.images[group.rank::group.size], part.labels[group.rank::group.size])
+    share = ImageArrays(part.images[group.rank :: group.size], part.labels[group.rank :: group.size])
     augmentation = regime.augmentation if part is split.train else "none"
     generator = torch.Generator(device).manual_seed(seed + group.rank)
     return Images(share, device, view.mean, view.std, augmentation, split.mirrored, generator, resident_limit)
@@ -218,11 +291,27 @@ def _save(folder: Path, run: Run, network: nn.Module, split: ImageSplit) -> None
 
 def _about(run: Run, network: nn.Module, split: ImageSplit) -> dict:
     best, clock = run.best.evaluation, run.clock
-    metrics = {"val_accuracy": best.accuracy, "val_loss": best.loss if math.isfinite(best.loss) else None, "val_images": best.images,
-               "train_images": len(split.train), "epochs": run.epochs, "steps": run.steps, "frozen_stages": run.frozen,
-               "budget_seconds": clock.budget, "elapsed_seconds": clock.elapsed, "device": device_name(run.device)}
+    metrics = {
+        "val_accuracy": best.accuracy,
+        "val_loss": best.loss if math.isfinite(best.loss) else None,
+        "val_images": best.images,
+        "train_images": len(split.train),
+        "epochs": run.epochs,
+        "steps": run.steps,
+        "frozen_stages": run.frozen,
+        "budget_seconds": clock.budget,
+        "elapsed_seconds": clock.elapsed,
+        "device": device_name(run.device),
+    }
     architecture = getattr(network, "architecture", None)
-    return describe(classes=split.classes, dataset=split.name, regime=run.regime,
-                    encoding=None if architecture is None else str(architecture),
-                    weights_of="network" if _saved_module(network, run.network) is network else "staged",
-                    mean=run.network.mean, std=run.network.std, metrics=metrics, notes=run.notes)
+    return describe(
+        classes=split.classes,
+        dataset=split.name,
+        regime=run.regime,
+        encoding=None if architecture is None else str(architecture),
+        weights_of="network" if _saved_module(network, run.network) is network else "staged",
+        mean=run.network.mean,
+        std=run.network.std,
+        metrics=metrics,
+        notes=run.notes,
+    )

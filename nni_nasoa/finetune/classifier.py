@@ -15,15 +15,16 @@ import json
 import os
 import platform
 import uuid
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Iterable, Mapping, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.device import resolve_device
+from nni_nasoa.device.precision import autocast
 from nni_nasoa.training.regime import MAX_INPUT_SIZE, FineTuneRegime, RegimeError
 
 FORMAT, VERSION = "nni-nasoa classifier", 1
@@ -60,8 +61,10 @@ class Classifier:
         self.network, self.about = network.to(self.device).eval(), dict(about)
         self.classes: tuple[str, ...] = tuple(about["classes"])
         self.input_size: int = about["input_size"]
-        self._mean, self._std = (torch.tensor(about[key], dtype=torch.float32, device=self.device).view(3, 1, 1)
-                                 for key in ("mean", "std"))
+        self._mean, self._std = (
+            torch.tensor(about[key], dtype=torch.float32, device=self.device).view(3, 1, 1)
+            for key in ("mean", "std")
+        )
 
     @property
     def regime(self) -> FineTuneRegime:
@@ -78,8 +81,10 @@ class Classifier:
         """Probabilities (n, classes) float32 of images (n, 3, input_size, input_size) uint8."""
         parts = []
         for start in range(0, len(images), BATCH):
-            batch = torch.from_numpy(np.array(images[start:start + BATCH])).to(self.device)
-            batch = ((batch.float() / 255 - self._mean) / self._std).contiguous(memory_format=torch.channels_last)
+            batch = torch.from_numpy(np.array(images[start : start + BATCH])).to(self.device)
+            batch = ((batch.float() / 255 - self._mean) / self._std).contiguous(
+                memory_format=torch.channels_last
+            )
             with autocast(self.device):
                 logits = self.network(batch)
             parts.append(logits.float().softmax(1).cpu())
@@ -103,9 +108,9 @@ class Classifier:
         """
         items, results = list(images) if not isinstance(images, (str, os.PathLike)) else [images], []
         for start in range(0, len(items), BATCH):
-            arrays = np.stack([self._array(item) for item in items[start:start + BATCH]])
+            arrays = np.stack([self._array(item) for item in items[start : start + BATCH]])
             for row in self.probabilities(arrays):
-                best = np.argsort(-row, kind="stable")[:max(1, top_k)]
+                best = np.argsort(-row, kind="stable")[: max(1, top_k)]
                 results.append([Prediction(self.classes[i], float(row[i])) for i in best])
         return results
 
@@ -132,8 +137,18 @@ class Classifier:
         return export_onnx(self, path)
 
 
-def describe(*, classes, dataset: str, regime: FineTuneRegime, encoding: str | None, weights_of: str, mean, std,
-             metrics: Mapping[str, Any], notes=()) -> dict[str, Any]:
+def describe(
+    *,
+    classes,
+    dataset: str,
+    regime: FineTuneRegime,
+    encoding: str | None,
+    weights_of: str,
+    mean,
+    std,
+    metrics: Mapping[str, Any],
+    notes=(),
+) -> dict[str, Any]:
     """The description of a classifier, as classifier.json holds it.
 
     Parameters
@@ -145,12 +160,27 @@ def describe(*, classes, dataset: str, regime: FineTuneRegime, encoding: str | N
     mean, std
         Of the normalisation, three numbers each, for images from 0 to 1.
     """
-    versions = {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")}
-    return {"format": FORMAT, "version": VERSION, "id": uuid.uuid4().hex, "model": regime.model, "encoding": encoding,
-            "weights_of": weights_of, "classes": list(classes), "dataset": dataset, "input_size": regime.input_size,
-            "mean": list(mean), "std": list(std), "regime": regime.to_json(), "metrics": dict(metrics), "notes": list(notes),
-            "versions": {"python": platform.python_version(), **versions},
-            "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")}
+    versions = {
+        package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")
+    }
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "id": uuid.uuid4().hex,
+        "model": regime.model,
+        "encoding": encoding,
+        "weights_of": weights_of,
+        "classes": list(classes),
+        "dataset": dataset,
+        "input_size": regime.input_size,
+        "mean": list(mean),
+        "std": list(std),
+        "regime": regime.to_json(),
+        "metrics": dict(metrics),
+        "notes": list(notes),
+        "versions": {"python": platform.python_version(), **versions},
+        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+    }
 
 
 def check_folder(folder: str | os.PathLike) -> Path:
@@ -171,7 +201,9 @@ def check_folder(folder: str | os.PathLike) -> Path:
         raise ClassifierError(f"output: cannot write to {folder} ({error.strerror})") from None
     strange = sorted(name for name in names if not name.endswith(".partial"))
     if strange and not names & {WEIGHTS, DESCRIPTION, "evaluations.jsonl"}:
-        raise ClassifierError(f"output: {folder} is not empty and holds no classifier (there is '{strange[0]}'); give a new folder")
+        raise ClassifierError(
+            f"output: {folder} is not empty and holds no classifier (there is '{strange[0]}'); give a new folder"
+        )
     return folder
 
 
@@ -238,7 +270,9 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
-        raise ClassifierError(f"{folder / WEIGHTS}: not the weights of {about['model']} ({one_line(error)})") from None
+        raise ClassifierError(
+            f"{folder / WEIGHTS}: not the weights of {about['model']} ({one_line(error)})"
+        ) from None
     return Classifier(network, about, device)
 
 
@@ -258,12 +292,19 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise ClassifierError(f'{folder}: not a classifier, whose description has "format": "{FORMAT}"')
     if about.get("version") != VERSION:
-        raise ClassifierError(f"{folder}: classifier of version {about.get('version')!r:.20}, where this release reads {VERSION}")
-    for key, right in (("classes", lambda v: isinstance(v, list) and len(v) >= 2 and all(isinstance(c, str) for c in v)),
-                       ("model", lambda v: isinstance(v, str)), ("encoding", lambda v: v is None or isinstance(v, str)),
-                       ("weights_of", lambda v: v in ("network", "staged")), ("metrics", lambda v: isinstance(v, dict)),
-                       ("input_size", lambda v: isinstance(v, int) and 1 <= v <= MAX_INPUT_SIZE),
-                       ("mean", _three_numbers), ("std", _three_numbers)):
+        raise ClassifierError(
+            f"{folder}: classifier of version {about.get('version')!r:.20}, where this release reads {VERSION}"
+        )
+    for key, right in (
+        ("classes", lambda v: isinstance(v, list) and len(v) >= 2 and all(isinstance(c, str) for c in v)),
+        ("model", lambda v: isinstance(v, str)),
+        ("encoding", lambda v: v is None or isinstance(v, str)),
+        ("weights_of", lambda v: v in ("network", "staged")),
+        ("metrics", lambda v: isinstance(v, dict)),
+        ("input_size", lambda v: isinstance(v, int) and 1 <= v <= MAX_INPUT_SIZE),
+        ("mean", _three_numbers),
+        ("std", _three_numbers),
+    ):
         if not right(about.get(key)):
             raise ClassifierError(f'{folder}: "{key}" of the description is {about.get(key)!r:.60}')
     try:

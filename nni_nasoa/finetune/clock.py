@@ -12,8 +12,8 @@ import os
 import statistics
 import time
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable
 
 MAX_EVALUATIONS = 20  # in a window, besides the last
 EVALUATION_SHARE = 0.1  # of the time goes to evaluations at most
@@ -33,7 +33,9 @@ class Clock:
         A clock that never goes back, in seconds.
     """
 
-    def __init__(self, budget: float, *, started: float | None = None, now: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, budget: float, *, started: float | None = None, now: Callable[[], float] = time.monotonic
+    ):
         if not (math.isfinite(budget) and budget > 0):
             raise ValueError(f"budget: {budget} is not a positive number of seconds")
         self.budget, self.now = budget, now
@@ -154,7 +156,10 @@ class ClockSchedule:
     def evaluation_due(self) -> bool:
         """Whether an evaluation now keeps all of them within their share of the time, and is worth it so near the end."""
         interval = max(self.evaluation.typical * (1 / EVALUATION_SHARE - 1), self.window / MAX_EVALUATIONS)
-        return self.clock.elapsed - self._evaluated >= interval and self.window_left > interval / 2 + self.evaluation.typical
+        return (
+            self.clock.elapsed - self._evaluated >= interval
+            and self.window_left > interval / 2 + self.evaluation.typical
+        )
 
     def evaluated(self, seconds: float) -> None:
         """An evaluation of the whole validation part has ended, and took this long."""
@@ -184,7 +189,9 @@ def waiting_factor() -> float:
     1 where it never waited, or the system does not tell, and 10 at most.
     """
     try:
-        computed, waited = map(int, Path("/proc/self/schedstat").read_text().split()[:2])  # of the main thread, in nanoseconds
+        computed, waited = map(
+            int, Path("/proc/self/schedstat").read_text().split()[:2]
+        )  # of the main thread, in nanoseconds
     except (OSError, ValueError):
         return 1.0
     return min(10.0, 1 + waited / max(computed, 1))

@@ -15,7 +15,9 @@ from .clock import Clock
 COMPILING_SHARE = 0.4  # of the time that is left
 
 
-def compiled_in_time(stepper: Stepper, module: nn.Module, clock: Clock, interruption: Interruption, group: Alone | Together) -> str:
+def compiled_in_time(
+    stepper: Stepper, module: nn.Module, clock: Clock, interruption: Interruption, group: Alone | Together
+) -> str:
     """Have a stepper train through torch.compile, if it works, and in a share of the time, in all processes; else a line says why.
 
     Compiling happens as the first gradients are computed; of the steps that follow, none has to wait for it.

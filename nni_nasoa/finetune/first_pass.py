@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import statistics
-from typing import Callable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from .clock import CHUNK_SECONDS, Clock
-from nni_nasoa.device.turns import Courtesy
-from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.out_of_memory import is_out_of_memory
+from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
+from nni_nasoa.device.turns import Courtesy
 from nni_nasoa.training.distributed import Alone, Together
-from .head_start import HELD_OUT, ClassStatistics, set_head
 from nni_nasoa.training.inputs import Inputs
+
+from .clock import CHUNK_SECONDS, Clock
+from .head_start import HELD_OUT, ClassStatistics, set_head
 
 FIRST_CHUNK, MAX_CHUNK = 4, 256
 MIN_CHUNKS = 2  # the first one finds kernels and fills caches
@@ -42,14 +43,18 @@ class FirstPass:
         self.kept: list[tuple[Tensor, Tensor]] = []  # indices and features of the first of them
         self._chunk, self._timed, self._held = FIRST_CHUNK, [], []
         self._tried: set[int] = set()  # sizes of batches
-        self._sums = ClassStatistics(network.head.out_features, network.head.in_features, next(network.parameters()).device)
+        self._sums = ClassStatistics(
+            network.head.out_features, network.head.in_features, next(network.parameters()).device
+        )
 
     @torch.no_grad()
     def run(self, inputs: Inputs, go_on: Callable[[float], bool]) -> None:
         """See more images, two chunks at least, and then for as long as `go_on` says of the seconds since the call."""
         begin = self.clock.now()
-        while self.images < len(self.order) and (len(self._timed) < MIN_CHUNKS or go_on(self.clock.now() - begin)):
-            indices = self.order[self.images:self.images + self._chunk]
+        while self.images < len(self.order) and (
+            len(self._timed) < MIN_CHUNKS or go_on(self.clock.now() - begin)
+        ):
+            indices = self.order[self.images : self.images + self._chunk]
             try:
                 with self.courtesy.turn():
                     self._try_kernels(inputs, indices)
@@ -83,7 +88,11 @@ class FirstPass:
         return features.float()
 
     def _take(self, indices: Tensor, features: Tensor, labels: Tensor) -> None:
-        held = torch.arange(self.images, self.images + len(indices), device=features.device) % round(1 / HELD_OUT) == 1
+        held = (
+            torch.arange(self.images, self.images + len(indices), device=features.device)
+            % round(1 / HELD_OUT)
+            == 1
+        )
         if sum(len(labels) for _, labels in self._held) >= MAX_HELD_OUT:
             held = torch.zeros_like(held)
         self._held.append((features[held], labels[held]))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-TEMPERATURES = tuple(2.0 ** -k for k in range(13))
+TEMPERATURES = tuple(2.0**-k for k in range(13))
 HELD_OUT = 0.2  # of the features choose the temperature
 
 
@@ -60,12 +60,14 @@ class ClassStatistics:
         """
         n, width = max(1.0, self.counts.sum().item()), self.sums.shape[1]
         means = self.sums / self.counts.clamp(min=1)[:, None]
-        total = torch.diagonal(self.squares).sum() - (self.counts[:, None] * means ** 2).sum()
+        total = torch.diagonal(self.squares).sum() - (self.counts[:, None] * means**2).sum()
         variance = (total / (n * width)).clamp(min=1e-12)
         if use_covariance:
             within = (self.squares - means.T @ (self.counts[:, None] * means)) / n
             shrinkage = min(1.0, max(0.02, width / (width + n)))
-            within = (1 - shrinkage) * within + shrinkage * variance * torch.eye(width, dtype=within.dtype, device=within.device)
+            within = (1 - shrinkage) * within + shrinkage * variance * torch.eye(
+                width, dtype=within.dtype, device=within.device
+            )
             factor, failed = torch.linalg.cholesky_ex(within)
             weight = means / variance if failed.item() else torch.cholesky_solve(means.T, factor).T
         else:
@@ -77,8 +79,16 @@ class ClassStatistics:
 
 
 @torch.no_grad()
-def set_head(head: nn.Linear, weight: Tensor, bias: Tensor, features: Tensor, labels: Tensor, *, label_smoothing: float = 0.0,
-             max_norm: float | None = None) -> None:
+def set_head(
+    head: nn.Linear,
+    weight: Tensor,
+    bias: Tensor,
+    features: Tensor,
+    labels: Tensor,
+    *,
+    label_smoothing: float = 0.0,
+    max_norm: float | None = None,
+) -> None:
     """Put a discriminant into a linear head, at the temperature that gives held-out features the best likelihood.
 
     Few images make a discriminant far too sure of itself, and training would spend its first steps on undoing that.
@@ -97,7 +107,10 @@ def set_head(head: nn.Linear, weight: Tensor, bias: Tensor, features: Tensor, la
     """
     if len(labels):
         logits = F.linear(features.float(), weight, bias)
-        losses = [F.cross_entropy(t * logits, labels, label_smoothing=label_smoothing).nan_to_num(torch.inf).item() for t in TEMPERATURES]
+        losses = [
+            F.cross_entropy(t * logits, labels, label_smoothing=label_smoothing).nan_to_num(torch.inf).item()
+            for t in TEMPERATURES
+        ]
         temperature = TEMPERATURES[min(range(len(losses)), key=losses.__getitem__)]
     else:
         temperature = 1.0

@@ -50,14 +50,24 @@ def export_onnx(classifier: Classifier, path: str | os.PathLike) -> Path:
     path, size = Path(path), classifier.input_size
     if not path.parent.is_dir():
         raise ClassifierError(f"{path}: cannot be written (there is no folder {path.parent})")
-    mean, std = (torch.tensor(classifier.about[key], dtype=torch.float32).view(3, 1, 1) for key in ("mean", "std"))
+    mean, std = (
+        torch.tensor(classifier.about[key], dtype=torch.float32).view(3, 1, 1) for key in ("mean", "std")
+    )
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     exported = _Exported(classifier.network.cpu(), mean, std).eval()
     try:
         # Two images, for a batch of one would be taken for a constant.
-        torch.onnx.export(exported, (torch.zeros(2, 3, size, size),), str(partial), input_names=["images"],
-                          output_names=["probabilities"], dynamic_shapes={"images": {0: torch.export.Dim("n")}}, dynamo=True,
-                          external_data=False, verbose=False)
+        torch.onnx.export(
+            exported,
+            (torch.zeros(2, 3, size, size),),
+            str(partial),
+            input_names=["images"],
+            output_names=["probabilities"],
+            dynamic_shapes={"images": {0: torch.export.Dim("n")}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
         os.replace(partial, path)
     except OSError as error:
         raise ClassifierError(f"{path}: cannot be written ({error.strerror})") from None

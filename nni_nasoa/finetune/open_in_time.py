@@ -30,9 +30,9 @@ from nni_nasoa.data import (
 )
 from nni_nasoa.data.decoded import MAX_BAD, check_bad
 from nni_nasoa.data.left_out import readable
+from nni_nasoa.training.errors import FineTuneError
 
 from .clock import Clock
-from nni_nasoa.training.errors import FineTuneError
 
 CACHE_SHARE = 0.35  # of the budget may go to building the cache
 SAMPLE_SHARE = 0.15  # and then to decoding a sample
@@ -55,8 +55,17 @@ class Opened(NamedTuple):
     note: str | None = None
 
 
-def open_in_time(dataset, clock: Clock, *, input_size: int, seed: int = 0, root=None, val_fraction: float = 0.2,
-                 max_bad: float = MAX_BAD, show_progress: bool | None = False) -> Opened:
+def open_in_time(
+    dataset,
+    clock: Clock,
+    *,
+    input_size: int,
+    seed: int = 0,
+    root=None,
+    val_fraction: float = 0.2,
+    max_bad: float = MAX_BAD,
+    show_progress: bool | None = False,
+) -> Opened:
     """Open a dataset, or as much of it as can be had in half of the budget.
 
     Parameters
@@ -73,30 +82,51 @@ def open_in_time(dataset, clock: Clock, *, input_size: int, seed: int = 0, root=
     """
     if isinstance(dataset, ImageSplit):
         return Opened(dataset)
-    options = {"input_size": input_size, "seed": seed, "root": None if root is None else str(root), "val_fraction": val_fraction,
-               "max_bad": max_bad, "show_progress": show_progress}
+    options = {
+        "input_size": input_size,
+        "seed": seed,
+        "root": None if root is None else str(root),
+        "val_fraction": val_fraction,
+        "max_bad": max_bad,
+        "show_progress": show_progress,
+    }
     folder = Path(os.path.expanduser(str(dataset)))
-    if str(dataset).lower() == "digits" or _built(str(dataset), options, min(CACHE_SHARE * clock.budget, clock.remaining)):
+    if str(dataset).lower() == "digits" or _built(
+        str(dataset), options, min(CACHE_SHARE * clock.budget, clock.remaining)
+    ):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DatasetWarning)  # the note says it
             split = open_dataset(dataset, **options)
         missing = split.report.summary()
         return Opened(split, missing and f"{split.name}: {missing}")
     if not folder.is_dir():
-        raise FineTuneError(f"dataset: '{dataset}' could not be downloaded and decoded in {CACHE_SHARE:.0%} of the budget; "
-                            "open it once before, or give more minutes")
-    split = sample_folder(folder, min(SAMPLE_SHARE * clock.budget, 0.5 * clock.remaining), input_size, seed, val_fraction,
-                          max_bad=max_bad)
-    note = (f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
-            f"{len(split.val)} validated on; a longer run decodes all of them, once")
+        raise FineTuneError(
+            f"dataset: '{dataset}' could not be downloaded and decoded in {CACHE_SHARE:.0%} of the budget; "
+            "open it once before, or give more minutes"
+        )
+    split = sample_folder(
+        folder,
+        min(SAMPLE_SHARE * clock.budget, 0.5 * clock.remaining),
+        input_size,
+        seed,
+        val_fraction,
+        max_bad=max_bad,
+    )
+    note = (
+        f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
+        f"{len(split.val)} validated on; a longer run decodes all of them, once"
+    )
     return Opened(split, "; ".join(filter(None, (note, split.report.summary()))))
 
 
 def _built(name: str, options: dict, seconds: float) -> bool:
     """Whether a process has opened the dataset in time, or failed to, as this one will then too."""
-    process = subprocess.Popen([sys.executable, "-W", "ignore", "-c", _BUILD, json.dumps([name, options])],
-                               stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL if options.get("show_progress") is False else None)
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", _BUILD, json.dumps([name, options])],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL if options.get("show_progress") is False else None,
+    )
     try:
         process.wait(seconds)
         return True
@@ -107,8 +137,15 @@ def _built(name: str, options: dict, seconds: float) -> bool:
         process.wait()
 
 
-def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_fraction: float,
-                  most: int | None = None, max_bad: float = 1.0) -> ImageSplit:
+def sample_folder(
+    folder: Path,
+    seconds: float,
+    input_size: int,
+    seed: int,
+    val_fraction: float,
+    most: int | None = None,
+    max_bad: float = 1.0,
+) -> ImageSplit:
     """Decode images of a folder for some time, `most` of them at most, all classes in turn, into memory; see `open_dataset`.
 
     Raises
@@ -133,23 +170,41 @@ def sample_folder(folder: Path, seconds: float, input_size: int, seed: int, val_
             enough = len({label for _, label in decoded["train"]}) >= 2 and decoded["val"]
             if time.monotonic() >= deadline and (enough or time.monotonic() >= deadline + max(seconds, 0.5)):
                 break
-            jobs = queue[start:start + 2 * workers]
-            for (part, file), image in zip(jobs, pool.map(lambda job: decode_one(sample_of(folder, job[1]), input_size), jobs)):
+            jobs = queue[start : start + 2 * workers]
+            for (part, file), image in zip(
+                jobs, pool.map(lambda job: decode_one(sample_of(folder, job[1]), input_size), jobs)
+            ):
                 if isinstance(image, str):
                     bad.append(BadFile(file.path, image))
                 else:
-                    decoded[part].append((np.frombuffer(image, np.uint8).reshape(3, input_size, input_size), file.label))
+                    decoded[part].append(
+                        (np.frombuffer(image, np.uint8).reshape(3, input_size, input_size), file.label)
+                    )
     name = readable(folder.resolve().name)
     check_bad(name, Report(len(listing.train) + len(listing.val), tuple(bad)), max_bad)
     if len({label for _, label in decoded["train"]}) < 2 or not decoded["val"]:
         if len(bad) + sum(map(len, decoded.values())) == len(queue):
             first = f"; the first: {bad[0]}" if bad else ""
-            raise DatasetError(f"{folder}: {len(bad)} of {len(queue)} images cannot be read, which leaves too few for two classes "
-                               f"and one image to validate on{first}")
-        raise FineTuneError(f"{folder}: the budget is too short to decode an image of two classes; give more minutes")
-    arrays = {part: ImageArrays(np.stack([image for image, _ in items]), np.array([label for _, label in items], dtype=np.int64))
-              for part, items in decoded.items()}
-    report = Report(sum(map(len, decoded.values())) + len(bad), tuple(bad), None, listing.empty_classes, listing.other_files)
+            raise DatasetError(
+                f"{folder}: {len(bad)} of {len(queue)} images cannot be read, which leaves too few for two classes "
+                f"and one image to validate on{first}"
+            )
+        raise FineTuneError(
+            f"{folder}: the budget is too short to decode an image of two classes; give more minutes"
+        )
+    arrays = {
+        part: ImageArrays(
+            np.stack([image for image, _ in items]), np.array([label for _, label in items], dtype=np.int64)
+        )
+        for part, items in decoded.items()
+    }
+    report = Report(
+        sum(map(len, decoded.values())) + len(bad),
+        tuple(bad),
+        None,
+        listing.empty_classes,
+        listing.other_files,
+    )
     return ImageSplit(arrays["train"], arrays["val"], listing.classes, name, report=report)
 
 
@@ -158,7 +213,9 @@ def _classes_in_turn(files: list, rng: np.random.Generator) -> list:
     by_class: dict[int, list] = {}
     for i in rng.permutation(len(files)):
         by_class.setdefault(files[i].label, []).append(files[i])
-    turns = ((turn, label, file) for label, of_class in by_class.items() for turn, file in enumerate(of_class))
+    turns = (
+        (turn, label, file) for label, of_class in by_class.items() for turn, file in enumerate(of_class)
+    )
     return [file for _, _, file in sorted(turns)]
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 from nni_nasoa.training.errors import FineTuneError
 
@@ -76,7 +77,9 @@ class EvaluationsFile(Watcher):
 
     def close(self):
         self._file.close()
-        if os.path.getsize(self._file.name) == 0:  # the run did not come to an evaluation, nor did one before it
+        if (
+            os.path.getsize(self._file.name) == 0
+        ):  # the run did not come to an evaluation, nor did one before it
             os.unlink(self._file.name)
 
 
@@ -88,8 +91,14 @@ class LiveBar(Watcher):
         from rich.progress import BarColumn, Progress, TextColumn
 
         self._budget, self._shown = budget, -1.0
-        self._progress = Progress(TextColumn("{task.fields[time]}"), BarColumn(bar_width=30), TextColumn("{task.fields[state]}"),
-                                  console=Console(stderr=True, highlight=False, markup=False), auto_refresh=False, transient=True)
+        self._progress = Progress(
+            TextColumn("{task.fields[time]}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[state]}"),
+            console=Console(stderr=True, highlight=False, markup=False),
+            auto_refresh=False,
+            transient=True,
+        )
         self._task = self._progress.add_task("", total=budget, time=_time(0, budget), state="opening")
         self._progress.start()
         self._progress.refresh()
@@ -99,8 +108,13 @@ class LiveBar(Watcher):
             return
         self._shown = elapsed
         state = f"loss {loss:.3f}" + (f"  val {100 * accuracy:.2f}%" if accuracy is not None else "")
-        self._progress.update(self._task, completed=min(elapsed, self._budget), time=_time(elapsed, self._budget), state=state,
-                              refresh=True)
+        self._progress.update(
+            self._task,
+            completed=min(elapsed, self._budget),
+            time=_time(elapsed, self._budget),
+            state=state,
+            refresh=True,
+        )
 
     def note(self, text):
         self._progress.console.print(text)
@@ -139,11 +153,15 @@ class TensorBoard(Watcher):
 def require_tensorboard() -> None:
     """Raise FineTuneError where the package tensorboard is missing."""
     if find_spec("tensorboard") is None:
-        raise FineTuneError("TensorBoard's log needs the package tensorboard: pip install 'nni-nasoa[tensorboard]'")
+        raise FineTuneError(
+            "TensorBoard's log needs the package tensorboard: pip install 'nni-nasoa[tensorboard]'"
+        )
 
 
 @contextmanager
-def watching(budget: float, folder: Path | None, bar: bool | None, tensorboard: str | os.PathLike | None) -> Iterator[Watcher]:
+def watching(
+    budget: float, folder: Path | None, bar: bool | None, tensorboard: str | os.PathLike | None
+) -> Iterator[Watcher]:
     """Those that were asked for; `bar` None is a bar where stderr is a terminal."""
     watchers = Watchers()
     try:
@@ -161,4 +179,5 @@ def watching(budget: float, folder: Path | None, bar: bool | None, tensorboard: 
 def _time(elapsed: float, budget: float) -> str:
     def text(seconds):
         return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
+
     return f"{text(elapsed)} / {text(budget)}"

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .classifier import Classifier
     from nni_nasoa.training.regime import FineTuneRegime
+
+    from .classifier import Classifier
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import math
 import signal
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import torch
 
-from .best_state import Best
-from .clock import Clock, ClockSchedule
+from nni_nasoa.device.interruption import Interruption
+from nni_nasoa.device.threads import Threads
 from nni_nasoa.device.turns import PATIENCE, Courtesy
 from nni_nasoa.training.distributed import Alone, Together
-from .first_pass import FirstPass
 from nni_nasoa.training.inputs import Images, Inputs
-from nni_nasoa.device.interruption import Interruption
-from .progress import Watcher
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import Stepper, batch_of_process
-from nni_nasoa.device.threads import Threads
 from nni_nasoa.training.trainable import Trainable
+
+from .best_state import Best
+from .clock import Clock, ClockSchedule
 from .compiling import compiled_in_time
+from .first_pass import FirstPass
+from .progress import Watcher
 from .validation import Validation
 
 # Shares of the time that is left: for a first pass that only times, that all start from, that the head stays with; for an
@@ -28,8 +30,12 @@ from .validation import Validation
 TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
 VALIDATION_SHARE, HEAD_VALIDATION_SHARE = 0.05, 0.15
 MIN_STEPS = 8  # fewer than these, and than one pass, are not worth more than a head
-STEP_FACTOR = 3.2  # a training step's time over that of a forward pass: forward, backward twice that, the rest
-HEAD_NORM = 1.0  # of a class's weights at the start, where stages are trained too; trained heads have about that
+STEP_FACTOR = (
+    3.2  # a training step's time over that of a forward pass: forward, backward twice that, the rest
+)
+HEAD_NORM = (
+    1.0  # of a class's weights at the start, where stages are trained too; trained heads have about that
+)
 HEAD_STEP_SECONDS = 0.005  # of the head, on features that are kept
 SAVING_SPEED = 100e6  # bytes per second, until the first save tells
 LOWER_RATE = 0.1  # after divergence
@@ -50,11 +56,33 @@ class Run:
         Called to save the network's present state, which is then the best one.
     """
 
-    def __init__(self, network, train: Images, val: Images, regime: FineTuneRegime, clock: Clock, group: Alone | Together,
-                 interruption: Interruption, watcher: Watcher, *, seed: int, head_start: bool, feature_cache: bool,
-                 memory_limit: float | None, compiled: bool, margin: float | None, save: Callable[[Run], None] | None):
+    def __init__(
+        self,
+        network,
+        train: Images,
+        val: Images,
+        regime: FineTuneRegime,
+        clock: Clock,
+        group: Alone | Together,
+        interruption: Interruption,
+        watcher: Watcher,
+        *,
+        seed: int,
+        head_start: bool,
+        feature_cache: bool,
+        memory_limit: float | None,
+        compiled: bool,
+        margin: float | None,
+        save: Callable[[Run], None] | None,
+    ):
         self.network, self.train_images, self.val_images, self.regime = network, train, val, regime
-        self.clock, self.group, self.interruption, self.watcher, self._save = clock, group, interruption, watcher, save
+        self.clock, self.group, self.interruption, self.watcher, self._save = (
+            clock,
+            group,
+            interruption,
+            watcher,
+            save,
+        )
         self.schedule = ClockSchedule(clock, margin=margin)
         self.device = train.labels.device
         size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
@@ -86,7 +114,9 @@ class Run:
                 self._evaluate("end")
             left = self.clock.remaining - self.schedule.saving_time
             if self.stopped == "budget" and left > 0.1 * self.clock.budget:
-                self.note(f"{left:.1f} s are left, too short for a step of about {self.schedule.step.upper:.2g} s and what has to follow")
+                self.note(
+                    f"{left:.1f} s are left, too short for a step of about {self.schedule.step.upper:.2g} s and what has to follow"
+                )
         self.best.restore(self.network)
         if self._save is not None and not self.best.saved:
             self._save(self)
@@ -104,30 +134,45 @@ class Run:
         """Learn what a step will take, fit the head, and give up on the stages that there is no time for."""
         self._adapt_threads()
         count, head_only = len(self.network.stages), self.frozen == len(self.network.stages)
-        seen = FirstPass(self.network, torch.randperm(len(self.inputs), generator=self._order), self.clock, self.courtesy)
+        seen = FirstPass(
+            self.network, torch.randperm(len(self.inputs), generator=self._order), self.clock, self.courtesy
+        )
         self.network.eval()
-        self._look(seen, HEAD_PASS_SHARE if head_only else FIRST_PASS_SHARE if self.head_start else TIMING_SHARE)
+        self._look(
+            seen, HEAD_PASS_SHARE if head_only else FIRST_PASS_SHARE if self.head_start else TIMING_SHARE
+        )
         batch = batch_of_process(self.regime, self.inputs, self.group)
         wanted = min(MIN_STEPS, math.ceil(len(self.inputs) / batch))
         step = STEP_FACTOR * batch * seen.least_seconds_per_image
         possible, step, wanted = self.group.from_first([self.schedule.window_left / step, step, wanted])
         if possible < wanted and not head_only:
-            self.note(f"the budget is too short for {wanted:g} training steps of about {step:.2g} s each: only the head is trained")
+            self.note(
+                f"the budget is too short for {wanted:g} training steps of about {step:.2g} s each: only the head is trained"
+            )
             self._set_frozen(count)
             for indices, features in seen.kept:
                 self.inputs.keep(indices, features)
             self._look(seen, HEAD_PASS_SHARE)
             head_only = True
         if head_only and seen.images < len(self.inputs):
-            self.note("the budget is too short for one pass over the images: "
-                      f"the head is fitted to {seen.images} of {len(self.inputs)}")
+            self.note(
+                "the budget is too short for one pass over the images: "
+                f"the head is fitted to {seen.images} of {len(self.inputs)}"
+            )
         if head_only or self.head_start:
             seen.fit_head(self.group, self.regime.label_smoothing, None if head_only else HEAD_NORM)
         self._forward_seconds = seen.seconds_per_image
-        if not head_only and STEP_FACTOR * batch * wanted * seen.seconds_per_image > self.schedule.window_left:
-            self._forward_seconds = seen.least_seconds_per_image  # by which there is time: a chunk was held up
+        if (
+            not head_only
+            and STEP_FACTOR * batch * wanted * seen.seconds_per_image > self.schedule.window_left
+        ):
+            self._forward_seconds = (
+                seen.least_seconds_per_image
+            )  # by which there is time: a chunk was held up
         stored = head_only and self.inputs.store is not None
-        self.schedule.step.expected = HEAD_STEP_SECONDS if stored else self._forward_seconds * batch * (1 if head_only else STEP_FACTOR)
+        self.schedule.step.expected = (
+            HEAD_STEP_SECONDS if stored else self._forward_seconds * batch * (1 if head_only else STEP_FACTOR)
+        )
 
     def _adapt_threads(self) -> None:
         if self.threads is not None:
@@ -135,14 +180,19 @@ class Run:
 
     def _look(self, seen: FirstPass, share: float) -> None:
         allowed = share * self.clock.remaining
-        seen.run(self.inputs, lambda seconds: seconds < allowed and self.schedule.window_left > 0 and not self.interruption)
+        seen.run(
+            self.inputs,
+            lambda seconds: seconds < allowed and self.schedule.window_left > 0 and not self.interruption,
+        )
 
     def _prepare_validation(self) -> None:
         share = HEAD_VALIDATION_SHARE if self.frozen == len(self.network.stages) else VALIDATION_SHARE
         count = int(min(len(self.val_inputs), max(16, share * self.clock.remaining / self._forward_seconds)))
         order = torch.randperm(len(self.val_inputs), generator=self._order)[:count]
         if count < len(self.val_inputs):
-            self.note(f"evaluations are on {count} of {len(self.val_inputs)} validation images, to keep them within the budget")
+            self.note(
+                f"evaluations are on {count} of {len(self.val_inputs)} validation images, to keep them within the budget"
+            )
         self.validation = Validation(self.val_inputs, order, self.group, self.courtesy)
         self.validation.batch = max(1, min(self.validation.batch, int(0.2 / self._forward_seconds)))
         self.schedule.evaluation.expected = count * self._forward_seconds
@@ -158,21 +208,33 @@ class Run:
         evaluation = self.validation.evaluate(self.trainable, lambda: in_time() and not self.interruption)
         if evaluation.complete:
             # The features of frozen stages are there from now on; behind all stages, an evaluation is no more than a head's step.
-            again = self.val_inputs.store is None or self.val_inputs.computed == computed or self.frozen < len(self.network.stages)
+            again = (
+                self.val_inputs.store is None
+                or self.val_inputs.computed == computed
+                or self.frozen < len(self.network.stages)
+            )
             self.schedule.evaluated(self.clock.elapsed - begin if again else HEAD_STEP_SECONDS)
         better = self.validation.better(evaluation, self.best.evaluation if self.best else None)
-        if better and math.isfinite(evaluation.loss) or self.best is None:
+        if (better and math.isfinite(evaluation.loss)) or self.best is None:
             self.best = Best(self.network, self.frozen, evaluation)
             self._save_early()
         perfect = evaluation.complete and evaluation.accuracy == 1 and evaluation.images >= SATURATED_IMAGES
         self._perfect = self._perfect + 1 if perfect else 0
-        record = {"kind": kind, "elapsed": round(self.clock.elapsed, 4), "budget": self.clock.budget,
-                  "progress": round(self.schedule.progress(), 5) if kind != "start" else 0.0,
-                  "epochs": round(self.epochs, 4), "steps": self.steps, "images": self.images,
-                  "learning_rate": self.stepper.optimizer.learning_rate if self.steps else None,
-                  "train_loss": self.loss if math.isfinite(self.loss) else None,
-                  "val_loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
-                  "val_accuracy": evaluation.accuracy, "val_images": evaluation.images, "best": self.best.evaluation is evaluation}
+        record = {
+            "kind": kind,
+            "elapsed": round(self.clock.elapsed, 4),
+            "budget": self.clock.budget,
+            "progress": round(self.schedule.progress(), 5) if kind != "start" else 0.0,
+            "epochs": round(self.epochs, 4),
+            "steps": self.steps,
+            "images": self.images,
+            "learning_rate": self.stepper.optimizer.learning_rate if self.steps else None,
+            "train_loss": self.loss if math.isfinite(self.loss) else None,
+            "val_loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
+            "val_accuracy": evaluation.accuracy,
+            "val_images": evaluation.images,
+            "best": self.best.evaluation is evaluation,
+        }
         self.evaluations.append(record)
         self.watcher.evaluation(record)
 
@@ -206,8 +268,15 @@ class Run:
 
     def _train(self) -> None:
         head_only = self.network.head if self.frozen == len(self.network.stages) else None
-        self.stepper = Stepper(self.trainable, self.network.head.out_features, self.inputs, self.regime, self.group, self._seed,
-                               head_only)
+        self.stepper = Stepper(
+            self.trainable,
+            self.network.head.out_features,
+            self.inputs,
+            self.regime,
+            self.group,
+            self._seed,
+            head_only,
+        )
         self._compiled = self._compiled and head_only is None
         self._prepare_steps()
         self.schedule.begin()
@@ -225,7 +294,9 @@ class Run:
     def _prepare_steps(self) -> None:
         """Train through torch.compile, if that was asked for and is ready in time, and several processes with overlapping messages."""
         if self._compiled:
-            why_not = compiled_in_time(self.stepper, self.trainable, self.clock, self.interruption, self.group)
+            why_not = compiled_in_time(
+                self.stepper, self.trainable, self.clock, self.interruption, self.group
+            )
             if why_not:
                 self._compiled = False
                 self.note(why_not)
@@ -242,7 +313,9 @@ class Run:
 
     def _reason(self) -> str:
         if self._perfect >= SATURATED_EVALUATIONS:
-            return f"saturated: every validation image was right in {SATURATED_EVALUATIONS} evaluations in a row"
+            return (
+                f"saturated: every validation image was right in {SATURATED_EVALUATIONS} evaluations in a row"
+            )
         return "budget"
 
     def _chunk(self, steps: int, share: float) -> None:
@@ -254,7 +327,10 @@ class Run:
         with self.courtesy.turn():  # whoever measures times on this device is alone meanwhile
             begin = self.clock.elapsed
             while done < (1 if cold else steps) and (done == 0 or self.stepper.go_on):
-                loss = self.stepper.step(self._computing_is_too_slow(), lambda: self.schedule.window_left > 0 and not self.interruption)
+                loss = self.stepper.step(
+                    self._computing_is_too_slow(),
+                    lambda: self.schedule.window_left > 0 and not self.interruption,
+                )
                 if loss is None:
                     break
                 total += loss
@@ -274,7 +350,9 @@ class Run:
 
     def _computing_is_too_slow(self) -> bool:
         """Whether the time is too short for the features of one more batch."""
-        return self.frozen > 0 and self._forward_seconds * self.stepper.batch > 0.5 * self.schedule.window_left
+        return (
+            self.frozen > 0 and self._forward_seconds * self.stepper.batch > 0.5 * self.schedule.window_left
+        )
 
     # -- trouble --
 
@@ -289,12 +367,16 @@ class Run:
         rate = self.stepper.optimizer.learning_rate
         self.best.restore(self.network)
         if self._steps_back > 1:
-            self.stopped = (f"diverged: the loss was {self.loss:.3g} again, at learning rate {rate:.2g}; "
-                            f"a rate below {rate / 3:.1g} may do")
+            self.stopped = (
+                f"diverged: the loss was {self.loss:.3g} again, at learning rate {rate:.2g}; "
+                f"a rate below {rate / 3:.1g} may do"
+            )
             return
         self.stepper.optimizer.reset()
         self.stepper.rate_scale *= LOWER_RATE
-        self.note(f"the loss was {self.loss:.3g} at learning rate {rate:.2g}: back to the best state, with {LOWER_RATE:g} of the rate")
+        self.note(
+            f"the loss was {self.loss:.3g} at learning rate {rate:.2g}: back to the best state, with {LOWER_RATE:g} of the rate"
+        )
 
     def note(self, text: str) -> None:
         """Something goes differently from what was asked for."""

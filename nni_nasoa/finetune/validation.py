@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nni_nasoa.device.turns import Courtesy
-from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.out_of_memory import is_out_of_memory
+from nni_nasoa.device.precision import autocast
+from nni_nasoa.device.turns import Courtesy
 from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Inputs
 
@@ -66,7 +66,7 @@ class Validation:
         """
         correct, losses, start = [], torch.zeros((), device=self.inputs.labels.device), 0
         while start < len(self.order) and (start == 0 or in_time()):
-            indices = self.order[start:start + self.batch]
+            indices = self.order[start : start + self.batch]
             try:
                 with self.courtesy.turn():
                     right, loss = self._batch(trainable, indices)
@@ -79,8 +79,11 @@ class Validation:
             losses += loss
             start += len(indices)
         right = torch.cat(correct) if correct else torch.zeros(0, dtype=torch.bool)
-        sums = torch.tensor([right.sum().item(), losses.item(), len(right), start < len(self.order)], dtype=torch.float64,
-                            device=losses.device)
+        sums = torch.tensor(
+            [right.sum().item(), losses.item(), len(right), start < len(self.order)],
+            dtype=torch.float64,
+            device=losses.device,
+        )
         self.group.sum([sums])
         hits, loss, images, cut_short = sums.tolist()
         return Evaluation(right, hits / max(1, images), loss / max(1, images), int(images), cut_short == 0)
@@ -96,7 +99,10 @@ class Validation:
         if old is None:
             return True
         seen = min(len(new.correct), len(old.correct))
-        difference = torch.tensor([float(new.correct[:seen].sum()) - float(old.correct[:seen].sum())], dtype=torch.float64,
-                                  device=self.inputs.labels.device)
+        difference = torch.tensor(
+            [float(new.correct[:seen].sum()) - float(old.correct[:seen].sum())],
+            dtype=torch.float64,
+            device=self.inputs.labels.device,
+        )
         self.group.sum([difference])
         return difference.item() >= 0

@@ -13,18 +13,19 @@ import queue
 import threading
 import uuid
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nni_nasoa.advisor.candidates import own_size, random_regime
+from nni_nasoa.advisor.defaults import DECAY, RATE, SMOOTHING
 from nni_nasoa.data.tasks import get_task, list_tasks
+from nni_nasoa.experience.records import RunRecord, figures_of
 from nni_nasoa.training.regime import FineTuneRegime
 
-from nni_nasoa.advisor.candidates import own_size, random_regime
 from .collecting_jobs import Job
-from nni_nasoa.advisor.defaults import DECAY, RATE, SMOOTHING
-from nni_nasoa.experience.records import RunRecord, figures_of
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
@@ -32,7 +33,10 @@ if TYPE_CHECKING:
 BUDGETS = (3.0, 5.0, 8.0, 13.0, 20.0)  # seconds
 SHORT_MORE_OFTEN = 0.8  # a budget's share falls with this power of it: the mean of BUDGETS is about 7 s
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill 0 to 1 evenly, however many there are
-USUAL_RUNS, USUAL_SETTINGS = 0.5, 0.6  # share of the runs that are close to the defaults, and of their settings that are as there
+USUAL_RUNS, USUAL_SETTINGS = (
+    0.5,
+    0.6,
+)  # share of the runs that are close to the defaults, and of their settings that are as there
 VERSION = 2  # of what a plan is
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "nni_nasoa.making.collecting")
 
@@ -118,7 +122,12 @@ class Plan:
         along = (self._rng(2, task).random() + number * GOLDEN) % 1
         shares = np.cumsum(np.power(self.budgets, -SHORT_MORE_OFTEN))
         budget = self.budgets[int(np.searchsorted(shares / shares[-1], along, side="right"))]
-        return PlannedRun(str(uuid.uuid5(self.id, str(index))), self.tasks[task], _regime(self._rng(3, index), model), budget)
+        return PlannedRun(
+            str(uuid.uuid5(self.id, str(index))),
+            self.tasks[task],
+            _regime(self._rng(3, index), model),
+            budget,
+        )
 
     def runs(self, count: int) -> Iterator[PlannedRun]:
         """The first runs."""
@@ -132,16 +141,27 @@ def _regime(rng: np.random.Generator, model: str) -> FineTuneRegime:
     regime = random_regime(rng, (model,))
     if rng.random() >= USUAL_RUNS:
         return regime
-    usual = ({"optimizer": "sgd", "learning_rate": RATE, "weight_decay": DECAY}, {"frozen_stages": 0}, {"batch_size": 32},
-             {"input_size": own_size(figures_of(model))}, {"augmentation": "crop"}, {"label_smoothing": SMOOTHING})
+    usual = (
+        {"optimizer": "sgd", "learning_rate": RATE, "weight_decay": DECAY},
+        {"frozen_stages": 0},
+        {"batch_size": 32},
+        {"input_size": own_size(figures_of(model))},
+        {"augmentation": "crop"},
+        {"label_smoothing": SMOOTHING},
+    )
     for settings in usual:
         if rng.random() < USUAL_SETTINGS:
             regime = replace(regime, **settings)
     return regime
 
 
-def make_plan(tasks: Sequence[str] = (), include: Sequence[str] = (), zoo: str = "nano", budgets: Sequence[float] = BUDGETS,
-              seed: int = 0) -> Plan:
+def make_plan(
+    tasks: Sequence[str] = (),
+    include: Sequence[str] = (),
+    zoo: str = "nano",
+    budgets: Sequence[float] = BUDGETS,
+    seed: int = 0,
+) -> Plan:
     """The plan for a family of models.
 
     Parameters
@@ -167,8 +187,14 @@ def make_plan(tasks: Sequence[str] = (), include: Sequence[str] = (), zoo: str =
     return Plan(tuple(sorted(set(names))), tuple(list_models(zoo)), tuple(map(float, budgets)), seed)
 
 
-def collect(plan: Plan, location: str | None, runs: int, *, jobs: int = 2,
-            on_record: Callable[[PlannedRun, RunRecord], None] = lambda run, record: None) -> Counter:
+def collect(
+    plan: Plan,
+    location: str | None,
+    runs: int,
+    *,
+    jobs: int = 2,
+    on_record: Callable[[PlannedRun, RunRecord], None] = lambda run, record: None,
+) -> Counter:
     """Do those of the first runs of a plan that a store does not have. What is under way when this is ended is lost, no more.
 
     Parameters

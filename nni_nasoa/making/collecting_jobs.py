@@ -9,8 +9,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.experience.records import RunRecord, figures_of
 from nni_nasoa.values import one_line
@@ -18,7 +19,10 @@ from nni_nasoa.values import one_line
 if TYPE_CHECKING:
     from .collecting import PlannedRun
 
-PATIENCE = (20.0, 600.0)  # budgets, and seconds on top of them for imports, drawing and profiles, after which a run hangs
+PATIENCE = (
+    20.0,
+    600.0,
+)  # budgets, and seconds on top of them for imports, drawing and profiles, after which a run hangs
 TROUBLE = "trouble"  # key of an answer that says why there is no record
 ATTEMPTS = 3  # to start a process, before its trouble is the user's
 
@@ -66,9 +70,18 @@ class Job:
         if answer is not None:
             return RunRecord.from_json(answer)
         process.wait()
-        return RunRecord(id=run.id, task=f"task:{run.task}", model=run.regime.model, model_figures=figures_of(run.regime.model),
-                         regime=run.regime.to_json(), budget_seconds=run.budget, status="failed", source="collect", **self._about,
-                         notes=(f"the process of the run ended: {_how(process.returncode)}",))
+        return RunRecord(
+            id=run.id,
+            task=f"task:{run.task}",
+            model=run.regime.model,
+            model_figures=figures_of(run.regime.model),
+            regime=run.regime.to_json(),
+            budget_seconds=run.budget,
+            status="failed",
+            source="collect",
+            **self._about,
+            notes=(f"the process of the run ended: {_how(process.returncode)}",),
+        )
 
     def end(self) -> None:
         """End the process, with what it is doing."""
@@ -93,7 +106,9 @@ class Job:
         return None
 
     def _start(self) -> None:
-        environment = os.environ | {name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+        environment = os.environ | dict.fromkeys(
+            ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+        )
         for _ in range(ATTEMPTS):
             with tempfile.TemporaryFile("w+") as errors:
                 with self._lock:
@@ -102,8 +117,15 @@ class Job:
                     self._drop()
                     # In a session of its own, Ctrl-C does not reach it; when we are gone, however that was, its stdin ends.
                     self._process = subprocess.Popen(
-                        [sys.executable, "-m", "nni_nasoa.making.collecting_worker"], env=environment, text=True, encoding="utf-8",
-                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, start_new_session=True)
+                        [sys.executable, "-m", "nni_nasoa.making.collecting_worker"],
+                        env=environment,
+                        text=True,
+                        encoding="utf-8",
+                        stdin=subprocess.PIPE,
+                        stdout=subprocess.PIPE,
+                        stderr=errors,
+                        start_new_session=True,
+                    )
                 about = self._ask(self._setup)
                 if about is not None:
                     self._about = about

@@ -20,14 +20,17 @@ from typing import TYPE_CHECKING, Any, TextIO
 from .collecting_jobs import TROUBLE
 
 if TYPE_CHECKING:
-    from nni_nasoa.data import ImageSplit
-    from nni_nasoa.finetune import FineTuneRegime, FineTuneResult
-
     from nni_nasoa.advisor.task.profiles import TaskProfile
+    from nni_nasoa.data import ImageSplit
     from nni_nasoa.experience.records import RunRecord
     from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.finetune import FineTuneRegime, FineTuneResult
 
-PACKAGES = ("nni-nasoa", "torch", "torchvision")  # whose versions the records of failed runs tell, as those of others do
+PACKAGES = (
+    "nni-nasoa",
+    "torch",
+    "torchvision",
+)  # whose versions the records of failed runs tell, as those of others do
 
 
 class Worker:
@@ -53,27 +56,40 @@ class Worker:
         ValueError
             The task or the store cannot be opened, for which the regime is not to blame.
         """
-        from nni_nasoa.finetune import FineTuneRegime, finetune
-
         from nni_nasoa.experience.records import RunRecord
+        from nni_nasoa.finetune import FineTuneRegime, finetune
         from nni_nasoa.values import one_line
 
         regime, task = FineTuneRegime.from_json(run["regime"]), f"task:{run['task']}"
         profile, split = self._profile(task), self._split(task, regime)
-        known = {"task": task, "id": run["id"], "source": "collect", "profile": profile.flat(),
-                 "model_figures": profile.model_figures(regime.model)}
+        known = {
+            "task": task,
+            "id": run["id"],
+            "source": "collect",
+            "profile": profile.flat(),
+            "model_figures": profile.model_figures(regime.model),
+        }
         try:
             result = finetune(split, regime, run["budget"] / 60, device="cpu", bar=False)
             return RunRecord.of_run(_on_all_images(result, split), **known)
         except Exception as error:  # of any kind: that it failed is what there is to learn from it
-            return RunRecord(**known, **about, model=regime.model, regime=regime.to_json(), budget_seconds=run["budget"],
-                             status="failed", notes=(one_line(error) or type(error).__name__,))
+            return RunRecord(
+                **known,
+                **about,
+                model=regime.model,
+                regime=regime.to_json(),
+                budget_seconds=run["budget"],
+                status="failed",
+                notes=(one_line(error) or type(error).__name__,),
+            )
 
     def _profile(self, task: str) -> TaskProfile:
         from nni_nasoa.advisor.task.profiles import task_profile
 
         if task not in self._profiles:
-            self._profiles[task] = task_profile(task, self._store, self._models, device="cpu", show_progress=False)
+            self._profiles[task] = task_profile(
+                task, self._store, self._models, device="cpu", show_progress=False
+            )
         return self._profiles[task]
 
     def _split(self, task: str, regime: FineTuneRegime) -> ImageSplit:
@@ -102,7 +118,6 @@ def main() -> None:
     import torch
 
     from nni_nasoa.device.device import device_name
-
     from nni_nasoa.experience.store import ExperienceStore
 
     torch.set_num_threads(1)

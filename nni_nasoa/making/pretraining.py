@@ -13,11 +13,12 @@ import importlib.metadata
 import json
 import os
 import signal
+from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture
 
@@ -67,7 +68,8 @@ class PretrainRecipe:
 @dataclass(frozen=True)
 class Epoch:
     """What is told after each epoch: its number from 1, the mean loss, top-1 accuracy on unseen images (0 to 1), and the
-    seconds since the start, those of interrupted runs included."""
+    seconds since the start, those of interrupted runs included.
+    """
 
     name: str
     number: int
@@ -76,8 +78,15 @@ class Epoch:
     seconds: float
 
 
-def pretrain_all(networks: Mapping[str, str], folder: str | os.PathLike, recipe: PretrainRecipe = PretrainRecipe(), *,
-                 jobs: int = 1, device: str = "cpu", on_epoch: Callable[[Epoch], None] | None = None) -> list[dict[str, Any]]:
+def pretrain_all(
+    networks: Mapping[str, str],
+    folder: str | os.PathLike,
+    recipe: PretrainRecipe = PretrainRecipe(),
+    *,
+    jobs: int = 1,
+    device: str = "cpu",
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> list[dict[str, Any]]:
     """Pretrain networks, `jobs` at a time, each in a process of its own with its share of the cores.
 
     Parameters
@@ -107,11 +116,20 @@ def pretrain_all(networks: Mapping[str, str], folder: str | os.PathLike, recipe:
     if jobs > 1 and waiting:
         open_fractals(**_images_of(recipe), processes=jobs)
         _in_processes(waiting, folder, recipe, jobs, device, on_epoch)
-    return [pretrain(name, encoding, folder, recipe, device=device, on_epoch=on_epoch) for name, encoding in networks.items()]
+    return [
+        pretrain(name, encoding, folder, recipe, device=device, on_epoch=on_epoch)
+        for name, encoding in networks.items()
+    ]
 
 
-def _in_processes(networks: Mapping[str, str], folder: str | os.PathLike, recipe: PretrainRecipe, jobs: int, device: str,
-                  on_epoch: Callable[[Epoch], None] | None) -> None:
+def _in_processes(
+    networks: Mapping[str, str],
+    folder: str | os.PathLike,
+    recipe: PretrainRecipe,
+    jobs: int,
+    device: str,
+    on_epoch: Callable[[Epoch], None] | None,
+) -> None:
     context, others = get_context("spawn"), set(active_children())
     told, threads = context.SimpleQueue(), max(1, (os.cpu_count() or 1) // jobs)
     # The costliest ones first, so that the end is not one long run on one core.
@@ -119,8 +137,12 @@ def _in_processes(networks: Mapping[str, str], folder: str | os.PathLike, recipe
     # They inherit that Ctrl-C is held back: it is for this process, which ends them.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_begin_process, initargs=(threads, told))
-        runs = [pool.submit(_pretrain_in_process, name, networks[name], folder, recipe, device) for name in order]
+        pool = ProcessPoolExecutor(
+            jobs, mp_context=context, initializer=_begin_process, initargs=(threads, told)
+        )
+        runs = [
+            pool.submit(_pretrain_in_process, name, networks[name], folder, recipe, device) for name in order
+        ]
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     try:
@@ -134,7 +156,9 @@ def _in_processes(networks: Mapping[str, str], folder: str | os.PathLike, recipe
         for run in runs:
             run.result()
     except BrokenExecutor:
-        raise PretrainError("a process that trained was ended from outside; fewer jobs need less memory") from None
+        raise PretrainError(
+            "a process that trained was ended from outside; fewer jobs need less memory"
+        ) from None
     finally:
         if waiting:
             for process in set(active_children()) - others:
@@ -150,12 +174,21 @@ def _begin_process(threads: int, told: SimpleQueue) -> None:
     torch.set_num_threads(threads)
 
 
-def _pretrain_in_process(name: str, encoding: str, folder: str | os.PathLike, recipe: PretrainRecipe, device: str) -> None:
+def _pretrain_in_process(
+    name: str, encoding: str, folder: str | os.PathLike, recipe: PretrainRecipe, device: str
+) -> None:
     pretrain(name, encoding, folder, recipe, device=device, on_epoch=_told.put)
 
 
-def pretrain(name: str, encoding: str, folder: str | os.PathLike, recipe: PretrainRecipe = PretrainRecipe(), *,
-             device: str = "cpu", on_epoch: Callable[[Epoch], None] | None = None) -> dict[str, Any]:
+def pretrain(
+    name: str,
+    encoding: str,
+    folder: str | os.PathLike,
+    recipe: PretrainRecipe = PretrainRecipe(),
+    *,
+    device: str = "cpu",
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> dict[str, Any]:
     """Pretrain a network, or go on with it, and write `folder`/NAME.safetensors and its card.
 
     The weights are without the head, which knows fractals only; matrices are stored in half precision.
@@ -186,12 +219,15 @@ def pretrain(name: str, encoding: str, folder: str | os.PathLike, recipe: Pretra
     import torch
 
     from nni_nasoa.data.fractals import open_fractals
-
     from nni_nasoa.device.device import resolve_device
 
     from .pretraining_run import Run
 
-    architecture, folder, identity = Architecture.parse(encoding), Path(folder), _identity(name, encoding, recipe)
+    architecture, folder, identity = (
+        Architecture.parse(encoding),
+        Path(folder),
+        _identity(name, encoding, recipe),
+    )
     if (card := _finished(folder, name, identity)) is not None:
         return card
     _check(folder, name, identity, device)
@@ -202,29 +238,47 @@ def pretrain(name: str, encoding: str, folder: str | os.PathLike, recipe: Pretra
     for epoch in run.epochs():
         if on_epoch is not None:
             on_epoch(Epoch(name, **epoch))
-    card = {**identity, "params_m": round(architecture.parameters(recipe.classes) / 1e6, 4),
-            "input_size": recipe.size, "mean": MEAN, "std": STD,
-            "accuracy": run.history[-1]["accuracy"] if run.history else None, "history": run.history,
-            "device": device.type, "threads": torch.get_num_threads(), "date": datetime.date.today().isoformat(),
-            "versions": {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "numpy")}}
+    card = {
+        **identity,
+        "params_m": round(architecture.parameters(recipe.classes) / 1e6, 4),
+        "input_size": recipe.size,
+        "mean": MEAN,
+        "std": STD,
+        "accuracy": run.history[-1]["accuracy"] if run.history else None,
+        "history": run.history,
+        "device": device.type,
+        "threads": torch.get_num_threads(),
+        "date": datetime.date.today().isoformat(),
+        "versions": {
+            package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "numpy")
+        },
+    }
     return _save(folder, name, run.network, card)
 
 
 def _identity(name: str, encoding: str, recipe: PretrainRecipe) -> dict[str, Any]:
     """What a checkpoint or a card must say to be of this run."""
-    return {"format": FORMAT, "version": VERSION, "name": name, "encoding": str(Architecture.parse(encoding)),
-            "recipe": dataclasses.asdict(recipe)}
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "name": name,
+        "encoding": str(Architecture.parse(encoding)),
+        "recipe": dataclasses.asdict(recipe),
+    }
 
 
 def _check(folder: Path, name: str, identity: Mapping[str, Any], device: str) -> None:
     """Find before the work what would stop it."""
     from nni_nasoa.device.device import resolve_device
+
     from .pretraining_run import read_checkpoint
 
     resolve_device(device)
     stride, size = Architecture.parse(identity["encoding"]).total_stride, identity["recipe"]["size"]
     if size < stride:
-        raise PretrainError(f"{name}: images of {size} pixels are too small; the network's total stride is {stride}")
+        raise PretrainError(
+            f"{name}: images of {size} pixels are too small; the network's total stride is {stride}"
+        )
     read_checkpoint(_checkpoint(folder, name), json.dumps(identity))
 
 
@@ -257,8 +311,11 @@ def _finished(folder: Path, name: str, identity: Mapping[str, Any]) -> dict[str,
 def _save(folder: Path, name: str, network: ETNet, card: dict[str, Any]) -> dict[str, Any]:
     from safetensors.torch import save
 
-    state = {key: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
-             for key, tensor in network.cpu().state_dict().items() if not key.startswith("head.")}
+    state = {
+        key: (tensor.half() if tensor.ndim > 1 else tensor).contiguous()
+        for key, tensor in network.cpu().state_dict().items()
+        if not key.startswith("head.")
+    }
     content = save(state, {"name": name, "encoding": card["encoding"]})
     card = json.loads(json.dumps({**card, "sha256": hashlib.sha256(content).hexdigest()}))
     _replace(folder / f"{name}.safetensors", content)

@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.data import ImageSplit
-from nni_nasoa.training.speed import device_lock
-from nni_nasoa.networks import ETNet
-
-from nni_nasoa.finetune.clock import learning_rate_share
 from nni_nasoa.device.precision import autocast
+from nni_nasoa.finetune.clock import learning_rate_share
+from nni_nasoa.networks import ETNet
 from nni_nasoa.training.inputs import Images
 from nni_nasoa.training.optimizers import Optimizer
+from nni_nasoa.training.speed import device_lock
+
 from .pretraining import MEAN, STD, PretrainError
 
 if TYPE_CHECKING:
@@ -43,17 +43,28 @@ def read_checkpoint(path: Path, identity: str, device: str | torch.device = "cpu
         found = state["identity"]
     except Exception as error:  # a damaged file can fail in any way
         reason = " ".join(str(error).split())[:80]
-        raise PretrainError(f"{path}: not a checkpoint that can be read ({reason}); delete the file") from None
+        raise PretrainError(
+            f"{path}: not a checkpoint that can be read ({reason}); delete the file"
+        ) from None
     if found != identity:
-        raise PretrainError(f"{path}: checkpoint of another network or recipe; go on with that one, or delete the file")
+        raise PretrainError(
+            f"{path}: checkpoint of another network or recipe; go on with that one, or delete the file"
+        )
     return state
 
 
 class Run:
     """The training of one network, epoch by epoch, with a checkpoint after each."""
 
-    def __init__(self, architecture: Architecture, split: ImageSplit, recipe: PretrainRecipe, device: torch.device,
-                 checkpoint: Path, identity: str):
+    def __init__(
+        self,
+        architecture: Architecture,
+        split: ImageSplit,
+        recipe: PretrainRecipe,
+        device: torch.device,
+        checkpoint: Path,
+        identity: str,
+    ):
         self.recipe, self.device, self.checkpoint, self.identity = recipe, device, checkpoint, identity
         self.generator = torch.Generator(device)
         with torch.random.fork_rng(devices=[]):
@@ -73,10 +84,18 @@ class Run:
             loss = self._epoch(number)
             if not math.isfinite(loss):
                 name = self.checkpoint.name.removesuffix(".partial.pth")
-                raise PretrainError(f"{name}: the loss is not finite in epoch {number + 1}; "
-                                    f"a learning rate below {self.recipe.learning_rate:g} may help")
-            self.history.append({"number": number + 1, "loss": round(loss, 4), "accuracy": round(self._accuracy(), 5),
-                                 "seconds": round(time.monotonic() - begin, 1)})
+                raise PretrainError(
+                    f"{name}: the loss is not finite in epoch {number + 1}; "
+                    f"a learning rate below {self.recipe.learning_rate:g} may help"
+                )
+            self.history.append(
+                {
+                    "number": number + 1,
+                    "loss": round(loss, 4),
+                    "accuracy": round(self._accuracy(), 5),
+                    "seconds": round(time.monotonic() - begin, 1),
+                }
+            )
             self._keep()
             yield self.history[-1]
 
@@ -91,11 +110,15 @@ class Run:
         for step in range(steps):
             progress = (number * steps + step) / (recipe.epochs * steps)
             self.optimizer.learning_rate = recipe.learning_rate * learning_rate_share(progress, recipe.warmup)
-            with device_lock(self.device, shared=True):  # whoever measures times on this device is alone meanwhile
-                indices = order[step * recipe.batch_size:(step + 1) * recipe.batch_size]
+            with device_lock(
+                self.device, shared=True
+            ):  # whoever measures times on this device is alone meanwhile
+                indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
                 with autocast(self.device):
                     logits = self.network(self.train.augmented(indices))
-                loss = F.cross_entropy(logits.float(), self.train.labels[indices], label_smoothing=recipe.label_smoothing)
+                loss = F.cross_entropy(
+                    logits.float(), self.train.labels[indices], label_smoothing=recipe.label_smoothing
+                )
                 self.optimizer.zero_grad()
                 loss.backward()
                 self.optimizer.step()
@@ -107,14 +130,26 @@ class Run:
         correct = 0
         with torch.inference_mode(), autocast(self.device):
             for indices in torch.arange(len(self.val), device=self.device).split(_EVAL_BATCH):
-                correct += (self.network(self.val.clean(indices)).argmax(1) == self.val.labels[indices]).sum().item()
+                correct += (
+                    (self.network(self.val.clean(indices)).argmax(1) == self.val.labels[indices]).sum().item()
+                )
         return correct / len(self.val)
 
     def _keep(self) -> None:
         partial = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}")
-        moments = [{key: group[key] for key in ("momenta", "squares", "steps")} for group in self.optimizer.param_groups]
-        torch.save({"identity": self.identity, "history": self.history, "network": self.network.state_dict(),
-                    "optimizer": moments}, partial)
+        moments = [
+            {key: group[key] for key in ("momenta", "squares", "steps")}
+            for group in self.optimizer.param_groups
+        ]
+        torch.save(
+            {
+                "identity": self.identity,
+                "history": self.history,
+                "network": self.network.state_dict(),
+                "optimizer": moments,
+            },
+            partial,
+        )
         os.replace(partial, self.checkpoint)
 
     def _resume(self) -> None:

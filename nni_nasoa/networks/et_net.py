@@ -18,12 +18,26 @@ class ConvNorm(nn.Sequential):
     def __init__(self, conv: Conv):
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         if conv.separable:
-            layers["depthwise"] = nn.Conv2d(conv.in_channels, conv.in_channels, conv.kernel, conv.stride, conv.kernel // 2,
-                                            groups=conv.in_channels, bias=False)
+            layers["depthwise"] = nn.Conv2d(
+                conv.in_channels,
+                conv.in_channels,
+                conv.kernel,
+                conv.stride,
+                conv.kernel // 2,
+                groups=conv.in_channels,
+                bias=False,
+            )
             layers["pointwise"] = nn.Conv2d(conv.in_channels, conv.out_channels, 1, bias=False)
         else:
-            layers["conv"] = nn.Conv2d(conv.in_channels, conv.out_channels, conv.kernel, conv.stride, conv.kernel // 2,
-                                       groups=conv.groups, bias=False)
+            layers["conv"] = nn.Conv2d(
+                conv.in_channels,
+                conv.out_channels,
+                conv.kernel,
+                conv.stride,
+                conv.kernel // 2,
+                groups=conv.groups,
+                bias=False,
+            )
         layers["norm"] = nn.BatchNorm2d(conv.out_channels)
         super().__init__(layers)
 
@@ -99,17 +113,26 @@ class ETNet(nn.Module):
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"num_classes: {num_classes} is not a positive number")
-        self.architecture = architecture if isinstance(architecture, Architecture) else Architecture.parse(architecture)
+        self.architecture = (
+            architecture if isinstance(architecture, Architecture) else Architecture.parse(architecture)
+        )
         self.num_classes = num_classes
-        self.stem = nn.Sequential(*(layer for conv in stem_convs(self.architecture.macro.channels)
-                                    for layer in (ConvNorm(conv), nn.ReLU(inplace=True))))
+        self.stem = nn.Sequential(
+            *(
+                layer
+                for conv in stem_convs(self.architecture.macro.channels)
+                for layer in (ConvNorm(conv), nn.ReLU(inplace=True))
+            )
+        )
         stages: list[list[nn.Module]] = [[] for _ in self.architecture.macro.stages]
         for stage, layout in block_layouts(self.architecture):
             stages[stage].append(ETBlock(layout))
         self.stages = nn.ModuleList(nn.Sequential(*blocks) for blocks in stages)
         self.head = nn.Linear(self.architecture.out_channels, num_classes)
         for module in self.modules():
-            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:  # of which torch would load its compiler
+            if (
+                isinstance(module, nn.Conv2d) and not module.weight.is_meta
+            ):  # of which torch would load its compiler
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward_features(self, x: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ head is `fc`. In a block, `module_list.I.0` is operation I and `module_list.I.J`
 
 from __future__ import annotations
 
-from typing import Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -25,7 +25,9 @@ def is_published(state_dict: Mapping[str, Tensor]) -> bool:
     return "layers.0.0.weight" in state_dict
 
 
-def convert_published(state_dict: Mapping[str, Tensor], architecture: Architecture | str) -> dict[str, Tensor]:
+def convert_published(
+    state_dict: Mapping[str, Tensor], architecture: Architecture | str
+) -> dict[str, Tensor]:
     """Turn a published state_dict into one for `ETNet(architecture, num_classes)`, `num_classes` being the checkpoint's.
 
     Parameters
@@ -46,14 +48,21 @@ def convert_published(state_dict: Mapping[str, Tensor], architecture: Architectu
         network = ETNet(architecture, num_classes)
     own = network.state_dict()
     published = published_names(network)
-    check_tensors(state_dict, {published[name]: tensor for name, tensor in own.items()}, f"architecture {network.architecture}")
+    check_tensors(
+        state_dict,
+        {published[name]: tensor for name, tensor in own.items()},
+        f"architecture {network.architecture}",
+    )
     return {name: state_dict[published[name]] for name in own}
 
 
 def published_names(network: ETNet) -> dict[str, str]:
     """Own name -> published name of every tensor in the network's state_dict, in the published order."""
-    return {f"{own}.{tensor}": f"{published}.{tensor}"
-            for own, published in _published_modules(network) for tensor in network.get_submodule(own).state_dict()}
+    return {
+        f"{own}.{tensor}": f"{published}.{tensor}"
+        for own, published in _published_modules(network)
+        for tensor in network.get_submodule(own).state_dict()
+    }
 
 
 def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owner: str) -> None:
@@ -62,7 +71,9 @@ def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], own
         if name not in found:
             raise WeightsError(f"no tensor '{name}', which {owner} has")
         if found[name].shape != tensor.shape:
-            raise WeightsError(f"tensor '{name}' has shape {tuple(found[name].shape)}, where {owner} has {tuple(tensor.shape)}")
+            raise WeightsError(
+                f"tensor '{name}' has shape {tuple(found[name].shape)}, where {owner} has {tuple(tensor.shape)}"
+            )
     if surplus := sorted(set(found) - set(wanted)):
         raise WeightsError(f"{len(surplus)} tensors that {owner} does not have, such as '{surplus[0]}'")
 
@@ -71,14 +82,18 @@ def _published_modules(network: ETNet) -> Iterator[tuple[str, str]]:
     """(own name, published name) of every convolution, BatchNorm and the head, in the published order."""
     for i in (0, 2, 4):
         yield from _conv_norm(network.stem[i], f"stem.{i}", f"layers.{i}")
-    blocks = ((f"stages.{s}.{b}", block) for s, stage in enumerate(network.stages) for b, block in enumerate(stage))
+    blocks = (
+        (f"stages.{s}.{b}", block) for s, stage in enumerate(network.stages) for b, block in enumerate(stage)
+    )
     for layer, (own, block) in enumerate(blocks, start=6):
         for i, (op, skips) in enumerate(zip(block.ops, block.skips)):
             published = f"layers.{layer}.module_list.{i}"
             yield from _conv_norm(op, f"{own}.ops.{i}", f"{published}.0")
             for j, skip in enumerate(skips):
                 if skip.projection is not None:
-                    yield from _conv_norm(skip.projection, f"{own}.skips.{i}.{j}.projection", f"{published}.{j + 1}.conv")
+                    yield from _conv_norm(
+                        skip.projection, f"{own}.skips.{i}.{j}.projection", f"{published}.{j + 1}.conv"
+                    )
     yield "head", "fc"
 
 

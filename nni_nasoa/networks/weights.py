@@ -37,8 +37,11 @@ def load_weights(network: ETNet, path: str | os.PathLike) -> None:
     head = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("head.")}
     classes = len(state["head.weight"]) if "head.weight" in state else None
     if classes not in (None, network.num_classes):
-        warnings.warn(f"{path}: the head there is for {classes} classes; the network's head for {network.num_classes} "
-                      "classes starts afresh", stacklevel=2)
+        warnings.warn(
+            f"{path}: the head there is for {classes} classes; the network's head for {network.num_classes} "
+            "classes starts afresh",
+            stacklevel=2,
+        )
     network.load_state_dict(state if classes == network.num_classes else {**state, **head})
 
 
@@ -62,10 +65,20 @@ def read_weights(path: str | os.PathLike, architecture: Architecture | str) -> d
             state = convert_published(state, architecture)
         weight = state.get("head.weight")
         with torch.device("meta"):  # names and shapes only
-            network = ETNet(architecture, len(weight) if weight is not None and weight.dim() == 2 and len(weight) else 1000)
+            network = ETNet(
+                architecture,
+                len(weight) if weight is not None and weight.dim() == 2 and len(weight) else 1000,
+            )
         headless = not any(name.startswith("head.") for name in state)
-        check_tensors(state, {name: tensor for name, tensor in network.state_dict().items()
-                              if not (headless and name.startswith("head."))}, f"architecture {network.architecture}")
+        check_tensors(
+            state,
+            {
+                name: tensor
+                for name, tensor in network.state_dict().items()
+                if not (headless and name.startswith("head."))
+            },
+            f"architecture {network.architecture}",
+        )
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     return state
@@ -78,6 +91,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
+
         try:
             return load_file(path)
         except SafetensorError as error:
@@ -86,7 +100,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise WeightsError(f"not a state_dict saved by torch ({_line(error)})") from None
-    if not isinstance(state, dict) or not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise WeightsError("not a plain state_dict, which has names and tensors only")
     return dict(state)
 

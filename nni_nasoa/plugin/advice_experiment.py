@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
 
 TUNER = "nni_nasoa.plugin.advisor_tuner.OnlineAdvisor"
 TRIAL_MODULE = "nni_nasoa.plugin.finetune_trial"
-KEPT = ("trainingService", "trialCommand", "trialCodeDirectory", "trialConcurrency", "trialGpuNumber", "nniManagerIp", "logLevel",
-        "experimentWorkingDirectory", "sharedStorage", "debug")  # of the user's config
+KEPT = (
+    "trainingService",
+    "trialCommand",
+    "trialCodeDirectory",
+    "trialConcurrency",
+    "trialGpuNumber",
+    "nniManagerIp",
+    "logLevel",
+    "experimentWorkingDirectory",
+    "sharedStorage",
+    "debug",
+)  # of the user's config
 OURS = ("device", "threads", "output")  # of the classArgs, where that config is one of the advisor's
 PORT, PORTS = 8080, 100  # the first one to try, and how many
 POLL_SECONDS = 1.0
@@ -28,8 +39,18 @@ class AdviceExperimentError(ValueError):
     """The experiment cannot be made or has failed; one line."""
 
 
-def run(config: str | Path, dataset: str, minutes: float, *, zoo: str = "nano", store: str | None = None, top_k: int = 1,
-        limits: Limits | None = None, root: str | None = None, port: int | None = None) -> dict[str, Any]:
+def run(
+    config: str | Path,
+    dataset: str,
+    minutes: float,
+    *,
+    zoo: str = "nano",
+    store: str | None = None,
+    top_k: int = 1,
+    limits: Limits | None = None,
+    root: str | None = None,
+    port: int | None = None,
+) -> dict[str, Any]:
     """Carry out the advice on NNI, wait for it, and say what came of it and where the classifier is.
 
     Parameters
@@ -54,7 +75,9 @@ def run(config: str | Path, dataset: str, minutes: float, *, zoo: str = "nano", 
     KeyboardInterrupt
         Ctrl-C; the experiment has been stopped.
     """
-    made = experiment_config(config, dataset, minutes, zoo=zoo, store=store, alternatives=top_k - 1, limits=limits, root=root)
+    made = experiment_config(
+        config, dataset, minutes, zoo=zoo, store=store, alternatives=top_k - 1, limits=limits, root=root
+    )
     from nni.experiment import Experiment
     from requests import RequestException
 
@@ -67,7 +90,9 @@ def run(config: str | Path, dataset: str, minutes: float, *, zoo: str = "nano", 
         click.echo(f"experiment {experiment.id}: http://127.0.0.1:{experiment.port}")
         done = _watch(experiment, folder)
     except (RuntimeError, RequestException) as error:
-        raise AdviceExperimentError(f"could not {doing} the experiment on NNI: {' '.join(str(error).split())}") from None
+        raise AdviceExperimentError(
+            f"could not {doing} the experiment on NNI: {' '.join(str(error).split())}"
+        ) from None
     except KeyboardInterrupt:
         click.echo(f"stopped; nnictl resume {experiment.id} would go on", err=True)
         raise
@@ -76,8 +101,17 @@ def run(config: str | Path, dataset: str, minutes: float, *, zoo: str = "nano", 
     return _tell(folder, done)
 
 
-def experiment_config(path: str | Path, dataset: str, minutes: float, *, zoo: str, store: str | None, alternatives: int,
-                      limits: Limits | None, root: str | None):
+def experiment_config(
+    path: str | Path,
+    dataset: str,
+    minutes: float,
+    *,
+    zoo: str,
+    store: str | None,
+    alternatives: int,
+    limits: Limits | None,
+    root: str | None,
+):
     """The experiment of an advice, on the training service of another config; NNI's ExperimentConfig.
 
     Raises
@@ -94,21 +128,36 @@ def experiment_config(path: str | Path, dataset: str, minutes: float, *, zoo: st
     path = Path(path)
     given = _read(path)
     ours = given.get("tuner", {}).get("classArgs") if _is_ours(given.get("tuner")) else None
-    args = {"dataset": dataset, "minutes": minutes, "zoo": zoo, "alternatives": alternatives, "root": root,
-            "store": store if store is None or "://" in store else str(Path(store).expanduser().absolute()),
-            "limits": {name: value for name, value in asdict(limits).items() if value is not None} if limits else None}
+    args = {
+        "dataset": dataset,
+        "minutes": minutes,
+        "zoo": zoo,
+        "alternatives": alternatives,
+        "root": root,
+        "store": store if store is None or "://" in store else str(Path(store).expanduser().absolute()),
+        "limits": {name: value for name, value in asdict(limits).items() if value is not None}
+        if limits
+        else None,
+    }
     args |= {name: ours[name] for name in OURS if isinstance(ours, Mapping) and name in ours}
     if _is_local(given["trainingService"]):
-        args |= {name: str(Path(args[name]).expanduser().absolute()) for name in ("dataset", "root")
-                 if args[name] and _is_path(args[name])}
+        args |= {
+            name: str(Path(args[name]).expanduser().absolute())
+            for name in ("dataset", "root")
+            if args[name] and _is_path(args[name])
+        }
     args = {name: value for name, value in args.items() if value is not None}
     AdvisorArgs.parse(args)
     command = given.get("trialCommand")
     made = {name: given[name] for name in KEPT if name in given}
-    made |= {"experimentName": f"nasoa advice, {dataset}", "searchSpace": {}, "trialConcurrency": given.get("trialConcurrency", 1),
-             "trialCommand": command if TRIAL_MODULE in str(command) else _trial_command(command),
-             "trialCodeDirectory": given.get("trialCodeDirectory", "."),
-             "tuner": {"className": TUNER, "codeDirectory": ".", "classArgs": args}}
+    made |= {
+        "experimentName": f"nasoa advice, {dataset}",
+        "searchSpace": {},
+        "trialConcurrency": given.get("trialConcurrency", 1),
+        "trialCommand": command if TRIAL_MODULE in str(command) else _trial_command(command),
+        "trialCodeDirectory": given.get("trialCodeDirectory", "."),
+        "tuner": {"className": TUNER, "codeDirectory": ".", "classArgs": args},
+    }
     from nni.experiment.config import utils
 
     try:
@@ -129,16 +178,22 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise AdviceExperimentError(f"{path}: cannot be read ({error.strerror}); give an experiment config of NNI") from None
+        raise AdviceExperimentError(
+            f"{path}: cannot be read ({error.strerror}); give an experiment config of NNI"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise AdviceExperimentError(f"{path}: not YAML ({' '.join(str(error).split())[:150]})") from None
     if not isinstance(given, dict) or not isinstance(given.get("trainingService"), (dict, list)):
-        raise AdviceExperimentError(f"{path}: has no trainingService, such as {{platform: local}}; give an experiment config of NNI")
+        raise AdviceExperimentError(
+            f"{path}: has no trainingService, such as {{platform: local}}; give an experiment config of NNI"
+        )
     return given
 
 
 def _is_ours(tuner: Any) -> bool:
-    return isinstance(tuner, Mapping) and (tuner.get("className") == TUNER or str(tuner.get("name")).lower() == "nasoaadvisor")
+    return isinstance(tuner, Mapping) and (
+        tuner.get("className") == TUNER or str(tuner.get("name")).lower() == "nasoaadvisor"
+    )
 
 
 def _is_local(service: Any) -> bool:
@@ -190,7 +245,9 @@ def _watch(experiment, folder: Path) -> bool:
 
 
 def _accuracy(entry: Mapping[str, Any]) -> str:
-    return "no accuracy" if entry["accuracy"] is None else f"validation accuracy {100 * entry['accuracy']:.2f} %"
+    return (
+        "no accuracy" if entry["accuracy"] is None else f"validation accuracy {100 * entry['accuracy']:.2f} %"
+    )
 
 
 def _tell(folder: Path, done: bool) -> dict[str, Any]:
@@ -208,7 +265,11 @@ def _reason(folder: Path, done: bool) -> str:
     """What the tuner said, or else where to look."""
     log = folder / "log" / "nnictl_stderr.log"
     if not done and log.is_file():
-        lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.startswith("OnlineAdvisor: ")]
+        lines = [
+            line
+            for line in log.read_text(encoding="utf-8", errors="replace").splitlines()
+            if line.startswith("OnlineAdvisor: ")
+        ]
         if lines:
             return lines[-1]
     status = read_status(folder)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from nni_nasoa.values import MAX_MINUTES
 
@@ -52,15 +53,20 @@ class AdvisorArgs:
         given = parsed(class_args, _PARSERS)
         one = {name: given.pop(name) for name in ("dataset", "minutes") if name in given}
         if one and "tasks" in given:
-            raise ClassArgsError(f"classArgs: {' and '.join(one)} beside tasks; "
-                                 "give dataset and minutes for one task, or tasks for several")
+            raise ClassArgsError(
+                f"classArgs: {' and '.join(one)} beside tasks; "
+                "give dataset and minutes for one task, or tasks for several"
+            )
         if one or "tasks" not in given:
             given["tasks"] = (_task("classArgs", one),)
         return cls(**given)
 
 
 def _task(place: str, given: Mapping[str, Any]) -> TaskArgs:
-    for name, right in (("dataset", "the folder or the name of a dataset"), ("minutes", "the budget of a run")):
+    for name, right in (
+        ("dataset", "the folder or the name of a dataset"),
+        ("minutes", "the budget of a run"),
+    ):
         if name not in given:
             raise ClassArgsError(f"{place}: {name} is missing: {right}")
     return TaskArgs(**given)
@@ -75,10 +81,14 @@ def _tasks(value) -> tuple[TaskArgs, ...]:
             raise wrong(f"tasks, entry {number}", one, "{dataset: .., minutes: ..}")
         place = f"classArgs: tasks, entry {number}"
         try:
-            tasks.append(_task(place, parsed(one, {name: _PARSERS[name] for name in ("dataset", "minutes")}, place)))
+            tasks.append(
+                _task(place, parsed(one, {name: _PARSERS[name] for name in ("dataset", "minutes")}, place))
+            )
         except ClassArgsError as error:
             line = str(error)
-            raise ClassArgsError(line if line.startswith(place) else line.replace("classArgs", place, 1)) from None
+            raise ClassArgsError(
+                line if line.startswith(place) else line.replace("classArgs", place, 1)
+            ) from None
     return tuple(tasks)
 
 
@@ -87,6 +97,7 @@ def _text(name: str, right: str) -> Callable[[Any], str]:
         if not isinstance(value, str) or not value.strip():
             raise wrong(name, value, right)
         return value
+
     return parse
 
 
@@ -101,6 +112,7 @@ def _whole(name: str, right: str = "a whole number from 0") -> Callable[[Any], i
         if not is_number(value, int) or value < 0:
             raise wrong(name, value, right)
         return value
+
     return parse
 
 
@@ -108,7 +120,9 @@ def _zoo(value) -> str:
     from nni_nasoa.advisor.models import models_of
 
     zoo = _text("zoo", "the name of a family of models, names of models, or a front file")(value)
-    if not zoo.endswith(".json"):  # a front file is read when the tuner starts, as its path may be relative to codeDirectory
+    if not zoo.endswith(
+        ".json"
+    ):  # a front file is read when the tuner starts, as its path may be relative to codeDirectory
         try:
             models_of(zoo)
         except ValueError as error:
@@ -127,13 +141,20 @@ def _limit(name: str) -> Callable[[Any], float]:
         if not is_number(value) or not 0 < value < math.inf:
             raise wrong(f"limits: {name}", value, "a number above 0")
         return float(value)
+
     return parse
 
 
 _PARSERS = {
-    "dataset": _text("dataset", "the folder or the name of a dataset"), "minutes": _minutes, "tasks": _tasks, "zoo": _zoo,
+    "dataset": _text("dataset", "the folder or the name of a dataset"),
+    "minutes": _minutes,
+    "tasks": _tasks,
+    "zoo": _zoo,
     "store": _text("store", "a file, or postgresql://user@server/database"),
-    "device": _text("device", "auto, cpu, cuda, cuda:1, ..."), "threads": _whole("threads"),
-    "alternatives": _whole("alternatives"), "limits": _limits, "output": _text("output", "a folder"),
+    "device": _text("device", "auto, cpu, cuda, cuda:1, ..."),
+    "threads": _whole("threads"),
+    "alternatives": _whole("alternatives"),
+    "limits": _limits,
+    "output": _text("output", "a folder"),
     "root": _text("root", "a folder"),
 }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from threading import RLock, Timer
-from typing import Any, Callable
+from typing import Any
 
 import nni
 from nni.tuner import Tuner
@@ -17,9 +18,9 @@ from nni_nasoa.advisor.acquisition import next_choice
 from .advisor_args import AdvisorArgs, ClassArgsError
 from .assignment import Assignment
 from .dispatcher import clear_errors, end_when_done, end_with_manager
+from .experiment_state import Progress
 from .experiments import metrics_of
 from .journal import Journal
-from .experiment_state import Progress
 from .run_ledger import Runs
 from .survey import look_at_all
 
@@ -82,8 +83,12 @@ class OnlineAdvisor(Tuner):
         checkpoint = self.get_checkpoint_path()
         folder = Path(checkpoint).parent if checkpoint else None
         self._runs = Runs(self._args.tasks, 1 + self._args.alternatives)
-        self._progress = Progress(self._runs, Journal(Path(checkpoint) / "advisor.jsonl" if checkpoint else None), folder)
-        self._lock = RLock()  # NNI tells of ended trials in another thread, and datasets are looked at in a third one
+        self._progress = Progress(
+            self._runs, Journal(Path(checkpoint) / "advisor.jsonl" if checkpoint else None), folder
+        )
+        self._lock = (
+            RLock()
+        )  # NNI tells of ended trials in another thread, and datasets are looked at in a third one
         self._resumed = self._begun = self._ended = False
         self._given_up: dict[int, str] = {}  # tasks, and why
         self._looks: dict[int, Future] = {}
@@ -106,7 +111,9 @@ class OnlineAdvisor(Tuner):
             if not self._begun:
                 self._begin()
 
-    def generate_multiple_parameters(self, parameter_id_list: list[int], st_callback=None, **kwargs) -> list[dict[str, Any]]:
+    def generate_multiple_parameters(
+        self, parameter_id_list: list[int], st_callback=None, **kwargs
+    ) -> list[dict[str, Any]]:
         """Return what there is to do at once; more is sent as it turns up, so that no result waits for a dataset."""
         with self._lock, clear_errors(_NAME):
             self._send, found = st_callback, []
@@ -115,7 +122,7 @@ class OnlineAdvisor(Tuner):
                 if (parameters := self._next(parameter_id)) is None:
                     break
                 found.append(parameters)
-            self._idle += parameter_id_list[len(found):]
+            self._idle += parameter_id_list[len(found) :]
             self._finish()
             return found
 
@@ -173,24 +180,42 @@ class OnlineAdvisor(Tuner):
         args = self._args
         self._config = self._progress.config
         service = self._config.get("trainingService") or {}
-        self._here = isinstance(service, dict) and service.get("platform", "local") == "local"  # a list is a hybrid one
+        self._here = (
+            isinstance(service, dict) and service.get("platform", "local") == "local"
+        )  # a list is a hybrid one
         store, zoo = args.store, args.zoo
-        self._progress.store = ExperienceStore(store if store is None or "://" in store else self._path(store))
-        self._models = tuple(model.name for model in models_of(self._path(zoo) if zoo.endswith(".json") else zoo))
+        self._progress.store = ExperienceStore(
+            store if store is None or "://" in store else self._path(store)
+        )
+        self._models = tuple(
+            model.name for model in models_of(self._path(zoo) if zoo.endswith(".json") else zoo)
+        )
         self._limits = Limits(**args.limits)
         self._datasets = [self._dataset(task.dataset) for task in args.tasks]
         self._begun = True
         if self._resumed:
             self._progress.replay()
         if self._here:
-            unknown = {number: task for number, task in enumerate(args.tasks) if number not in self._progress.surveys}
+            unknown = {
+                number: task for number, task in enumerate(args.tasks) if number not in self._progress.surveys
+            }
             self._looks = look_at_all(
-                {number: (self._datasets[number], task.seconds) for number, task in unknown.items()}, self._look_done, models=self._models,
-                device=args.device, threads=args.threads, store=self._progress.store, root=self._path_of_trials(args.root))
+                {number: (self._datasets[number], task.seconds) for number, task in unknown.items()},
+                self._look_done,
+                models=self._models,
+                device=args.device,
+                threads=args.threads,
+                store=self._progress.store,
+                root=self._path_of_trials(args.root),
+            )
 
     def _path(self, path: str) -> str:
         """An absolute path; relative ones start at codeDirectory, as NNI runs the tuner in the experiment's log folder."""
-        folder = (self._config.get("tuner") or {}).get("codeDirectory") or self._config.get("trialCodeDirectory") or "."
+        folder = (
+            (self._config.get("tuner") or {}).get("codeDirectory")
+            or self._config.get("trialCodeDirectory")
+            or "."
+        )
         return str((Path(folder) / Path(path).expanduser()).absolute())
 
     def _path_of_trials(self, path: str | None) -> str | None:
@@ -244,7 +269,9 @@ class OnlineAdvisor(Tuner):
     def _choose(self, task: int):
         """The next choice of a task; None where there is none, and the task is given up."""
         try:
-            options = self._progress.surveys[task].options(self._progress.store, self._args.tasks[task].seconds, self._limits)
+            options = self._progress.surveys[task].options(
+                self._progress.store, self._args.tasks[task].seconds, self._limits
+            )
             choice = next_choice(options, self._runs.regimes(task), self._progress.best.get(task))
         except ValueError as error:
             self._give_up(task, str(error))
@@ -256,14 +283,35 @@ class OnlineAdvisor(Tuner):
     def _ask(self, task: int, choice) -> str:
         """Ask for a run of a choice, or for a survey where there is none; its name."""
         args, survey = self._args, choice is None
-        what = {"survey": self._models} if survey else {
-            "regime": choice.regime, "weights": choice.weights or "none", "output": self._path_of_trials(args.output)}
-        assignment = Assignment(self._runs.new_name(task, survey), self._datasets[task], args.tasks[task].minutes, device=args.device,
-                                threads=args.threads, root=self._path_of_trials(args.root), **what)
+        what = (
+            {"survey": self._models}
+            if survey
+            else {
+                "regime": choice.regime,
+                "weights": choice.weights or "none",
+                "output": self._path_of_trials(args.output),
+            }
+        )
+        assignment = Assignment(
+            self._runs.new_name(task, survey),
+            self._datasets[task],
+            args.tasks[task].minutes,
+            device=args.device,
+            threads=args.threads,
+            root=self._path_of_trials(args.root),
+            **what,
+        )
         self._progress.asked(task, assignment, None if survey else choice.predicted)
         if not survey:
-            _logger.info("%s: %s; %.1f %% expected (%.1f to %.1f): %s", assignment.run, choice.regime, 100 * choice.accuracy,
-                         100 * choice.low, 100 * choice.high, "; ".join(choice.why))
+            _logger.info(
+                "%s: %s; %.1f %% expected (%.1f to %.1f): %s",
+                assignment.run,
+                choice.regime,
+                100 * choice.accuracy,
+                100 * choice.low,
+                100 * choice.high,
+                "; ".join(choice.why),
+            )
         return assignment.run
 
     def _go_on(self) -> None:
@@ -292,8 +340,10 @@ class OnlineAdvisor(Tuner):
             Not one run could be asked for; the first task's reason.
         """
         self._progress.record_rest()
-        wanted = any(task not in self._given_up and (task not in self._progress.surveys or self._runs.wants_run(task))
-                     for task in range(len(self._args.tasks)))
+        wanted = any(
+            task not in self._given_up and (task not in self._progress.surveys or self._runs.wants_run(task))
+            for task in range(len(self._args.tasks))
+        )
         if self._ended or wanted or self._runs.open():
             return
         if not self._runs.assignments:

@@ -6,8 +6,9 @@ import json
 import math
 import os
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.training.regime import FineTuneRegime
 
@@ -58,7 +59,11 @@ class Assignment:
         for name in ("run", "dataset"):
             if not isinstance(getattr(self, name), str) or not getattr(self, name):
                 raise ValueError(f"{name}: {getattr(self, name)!r} is not a text")
-        if isinstance(self.minutes, bool) or not isinstance(self.minutes, (int, float)) or not 0 < self.minutes < math.inf:
+        if (
+            isinstance(self.minutes, bool)
+            or not isinstance(self.minutes, (int, float))
+            or not 0 < self.minutes < math.inf
+        ):
             raise ValueError(f"minutes: {self.minutes!r} is not a positive number")
         if self.weights not in ("default", "none"):
             raise ValueError(f"weights: {self.weights!r} is neither default nor none")
@@ -72,7 +77,11 @@ class Assignment:
 
     def to_parameters(self) -> dict[str, Any]:
         """As JSON values; what is left open is left out."""
-        parameters = {name: value for name, value in vars(self).items() if value != self.__dataclass_fields__[name].default}
+        parameters = {
+            name: value
+            for name, value in vars(self).items()
+            if value != self.__dataclass_fields__[name].default
+        }
         if self.regime is not None:
             parameters["regime"] = self.regime.to_json()
         if self.survey is not None:
@@ -89,10 +98,14 @@ class Assignment:
             The parameters are not an assignment.
         """
         if not isinstance(parameters, Mapping) or not {"run", "dataset", "minutes"} <= set(parameters):
-            raise ValueError("the parameters are not those of an OnlineAdvisor, with run, dataset, minutes and regime")
+            raise ValueError(
+                "the parameters are not those of an OnlineAdvisor, with run, dataset, minutes and regime"
+            )
         unknown = set(parameters) - set(cls.__dataclass_fields__)
         if unknown:
-            raise ValueError(f"the parameters have {', '.join(sorted(map(repr, unknown)))}, which no OnlineAdvisor gives")
+            raise ValueError(
+                f"the parameters have {', '.join(sorted(map(repr, unknown)))}, which no OnlineAdvisor gives"
+            )
         given = dict(parameters)
         if given.get("regime") is not None:
             given["regime"] = FineTuneRegime.from_json(given["regime"])
@@ -113,10 +126,19 @@ def result_of(result: FineTuneResult, assignment: Assignment) -> dict[str, Any]:
     record = RunRecord.of_run(result, source="nni")
     accuracy = result.accuracy if math.isfinite(result.accuracy) else None
     return {
-        "default": accuracy or 0.0, "accuracy": accuracy, "seconds": result.seconds, "epochs": result.epochs,
-        **result.regime.to_json(), "run": assignment.run, "dataset": assignment.dataset, "minutes": assignment.minutes,
-        "device": record.device, "threads": record.threads, "stopped": result.stopped,
-        "classifier": place_of(str(result.folder)), "record": json.dumps(record.to_json(), allow_nan=False),
+        "default": accuracy or 0.0,
+        "accuracy": accuracy,
+        "seconds": result.seconds,
+        "epochs": result.epochs,
+        **result.regime.to_json(),
+        "run": assignment.run,
+        "dataset": assignment.dataset,
+        "minutes": assignment.minutes,
+        "device": record.device,
+        "threads": record.threads,
+        "stopped": result.stopped,
+        "classifier": place_of(str(result.folder)),
+        "record": json.dumps(record.to_json(), allow_nan=False),
     }
 
 
@@ -124,7 +146,9 @@ def place_of(folder: str, environ: Mapping[str, str] = os.environ) -> str:
     """Where a folder of this machine is, for the user: the path, and the host before it where that is not the user's machine."""
     if environ.get("NNI_PLATFORM", "local") == "local":
         return folder
-    connection = environ.get("SSH_CONNECTION", "").split()  # the client's address and port, then this machine's (ssh(1))
+    connection = environ.get(
+        "SSH_CONNECTION", ""
+    ).split()  # the client's address and port, then this machine's (ssh(1))
     host = connection[2] if len(connection) == 4 else socket.gethostname()
     return f"[{host}]:{folder}" if ":" in host else f"{host}:{folder}"
 
@@ -147,10 +171,14 @@ def read_record(metrics: Mapping[str, Any], assignment: Assignment | None) -> Ru
     except RecursionError:
         raise ValueError("the record is nested too deeply") from None
     if assignment is not None:
-        if record.regime["model"] != assignment.regime.model or not _follows(record.regime, assignment.regime):
+        if record.regime["model"] != assignment.regime.model or not _follows(
+            record.regime, assignment.regime
+        ):
             raise ValueError("the record is of another regime than was asked for")
         if not math.isclose(record.budget_seconds, assignment.budget, rel_tol=1e-6):
-            raise ValueError(f"the record is of a budget of {record.budget_seconds:g} s, not of {assignment.budget:g} s")
+            raise ValueError(
+                f"the record is of a budget of {record.budget_seconds:g} s, not of {assignment.budget:g} s"
+            )
     if record.status == "ok" and metrics.get("accuracy") != record.accuracy:
         raise ValueError("the record has another accuracy than the result")
     return record

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Real
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.search.evolution import Limit, Objective
@@ -41,7 +42,9 @@ class EvolutionArgs:
         return cls(**parsed(class_args, _PARSERS))
 
 
-def parsed(class_args: Mapping[str, Any], parsers: Mapping[str, Callable[[Any], Any]], place: str = "classArgs") -> dict[str, Any]:
+def parsed(
+    class_args: Mapping[str, Any], parsers: Mapping[str, Callable[[Any], Any]], place: str = "classArgs"
+) -> dict[str, Any]:
     """The arguments that are given, each as its parser reads it.
 
     Raises
@@ -60,7 +63,9 @@ def parsed(class_args: Mapping[str, Any], parsers: Mapping[str, Callable[[Any], 
 def wrong(name: str, value, right: str) -> ClassArgsError:
     """The error of an argument that is not what is right."""
     text = repr(value)
-    return ClassArgsError(f"classArgs: {name}: {text if len(text) < 100 else text[:96] + ' ...'} is not {right}")
+    return ClassArgsError(
+        f"classArgs: {name}: {text if len(text) < 100 else text[:96] + ' ...'} is not {right}"
+    )
 
 
 def is_number(value, kind=Real) -> bool:
@@ -83,8 +88,12 @@ def _objectives(value) -> tuple[Objective, ...]:
 def _objective(value) -> Objective:
     if isinstance(value, str) and value:
         return Objective(value)
-    if (isinstance(value, Mapping) and set(value) in ({"name"}, {"name", "mode"}) and isinstance(value["name"], str)
-            and value.get("mode", "maximize") in ("maximize", "minimize")):
+    if (
+        isinstance(value, Mapping)
+        and set(value) in ({"name"}, {"name", "mode"})
+        and isinstance(value["name"], str)
+        and value.get("mode", "maximize") in ("maximize", "minimize")
+    ):
         return Objective(value["name"], value.get("mode", "maximize") == "maximize")
     raise wrong("objectives", value, "a metric's name or {name: .., mode: maximize or minimize}")
 
@@ -93,12 +102,19 @@ def _limits(value) -> tuple[Limit, ...]:
     if not isinstance(value, Mapping):
         raise wrong("limits", value, "a mapping such as {params_m: {max: 5}}")
     for name, bounds in value.items():
-        if (not isinstance(bounds, Mapping) or not bounds or not set(bounds) <= {"max", "min"}
-                or not all(map(is_number, bounds.values()))):
+        if (
+            not isinstance(bounds, Mapping)
+            or not bounds
+            or not set(bounds) <= {"max", "min"}
+            or not all(map(is_number, bounds.values()))
+        ):
             raise wrong(f"limits: {name}", bounds, "{max: number}, {min: number} or both")
         if bounds.get("min", -math.inf) > bounds.get("max", math.inf):
             raise wrong(f"limits: {name}", bounds, "possible: min is above max")
-    return tuple(Limit(str(name), maximum=bounds.get("max"), minimum=bounds.get("min")) for name, bounds in value.items())
+    return tuple(
+        Limit(str(name), maximum=bounds.get("max"), minimum=bounds.get("min"))
+        for name, bounds in value.items()
+    )
 
 
 def _population_size(value) -> int:
@@ -130,6 +146,7 @@ def _source(name: str):
         if not isinstance(value, str) or not value:
             raise wrong(name, value, "a front file or an experiment id")
         return value
+
     return parse
 
 
@@ -140,7 +157,12 @@ def _seed(value) -> int:
 
 
 _PARSERS = {
-    "objectives": _objectives, "limits": _limits, "population_size": _population_size,
-    "crossover_probability": _crossover_probability, "initial": _initial, "blocks_from": _source("blocks_from"),
-    "macros_from": _source("macros_from"), "seed": _seed,
+    "objectives": _objectives,
+    "limits": _limits,
+    "population_size": _population_size,
+    "crossover_probability": _crossover_probability,
+    "initial": _initial,
+    "blocks_from": _source("blocks_from"),
+    "macros_from": _source("macros_from"),
+    "seed": _seed,
 }

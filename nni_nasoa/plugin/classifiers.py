@@ -6,12 +6,24 @@ import json
 import os
 import shlex
 import socket
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Iterator, Mapping
+from typing import Any
 
 LIST = "classifiers.jsonl"  # in the experiment's folder
-FIELDS = ("run", "dataset", "minutes", "accuracy", "seconds", "epochs", "model", "stopped", "device", "classifier")
+FIELDS = (
+    "run",
+    "dataset",
+    "minutes",
+    "accuracy",
+    "seconds",
+    "epochs",
+    "model",
+    "stopped",
+    "device",
+    "classifier",
+)
 
 
 def entry_of(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -43,8 +55,17 @@ def fetching_command(place: str, config: Mapping[str, Any]) -> str | None:
             options = ["-P", str(machine["port"])] if machine.get("port") not in (None, 22) else []
             options += ["-i", str(machine["sshKeyFile"])] if machine.get("sshKeyFile") else []
             host = f"{machine['user']}@{host}" if machine.get("user") else host
-            return shlex.join(["scp", "-r", *options, f"{host}:{path}", Path(path).parent.name + "-classifier"
-                               if Path(path).name == "classifier" else Path(path).name])
+            return shlex.join(
+                [
+                    "scp",
+                    "-r",
+                    *options,
+                    f"{host}:{path}",
+                    Path(path).parent.name + "-classifier"
+                    if Path(path).name == "classifier"
+                    else Path(path).name,
+                ]
+            )
     return shlex.join(["scp", "-r", place, Path(path).name])
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Mapping
 
 
 def lookup_checker(origin_type, args, extras):
@@ -47,12 +47,18 @@ def _check_algorithm(value, origin_type, args, memo) -> None:
 def _wrong_argument(config) -> str | None:
     """What the validator of algorithms.yml says, if this is a tuner of the project, by class or by name, and says anything."""
     for algorithm in _algorithms():
-        if config.class_name == algorithm["className"] or str(config.name).lower() == algorithm["builtinName"].lower():
-            class_args = config.class_args if isinstance(config.class_args, Mapping) else {}  # NNI checks that itself
+        if (
+            config.class_name == algorithm["className"]
+            or str(config.name).lower() == algorithm["builtinName"].lower()
+        ):
+            class_args = (
+                config.class_args if isinstance(config.class_args, Mapping) else {}
+            )  # NNI checks that itself
             module, _, validator = algorithm["classArgsValidator"].rpartition(".")
             try:
                 getattr(importlib.import_module(module), validator)().validate_class_args(
-                    **{str(name): value for name, value in class_args.items()})
+                    **{str(name): value for name, value in class_args.items()}
+                )
             except ValueError as error:
                 return f"{algorithm['className'].rpartition('.')[2]}: {error}"
     return None
@@ -61,4 +67,6 @@ def _wrong_argument(config) -> str | None:
 def _algorithms() -> list[dict[str, str]]:
     import yaml
 
-    return yaml.safe_load((Path(__file__).parent / "algorithms.yml").read_text(encoding="utf-8"))["algorithms"]
+    return yaml.safe_load((Path(__file__).parent / "algorithms.yml").read_text(encoding="utf-8"))[
+        "algorithms"
+    ]

@@ -116,4 +116,7 @@ def _limit_trials(channel: str) -> None:
         profile["params"]["maxTrialNumber"] = max(1, trials)
         rest.put(address.port, "/experiment?update_type=MAX_TRIAL_NUM", profile, prefix)
     except Exception as error:  # of requests, or of an API that answers something else
-        _logger.warning("NNI's manager could not be told that the experiment is done (%s); stop it with nnictl stop", error)
+        _logger.warning(
+            "NNI's manager could not be told that the experiment is done (%s); stop it with nnictl stop",
+            error,
+        )

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from threading import RLock
-from typing import Any, Mapping
+from typing import Any
 
 import nni
 from nni.tuner import Tuner
@@ -74,21 +75,44 @@ class EvolutionTuner(Tuner):
         nnictl_stderr.log without, and the experiment's status is ERROR.
     """
 
-    def __init__(self, *, objectives=None, limits=None, population_size=None, crossover_probability=None, initial=None,
-                 blocks_from=None, macros_from=None, seed=None, **unknown):
+    def __init__(
+        self,
+        *,
+        objectives=None,
+        limits=None,
+        population_size=None,
+        crossover_probability=None,
+        initial=None,
+        blocks_from=None,
+        macros_from=None,
+        seed=None,
+        **unknown,
+    ):
         super().__init__()
         end_with_manager()
         with clear_errors(_NAME, starting=True):
-            self._args = EvolutionArgs.parse(dict(
-                objectives=objectives, limits=limits, population_size=population_size, initial=initial, seed=seed,
-                crossover_probability=crossover_probability, blocks_from=blocks_from, macros_from=macros_from, **unknown))
+            self._args = EvolutionArgs.parse(
+                dict(
+                    objectives=objectives,
+                    limits=limits,
+                    population_size=population_size,
+                    initial=initial,
+                    seed=seed,
+                    crossover_probability=crossover_probability,
+                    blocks_from=blocks_from,
+                    macros_from=macros_from,
+                    **unknown,
+                )
+            )
         folder = self.get_checkpoint_path()
         self._journal = Journal(Path(folder) / "evolution.jsonl" if folder else None)
         self._lock = RLock()  # NNI tells of ended trials in another thread
         self._resumed = False
         self._vocabulary: Vocabulary | None = None
         self._evolution: Evolution | None = None
-        self._asked: dict[int, dict] = {}  # parameters by NNI's id for them; the ids start again after a resume
+        self._asked: dict[
+            int, dict
+        ] = {}  # parameters by NNI's id for them; the ids start again after a resume
         self._told: set[str] = set()
         self._run_again: set[str] = set()  # by trials of an earlier process; NNI does not tell how these end
 
@@ -107,10 +131,20 @@ class EvolutionTuner(Tuner):
         with self._lock, clear_errors(_NAME):
             self._vocabulary = vocabulary = self._read_vocabulary(search_space)
             initial = [self._initial(number, one) for number, one in enumerate(args.initial, start=1)]
-            seed = [args.seed, len(self._journal.events)] if args.seed is not None and self._journal.events else args.seed
+            seed = (
+                [args.seed, len(self._journal.events)]
+                if args.seed is not None and self._journal.events
+                else args.seed
+            )
             self._evolution = Evolution(
-                vocabulary.operators, args.objectives or vocabulary.objectives, limits=args.limits, initial=initial, seed=seed,
-                population_size=args.population_size, crossover_probability=args.crossover_probability)
+                vocabulary.operators,
+                args.objectives or vocabulary.objectives,
+                limits=args.limits,
+                initial=initial,
+                seed=seed,
+                population_size=args.population_size,
+                crossover_probability=args.crossover_probability,
+            )
             self._told = set()
             if self._journal.events:
                 self._replay()
@@ -160,7 +194,10 @@ class EvolutionTuner(Tuner):
             for entry in data:
                 metrics = metrics_of(entry["value"])
                 candidate = self._from_parameters(
-                    self._vocabulary.identity(metrics) or recorded.get(entry.get("trialJobId")) or entry.get("parameter"))
+                    self._vocabulary.identity(metrics)
+                    or recorded.get(entry.get("trialJobId"))
+                    or entry.get("parameter")
+                )
                 if candidate is None or self.evolution.operators.key(candidate) not in self._told:
                     self._tell(candidate, metrics)
 
@@ -179,9 +216,13 @@ class EvolutionTuner(Tuner):
 
     def _tell(self, candidate, metrics: Mapping[str, Any]) -> None:
         if candidate is None:
-            _logger.warning("A result belongs to no candidate of the search space, so it is left out: %s", metrics)
+            _logger.warning(
+                "A result belongs to no candidate of the search space, so it is left out: %s", metrics
+            )
             return
-        self._journal.append(event="told", parameters=self._vocabulary.to_parameters(candidate), metrics=dict(metrics))
+        self._journal.append(
+            event="told", parameters=self._vocabulary.to_parameters(candidate), metrics=dict(metrics)
+        )
         self.evolution.tell(candidate, metrics)
         self._told.add(self.evolution.operators.key(candidate))
 
@@ -208,7 +249,9 @@ class EvolutionTuner(Tuner):
                 failed.add(key(candidate))
             else:
                 candidates[key(candidate)] = candidate
-        waiting = {name: one for name, one in candidates.items() if name not in self._told and name not in failed}
+        waiting = {
+            name: one for name, one in candidates.items() if name not in self._told and name not in failed
+        }
         # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again, before the rest.
         running = set(waiting)
         if self._resumed:
@@ -216,11 +259,20 @@ class EvolutionTuner(Tuner):
             failed |= self._named(read_failed).keys() & waiting.keys() - running
         self._resumed, self._run_again = False, running
         state = self.evolution.state_dict()
-        lost = [to_json(candidate) for name, candidate in waiting.items() if name not in running and name not in failed]
-        self.evolution.load_state_dict({
-            **state, "evaluated": told, "failed": sorted(failed), "to_ask_first": lost + state["to_ask_first"],
-            "pending": [to_json(candidate) for name, candidate in waiting.items() if name in running],
-        })
+        lost = [
+            to_json(candidate)
+            for name, candidate in waiting.items()
+            if name not in running and name not in failed
+        ]
+        self.evolution.load_state_dict(
+            {
+                **state,
+                "evaluated": told,
+                "failed": sorted(failed),
+                "to_ask_first": lost + state["to_ask_first"],
+                "pending": [to_json(candidate) for name, candidate in waiting.items() if name in running],
+            }
+        )
 
     def _look_for_failed(self) -> None:
         """Count what failed of the trials that a resumed experiment runs again: NNI's dispatcher keeps their ends to itself.
@@ -239,7 +291,11 @@ class EvolutionTuner(Tuner):
     def _named(self, read) -> dict[str, Any]:
         """The candidates by their keys of the parameters that `read` finds."""
         candidates = [self._from_parameters(parameters) for parameters in self._stored(read)]
-        return {self.evolution.operators.key(candidate): candidate for candidate in candidates if candidate is not None}
+        return {
+            self.evolution.operators.key(candidate): candidate
+            for candidate in candidates
+            if candidate is not None
+        }
 
     def _stored(self, read) -> Any:
         """What `read` finds in this experiment's folder; nothing outside of an experiment."""
@@ -259,14 +315,22 @@ class EvolutionTuner(Tuner):
     def _read_vocabulary(self, search_space) -> Vocabulary:
         if not isinstance(search_space, Mapping) or not describes_architectures(search_space):
             if self._args.blocks_from or self._args.macros_from:
-                raise ClassArgsError("classArgs: blocks_from and macros_from need a search space of architectures")
+                raise ClassArgsError(
+                    "classArgs: blocks_from and macros_from need a search space of architectures"
+                )
             return Samples(SampleOperators(dimensions_from_search_space(search_space)))
         candidates = candidates_of(search_space)
-        for name, label, field in (("blocks_from", "block", "block_designs"), ("macros_from", "macro", "macros")):
+        for name, label, field in (
+            ("blocks_from", "block", "block_designs"),
+            ("macros_from", "macro", "macros"),
+        ):
             if (source := getattr(self._args, name)) is not None:
                 if not getattr(candidates, field):
                     raise ClassArgsError(f"classArgs: {name} needs a search space with the label '{label}'")
-                designs = [str(getattr(Architecture.parse(record["architecture"]), label)) for record in self._front(name, source)]
+                designs = [
+                    str(getattr(Architecture.parse(record["architecture"]), label))
+                    for record in self._front(name, source)
+                ]
                 candidates = dataclasses.replace(candidates, **{field: tuple(dict.fromkeys(designs))})
         return Architectures(ArchitectureOperators(candidates))
 
@@ -287,7 +351,9 @@ class EvolutionTuner(Tuner):
         """Where relative paths start; NNI runs the tuner in the experiment's log folder."""
         folder = self._folder()
         config = read_config(folder) if folder else {}
-        return Path((config.get("tuner") or {}).get("codeDirectory") or config.get("trialCodeDirectory") or ".")
+        return Path(
+            (config.get("tuner") or {}).get("codeDirectory") or config.get("trialCodeDirectory") or "."
+        )
 
 
 class EvolutionClassArgsValidator(ClassArgsValidator):

@@ -6,8 +6,9 @@ import dataclasses
 import json
 import logging
 import uuid
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .assignment import Assignment, read_record
 from .classifiers import add_to_list, entry_of
@@ -56,7 +57,9 @@ class Progress:
 
     def asked(self, task: int, assignment: Assignment, predicted: Mapping[str, Any] | None) -> None:
         """A trial is asked for."""
-        self._journal.append(event="asked", task=task, parameters=assignment.to_parameters(), predicted=predicted)
+        self._journal.append(
+            event="asked", task=task, parameters=assignment.to_parameters(), predicted=predicted
+        )
         self._ask(task, assignment, predicted)
 
     def surveyed(self, task: int, survey: Survey) -> None:
@@ -125,8 +128,14 @@ class Progress:
         self._note_best(run, record.accuracy)
         entry = entry_of(metrics, self.config)
         add_to_list(self._folder, entry)
-        _logger.info("%s: accuracy %s (%s), the classifier is in %s%s", run, record.accuracy, record.status, entry["classifier"],
-                     f"; fetch it with: {entry['fetch']}" if "fetch" in entry else "")
+        _logger.info(
+            "%s: accuracy %s (%s), the classifier is in %s%s",
+            run,
+            record.accuracy,
+            record.status,
+            entry["classifier"],
+            f"; fetch it with: {entry['fetch']}" if "fetch" in entry else "",
+        )
         self._record(record)
 
     # -- the store --
@@ -156,13 +165,25 @@ class Progress:
         from nni_nasoa.advisor import RunRecord
         from nni_nasoa.values import one_line
 
-        assignment, survey, why = self.runs.assignments[run], self.surveys.get(self.runs.task_of(run)), one_line(self.runs.failed[run])
+        assignment, survey, why = (
+            self.runs.assignments[run],
+            self.surveys.get(self.runs.task_of(run)),
+            one_line(self.runs.failed[run]),
+        )
         _logger.error("%s failed: %s", run, why)
         return RunRecord(
-            task=one_line(assignment.dataset) if survey is None else survey.profile.dataset.name, model=assignment.regime.model,
-            regime=assignment.regime.to_json(), device="unknown" if survey is None else survey.device.name,
-            threads=max(1, assignment.threads), budget_seconds=assignment.budget, status="failed", source="nni", notes=(why,),
-            id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"nni:{self._id}/{run}")), **self._known(run))
+            task=one_line(assignment.dataset) if survey is None else survey.profile.dataset.name,
+            model=assignment.regime.model,
+            regime=assignment.regime.to_json(),
+            device="unknown" if survey is None else survey.device.name,
+            threads=max(1, assignment.threads),
+            budget_seconds=assignment.budget,
+            status="failed",
+            source="nni",
+            notes=(why,),
+            id=str(uuid.uuid5(uuid.NAMESPACE_URL, f"nni:{self._id}/{run}")),
+            **self._known(run),
+        )
 
     def _known(self, run: str) -> dict[str, Any]:
         """What a run's record says besides what the trial knows."""
@@ -230,4 +251,6 @@ def _sample_counts(told: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[
     """How many images a run had, where it tells of fewer than its dataset has."""
     from nni_nasoa.experience.records import COUNTS, positive
 
-    return {name: count for name in COUNTS if (count := positive(told, name)) and count < (profile.get(name) or 0)}
+    return {
+        name: count for name in COUNTS if (count := positive(told, name)) and count < (profile.get(name) or 0)
+    }

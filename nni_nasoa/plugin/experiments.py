@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 from urllib.parse import quote
 
 _FINISHED = ("SUCCEEDED", "FAILED", "EARLY_STOPPED", "USER_CANCELED", "SYS_CANCELED", "USER_TO_CANCEL")
@@ -79,10 +80,15 @@ def read_trials(folder: str | Path) -> list[TrialResult]:
     """
     with _open(folder) as database:
         metrics = database.execute(
-            "select trialJobId, parameterId, timestamp, data from MetricData where type = 'FINAL' order by rowid").fetchall()
-        events = database.execute("select trialJobId, timestamp, sequenceId, data from TrialJobEvent order by rowid").fetchall()
+            "select trialJobId, parameterId, timestamp, data from MetricData where type = 'FINAL' order by rowid"
+        ).fetchall()
+        events = database.execute(
+            "select trialJobId, timestamp, sequenceId, data from TrialJobEvent order by rowid"
+        ).fetchall()
     sequences = {trial: sequence for trial, _, sequence, _ in reversed(events) if sequence is not None}
-    submitted: dict[int, list[tuple[int, Any]]] = {}  # by parameter id: (time, parameters); a resumed experiment uses ids again
+    submitted: dict[
+        int, list[tuple[int, Any]]
+    ] = {}  # by parameter id: (time, parameters); a resumed experiment uses ids again
     for _, time, _, data in events:
         form = _json(data)
         if isinstance(form, Mapping) and isinstance(form.get("parameter_id"), int):
@@ -105,8 +111,15 @@ def read_trials(folder: str | Path) -> list[TrialResult]:
 
 def read_results(folder: str | Path) -> list[dict[str, Any]]:
     """Return the final metrics of an experiment's trials, each with `trial_id`, `sequence` and `parameter_id`."""
-    return [{**result.metrics, "trial_id": result.trial_id, "sequence": result.sequence, "parameter_id": result.parameter_id}
-            for result in read_trials(folder)]
+    return [
+        {
+            **result.metrics,
+            "trial_id": result.trial_id,
+            "sequence": result.sequence,
+            "parameter_id": result.parameter_id,
+        }
+        for result in read_trials(folder)
+    ]
 
 
 def read_unfinished(folder: str | Path) -> list[Any]:
@@ -124,13 +137,23 @@ def read_failed(folder: str | Path) -> list[Any]:
     """
     with _open(folder) as database:
         ended, submitted = _submitted(database)
-        with_result = {trial for trial, in database.execute("select distinct trialJobId from MetricData where type = 'FINAL'")}
-    failed = [parameters for trial, parameters in submitted.items() if ended[trial] and trial not in with_result]
+        with_result = {
+            trial
+            for (trial,) in database.execute(
+                "select distinct trialJobId from MetricData where type = 'FINAL'"
+            )
+        }
+    failed = [
+        parameters for trial, parameters in submitted.items() if ended[trial] and trial not in with_result
+    ]
     if not failed:
         return []
     # By the parameters that a result was got with, those that its trial was submitted with.
-    exchanged = {_key(result.parameters): submitted[result.trial_id] for result in read_trials(folder)
-                 if result.trial_id in submitted}
+    exchanged = {
+        _key(result.parameters): submitted[result.trial_id]
+        for result in read_trials(folder)
+        if result.trial_id in submitted
+    }
     for number in range(len(failed)):
         while (key := _key(failed[number])) in exchanged:
             failed[number] = exchanged.pop(key)
@@ -141,11 +164,17 @@ def read_status(folder: str | Path) -> dict[str, Any]:
     """Return `id`, `name`, and how many trials there are: `succeeded`, `failed`, `unfinished`, `canceled`, and all as `trials`."""
     with _open(folder) as database:
         events = database.execute("select trialJobId, event from TrialJobEvent order by rowid").fetchall()
-    counts = Counter({trial: event for trial, event in events if trial and event != "ADD_HYPERPARAMETER"}.values())
+    counts = Counter(
+        {trial: event for trial, event in events if trial and event != "ADD_HYPERPARAMETER"}.values()
+    )
     canceled = sum(counts[event] for event in _FINISHED[2:])
     return {
-        "id": Path(folder).name, "name": read_config(folder).get("experimentName"), "trials": counts.total(),
-        "succeeded": counts["SUCCEEDED"], "failed": counts["FAILED"], "canceled": canceled,
+        "id": Path(folder).name,
+        "name": read_config(folder).get("experimentName"),
+        "trials": counts.total(),
+        "succeeded": counts["SUCCEEDED"],
+        "failed": counts["FAILED"],
+        "canceled": canceled,
         "unfinished": counts.total() - counts["SUCCEEDED"] - counts["FAILED"] - canceled,
     }
 
@@ -153,7 +182,9 @@ def read_status(folder: str | Path) -> dict[str, Any]:
 def read_config(folder: str | Path) -> dict[str, Any]:
     """Return the experiment's config as NNI keeps it: the names of the yml, with absolute paths."""
     with _open(folder) as database:
-        row = database.execute("select params from ExperimentProfile order by revision desc limit 1").fetchone()
+        row = database.execute(
+            "select params from ExperimentProfile order by revision desc limit 1"
+        ).fetchone()
     return json.loads(row[0]) if row else {}
 
 

@@ -17,10 +17,11 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Iterator, Mapping
+from typing import Any
 
 import click
 
@@ -46,8 +47,13 @@ class Settings:
     seed: int = 0
 
 
-def run(assignment: Assignment, settings: Settings, *, waited: float = 0.0,
-        on_evaluation: Callable[[float], None] | None = None) -> dict[str, Any]:
+def run(
+    assignment: Assignment,
+    settings: Settings,
+    *,
+    waited: float = 0.0,
+    on_evaluation: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
     """Fine-tune, or survey, as the assignment says.
 
     Parameters
@@ -85,9 +91,19 @@ def run(assignment: Assignment, settings: Settings, *, waited: float = 0.0,
     folder = Path(settings.output).expanduser()
     margin = default_margin(60 * assignment.minutes) + ENDING_SECONDS
     with _evaluations_of(folder / "evaluations.jsonl", on_evaluation):
-        result = finetune(assignment.dataset, assignment.regime, assignment.minutes, output=folder, device=device, seed=settings.seed,
-                          weights=None if assignment.weights == "none" else assignment.weights, root=root,
-                          bar=None if on_evaluation is None else False, started=process_started() + waited, margin=margin)
+        result = finetune(
+            assignment.dataset,
+            assignment.regime,
+            assignment.minutes,
+            output=folder,
+            device=device,
+            seed=settings.seed,
+            weights=None if assignment.weights == "none" else assignment.weights,
+            root=root,
+            bar=None if on_evaluation is None else False,
+            started=process_started() + waited,
+            margin=margin,
+        )
     return result_of(result, assignment)
 
 
@@ -116,7 +132,7 @@ def _follow(path: Path, over: threading.Event, on_evaluation: Callable[[float], 
             data = path.read_bytes()[read:]
         except OSError:
             continue
-        whole = data[:data.rfind(b"\n") + 1]
+        whole = data[: data.rfind(b"\n") + 1]
         read += len(whole)
         for line in whole.splitlines():
             accuracy = json.loads(line)["val_accuracy"]
@@ -133,13 +149,21 @@ def _run_under_nni(settings: Settings) -> None:
     with manager_needed():
         assignment = Assignment.from_parameters(nni.get_next_parameter() or {})
     output = settings.output or assignment.output
-    folder = (Path.home() / Path(output).expanduser() / os.environ.get("NNI_EXP_ID", "") / assignment.run if output
-              else Path(os.environ.get("NNI_OUTPUT_DIR") or ".").resolve() / "classifier")
+    folder = (
+        Path.home() / Path(output).expanduser() / os.environ.get("NNI_EXP_ID", "") / assignment.run
+        if output
+        else Path(os.environ.get("NNI_OUTPUT_DIR") or ".").resolve() / "classifier"
+    )
     kept, begin = KeptResults.of_experiment(key="run", speaker="finetune_trial"), time.monotonic()
     with kept.claimed(assignment.run):
         result = kept.find({"run": assignment.run})
         if result is None:
-            result = _run(assignment, Settings(**{**vars(settings), "output": str(folder)}), time.monotonic() - begin, report)
+            result = _run(
+                assignment,
+                Settings(**{**vars(settings), "output": str(folder)}),
+                time.monotonic() - begin,
+                report,
+            )
             kept.keep(result)
     with manager_needed():
         nni.report_final_result(result)
@@ -147,12 +171,19 @@ def _run_under_nni(settings: Settings) -> None:
 
 
 def _run_alone(assignment: Assignment, settings: Settings) -> None:
-    result = _run(assignment, settings, 0.0, lambda accuracy: click.echo(f"validation accuracy {accuracy:.4f}", err=True))
+    result = _run(
+        assignment,
+        settings,
+        0.0,
+        lambda accuracy: click.echo(f"validation accuracy {accuracy:.4f}", err=True),
+    )
     click.echo(json.dumps(result, indent=2))
     _end(result)
 
 
-def _run(assignment: Assignment, settings: Settings, waited: float, report: Callable[[float], None]) -> dict[str, Any]:
+def _run(
+    assignment: Assignment, settings: Settings, waited: float, report: Callable[[float], None]
+) -> dict[str, Any]:
     """`run`, with whatever goes wrong as a TrialError that names the run."""
     try:
         return run(assignment, settings, waited=waited, on_evaluation=report)
@@ -171,15 +202,35 @@ def _end(result: Mapping[str, Any]) -> None:
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--threads", type=click.IntRange(0, 256), help="CPU threads; 0 leaves them to torch.  [default: as the tuner says, or 0]")
+@click.option(
+    "--threads",
+    type=click.IntRange(0, 256),
+    help="CPU threads; 0 leaves them to torch.  [default: as the tuner says, or 0]",
+)
 @click.option("--device", help="auto, cpu, cuda, cuda:1, ...  [default: as the tuner says, or auto]")
-@click.option("-o", "--output", help="Folder for the classifier; under NNI, it starts at the home folder.  [default: as the tuner says, "
-              "or in the trial's folder; without NNI nasoa-classifier]")
-@click.option("--root", help="Where torchvision's datasets lie.  [default: as the tuner says, or in the cache]")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=Settings.seed, help="Of the split, order and augmentation.")
+@click.option(
+    "-o",
+    "--output",
+    help="Folder for the classifier; under NNI, it starts at the home folder.  [default: as the tuner says, "
+    "or in the trial's folder; without NNI nasoa-classifier]",
+)
+@click.option(
+    "--root", help="Where torchvision's datasets lie.  [default: as the tuner says, or in the cache]"
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=Settings.seed,
+    help="Of the split, order and augmentation.",
+)
 @click.option("--dataset", help="Without NNI: a folder of images, or a dataset's name.")
 @click.option("--minutes", type=float, help="Without NNI: the budget.")
-@click.option("--regime", "regime_file", type=click.Path(dir_okay=False), help="Without NNI: a .json or .yml file of settings.")
+@click.option(
+    "--regime",
+    "regime_file",
+    type=click.Path(dir_okay=False),
+    help="Without NNI: a .json or .yml file of settings.",
+)
 @click.option("--debug", is_flag=True, help="Show where a failure comes from.")
 def main(dataset: str | None, minutes: float | None, regime_file: str | None, debug: bool, **options) -> None:
     """Fine-tune a classifier as the online advisor says, and report the result to NNI."""
@@ -188,13 +239,19 @@ def main(dataset: str | None, minutes: float | None, regime_file: str | None, de
         if dataset is not None or minutes is not None or regime_file is not None:
             for name, value in (("--dataset", dataset), ("--minutes", minutes), ("--regime", regime_file)):
                 if value is None:
-                    raise TrialError(f"{name} is missing; without NNI, all of --dataset, --minutes and --regime are needed")
+                    raise TrialError(
+                        f"{name} is missing; without NNI, all of --dataset, --minutes and --regime are needed"
+                    )
             assignment = Assignment("try", dataset, minutes, regime=FineTuneRegime.load(regime_file))
-            _run_alone(assignment, Settings(**{**vars(settings), "output": settings.output or "nasoa-classifier"}))
+            _run_alone(
+                assignment, Settings(**{**vars(settings), "output": settings.output or "nasoa-classifier"})
+            )
         elif under_nni():
             _run_under_nni(settings)
         else:
-            raise TrialError("no NNI experiment here; give --dataset, --minutes and --regime for a try without NNI")
+            raise TrialError(
+                "no NNI experiment here; give --dataset, --minutes and --regime for a try without NNI"
+            )
     except (TrialError, ValueError) as error:
         if debug:
             raise

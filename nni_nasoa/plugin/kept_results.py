@@ -7,9 +7,10 @@ import hashlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator, Mapping, TextIO
+from typing import Any, TextIO
 
 import click
 
@@ -38,7 +39,9 @@ class KeptResults:
         """The results beside the trials of the running NNI experiment: .../trials/<trial> makes .../results."""
         given = environ.get("NNI_SYS_DIR") or environ.get("NNI_OUTPUT_DIR")
         trials = Path(given).resolve().parent if given else None
-        return cls(trials.parent / "results" if trials is not None and trials.name == "trials" else None, **options)
+        return cls(
+            trials.parent / "results" if trials is not None and trials.name == "trials" else None, **options
+        )
 
     def _path(self, identity: str, suffix: str = ".json") -> Path:
         return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}{suffix}"
@@ -57,7 +60,10 @@ class KeptResults:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                click.echo(f"{self._speaker}: {identity}: another trial of this experiment is at it; waiting for its result", err=True)
+                click.echo(
+                    f"{self._speaker}: {identity}: another trial of this experiment is at it; waiting for its result",
+                    err=True,
+                )
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError:  # a file system without locks
                 pass

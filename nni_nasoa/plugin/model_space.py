@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
-from nni.mutable import Categorical, Constraint, ConstraintViolation, LabeledMutable, Mutable, Sample, SampleValidationError
+from nni.mutable import (
+    Categorical,
+    Constraint,
+    ConstraintViolation,
+    LabeledMutable,
+    Mutable,
+    Sample,
+    SampleValidationError,
+)
 from nni.nas.nn.pytorch import ModelSpace
 from torch import Tensor, nn
 
@@ -100,24 +108,32 @@ class ETNASSpace(ModelSpace):
     ...     network = ETNASSpace(num_labels=10)
     """
 
-    def __init__(self, *, num_labels: int = 1000,
-                 layers: Sequence[int] = Candidates.layers,
-                 ops: Sequence[int] = Candidates.ops,
-                 ratios: Sequence[int] = Candidates.ratios,
-                 skips: Sequence[str] = Candidates.skips,
-                 channels: Sequence[int] = Candidates.channels,
-                 stages: Sequence[int] = Candidates.stages,
-                 blocks: Sequence[int] = Candidates.blocks,
-                 doublings: Sequence[int] = Candidates.doublings,
-                 block_designs: Sequence[str] = (),
-                 macros: Sequence[str] = ()):
+    def __init__(
+        self,
+        *,
+        num_labels: int = 1000,
+        layers: Sequence[int] = Candidates.layers,
+        ops: Sequence[int] = Candidates.ops,
+        ratios: Sequence[int] = Candidates.ratios,
+        skips: Sequence[str] = Candidates.skips,
+        channels: Sequence[int] = Candidates.channels,
+        stages: Sequence[int] = Candidates.stages,
+        blocks: Sequence[int] = Candidates.blocks,
+        doublings: Sequence[int] = Candidates.doublings,
+        block_designs: Sequence[str] = (),
+        macros: Sequence[str] = (),
+    ):
         super().__init__()
         self.num_labels = num_labels
-        self.candidates = Candidates(layers, ops, ratios, skips, channels, stages, blocks, doublings, block_designs, macros)
+        self.candidates = Candidates(
+            layers, ops, ratios, skips, channels, stages, blocks, doublings, block_designs, macros
+        )
         default = _default_architecture(self.candidates)
         sample = encode(default, self.candidates)
-        mutables = [self.add_mutable(Categorical(choice.values, default=sample[choice.label], label=choice.label))
-                    for choice in choices(self.candidates)]
+        mutables = [
+            self.add_mutable(Categorical(choice.values, default=sample[choice.label], label=choice.label))
+            for choice in choices(self.candidates)
+        ]
         self.add_mutable(ArchitectureConstraint(mutables, label="valid_network"))
         self.network = ETNet(default, num_labels)
 
@@ -142,7 +158,9 @@ class ETNASSpace(ModelSpace):
         return ETNet(decode(sample), num_labels)
 
     @classmethod
-    def load_searched_model(cls, name: str, pretrained: bool = False, download: bool = False, progress: bool = True) -> nn.Module:
+    def load_searched_model(
+        cls, name: str, pretrained: bool = False, download: bool = False, progress: bool = True
+    ) -> nn.Module:
         """Return a network that was found in this space, for 1000 labels.
 
         Parameters

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import logging
-from typing import Mapping
+from collections.abc import Mapping
 
-from nni.mutable import Categorical, CategoricalMultiple, LabeledMutable, Mutable, MutableAnnotation, Numerical
+from nni.mutable import (
+    Categorical,
+    CategoricalMultiple,
+    LabeledMutable,
+    Mutable,
+    MutableAnnotation,
+    Numerical,
+)
 
 from nni_nasoa.architecture import ArchitectureError
 from nni_nasoa.search import dimensions
@@ -30,7 +37,11 @@ def vocabulary_of(model_space: Mutable) -> Vocabulary:
         A mutable is of a kind that is none of NNI's own.
     """
     mutables = model_space.simplify()
-    space = {label: mutable.as_legacy_dict() for label, mutable in mutables.items() if isinstance(mutable, Categorical)}
+    space = {
+        label: mutable.as_legacy_dict()
+        for label, mutable in mutables.items()
+        if isinstance(mutable, Categorical)
+    }
     varied = dimensions_of(mutables)
     if not describes_architectures(space):
         return Samples(SampleOperators(varied, valid=model_space.contains))
@@ -38,7 +49,9 @@ def vocabulary_of(model_space: Mutable) -> Vocabulary:
         try:
             return Architectures(ArchitectureOperators(candidates_of(space)))
         except ArchitectureError as error:
-            _logger.info("The space has more than architectures, so it is searched choice by choice (%s).", error)
+            _logger.info(
+                "The space has more than architectures, so it is searched choice by choice (%s).", error
+            )
     return Samples(SampleOperators(varied, valid=model_space.contains), OBJECTIVES)
 
 
@@ -56,7 +69,11 @@ def dimensions_of(mutables: Mapping[str, LabeledMutable]) -> dict[str, Dimension
     ValueError
         A mutable is of a kind that is none of NNI's own; the message names its label.
     """
-    return {label: _dimension(mutable) for label, mutable in mutables.items() if not isinstance(mutable, MutableAnnotation)}
+    return {
+        label: _dimension(mutable)
+        for label, mutable in mutables.items()
+        if not isinstance(mutable, MutableAnnotation)
+    }
 
 
 def _dimension(mutable: LabeledMutable) -> Dimension:
@@ -66,8 +83,10 @@ def _dimension(mutable: LabeledMutable) -> Dimension:
         return dimensions.Multiple(tuple(mutable.values), mutable.n_chosen, tuple(mutable.weights))
     if isinstance(mutable, Numerical):
         return _number(mutable)
-    raise ValueError(f"search space: '{mutable.label}' is a {type(mutable).__name__}, where a Categorical, CategoricalMultiple "
-                     "or Numerical is needed")
+    raise ValueError(
+        f"search space: '{mutable.label}' is a {type(mutable).__name__}, where a Categorical, CategoricalMultiple "
+        "or Numerical is needed"
+    )
 
 
 def _number(mutable: Numerical) -> Dimension:

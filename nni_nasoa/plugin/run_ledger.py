@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from .advisor_args import TaskArgs
 from .assignment import Assignment
@@ -115,7 +115,11 @@ class Runs:
         return busy_or_done < wanted and not self.gave_up(task, survey)
 
     def _failures(self, task: int, survey: bool) -> int:
-        return sum(not self._succeeded.get(run, run not in self.failed) for run in self._of(task) if self.is_survey(run) == survey)
+        return sum(
+            not self._succeeded.get(run, run not in self.failed)
+            for run in self._of(task)
+            if self.is_survey(run) == survey
+        )
 
     def regimes(self, task: int) -> list:
         """The regimes that were asked for on a task, those that failed among them."""
@@ -123,6 +127,11 @@ class Runs:
 
     def new_name(self, task: int, survey: bool = False) -> str:
         """A name for another run: place of the task, its dataset, and a number."""
-        words = re.sub(r"[^A-Za-z0-9._-]+", "-", self.tasks[task].dataset.rstrip("/").rpartition("/")[2]).strip("-.")[:40] or "task"
+        words = (
+            re.sub(r"[^A-Za-z0-9._-]+", "-", self.tasks[task].dataset.rstrip("/").rpartition("/")[2]).strip(
+                "-."
+            )[:40]
+            or "task"
+        )
         number = 1 + sum(self.is_survey(run) == survey for run in self._of(task))
         return f"{task + 1}-{words}-{'survey-' if survey else ''}{number}"

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 import click
 
@@ -52,8 +53,9 @@ class Settings:
         return self.speed_input_size or self.input_size, self.speed_batch_size or self.batch_size
 
 
-def evaluate(architecture: Architecture, settings: Settings,
-             on_epoch: Callable[[int, float], None] | None = None) -> dict[str, Any]:
+def evaluate(
+    architecture: Architecture, settings: Settings, on_epoch: Callable[[int, float], None] | None = None
+) -> dict[str, Any]:
     """Train and time one candidate.
 
     Parameters
@@ -80,11 +82,10 @@ def evaluate(architecture: Architecture, settings: Settings,
     import torch
 
     from nni_nasoa.data import open_dataset
-    from nni_nasoa.device.device import resolve_device
-    from nni_nasoa.device.device import device_name
-    from nni_nasoa.training.speed import relative_speed
+    from nni_nasoa.device.device import device_name, resolve_device
     from nni_nasoa.networks import ETNet
     from nni_nasoa.training.proxy import check_input_size, mixed_precision, train_proxy
+    from nni_nasoa.training.speed import relative_speed
 
     device = resolve_device(settings.device)
     if settings.threads:
@@ -92,13 +93,29 @@ def evaluate(architecture: Architecture, settings: Settings,
     speed_size, speed_batch = settings.speed_shape
     check_input_size(architecture, settings.input_size)
     check_input_size(architecture, speed_size, "speed input size")
-    split = open_dataset(settings.dataset, input_size=settings.input_size, root=settings.root, max_bad=settings.max_bad)
+    split = open_dataset(
+        settings.dataset, input_size=settings.input_size, root=settings.root, max_bad=settings.max_bad
+    )
     torch.manual_seed(settings.seed)
     network = ETNet(architecture, split.num_classes)
-    accuracy = train_proxy(network, split, epochs=settings.epochs, batch_size=settings.batch_size,
-                           learning_rate=settings.learning_rate, device=device, seed=settings.seed, on_epoch=on_epoch)
-    speed = relative_speed(network, speed_size, speed_batch, device, autocast=mixed_precision(device),
-                           repeats=settings.speed_repeats)
+    accuracy = train_proxy(
+        network,
+        split,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        device=device,
+        seed=settings.seed,
+        on_epoch=on_epoch,
+    )
+    speed = relative_speed(
+        network,
+        speed_size,
+        speed_batch,
+        device,
+        autocast=mixed_precision(device),
+        repeats=settings.speed_repeats,
+    )
     return {
         "default": reward(accuracy, speed.relative_speed, settings.target_speed, settings.speed_weight),
         "accuracy": accuracy,
@@ -117,9 +134,15 @@ def identity(architecture: Architecture, settings: Settings) -> dict[str, Any]:
     """The part of a result record that says what it belongs to, known before the evaluation."""
     dataset = Path(settings.dataset).expanduser()
     speed_size, speed_batch = settings.speed_shape
-    return {"architecture": str(architecture), "dataset": dataset.resolve().name if dataset.is_dir() else settings.dataset,
-            "input_size": settings.input_size, "batch_size": settings.batch_size, "epochs": settings.epochs,
-            "speed_input_size": speed_size, "speed_batch_size": speed_batch}
+    return {
+        "architecture": str(architecture),
+        "dataset": dataset.resolve().name if dataset.is_dir() else settings.dataset,
+        "input_size": settings.input_size,
+        "batch_size": settings.batch_size,
+        "epochs": settings.epochs,
+        "speed_input_size": speed_size,
+        "speed_batch_size": speed_batch,
+    }
 
 
 def _run_under_nni(settings: Settings) -> None:
@@ -141,8 +164,13 @@ def _run_under_nni(settings: Settings) -> None:
 
 
 def _run_alone(architecture: Architecture, settings: Settings) -> None:
-    record = _evaluate(architecture, settings,
-                       lambda epoch, accuracy: click.echo(f"epoch {epoch}/{settings.epochs}: accuracy {accuracy:.4f}", err=True))
+    record = _evaluate(
+        architecture,
+        settings,
+        lambda epoch, accuracy: click.echo(
+            f"epoch {epoch}/{settings.epochs}: accuracy {accuracy:.4f}", err=True
+        ),
+    )
     click.echo(json.dumps(record, indent=2))
 
 
@@ -153,8 +181,10 @@ def _evaluate(architecture: Architecture, settings: Settings, on_epoch) -> dict[
     except (ValueError, RuntimeError, MemoryError, OSError) as error:
         reason = first_line(error)
         if _is_out_of_memory(error):
-            reason = (f"out of memory: {architecture.parameters() / 1e6:.1f}M parameters, trained at batch size "
-                      f"{settings.batch_size}, timed at input size {settings.speed_shape[0]} and batch size {settings.speed_shape[1]}")
+            reason = (
+                f"out of memory: {architecture.parameters() / 1e6:.1f}M parameters, trained at batch size "
+                f"{settings.batch_size}, timed at input size {settings.speed_shape[0]} and batch size {settings.speed_shape[1]}"
+            )
         raise TrialError(f"{architecture}: {reason}") from error
 
 
@@ -162,26 +192,85 @@ def _is_out_of_memory(error: BaseException) -> bool:
     import torch
 
     # On the CPU, torch has a RuntimeError for it.
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in str(error)
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in str(
+        error
+    )
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--dataset", default=Settings.dataset, help="digits, a torchvision dataset's name, or a folder of images.")
-@click.option("--root", default=None, help="Where torchvision's datasets lie.  [default: in the cache]", show_default=False)
-@click.option("--max-bad", type=click.FloatRange(0, 1), default=Settings.max_bad, help="Share of the images that may be unreadable.")
-@click.option("--epochs", type=click.IntRange(1), default=Settings.epochs, help="Passes over the training part.")
-@click.option("--batch-size", type=click.IntRange(2), default=Settings.batch_size, help="Images a training step.")
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=Settings.learning_rate, help="Peak learning rate.")
-@click.option("--input-size", type=click.IntRange(1), default=Settings.input_size, help="Pixels in the proxy training.")
-@click.option("--speed-input-size", type=click.IntRange(1), help="Pixels when timed.  [default: as trained]", show_default=False)
-@click.option("--speed-batch-size", type=click.IntRange(2), help="Batch size when timed.  [default: as trained]", show_default=False)
-@click.option("--speed-repeats", type=click.IntRange(1), default=Settings.speed_repeats, help="Samples behind the measured speed.")
-@click.option("--threads", type=click.IntRange(0, 256), default=Settings.threads, help="CPU threads; 0 leaves them to torch.")
+@click.option(
+    "--dataset", default=Settings.dataset, help="digits, a torchvision dataset's name, or a folder of images."
+)
+@click.option(
+    "--root",
+    default=None,
+    help="Where torchvision's datasets lie.  [default: in the cache]",
+    show_default=False,
+)
+@click.option(
+    "--max-bad",
+    type=click.FloatRange(0, 1),
+    default=Settings.max_bad,
+    help="Share of the images that may be unreadable.",
+)
+@click.option(
+    "--epochs", type=click.IntRange(1), default=Settings.epochs, help="Passes over the training part."
+)
+@click.option(
+    "--batch-size", type=click.IntRange(2), default=Settings.batch_size, help="Images a training step."
+)
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(0, min_open=True),
+    default=Settings.learning_rate,
+    help="Peak learning rate.",
+)
+@click.option(
+    "--input-size", type=click.IntRange(1), default=Settings.input_size, help="Pixels in the proxy training."
+)
+@click.option(
+    "--speed-input-size",
+    type=click.IntRange(1),
+    help="Pixels when timed.  [default: as trained]",
+    show_default=False,
+)
+@click.option(
+    "--speed-batch-size",
+    type=click.IntRange(2),
+    help="Batch size when timed.  [default: as trained]",
+    show_default=False,
+)
+@click.option(
+    "--speed-repeats",
+    type=click.IntRange(1),
+    default=Settings.speed_repeats,
+    help="Samples behind the measured speed.",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(0, 256),
+    default=Settings.threads,
+    help="CPU threads; 0 leaves them to torch.",
+)
 @click.option("--device", default=Settings.device, help="auto, cpu, cuda, cuda:1, ...")
-@click.option("--target-speed", type=click.FloatRange(0, min_open=True), default=Settings.target_speed,
-              help="Relative speed at which the reward equals the accuracy.")
-@click.option("--speed-weight", type=click.FloatRange(0), default=Settings.speed_weight, help="Exponent of the speed in the reward.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=Settings.seed, help="Of initial weights, order and augmentation.")
+@click.option(
+    "--target-speed",
+    type=click.FloatRange(0, min_open=True),
+    default=Settings.target_speed,
+    help="Relative speed at which the reward equals the accuracy.",
+)
+@click.option(
+    "--speed-weight",
+    type=click.FloatRange(0),
+    default=Settings.speed_weight,
+    help="Exponent of the speed in the reward.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=Settings.seed,
+    help="Of initial weights, order and augmentation.",
+)
 @click.option("--architecture", help="Evaluate this encoding without NNI, and print the result.")
 @click.option("--debug", is_flag=True, help="Show where a failure comes from.")
 def main(architecture: str | None, debug: bool, **options) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
-from typing import Any, Iterator, Mapping, Sequence
+from typing import Any
 
 from nni.mutable import Sample
 from nni.nas.execution import ExecutionEngine
@@ -27,7 +28,9 @@ from .search_space_codec import Vocabulary
 _logger = logging.getLogger(__name__)
 
 _POLL = 0.5  # seconds between two looks for an idle worker
-_LATE_RESULTS = 5.0  # seconds to wait for results that are on their way when NNI says that all models are done
+_LATE_RESULTS = (
+    5.0  # seconds to wait for results that are on their way when NNI says that all models are done
+)
 
 
 class NasoaEvolution(Strategy):
@@ -71,13 +74,16 @@ class NasoaEvolution(Strategy):
     >>> experiment.export_top_models(3, formatter="dict")
     """
 
-    def __init__(self, *,
-                 objectives: Sequence[Objective | str | tuple | Mapping] | None = None,
-                 limits: Sequence[Limit] | Mapping[str, Mapping[str, float]] = (),
-                 population_size: int = 20,
-                 crossover_probability: float = 0.5,
-                 initial: Sequence[str | Architecture | Sample] = (),
-                 seed: int | None = None):
+    def __init__(
+        self,
+        *,
+        objectives: Sequence[Objective | str | tuple | Mapping] | None = None,
+        limits: Sequence[Limit] | Mapping[str, Mapping[str, float]] = (),
+        population_size: int = 20,
+        crossover_probability: float = 0.5,
+        initial: Sequence[str | Architecture | Sample] = (),
+        seed: int | None = None,
+    ):
         super().__init__()
         self._args = _checked(objectives, limits, population_size, crossover_probability, initial, seed)
         self._evolution: Evolution | None = None
@@ -88,8 +94,10 @@ class NasoaEvolution(Strategy):
 
     def extra_repr(self) -> str:
         args = self._args
-        return (f"objectives={args.objectives}, limits={args.limits}, population_size={args.population_size}, "
-                f"crossover_probability={args.crossover_probability}, seed={args.seed}")
+        return (
+            f"objectives={args.objectives}, limits={args.limits}, population_size={args.population_size}, "
+            f"crossover_probability={args.crossover_probability}, seed={args.seed}"
+        )
 
     @property
     def evolution(self) -> Evolution:
@@ -109,9 +117,14 @@ class NasoaEvolution(Strategy):
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
         self._vocabulary, args = vocabulary_of(model_space), self._args
         self._evolution = Evolution(
-            self._vocabulary.operators, args.objectives or self._vocabulary.objectives, limits=args.limits, seed=args.seed,
-            population_size=args.population_size, crossover_probability=args.crossover_probability,
-            initial=[self._initial(one, model_space) for one in args.initial])
+            self._vocabulary.operators,
+            args.objectives or self._vocabulary.objectives,
+            limits=args.limits,
+            seed=args.seed,
+            population_size=args.population_size,
+            crossover_probability=args.crossover_probability,
+            initial=[self._initial(one, model_space) for one in args.initial],
+        )
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_training_end)
         return model_space
@@ -165,7 +178,9 @@ class NasoaEvolution(Strategy):
             return
         ordered = self._pareto_order()
         if limit is not None and limit > len(ordered):
-            _logger.warning("Only %d models have a result, but %d top models are requested.", len(ordered), limit)
+            _logger.warning(
+                "Only %d models have a result, but %d top models are requested.", len(ordered), limit
+            )
         for individual in ordered[:limit]:
             yield self._trained(individual)
 
@@ -187,13 +202,17 @@ class NasoaEvolution(Strategy):
         self._tell(self._identified(result, candidate), result)
         if not isinstance(result.get("default"), Real):
             # NNI would raise, which ends the thread that it listens with, and no further result would arrive.
-            _logger.warning("The final result has no number under 'default', so NNI will show no metric: %s", event.metric)
+            _logger.warning(
+                "The final result has no number under 'default', so NNI will show no metric: %s", event.metric
+            )
             event.prevent_default()
 
     def _on_training_end(self, event: TrainingEndEvent) -> None:
         candidate = self._submitted(event.model)
         if candidate is not None and event.status != ModelStatus.Interrupted:
-            self.evolution.fail(candidate)  # which a candidate with a result ignores, and a late result overrules
+            self.evolution.fail(
+                candidate
+            )  # which a candidate with a result ignores, and a late result overrules
 
     def _submitted(self, model: ExecutableModelSpace) -> Any | None:
         """The candidate that a model was made of, if it is one of this strategy's."""
@@ -217,7 +236,9 @@ class NasoaEvolution(Strategy):
         """Take in what NNI's database holds: results that came when nobody listened, before a process was killed or resumed."""
         experiment = getattr(self.engine, "nodejs_binding", None)
         metrics = experiment.get_job_metrics() if experiment is not None else {}
-        known = {self.evolution.operators.key(individual.candidate) for individual in self.evolution.evaluated}
+        known = {
+            self.evolution.operators.key(individual.candidate) for individual in self.evolution.evaluated
+        }
         for metric in (metric for trial in metrics.values() for metric in trial if metric.type == "FINAL"):
             # Its trial's parameters may be those of another one, so only a result that names its architecture is of use.
             candidate = self._identified(metric.data, None) if isinstance(metric.data, Mapping) else None
@@ -228,7 +249,9 @@ class NasoaEvolution(Strategy):
         known = len(self.evolution.evaluated)
         self.evolution.tell(candidate, result)
         if len(self.evolution.evaluated) > known:
-            values = ", ".join(f"{objective.name} {result[objective.name]:.6g}" for objective in self.evolution.objectives)
+            values = ", ".join(
+                f"{objective.name} {result[objective.name]:.6g}" for objective in self.evolution.objectives
+            )
             _logger.info("[Result %4d] %s: %s", known + 1, self.evolution.operators.key(candidate), values)
 
     # -- candidates and models --
@@ -248,18 +271,30 @@ class NasoaEvolution(Strategy):
 
     def _pareto_order(self) -> list[Individual]:
         individuals, limits = self.evolution.evaluated, self.evolution.limits
-        violations = [sum(limit.violation(one.metrics[limit.name]) for limit in limits) for one in individuals]
-        values = [[one.metrics[objective.name] * (1 if objective.maximize else -1) for objective in self.evolution.objectives]
-                  for one in individuals]
+        violations = [
+            sum(limit.violation(one.metrics[limit.name]) for limit in limits) for one in individuals
+        ]
+        values = [
+            [
+                one.metrics[objective.name] * (1 if objective.maximize else -1)
+                for objective in self.evolution.objectives
+            ]
+            for one in individuals
+        ]
         feasible = [i for i, violation in enumerate(violations) if not violation]
         ranks = dict(zip(feasible, non_dominated_ranks([values[i] for i in feasible]))) if feasible else {}
-        order = sorted(range(len(individuals)), key=lambda i: (violations[i], ranks.get(i, 0), [-value for value in values[i]]))
+        order = sorted(
+            range(len(individuals)),
+            key=lambda i: (violations[i], ranks.get(i, 0), [-value for value in values[i]]),
+        )
         return [individuals[i] for i in order]
 
     def _initial(self, one: str | Sample, model_space: ExecutableModelSpace) -> Any:
         try:
             if isinstance(one, str) and not isinstance(self._vocabulary.operators, ArchitectureOperators):
-                raise ValueError("it is not a sample of the model space, which is not one of architectures alone")
+                raise ValueError(
+                    "it is not a sample of the model space, which is not one of architectures alone"
+                )
             candidate = self._vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
             model_space.validate(self._vocabulary.to_parameters(candidate))
         except ValueError as error:
@@ -273,12 +308,23 @@ def _checked(objectives, limits, population_size, crossover_probability, initial
         objectives = [_in_words(objective) for objective in objectives]
     if isinstance(limits, (list, tuple)) and all(isinstance(limit, Limit) for limit in limits):
         bounds = {limit.name: {"max": limit.maximum, "min": limit.minimum} for limit in limits}
-        limits = {name: {key: bound for key, bound in pair.items() if bound is not None} for name, pair in bounds.items()}
+        limits = {
+            name: {key: bound for key, bound in pair.items() if bound is not None}
+            for name, pair in bounds.items()
+        }
     if isinstance(initial, (list, tuple)):
         initial = [str(one) if isinstance(one, Architecture) else one for one in initial]
     try:
-        return EvolutionArgs.parse(dict(objectives=objectives, limits=limits, population_size=population_size,
-                                        crossover_probability=crossover_probability, initial=initial, seed=seed))
+        return EvolutionArgs.parse(
+            dict(
+                objectives=objectives,
+                limits=limits,
+                population_size=population_size,
+                crossover_probability=crossover_probability,
+                initial=initial,
+                seed=seed,
+            )
+        )
     except ClassArgsError as error:
         raise ValueError(str(error).removeprefix("classArgs: ")) from None
 
@@ -304,5 +350,8 @@ def _keep_listening(engine: ExecutionEngine) -> None:
     if thread is not None and not thread.is_alive() and not engine._channel_listen_stop_event.is_set():
         _logger.warning("The engine has stopped listening to NNI's manager; it is made to listen again.")
         engine._channel_listen_thread = threading.Thread(
-            target=engine._channel.listen, kwargs={"stop_event": engine._channel_listen_stop_event}, daemon=True)
+            target=engine._channel.listen,
+            kwargs={"stop_event": engine._channel_listen_stop_event},
+            daemon=True,
+        )
         engine._channel_listen_thread.start()

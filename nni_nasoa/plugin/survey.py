@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .assignment import Assignment
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor import ExperienceStore, StepTime
     from nni_nasoa.advisor.advice import Limits
-    from nni_nasoa.device.device import Device
     from nni_nasoa.advisor.options import Options
     from nni_nasoa.advisor.task.profiles import TaskProfile
+    from nni_nasoa.device.device import Device
 
 SHARE, LEAST_SECONDS = 0.2, 60.0  # of a run's budget that a survey may take, and what it may take in any case
 
@@ -43,8 +44,13 @@ class Survey:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return {"profile": self.profile.to_json(), "models": list(self.models), "device": asdict(self.device),
-                "step_times": [asdict(step) for step in self.step_times], "notes": list(self.notes)}
+        return {
+            "profile": self.profile.to_json(),
+            "models": list(self.models),
+            "device": asdict(self.device),
+            "step_times": [asdict(step) for step in self.step_times],
+            "notes": list(self.notes),
+        }
 
     @classmethod
     def from_json(cls, data: Any) -> Survey:
@@ -56,8 +62,8 @@ class Survey:
             It is not a survey; one line.
         """
         from nni_nasoa.advisor import StepTime
-        from nni_nasoa.device.device import Device
         from nni_nasoa.advisor.task.profiles import TaskProfile
+        from nni_nasoa.device.device import Device
         from nni_nasoa.zoo import get
 
         if not isinstance(data, Mapping) or set(data) != set(cls.__dataclass_fields__):
@@ -65,7 +71,9 @@ class Survey:
         try:
             models = tuple(get(name).name for name in data["models"])
             device, steps = Device(**data["device"]), tuple(StepTime(**step) for step in data["step_times"])
-            return cls(TaskProfile.from_json(data["profile"]), models, device, steps, tuple(map(str, data["notes"])))
+            return cls(
+                TaskProfile.from_json(data["profile"]), models, device, steps, tuple(map(str, data["notes"]))
+            )
         except (TypeError, AttributeError) as error:
             raise ValueError(f"survey: not usable ({error})") from None
 
@@ -77,14 +85,21 @@ class Survey:
         AdviceError
             Nothing fits; one line.
         """
-        from nni_nasoa.advisor.options import Options
         from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
+        from nni_nasoa.advisor.options import Options
         from nni_nasoa.advisor.time.time_model import TimeModel
         from nni_nasoa.zoo import get
 
         time_model = TimeModel.learned(store, self.step_times, self.device)
-        return Options.of(self.profile, [get(name) for name in self.models], time_model, AccuracyPredictor.from_store(store), budget,
-                          limits, source="nni")
+        return Options.of(
+            self.profile,
+            [get(name) for name in self.models],
+            time_model,
+            AccuracyPredictor.from_store(store),
+            budget,
+            limits,
+            source="nni",
+        )
 
     def keep(self, store: ExperienceStore) -> None:
         """Put what was found elsewhere into a store; not what was only estimated."""
@@ -96,8 +111,16 @@ class Survey:
                 store.set_step_time(step)
 
 
-def look(dataset: str, models: Sequence[str], *, budget: float, device: str, threads: int, store: ExperienceStore | None,
-         root: str | None) -> Survey:
+def look(
+    dataset: str,
+    models: Sequence[str],
+    *,
+    budget: float,
+    device: str,
+    threads: int,
+    store: ExperienceStore | None,
+    root: str | None,
+) -> Survey:
     """Find out what the store does not know yet, on this machine.
 
     Parameters
@@ -119,21 +142,32 @@ def look(dataset: str, models: Sequence[str], *, budget: float, device: str, thr
         One line.
     """
     from nni_nasoa.advisor.advising import profile_for
-    from nni_nasoa.device.device import resolve
     from nni_nasoa.advisor.time.step_times import step_times_for
+    from nni_nasoa.device.device import resolve
     from nni_nasoa.zoo import get
 
     found = resolve(device)
     if threads and found.kind == "cpu":
         found = replace(found, threads=threads)
     seconds = max(LEAST_SECONDS, SHARE * budget)
-    profile, kept, notes = profile_for(dataset, store, [get(name) for name in models], device=found.kind, seconds=seconds, root=root,
-                                      show_progress=False)
+    profile, kept, notes = profile_for(
+        dataset,
+        store,
+        [get(name) for name in models],
+        device=found.kind,
+        seconds=seconds,
+        root=root,
+        show_progress=False,
+    )
     names = tuple(model.name for model in kept)
-    return Survey(profile, names, found, tuple(step_times_for(names, found, store, seconds=seconds)), tuple(notes))
+    return Survey(
+        profile, names, found, tuple(step_times_for(names, found, store, seconds=seconds)), tuple(notes)
+    )
 
 
-def look_at_all(tasks: Mapping[int, tuple[str, float]], done: Callable[[], None], **options) -> dict[int, Future[Survey]]:
+def look_at_all(
+    tasks: Mapping[int, tuple[str, float]], done: Callable[[], None], **options
+) -> dict[int, Future[Survey]]:
     """`look` at datasets one after the other, in the background.
 
     Parameters
@@ -146,7 +180,10 @@ def look_at_all(tasks: Mapping[int, tuple[str, float]], done: Callable[[], None]
         Of `look`.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="survey")
-    looks = {number: pool.submit(look, dataset, budget=budget, **options) for number, (dataset, budget) in tasks.items()}
+    looks = {
+        number: pool.submit(look, dataset, budget=budget, **options)
+        for number, (dataset, budget) in tasks.items()
+    }
     for found in looks.values():
         found.add_done_callback(lambda _: done())
     pool.shutdown(wait=False)
@@ -161,8 +198,22 @@ def survey(assignment: Assignment, *, device: str, threads: int, root: str | Non
         store = ExperienceStore()
     except StoreError:  # no home to write to; then nothing is kept
         store = None
-    found = look(assignment.dataset, assignment.survey, budget=assignment.budget, device=device, threads=threads, store=store,
-                 root=root)
-    return {"default": 0.0, "run": assignment.run, "dataset": assignment.dataset, "minutes": assignment.minutes,
-            "device": found.device.name, "threads": found.device.threads, "stopped": "survey",
-            "survey": json.dumps(found.to_json(), allow_nan=False)}
+    found = look(
+        assignment.dataset,
+        assignment.survey,
+        budget=assignment.budget,
+        device=device,
+        threads=threads,
+        store=store,
+        root=root,
+    )
+    return {
+        "default": 0.0,
+        "run": assignment.run,
+        "dataset": assignment.dataset,
+        "minutes": assignment.minutes,
+        "device": found.device.name,
+        "threads": found.device.threads,
+        "stopped": "survey",
+        "survey": json.dumps(found.to_json(), allow_nan=False),
+    }

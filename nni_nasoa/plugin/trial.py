@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 import click
 
@@ -35,7 +35,9 @@ def report_accuracy(accuracy: float, speaker: str, when: str = "") -> None:
 
     try:
         nni.report_intermediate_result({"default": accuracy, "accuracy": accuracy})
-    except OSError as error:  # NNI's manager is gone; the result will be kept for when the experiment is resumed
+    except (
+        OSError
+    ) as error:  # NNI's manager is gone; the result will be kept for when the experiment is resumed
         click.echo(f"{speaker}: accuracy {accuracy:.4f}{when} not reported: {first_line(error)}", err=True)
 
 

@@ -27,9 +27,10 @@ A place to double that lies beyond the end of a stage, or in a stage that is not
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any, Mapping
+from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, Block, Candidates, Macro, Skip
 from nni_nasoa.architecture.space import doubling_places, parse_macro
@@ -68,7 +69,9 @@ def _macro_choices(candidates: Candidates) -> tuple[Choice, ...]:
     if candidates.macros:
         return (Choice("macro", candidates.macros),)
     most = max(candidates.stages)
-    places = tuple(f"s{stage}b{block}" for stage in range(1, most + 1) for block in range(1, max(candidates.blocks) + 1))
+    places = tuple(
+        f"s{stage}b{block}" for stage in range(1, most + 1) for block in range(1, max(candidates.blocks) + 1)
+    )
     return (
         Choice("channels", candidates.channels),
         Choice("stages", candidates.stages),
@@ -80,7 +83,9 @@ def _macro_choices(candidates: Candidates) -> tuple[Choice, ...]:
 
 def search_space(candidates: Candidates) -> dict[str, dict[str, Any]]:
     """The space as NNI's `searchSpace`: a `choice` for every label."""
-    return {choice.label: {"_type": "choice", "_value": list(choice.values)} for choice in choices(candidates)}
+    return {
+        choice.label: {"_type": "choice", "_value": list(choice.values)} for choice in choices(candidates)
+    }
 
 
 def describes_architectures(space: Mapping[str, Any]) -> bool:
@@ -96,10 +101,17 @@ def candidates_of(space: Mapping[str, Any]) -> Candidates:
     ArchitectureError
         The space is not one that `search_space` would give; the message names the first label that differs.
     """
+
     def values(label):
         choice = space.get(label)
-        if not isinstance(choice, Mapping) or choice.get("_type") != "choice" or not isinstance(choice.get("_value"), (list, tuple)):
-            raise ArchitectureError(f"search space: '{label}' must be a choice with a list of values, got {choice!r}")
+        if (
+            not isinstance(choice, Mapping)
+            or choice.get("_type") != "choice"
+            or not isinstance(choice.get("_value"), (list, tuple))
+        ):
+            raise ArchitectureError(
+                f"search space: '{label}' must be a choice with a list of values, got {choice!r}"
+            )
         return tuple(choice["_value"])
 
     given: dict[str, tuple] = {}
@@ -108,20 +120,30 @@ def candidates_of(space: Mapping[str, Any]) -> Candidates:
     else:
         given |= {"layers": values("layers"), "ops": values("op1")}
         # Where a block has one operation there is no ratio and no skip to read.
-        given |= {name: values(label) for name, label in (("ratios", "ratio1"), ("skips", "skip_0_1")) if label in space}
+        given |= {
+            name: values(label)
+            for name, label in (("ratios", "ratio1"), ("skips", "skip_0_1"))
+            if label in space
+        }
     if "macro" in space:
         given["macros"] = values("macro")
     else:
-        given |= {name: values(name) for name in ("channels", "stages", "doublings")} | {"blocks": values("blocks1")}
+        given |= {name: values(name) for name in ("channels", "stages", "doublings")} | {
+            "blocks": values("blocks1")
+        }
     candidates = Candidates(**given)
     expected = search_space(candidates)
     for label in [*expected, *space]:
         if label not in expected:
             raise ArchitectureError(f"search space: '{label}' is not a label of this space")
         if label not in space:
-            raise ArchitectureError(f"search space: '{label}' is missing; it would be a choice of {expected[label]['_value']}")
+            raise ArchitectureError(
+                f"search space: '{label}' is missing; it would be a choice of {expected[label]['_value']}"
+            )
         if list(values(label)) != expected[label]["_value"]:
-            raise ArchitectureError(f"search space: '{label}' has {list(values(label))}, where the other labels ask for {expected[label]['_value']}")
+            raise ArchitectureError(
+                f"search space: '{label}' has {list(values(label))}, where the other labels ask for {expected[label]['_value']}"
+            )
     return candidates
 
 
@@ -150,13 +172,19 @@ def encode(architecture: Architecture, candidates: Candidates) -> dict[str, Any]
         places = doubling_places(macro)
         sample |= {"channels": macro.channels, "stages": len(macro.stages), "doublings": len(places)}
         sample |= {f"blocks{s}": len(stage) for s, stage in enumerate(macro.stages, start=1)}
-        sample |= {f"double{k}": f"s{stage + 1}b{place + 1}" for k, (stage, place) in enumerate(places, start=1)}
+        sample |= {
+            f"double{k}": f"s{stage + 1}b{place + 1}" for k, (stage, place) in enumerate(places, start=1)
+        }
     known = {choice.label: choice.values for choice in choices(candidates)}
     for label, value in sample.items():
         if label not in known or value not in known[label]:
-            raise ArchitectureError(f"{architecture}: {label} = {value} is not in the search space, which has {list(known.get(label, ()))}")
+            raise ArchitectureError(
+                f"{architecture}: {label} = {value} is not in the search space, which has {list(known.get(label, ()))}"
+            )
     if decode(sample) != architecture:
-        raise ArchitectureError(f"{architecture}: its skips are not in the search space, which has one at most between two places")
+        raise ArchitectureError(
+            f"{architecture}: its skips are not in the search space, which has one at most between two places"
+        )
     return sample
 
 
@@ -199,7 +227,11 @@ def _decode_block(sample: Mapping[str, Any]) -> Block:
             raise ArchitectureError(f"{label}: {repr(name)[:40]} is not one of none, {', '.join(kinds)}")
         if name != "none":
             skips.append(Skip(kinds[name], source, target))
-    return Block(tuple(sample[f"op{i}"] for i in range(1, n + 1)), tuple(sample[f"ratio{i}"] for i in range(1, n)) + (2,), tuple(skips))
+    return Block(
+        tuple(sample[f"op{i}"] for i in range(1, n + 1)),
+        tuple(sample[f"ratio{i}"] for i in range(1, n)) + (2,),
+        tuple(skips),
+    )
 
 
 def _decode_macro(sample: Mapping[str, Any]) -> Macro:
@@ -208,7 +240,9 @@ def _decode_macro(sample: Mapping[str, Any]) -> Macro:
     for k in range(1, _count(sample, "doublings", 0) + 1):
         match = re.fullmatch(r"s([1-9]\d?)b([1-9]\d?)", str(sample[f"double{k}"]))
         if not match:
-            raise ArchitectureError(f"double{k}: '{sample[f'double{k}']}' is not a place such as s2b1 (stage 2, block 1)")
+            raise ArchitectureError(
+                f"double{k}: '{sample[f'double{k}']}' is not a place such as s2b1 (stage 2, block 1)"
+            )
         stage, place = int(match[1]) - 1, int(match[2]) - 1
         places.append((stage, place) if stage < len(depths) else (len(depths) - 1, depths[-1] - 1))
     return macro_of(sample["channels"], depths, places)

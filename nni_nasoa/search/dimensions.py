@@ -6,16 +6,29 @@ The values are exactly those that NNI's own random tuner can draw for the same s
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
-from typing import Any, Mapping, Protocol, Sequence
+from typing import Any, Protocol
 
 from .numeric_dimensions import Distribution, EitherParent, Integer, Normal, Uniform
 
 __all__ = [
-    "Categorical", "Dimension", "Distribution", "Integer", "Multiple", "Nested", "Normal", "Uniform", "crossover_sample",
-    "decode_sample", "dimensions_from_search_space", "encode_sample", "mutate_sample", "random_sample",
+    "Categorical",
+    "Dimension",
+    "Distribution",
+    "Integer",
+    "Multiple",
+    "Nested",
+    "Normal",
+    "Uniform",
+    "crossover_sample",
+    "decode_sample",
+    "dimensions_from_search_space",
+    "encode_sample",
+    "mutate_sample",
+    "random_sample",
 ]
 
 
@@ -98,7 +111,9 @@ class Multiple:
         n = len(self.values)
         if self.chosen is not None:
             return self._listed(rng.choice(n, self.chosen, replace=False, p=self.weights).tolist())
-        return self._listed(index for index, drawn in enumerate(rng.random(n)) if drawn < (self.weights or [0.5] * n)[index])
+        return self._listed(
+            index for index, drawn in enumerate(rng.random(n)) if drawn < (self.weights or [0.5] * n)[index]
+        )
 
     def mutate(self, value, rng) -> list:
         """Exchange one value, or, where any number may be chosen, add or remove one."""
@@ -115,7 +130,9 @@ class Multiple:
         a, b = self._indices(a), self._indices(b)
         if self.chosen is None:
             return self._listed((a & b) | {index for index in sorted(a ^ b) if rng.random() < 0.5})
-        return self._listed((a & b) | set(rng.permutation(sorted(a ^ b))[:self.chosen - len(a & b)].tolist()))
+        return self._listed(
+            (a & b) | set(rng.permutation(sorted(a ^ b))[: self.chosen - len(a & b)].tolist())
+        )
 
     def encode(self, value) -> list[int]:
         """Return the sorted indices."""
@@ -170,6 +187,7 @@ class Nested:
 
 # -- samples: dicts from label to value --
 
+
 def random_sample(dimensions: Mapping[str, Dimension], rng) -> dict[str, Any]:
     """Draw a value for every label."""
     return {label: dimension.random(rng) for label, dimension in dimensions.items()}
@@ -178,8 +196,10 @@ def random_sample(dimensions: Mapping[str, Dimension], rng) -> dict[str, Any]:
 def mutate_sample(sample: Mapping, dimensions: Mapping[str, Dimension], rng) -> dict[str, Any]:
     """Mutate each label with probability 1 / labels, and at least one, if any can be."""
     chosen = rng.random(len(dimensions)) < 1 / len(dimensions)
-    mutated = {label: dimension.mutate(sample[label], rng) if mutates else sample[label]
-               for (label, dimension), mutates in zip(dimensions.items(), chosen)}
+    mutated = {
+        label: dimension.mutate(sample[label], rng) if mutates else sample[label]
+        for (label, dimension), mutates in zip(dimensions.items(), chosen)
+    }
     labels = list(dimensions)
     for index in rng.permutation(len(labels)):
         if any(mutated[label] != sample[label] for label in labels):
@@ -219,6 +239,7 @@ def decode_sample(data: Mapping, dimensions: Mapping[str, Dimension]) -> dict[st
 
 
 # -- NNI's search space --
+
 
 def dimensions_from_search_space(search_space: Mapping[str, Any]) -> dict[str, Dimension]:
     """Read an NNI search space: a dict from label to {"_type": ..., "_value": [...]}, choices of sub-spaces included.
@@ -294,9 +315,14 @@ def _quantum(where, quantum: list[float]) -> float | None:
 
 
 _READERS = {
-    "choice": _choice, "randint": _randint,
-    "uniform": _uniform, "quniform": partial(_uniform, quantized=True),
-    "loguniform": partial(_uniform, log=True), "qloguniform": partial(_uniform, log=True, quantized=True),
-    "normal": _normal, "qnormal": partial(_normal, quantized=True),
-    "lognormal": partial(_normal, log=True), "qlognormal": partial(_normal, log=True, quantized=True),
+    "choice": _choice,
+    "randint": _randint,
+    "uniform": _uniform,
+    "quniform": partial(_uniform, quantized=True),
+    "loguniform": partial(_uniform, log=True),
+    "qloguniform": partial(_uniform, log=True, quantized=True),
+    "normal": _normal,
+    "qnormal": partial(_normal, quantized=True),
+    "lognormal": partial(_normal, log=True),
+    "qlognormal": partial(_normal, log=True, quantized=True),
 }

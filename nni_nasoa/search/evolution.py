@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from threading import RLock
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -68,8 +69,17 @@ class Evolution:
     >>> evolution.front()
     """
 
-    def __init__(self, operators: Operators, objectives: Sequence[Objective], *, limits: Sequence[Limit] = (),
-                 population_size: int = 20, crossover_probability: float = 0.5, initial: Iterable = (), seed: int | None = None):
+    def __init__(
+        self,
+        operators: Operators,
+        objectives: Sequence[Objective],
+        *,
+        limits: Sequence[Limit] = (),
+        population_size: int = 20,
+        crossover_probability: float = 0.5,
+        initial: Iterable = (),
+        seed: int | None = None,
+    ):
         names = [objective.name for objective in objectives]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"objectives: need one or more different names, got {names}")
@@ -86,7 +96,9 @@ class Evolution:
         self._failed: set[str] = set()
         self._pending: dict[str, Any] = {}
         self._population: list[_Entry] = []
-        self._standing: list[tuple[int, float]] | None = None  # of the population, from when a tournament asks for it
+        self._standing: list[tuple[int, float]] | None = (
+            None  # of the population, from when a tournament asks for it
+        )
 
     # -- ask and tell --
 
@@ -180,7 +192,10 @@ class Evolution:
         with self._lock:
             return {
                 "version": 1,
-                "evaluated": [{"candidate": to_json(one.candidate), "metrics": dict(one.metrics)} for one in self.evaluated],
+                "evaluated": [
+                    {"candidate": to_json(one.candidate), "metrics": dict(one.metrics)}
+                    for one in self.evaluated
+                ],
                 "failed": sorted(self._failed),
                 "pending": [to_json(candidate) for candidate in self._pending.values()],
                 "to_ask_first": [to_json(candidate) for candidate in self._to_ask_first],
@@ -202,7 +217,9 @@ class Evolution:
         from_json = self.operators.from_json
         with self._lock:
             self._evaluated, self._failed, self._population = {}, set(state["failed"]), []
-            self._pending = {self.operators.key(candidate): candidate for candidate in map(from_json, state["pending"])}
+            self._pending = {
+                self.operators.key(candidate): candidate for candidate in map(from_json, state["pending"])
+            }
             self._to_ask_first = deque(map(from_json, state["to_ask_first"]))
             for one in state["evaluated"]:
                 self.tell(from_json(one["candidate"]), one["metrics"])
@@ -241,16 +258,24 @@ class Evolution:
         if self._standing is None:
             self._standing = _standing(self._population)
         pair = self._rng.choice(len(self._population), 2, replace=False).tolist()
-        better = min(pair, key=self._standing.__getitem__)  # the first on a tie, and the two come in random order
+        better = min(
+            pair, key=self._standing.__getitem__
+        )  # the first on a tie, and the two come in random order
         return self._population[better].individual.candidate
 
     # -- selection --
 
     def _entry(self, candidate, metrics) -> _Entry:
-        numbers = {name: _number(metrics, name) for name in [part.name for part in (*self.objectives, *self.limits)]}
-        values = tuple(numbers[objective.name] * (1 if objective.maximize else -1) for objective in self.objectives)
+        numbers = {
+            name: _number(metrics, name) for name in [part.name for part in (*self.objectives, *self.limits)]
+        }
+        values = tuple(
+            numbers[objective.name] * (1 if objective.maximize else -1) for objective in self.objectives
+        )
         violation = sum(limit.violation(numbers[limit.name]) for limit in self.limits)
-        further = {name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()}  # for JSON
+        further = {
+            name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()
+        }  # for JSON
         return _Entry(Individual(candidate, {**further, **numbers}), values, violation)
 
     def _select(self, entry: _Entry) -> None:
@@ -276,7 +301,10 @@ def _ranks(entries: Sequence[_Entry]) -> np.ndarray:
 
     The fronts of the feasible ones come first, then the others by violation; those equally far outside share a rank.
     """
-    values, violations = np.array([entry.values for entry in entries]), np.array([entry.violation for entry in entries])
+    values, violations = (
+        np.array([entry.values for entry in entries]),
+        np.array([entry.violation for entry in entries]),
+    )
     feasible = violations == 0
     ranks = np.empty(len(entries), dtype=np.intp)
     ranks[feasible] = non_dominated_ranks(values[feasible])

@@ -13,11 +13,12 @@ import os
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from statistics import median
-from typing import Any, Iterable, Mapping, Sequence
+from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.zoo.searched import FORMAT, VERSION, FrontError, read_front
@@ -26,8 +27,16 @@ from .evolution import Limit, Objective
 from .nsga2 import non_dominated_ranks
 
 __all__ = [
-    "OBJECTIVES", "FrontError", "StepTimes", "comparable_step_times", "distinct", "pareto_front", "read_front", "read_records",
-    "write_front", "write_records",
+    "OBJECTIVES",
+    "FrontError",
+    "StepTimes",
+    "comparable_step_times",
+    "distinct",
+    "pareto_front",
+    "read_front",
+    "read_records",
+    "write_front",
+    "write_records",
 ]
 
 Record = dict[str, Any]
@@ -49,7 +58,9 @@ def _usable(record: Mapping[str, Any], objectives: Sequence[Objective | Limit]) 
     return all(_is_finite(record.get(objective.name)) for objective in objectives)
 
 
-def distinct(records: Iterable[Mapping[str, Any]], objectives: Sequence[Objective | Limit] = OBJECTIVES) -> list[Record]:
+def distinct(
+    records: Iterable[Mapping[str, Any]], objectives: Sequence[Objective | Limit] = OBJECTIVES
+) -> list[Record]:
     """Return the records that have all objectives as finite numbers, the first one of each architecture, in their order."""
     kept: dict[Any, Record] = {}
     for position, record in enumerate(records):
@@ -59,25 +70,39 @@ def distinct(records: Iterable[Mapping[str, Any]], objectives: Sequence[Objectiv
     return list(kept.values())
 
 
-def pareto_front(records: Iterable[Mapping[str, Any]], objectives: Sequence[Objective] = OBJECTIVES,
-                 limits: Sequence[Limit] = ()) -> list[Record]:
+def pareto_front(
+    records: Iterable[Mapping[str, Any]],
+    objectives: Sequence[Objective] = OBJECTIVES,
+    limits: Sequence[Limit] = (),
+) -> list[Record]:
     """Return the records within the limits that no other one dominates, best first objective first.
 
     A record is left out where an objective or a limited metric is missing or not finite; of an architecture that was
     reported twice, the first record counts.
     """
-    records = [record for record in distinct(records, [*objectives, *limits])
-               if all(limit.violation(record[limit.name]) == 0 for limit in limits)]
+    records = [
+        record
+        for record in distinct(records, [*objectives, *limits])
+        if all(limit.violation(record[limit.name]) == 0 for limit in limits)
+    ]
     if not records:
         return []
     signs = [1 if objective.maximize else -1 for objective in objectives]
-    points = [[sign * record[objective.name] for sign, objective in zip(signs, objectives)] for record in records]
+    points = [
+        [sign * record[objective.name] for sign, objective in zip(signs, objectives)] for record in records
+    ]
     best = [pair for pair, rank in zip(zip(points, records), non_dominated_ranks(points)) if rank == 0]
     return [record for _, record in sorted(best, key=lambda pair: pair[0], reverse=True)]
 
 
-def write_front(path: str | Path, records: Iterable[Mapping[str, Any]], *, experiment: str | None = None,
-                objectives: Sequence[Objective] = OBJECTIVES, limits: Sequence[Limit] = ()) -> Path:
+def write_front(
+    path: str | Path,
+    records: Iterable[Mapping[str, Any]],
+    *,
+    experiment: str | None = None,
+    objectives: Sequence[Objective] = OBJECTIVES,
+    limits: Sequence[Limit] = (),
+) -> Path:
     """Write the Pareto front of `records` as a front file, which `zoo.create_model` and a macro-level search accept.
 
     The file is replaced in one step: who reads it meanwhile sees the old one or the new one.
@@ -93,21 +118,42 @@ def write_front(path: str | Path, records: Iterable[Mapping[str, Any]], *, exper
     objectives, limits
         What makes the front, and its order.
     """
-    return _replace(path, json.dumps({
-        "format": FORMAT, "version": VERSION, "experiment": experiment,
-        "objectives": [{"name": objective.name, "mode": "maximize" if objective.maximize else "minimize"} for objective in objectives],
-        "networks": pareto_front(records, objectives, limits),
-    }, indent=1) + "\n")
+    return _replace(
+        path,
+        json.dumps(
+            {
+                "format": FORMAT,
+                "version": VERSION,
+                "experiment": experiment,
+                "objectives": [
+                    {"name": objective.name, "mode": "maximize" if objective.maximize else "minimize"}
+                    for objective in objectives
+                ],
+                "networks": pareto_front(records, objectives, limits),
+            },
+            indent=1,
+        )
+        + "\n",
+    )
 
 
 def write_records(path: str | Path, records: Sequence[Mapping[str, Any]]) -> Path:
     """Write records as CSV, a column for every key that any of them has; what is neither text nor number goes in as JSON."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n")
+    writer = csv.DictWriter(
+        text, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n"
+    )
     writer.writeheader()
     for record in records:
-        writer.writerow({key: value if isinstance(value, (str, Real)) and not isinstance(value, bool) else json.dumps(value)
-                         for key, value in record.items() if value is not None})
+        writer.writerow(
+            {
+                key: value
+                if isinstance(value, (str, Real)) and not isinstance(value, bool)
+                else json.dumps(value)
+                for key, value in record.items()
+                if value is not None
+            }
+        )
     return _replace(path, text.getvalue())
 
 
@@ -159,7 +205,9 @@ def _read_csv(path: Path) -> list[Record]:
         header = next(rows, [])
         for row in rows:
             if row and len(row) != len(header):
-                raise FrontError(f"{path}, line {rows.line_num}: {len(row)} fields, where the header line has {len(header)}")
+                raise FrontError(
+                    f"{path}, line {rows.line_num}: {len(row)} fields, where the header line has {len(header)}"
+                )
             if row:
                 records.append({key: _value(key, text) for key, text in zip(header, row) if text})
     return records
@@ -198,8 +246,11 @@ def _read_json(path: Path) -> list[Record]:
     if not isinstance(data, dict):
         raise FrontError(f"{path}: neither a list of results nor a front file")
     networks = data.get("networks")
-    if data.get("format") == FORMAT and isinstance(networks, list) and not any("architecture" in record for record in networks
-                                                                               if isinstance(record, dict)):
+    if (
+        data.get("format") == FORMAT
+        and isinstance(networks, list)
+        and not any("architecture" in record for record in networks if isinstance(record, dict))
+    ):
         return networks  # a front of another space than that of architectures
     return read_front(path)
 
@@ -228,17 +279,28 @@ def comparable_step_times(records: Sequence[Mapping[str, Any]]) -> StepTimes:
     `median(reference_step_time_ms) / relative_speed`, the median being over the device on which most records were
     measured. Records without a reference keep their raw `step_time_ms`.
     """
+
     def number(record, key):
         value = record.get(key)
         return float(value) if _is_finite(value) and value > 0 else math.nan
 
-    devices = Counter(record["device"] for record in records if record.get("device") and isinstance(record["device"], str))
+    devices = Counter(
+        record["device"] for record in records if record.get("device") and isinstance(record["device"], str)
+    )
     device = devices.most_common(1)[0][0] if devices else None
-    references = [number(record, "reference_step_time_ms") for record in records if record.get("device") == device]
+    references = [
+        number(record, "reference_step_time_ms") for record in records if record.get("device") == device
+    ]
     references = [value for value in references if not math.isnan(value)]
     if not references:
         return StepTimes(device, tuple(number(record, "step_time_ms") for record in records))
     reference = median(references)
-    return StepTimes(device, tuple(
-        reference / number(record, "relative_speed") if "reference_step_time_ms" in record else number(record, "step_time_ms")
-        for record in records))
+    return StepTimes(
+        device,
+        tuple(
+            reference / number(record, "relative_speed")
+            if "reference_step_time_ms" in record
+            else number(record, "step_time_ms")
+            for record in records
+        ),
+    )

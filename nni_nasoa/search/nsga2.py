@@ -55,7 +55,9 @@ def _ranks_of_pairs(points: np.ndarray) -> np.ndarray:
     """Sort by the first value, then rank by the second: large fronts are peeled off in numpy, many small ones swept."""
     if not len(points):
         return np.empty(0, dtype=np.intp)
-    pairs = np.negative(points, order="C").view(np.complex128)[:, 0]  # complex numbers compare as pairs, and fast
+    pairs = np.negative(points, order="C").view(np.complex128)[
+        :, 0
+    ]  # complex numbers compare as pairs, and fast
     order = np.argsort(pairs)
     pairs = pairs[order]
     distinct = np.ones(len(pairs), dtype=bool)
@@ -144,7 +146,9 @@ def crowding_distances(points) -> np.ndarray:
         extent = float(ordered[0]) - float(ordered[-1])
         if not 0 < extent < math.inf:  # false for the NaN of inf - inf, too
             continue
-        distances[order[1:-1]] += (ordered[:-2] - ordered[1:-1]) / extent + (ordered[1:-1] - ordered[2:]) / extent
+        distances[order[1:-1]] += (ordered[:-2] - ordered[1:-1]) / extent + (
+            ordered[1:-1] - ordered[2:]
+        ) / extent
         distances[order[0]] = distances[order[-1]] = math.inf
     return distances / objectives
 
@@ -189,4 +193,6 @@ def _volume(points: np.ndarray) -> float:
     depths = -np.diff(points[:, -1], append=0.0)
     if points.shape[1] == 2:
         return float(np.maximum.accumulate(points[:, 0])[depths > 0] @ depths[depths > 0])
-    return sum(_volume(points[:i, :-1]) * float(depth) for i, depth in enumerate(depths, start=1) if depth > 0)
+    return sum(
+        _volume(points[:i, :-1]) * float(depth) for i, depth in enumerate(depths, start=1) if depth > 0
+    )

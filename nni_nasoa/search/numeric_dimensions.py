@@ -77,7 +77,9 @@ class Uniform(_Numeric):
 
     def _value(self, x: float) -> float:
         x = float(x)
-        return _clipped(_quantized(math.exp(min(x, 700.0)) if self.log else x, self.quantum), self.low, self.high)
+        return _clipped(
+            _quantized(math.exp(min(x, 700.0)) if self.log else x, self.quantum), self.low, self.high
+        )
 
     def _stepped(self, value, step):
         low, high = self._bounds
@@ -103,7 +105,9 @@ class Normal(_Numeric):
 
     def _value(self, x: float) -> float:
         x = float(x)
-        return _clipped(_quantized(math.exp(min(x, 700.0)) if self.log else x, self.quantum), self.low, self.high)
+        return _clipped(
+            _quantized(math.exp(min(x, 700.0)) if self.log else x, self.quantum), self.low, self.high
+        )
 
     def _stepped(self, value, step):
         x = max(_log(value), self.mu - 4 * self.sigma) if self.log else value
@@ -124,7 +128,9 @@ class Distribution(_Numeric):
         return self._value(rng.uniform())
 
     def _value(self, probability: float) -> float:
-        return _clipped(_quantized(float(self.distribution.ppf(probability)), self.quantum), self.low, self.high)
+        return _clipped(
+            _quantized(float(self.distribution.ppf(probability)), self.quantum), self.low, self.high
+        )
 
     def _stepped(self, value, step):
         probability = abs(float(self.distribution.cdf(value)) + step)
@@ -148,5 +154,7 @@ class Integer(_Numeric):
 
     def _stepped(self, value, step):
         x = value + step * (self.high - self.low)
-        rounded = int(math.floor(x) if step < 0 else math.ceil(x))  # away from the value: the shortest step is 1
+        rounded = int(
+            math.floor(x) if step < 0 else math.ceil(x)
+        )  # away from the value: the shortest step is 1
         return rounded if self.low <= rounded < self.high else value

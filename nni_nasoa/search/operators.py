@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Callable, Mapping
+from typing import Any
 
 from nni_nasoa.architecture import Architecture, Candidates, crossover, mutate, random_architecture
+
 from .dimensions import (
     Dimension,
     crossover_sample,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Mapping, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,8 +34,12 @@ class Limit:
 
     def violation(self, value: float) -> float:
         """How far `value` is outside, relative to the bound (absolute for a bound of 0); 0 inside."""
-        over = max(0.0, value - self.maximum) / (abs(self.maximum) or 1.0) if self.maximum is not None else 0.0
-        under = max(0.0, self.minimum - value) / (abs(self.minimum) or 1.0) if self.minimum is not None else 0.0
+        over = (
+            max(0.0, value - self.maximum) / (abs(self.maximum) or 1.0) if self.maximum is not None else 0.0
+        )
+        under = (
+            max(0.0, self.minimum - value) / (abs(self.minimum) or 1.0) if self.minimum is not None else 0.0
+        )
         return over + under
 
 

@@ -7,7 +7,9 @@ import math
 DEFAULT_WEIGHT = 0.07
 
 
-def reward(accuracy: float, relative_speed: float, target: float = 1.0, weight: float = DEFAULT_WEIGHT) -> float:
+def reward(
+    accuracy: float, relative_speed: float, target: float = 1.0, weight: float = DEFAULT_WEIGHT
+) -> float:
     """Accuracy, scaled by training speed: accuracy * (relative_speed / target) ** weight.
 
     The weighted product of MnasNet (Tan et al., CVPR 2019, arXiv 1807.11626, equation 2), of speed instead of latency. Its

@@ -18,12 +18,15 @@ from torch.nn.parallel import DistributedDataParallel
 
 QUIET_STEPS = 2  # DDP forms its buckets anew before the second step; then they are known, and whether memory suffices mostly is, too
 BUCKET_MB = None  # as DDP has it
-LOADING_SECONDS, LOADING_SHARE = 3.0, 0.1  # DDP imports torch._dynamo; what it saves is less than that share of the time
+LOADING_SECONDS, LOADING_SHARE = (
+    3.0,
+    0.1,
+)  # DDP imports torch._dynamo; what it saves is less than that share of the time
 
 
 def pays(seconds: float) -> bool:
     """Whether a run that has so many seconds left gains by DDP, which takes some to load where torch._dynamo is not there yet."""
-    return "torch._dynamo" in sys.modules or LOADING_SECONDS <= LOADING_SHARE * seconds
+    return "torch._dynamo" in sys.modules or LOADING_SHARE * seconds >= LOADING_SECONDS
 
 
 class DataParallel:
@@ -42,9 +45,15 @@ class DataParallel:
         self._buckets = _Buckets()
         self._steps = 0
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)  # what follows it is not there before torch 2.13
-            self._ddp = DistributedDataParallel(module, broadcast_buffers=False, gradient_as_bucket_view=True, bucket_cap_mb=BUCKET_MB)
-        self._ddp.register_comm_hook(self._buckets, _Buckets.hand_over)  # which refers to no DDP: its end takes its hooks away
+            warnings.filterwarnings(
+                "ignore", "`broadcast_buffers`", FutureWarning
+            )  # what follows it is not there before torch 2.13
+            self._ddp = DistributedDataParallel(
+                module, broadcast_buffers=False, gradient_as_bucket_view=True, bucket_cap_mb=BUCKET_MB
+            )
+        self._ddp.register_comm_hook(
+            self._buckets, _Buckets.hand_over
+        )  # which refers to no DDP: its end takes its hooks away
 
     def begin(self) -> None:
         """A step begins; before anything in it can fail."""
@@ -102,8 +111,10 @@ class _Buckets:
     def settle(self, failed: bool) -> None:
         if self._quiet:
             return
-        for buffer in self.buffers[len(self.sent):] if failed else ():
-            torch.distributed.all_reduce(buffer.fill_(torch.nan))  # where the gradients would lie: it takes no more memory
+        for buffer in self.buffers[len(self.sent) :] if failed else ():
+            torch.distributed.all_reduce(
+                buffer.fill_(torch.nan)
+            )  # where the gradients would lie: it takes no more memory
         for future in self.sent:  # as DDP itself does only after a step with all gradients
             future.wait()
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import datetime
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-JOIN_SECONDS = 60  # besides the budget, after which a process that cannot find the others, or has lost them, gives up
+JOIN_SECONDS = (
+    60  # besides the budget, after which a process that cannot find the others, or has lost them, gives up
+)
 
 
 class Alone:
@@ -108,6 +110,8 @@ def device_of_process(device: torch.device) -> torch.device:
         return device
     number = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))
     if number >= torch.cuda.device_count():
-        raise ValueError(f"device: there is no GPU for process {number + 1} of this machine, which has {torch.cuda.device_count()}; "
-                         "give torchrun a smaller --nproc-per-node")
+        raise ValueError(
+            f"device: there is no GPU for process {number + 1} of this machine, which has {torch.cuda.device_count()}; "
+            "give torchrun a smaller --nproc-per-node"
+        )
     return torch.device("cuda", number)

@@ -21,7 +21,6 @@ from nni_nasoa.data import ImageArrays
 from nni_nasoa.data.augment import augment
 from nni_nasoa.data.cache import cache_folder
 from nni_nasoa.data.tensors import to_tensors
-
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
 
@@ -52,12 +51,31 @@ class Images:
         Bytes of images up to which there is time to move them all to the device.
     """
 
-    def __init__(self, part: ImageArrays, device: torch.device, mean, std, augmentation: str = "none", mirrored: bool = True,
-                 generator: torch.Generator | None = None, resident_limit: float = math.inf):
-        self.images, self.labels = to_tensors(part, device if part.images.nbytes <= resident_limit else torch.device("cpu"))
+    def __init__(
+        self,
+        part: ImageArrays,
+        device: torch.device,
+        mean,
+        std,
+        augmentation: str = "none",
+        mirrored: bool = True,
+        generator: torch.Generator | None = None,
+        resident_limit: float = math.inf,
+    ):
+        self.images, self.labels = to_tensors(
+            part, device if part.images.nbytes <= resident_limit else torch.device("cpu")
+        )
         self.labels = self.labels.to(device)
-        self.device, self.augmentation, self.mirrored, self.generator = device, augmentation, mirrored, generator
-        self.mean, self.std = (255 * torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1) for values in (mean, std))
+        self.device, self.augmentation, self.mirrored, self.generator = (
+            device,
+            augmentation,
+            mirrored,
+            generator,
+        )
+        self.mean, self.std = (
+            255 * torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+            for values in (mean, std)
+        )
 
     def __len__(self):
         return len(self.labels)
@@ -68,14 +86,18 @@ class Images:
 
     def augmented(self, indices: Tensor) -> Tensor:
         """The images, freshly augmented and normalised."""
-        return self._normalized(augment(self._fetched(indices), self.augmentation, self.generator, self.mirrored))
+        return self._normalized(
+            augment(self._fetched(indices), self.augmentation, self.generator, self.mirrored)
+        )
 
     def _fetched(self, indices: Tensor) -> Tensor:
         return _moved(self.images[indices.to(self.images.device)], self.device)
 
     def _normalized(self, images: Tensor) -> Tensor:
         # Never the dataset itself: indexing has made a copy.
-        return images.to(dtype=torch.float32, memory_format=torch.channels_last).sub_(self.mean).div_(self.std)
+        return (
+            images.to(dtype=torch.float32, memory_format=torch.channels_last).sub_(self.mean).div_(self.std)
+        )
 
 
 class FeatureStore:
@@ -94,7 +116,9 @@ class FeatureStore:
         self._complete = False
 
     @classmethod
-    def for_features(cls, example: Tensor, images: int, views: int, memory_limit: float | None = None) -> FeatureStore | None:
+    def for_features(
+        cls, example: Tensor, images: int, views: int, memory_limit: float | None = None
+    ) -> FeatureStore | None:
         """A store for features like `example` (1, ...), in memory, else in a mapped file, else None: there is no room.
 
         Parameters
@@ -120,8 +144,12 @@ class FeatureStore:
             disk = os.statvfs(folder)
             if size > MEMORY_SHARE * disk.f_bavail * disk.f_frsize:
                 return None
-            with tempfile.TemporaryFile(dir=folder) as file:  # without a name, so that it is gone however the process ends
-                os.posix_fallocate(file.fileno(), 0, max(1, size))  # a full disk shows here and not as a signal later
+            with tempfile.TemporaryFile(
+                dir=folder
+            ) as file:  # without a name, so that it is gone however the process ends
+                os.posix_fallocate(
+                    file.fileno(), 0, max(1, size)
+                )  # a full disk shows here and not as a signal later
                 mapped = np.memmap(file, dtype=np.uint8, mode="r+", shape=(size,))
         except OSError:
             return None
@@ -175,8 +203,16 @@ class Inputs:
         Of the choice among kept views.
     """
 
-    def __init__(self, images: Images, network: Staged, frozen: int, *, cached: bool = True, memory_limit: float | None = None,
-                 seed: int = 0):
+    def __init__(
+        self,
+        images: Images,
+        network: Staged,
+        frozen: int,
+        *,
+        cached: bool = True,
+        memory_limit: float | None = None,
+        seed: int = 0,
+    ):
         self.images, self.network, self.frozen = images, network, frozen
         self.labels, self.augmented = images.labels, images.augmentation != "none"
         self.generator = torch.Generator().manual_seed(seed)
@@ -215,7 +251,9 @@ class Inputs:
 
     def _make_store(self, features: Tensor) -> None:
         self._want_store = False
-        self.store = FeatureStore.for_features(features[:1], len(self), MAX_VIEWS if self.augmented else 1, self._memory_limit)
+        self.store = FeatureStore.for_features(
+            features[:1], len(self), MAX_VIEWS if self.augmented else 1, self._memory_limit
+        )
 
     def cheap(self, indices: Tensor) -> Tensor:
         """As many images as `indices`, whose features are kept: those among them, filled up with others."""
@@ -264,4 +302,8 @@ def _free_memory(device: torch.device) -> float:
         with open("/proc/meminfo") as file:
             return 1024 * next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return math.inf if not hasattr(os, "sysconf") else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
+        return (
+            math.inf
+            if not hasattr(os, "sysconf")
+            else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
+        )

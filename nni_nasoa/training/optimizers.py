@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -30,15 +30,23 @@ class Optimizer:
     def __init__(self, kind: str, parameters: Iterable[Parameter], weight_decay: float):
         self.kind, self.learning_rate = kind, 0.0
         trained = [p for p in parameters if p.requires_grad]
-        self.param_groups = [{"params": group, "weight_decay": decay} for group, decay in (
-            ([p for p in trained if p.ndim > 1], weight_decay), ([p for p in trained if p.ndim <= 1], 0.0)) if group]
+        self.param_groups = [
+            {"params": group, "weight_decay": decay}
+            for group, decay in (
+                ([p for p in trained if p.ndim > 1], weight_decay),
+                ([p for p in trained if p.ndim <= 1], 0.0),
+            )
+            if group
+        ]
         self.reset()
 
     def reset(self) -> None:
         """Forget momenta."""
         for group in self.param_groups:
             params = group["params"]
-            group["momenta"] = [None] * len(params) if self.kind == "sgd" else [torch.zeros_like(p) for p in params]
+            group["momenta"] = (
+                [None] * len(params) if self.kind == "sgd" else [torch.zeros_like(p) for p in params]
+            )
             if self.kind == "adamw":
                 group["squares"] = [torch.zeros_like(p) for p in params]
                 group["steps"] = [torch.zeros(()) for _ in params]
@@ -59,16 +67,42 @@ class Optimizer:
             with_gradient = [i for i, p in enumerate(group["params"]) if p.grad is not None]
             params = [group["params"][i] for i in with_gradient]
             if params:
-                (self._sgd if self.kind == "sgd" else self._adamw)(group, with_gradient, params, [p.grad for p in params])
+                (self._sgd if self.kind == "sgd" else self._adamw)(
+                    group, with_gradient, params, [p.grad for p in params]
+                )
 
     def _sgd(self, group: dict, where: list[int], params: list[Tensor], grads: list[Tensor]) -> None:
         momenta = [group["momenta"][i] for i in where]
-        sgd(params, grads, momenta, foreach=True, weight_decay=group["weight_decay"], momentum=MOMENTUM, lr=self.learning_rate,
-            dampening=0, nesterov=True, maximize=False)
+        sgd(
+            params,
+            grads,
+            momenta,
+            foreach=True,
+            weight_decay=group["weight_decay"],
+            momentum=MOMENTUM,
+            lr=self.learning_rate,
+            dampening=0,
+            nesterov=True,
+            maximize=False,
+        )
         for i, momentum in zip(where, momenta):
             group["momenta"][i] = momentum  # made at the first step
 
     def _adamw(self, group: dict, where: list[int], params: list[Tensor], grads: list[Tensor]) -> None:
         momenta, squares, steps = ([group[key][i] for i in where] for key in ("momenta", "squares", "steps"))
-        adamw(params, grads, momenta, squares, [], steps, foreach=True, amsgrad=False, beta1=BETAS[0], beta2=BETAS[1],
-              lr=self.learning_rate, weight_decay=group["weight_decay"], eps=EPS, maximize=False)
+        adamw(
+            params,
+            grads,
+            momenta,
+            squares,
+            [],
+            steps,
+            foreach=True,
+            amsgrad=False,
+            beta1=BETAS[0],
+            beta2=BETAS[1],
+            lr=self.learning_rate,
+            weight_decay=group["weight_decay"],
+            eps=EPS,
+            maximize=False,
+        )

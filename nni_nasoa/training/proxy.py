@@ -7,17 +7,20 @@ weight decay on weights alone, random shifts and mirroring. Images stay uint8 un
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim.sgd import sgd  # the class torch.optim.SGD imports torch._dynamo, which takes longer than a short training
+from torch.optim.sgd import (
+    sgd,  # the class torch.optim.SGD imports torch._dynamo, which takes longer than a short training
+)
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.data import ImageArrays, ImageSplit
 from nni_nasoa.data.tensors import to_tensors
+
 from .speed import device_lock
 
 EVAL_BATCH = 256
@@ -48,7 +51,9 @@ class Batches:
         images = self.images[start:stop].to(self.device)
         return images.contiguous(memory_format=torch.channels_last), self.labels[start:stop]
 
-    def augmented(self, indices: Tensor, shift: int, mirror: bool, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def augmented(
+        self, indices: Tensor, shift: int, mirror: bool, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
         """Images of `indices`, each shifted by up to `shift` pixels (edges repeated) and, with `mirror`, half of them mirrored.
 
         Drawing, shifting, mirroring and the change to channels_last are one gather.
@@ -60,7 +65,9 @@ class Batches:
             flipped = torch.rand((n, 1), generator=generator, device=device) < 0.5
             columns = torch.where(flipped, columns.flip(1), columns)
         where = self.images.device
-        images = self.images[indices.to(where)[:, None, None], :, rows.to(where)[:, :, None], columns.to(where)[:, None, :]]
+        images = self.images[
+            indices.to(where)[:, None, None], :, rows.to(where)[:, :, None], columns.to(where)[:, None, :]
+        ]
         return images.to(device).permute(0, 3, 1, 2), self.labels[indices]
 
 
@@ -71,9 +78,21 @@ def learning_rate_at(step: int, steps: int, warmup: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
-def train_proxy(network: nn.Module, split: ImageSplit, *, epochs: int = 2, batch_size: int = 64, learning_rate: float = 0.1,
-                momentum: float = 0.9, weight_decay: float = 5e-4, label_smoothing: float = 0.1, warmup: float = 0.2,
-                device="cpu", seed: int = 0, on_epoch: Callable[[int, float], None] | None = None) -> float:
+def train_proxy(
+    network: nn.Module,
+    split: ImageSplit,
+    *,
+    epochs: int = 2,
+    batch_size: int = 64,
+    learning_rate: float = 0.1,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    label_smoothing: float = 0.1,
+    warmup: float = 0.2,
+    device="cpu",
+    seed: int = 0,
+    on_epoch: Callable[[int, float], None] | None = None,
+) -> float:
     """Train a network from where it stands, and return its accuracy.
 
     Parameters
@@ -124,15 +143,23 @@ def train_proxy(network: nn.Module, split: ImageSplit, *, epochs: int = 2, batch
         for some in _in_groups(range(steps), STEPS_A_LOCK.get(device.type, 1)):
             with _shared_lock(device):
                 for i in some:
-                    images, labels = train.augmented(order[i * batch_size:(i + 1) * batch_size], shift, split.mirrored, generator)
+                    images, labels = train.augmented(
+                        order[i * batch_size : (i + 1) * batch_size], shift, split.mirrored, generator
+                    )
                     with _autocast(device):
                         logits = network(prepare(images))
                     loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
                     loss.backward()
-                    _step(groups, learning_rate * learning_rate_at(epoch * steps + i, epochs * steps, warmup_steps), momentum)
+                    _step(
+                        groups,
+                        learning_rate * learning_rate_at(epoch * steps + i, epochs * steps, warmup_steps),
+                        momentum,
+                    )
                     total += loss.detach()
         if not math.isfinite(total.item()):
-            raise ProxyError(f"the loss is not finite after epoch {epoch + 1}; a learning rate below {learning_rate:g} may help")
+            raise ProxyError(
+                f"the loss is not finite after epoch {epoch + 1}; a learning rate below {learning_rate:g} may help"
+            )
         accuracy = evaluate(network, val, prepare)
         if on_epoch is not None:
             on_epoch(epoch + 1, accuracy)
@@ -144,14 +171,18 @@ def check_fits(network: nn.Module, split: ImageSplit, batch_size: int) -> None:
     if (architecture := getattr(network, "architecture", None)) is not None:
         check_input_size(architecture, split.input_size)
     if min(batch_size, len(split.train)) < 2:
-        raise ProxyError(f"batch size {batch_size} of {len(split.train)} training images: BatchNorm needs two images a step")
+        raise ProxyError(
+            f"batch size {batch_size} of {len(split.train)} training images: BatchNorm needs two images a step"
+        )
 
 
 def check_input_size(architecture: Architecture, input_size: int, name: str = "input size") -> None:
     """Raise ProxyError where the strides would leave less than a pixel of an image."""
     if input_size < architecture.total_stride:
-        raise ProxyError(f"{name} {input_size} is too small: {len(architecture.macro.stages)} stages have a total stride of "
-                         f"{architecture.total_stride}; take a larger {name} or fewer stages")
+        raise ProxyError(
+            f"{name} {input_size} is too small: {len(architecture.macro.stages)} stages have a total stride of "
+            f"{architecture.total_stride}; take a larger {name} or fewer stages"
+        )
 
 
 @torch.inference_mode()
@@ -187,7 +218,7 @@ def _shared_lock(device: torch.device):
 
 
 def _in_groups(numbers: range, size: int) -> Iterator[range]:
-    return (numbers[start:start + size] for start in range(0, len(numbers), size))
+    return (numbers[start : start + size] for start in range(0, len(numbers), size))
 
 
 def _normalization(batches: Batches) -> Callable[[Tensor], Tensor]:
@@ -197,17 +228,33 @@ def _normalization(batches: Batches) -> Callable[[Tensor], Tensor]:
     return lambda images: (images.float() - mean) / deviation
 
 
-def _parameter_groups(network: nn.Module, weight_decay: float) -> list[tuple[list[Tensor], list[Tensor | None], float]]:
+def _parameter_groups(
+    network: nn.Module, weight_decay: float
+) -> list[tuple[list[Tensor], list[Tensor | None], float]]:
     """(parameters, their momenta, weight decay) of weights, and of biases and normalisation."""
     parameters = [p for p in network.parameters() if p.requires_grad]
     decayed, others = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
-    return [(group, [None] * len(group), decay) for group, decay in ((decayed, weight_decay), (others, 0.0)) if group]
+    return [
+        (group, [None] * len(group), decay)
+        for group, decay in ((decayed, weight_decay), (others, 0.0))
+        if group
+    ]
 
 
 @torch.no_grad()
 def _step(groups, learning_rate: float, momentum: float) -> None:
     for parameters, momenta, decay in groups:
-        sgd(parameters, [p.grad for p in parameters], momenta, foreach=True, lr=learning_rate, momentum=momentum,
-            dampening=0, weight_decay=decay, nesterov=True, maximize=False)
+        sgd(
+            parameters,
+            [p.grad for p in parameters],
+            momenta,
+            foreach=True,
+            lr=learning_rate,
+            momentum=momentum,
+            dampening=0,
+            weight_decay=decay,
+            nesterov=True,
+            maximize=False,
+        )
         for p in parameters:
             p.grad = None

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, Mapping
+from typing import Any
 
 AUGMENTATIONS = ("none", "crop", "crop-flip", "full")
 OPTIMIZERS = ("sgd", "adamw")
@@ -78,10 +79,17 @@ class FineTuneRegime:
         self._one_of("augmentation", AUGMENTATIONS)
         self._one_of("optimizer", OPTIMIZERS)
 
-    def _number(self, field: str, low: float, high: float, open_below: bool = False, open_above: bool = False) -> None:
+    def _number(
+        self, field: str, low: float, high: float, open_below: bool = False, open_above: bool = False
+    ) -> None:
         value = getattr(self, field)
         number = isinstance(value, Real) and not isinstance(value, bool)
-        if not number or not low <= value <= high or (open_below and value == low) or (open_above and value == high):
+        if (
+            not number
+            or not low <= value <= high
+            or (open_below and value == low)
+            or (open_above and value == high)
+        ):
             limits = f"{'above' if open_below else 'from'} {low} {'to below' if open_above else 'to'} {high}"
             raise RegimeError(f"{field}: {_shown(value)} is not a number {limits}")
         object.__setattr__(self, field, float(value))
@@ -114,8 +122,10 @@ class FineTuneRegime:
         for key in data:
             if key not in _FIELDS:
                 close = difflib.get_close_matches(str(key), _FIELDS, n=1)
-                raise RegimeError(f"regime: no field {_shown(key)}; "
-                                  + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(_FIELDS)}"))
+                raise RegimeError(
+                    f"regime: no field {_shown(key)}; "
+                    + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(_FIELDS)}")
+                )
         if "model" not in data:
             raise RegimeError("regime: no model is given")
         return cls(**data)

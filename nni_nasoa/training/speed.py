@@ -14,23 +14,25 @@ import os
 import platform
 import statistics
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, Iterator
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 from torch.optim.sgd import sgd  # the class torch.optim.SGD imports torch._dynamo, while the device is locked
 
+from nni_nasoa.device.device import device_name
 from nni_nasoa.device.lock import device_lock
 from nni_nasoa.networks import ETNet
-from nni_nasoa.device.device import device_name
 
 REFERENCE = "2-_32_2-11-112-1121112"  # ET-NAS-A, the smallest published network
 REFERENCE_CLASSES = 10
-_MIN_SAMPLE_SECONDS = {"cuda": 0.02}  # so that launches run ahead of the device within a sample, as they do in training
+_MIN_SAMPLE_SECONDS = {
+    "cuda": 0.02
+}  # so that launches run ahead of the device within a sample, as they do in training
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,17 @@ class RelativeSpeed:
     throughput: float
 
 
-def training_step_time(network: nn.Module, input_size: int, batch_size: int, device: str | torch.device = "cpu", *,
-                       autocast: torch.dtype | None = None, repeats: int = 20, warmup: int = 3, max_seconds: float = 30.0) -> StepTime:
+def training_step_time(
+    network: nn.Module,
+    input_size: int,
+    batch_size: int,
+    device: str | torch.device = "cpu",
+    *,
+    autocast: torch.dtype | None = None,
+    repeats: int = 20,
+    warmup: int = 3,
+    max_seconds: float = 30.0,
+) -> StepTime:
     """Time training steps: forward, cross-entropy, backward and SGD with momentum, on random images in channels_last.
 
     Parameters
@@ -101,18 +112,39 @@ def training_step_time(network: nn.Module, input_size: int, batch_size: int, dev
     torch.cuda.OutOfMemoryError
         The device's memory does not suffice.
     """
-    return _step_time(_training_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds)
+    return _step_time(
+        _training_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds
+    )
 
 
-def inference_time(network: nn.Module, input_size: int, batch_size: int, device: str | torch.device = "cpu", *,
-                   autocast: torch.dtype | None = None, repeats: int = 20, warmup: int = 3, max_seconds: float = 30.0) -> StepTime:
+def inference_time(
+    network: nn.Module,
+    input_size: int,
+    batch_size: int,
+    device: str | torch.device = "cpu",
+    *,
+    autocast: torch.dtype | None = None,
+    repeats: int = 20,
+    warmup: int = 3,
+    max_seconds: float = 30.0,
+) -> StepTime:
     """Time inference in eval mode; parameters as in `training_step_time`."""
-    return _step_time(_inference_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds)
+    return _step_time(
+        _inference_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds
+    )
 
 
-def relative_speed(network: nn.Module, input_size: int, batch_size: int, device: str | torch.device = "cpu", *,
-                   autocast: torch.dtype | None = None, repeats: int = 15, warmup: int = 3,
-                   max_seconds: float = 30.0) -> RelativeSpeed:
+def relative_speed(
+    network: nn.Module,
+    input_size: int,
+    batch_size: int,
+    device: str | torch.device = "cpu",
+    *,
+    autocast: torch.dtype | None = None,
+    repeats: int = 15,
+    warmup: int = 3,
+    max_seconds: float = 30.0,
+) -> RelativeSpeed:
     """Training speed of a network, relative to that of ET-NAS-A with 10 classes; parameters as in `training_step_time`.
 
     Steps of the two take turns, so that whatever else slows the device slows both. On a CPU, one thread is measured and its
@@ -124,9 +156,13 @@ def relative_speed(network: nn.Module, input_size: int, batch_size: int, device:
         networks = network, ETNet(REFERENCE, REFERENCE_CLASSES)
         pair = [_training_step(each, input_size, batch_size, device, autocast) for each in networks]
         once = [_warm_up(step, warmup, clock) for step in pair]
-        target = max(*once, _MIN_SAMPLE_SECONDS.get(device.type, 0.0))  # samples of equal length meet equal disturbance
+        target = max(
+            *once, _MIN_SAMPLE_SECONDS.get(device.type, 0.0)
+        )  # samples of equal length meet equal disturbance
         counts = [max(1, round(target / seconds)) for seconds in once]
-        samples = _repeat(lambda: [_sample(step, count, clock) for step, count in zip(pair, counts)], repeats, max_seconds)
+        samples = _repeat(
+            lambda: [_sample(step, count, clock) for step, count in zip(pair, counts)], repeats, max_seconds
+        )
     step_time, reference_time = (statistics.median(column) for column in zip(*samples))
     ratio = statistics.median(reference / own for own, reference in samples)
     return RelativeSpeed(ratio, 1e3 * step_time, 1e3 * reference_time, batch_size / step_time)
@@ -152,27 +188,46 @@ def count_macs(network: nn.Module, input_size: int = 224) -> int:
 
 def environment(device: str | torch.device = "cpu") -> dict[str, str | int | float]:
     """What a file of measurements should say about where they come from: device, load, versions, date."""
-    versions = {package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")}
+    versions = {
+        package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")
+    }
     date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
-    return {"device": device_name(device), "cpus": os.cpu_count() or 1, "threads": torch.get_num_threads(),
-            "load_average": round(os.getloadavg()[0], 1), "python": platform.python_version(), **versions, "date": date}
+    return {
+        "device": device_name(device),
+        "cpus": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "load_average": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        **versions,
+        "date": date,
+    }
 
 
 # -- steps and samples --
 
+
 def _resolve(device: str | torch.device) -> torch.device:
     device = torch.device(device)
-    return torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" and device.index is None else device
+    return (
+        torch.device("cuda", torch.cuda.current_device())
+        if device.type == "cuda" and device.index is None
+        else device
+    )
 
 
 @contextmanager
-def undisturbed(device: torch.device, threads: int | None = None, patience: float | None = None) -> Iterator[None]:
+def undisturbed(
+    device: torch.device, threads: int | None = None, patience: float | None = None
+) -> Iterator[None]:
     """Hold the device's lock, with so many threads on a CPU, and leave torch's settings and random state as they were.
 
     With `patience`, the lock is waited for so many seconds at most, and then gone without.
     """
     benchmark, all_threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
-    with device_lock(device, patience=patience), torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with (
+        device_lock(device, patience=patience),
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+    ):
         torch.backends.cudnn.benchmark = True
         if threads is not None and device.type == "cpu":
             torch.set_num_threads(threads)
@@ -199,8 +254,19 @@ def _training_step(network, input_size, batch_size, device, autocast) -> Callabl
         momenta.extend([None] * (len(trained) - len(momenta)))
         with torch.no_grad():
             # A learning rate of 0 costs what any other does, and random labels cannot drive the weights off to where floats are slow.
-            sgd(trained, [parameter.grad for parameter in trained], momenta, foreach=True, lr=0.0, momentum=0.9, weight_decay=1e-4,
-                dampening=0, nesterov=False, maximize=False)
+            sgd(
+                trained,
+                [parameter.grad for parameter in trained],
+                momenta,
+                foreach=True,
+                lr=0.0,
+                momentum=0.9,
+                weight_decay=1e-4,
+                dampening=0,
+                nesterov=False,
+                maximize=False,
+            )
+
     return step
 
 
@@ -209,17 +275,25 @@ def _inference_step(network, input_size, batch_size, device, autocast) -> Callab
     images, _ = _batch(input_size, batch_size, device)
 
     def step():
-        with torch.inference_mode(), torch.autocast(device.type, dtype=autocast, enabled=autocast is not None):
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, dtype=autocast, enabled=autocast is not None),
+        ):
             network(images)
+
     return step
 
 
 def _batch(input_size: int, batch_size: int, device: torch.device):
     images = torch.randn(batch_size, 3, input_size, input_size, device=device)
-    return images.contiguous(memory_format=torch.channels_last), torch.zeros(batch_size, dtype=torch.long, device=device)
+    return images.contiguous(memory_format=torch.channels_last), torch.zeros(
+        batch_size, dtype=torch.long, device=device
+    )
 
 
-def _step_time(make_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds) -> StepTime:
+def _step_time(
+    make_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds
+) -> StepTime:
     device = _resolve(device)
     with undisturbed(device):
         peak_mib = _memory_watch(device)
@@ -237,6 +311,7 @@ def _wall_clock(device: torch.device) -> Callable[[], float]:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()
+
     return clock
 
 
@@ -280,4 +355,8 @@ def _memory_watch(device: torch.device) -> Callable[[], float | None]:
 
 def _proc_status(key: str) -> int:
     """A figure of /proc/self/status, in KiB."""
-    return int(dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())[key].split()[0])
+    return int(
+        dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())[key].split()[
+            0
+        ]
+    )

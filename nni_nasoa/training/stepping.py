@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Callable, Iterator
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nni_nasoa.data.augment import mixup
-
-from nni_nasoa.device.precision import autocast, precision
 from nni_nasoa.device.out_of_memory import is_out_of_memory
+from nni_nasoa.device.precision import autocast, precision
+
 from .distributed import Alone, Together
+from .errors import FineTuneError
 from .inputs import Inputs
 from .optimizers import Optimizer
 from .regime import FineTuneRegime
-from .errors import FineTuneError
 
 if TYPE_CHECKING:
     from .data_parallel import DataParallel
@@ -42,9 +43,23 @@ class Stepper:
         The head, where `module` is no more than that: its gradients need no autograd.
     """
 
-    def __init__(self, module: nn.Module, classes: int, inputs: Inputs, regime: FineTuneRegime, group: Alone | Together, seed: int,
-                 head_only: nn.Linear | None = None):
-        self.module, self.classes, self.inputs, self.regime, self.group = module, classes, inputs, regime, group
+    def __init__(
+        self,
+        module: nn.Module,
+        classes: int,
+        inputs: Inputs,
+        regime: FineTuneRegime,
+        group: Alone | Together,
+        seed: int,
+        head_only: nn.Linear | None = None,
+    ):
+        self.module, self.classes, self.inputs, self.regime, self.group = (
+            module,
+            classes,
+            inputs,
+            regime,
+            group,
+        )
         self._head = head_only
         self._parallel: DataParallel | None = None
         self.device = inputs.labels.device
@@ -79,7 +94,9 @@ class Stepper:
             if self._parallel is not None:
                 self._parallel.begin()
             loss = self.gradients(cheap)
-        except RuntimeError as error:  # which is let go of here, and with it the tensors of the step that failed
+        except (
+            RuntimeError
+        ) as error:  # which is let go of here, and with it the tensors of the step that failed
             if not is_out_of_memory(error):
                 raise
         if self._parallel is not None:
@@ -120,7 +137,9 @@ class Stepper:
             inputs, targets = mixup(inputs, targets, share, self.inputs.images.generator)
         if self._head is not None:
             return head_gradients(self._head, inputs, targets)
-        if inputs.ndim == 4:  # kept features have another order than fresh ones, which a compiled module would be compiled for again
+        if (
+            inputs.ndim == 4
+        ):  # kept features have another order than fresh ones, which a compiled module would be compiled for again
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
             logits = (self._parallel or self.module)(inputs)
@@ -132,7 +151,8 @@ class Stepper:
         """Smoothed probabilities (n, classes) of labels (n,)."""
         smoothing, classes = self.regime.label_smoothing, self.classes
         return torch.full((len(labels), classes), smoothing / classes, device=self.device).scatter_(
-            1, labels[:, None], 1 - smoothing + smoothing / classes)
+            1, labels[:, None], 1 - smoothing + smoothing / classes
+        )
 
     def _index_stream(self, generator: torch.Generator) -> Iterator[Tensor]:
         """Batches of indices, from one random order of all images after the other; none is smaller than the others."""
@@ -140,7 +160,7 @@ class Stepper:
         while True:
             while len(queue) < self.batch:
                 queue = torch.cat([queue, torch.randperm(len(self.inputs), generator=generator)])
-            batch, queue = queue[:self.batch], queue[self.batch:]
+            batch, queue = queue[: self.batch], queue[self.batch :]
             yield batch
 
     def halve_batch(self) -> str:
@@ -152,8 +172,10 @@ class Stepper:
             The batch cannot be halved.
         """
         if self.batch < 4:
-            raise FineTuneError(f"out of memory at {self.batch} images a step and process, the fewest that can be; "
-                                "give a smaller input size or model")
+            raise FineTuneError(
+                f"out of memory at {self.batch} images a step and process, the fewest that can be; "
+                "give a smaller input size or model"
+            )
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         self.rate_scale *= (self.batch // 2) / self.batch

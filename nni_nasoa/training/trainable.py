@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Iterator
+from collections.abc import Iterator
 
 from torch import Tensor, nn
 
@@ -28,5 +28,5 @@ class Trainable(nn.Module):
 
     def own_buffers(self) -> Iterator[Tensor]:
         """Those that training changes: statistics of the normalisation that is not frozen."""
-        for stage in self.network.stages[self.frozen:]:
+        for stage in self.network.stages[self.frozen :]:
             yield from stage.buffers()

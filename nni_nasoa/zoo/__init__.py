@@ -18,5 +18,16 @@ register_family(torchvision_models.FAMILY)
 register_family(timm_models.FAMILY, timm_models.PREFIX)
 register_family(added.FAMILY)
 
-__all__ = ["Family", "FrontError", "ModelInfo", "ZooError", "add_model", "create_model", "get", "list_models", "read_front",
-           "register_family", "remove_model"]
+__all__ = [
+    "Family",
+    "FrontError",
+    "ModelInfo",
+    "ZooError",
+    "add_model",
+    "create_model",
+    "get",
+    "list_models",
+    "read_front",
+    "register_family",
+    "remove_model",
+]

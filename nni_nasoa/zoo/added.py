@@ -14,9 +14,10 @@ import math
 import os
 import re
 import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 
@@ -49,7 +50,9 @@ class _Models(Mapping):
     def __iter__(self) -> Iterator[str]:
         folder = zoo_folder()
         try:
-            files = sorted(path for path in folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith("."))
+            files = sorted(
+                path for path in folder.iterdir() if path.suffix == _SUFFIX and not path.name.startswith(".")
+            )
         except FileNotFoundError:
             return
         except OSError as error:
@@ -84,7 +87,9 @@ class AddedFamily:
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:
         """Build a model; see `create_model`."""
-        return create_et_net(info.encoding, num_classes, _path(info.name) if weights == "default" else weights, owner=info.name)
+        return create_et_net(
+            info.encoding, num_classes, _path(info.name) if weights == "default" else weights, owner=info.name
+        )
 
 
 FAMILY = AddedFamily()
@@ -114,7 +119,9 @@ def add_model(name: str, weights: str | os.PathLike, network: str | None = None)
     file, known = _described(Path(weights))
     encoding = _encoding(network) if network is not None else known.get("encoding")
     if encoding is None:
-        raise ZooError(f"{weights}: does not say which network it is of; name it (--network), by encoding or as front.json#2")
+        raise ZooError(
+            f"{weights}: does not say which network it is of; name it (--network), by encoding or as front.json#2"
+        )
     if known.get("encoding", encoding) != encoding:
         raise ZooError(f"{weights}: weights of the network {known['encoding']}, not of {encoding}")
     from nni_nasoa.networks import WeightsError
@@ -125,8 +132,16 @@ def add_model(name: str, weights: str | os.PathLike, network: str | None = None)
         if not tensor.isfinite().all():
             raise WeightsError(f"{file}: tensor '{tensor_name}' has values that are not finite")
     images = ModelInfo(name, FAMILY.name)  # the defaults
-    card = {"format": FORMAT, "version": VERSION, "input_size": images.input_size, "mean": images.mean, "std": images.std, **known,
-            "encoding": encoding, "added": datetime.date.today().isoformat()}
+    card = {
+        "format": FORMAT,
+        "version": VERSION,
+        "input_size": images.input_size,
+        "mean": images.mean,
+        "std": images.std,
+        **known,
+        "encoding": encoding,
+        "added": datetime.date.today().isoformat(),
+    }
     _write(path, state, card)
     return _read(path)
 
@@ -162,8 +177,10 @@ def _free_path(name: str) -> Path:
     from .registry import get, list_models
 
     if (path := _path(name)) is None:
-        raise ZooError(f"zoo: '{name[:80]}' is not a name for a model: 1 to 64 letters, digits, '.', '_' and '-', "
-                       "a letter or digit first, and not like an encoding")
+        raise ZooError(
+            f"zoo: '{name[:80]}' is not a name for a model: 1 to 64 letters, digits, '.', '_' and '-', "
+            "a letter or digit first, and not like an encoding"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of damaged ones that have nothing to do with this one
         taken = next((known for known in list_models() if known.lower() == name.lower()), None)
@@ -171,7 +188,9 @@ def _free_path(name: str) -> Path:
         return path
     if taken is None or get(taken).family == FAMILY.name:
         there = taken or name
-        raise ZooError(f"zoo: there is already a model '{there}'; take another name, or remove it (nasoa zoo remove {there})")
+        raise ZooError(
+            f"zoo: there is already a model '{there}'; take another name, or remove it (nasoa zoo remove {there})"
+        )
     raise ZooError(f"zoo: '{taken}' is a model of the family {get(taken).family}; take another name")
 
 
@@ -190,8 +209,14 @@ def _described(weights: Path) -> tuple[Path, dict[str, Any]]:
     """The file with the tensors, and what it or its card tells: encoding, input size, mean, std; or nothing."""
     file = weights / "model.safetensors" if weights.is_dir() else weights
     if not file.is_file():
-        raise ZooError(f"{weights}: " + ("not saved by 'nasoa finetune' (no model.safetensors in it); give a file of weights"
-                                         if weights.is_dir() else "no such file"))
+        raise ZooError(
+            f"{weights}: "
+            + (
+                "not saved by 'nasoa finetune' (no model.safetensors in it); give a file of weights"
+                if weights.is_dir()
+                else "no such file"
+            )
+        )
     if file.suffix != _SUFFIX:
         return file, {}
     metadata = _metadata(file)
@@ -227,7 +252,9 @@ def _metadata(file: Path) -> dict[str, str]:
         with safe_open(file, "numpy") as opened:
             return opened.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ZooError(f"{file}: damaged, or not a safetensors file ({' '.join(str(error).split())[:120]})") from None
+        raise ZooError(
+            f"{file}: damaged, or not a safetensors file ({' '.join(str(error).split())[:120]})"
+        ) from None
 
 
 def _card(text: str, where: str) -> dict[str, Any]:
@@ -237,7 +264,9 @@ def _card(text: str, where: str) -> dict[str, Any]:
         encoding, size = card["encoding"], card["input_size"]
         mean, std = (tuple(map(float, card[key])) for key in ("mean", "std"))
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise ZooError(f"{where}: damaged (its description lacks encoding, input_size, mean or std)") from None
+        raise ZooError(
+            f"{where}: damaged (its description lacks encoding, input_size, mean or std)"
+        ) from None
     if encoding is None:
         raise ZooError(f"{where}: not an ET-NAS network; only those can be added")
     try:
@@ -245,7 +274,12 @@ def _card(text: str, where: str) -> dict[str, Any]:
     except ArchitectureError as error:
         raise ZooError(f"{where}: {error}") from None
     whole = isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= _MAX_SIZE
-    if not whole or not len(mean) == len(std) == 3 or not all(map(math.isfinite, mean + std)) or min(std) <= 0:
+    if (
+        not whole
+        or not len(mean) == len(std) == 3
+        or not all(map(math.isfinite, mean + std))
+        or min(std) <= 0
+    ):
         raise ZooError(f"{where}: damaged (input_size {size!r:.20}, mean {mean!r:.60}, std {std!r:.60})")
     return {"encoding": encoding, "input_size": size, "mean": mean, "std": std}
 
@@ -259,8 +293,16 @@ def _read(path: Path) -> ModelInfo:
         raise ZooError(f"{path}: not added by 'nasoa zoo add'")
     card = _card(metadata[_KEY], str(path))
     architecture = Architecture.parse(card["encoding"])
-    return ModelInfo(path.stem, FAMILY.name, card["encoding"], architecture.parameters() / 1e6, architecture.macs() / 1e9,
-                     input_size=card["input_size"], mean=card["mean"], std=card["std"])
+    return ModelInfo(
+        path.stem,
+        FAMILY.name,
+        card["encoding"],
+        architecture.parameters() / 1e6,
+        architecture.macs() / 1e9,
+        input_size=card["input_size"],
+        mean=card["mean"],
+        std=card["std"],
+    )
 
 
 def _write(path: Path, state: Mapping[str, Any], card: Mapping[str, Any]) -> None:
@@ -270,11 +312,17 @@ def _write(path: Path, state: Mapping[str, Any], card: Mapping[str, Any]) -> Non
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Clones, for tensors of a .pth may share memory.
-        partial.write_bytes(save({name: tensor.detach().clone().contiguous() for name, tensor in state.items()},
-                                 {"format": "pt", _KEY: json.dumps(card)}))
+        partial.write_bytes(
+            save(
+                {name: tensor.detach().clone().contiguous() for name, tensor in state.items()},
+                {"format": "pt", _KEY: json.dumps(card)},
+            )
+        )
         os.replace(partial, path)
     except OSError as error:
-        raise ZooError(f"zoo: cannot write {path} ({error.strerror}); NASOA_ZOO names another folder") from None
+        raise ZooError(
+            f"zoo: cannot write {path} ({error.strerror}); NASOA_ZOO names another folder"
+        ) from None
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

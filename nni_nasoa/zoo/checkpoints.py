@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, Mapping
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -38,7 +39,10 @@ def load_checkpoint(network: nn.Module, path: str | os.PathLike, heads: Iterable
     try:
         state = read_state_dict(path)
         if found := _other_classes(state, own, heads):
-            warnings.warn(f"{path}: the head there is for {found} classes; the network's head starts afresh", stacklevel=4)
+            warnings.warn(
+                f"{path}: the head there is for {found} classes; the network's head starts afresh",
+                stacklevel=4,
+            )
             state |= {name: tensor for name, tensor in own.items() if name.rpartition(".")[0] in heads}
         check_tensors(state, own, owner)
     except WeightsError as error:
@@ -46,7 +50,9 @@ def load_checkpoint(network: nn.Module, path: str | os.PathLike, heads: Iterable
     network.load_state_dict(state)
 
 
-def _other_classes(state: Mapping[str, Tensor], own: Mapping[str, Tensor], heads: Iterable[str]) -> int | None:
+def _other_classes(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor], heads: Iterable[str]
+) -> int | None:
     """The number of classes in the state, where it is another than the network's own."""
     for head in heads:
         found, wanted = state.get(f"{head}.weight"), own[f"{head}.weight"]

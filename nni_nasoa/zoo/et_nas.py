@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING
 
 from .family import ModelInfo, create_et_net
 
@@ -38,8 +39,12 @@ class ETNASFamily:
 
     @cached_property
     def _models(self) -> dict[str, ModelInfo]:
-        return {name: ModelInfo(name, self.name, row["encoding"], **{figure: float(row[figure]) for figure in _FIGURES})
-                for name, row in self._rows.items()}
+        return {
+            name: ModelInfo(
+                name, self.name, row["encoding"], **{figure: float(row[figure]) for figure in _FIGURES}
+            )
+            for name, row in self._rows.items()
+        }
 
     def models(self) -> Mapping[str, ModelInfo]:
         """Every model by its name, in order."""
@@ -59,8 +64,10 @@ class ETNASFamily:
         for path in (weights_folder() / upstream.name, weights_folder() / upstream):
             if path.is_file():
                 return path
-        raise WeightsError(f"{name}: no file {weights_folder() / upstream.name}; download the published ET-NAS checkpoint {upstream} "
-                           "and put it there (NASOA_WEIGHTS names another folder), or give its path as weights")
+        raise WeightsError(
+            f"{name}: no file {weights_folder() / upstream.name}; download the published ET-NAS checkpoint {upstream} "
+            "and put it there (NASOA_WEIGHTS names another folder), or give its path as weights"
+        )
 
 
 FAMILY = ETNASFamily()

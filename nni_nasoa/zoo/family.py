@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Mapping, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from nni_nasoa.networks import ETNet
     from torch import nn
+
+    from nni_nasoa.networks import ETNet
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,10 @@ def create_et_net(encoding: str, num_classes: int, weights: str | os.PathLike | 
     from nni_nasoa.networks import ETNet, WeightsError, load_weights
 
     if weights == "default":
-        raise WeightsError(f"{owner} has no pretrained weights: start without any (--weights none, or weights=None), give a file, "
-                           "or make some with 'nasoa zoo pretrain' and register them with 'nasoa zoo add'")
+        raise WeightsError(
+            f"{owner} has no pretrained weights: start without any (--weights none, or weights=None), give a file, "
+            "or make some with 'nasoa zoo pretrain' and register them with 'nasoa zoo add'"
+        )
     network = ETNet(encoding, num_classes)
     if weights is not None:
         load_weights(network, weights)

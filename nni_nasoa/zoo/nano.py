@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping
+from typing import TYPE_CHECKING, Any
 
 from .family import ModelInfo, create_et_net
 
@@ -47,7 +48,9 @@ class NanoFamily:
         card = self.card(row["name"]) or {}
         images = {key: tuple(card[key]) for key in ("mean", "std") if key in card}
         images |= {key: card[key] for key in ("input_size",) if key in card}
-        return ModelInfo(row["name"], self.name, row["encoding"], **{key: float(row[key]) for key in _FIGURES}, **images)
+        return ModelInfo(
+            row["name"], self.name, row["encoding"], **{key: float(row[key]) for key in _FIGURES}, **images
+        )
 
     def models(self) -> Mapping[str, ModelInfo]:
         """Every model by its name, in order."""

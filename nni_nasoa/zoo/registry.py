@@ -64,7 +64,9 @@ def get(name: str) -> ModelInfo:
     return _find(name)[1]
 
 
-def create_model(name_or_encoding: str, num_classes: int = 1000, weights: str | os.PathLike | None = None) -> nn.Module:
+def create_model(
+    name_or_encoding: str, num_classes: int = 1000, weights: str | os.PathLike | None = None
+) -> nn.Module:
     """Build a network.
 
     Parameters
@@ -95,7 +97,11 @@ def _find(name: str) -> tuple[Family, ModelInfo]:
     for family in families:
         if (info := family.models().get(name)) is not None:
             return family, info
-    raise ValueError(_unknown("model", name, [known for family in families for known in family.models()], "`nasoa zoo list`"))
+    raise ValueError(
+        _unknown(
+            "model", name, [known for family in families for known in family.models()], "`nasoa zoo list`"
+        )
+    )
 
 
 def _families_of(name: str) -> list[Family]:
@@ -114,10 +120,16 @@ def _family(name: str) -> Family:
         return _FAMILIES[name]
     if name.endswith(".json"):
         return FrontFile(name)
-    raise ValueError(_unknown("family", name, list(_FAMILIES), f"{', '.join(_FAMILIES)}, or the path of a front file (.json)"))
+    raise ValueError(
+        _unknown(
+            "family", name, list(_FAMILIES), f"{', '.join(_FAMILIES)}, or the path of a front file (.json)"
+        )
+    )
 
 
 def _unknown(what: str, name: str, known: list[str], otherwise: str) -> str:
     """One line that says what there is instead."""
     close = difflib.get_close_matches(name.lower(), known, n=3)
-    return f"zoo: no {what} '{name[:80]}'; " + (f"did you mean {', '.join(close)}?" if close else f"see {otherwise}")
+    return f"zoo: no {what} '{name[:80]}'; " + (
+        f"did you mean {', '.join(close)}?" if close else f"see {otherwise}"
+    )

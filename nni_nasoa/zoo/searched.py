@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 
@@ -21,7 +22,16 @@ if TYPE_CHECKING:
 
 FORMAT = "nni-nasoa front"
 VERSION = 1
-_NUMBERS = ("default", "accuracy", "relative_speed", "throughput", "step_time_ms", "reference_step_time_ms", "params_m", "gmacs")
+_NUMBERS = (
+    "default",
+    "accuracy",
+    "relative_speed",
+    "throughput",
+    "step_time_ms",
+    "reference_step_time_ms",
+    "params_m",
+    "gmacs",
+)
 
 
 class FrontError(ValueError):
@@ -52,7 +62,9 @@ def read_front(path: str | os.PathLike) -> list[dict]:
         raise FrontError(f'{path}: not a front file, which is a JSON object with "format": "{FORMAT}"')
     if content.get("version") != VERSION:
         version = str(content.get("version"))[:20]
-        raise FrontError(f"{path}: front file of version {version}, where this release reads version {VERSION}")
+        raise FrontError(
+            f"{path}: front file of version {version}, where this release reads version {VERSION}"
+        )
     networks = content.get("networks")
     if not isinstance(networks, list):
         raise FrontError(f'{path}: no list "networks"')
@@ -73,7 +85,11 @@ def _check(record: object, where: str) -> None:
     for key in _NUMBERS:
         value = record.get(key, 0.0)
         # JSON may have whole numbers that no float can hold.
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= sys.float_info.max:
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or not abs(value) <= sys.float_info.max
+        ):
             raise FrontError(f'{where}: "{key}" is {str(value)[:40]!r}, where a finite number is needed')
 
 
@@ -100,8 +116,15 @@ class FrontFile:
         for number, record in enumerate(read_front(self.name), start=1):
             architecture = Architecture.parse(record["architecture"])
             name = f"{self.name}#{number}"
-            infos[name] = ModelInfo(name, self.name, str(architecture), architecture.parameters() / 1e6, architecture.macs() / 1e9,
-                                    search_accuracy=record.get("accuracy"), relative_speed=record.get("relative_speed"))
+            infos[name] = ModelInfo(
+                name,
+                self.name,
+                str(architecture),
+                architecture.parameters() / 1e6,
+                architecture.macs() / 1e9,
+                search_accuracy=record.get("accuracy"),
+                relative_speed=record.get("relative_speed"),
+            )
         return infos
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, fx, nn
@@ -30,8 +30,12 @@ def cut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
     numbers = _consecutive(_stage_numbers(network))
     try:
         optional = list(inspect.signature(network.forward).parameters.values())[1:]
-        with signals_deferred():  # interrupted as it takes its patches of torch back, torch.fx leaves some that break all modules
-            graph = _Tracer(network, numbers).trace(network, {argument.name: argument.default for argument in optional})
+        with (
+            signals_deferred()
+        ):  # interrupted as it takes its patches of torch back, torch.fx leaves some that break all modules
+            graph = _Tracer(network, numbers).trace(
+                network, {argument.name: argument.default for argument in optional}
+            )
     except Exception:  # control flow that depends on the data, in whichever way the network does it
         return _uncut(network, size)
     head = _head_node(graph, network)
@@ -65,7 +69,10 @@ def _stage_numbers(network: nn.Module) -> dict[str, int]:
         return {name: min(max(group, 1), max(last - 1, 1)) for name, group in groups.items()}
     if isinstance(features := getattr(network, "features", None), nn.Sequential):
         stages = _by_resolution(features)
-        return {name: stages[name.split(".")[1]] if name.startswith("features.") else max(stages.values()) for name in names}
+        return {
+            name: stages[name.split(".")[1]] if name.startswith("features.") else max(stages.values())
+            for name in names
+        }
     found = [int(match[1]) if (match := _STAGE.search(name)) else None for name in names]
     stage = min((number for number in found if number is not None), default=0)  # the stem's
     numbers = {}
@@ -79,7 +86,7 @@ def _by_resolution(features: nn.Sequential) -> dict[str, int]:
     stage, length, stages = 0, 0, {}
     for name, child in features.named_children():
         strided = any(isinstance(module, nn.Conv2d) and max(module.stride) > 1 for module in child.modules())
-        if strided and length > 1 or strided and stage:
+        if (strided and length > 1) or (strided and stage):
             stage, length = stage + 1, 0
         stages[name] = stage
         length += 1
@@ -100,12 +107,16 @@ class _Tracer(fx.Tracer):
     def __init__(self, network: nn.Module, numbers: Mapping[str, int]):
         super().__init__()
         self.numbers = numbers
-        self.last = next((module for module in reversed(list(network.modules())) if isinstance(module, nn.Linear)), None)
+        self.last = next(
+            (module for module in reversed(list(network.modules())) if isinstance(module, nn.Linear)), None
+        )
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         parameters = (f"{name}.{parameter}" for parameter, _ in module.named_parameters())
         stages = {self.numbers[parameter] for parameter in parameters if parameter in self.numbers}
-        return isinstance(module, nn.Linear) or len(stages) < 2 and all(part is not self.last for part in module.modules())
+        return isinstance(module, nn.Linear) or (
+            len(stages) < 2 and all(part is not self.last for part in module.modules())
+        )
 
 
 def _head_node(graph: fx.Graph, network: nn.Module) -> fx.Node | None:
@@ -121,10 +132,12 @@ def _head_node(graph: fx.Graph, network: nn.Module) -> fx.Node | None:
     return None
 
 
-def _slices(network: nn.Module, graph: fx.Graph, head: fx.Node, numbers: Mapping[str, int]) -> list[nn.Module]:
+def _slices(
+    network: nn.Module, graph: fx.Graph, head: fx.Node, numbers: Mapping[str, int]
+) -> list[nn.Module]:
     """The graph up to the head as a module for each stage."""
     nodes = [node for node in graph.nodes if node.op not in ("placeholder", "output")]
-    nodes = nodes[:nodes.index(head)]
+    nodes = nodes[: nodes.index(head)]
     source = next(node for node in graph.nodes if node.op == "placeholder")
     modules, begin, stage = [], 0, 0
     for i, node in enumerate(nodes):
@@ -141,7 +154,9 @@ def _slices(network: nn.Module, graph: fx.Graph, head: fx.Node, numbers: Mapping
 
 def _stage_of(node: fx.Node, network: nn.Module, numbers: Mapping[str, int]) -> int | None:
     if node.op == "call_module":
-        parameters = (f"{node.target}.{name}" for name, _ in network.get_submodule(node.target).named_parameters())
+        parameters = (
+            f"{node.target}.{name}" for name, _ in network.get_submodule(node.target).named_parameters()
+        )
         return max((numbers[name] for name in parameters if name in numbers), default=None)
     return None
 
@@ -181,8 +196,12 @@ class _Features(nn.Module):
 
 def _uncut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
     """One stage and a head. The network's own head is taken out of it, since its parameters must not be frozen with the stage."""
-    if not all(hasattr(network, method) for method in ("forward_features", "forward_head", "reset_classifier")):
-        raise StagedError(f"{type(network).__name__}: no linear layer at its end, so there is no head to fine-tune")
+    if not all(
+        hasattr(network, method) for method in ("forward_features", "forward_head", "reset_classifier")
+    ):
+        raise StagedError(
+            f"{type(network).__name__}: no linear layer at its end, so there is no head to fine-tune"
+        )
     head, classes = network.get_classifier(), network.num_classes
     network.reset_classifier(0)
     features = _Features(network)

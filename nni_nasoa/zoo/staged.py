@@ -6,13 +6,14 @@ normalised. `staged` answers them for all families, so that nothing above the zo
 
 from __future__ import annotations
 
-from typing import Any, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from torch import Tensor, nn
 
-from .stage_cutting import StagedError, cut
 from .family import ModelInfo
 from .registry import get
+from .stage_cutting import StagedError, cut
 
 __all__ = ["Staged", "StagedError", "staged"]
 
@@ -33,8 +34,14 @@ class Staged(nn.Module):
         Height and width that it was pretrained at, in pixels.
     """
 
-    def __init__(self, stages: Iterable[nn.Module], head: nn.Linear, mean: tuple[float, ...], std: tuple[float, ...],
-                 input_size: int):
+    def __init__(
+        self,
+        stages: Iterable[nn.Module],
+        head: nn.Linear,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        input_size: int,
+    ):
         super().__init__()
         self.stages, self.head = nn.ModuleList(stages), head
         self.mean, self.std, self.input_size = tuple(mean), tuple(std), input_size
@@ -70,7 +77,9 @@ class Staged(nn.Module):
             There are not so many stages.
         """
         if not 0 <= count <= len(self.stages):
-            raise ValueError(f"frozen stages: {count} is not a number from 0 to {len(self.stages)}, the stages of this network")
+            raise ValueError(
+                f"frozen stages: {count} is not a number from 0 to {len(self.stages)}, the stages of this network"
+            )
         self.frozen_stages = count
         for number, stage in enumerate(self.stages):
             stage.requires_grad_(number >= count)
@@ -80,7 +89,7 @@ class Staged(nn.Module):
     def train(self, mode: bool = True) -> Staged:
         """Like `nn.Module.train`, but frozen stages stay in eval mode."""
         super().train(mode)
-        for stage in self.stages[:self.frozen_stages]:
+        for stage in self.stages[: self.frozen_stages]:
             stage.eval()
         return self
 

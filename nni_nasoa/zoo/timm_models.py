@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from .checkpoints import download_error, load_checkpoint
 from .family import ModelInfo
@@ -26,7 +27,9 @@ class _Models(Mapping):
         return len(_timm().list_models())
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and name.startswith(PREFIX) and _timm().is_model(name.removeprefix(PREFIX))
+        return (
+            isinstance(name, str) and name.startswith(PREFIX) and _timm().is_model(name.removeprefix(PREFIX))
+        )
 
     def __getitem__(self, name: str) -> ModelInfo:
         if name not in self:
@@ -37,7 +40,9 @@ class _Models(Mapping):
             raise KeyError(name) from None
         if noted is None:
             return ModelInfo(name, FAMILY.name)
-        return ModelInfo(name, FAMILY.name, input_size=noted.input_size[-1], mean=tuple(noted.mean), std=tuple(noted.std))
+        return ModelInfo(
+            name, FAMILY.name, input_size=noted.input_size[-1], mean=tuple(noted.mean), std=tuple(noted.std)
+        )
 
 
 class TimmFamily:
@@ -56,13 +61,17 @@ class TimmFamily:
             network = _timm().create_model(name, num_classes=num_classes)
             if weights is not None:
                 heads = (network.pretrained_cfg or {}).get("classifier") or ()
-                load_checkpoint(network, weights, (heads,) if isinstance(heads, str) else heads, f"timm's {name}")
+                load_checkpoint(
+                    network, weights, (heads,) if isinstance(heads, str) else heads, f"timm's {name}"
+                )
             return network
         try:
             with _hub_in_silence():
                 return _timm().create_model(name, pretrained=True, num_classes=num_classes)
         except (OSError, RuntimeError) as error:  # no network, no weights of that name, files that do not fit
-            raise download_error(info.name, error, "give the path of a file as weights, or None for a fresh network") from error
+            raise download_error(
+                info.name, error, "give the path of a file as weights, or None for a fresh network"
+            ) from error
 
 
 @contextmanager

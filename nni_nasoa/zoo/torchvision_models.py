@@ -11,9 +11,10 @@ from __future__ import annotations
 import csv
 import io
 import os
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Mapping
+from typing import TYPE_CHECKING
 
 from .checkpoints import download_error, load_checkpoint
 from .family import ModelInfo
@@ -37,10 +38,19 @@ class TorchvisionFamily:
 
     @cached_property
     def _models(self) -> dict[str, ModelInfo]:
-        return {name: ModelInfo(name, self.name, params_m=float(row["params_m"]), gmacs_224=float(row["gmacs_224"]),
-                                imagenet_top1=float(row["imagenet_top1"]), input_size=int(row["input_size"]),
-                                mean=_numbers(row["mean"]), std=_numbers(row["std"]))
-                for name, row in self._rows.items()}
+        return {
+            name: ModelInfo(
+                name,
+                self.name,
+                params_m=float(row["params_m"]),
+                gmacs_224=float(row["gmacs_224"]),
+                imagenet_top1=float(row["imagenet_top1"]),
+                input_size=int(row["input_size"]),
+                mean=_numbers(row["mean"]),
+                std=_numbers(row["std"]),
+            )
+            for name, row in self._rows.items()
+        }
 
     def models(self) -> Mapping[str, ModelInfo]:
         """Every model by its name, in order."""
@@ -54,7 +64,11 @@ class TorchvisionFamily:
         if weights == "default":
             state, head = self._published(info.name), _head(network)
             if num_classes != 1000:
-                state |= {name: tensor for name, tensor in network.state_dict().items() if name.rpartition(".")[0] == head}
+                state |= {
+                    name: tensor
+                    for name, tensor in network.state_dict().items()
+                    if name.rpartition(".")[0] == head
+                }
             network.load_state_dict(state)
         elif weights is not None:
             load_checkpoint(network, weights, [_head(network)], f"torchvision's {info.name}")
@@ -105,9 +119,16 @@ def published_figures(name: str, weights: str) -> dict[str, str]:
     transform, meta = chosen.transforms(), chosen.meta
     size = transform.crop_size[0]
     gmacs = meta["_ops"] if size == 224 else _gmacs_224(models.get_model(name))
-    return {"name": name, "weights": weights, "params_m": f"{meta['num_params'] / 1e6:.3f}", "gmacs_224": f"{gmacs:.3f}",
-            "imagenet_top1": f"{meta['_metrics']['ImageNet-1K']['acc@1']:.3f}", "input_size": str(size),
-            "mean": " ".join(map(str, transform.mean)), "std": " ".join(map(str, transform.std))}
+    return {
+        "name": name,
+        "weights": weights,
+        "params_m": f"{meta['num_params'] / 1e6:.3f}",
+        "gmacs_224": f"{gmacs:.3f}",
+        "imagenet_top1": f"{meta['_metrics']['ImageNet-1K']['acc@1']:.3f}",
+        "input_size": str(size),
+        "mean": " ".join(map(str, transform.mean)),
+        "std": " ".join(map(str, transform.std)),
+    }
 
 
 def _gmacs_224(network: nn.Module) -> float:

@@ -11,17 +11,27 @@ from nni_nasoa.advisor.candidates import Candidates
 from nni_nasoa.finetune import FineTuneRegime
 
 BASE = FineTuneRegime("nano-a", learning_rate=0.03, batch_size=32, input_size=48)
-OTHERS = [FineTuneRegime("nano-a", learning_rate=0.065, batch_size=32, input_size=48),
-          FineTuneRegime("nano-a", learning_rate=0.3, batch_size=128, input_size=96, frozen_stages=2, augmentation="full"),
-          FineTuneRegime("nano-c", learning_rate=0.03, batch_size=32, input_size=48)]
+OTHERS = [
+    FineTuneRegime("nano-a", learning_rate=0.065, batch_size=32, input_size=48),
+    FineTuneRegime(
+        "nano-a", learning_rate=0.3, batch_size=128, input_size=96, frozen_stages=2, augmentation="full"
+    ),
+    FineTuneRegime("nano-c", learning_rate=0.03, batch_size=32, input_size=48),
+]
 
 
 def options(mean, high, learned=True, score=None):
     """Options over BASE and OTHERS, with the parts that an acquisition looks at."""
     regimes = [BASE, *OTHERS]
     mean, high = np.array(mean), np.array(high)
-    made = SimpleNamespace(regimes=Candidates.of_regimes(regimes, {}), figures={}, mean=mean, high=high, learned=learned,
-                           score=mean if score is None else np.array(score))
+    made = SimpleNamespace(
+        regimes=Candidates.of_regimes(regimes, {}),
+        figures={},
+        mean=mean,
+        high=high,
+        learned=learned,
+        score=mean if score is None else np.array(score),
+    )
     made.choice = lambda row: SimpleNamespace(regime=regimes[row])
     made.choices = lambda top: [made.choice(row) for row in np.argsort(-made.score, kind="stable")[:top]]
     return made
@@ -35,7 +45,9 @@ def chosen(*args):
 def test_first_the_advice_then_whatever_else_may_be_best():
     known = options([0.9, 0.89, 0.6, 0.85], [0.91, 0.92, 0.7, 0.95])
     assert chosen(known, []) == BASE
-    assert chosen(known, [BASE]) == OTHERS[2]  # less is expected of it than of OTHERS[0], but it is another network, and may be more
+    assert (
+        chosen(known, [BASE]) == OTHERS[2]
+    )  # less is expected of it than of OTHERS[0], but it is another network, and may be more
     assert chosen(known, [BASE, OTHERS[2]]) == OTHERS[0]
     assert chosen(known, [BASE, *OTHERS]) is None
 
@@ -43,7 +55,9 @@ def test_first_the_advice_then_whatever_else_may_be_best():
 def test_what_cannot_be_the_best_is_not_tried():
     known = options([0.9, 0.8, 0.1, 0.7], [0.91, 0.85, 0.86, 0.88])
     assert chosen(known, [BASE], 0.87) == OTHERS[2]
-    assert chosen(known, [BASE], 0.99) == OTHERS[1]  # nothing reaches that, so all count, and of this least is known
+    assert (
+        chosen(known, [BASE], 0.99) == OTHERS[1]
+    )  # nothing reaches that, so all count, and of this least is known
 
 
 def test_what_may_not_be_advised_is_not_tried():

@@ -10,13 +10,13 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.advising import advise, profile_for
 from nni_nasoa.advisor.advice import Limits
-from nni_nasoa.device.device import resolve
+from nni_nasoa.advisor.advising import advise, profile_for
 from nni_nasoa.advisor.models import AdviceError, has_weights, models_of, parameters_m
 from nni_nasoa.advisor.options import Options
-from nni_nasoa.experience.records import StepTime, figures_of
 from nni_nasoa.data import DatasetError, ImageArrays, ImageSplit, folder, open_dataset
+from nni_nasoa.device.device import resolve
+from nni_nasoa.experience.records import StepTime, figures_of
 from nni_nasoa.zoo import get, list_models
 
 
@@ -41,6 +41,7 @@ def split():
 @pytest.fixture
 def measured(store, monkeypatch):
     """The store has profiles made, and step times as on a machine where a step of nano-a's takes 10 ms; nothing may be measured."""
+
     def steps(models, device, store_, *, seconds=None):
         rows = []
         for place, model in enumerate(models):
@@ -49,9 +50,34 @@ def measured(store, monkeypatch):
                 for batch in (8, 64):
                     for frozen in range(stages + 1):
                         took = 1e-4 * batch * (1 + place) * (size / 48) ** 2
-                        rows.append(StepTime(device.key, model, size, batch, frozen, "train", took * (1.1 - frozen / stages)))
-                        rows += [StepTime(device.key, model, size, batch, frozen, "features", took * frozen / stages / 3)] if frozen else []
+                        rows.append(
+                            StepTime(
+                                device.key,
+                                model,
+                                size,
+                                batch,
+                                frozen,
+                                "train",
+                                took * (1.1 - frozen / stages),
+                            )
+                        )
+                        rows += (
+                            [
+                                StepTime(
+                                    device.key,
+                                    model,
+                                    size,
+                                    batch,
+                                    frozen,
+                                    "features",
+                                    took * frozen / stages / 3,
+                                )
+                            ]
+                            if frozen
+                            else []
+                        )
         return rows
+
     monkeypatch.setattr("nni_nasoa.advisor.time.time_model.step_times_for", steps)
     return store
 
@@ -66,7 +92,10 @@ def test_an_answer_for_arrays(measured, split):
     assert data["choices"][0]["regime"] == advice.best.regime.to_json() and data["profile"]["classes"] == 3
     about = advice.about(advice.best)
     assert about["predicted"] == advice.best.predicted and about["profile"]["train_images"] == 90
-    assert about["model_figures"]["probe_nearest_mean"] == advice.profile.probes[advice.best.regime.model]["nearest_mean"]
+    assert (
+        about["model_figures"]["probe_nearest_mean"]
+        == advice.profile.probes[advice.best.regime.model]["nearest_mean"]
+    )
 
 
 def test_what_was_found_out_is_not_looked_for_again(measured, split, monkeypatch):
@@ -90,14 +119,23 @@ def test_real_steps_are_measured_where_there_are_none(split):
     assert advice.best.regime.model == "nano-a" and advice.best.epochs > 0
 
 
-@pytest.mark.parametrize("arguments, right", [
-    ({"minutes": 0}, "minutes: 0 is not a positive number"), ({"minutes": float("nan")}, "minutes: nan is not"),
-    ({"minutes": True}, "minutes: True"), ({"top_k": 0}, "top_k: 0 is not a whole number from 1 to 50"),
-    ({"zoo": ""}, "zoo: give a family"), ({"zoo": " , "}, "zoo: ' , ' names no model"), ({"zoo": "nanno"}, "did you mean nano"),
-    ({"zoo": "nano-a,nano-z"}, "no model 'nano-z'; did you mean nano-"), ({"zoo": "none.json"}, "none.json: no such file"),
-    ({"zoo": "timm"}, r"zoo: \d+ models in 'timm', of which at most 60"), ({"device": "toaster"}, "toaster"),
-    ({"dataset": "digit"}, "did you mean 'digits'"),
-])
+@pytest.mark.parametrize(
+    "arguments, right",
+    [
+        ({"minutes": 0}, "minutes: 0 is not a positive number"),
+        ({"minutes": float("nan")}, "minutes: nan is not"),
+        ({"minutes": True}, "minutes: True"),
+        ({"top_k": 0}, "top_k: 0 is not a whole number from 1 to 50"),
+        ({"zoo": ""}, "zoo: give a family"),
+        ({"zoo": " , "}, "zoo: ' , ' names no model"),
+        ({"zoo": "nanno"}, "did you mean nano"),
+        ({"zoo": "nano-a,nano-z"}, "no model 'nano-z'; did you mean nano-"),
+        ({"zoo": "none.json"}, "none.json: no such file"),
+        ({"zoo": "timm"}, r"zoo: \d+ models in 'timm', of which at most 60"),
+        ({"device": "toaster"}, "toaster"),
+        ({"dataset": "digit"}, "did you mean 'digits'"),
+    ],
+)
 def test_wrong_questions_are_one_line(store, split, arguments, right):
     with pytest.raises((ValueError, RuntimeError), match=right) as error:
         advise(**{"dataset": split, "minutes": 1, "store": store, "device": "cpu"} | arguments)
@@ -105,15 +143,26 @@ def test_wrong_questions_are_one_line(store, split, arguments, right):
 
 
 def test_limits_reach_the_choice(measured, split):
-    advice = advise(split, 0.5, zoo="nano", device="cpu", store=measured, limits=Limits(max_params_m=0.15), top_k=10)
+    advice = advise(
+        split, 0.5, zoo="nano", device="cpu", store=measured, limits=Limits(max_params_m=0.15), top_k=10
+    )
     assert {choice.regime.model for choice in advice.choices} <= {"nano-a", "nano-b"}
     assert all(choice.params_m <= 0.15 for choice in advice.choices)
 
 
 def test_a_front_file_is_a_zoo_of_networks_without_weights(measured, split, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    record = {"default": 0.9, "accuracy": 0.9, "relative_speed": 1.0, "architecture": "0-_16_1-11-4-1", "device": "cpu", "dataset": "digits"}
-    (tmp_path / "front.json").write_text(json.dumps({"format": "nni-nasoa front", "version": 1, "networks": [record]}))
+    record = {
+        "default": 0.9,
+        "accuracy": 0.9,
+        "relative_speed": 1.0,
+        "architecture": "0-_16_1-11-4-1",
+        "device": "cpu",
+        "dataset": "digits",
+    }
+    (tmp_path / "front.json").write_text(
+        json.dumps({"format": "nni-nasoa front", "version": 1, "networks": [record]})
+    )
     advice = advise(split, 0.5, zoo="front.json", device="cpu", store=measured)
     (best,) = advice.choices
     assert best.regime.model == "front.json#1" and best.weights is None and best.regime.frozen_stages == 0
@@ -157,10 +206,19 @@ def test_images_that_lie_decoded_in_the_cache_need_no_time(measured, tmp_path, m
     for label in ("a", "b"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         for number in range(20):
-            Image.fromarray(rng.integers(0, 256, (600, 800, 3), dtype=np.uint8)).save(tmp_path / "photos" / label / f"{number}.png")
+            Image.fromarray(rng.integers(0, 256, (600, 800, 3), dtype=np.uint8)).save(
+                tmp_path / "photos" / label / f"{number}.png"
+            )
     known, of = [], Options.of.__func__
-    monkeypatch.setattr(Options, "of", classmethod(lambda cls, *given, decoded, **more: known.append(decoded) or of(
-        cls, *given, decoded=decoded, **more)))
+    monkeypatch.setattr(
+        Options,
+        "of",
+        classmethod(
+            lambda cls, *given, decoded, **more: (
+                known.append(decoded) or of(cls, *given, decoded=decoded, **more)
+            )
+        ),
+    )
     advise(tmp_path / "photos", 0.2, store=measured)
     open_dataset(tmp_path / "photos", input_size=64)
     advise(tmp_path / "photos", 0.2, store=measured)

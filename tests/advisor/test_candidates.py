@@ -26,6 +26,7 @@ def test_the_grid_of_a_family_has_tens_of_thousands_and_each_is_another(grid):
 def test_it_spans_what_is_promised(grid):
     def values(name):
         return set(grid.columns()[name].tolist())
+
     sgd = grid.learning_rate[grid.optimizer == 0]
     assert (sgd.min(), sgd.max(), len(np.unique(sgd))) == (0.003, 0.3, 7)
     assert np.allclose(np.diff(np.log(np.unique(sgd))), np.log(100) / 6, rtol=0.05)
@@ -41,13 +42,20 @@ def test_a_candidate_is_the_regime_of_its_row(grid):
     for row in rng.choice(len(grid), 50):
         back = Candidates.of_regimes([grid.regime(row)], {})
         assert back.models == (grid.regime(row).model,)
-        assert all(column[row] == back.columns()[name][0] for name, column in grid.columns().items() if name != "model")
+        assert all(
+            column[row] == back.columns()[name][0]
+            for name, column in grid.columns().items()
+            if name != "model"
+        )
 
 
 def test_a_size_that_is_left_open_is_that_of_the_pretraining(grid):
     from nni_nasoa.finetune import FineTuneRegime
 
-    regimes = Candidates.of_regimes([FineTuneRegime("nano-a"), FineTuneRegime("x"), FineTuneRegime("nano-a", input_size=32)], {"nano-a": {"input_size": 48}})
+    regimes = Candidates.of_regimes(
+        [FineTuneRegime("nano-a"), FineTuneRegime("x"), FineTuneRegime("nano-a", input_size=32)],
+        {"nano-a": {"input_size": 48}},
+    )
     assert regimes.input_size.tolist() == [48, 224, 32] and regimes.model.tolist() == [0, 1, 0]
 
 
@@ -56,7 +64,10 @@ def test_a_large_zoo_gets_an_even_sample_the_same_each_time():
     some, again = candidates(figures, most=5000), candidates(figures, most=5000)
     assert len(some) == 5000 and np.bincount(some.model).tolist() == [250] * 20
     assert all((column == again.columns()[name]).all() for name, column in some.columns().items())
-    assert {len(set(some.columns()[name][some.model == 3])) for name in ("batch_size", "input_size", "augmentation")} == {4}
+    assert {
+        len(set(some.columns()[name][some.model == 3]))
+        for name in ("batch_size", "input_size", "augmentation")
+    } == {4}
 
 
 def test_nothing_is_mirrored_where_that_changes_the_meaning(grid):
@@ -73,7 +84,10 @@ def test_sizes_follow_the_pretraining_and_no_network_is_fed_less_than_its_stride
 
 def test_stages_are_those_counted_else_those_of_the_encoding():
     assert [stages_of(model) for model in NANO] == [4, 4, 4, 3, 3, 3]
-    assert stages_of("x", {"stages": 7, "encoding": "2-_32_2-11-112-1121112"}) == 7 and stages_of("x", {}) == module.DEFAULT_STAGES
+    assert (
+        stages_of("x", {"stages": 7, "encoding": "2-_32_2-11-112-1121112"}) == 7
+        and stages_of("x", {}) == module.DEFAULT_STAGES
+    )
 
 
 def test_random_regimes_are_of_the_grid_and_reach_all_of_it(grid):
@@ -90,7 +104,10 @@ def test_random_regimes_are_of_the_grid_and_reach_all_of_it(grid):
 
 
 def test_the_same_seed_gives_the_same_regimes():
-    first, second = ([random_regime(rng, NANO) for _ in range(5)] for rng in (np.random.default_rng(7), np.random.default_rng(7)))
+    first, second = (
+        [random_regime(rng, NANO) for _ in range(5)]
+        for rng in (np.random.default_rng(7), np.random.default_rng(7))
+    )
     assert first == second
 
 

@@ -13,9 +13,17 @@ from nni_nasoa.finetune import FineTuneRegime
 BASE = FineTuneRegime("nano-a", learning_rate=0.03, batch_size=32, input_size=48)
 
 
-@pytest.mark.parametrize(("field", "value", "distance"), [
-    ("model", "nano-b", 1), ("learning_rate", 0.3, 1), ("input_size", 96, 1), ("batch_size", 128, 1), ("frozen_stages", 2, 1),
-    ("augmentation", "none", 1)])
+@pytest.mark.parametrize(
+    ("field", "value", "distance"),
+    [
+        ("model", "nano-b", 1),
+        ("learning_rate", 0.3, 1),
+        ("input_size", 96, 1),
+        ("batch_size", 128, 1),
+        ("frozen_stages", 2, 1),
+        ("augmentation", "none", 1),
+    ],
+)
 def test_a_distance_of_one(field, value, distance):
     other = FineTuneRegime(**{**BASE.to_json(), field: value})
     found = distances(Candidates.of_regimes([BASE, other], {}), Candidates.of_regimes([BASE], {}))
@@ -24,7 +32,10 @@ def test_a_distance_of_one(field, value, distance):
 
 def test_rates_of_the_two_optimizers_are_compared_by_what_they_do():
     regimes = [FineTuneRegime("nano-a", optimizer="adamw", learning_rate=rate) for rate in (0.001, 0.03)]
-    near, far = distances(Candidates.of_regimes(regimes, {}), Candidates.of_regimes([FineTuneRegime("nano-a", learning_rate=0.03)], {}))
+    near, far = distances(
+        Candidates.of_regimes(regimes, {}),
+        Candidates.of_regimes([FineTuneRegime("nano-a", learning_rate=0.03)], {}),
+    )
     assert near == pytest.approx(1) and far > 1.5
 
 

@@ -29,7 +29,9 @@ def test_a_run_is_kept_and_learned_from_once(store, world):
     assert AccuracyPredictor.from_store(store).seen == 1
     assert not record_result(store, record)
     assert AccuracyPredictor.from_store(store).seen == 1 and store.count() == 1
-    assert record_result(store, world.record(1, 0).to_json()) and AccuracyPredictor.from_store(store).seen == 2
+    assert (
+        record_result(store, world.record(1, 0).to_json()) and AccuracyPredictor.from_store(store).seen == 2
+    )
 
 
 def test_runs_of_others_are_learned_from_once_when_they_are_imported(store, world, tmp_path):
@@ -44,16 +46,30 @@ def test_runs_of_others_are_learned_from_once_when_they_are_imported(store, worl
     before = states(store)
     assert import_results(store, tmp_path / "runs.jsonl") == 0 and states(store) == before
     fresh = ExperienceStore(tmp_path / "fresh.db")  # which has no predictor yet
-    assert import_results(fresh, tmp_path / "runs.jsonl") == 6 and AccuracyPredictor.from_store(fresh).seen == 5
+    assert (
+        import_results(fresh, tmp_path / "runs.jsonl") == 6 and AccuracyPredictor.from_store(fresh).seen == 5
+    )
 
 
 RUBBISH = (
-    lambda data: data | {"accuracy": math.nan}, lambda data: data | {"accuracy": 1.7}, lambda data: data | {"accuracy": -0.1},
-    lambda data: data | {"accuracy": "high"}, lambda data: data | {"seconds": math.inf}, lambda data: data | {"epochs": -3},
-    lambda data: {key: value for key, value in data.items() if key != "accuracy"}, lambda data: {}, lambda data: [], lambda data: None,
-    lambda data: data | {"regime": {}}, lambda data: data | {"regime": data["regime"] | {"learning_rate": math.nan}},
-    lambda data: data | {"status": "splendid"}, lambda data: data | {"profile": {"classes": [3]}}, lambda data: data | {"id": "me"},
-    lambda data: data | {"curve": [[3, 0.2], [1, 0.1]]}, lambda data: data | {"x": 1}, lambda data: data | {"accuracy": None},
+    lambda data: data | {"accuracy": math.nan},
+    lambda data: data | {"accuracy": 1.7},
+    lambda data: data | {"accuracy": -0.1},
+    lambda data: data | {"accuracy": "high"},
+    lambda data: data | {"seconds": math.inf},
+    lambda data: data | {"epochs": -3},
+    lambda data: {key: value for key, value in data.items() if key != "accuracy"},
+    lambda data: {},
+    lambda data: [],
+    lambda data: None,
+    lambda data: data | {"regime": {}},
+    lambda data: data | {"regime": data["regime"] | {"learning_rate": math.nan}},
+    lambda data: data | {"status": "splendid"},
+    lambda data: data | {"profile": {"classes": [3]}},
+    lambda data: data | {"id": "me"},
+    lambda data: data | {"curve": [[3, 0.2], [1, 0.1]]},
+    lambda data: data | {"x": 1},
+    lambda data: data | {"accuracy": None},
 )
 
 
@@ -66,14 +82,22 @@ def test_a_hundred_runs_of_rubbish_spoil_nothing(store, world):
     for number in range(100):
         record = world.record(1000 + number, 0)
         if number % 3 == 0:
-            record_result(store, world.record(1000 + number, 0, status=("failed", "killed")[number % 2], accuracy=None, seconds=None))
+            record_result(
+                store,
+                world.record(
+                    1000 + number, 0, status=("failed", "killed")[number % 2], accuracy=None, seconds=None
+                ),
+            )
         else:
             with pytest.raises(RecordError) as error:
                 record_result(store, RUBBISH[number % len(RUBBISH)](record.to_json()))
             assert "\n" not in str(error.value)
     assert states(store) == before
     assert store.count(status="ok") == 20 and store.count() == 54
-    assert all((first == second).all() for first, second in zip(predicted, AccuracyPredictor.from_store(store).predict(x)))
+    assert all(
+        (first == second).all()
+        for first, second in zip(predicted, AccuracyPredictor.from_store(store).predict(x))
+    )
 
 
 def test_runs_that_end_at_once_in_several_processes_are_all_learned(store, world, in_processes, tmp_path):
@@ -88,7 +112,10 @@ predictor.PRIOR = Path({folder!r}) / "none"
 for number in {numbers}:
     assert record_result(store, json.loads((Path({folder!r}) / f"{{number}}.json").read_text()))
 """
-    processes = in_processes(tmp_path / "experience.db", *(code.format(folder=str(tmp_path), numbers=list(range(start, 12, 3))) for start in range(3)))
+    processes = in_processes(
+        tmp_path / "experience.db",
+        *(code.format(folder=str(tmp_path), numbers=list(range(start, 12, 3))) for start in range(3)),
+    )
     assert [process.wait(120) for process in processes] == [0, 0, 0]
     assert store.count() == 12 and AccuracyPredictor.from_store(store).seen >= 12
 
@@ -131,14 +158,32 @@ def test_a_run_without_a_classifier_is_recorded_and_not_learned_from(store, worl
 
     profile = world.profile(0, name="digits", fingerprint=fingerprint("digits"))
     store.set_profile(profile.dataset.fingerprint, profile.to_json())
-    regime, error = FineTuneRegime("nano-a"), FineTuneError("the memory of the device is full, even with a batch of 1")
-    assert Recorder.open(store.location, "digits", "nano-a").record_failure(error, "digits", regime, 30.0, "cpu", source="advise") == ""
+    regime, error = (
+        FineTuneRegime("nano-a"),
+        FineTuneError("the memory of the device is full, even with a batch of 1"),
+    )
+    assert (
+        Recorder.open(store.location, "digits", "nano-a").record_failure(
+            error, "digits", regime, 30.0, "cpu", source="advise"
+        )
+        == ""
+    )
     (record,) = store.records()
-    assert (record.task, record.status, record.notes, record.budget_seconds, record.source) == ("digits", "failed", (str(error),), 30.0, "advise")
+    assert (record.task, record.status, record.notes, record.budget_seconds, record.source) == (
+        "digits",
+        "failed",
+        (str(error),),
+        30.0,
+        "advise",
+    )
     assert record.profile == profile.flat() and record.accuracy is None and states(store) == [None, None]
     monkeypatch.setenv("RANK", "1")
-    Recorder.open(store.location, "digits", "nano-a").record_failure(error, tmp_path / "flowers", regime, 30.0, "cpu")
+    Recorder.open(store.location, "digits", "nano-a").record_failure(
+        error, tmp_path / "flowers", regime, 30.0, "cpu"
+    )
     assert store.count() == 1
     monkeypatch.setenv("RANK", "0")
-    Recorder.open(store.location, "digits", "nano-a").record_failure(error, tmp_path / "flowers", regime, 30.0, "cpu")
+    Recorder.open(store.location, "digits", "nano-a").record_failure(
+        error, tmp_path / "flowers", regime, 30.0, "cpu"
+    )
     assert store.count(task="flowers") == 1

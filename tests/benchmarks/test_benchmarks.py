@@ -21,21 +21,49 @@ def script(monkeypatch):
         spec.loader.exec_module(module)
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         return module
+
     return load
 
 
 def test_step_time(script, tmp_path, monkeypatch, capsys):
-    step_time = script("step_time", "--device", "cpu", "--small", "--input-size", 32, "--batch-size", 2, "--threads", 1, "--out", tmp_path)
+    step_time = script(
+        "step_time",
+        "--device",
+        "cpu",
+        "--small",
+        "--input-size",
+        32,
+        "--batch-size",
+        2,
+        "--threads",
+        1,
+        "--out",
+        tmp_path,
+    )
     everything = step_time.networks(small=False)
-    assert [name for series, name in everything if series == "ET-NAS"] == [f"et-nas-{letter}" for letter in "abcdefghijkl"]
-    assert step_time.SMALL < {name for _, name in everything}
-    monkeypatch.setattr(step_time, "networks", lambda small: [("ET-NAS", "et-nas-a"), ("MobileNet", "mobilenet_v3_small")])
+    assert [name for series, name in everything if series == "ET-NAS"] == [
+        f"et-nas-{letter}" for letter in "abcdefghijkl"
+    ]
+    assert {name for _, name in everything} > step_time.SMALL
+    monkeypatch.setattr(
+        step_time, "networks", lambda small: [("ET-NAS", "et-nas-a"), ("MobileNet", "mobilenet_v3_small")]
+    )
     step_time.main()
     result = json.loads((tmp_path / "step_time_cpu_small.json").read_text())
-    assert {"device", "torch", "date"} <= set(result["environment"]) and (result["input_size"], result["batch_size"]) == (32, 2)
+    assert {"device", "torch", "date"} <= set(result["environment"]) and (
+        result["input_size"],
+        result["batch_size"],
+    ) == (32, 2)
     for record in result["networks"]:
-        assert all(record[f"{kind}_{precision}"]["step_time_ms"] > 0 for kind in ("train", "infer") for precision in ("fp32", "bf16"))
-    assert result["networks"][0]["imagenet_top1"] == pytest.approx(62.06) and (tmp_path / "step_time_cpu_small.png").stat().st_size > 10_000
+        assert all(
+            record[f"{kind}_{precision}"]["step_time_ms"] > 0
+            for kind in ("train", "infer")
+            for precision in ("fp32", "bf16")
+        )
+    assert (
+        result["networks"][0]["imagenet_top1"] == pytest.approx(62.06)
+        and (tmp_path / "step_time_cpu_small.png").stat().st_size > 10_000
+    )
     assert "mobilenet_v3_small" in capsys.readouterr().out
 
 
@@ -44,25 +72,38 @@ def test_relative_speed(script, tmp_path, monkeypatch):
     monkeypatch.setattr(relative_speed, "NETWORKS", ("2-_16_1-2",))
     relative_speed.main()
     (network,) = json.loads((tmp_path / "speed.json").read_text())["networks"]
-    assert all(network["medians"][state][figure] > 0 for state in ("quiet", "loaded") for figure in relative_speed.FIGURES)
+    assert all(
+        network["medians"][state][figure] > 0
+        for state in ("quiet", "loaded")
+        for figure in relative_speed.FIGURES
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*is found to be not a nn.Module:RuntimeWarning")
 def test_search_quality(script, tmp_path):
     search_quality = script("search_quality")
     table = search_quality.read_table(search_quality.TABLE)
-    assert set(table) == set(map(str, search_quality.all_networks(search_quality.SPACE)))  # the whole space was recorded
+    assert set(table) == set(
+        map(str, search_quality.all_networks(search_quality.SPACE))
+    )  # the whole space was recorded
     result = search_quality.compare(table, budget=25, seeds=2)
     assert len(result["strategies"]) == 4
     for run in result["strategies"].values():
-        assert len(run["median"]) == 25 and run["median"] == sorted(run["median"]) and 0 < run["median"][-1] <= 1
+        assert (
+            len(run["median"]) == 25 and run["median"] == sorted(run["median"]) and 0 < run["median"][-1] <= 1
+        )
     search_quality.plot(result, tmp_path / "quality.png")
     assert (tmp_path / "quality.png").stat().st_size > 10_000
 
 
-@pytest.mark.parametrize("name, output, right", [("time_model", "", "is a folder; this is the name of a file"),
-                                                 ("time_model", "none/times.json", "there is no folder"),
-                                                 ("search_quality", "none", "there is no folder")])
+@pytest.mark.parametrize(
+    "name, output, right",
+    [
+        ("time_model", "", "is a folder; this is the name of a file"),
+        ("time_model", "none/times.json", "there is no folder"),
+        ("search_quality", "none", "there is no folder"),
+    ],
+)
 def test_where_nothing_can_be_written_nothing_is_measured(script, tmp_path, capsys, name, output, right):
     with pytest.raises(SystemExit) as ended:
         script(name, *(["--runs", 1] if name == "time_model" else []), "--output", tmp_path / output).main()

@@ -41,7 +41,10 @@ def one_thread():
 def profiled(tmp_path_factory, one_thread):
     """A store in which the digits, two networks and this machine are known; `seen` is what was printed on the way."""
     path = tmp_path_factory.mktemp("profiled") / "experience.db"
-    done = CliRunner().invoke(advise, ["--dataset", "digits", "--minutes", "0.5", "--zoo", ZOO, "--store", str(path), "--device", "cpu"])
+    done = CliRunner().invoke(
+        advise,
+        ["--dataset", "digits", "--minutes", "0.5", "--zoo", ZOO, "--store", str(path), "--device", "cpu"],
+    )
     assert done.exit_code == 0, done.output
     return path
 
@@ -61,11 +64,20 @@ def ask(store, tmp_path, monkeypatch):
     monkeypatch.setattr("nni_nasoa.finetune.clock.process_started", time.monotonic)
 
     def run(*arguments, dataset="digits", minutes=0.5, zoo=ZOO, device="cpu", command=advise):
-        options = {"--dataset": dataset, "--minutes": minutes, "--zoo": zoo, "--store": store, "--device": device}
-        words = [str(word) for option, value in options.items() if value is not None for word in (option, value)]
+        options = {
+            "--dataset": dataset,
+            "--minutes": minutes,
+            "--zoo": zoo,
+            "--store": store,
+            "--device": device,
+        }
+        words = [
+            str(word) for option, value in options.items() if value is not None for word in (option, value)
+        ]
         result = CliRunner().invoke(command, [*words, *map(str, arguments)])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
+
     return run
 
 
@@ -86,14 +98,36 @@ def test_a_table_reasons_and_a_command(ask):
     assert result.exit_code == 0, result.output
     table, _, rest = result.output.partition("\n- ")
     assert max(map(len, table.splitlines())) <= 80
-    assert "digits in 30 s on " in table and len(re.findall(r"nano-[ab] +0\.\d+ (?:sgd|adamw) +\d of 4 +\d+ +\d+ ", table)) == 2
-    assert re.search(r"\d+ \(\d+-\d+\) +\d", table) and re.search(r"^- .*\d+ runs", result.output, re.MULTILINE)
+    assert (
+        "digits in 30 s on " in table
+        and len(re.findall(r"nano-[ab] +0\.\d+ (?:sgd|adamw) +\d of 4 +\d+ +\d+ ", table)) == 2
+    )
+    assert re.search(r"\d+ \(\d+-\d+\) +\d", table) and re.search(
+        r"^- .*\d+ runs", result.output, re.MULTILINE
+    )
     params = parsed(command_in(rest))
-    assert params["dataset"] == "digits" and params["minutes"] == 0.5 and params["model"] in ZOO.split(",") and params["device"] == "cpu"
+    assert (
+        params["dataset"] == "digits"
+        and params["minutes"] == 0.5
+        and params["model"] in ZOO.split(",")
+        and params["device"] == "cpu"
+    )
 
 
 def test_it_is_nasoa_advise_too(ask, store):
-    words = ["advise", "--dataset", "digits", "--minutes", "0.5", "--zoo", ZOO, "--store", str(store), "--device", "cpu"]
+    words = [
+        "advise",
+        "--dataset",
+        "digits",
+        "--minutes",
+        "0.5",
+        "--zoo",
+        ZOO,
+        "--store",
+        str(store),
+        "--device",
+        "cpu",
+    ]
     assert CliRunner().invoke(main, words).output == ask().output
     (script,) = [script for script in entry_points(group="console_scripts") if script.name == "nasoa-advise"]
     assert script.load() is advise
@@ -109,7 +143,8 @@ def test_json_says_all_of_it_and_the_commands_do_what_it_says(ask, store):
         assert 0 <= choice["low"] <= choice["accuracy"] <= choice["high"] <= 1
         params = parsed(shlex.split(command))
         assert {name: params[name] for name in choice["regime"] if name != "mixup"} == {
-            name: value for name, value in choice["regime"].items() if name != "mixup"}
+            name: value for name, value in choice["regime"].items() if name != "mixup"
+        }
         assert params["store"] == str(store) and params["minutes"] == 0.5
 
 
@@ -120,12 +155,18 @@ def test_words_with_spaces_are_quoted(ask, tmp_path, monkeypatch):
     for name, colour in (("red", (200, 0, 0)), ("blue", (0, 0, 200))):
         (folder / name).mkdir(parents=True)
         for i in range(12):
-            Image.new("RGB", (40, 30), tuple(value + 4 * i for value in colour)).save(folder / name / f"{i}.png")
+            Image.new("RGB", (40, 30), tuple(value + 4 * i for value in colour)).save(
+                folder / name / f"{i}.png"
+            )
     result = ask(dataset=str(folder), zoo="nano-a")
     assert result.exit_code == 0, result.output
     assert parsed(command_in(result.output))["dataset"] == str(folder)
-    pasted = [line for line in result.output.splitlines() if line.startswith("nasoa finetune ")][0].replace("nasoa finetune", "printf '%s\\n'", 1)
-    assert subprocess.run(["bash", "-c", pasted], capture_output=True, text=True, check=True).stdout.splitlines()[1] == str(folder)
+    pasted = [line for line in result.output.splitlines() if line.startswith("nasoa finetune ")][0].replace(
+        "nasoa finetune", "printf '%s\\n'", 1
+    )
+    assert subprocess.run(
+        ["bash", "-c", pasted], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[1] == str(folder)
 
 
 def test_the_printed_command_carries_it_out_and_records_it(ask, store, tmp_path, monkeypatch):
@@ -133,9 +174,17 @@ def test_the_printed_command_carries_it_out_and_records_it(ask, store, tmp_path,
     done = CliRunner().invoke(main, [*words[1:], "-o", "out"])
     assert done.exit_code == 0 and "written to out" in done.output, done.output
     (record,) = ExperienceStore(store).records()
-    assert record.source == "finetune" and record.status == "ok" and record.regime["model"] == load_classifier("out").regime.model
-    assert record.profile["classes"] == 10 and record.profile["separability_nearest_mean"] > 0.3  # known from the advice
-    assert AccuracyPredictor.from_store(ExperienceStore(store)).seen == AccuracyPredictor.from_prior().seen + 1
+    assert (
+        record.source == "finetune"
+        and record.status == "ok"
+        and record.regime["model"] == load_classifier("out").regime.model
+    )
+    assert (
+        record.profile["classes"] == 10 and record.profile["separability_nearest_mean"] > 0.3
+    )  # known from the advice
+    assert (
+        AccuracyPredictor.from_store(ExperienceStore(store)).seen == AccuracyPredictor.from_prior().seen + 1
+    )
     assert "run is not recorded" not in done.output
 
 
@@ -145,62 +194,152 @@ def test_no_record_is_made_where_none_is_wanted_and_a_broken_store_loses_nothing
     assert ExperienceStore(store).count() == 0
     (tmp_path / "broken.db").write_text("this is not a database, and never was one")
     done = CliRunner().invoke(main, [*words[1:], "-o", "out", "--store", "broken.db"])
-    assert done.exit_code == 0 and load_classifier("out") and "note: the run is not recorded (broken.db" in done.output
+    assert (
+        done.exit_code == 0
+        and load_classifier("out")
+        and "note: the run is not recorded (broken.db" in done.output
+    )
 
 
 def test_run_carries_it_out_within_the_minutes_and_records_it_with_what_was_expected(store, tmp_path):
     """A process of its own, as its start counts."""
-    done = subprocess.run([sys.executable, "-m", "nni_nasoa.cli", "advise", "--dataset", "digits", "--minutes", "0.5", "--zoo", ZOO, "--store",
-                           str(store), "--device", "cpu", "--run", "-o", str(tmp_path / "out")], capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "nni_nasoa.cli",
+            "advise",
+            "--dataset",
+            "digits",
+            "--minutes",
+            "0.5",
+            "--zoo",
+            ZOO,
+            "--store",
+            str(store),
+            "--device",
+            "cpu",
+            "--run",
+            "-o",
+            str(tmp_path / "out"),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
-    assert "expected" in done.stdout and "validation accuracy" in done.stdout and f"written to {tmp_path / 'out'}" in done.stdout
+    assert (
+        "expected" in done.stdout
+        and "validation accuracy" in done.stdout
+        and f"written to {tmp_path / 'out'}" in done.stdout
+    )
     assert not [line for line in done.stdout.splitlines() if line.startswith("nasoa finetune")]
     (record,) = ExperienceStore(store).records()
-    assert record.source == "advise" and record.status == "ok" and record.predicted["accuracy_low"] <= record.predicted["accuracy"]
+    assert (
+        record.source == "advise"
+        and record.status == "ok"
+        and record.predicted["accuracy_low"] <= record.predicted["accuracy"]
+    )
     assert record.budget_seconds < 30  # the advice took its part
     assert record.accuracy > 0.5 and load_classifier(tmp_path / "out").regime.model == record.model
-    assert AccuracyPredictor.from_store(ExperienceStore(store)).seen == AccuracyPredictor.from_prior().seen + 1
+    assert (
+        AccuracyPredictor.from_store(ExperienceStore(store)).seen == AccuracyPredictor.from_prior().seen + 1
+    )
 
 
 def test_an_unknown_dataset_is_profiled_on_the_run_s_own_time(tmp_path):
-    done = subprocess.run([sys.executable, "-m", "nni_nasoa.cli", "advise", "--dataset", "digits", "--minutes", "0.5", "--zoo", "nano-a", "--store",
-                           str(tmp_path / "new.db"), "--device", "cpu", "--run", "-o", str(tmp_path / "out")], capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "nni_nasoa.cli",
+            "advise",
+            "--dataset",
+            "digits",
+            "--minutes",
+            "0.5",
+            "--zoo",
+            "nano-a",
+            "--store",
+            str(tmp_path / "new.db"),
+            "--device",
+            "cpu",
+            "--run",
+            "-o",
+            str(tmp_path / "out"),
+        ],
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     (record,) = ExperienceStore(tmp_path / "new.db").records()
     assert record.status == "ok" and record.budget_seconds < 30 and record.profile["classes"] == 10
 
 
 def test_a_known_dataset_is_answered_without_torch_and_without_reading_the_runs(store):
-    report = ("import sys, json; from nni_nasoa.experience.store import ExperienceStore; ExperienceStore.records = None\n"
-              "from nni_nasoa.cli.advise import advise\n"
-              f"advise(['--dataset', 'digits', '--minutes', '0.5', '--zoo', {ZOO!r}, '--device', 'cpu', '--store', {str(store)!r}], standalone_mode=False)\n"
-              "print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))")
+    report = (
+        "import sys, json; from nni_nasoa.experience.store import ExperienceStore; ExperienceStore.records = None\n"
+        "from nni_nasoa.cli.advise import advise\n"
+        f"advise(['--dataset', 'digits', '--minutes', '0.5', '--zoo', {ZOO!r}, '--device', 'cpu', '--store', {str(store)!r}], standalone_mode=False)\n"
+        "print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
     done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
-    assert "nasoa finetune" in done.stdout and not loaded & {"torch", "torchvision", "nni", "scipy", "pandas", "matplotlib", "PIL"}
+    assert "nasoa finetune" in done.stdout and not loaded & {
+        "torch",
+        "torchvision",
+        "nni",
+        "scipy",
+        "pandas",
+        "matplotlib",
+        "PIL",
+    }
 
 
 def test_help_is_light():
     code = "import sys; from nni_nasoa.cli.advise import advise; advise(['--help'], standalone_mode=False); print(sorted(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "--max-latency-ms" in done.stdout and "'numpy'" not in done.stdout and "'sqlalchemy'" not in done.stdout
+    assert (
+        "--max-latency-ms" in done.stdout
+        and "'numpy'" not in done.stdout
+        and "'sqlalchemy'" not in done.stdout
+    )
 
 
-@pytest.mark.parametrize("arguments, options, right", [
-    ([], {"dataset": "digit"}, "Error: dataset: 'digit' is neither a folder nor a known name; did you mean 'digits'?"),
-    ([], {"dataset": None}, "Missing option '--dataset'"), ([], {"minutes": None}, "Missing option '--minutes'"),
-    ([], {"minutes": 0}, "Error: minutes: 0.0 is not a positive number"), ([], {"minutes": "nan"}, "Error: minutes: nan is not"),
-    ([], {"minutes": 1e308}, "Error: minutes: 1e+308 are more than a year; give 525600 or fewer"),
-    ([], {"minutes": "soon"}, "'soon' is not a valid float"), ([], {"minutes": 1e-4}, "Error: minutes: nothing can be trained in 0.006 s"),
-    ([], {"zoo": "nan"}, "did you mean nano"), ([], {"zoo": "none.json"}, "Error: none.json: no such file"), ([], {"zoo": ","}, "Error: zoo: ',' names no model"),
-    ([], {"device": "toaster"}, "toaster"), ([], {"device": "meta"}, "device: 'meta' is not one of"), (["--top-k", 0], {}, "--top-k"), (["--max-params", 0.001], {}, "max_params_m: no network has 0.001 million"),
-    (["--max-params", -1], {}, "max_params_m: -1.0 is not a positive number"), (["--max-latency-ms", 1e-6], {}, "max_latency_ms: no network takes 1e-06 ms"),
-    (["--max-memory", 0], {}, "max_memory_mib: 0.0 is not"), (["--run", "--json"], {}, "--json, --run and --nni: give one of them"),
-    (["--run", "--nni", "x.yml"], {}, "--json, --run and --nni: give one of them"), (["--val-fraction", 2], {}, "val_fraction: 2.0 is not between 0 and 1"),
-    (["--store", "http://x"], {}, "Error: http://x: is neither a file nor PostgreSQL"), (["--store", "."], {}, "is a folder"),
-    (["--nni", "none.yml"], {}, "none.yml"), (["--modle", "nano-a"], {}, "No such option"),
-])
+@pytest.mark.parametrize(
+    "arguments, options, right",
+    [
+        (
+            [],
+            {"dataset": "digit"},
+            "Error: dataset: 'digit' is neither a folder nor a known name; did you mean 'digits'?",
+        ),
+        ([], {"dataset": None}, "Missing option '--dataset'"),
+        ([], {"minutes": None}, "Missing option '--minutes'"),
+        ([], {"minutes": 0}, "Error: minutes: 0.0 is not a positive number"),
+        ([], {"minutes": "nan"}, "Error: minutes: nan is not"),
+        ([], {"minutes": 1e308}, "Error: minutes: 1e+308 are more than a year; give 525600 or fewer"),
+        ([], {"minutes": "soon"}, "'soon' is not a valid float"),
+        ([], {"minutes": 1e-4}, "Error: minutes: nothing can be trained in 0.006 s"),
+        ([], {"zoo": "nan"}, "did you mean nano"),
+        ([], {"zoo": "none.json"}, "Error: none.json: no such file"),
+        ([], {"zoo": ","}, "Error: zoo: ',' names no model"),
+        ([], {"device": "toaster"}, "toaster"),
+        ([], {"device": "meta"}, "device: 'meta' is not one of"),
+        (["--top-k", 0], {}, "--top-k"),
+        (["--max-params", 0.001], {}, "max_params_m: no network has 0.001 million"),
+        (["--max-params", -1], {}, "max_params_m: -1.0 is not a positive number"),
+        (["--max-latency-ms", 1e-6], {}, "max_latency_ms: no network takes 1e-06 ms"),
+        (["--max-memory", 0], {}, "max_memory_mib: 0.0 is not"),
+        (["--run", "--json"], {}, "--json, --run and --nni: give one of them"),
+        (["--run", "--nni", "x.yml"], {}, "--json, --run and --nni: give one of them"),
+        (["--val-fraction", 2], {}, "val_fraction: 2.0 is not between 0 and 1"),
+        (["--store", "http://x"], {}, "Error: http://x: is neither a file nor PostgreSQL"),
+        (["--store", "."], {}, "is a folder"),
+        (["--nni", "none.yml"], {}, "none.yml"),
+        (["--modle", "nano-a"], {}, "No such option"),
+    ],
+)
 def test_every_wrong_input_is_one_clear_line(ask, arguments, options, right):
     result = ask(*arguments, **options)
     assert result.exit_code != 0 and right in result.output, result.output
@@ -209,11 +348,17 @@ def test_every_wrong_input_is_one_clear_line(ask, arguments, options, right):
 
 
 def test_an_output_that_cannot_be_written_is_said_before_the_dataset_is_looked_at(ask, tmp_path, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.advisor.advising.profile_for", lambda *_, **__: pytest.fail("it was looked at"))
+    monkeypatch.setattr(
+        "nni_nasoa.advisor.advising.profile_for", lambda *_, **__: pytest.fail("it was looked at")
+    )
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "letter.txt").write_text("mine")
     result = ask("--run", "-o", tmp_path / "notes")
-    assert result.exit_code == 1 and "holds no classifier" in result.stderr and (tmp_path / "notes" / "letter.txt").read_text() == "mine"
+    assert (
+        result.exit_code == 1
+        and "holds no classifier" in result.stderr
+        and (tmp_path / "notes" / "letter.txt").read_text() == "mine"
+    )
 
 
 def test_a_folder_without_an_image_that_can_be_read_is_no_dataset(ask, tmp_path):
@@ -223,13 +368,19 @@ def test_a_folder_without_an_image_that_can_be_read_is_no_dataset(ask, tmp_path)
             (tmp_path / "broken" / label / f"{i}.png").write_bytes(b"no image")
     for _ in range(2):  # nothing is kept of it
         result = ask(dataset=str(tmp_path / "broken"))
-        assert result.exit_code == 1 and result.stderr.count("\n") == 1 and "10 of 10 images cannot be read" in result.stderr
+        assert (
+            result.exit_code == 1
+            and result.stderr.count("\n") == 1
+            and "10 of 10 images cannot be read" in result.stderr
+        )
 
 
 def test_who_ends_late_says_so(ask, monkeypatch):
     monkeypatch.setattr("nni_nasoa.advisor.recording.Recorder.record", lambda *_, **__: time.sleep(4))
     result = ask("--run", minutes=0.15)
-    assert result.exit_code == 0 and re.search(r"^note: the command ended \d+\.\d+ s after its deadline$", result.output, re.MULTILINE)
+    assert result.exit_code == 0 and re.search(
+        r"^note: the command ended \d+\.\d+ s after its deadline$", result.output, re.MULTILINE
+    )
 
 
 def test_a_folder_that_is_a_file_and_an_output_that_cannot_be(ask, tmp_path):

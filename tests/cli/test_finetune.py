@@ -25,20 +25,50 @@ def nasoa(tmp_path, monkeypatch):
         result = CliRunner().invoke(main, list(map(str, arguments)))
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
+
     return run
 
 
 @pytest.fixture
 def finetune(nasoa, tiny):
     def run(*arguments):
-        return nasoa("finetune", "--dataset", "digits", "--model", tiny, "--weights", "none", "--input-size", 16, "--device", "cpu", *arguments)
+        return nasoa(
+            "finetune",
+            "--dataset",
+            "digits",
+            "--model",
+            tiny,
+            "--weights",
+            "none",
+            "--input-size",
+            16,
+            "--device",
+            "cpu",
+            *arguments,
+        )
+
     return run
 
 
 def test_finetune_then_predict(finetune, nasoa, digits, tmp_path):
-    result = finetune("--minutes", 4 / 60, "--learning-rate", 0.1, "--augmentation", "crop", "--optimizer", "adamw", "-o", "out")
+    result = finetune(
+        "--minutes",
+        4 / 60,
+        "--learning-rate",
+        0.1,
+        "--augmentation",
+        "crop",
+        "--optimizer",
+        "adamw",
+        "-o",
+        "out",
+    )
     assert result.exit_code == 0, result.output
-    assert "validation accuracy" in result.output and "of 4 s" in result.output and "written to out" in result.output
+    assert (
+        "validation accuracy" in result.output
+        and "of 4 s" in result.output
+        and "written to out" in result.output
+    )
     classifier = load_classifier("out")
     assert classifier.regime.optimizer == "adamw" and classifier.regime.learning_rate == 0.1
 
@@ -61,33 +91,66 @@ def test_tensorboards_log_holds_loss_and_accuracy(finetune):
     log = EventAccumulator("log").Reload()
     accuracies = [event.value for event in log.Scalars("val_accuracy")]
     lines = [json.loads(line) for line in open("out/evaluations.jsonl")]
-    assert accuracies == pytest.approx([line["val_accuracy"] for line in lines]) and len(log.Scalars("val_loss")) == len(lines)
-    assert [event.value for event in log.Scalars("train_loss")] == pytest.approx([line["train_loss"] for line in lines if line["train_loss"]])
+    assert accuracies == pytest.approx([line["val_accuracy"] for line in lines]) and len(
+        log.Scalars("val_loss")
+    ) == len(lines)
+    assert [event.value for event in log.Scalars("train_loss")] == pytest.approx(
+        [line["train_loss"] for line in lines if line["train_loss"]]
+    )
 
 
 def test_an_image_that_cannot_be_read_does_not_stop_the_others(finetune, nasoa, digits):
     finetune("--minutes", 2 / 60, "-o", "out")
     Image.fromarray(digits.val.images[0].transpose(1, 2, 0)).save("good.png")
     result = nasoa("predict", "out", "none.png", "good.png", "--device", "cpu")
-    assert result.exit_code == 1 and "good.png" in result.output and "Error: none.png: cannot be read" in result.output
-    found = json.loads(CliRunner().invoke(main, ["predict", "out", "none.png", "good.png", "--json", "--device", "cpu"]).stdout)
+    assert (
+        result.exit_code == 1
+        and "good.png" in result.output
+        and "Error: none.png: cannot be read" in result.output
+    )
+    found = json.loads(
+        CliRunner()
+        .invoke(main, ["predict", "out", "none.png", "good.png", "--json", "--device", "cpu"])
+        .stdout
+    )
     assert "error" in found[0] and found[1]["predictions"]
 
 
 def test_a_regime_file_and_options_before_it(nasoa, tiny, tmp_path):
     (tmp_path / "r.yml").write_text(f"model: {tiny}\nlearning_rate: 0.3\nbatch_size: 32\ninput_size: 16\n")
-    result = nasoa("finetune", "--dataset", "digits", "--regime", "r.yml", "--batch-size", 48, "--weights", "none", "--minutes", 2 / 60, "--device", "cpu")
+    result = nasoa(
+        "finetune",
+        "--dataset",
+        "digits",
+        "--regime",
+        "r.yml",
+        "--batch-size",
+        48,
+        "--weights",
+        "none",
+        "--minutes",
+        2 / 60,
+        "--device",
+        "cpu",
+    )
     assert result.exit_code == 0, result.output
     regime = load_classifier("nasoa-classifier").regime
     assert (regime.learning_rate, regime.batch_size) == (0.3, 48)
 
 
-@pytest.mark.parametrize("arguments, right", [
-    (["--minutes", "0"], "minutes: 0.0 is not a positive number"), (["--minutes", "1", "--learning-rate", "-1"], "learning_rate: -1.0"),
-    (["--minutes", "1", "--device", "gpu"], "device: 'gpu'"), (["--minutes", "1", "--weights", "x.pth"], "x.pth: no such file"),
-    (["--minutes", "1", "--regime", "none.yml"], "none.yml: cannot be read"), (["--minutes", "1", "--dataset", "flower"], "neither a folder"),
-    (["--minutes", "1", "--model", "et-nas-z"], "no model 'et-nas-z'"), (["--minutes", "1", "-o", "full"], "holds no classifier"),
-])
+@pytest.mark.parametrize(
+    "arguments, right",
+    [
+        (["--minutes", "0"], "minutes: 0.0 is not a positive number"),
+        (["--minutes", "1", "--learning-rate", "-1"], "learning_rate: -1.0"),
+        (["--minutes", "1", "--device", "gpu"], "device: 'gpu'"),
+        (["--minutes", "1", "--weights", "x.pth"], "x.pth: no such file"),
+        (["--minutes", "1", "--regime", "none.yml"], "none.yml: cannot be read"),
+        (["--minutes", "1", "--dataset", "flower"], "neither a folder"),
+        (["--minutes", "1", "--model", "et-nas-z"], "no model 'et-nas-z'"),
+        (["--minutes", "1", "-o", "full"], "holds no classifier"),
+    ],
+)
 def test_what_is_wrong_is_one_line(finetune, tmp_path, arguments, right):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "letter.txt").touch()
@@ -104,8 +167,26 @@ def test_no_model_and_no_classifier(nasoa):
 
 @pytest.mark.slow
 def test_ctrl_c_saves_the_best_and_says_so(tmp_path, tiny):
-    command = [sys.executable, "-m", "nni_nasoa.cli", "finetune", "--dataset", "digits", "--model", tiny, "--weights", "none", "--input-size", "16",
-               "--minutes", "5", "--device", "cpu", "-o", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "nni_nasoa.cli",
+        "finetune",
+        "--dataset",
+        "digits",
+        "--model",
+        tiny,
+        "--weights",
+        "none",
+        "--input-size",
+        "16",
+        "--minutes",
+        "5",
+        "--device",
+        "cpu",
+        "-o",
+        str(tmp_path / "out"),
+    ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         while not (tmp_path / "out" / "classifier.json").exists() and process.poll() is None:

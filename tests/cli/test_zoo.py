@@ -13,9 +13,28 @@ from nni_nasoa.cli import main
 from nni_nasoa.zoo import nano
 
 ENCODING = "2-_8_11-21"
-SHORT = ["--classes", "4", "--instances", "8", "--size", "24", "--epochs", "1", "--batch-size", "16", "--device", "cpu"]
-FRONT = {"format": "nni-nasoa front", "version": 1, "networks": [
-    {"architecture": ENCODING, "accuracy": 0.9, "relative_speed": 0.5}, {"architecture": "2-_8_1", "accuracy": 0.8, "relative_speed": 1.25}]}
+SHORT = [
+    "--classes",
+    "4",
+    "--instances",
+    "8",
+    "--size",
+    "24",
+    "--epochs",
+    "1",
+    "--batch-size",
+    "16",
+    "--device",
+    "cpu",
+]
+FRONT = {
+    "format": "nni-nasoa front",
+    "version": 1,
+    "networks": [
+        {"architecture": ENCODING, "accuracy": 0.9, "relative_speed": 0.5},
+        {"architecture": "2-_8_1", "accuracy": 0.8, "relative_speed": 1.25},
+    ],
+}
 
 
 @pytest.fixture
@@ -32,6 +51,7 @@ def nasoa(tmp_path, tmp_path_factory, monkeypatch):
         result = CliRunner().invoke(main, ["zoo", *map(str, arguments)])
         assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
         return result
+
     return run
 
 
@@ -55,14 +75,23 @@ def test_list_alone_and_by_name(nasoa):
 def test_from_a_front_to_a_model_of_ones_own(nasoa, tmp_path):
     result = nasoa("pretrain", "front.json#1", *SHORT, "-o", "weights")
     assert result.exit_code == 0 and result.output.splitlines()[0].startswith("front-1  epoch 1/1  loss ")
-    assert result.output.splitlines()[1].startswith("front-1: accuracy ") and result.output.endswith("weights/front-1.safetensors\n")
+    assert result.output.splitlines()[1].startswith("front-1: accuracy ") and result.output.endswith(
+        "weights/front-1.safetensors\n"
+    )
     result = nasoa("add", "mine", "--weights", "weights/front-1.safetensors")
     assert result.exit_code == 0
-    assert result.output == (f"added mine to {tmp_path / 'own'}: {ENCODING}, images of 24 pixels "
-                             "(mean 0.5 0.5 0.5, std 0.33 0.33 0.33)\n")
+    assert result.output == (
+        f"added mine to {tmp_path / 'own'}: {ENCODING}, images of 24 pixels "
+        "(mean 0.5 0.5 0.5, std 0.33 0.33 0.33)\n"
+    )
     assert "mine" in [row[0] for row in rows(nasoa("--family", "searched")) if row]
-    tuned = CliRunner().invoke(main, ["finetune", "--dataset", "digits", "--model", "mine", "--minutes", "0.1", "-o", "tuned"])
-    assert tuned.exit_code == 0 and json.loads((tmp_path / "tuned" / "classifier.json").read_text())["input_size"] == 24
+    tuned = CliRunner().invoke(
+        main, ["finetune", "--dataset", "digits", "--model", "mine", "--minutes", "0.1", "-o", "tuned"]
+    )
+    assert (
+        tuned.exit_code == 0
+        and json.loads((tmp_path / "tuned" / "classifier.json").read_text())["input_size"] == 24
+    )
     result = nasoa("add", "tuned", "--weights", "tuned")  # knows its network
     assert result.exit_code == 0 and ENCODING in result.output
     (tmp_path / "own" / "tuned.safetensors").write_bytes(b"half")
@@ -79,79 +108,131 @@ def test_pretraining_whole_fronts_and_encodings_in_several_jobs(nasoa, tmp_path)
     first = nasoa(*arguments)
     assert first.exit_code == 0 and first.output.count("  epoch 1/1  ") == 3
     assert sorted(path.name for path in (tmp_path / "nano-weights").iterdir()) == [
-        f"{name}{suffix}" for name in ("2-_8_11", "front-1", "front-2") for suffix in (".json", ".safetensors")]
+        f"{name}{suffix}"
+        for name in ("2-_8_11", "front-1", "front-2")
+        for suffix in (".json", ".safetensors")
+    ]
     again = nasoa(*arguments)  # all are finished
     assert again.output.splitlines() == first.output.splitlines()[3:]
 
 
 @pytest.mark.parametrize("with_cards", [True, False])
 def test_the_nano_family_is_made_again_by_its_cards(nasoa, tmp_path, monkeypatch, with_cards):
-    (tmp_path / "nano.csv").write_text("name,encoding,params_m,gmacs_224,search_accuracy,relative_speed\n"
-                                       f"nano-a,{ENCODING},0.04,0.006,0.7,4.1\nnano-b,2-_8_11-2,0.07,0.008,0.8,2.0\n")
+    (tmp_path / "nano.csv").write_text(
+        "name,encoding,params_m,gmacs_224,search_accuracy,relative_speed\n"
+        f"nano-a,{ENCODING},0.04,0.006,0.7,4.1\nnano-b,2-_8_11-2,0.07,0.008,0.8,2.0\n"
+    )
     monkeypatch.setattr(nano, "FAMILY", nano.NanoFamily(tmp_path / "nano.csv", tmp_path / "shipped"))
     monkeypatch.setattr("nni_nasoa.zoo.registry._FAMILIES", {"nano": nano.FAMILY})
     if not with_cards:  # then all that no option sets are the defaults
         from nni_nasoa.cli.zoo_pretrain import recipes_of
         from nni_nasoa.making.pretraining import PretrainRecipe
 
-        assert recipes_of([], {"seed": 3}) == {PretrainRecipe(seed=3): {"nano-a": ENCODING, "nano-b": "2-_8_11-2"}}
+        assert recipes_of([], {"seed": 3}) == {
+            PretrainRecipe(seed=3): {"nano-a": ENCODING, "nano-b": "2-_8_11-2"}
+        }
         return
     assert nasoa("pretrain", *SHORT, "--seed", "5", "-o", "shipped").exit_code == 0
     result = nasoa("pretrain", "--device", "cpu", "-o", "again")
     assert result.exit_code == 0, result.output
     for name in ("nano-a", "nano-b"):
-        cards = [json.loads((tmp_path / folder / f"{name}.json").read_text()) for folder in ("shipped", "again")]
+        cards = [
+            json.loads((tmp_path / folder / f"{name}.json").read_text()) for folder in ("shipped", "again")
+        ]
         assert cards[0]["recipe"] == cards[1]["recipe"] and cards[1]["recipe"]["seed"] == 5
     result = nasoa("pretrain", "nano-b", "--seed", "6", "--device", "cpu", "-o", "other")
-    assert json.loads((tmp_path / "other" / "nano-b.json").read_text())["recipe"] == {**cards[0]["recipe"], "seed": 6}
+    assert json.loads((tmp_path / "other" / "nano-b.json").read_text())["recipe"] == {
+        **cards[0]["recipe"],
+        "seed": 6,
+    }
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (["nothing"], "zoo: no model 'nothing'; see `nasoa zoo list`"),
-    (["resnet18"], "resnet18: not an ET-NAS network; only those can be pretrained"),
-    (["missing.json"], "missing.json: no such file"),
-    (["front.json#3"], "zoo: no model 'front.json#3'; did you mean front.json#"),
-    (["2-_8_19"], "macro stage 1 block 2: multiplier '9'"),
-    (["front.json", "sub/front.json"],
-     "sub/front.json#1: would be called front-1, as front.json#1; pretrain it into a folder of its own"),
-    (["2-_8_1-1-1-1-1", *SHORT], "2-_8_1-1-1-1-1: images of 24 pixels are too small; the network's total stride is 64"),
-    ([ENCODING, "--device", "gpu"], "device: 'gpu' is not one of auto, cpu, cuda"),
-    ([ENCODING, "-o", "front.json/below"], "front.json/below: not a folder that can be written"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["nothing"], "zoo: no model 'nothing'; see `nasoa zoo list`"),
+        (["resnet18"], "resnet18: not an ET-NAS network; only those can be pretrained"),
+        (["missing.json"], "missing.json: no such file"),
+        (["front.json#3"], "zoo: no model 'front.json#3'; did you mean front.json#"),
+        (["2-_8_19"], "macro stage 1 block 2: multiplier '9'"),
+        (
+            ["front.json", "sub/front.json"],
+            "sub/front.json#1: would be called front-1, as front.json#1; pretrain it into a folder of its own",
+        ),
+        (
+            ["2-_8_1-1-1-1-1", *SHORT],
+            "2-_8_1-1-1-1-1: images of 24 pixels are too small; the network's total stride is 64",
+        ),
+        ([ENCODING, "--device", "gpu"], "device: 'gpu' is not one of auto, cpu, cuda"),
+        ([ENCODING, "-o", "front.json/below"], "front.json/below: not a folder that can be written"),
+    ],
+)
 def test_what_cannot_be_pretrained_is_one_line(nasoa, tmp_path, arguments, message):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "front.json").write_text(json.dumps(FRONT))
     result = nasoa("pretrain", *arguments)
-    assert result.exit_code == 1 and result.stderr.startswith(f"Error: {message}") and result.stderr.count("\n") == 1
+    assert (
+        result.exit_code == 1
+        and result.stderr.startswith(f"Error: {message}")
+        and result.stderr.count("\n") == 1
+    )
     assert not (tmp_path / "nano-weights").exists()
 
 
 def test_errors_of_adding_and_removing_are_one_line(nasoa):
-    for arguments in (["add", "../x", "--weights", "front.json"], ["add", "x", "--weights", "missing.pth", "--network", ENCODING],
-                      ["remove", "et-nas-a"]):
+    for arguments in (
+        ["add", "../x", "--weights", "front.json"],
+        ["add", "x", "--weights", "missing.pth", "--network", ENCODING],
+        ["remove", "et-nas-a"],
+    ):
         result = nasoa(*arguments)
-        assert result.exit_code == 1 and result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+        assert (
+            result.exit_code == 1 and result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+        )
 
 
 def test_finetuning_without_pretrained_weights_tells_the_ways_out(nasoa):
-    result = CliRunner().invoke(main, ["finetune", "--dataset", "digits", "--model", "front.json#1", "--minutes", "0.1"])
+    result = CliRunner().invoke(
+        main, ["finetune", "--dataset", "digits", "--model", "front.json#1", "--minutes", "0.1"]
+    )
     assert result.exit_code == 1 and result.stderr.count("\n") == 1
-    for way in ("front.json#1 has no pretrained weights", "--weights none", "nasoa zoo pretrain", "nasoa zoo add"):
+    for way in (
+        "front.json#1 has no pretrained weights",
+        "--weights none",
+        "nasoa zoo pretrain",
+        "nasoa zoo add",
+    ):
         assert way in result.stderr
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_is_one_line_and_the_same_command_goes_on(nasoa, tmp_path, jobs):
-    command = [sys.executable, "-m", "nni_nasoa.cli", "zoo", "pretrain", ENCODING, "2-_8_11", *SHORT, "--epochs", "60",
-               "--jobs", str(jobs)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    command = [
+        sys.executable,
+        "-m",
+        "nni_nasoa.cli",
+        "zoo",
+        "pretrain",
+        ENCODING,
+        "2-_8_11",
+        *SHORT,
+        "--epochs",
+        "60",
+        "--jobs",
+        str(jobs),
+    ]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
     first = process.stdout.readline()
     assert "  epoch 1/60  " in first
     children = psutil.Process(process.pid).children(recursive=True)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert stderr == "Interrupted. The same command goes on from the last whole epoch that is in nano-weights.\n"
+    assert (
+        stderr == "Interrupted. The same command goes on from the last whole epoch that is in nano-weights.\n"
+    )
     assert psutil.wait_procs(children, timeout=30)[1] == []
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and first.split("  loss")[0] not in done.stdout

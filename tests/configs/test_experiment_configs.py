@@ -27,13 +27,17 @@ def path(request):
     return request.param
 
 
-@pytest.fixture(params=[path for path in CONFIGS if path.stem.startswith("search")], ids=lambda path: path.stem)
+@pytest.fixture(
+    params=[path for path in CONFIGS if path.stem.startswith("search")], ids=lambda path: path.stem
+)
 def config(request):
     """That of a search."""
     return yaml.safe_load(request.param.read_text())
 
 
-@pytest.fixture(params=[path for path in CONFIGS if path.stem.startswith("finetune")], ids=lambda path: path.stem)
+@pytest.fixture(
+    params=[path for path in CONFIGS if path.stem.startswith("finetune")], ids=lambda path: path.stem
+)
 def advised(request):
     """That of the advisor."""
     return yaml.safe_load(request.param.read_text())
@@ -48,8 +52,16 @@ def trial_options(config) -> dict:
 
 def test_all_are_here():
     assert [path.stem for path in CONFIGS] == [
-        "finetune", "finetune_remote", "finetune_stream", "search", "search_block", "search_gpu", "search_macro", "search_nano",
-        "search_remote"]
+        "finetune",
+        "finetune_remote",
+        "finetune_stream",
+        "search",
+        "search_block",
+        "search_gpu",
+        "search_macro",
+        "search_nano",
+        "search_remote",
+    ]
 
 
 def test_nni_accepts_it(path, tmp_path, monkeypatch):
@@ -77,7 +89,7 @@ def test_the_tuner_accepts_its_arguments_in_its_search_space(config):
     tuner.update_search_space(config["searchSpace"])
     proposed = [tuner.generate_parameters(number)["architecture"] for number in range(30)]
     initial = [str(Architecture.parse(text)) for text in args.get("initial", ())]
-    assert proposed[:len(initial)] == initial and len(set(proposed)) == 30
+    assert proposed[: len(initial)] == initial and len(set(proposed)) == 30
 
 
 def test_the_trial_accepts_its_options_and_the_networks_fit_the_images(config):
@@ -130,11 +142,19 @@ def test_the_advisors_quick_start_is_short():
     config = yaml.safe_load((FOLDER / "finetune.yml").read_text())
     args = AdvisorArgs.parse(config["tuner"]["classArgs"])
     rounds = math.ceil((1 + args.alternatives) / config["trialConcurrency"])
-    assert args.tasks[0].dataset == "digits" and rounds * args.tasks[0].minutes <= 1.5 and config["trialConcurrency"] * args.threads == 2
+    assert (
+        args.tasks[0].dataset == "digits"
+        and rounds * args.tasks[0].minutes <= 1.5
+        and config["trialConcurrency"] * args.threads == 2
+    )
 
 
 def test_a_gpu_for_each_trial():
     config = yaml.safe_load((FOLDER / "search_gpu.yml").read_text())
     service, options = config["trainingService"], trial_options(config)
-    assert (config["trialGpuNumber"], service["useActiveGpu"], service["maxTrialNumberPerGpu"]) == (1, False, 1)
+    assert (config["trialGpuNumber"], service["useActiveGpu"], service["maxTrialNumberPerGpu"]) == (
+        1,
+        False,
+        1,
+    )
     assert (options["input_size"], options["device"]) == (224, "cuda")

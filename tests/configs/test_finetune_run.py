@@ -22,6 +22,7 @@ ZOO = "nano-a,nano-b"
 @pytest.fixture
 def advised(reduced_config, tmp_path):
     """A function that gives one of the advisor's configs with short runs, and a store of its own."""
+
     def make(name: str, folder: Path = tmp_path, class_args=None, **changes) -> dict:
         config = reduced_config(name, folder, options="", **changes)
         known = {"zoo": ZOO, "device": "cpu", "store": str(tmp_path / "store.db"), **(class_args or {})}
@@ -55,7 +56,11 @@ def test_the_quick_start_runs_to_its_end(nnictl, advised, tmp_path):
     experiment.wait_done(500)
     store = ExperienceStore(tmp_path / "store.db")
     results = check(experiment, store, 3)
-    assert {result["run"] for result in results} == {"1-digits-1", "1-digits-2", "1-digits-3"} and read_status(experiment.folder)["trials"] == 3
+    assert {result["run"] for result in results} == {
+        "1-digits-1",
+        "1-digits-2",
+        "1-digits-3",
+    } and read_status(experiment.folder)["trials"] == 3
     for result in results:
         assert Path(result["classifier"]) == tmp_path / "classifiers" / experiment.id / result["run"]
         assert load_classifier(result["classifier"]).metrics["val_accuracy"] == result["accuracy"]
@@ -67,7 +72,9 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_recorded_twice(nnictl, advis
     config = advised("finetune.yml", class_args={"minutes": 0.2, "alternatives": 3})
     experiment = nnictl.create(config)
     experiment.wait(lambda: len(read_results(experiment.folder)) >= 1, 400)
-    dispatcher = next(child for child in experiment.manager.children(recursive=True) if "--exp_params" in child.cmdline())
+    dispatcher = next(
+        child for child in experiment.manager.children(recursive=True) if "--exp_params" in child.cmdline()
+    )
     experiment.kill_manager()
     psutil.wait_procs([dispatcher], timeout=10)
     assert not dispatcher.is_running()
@@ -78,7 +85,9 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_recorded_twice(nnictl, advis
     results = check(experiment, ExperienceStore(tmp_path / "store.db"), 4, killed=True)
     after = {result["run"]: result["record"] for result in results}
     assert before.items() <= after.items()
-    assert {entry["run"] for entry in read_list(experiment.folder)} == {f"1-digits-{number}" for number in range(1, 5)}
+    assert {entry["run"] for entry in read_list(experiment.folder)} == {
+        f"1-digits-{number}" for number in range(1, 5)
+    }
 
 
 def test_the_stream_takes_its_tasks_one_after_the_other(nnictl, advised, tmp_path):
@@ -86,13 +95,18 @@ def test_the_stream_takes_its_tasks_one_after_the_other(nnictl, advised, tmp_pat
     experiment = nnictl.create(advised("finetune_stream.yml", class_args={"tasks": tasks}))
     experiment.wait_done(500)
     results = check(experiment, ExperienceStore(tmp_path / "store.db"), 2)
-    assert [(result["run"], result["minutes"]) for result in results] == [("1-task-flags-1", 0.5), ("2-digits-1", 0.25)]
+    assert [(result["run"], result["minutes"]) for result in results] == [
+        ("1-task-flags-1", 0.5),
+        ("2-digits-1", 0.25),
+    ]
 
 
 def test_a_failing_dataset_ends_the_experiment_with_one_line(nnictl, advised, tmp_path):
     experiment = nnictl.create(advised("finetune.yml", class_args={"dataset": "nowhere"}))
     log = experiment.folder / "log" / "nnictl_stderr.log"
-    experiment.wait(lambda: "OnlineAdvisor: " in log.read_text(), 120) if experiment.status != "ERROR" else None
+    experiment.wait(
+        lambda: "OnlineAdvisor: " in log.read_text(), 120
+    ) if experiment.status != "ERROR" else None
     lines = [line for line in log.read_text().splitlines() if line.startswith("OnlineAdvisor: ")]
     assert len(lines) == 1 and "task 1, nowhere: dataset: " in lines[0]
 
@@ -101,9 +115,16 @@ def test_trials_on_another_machine_by_ssh(nnictl, sshd, advised, tmp_path):
     code = tmp_path / "code"
     code.mkdir()
     (code / "notes.txt").write_text("NNI does not upload an empty folder")
-    config = advised("finetune_remote.yml", code, {"minutes": 0.25, "alternatives": 1}, nniManagerIp="127.0.0.1")
-    machine = {"host": "127.0.0.1", "port": sshd.port, "user": sshd.user, "sshKeyFile": str(sshd.key_file),
-               "pythonPath": str(Path(sys.executable).parent)}
+    config = advised(
+        "finetune_remote.yml", code, {"minutes": 0.25, "alternatives": 1}, nniManagerIp="127.0.0.1"
+    )
+    machine = {
+        "host": "127.0.0.1",
+        "port": sshd.port,
+        "user": sshd.user,
+        "sshKeyFile": str(sshd.key_file),
+        "pythonPath": str(Path(sys.executable).parent),
+    }
     assert {*machine} == {*config["trainingService"]["machineList"][0]}
     config["trainingService"]["machineList"] = [machine]
     experiment = nnictl.create(config)
@@ -112,6 +133,12 @@ def test_trials_on_another_machine_by_ssh(nnictl, sshd, advised, tmp_path):
     assert len([result for result in read_results(experiment.folder) if "survey" in result]) == 1
     for entry in read_list(experiment.folder):
         host, _, path = entry["classifier"].partition(":")
-        assert host == "127.0.0.1" and str(sshd.home) in path and load_classifier(path).metrics["val_accuracy"] == entry["accuracy"]
-        assert entry["fetch"].startswith(f"scp -r -P {sshd.port} -i {sshd.key_file} {sshd.user}@127.0.0.1:{path} ")
+        assert (
+            host == "127.0.0.1"
+            and str(sshd.home) in path
+            and load_classifier(path).metrics["val_accuracy"] == entry["accuracy"]
+        )
+        assert entry["fetch"].startswith(
+            f"scp -r -P {sshd.port} -i {sshd.key_file} {sshd.user}@127.0.0.1:{path} "
+        )
     assert {result["run"] for result in results} == {"1-digits-1", "1-digits-2"}

@@ -33,7 +33,9 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_repeated(nnictl, reduced_con
     assert config["trialConcurrency"] == 2 and "trial.py" in config["trialCommand"]
     experiment = nnictl.create(config)
     experiment.wait(lambda: len(read_results(experiment.folder)) >= 3, 300)
-    dispatcher = next(child for child in experiment.manager.children(recursive=True) if "--exp_params" in child.cmdline())
+    dispatcher = next(
+        child for child in experiment.manager.children(recursive=True) if "--exp_params" in child.cmdline()
+    )
     experiment.kill_manager()
     psutil.wait_procs([dispatcher], timeout=10)
     assert not dispatcher.is_running()  # else it would talk to the resumed manager
@@ -49,7 +51,14 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_repeated(nnictl, reduced_con
     status = read_status(experiment.folder)
     assert (status["trials"], status["succeeded"]) == (TRIALS, TRIALS)
 
-    events = [json.loads(line) for line in (experiment.folder / "checkpoint" / "evolution.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line)
+        for line in (experiment.folder / "checkpoint" / "evolution.jsonl").read_text().splitlines()
+    ]
     told = [event["parameters"]["architecture"] for event in events if event["event"] == "told"]
     assert set(told) == set(after)
-    assert not [event for event in events if event["event"] == "failed" and event["parameters"]["architecture"] not in told]
+    assert not [
+        event
+        for event in events
+        if event["event"] == "failed" and event["parameters"]["architecture"] not in told
+    ]

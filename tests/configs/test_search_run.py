@@ -28,7 +28,15 @@ def check(results, config):
 
 def report(nnictl, source, folder):
     """`nasoa report`, as a user runs it."""
-    command = [sys.executable, "-c", "from nni_nasoa.cli import main; main()", "report", source, "--output", str(folder)]
+    command = [
+        sys.executable,
+        "-c",
+        "from nni_nasoa.cli import main; main()",
+        "report",
+        source,
+        "--output",
+        str(folder),
+    ]
     done = subprocess.run(command, env=nnictl.env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return json.loads((folder / "front.json").read_text())
@@ -41,10 +49,21 @@ def test_the_quick_start_runs_to_its_end(nnictl, reduced_config, tmp_path):
     results = read_results(experiment.folder)
     check(results, config)
     assert len(results) == 5 and read_status(experiment.folder)["succeeded"] == 5
-    assert {str(Architecture.parse(result["architecture"]).block) for result in results} >= {"020-", "10001-", "14441-"}
+    assert {str(Architecture.parse(result["architecture"]).block) for result in results} >= {
+        "020-",
+        "10001-",
+        "14441-",
+    }
     # What the tuner knows is what NNI stored, in spite of trials that swap their parameters.
-    events = [json.loads(line) for line in (experiment.folder / "checkpoint" / "evolution.jsonl").read_text().splitlines()]
-    told = {event["parameters"]["architecture"]: event["metrics"]["accuracy"] for event in events if event["event"] == "told"}
+    events = [
+        json.loads(line)
+        for line in (experiment.folder / "checkpoint" / "evolution.jsonl").read_text().splitlines()
+    ]
+    told = {
+        event["parameters"]["architecture"]: event["metrics"]["accuracy"]
+        for event in events
+        if event["event"] == "told"
+    }
     assert told == {result["architecture"]: result["accuracy"] for result in results}
 
 
@@ -68,4 +87,7 @@ def test_macro_search_after_block_search(nnictl, reduced_config, tmp_path):
     experiment.wait_done(300)
     results = read_results(experiment.folder)
     check(results, config)
-    assert len(results) == 3 and {str(Architecture.parse(result["architecture"]).block) for result in results} <= blocks
+    assert (
+        len(results) == 3
+        and {str(Architecture.parse(result["architecture"]).block) for result in results} <= blocks
+    )

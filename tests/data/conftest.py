@@ -3,8 +3,9 @@ from __future__ import annotations
 import warnings
 
 import pytest
-from nni_nasoa.data import DatasetWarning, open_dataset
 from PIL import Image
+
+from nni_nasoa.data import DatasetWarning, open_dataset
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,7 @@ def entries(cache):
 @pytest.fixture
 def write():
     """A function that writes an image of one colour."""
+
     def write(path, colour=(10, 20, 30), size=(24, 16), **options):
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", size, colour).save(path, **options)
@@ -45,6 +47,7 @@ def animals(tmp_path, write):
 @pytest.fixture
 def open_quietly():
     """`open_dataset` at 8 pixels, without warnings of what is left out."""
+
     def open_quietly(folder, **options):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DatasetWarning)

@@ -8,7 +8,9 @@ from nni_nasoa.data.augment import LEVELS, augment, jitter_colors, mixup, resize
 
 
 def images(n=16, size=24, seed=0):
-    return torch.randint(0, 256, (n, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+    return torch.randint(
+        0, 256, (n, 3, size, size), dtype=torch.uint8, generator=torch.Generator().manual_seed(seed)
+    )
 
 
 def generator(seed=0):
@@ -19,7 +21,7 @@ def generator(seed=0):
 def test_levels_keep_shape_and_range_and_repeat_with_the_seed(level):
     batch = images()
     first, again, other = (augment(batch, level, generator(seed)) for seed in (1, 1, 2))
-    assert first.shape == batch.shape and 0 <= first.min() and first.max() <= 255
+    assert first.shape == batch.shape and first.min() >= 0 and first.max() <= 255
     assert torch.equal(first, again)
     assert torch.equal(first, other) == (level == "none")
     assert torch.equal(batch, images())
@@ -33,7 +35,7 @@ def test_an_unknown_level_is_named():
 def test_shift_is_a_crop_of_the_edge_padded_image():
     batch = images(n=40)
     padded = torch.nn.functional.pad(batch.float(), (3, 3, 3, 3), mode="replicate").to(torch.uint8)
-    crops = torch.stack([padded[..., y:y + 24, x:x + 24] for y in range(7) for x in range(7)])
+    crops = torch.stack([padded[..., y : y + 24, x : x + 24] for y in range(7) for x in range(7)])
     found = (crops == shift(batch, 3, False, generator())).flatten(2).all(2)
     assert found.any(0).all()
     assert len(found.float().argmax(0).unique()) > 10
@@ -60,14 +62,19 @@ def test_resized_crop_agrees_with_torchvision_on_crops():
     ramps = torch.cat([x, x.transpose(2, 3), torch.zeros_like(x)], 1)
     cropped = resized_crop(ramps, generator(), mirrored=False)
     step = 252 / (size - 1)
-    width, height = (cropped[:, 0, 10, 40] - cropped[:, 0, 10, 20]) / 20 / step, (cropped[:, 1, 40, 10] - cropped[:, 1, 20, 10]) / 20 / step
+    width, height = (
+        (cropped[:, 0, 10, 40] - cropped[:, 0, 10, 20]) / 20 / step,
+        (cropped[:, 1, 40, 10] - cropped[:, 1, 20, 10]) / 20 / step,
+    )
     area, ratio = width * height, width / height
     assert (area > 0.33).all() and (area <= 1.001).all() and area.std() > 0.1
     assert (ratio > 0.74).all() and (ratio < 1.34).all()
     for i in range(5):  # the same rectangle through torchvision's crop and resize
         left = (cropped[i, 0, 32, 32] - width[i] * step * 32) / step + 0.5 * width[i] - 0.5
         w = round(float(width[i]) * size)
-        expected = TF.resized_crop(ramps[i], 0, max(0, round(float(left) + 0.5)), size, min(w, size), [size, size], antialias=False)
+        expected = TF.resized_crop(
+            ramps[i], 0, max(0, round(float(left) + 0.5)), size, min(w, size), [size, size], antialias=False
+        )
         assert (expected[0, 32] - cropped[i, 0, 32])[4:-4].abs().max() < 1.5 * step
 
 
@@ -75,7 +82,9 @@ def test_full_size_crop_is_the_image(monkeypatch):
     monkeypatch.setattr("nni_nasoa.data.augment.SCALE", (1.0, 1.0))
     monkeypatch.setattr("nni_nasoa.data.augment.RATIO", (1.0, 1.0))
     batch = images()
-    torch.testing.assert_close(resized_crop(batch, generator(), mirrored=False), batch.float(), atol=0.01, rtol=0)
+    torch.testing.assert_close(
+        resized_crop(batch, generator(), mirrored=False), batch.float(), atol=0.01, rtol=0
+    )
 
 
 def test_jitter_is_torchvisions_brightness_contrast_and_saturation(monkeypatch):

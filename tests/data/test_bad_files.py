@@ -6,38 +6,54 @@ from importlib import import_module
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from nni_nasoa.data import DatasetError, DatasetWarning, open_dataset
 from PIL import Image
+
+from nni_nasoa.data import DatasetError, DatasetWarning, open_dataset
 
 
 def bomb():
     """A PNG that claims 20,000 x 20,000 pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
     data = b"IDAT" + zlib.compress(bytes(100))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
-                                          for part in (header, data, b"IEND"))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(part) - 4) + part + struct.pack(">I", zlib.crc32(part))
+        for part in (header, data, b"IEND")
+    )
 
 
 @pytest.fixture
 def messy(animals):
     """The animals, and in `dog` five files that are no images."""
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)).save(animals / "dog" / "cut.png")
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), dtype=np.uint8)).save(
+        animals / "dog" / "cut.png"
+    )
     whole = (animals / "dog" / "cut.png").read_bytes()
-    for name, content in (("empty.png", b""), ("text.jpg", b"not an image at all"), ("cut.png", whole[:len(whole) // 2]),
-                          ("bomb.png", bomb())):
+    for name, content in (
+        ("empty.png", b""),
+        ("text.jpg", b"not an image at all"),
+        ("cut.png", whole[: len(whole) // 2]),
+        ("bomb.png", bomb()),
+    ):
         (animals / "dog" / name).write_bytes(content)
     (animals / "dog" / "nowhere.png").symlink_to("nothing")
     return animals
 
 
-REASONS = {"dog/empty.png": "the file is empty", "dog/text.jpg": "the content is not that of an image",
-           "dog/cut.png": "truncated", "dog/bomb.png": "exceeds limit", "dog/nowhere.png": "No such file or directory"}
+REASONS = {
+    "dog/empty.png": "the file is empty",
+    "dog/text.jpg": "the content is not that of an image",
+    "dog/cut.png": "truncated",
+    "dog/bomb.png": "exceeds limit",
+    "dog/nowhere.png": "No such file or directory",
+}
 
 
 def test_bad_files_are_left_out_counted_and_listed(messy):
     (messy / "cat" / "notes.txt").write_text("")
     for _ in range(2):  # when it is decoded, and when it comes from the cache
-        with pytest.warns(DatasetWarning, match="5 of 20 images cannot be read and are left out; the first: dog/") as caught:
+        with pytest.warns(
+            DatasetWarning, match="5 of 20 images cannot be read and are left out; the first: dog/"
+        ) as caught:
             split = open_dataset(messy, input_size=8, max_bad=0.25)
         report = split.report
         assert len(split.train) + len(split.val) == 15 and len(split.train.images) == len(split.train.labels)
@@ -46,7 +62,9 @@ def test_bad_files_are_left_out_counted_and_listed(messy):
         assert list(reasons) == sorted(REASONS)
         for name, reason in REASONS.items():
             assert reason in reasons[name]
-        assert [json.loads(line) for line in report.bad_list.read_text().splitlines()] == [bad._asdict() for bad in report.bad]
+        assert [json.loads(line) for line in report.bad_list.read_text().splitlines()] == [
+            bad._asdict() for bad in report.bad
+        ]
         line = str(caught[0].message)
         assert f"all are listed in {report.bad_list}" in line and "\n" not in line
 
@@ -55,7 +73,9 @@ def test_more_than_the_share_that_may_be_bad_is_an_error(messy, monkeypatch):
     with pytest.raises(DatasetError) as error:
         open_dataset(messy, input_size=8)
     message = str(error.value)
-    assert message.startswith("animals: 5 of 20 images cannot be read, more than the 10% that max_bad (--max-bad) allows; ")
+    assert message.startswith(
+        "animals: 5 of 20 images cannot be read, more than the 10% that max_bad (--max-bad) allows; "
+    )
     assert "\n" not in message
     listed = message.partition("all are listed in ")[2]
     with open(listed) as file:
@@ -98,14 +118,22 @@ def test_a_class_of_bad_files_is_no_class(animals, open_quietly):
     for i in range(3):
         (animals / "bat" / f"{i}.png").write_bytes(b"")
     split = open_quietly(animals, max_bad=0.2)
-    assert split.classes == ("cat", "dog") and split.report.empty_classes == ("bat",) and len(split.report.bad) == 3
+    assert (
+        split.classes == ("cat", "dog")
+        and split.report.empty_classes == ("bat",)
+        and len(split.report.bad) == 3
+    )
     assert set(split.train.labels) == set(split.val.labels) == {0, 1}
     np.testing.assert_array_equal(split.train.images[split.train.labels == 1][:, 0].min((1, 2)) > 95, True)
 
 
-@pytest.mark.parametrize("bad, message", [
-    (["a", "b"], "two classes needed, but 8 of 8 images cannot be read"), (["b"], "two classes needed, but 4 of 8"),
-])
+@pytest.mark.parametrize(
+    "bad, message",
+    [
+        (["a", "b"], "two classes needed, but 8 of 8 images cannot be read"),
+        (["b"], "two classes needed, but 4 of 8"),
+    ],
+)
 def test_too_little_is_left(tmp_path, write, bad, message):
     for name in "ab":
         for i in range(4):
@@ -135,10 +163,24 @@ def test_a_mended_file_is_read(messy, open_quietly, write):
     assert open_quietly(messy).report.bad == ()
 
 
-@pytest.mark.parametrize("command", [
-    ["nni_nasoa.cli", "finetune", "--model", "2-_8_1-2-2", "--weights", "none", "--minutes", "1000", "--input-size", "16"],
-    ["nni_nasoa.plugin.search_trial", "--architecture", "2-_8_1-2-2", "--input-size", "16"],
-])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [
+            "nni_nasoa.cli",
+            "finetune",
+            "--model",
+            "2-_8_1-2-2",
+            "--weights",
+            "none",
+            "--minutes",
+            "1000",
+            "--input-size",
+            "16",
+        ],
+        ["nni_nasoa.plugin.search_trial", "--architecture", "2-_8_1-2-2", "--input-size", "16"],
+    ],
+)
 def test_the_commands_say_it_in_one_line(messy, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     module, *arguments = *command, "--device", "cpu", "--dataset", str(messy), "--max-bad", "0.2"
@@ -148,12 +190,17 @@ def test_the_commands_say_it_in_one_line(messy, tmp_path, monkeypatch, command):
     assert "animals: 5 of 20 images cannot be read, more than the 20% that max_bad (--max-bad) allows" in line
 
 
-@pytest.mark.parametrize("name, message", [
-    ("", "neither a folder nor a known name"), ("a\0b", "cannot be opened"),
-    ("x" * 5000, "cannot be opened (File name too long)"),
-    ("~no such user/set", "cannot be opened"), ("itself", "cannot be opened (Too many levels of symbolic links)"),
-    ("file.zip/deeper", "neither a folder"),
-])
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("", "neither a folder nor a known name"),
+        ("a\0b", "cannot be opened"),
+        ("x" * 5000, "cannot be opened (File name too long)"),
+        ("~no such user/set", "cannot be opened"),
+        ("itself", "cannot be opened (Too many levels of symbolic links)"),
+        ("file.zip/deeper", "neither a folder"),
+    ],
+)
 def test_a_path_that_leads_nowhere_is_one_clear_line(tmp_path, monkeypatch, name, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "itself").symlink_to("itself")

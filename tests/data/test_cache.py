@@ -6,9 +6,10 @@ import textwrap
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from nni_nasoa.data import DatasetError, open_dataset
 from nni_nasoa.data.cache import cache_folder, open_entry
-from PIL import Image
 
 
 def cached_entry(key, build):
@@ -22,7 +23,9 @@ def images(tmp_path):
     for name in ("a", "b"):
         (tmp_path / "set" / name).mkdir(parents=True)
         for i in range(6):
-            Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(tmp_path / "set" / name / f"{i}.png")
+            Image.fromarray(rng.integers(0, 256, (12, 12, 3), dtype=np.uint8)).save(
+                tmp_path / "set" / name / f"{i}.png"
+            )
     return tmp_path / "set"
 
 
@@ -103,7 +106,9 @@ SLOW_BUILD = """
 
 
 def start(seconds):
-    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(SLOW_BUILD), str(seconds)], stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SLOW_BUILD), str(seconds)], stdout=subprocess.PIPE, text=True
+    )
 
 
 def test_processes_that_start_together_build_once():

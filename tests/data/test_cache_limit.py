@@ -6,7 +6,9 @@ import time
 
 import numpy as np
 import pytest
-from nni_nasoa.data import DatasetError, cache as cache_module, open_dataset
+
+from nni_nasoa.data import DatasetError, open_dataset
+from nni_nasoa.data import cache as cache_module
 from nni_nasoa.data.cache import cache_limit, make_room, map_array, open_entry
 
 LONG_AGO = 1_000_000_000
@@ -38,6 +40,7 @@ def small_limit(monkeypatch):
 @pytest.fixture
 def old(cache):
     """A function that makes an entry that was last used long ago."""
+
     def old(name, size=1000, used=LONG_AGO):
         entry = cached_entry({"name": name}, build(size))
         os.utime(entry, (used, used))
@@ -46,10 +49,20 @@ def old(cache):
     return old
 
 
-@pytest.mark.parametrize("text, size", [
-    ("0", 0), ("12345", 12345), ("20GB", 20 * 10**9), ("20 gb", 20 * 10**9), ("1.5T", 15 * 10**11), ("512MiB", 512 * 2**20),
-    ("7b", 7), ("", 20 * 10**9), (" 3K ", 3000),
-])
+@pytest.mark.parametrize(
+    "text, size",
+    [
+        ("0", 0),
+        ("12345", 12345),
+        ("20GB", 20 * 10**9),
+        ("20 gb", 20 * 10**9),
+        ("1.5T", 15 * 10**11),
+        ("512MiB", 512 * 2**20),
+        ("7b", 7),
+        ("", 20 * 10**9),
+        (" 3K ", 3000),
+    ],
+)
 def test_the_limit_is_the_environments(monkeypatch, text, size):
     monkeypatch.setenv("NASOA_CACHE_LIMIT", text)
     assert cache_limit() == size
@@ -85,7 +98,9 @@ def test_room_is_made_for_what_was_not_announced_too(old, monkeypatch):
 def test_an_entry_above_the_limit_is_one_clear_line(animals, monkeypatch, old, entries):
     kept = old("a", size=500)
     monkeypatch.setenv("NASOA_CACHE_LIMIT", "2KB")
-    with pytest.raises(DatasetError, match="the decoded images take 2.88 kB, the limit is 2 kB; set NASOA_CACHE_LIMIT") as error:
+    with pytest.raises(
+        DatasetError, match="the decoded images take 2.88 kB, the limit is 2 kB; set NASOA_CACHE_LIMIT"
+    ) as error:
         open_dataset(animals, input_size=8)
     assert "\n" not in str(error.value) and entries() == [kept.name]
 
@@ -93,7 +108,9 @@ def test_an_entry_above_the_limit_is_one_clear_line(animals, monkeypatch, old, e
 def test_a_disk_without_room_is_one_clear_line(animals, monkeypatch, old, entries):
     old("a")
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
-    with pytest.raises(DatasetError, match="the decoded images take .* left; set NASOA_CACHE to a folder with room"):
+    with pytest.raises(
+        DatasetError, match="the decoded images take .* left; set NASOA_CACHE to a folder with room"
+    ):
         open_dataset(animals, input_size=8)
     assert entries() == []  # the old one was deleted to make room, which was not enough
 
@@ -118,10 +135,13 @@ def test_an_entry_that_was_just_asked_for_stays(old):
 
 
 def test_an_entry_that_another_process_has_mapped_stays(animals):
-    code = ("import sys; from nni_nasoa.data import open_dataset; split = open_dataset(sys.argv[1], input_size=8); "
-            "print('open', flush=True); sys.stdin.read(); print(int(split.train.images.sum()))")
-    process = subprocess.Popen([sys.executable, "-c", code, str(animals)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               text=True)
+    code = (
+        "import sys; from nni_nasoa.data import open_dataset; split = open_dataset(sys.argv[1], input_size=8); "
+        "print('open', flush=True); sys.stdin.read(); print(int(split.train.images.sum()))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(animals)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert process.stdout.readline() == "open\n"
         (entry,) = (path for path in cache_module._images_folder().iterdir() if path.is_dir())
@@ -147,6 +167,7 @@ def test_what_a_killed_process_left_goes(cache, old):
 
 def test_what_is_being_built_stays(old, monkeypatch):
     """Nothing of the folder is deleted that the function that makes room is called from."""
+
     def fill(folder):
         (folder / "data").write_bytes(bytes(100))
         make_room(cache_limit())
@@ -169,12 +190,19 @@ def test_an_entry_that_goes_before_it_is_opened_is_made_again(old):
     assert len(open_entry({"name": "a"}, build(1000), load_late)) == 872 and loads == [entry, entry]
 
 
-@pytest.mark.parametrize("damage", [
-    lambda entry: (entry / "train_images.npy").unlink(), lambda entry: (entry / "about.json").write_text("{"),
-    lambda entry: os.truncate(entry / "train_images.npy", 300), lambda entry: os.truncate(entry / "val_labels.npy", 0),
-    lambda entry: (entry / "bad_files.jsonl").unlink(), lambda entry: (entry / "bad_files.jsonl").write_text("[1]\n"),
-    lambda entry: (entry / "about.json").write_text("{}"), lambda entry: (entry / "about.json").write_text("[]"),
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda entry: (entry / "train_images.npy").unlink(),
+        lambda entry: (entry / "about.json").write_text("{"),
+        lambda entry: os.truncate(entry / "train_images.npy", 300),
+        lambda entry: os.truncate(entry / "val_labels.npy", 0),
+        lambda entry: (entry / "bad_files.jsonl").unlink(),
+        lambda entry: (entry / "bad_files.jsonl").write_text("[1]\n"),
+        lambda entry: (entry / "about.json").write_text("{}"),
+        lambda entry: (entry / "about.json").write_text("[]"),
+    ],
+)
 def test_a_damaged_entry_is_made_again(animals, cache, entries, damage):
     before = open_dataset(animals, input_size=8).train.images.copy()
     damage(cache / "images" / entries()[0])
@@ -204,8 +232,15 @@ def test_processes_that_crowd_a_small_cache_all_get_their_images(animals, monkey
     """Each entry is deleted again and again while others look for it."""
     monkeypatch.setenv("NASOA_CACHE_LIMIT", "15KB")  # one of the larger ones, or a few of the smaller
     code = "from nni_nasoa.data import cache; cache.JUST_USED = 0\n" + textwrap.dedent(CROWD)
-    processes = [subprocess.Popen([sys.executable, "-c", code, str(animals), str(seed)], stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True) for seed in range(3)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(animals), str(seed)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed in range(3)
+    ]
     for process in processes:
         assert process.communicate(timeout=300) == ("done\n", "")
 
@@ -238,6 +273,8 @@ def test_kills_at_any_moment_leave_whole_entries_or_none(animals, cache, entries
         assert len(split.train) == 12 and len(split.val) == 3
         red = np.concatenate([part.images[:, 0].reshape(len(part), -1) for part in (split.train, split.val)])
         assert (red.min(1) == red.max(1)).all() and len(set(red[:, 0])) == 15
-    assert all((cache / "images" / name / "about.json").stat().st_mtime < before for name in whole)  # none was made again
+    assert all(
+        (cache / "images" / name / "about.json").stat().st_mtime < before for name in whole
+    )  # none was made again
     make_room(cache_limit())
     assert list((cache / "images").glob("*.partial")) == []

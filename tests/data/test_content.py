@@ -3,9 +3,10 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from nni_nasoa.data import content, open_dataset
 from nni_nasoa.data.content import content_digest
-from PIL import Image
 
 
 @pytest.fixture

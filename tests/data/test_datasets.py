@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from nni_nasoa.data import DatasetError, dataset_names, open_dataset, stratified_split
 from nni_nasoa.data.digits import load_digits, resize_bilinear
 
@@ -24,7 +25,9 @@ def test_digits_split():
     assert len(split.train) + len(split.val) == 1797 and 340 < len(split.val) < 380
     assert split.classes == tuple("0123456789") and split.num_classes == 10 and split.input_size == 32
     assert not split.mirrored
-    counts = np.bincount(split.val.labels) / np.bincount(np.concatenate([split.train.labels, split.val.labels]))
+    counts = np.bincount(split.val.labels) / np.bincount(
+        np.concatenate([split.train.labels, split.val.labels])
+    )
     assert (abs(counts - 0.2) < 0.01).all()
     np.testing.assert_array_equal(split.train.images[:, 0], split.train.images[:, 2])
 
@@ -41,7 +44,9 @@ def test_resize_is_that_of_torch():
 
     images = np.random.default_rng(0).uniform(0, 255, (4, 8, 8)).astype(np.float32)
     for size in (8, 12, 32, 33):
-        expected = torch.nn.functional.interpolate(torch.from_numpy(images)[None], size=(size, size), mode="bilinear", align_corners=False)[0]
+        expected = torch.nn.functional.interpolate(
+            torch.from_numpy(images)[None], size=(size, size), mode="bilinear", align_corners=False
+        )[0]
         np.testing.assert_allclose(resize_bilinear(images, size), expected.numpy(), atol=1e-3)
 
 
@@ -75,7 +80,9 @@ def test_an_impossible_size_is_refused(size):
         open_dataset("digits", input_size=size)
 
 
-@pytest.mark.parametrize("name, hint", [("digit", "'digits'"), ("CIFAR-11", "'cifar10'"), ("/nowhere/at/all", "give a folder")])
+@pytest.mark.parametrize(
+    "name, hint", [("digit", "'digits'"), ("CIFAR-11", "'cifar10'"), ("/nowhere/at/all", "give a folder")]
+)
 def test_an_unknown_name_gets_a_hint(name, hint):
     with pytest.raises(DatasetError) as error:
         open_dataset(name, input_size=8)
@@ -89,9 +96,14 @@ def test_a_file_is_not_a_folder(tmp_path):
 
 
 def test_importing_and_digits_load_no_heavy_library():
-    code = ("import sys; from nni_nasoa.data import open_dataset; open_dataset('digits', input_size=32); "
-            "print([m for m in ('torch', 'torchvision', 'PIL', 'sklearn', 'scipy', 'pandas', 'nni') if m in sys.modules])")
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import sys; from nni_nasoa.data import open_dataset; open_dataset('digits', input_size=32); "
+        "print([m for m in ('torch', 'torchvision', 'PIL', 'sklearn', 'scipy', 'pandas', 'nni') if m in sys.modules])"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 # torchvision's datasets, on files that are made here in their on-disk formats
@@ -103,12 +115,15 @@ def cifar10_files(root, rng, per_batch=40):
     folder.mkdir(parents=True)
     data, labels = [], []
     for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]:
-        batch = {"data": rng.integers(0, 256, (per_batch, 3072), dtype=np.uint8), "labels": [i % 10 for i in range(per_batch)]}
+        batch = {
+            "data": rng.integers(0, 256, (per_batch, 3072), dtype=np.uint8),
+            "labels": [i % 10 for i in range(per_batch)],
+        }
         (folder / name).write_bytes(pickle.dumps(batch))
         if name != "test_batch":
             data.append(batch["data"])
             labels += batch["labels"]
-    names = "airplane automobile bird cat deer dog frog horse ship truck".split()
+    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": names}))
     return np.concatenate(data).reshape(-1, 3, 32, 32), np.array(labels)
 
@@ -118,16 +133,25 @@ def mnist_files(root, rng, count=60):
     folder = root / "MNIST" / "raw"
     folder.mkdir(parents=True)
     for part in ("train", "t10k"):
-        images, labels = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8), (np.arange(count) % 10).astype(np.uint8)
-        (folder / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">IIII", 0x803, count, 28, 28) + images.tobytes())
-        (folder / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels.tobytes())
+        images, labels = (
+            rng.integers(0, 256, (count, 28, 28), dtype=np.uint8),
+            (np.arange(count) % 10).astype(np.uint8),
+        )
+        (folder / f"{part}-images-idx3-ubyte").write_bytes(
+            struct.pack(">IIII", 0x803, count, 28, 28) + images.tobytes()
+        )
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(
+            struct.pack(">II", 0x801, count) + labels.tobytes()
+        )
 
 
 def test_cifar10(tmp_path, monkeypatch):
     from torchvision import datasets
 
     images, labels = cifar10_files(tmp_path, np.random.default_rng(0))
-    monkeypatch.setattr(datasets.cifar, "check_integrity", lambda path, md5=None: True)  # the sums are those of the real files
+    monkeypatch.setattr(
+        datasets.cifar, "check_integrity", lambda path, md5=None: True
+    )  # the sums are those of the real files
     split = open_dataset("CIFAR-10", input_size=32, root=tmp_path)
     train, val = stratified_split(labels, 0.2, 0)
     np.testing.assert_array_equal(split.train.images, images[train])
@@ -147,8 +171,10 @@ def test_mnist_becomes_rgb_at_the_wanted_size(tmp_path):
 def test_a_decoded_dataset_needs_neither_files_nor_torchvision(tmp_path):
     mnist_files(tmp_path, np.random.default_rng(0))
     first = open_dataset("mnist", input_size=8, root=tmp_path)
-    code = (f"import sys; from nni_nasoa.data import open_dataset; split = open_dataset('mnist', input_size=8, root={str(tmp_path)!r}); "
-            "print('torchvision' in sys.modules, int(split.train.images.sum(dtype='int64')))")
+    code = (
+        f"import sys; from nni_nasoa.data import open_dataset; split = open_dataset('mnist', input_size=8, root={str(tmp_path)!r}); "
+        "print('torchvision' in sys.modules, int(split.train.images.sum(dtype='int64')))"
+    )
     (tmp_path / "MNIST").rename(tmp_path / "gone")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == f"False {first.train.images.sum(dtype='int64')}\n"
@@ -175,8 +201,14 @@ def test_an_official_validation_part_is_used(tmp_path, monkeypatch):
     assert split.classes == ("banded", "dotted")
 
 
-@pytest.mark.parametrize("failure", [OSError("<urlopen error [Errno -3]\nTemporary failure in name resolution>"), RuntimeError("Error downloading x"),
-                                     EOFError()])
+@pytest.mark.parametrize(
+    "failure",
+    [
+        OSError("<urlopen error [Errno -3]\nTemporary failure in name resolution>"),
+        RuntimeError("Error downloading x"),
+        EOFError(),
+    ],
+)
 def test_without_a_network_there_is_one_clear_line(tmp_path, monkeypatch, failure):
     from torchvision import datasets
 
@@ -187,14 +219,19 @@ def test_without_a_network_there_is_one_clear_line(tmp_path, monkeypatch, failur
     with pytest.raises(DatasetError) as error:
         open_dataset("cifar100", input_size=32, root=tmp_path)
     message = str(error.value)
-    assert message.startswith("cifar100: torchvision could not") and str(tmp_path) in message and "\n" not in message
+    assert (
+        message.startswith("cifar100: torchvision could not")
+        and str(tmp_path) in message
+        and "\n" not in message
+    )
 
 
 def test_every_known_name_is_one_of_torchvision():
     import inspect
 
-    from nni_nasoa.data.torchvision_sets import KNOWN
     from torchvision import datasets
+
+    from nni_nasoa.data.torchvision_sets import KNOWN
 
     assert len(KNOWN) > 15 and set(dataset_names()) == {"digits", "fractals", *KNOWN}
     for known in KNOWN.values():

@@ -4,8 +4,9 @@ import zlib
 
 import numpy as np
 import pytest
-from nni_nasoa.data.decode import to_array
 from PIL import Image
+
+from nni_nasoa.data.decode import to_array
 
 
 def file_of(image, kind, **options):
@@ -16,6 +17,7 @@ def file_of(image, kind, **options):
 
 def png(width, height, depth, colour_type, row):
     """A PNG of equal rows, for what Pillow does not write."""
+
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -42,11 +44,18 @@ def test_the_centre_is_cropped_and_the_shorter_side_resized():
     assert pixels.shape == (3, 8, 8) and pixels.flags.c_contiguous and (pixels[0, :, 1:-1] > 190).all()
 
 
-@pytest.mark.parametrize("mode, colour, expected", [
-    ("L", 128, (128, 128, 128)), ("1", 1, (255, 255, 255)), ("I;16", 128 * 256, (128, 128, 128)),
-    ("CMYK", (0, 0, 0, 255), (0, 0, 0)),
-    ("RGBA", (10, 20, 30, 0), (255, 255, 255)), ("RGBA", (10, 20, 30, 255), (10, 20, 30)), ("LA", (7, 255), (7, 7, 7)),
-])
+@pytest.mark.parametrize(
+    "mode, colour, expected",
+    [
+        ("L", 128, (128, 128, 128)),
+        ("1", 1, (255, 255, 255)),
+        ("I;16", 128 * 256, (128, 128, 128)),
+        ("CMYK", (0, 0, 0, 255), (0, 0, 0)),
+        ("RGBA", (10, 20, 30, 0), (255, 255, 255)),
+        ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
+        ("LA", (7, 255), (7, 7, 7)),
+    ],
+)
 def test_every_mode_becomes_rgb(mode, colour, expected):
     pixels = to_array(Image.new(mode, (9, 9), colour), 4)
     np.testing.assert_array_equal(pixels, np.broadcast_to(np.array(expected)[:, None, None], (3, 4, 4)))
@@ -61,16 +70,26 @@ def test_16_bit_png_from_a_file():
 def test_a_large_jpeg_is_the_same_as_when_decoded_whole():
     gradient = np.linspace(0, 255, 640).astype(np.uint8)
     file = io.BytesIO()
-    Image.fromarray(np.broadcast_to(gradient[None, :, None], (640, 640, 3)).copy()).save(file, "JPEG", quality=95)
+    Image.fromarray(np.broadcast_to(gradient[None, :, None], (640, 640, 3)).copy()).save(
+        file, "JPEG", quality=95
+    )
     whole = Image.open(file)
     whole.load()
-    np.testing.assert_allclose(to_array(Image.open(file), 32).astype(int), to_array(whole, 32).astype(int), atol=3)
+    np.testing.assert_allclose(
+        to_array(Image.open(file), 32).astype(int), to_array(whole, 32).astype(int), atol=3
+    )
 
 
-@pytest.mark.parametrize("colour_type, pixel, expected", [
-    (0, [200], (200, 200, 200)), (2, [200, 100, 50], (200, 100, 50)), (4, [200, 255], (200, 200, 200)),
-    (6, [200, 100, 50, 255], (200, 100, 50)), (6, [200, 100, 50, 0], (255, 255, 255)),
-])
+@pytest.mark.parametrize(
+    "colour_type, pixel, expected",
+    [
+        (0, [200], (200, 200, 200)),
+        (2, [200, 100, 50], (200, 100, 50)),
+        (4, [200, 255], (200, 200, 200)),
+        (6, [200, 100, 50, 255], (200, 100, 50)),
+        (6, [200, 100, 50, 0], (255, 255, 255)),
+    ],
+)
 def test_16_bit_png_of_every_kind(colour_type, pixel, expected):
     row = b"".join(struct.pack(">H", 257 * value) for value in pixel) * 8
     pixels = to_array(Image.open(io.BytesIO(png(8, 8, 16, colour_type, row))), 4)
@@ -94,9 +113,14 @@ def test_grey_and_black_and_white_from_files():
     assert (to_array(file_of(Image.fromarray(np.full((8, 8), 200 * 256, np.uint16)), "TIFF"), 4) == 200).all()
 
 
-@pytest.mark.parametrize("kind, transparency, expected", [
-    ("PNG", 1, (255, 255, 255)), ("GIF", 1, (255, 255, 255)), ("PNG", bytes([255, 128, 255]), (227, 127, 127)),
-])
+@pytest.mark.parametrize(
+    "kind, transparency, expected",
+    [
+        ("PNG", 1, (255, 255, 255)),
+        ("GIF", 1, (255, 255, 255)),
+        ("PNG", bytes([255, 128, 255]), (227, 127, 127)),
+    ],
+)
 def test_a_palette_with_transparency_lies_on_white(kind, transparency, expected):
     image = Image.new("P", (8, 8), 1)
     image.putpalette([0, 0, 0, 200, 0, 0, 0, 0, 200])
@@ -135,7 +159,7 @@ def test_a_truncated_file_is_an_error_and_not_half_an_image(kind):
     assert to_array(Image.open(io.BytesIO(whole)), 8).std() > 1
     for share in (0, 0.01, 0.1, 0.5, 0.9):
         with pytest.raises(Exception, match="truncated|Truncated|cannot identify|decoder"):
-            to_array(Image.open(io.BytesIO(whole[:int(share * len(whole))])), 8)
+            to_array(Image.open(io.BytesIO(whole[: int(share * len(whole))])), 8)
 
 
 def test_a_decompression_bomb_is_an_error():

@@ -3,6 +3,7 @@ import warnings
 
 import numpy as np
 import pytest
+
 from nni_nasoa.data import DatasetError, DatasetWarning, open_dataset
 from nni_nasoa.data.folder import decoded_sizes, find_folder
 
@@ -10,8 +11,13 @@ from nni_nasoa.data.folder import decoded_sizes, find_folder
 def test_a_folder_for_each_class(animals):
     split = open_dataset(animals, input_size=8)
     assert split.classes == ("cat", "dog") and split.name == "animals"
-    assert np.bincount(split.train.labels).tolist() == [8, 4] and np.bincount(split.val.labels).tolist() == [2, 1]
-    red = np.concatenate([part.images[:, 0].reshape(len(part), -1).mean(1) for part in (split.train, split.val)])
+    assert np.bincount(split.train.labels).tolist() == [8, 4] and np.bincount(split.val.labels).tolist() == [
+        2,
+        1,
+    ]
+    red = np.concatenate(
+        [part.images[:, 0].reshape(len(part), -1).mean(1) for part in (split.train, split.val)]
+    )
     assert (np.sort(red)[:10] == np.arange(10)).all() and (np.sort(red)[10:] > 95).all()
     np.testing.assert_array_equal(split.train.images[split.train.labels == 1][:, 0].min((1, 2)) > 95, True)
 
@@ -91,22 +97,27 @@ def test_an_empty_class_is_left_out_and_said(animals):
     (animals / "ant" / "notes").mkdir(parents=True)
     (animals / "ant" / "notes" / "a.txt").write_text("")
     for _ in range(2):  # when it is decoded, and when it comes from the cache
-        with pytest.warns(DatasetWarning, match="class folders without images: 'ant', 'cow'; passed over .* 1 file") as caught:
+        with pytest.warns(
+            DatasetWarning, match="class folders without images: 'ant', 'cow'; passed over .* 1 file"
+        ) as caught:
             split = open_dataset(animals, input_size=8)
         assert caught[0].filename == __file__
         assert split.classes == ("cat", "dog") and split.report.empty_classes == ("ant", "cow")
 
 
-@pytest.mark.parametrize("files, message", [
-    ([], "no images found"),
-    (["cat/0.png"], "only one class, 'cat'"),
-    (["cat/0.png", "cat/1.png", "dog/"], "only one class, 'cat'"),
-    (["cat/", "dog/notes.txt"], "no images found"),
-    (["0.png"], "1 images but no class folders"),
-    (["train/a/0.png", "train/b/0.png", "val/c/0.png"], "class 'c' is not in"),
-    (["train/a/0.png", "train/b/", "val/b/0.png", "val/a/0.png"], "only one class, 'a'"),
-    (["a/0.png", "b/0.png"], "two or more"),
-])
+@pytest.mark.parametrize(
+    "files, message",
+    [
+        ([], "no images found"),
+        (["cat/0.png"], "only one class, 'cat'"),
+        (["cat/0.png", "cat/1.png", "dog/"], "only one class, 'cat'"),
+        (["cat/", "dog/notes.txt"], "no images found"),
+        (["0.png"], "1 images but no class folders"),
+        (["train/a/0.png", "train/b/0.png", "val/c/0.png"], "class 'c' is not in"),
+        (["train/a/0.png", "train/b/", "val/b/0.png", "val/a/0.png"], "only one class, 'a'"),
+        (["a/0.png", "b/0.png"], "two or more"),
+    ],
+)
 def test_a_folder_that_cannot_be_used(tmp_path, write, files, message):
     root = tmp_path / "set"
     root.mkdir()

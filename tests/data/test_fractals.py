@@ -37,8 +37,10 @@ def test_the_filling_rate_tells_thin_attractors_from_full_ones():
     corners = np.array([[0, 0], [0.5, 0], [0, 0.5], [0.5, 0.5]])
     square = np.array([[0.5, 0, 0, 0.5, *corner] for corner in corners], np.float32)
     assert filling(square, _rng()) > 0.95
-    triangle = filling(square[:3], _rng())  # Sierpinski's: 3 of 4 parts at each of the 5 levels of the grid, and some on edges
-    assert 0.75 ** 5 * 0.95 < triangle < 0.75 ** 4
+    triangle = filling(
+        square[:3], _rng()
+    )  # Sierpinski's: 3 of 4 parts at each of the 5 levels of the grid, and some on edges
+    assert 0.75**5 * 0.95 < triangle < 0.75**4
     assert filling(square[[0, 3]], _rng()) < 0.05  # a diagonal
     assert filling(square[:2], _rng()) == 0  # a line along an axis has no box
 
@@ -51,7 +53,9 @@ def test_orbits_are_on_the_attractor():
     low, high = np.array([x.min(), y.min()]), np.array([x.max(), y.max()])
     for a, b, c, d, e, f in maps:
         mapped = np.array([a * x + b * y + e, c * x + d * y + f])
-        assert (mapped.min(1) > low - 0.05 * (high - low)).all() and (mapped.max(1) < high + 0.05 * (high - low)).all()
+        assert (mapped.min(1) > low - 0.05 * (high - low)).all() and (
+            mapped.max(1) < high + 0.05 * (high - low)
+        ).all()
 
 
 def test_images_follow_from_seed_class_and_instance_alone():
@@ -68,7 +72,11 @@ def test_images_are_distinct():
     def distinct(images):
         return len({hashlib.sha256(image.tobytes()).digest() for image in images}) == len(images)
 
-    assert distinct(np.concatenate([fractal_images(seed, [label] * 5, range(5), 24) for seed in (0, 1) for label in range(4)]))
+    assert distinct(
+        np.concatenate(
+            [fractal_images(seed, [label] * 5, range(5), 24) for seed in (0, 1) for label in range(4)]
+        )
+    )
     assert len({fractal_system(0, label).tobytes() for label in range(100)}) == 100
 
 
@@ -92,9 +100,13 @@ def test_images_vary_in_colour_brightness_and_background():
 
 def test_classes_are_recognised_by_nearest_neighbours_of_their_shape():
     """With all drawn alike, the shape alone must tell the class of another instance far more often than chance."""
+
     def shapes(instances):
         rngs = [fractals._rng(0, 1, label, instance) for label in LABELS for instance in instances]
-        systems = [fractals._perturbed(fractal_system(0, label), rng) for label, rng in zip(np.repeat(LABELS, len(instances)), rngs)]
+        systems = [
+            fractals._perturbed(fractal_system(0, label), rng)
+            for label, rng in zip(np.repeat(LABELS, len(instances)), rngs)
+        ]
         points = orbits(systems, rngs)
         density, _ = rasterize(points, [_Still() for _ in rngs], 16)
         return (density > 0).reshape(len(rngs), -1).astype(np.float32)
@@ -123,21 +135,31 @@ def test_drawing_covers_what_the_points_cover():
     outside = np.ones((16, 16), bool)
     outside[4:12, 4:12] = False
     for seed in range(20):
-        a, b = (draw(d, np.full((16, 16), 0.5, np.float32), _rng(seed)) for d in (density, np.zeros_like(density)))
+        a, b = (
+            draw(d, np.full((16, 16), 0.5, np.float32), _rng(seed)) for d in (density, np.zeros_like(density))
+        )
         assert a.shape == (3, 16, 16) and a.dtype == np.uint8
-        assert np.array_equal(a[:, outside], b[:, outside]) and not np.array_equal(a[:, 7:9, 7:9], b[:, 7:9, 7:9])
+        assert np.array_equal(a[:, outside], b[:, outside]) and not np.array_equal(
+            a[:, 7:9, 7:9], b[:, 7:9, 7:9]
+        )
 
 
 def test_open_fractals_caches_a_split(tmp_path, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path))
     split = open_fractals(3, 4, size=16, seed=5, val_instances=2)
-    assert len(split.train) == 12 and len(split.val) == 6 and split.classes == ("fractal 0", "fractal 1", "fractal 2")
+    assert (
+        len(split.train) == 12
+        and len(split.val) == 6
+        and split.classes == ("fractal 0", "fractal 1", "fractal 2")
+    )
     assert split.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 and split.train.labels.dtype == np.int64
     assert np.array_equal(split.train.images, fractal_images(5, split.train.labels, list(range(4)) * 3, 16))
     assert np.array_equal(split.val.images, fractal_images(5, split.val.labels, [4, 5] * 3, 16))
     monkeypatch.setattr(fractals, "fractal_images", None)  # nothing is drawn twice
     again = open_fractals(3, 4, size=16, seed=5, val_instances=2)
-    assert np.array_equal(again.train.images, split.train.images) and isinstance(again.train.images, np.memmap)
+    assert np.array_equal(again.train.images, split.train.images) and isinstance(
+        again.train.images, np.memmap
+    )
 
 
 def test_processes_draw_the_same(tmp_path, monkeypatch):
@@ -145,7 +167,9 @@ def test_processes_draw_the_same(tmp_path, monkeypatch):
     one = open_fractals(4, 3, size=16, seed=1, val_instances=1)
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "two"))
     two = open_fractals(4, 3, size=16, seed=1, val_instances=1, processes=2)
-    assert np.array_equal(one.train.images, two.train.images) and np.array_equal(one.val.images, two.val.images)
+    assert np.array_equal(one.train.images, two.train.images) and np.array_equal(
+        one.val.images, two.val.images
+    )
 
 
 def test_fractals_are_a_dataset_of_other_classes_than_those_of_pretraining(tmp_path, monkeypatch):
@@ -155,4 +179,6 @@ def test_fractals_are_a_dataset_of_other_classes_than_those_of_pretraining(tmp_p
     assert (len(split.train), len(split.val), split.num_classes, split.mirrored) == (6, 3, 3, False)
     pretraining = open_fractals(3, 2, size=16, val_instances=1)
     assert not np.array_equal(split.train.images, pretraining.train.images)
-    assert not np.array_equal(split.train.images, datasets.open_dataset("fractals", input_size=16, seed=1).train.images)
+    assert not np.array_equal(
+        split.train.images, datasets.open_dataset("fractals", input_size=16, seed=1).train.images
+    )

@@ -2,6 +2,7 @@ import os
 import unicodedata
 
 import pytest
+
 from nni_nasoa.data import DatasetError, listing, open_dataset
 from nni_nasoa.data.listing import list_folder
 
@@ -15,8 +16,10 @@ def touch(root, *paths):
 def names(root, **options):
     """The files of each class, in order."""
     found = list_folder(root, **{"seed": 0, "val_fraction": 0.2, **options})
-    return {name: sorted(file.path for part in (found.train, found.val) for file in part if file.label == label)
-            for label, name in enumerate(found.classes)}
+    return {
+        name: sorted(file.path for part in (found.train, found.val) for file in part if file.label == label)
+        for label, name in enumerate(found.classes)
+    }
 
 
 @pytest.fixture
@@ -33,15 +36,32 @@ def test_links_to_files_and_folders_are_followed(root, tmp_path):
     (root / "a" / "4.png").symlink_to(tmp_path / "elsewhere" / "2.png")
     (root / "a" / "more").symlink_to(tmp_path / "elsewhere")
     (root / "c").symlink_to(tmp_path / "elsewhere" / "in")
-    assert names(root) == {"a": ["a/0.png", "a/1.png", "a/4.png", "a/more/2.png"], "b": PLAIN["b"], "c": ["c/3.png"]}
+    assert names(root) == {
+        "a": ["a/0.png", "a/1.png", "a/4.png", "a/more/2.png"],
+        "b": PLAIN["b"],
+        "c": ["c/3.png"],
+    }
     (tmp_path / "link").symlink_to(root)
     assert names(tmp_path / "link") == names(root)
 
 
-@pytest.mark.parametrize("link, target", [
-    ("a/loop", "."), ("a/loop", ".."), ("a/loop", "../.."), ("b/deep/er/loop", "../../.."), ("b/deep/er/loop", ".."),
-    ("a/other", "../b"), ("loop", "."), ("loop", ".."), ("a/itself", "itself"), ("itself", "itself"), ("again", "a"), ("A", "b"),
-])
+@pytest.mark.parametrize(
+    "link, target",
+    [
+        ("a/loop", "."),
+        ("a/loop", ".."),
+        ("a/loop", "../.."),
+        ("b/deep/er/loop", "../../.."),
+        ("b/deep/er/loop", ".."),
+        ("a/other", "../b"),
+        ("loop", "."),
+        ("loop", ".."),
+        ("a/itself", "itself"),
+        ("itself", "itself"),
+        ("again", "a"),
+        ("A", "b"),
+    ],
+)
 def test_a_loop_of_links_ends_and_repeats_nothing(root, link, target):
     touch(root.parent, "beside/9.png")  # what a link upwards would find
     (root / link).symlink_to(target)
@@ -66,8 +86,13 @@ def test_names_in_unicode(tmp_path):
     """A class is the same whichever way its accents are encoded, and names that are no text are files all the same."""
     composed, decomposed = (unicodedata.normalize(form, "café ∆") for form in ("NFC", "NFD"))
     broken = os.fsdecode(b"\xff\xfe")
-    touch(tmp_path, f"train/{composed}/ü 1.png", f"val/{decomposed}/ü 2.png", f"train/{broken}/{broken}.png",
-          f"val/{broken}/\n.png")
+    touch(
+        tmp_path,
+        f"train/{composed}/ü 1.png",
+        f"val/{decomposed}/ü 2.png",
+        f"train/{broken}/{broken}.png",
+        f"val/{broken}/\n.png",
+    )
     found = list_folder(tmp_path, 0, 0.2)
     assert found.classes == ("\\udcff\\udcfe", composed)
     assert [file.label for file in found.train] == [0, 1] and [file.label for file in found.val] == [0, 1]
@@ -83,7 +108,9 @@ def test_images_with_names_in_unicode_are_opened(tmp_path, write, open_quietly):
     split = open_quietly(tmp_path, max_bad=0.2)
     assert len(split.train) + len(split.val) == 8 and split.classes == ("\\udcff", "日本 語")
     str(split.report.summary()).encode("utf-8")  # can be printed
-    assert (tmp_path / split.report.bad[0].file).exists() and split.report.bad_list.read_text().count("\n") == 1
+    assert (tmp_path / split.report.bad[0].file).exists() and split.report.bad_list.read_text().count(
+        "\n"
+    ) == 1
 
 
 def test_every_folder_is_listed_once_and_every_image_statted_once(tmp_path, monkeypatch):
@@ -101,6 +128,7 @@ def test_every_folder_is_listed_once_and_every_image_statted_once(tmp_path, monk
         def call(*arguments):
             counts[name] += 1
             return function(*arguments)
+
         return call
 
     for name in counts:

@@ -6,10 +6,13 @@ import sys
 import threading
 
 import pytest
+
 from nni_nasoa.data.parallel import in_threads, progress_bar
 
-OPEN = ("import sys; from nni_nasoa.data import open_dataset; "
-        "open_dataset(sys.argv[1], input_size=8, show_progress={'None': None, 'False': False}[sys.argv[2]])")
+OPEN = (
+    "import sys; from nni_nasoa.data import open_dataset; "
+    "open_dataset(sys.argv[1], input_size=8, show_progress={'None': None, 'False': False}[sys.argv[2]])"
+)
 
 
 def test_results_come_in_order_and_not_far_ahead():
@@ -34,10 +37,15 @@ def test_an_error_in_a_thread_is_raised():
 
 def run(animals, show, terminal):
     if not terminal:
-        return subprocess.run([sys.executable, "-c", OPEN, str(animals), show], capture_output=True, text=True, check=True).stderr
+        return subprocess.run(
+            [sys.executable, "-c", OPEN, str(animals), show], capture_output=True, text=True, check=True
+        ).stderr
     own, other = pty.openpty()
-    process = subprocess.Popen([sys.executable, "-c", OPEN, str(animals), show], stderr=other,
-                               env={**os.environ, "TERM": "xterm", "COLUMNS": "100"})
+    process = subprocess.Popen(
+        [sys.executable, "-c", OPEN, str(animals), show],
+        stderr=other,
+        env={**os.environ, "TERM": "xterm", "COLUMNS": "100"},
+    )
     os.close(other)
     output = b""
     try:

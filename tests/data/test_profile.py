@@ -26,7 +26,9 @@ def pictures(tmp_path):
     for label, n in (("a", 7), ("b", 4), ("çé 猫", 1)):
         (tmp_path / "pictures" / label).mkdir(parents=True)
         for i in range(n):
-            arrays.append(rng.integers(0, 256, (rng.integers(10, 60), rng.integers(10, 60), 3), dtype=np.uint8))
+            arrays.append(
+                rng.integers(0, 256, (rng.integers(10, 60), rng.integers(10, 60), 3), dtype=np.uint8)
+            )
             Image.fromarray(arrays[-1]).save(tmp_path / "pictures" / label / f"{i}.png")
     return tmp_path / "pictures", arrays
 
@@ -34,15 +36,38 @@ def pictures(tmp_path):
 def test_statistics_are_those_of_the_images(pictures):
     folder, arrays = pictures
     found = profile_dataset(folder)
-    width, height = np.array([array.shape[1] for array in arrays]), np.array([array.shape[0] for array in arrays])
+    width, height = (
+        np.array([array.shape[1] for array in arrays]),
+        np.array([array.shape[0] for array in arrays]),
+    )
     sizes = [path.stat().st_size for path in folder.rglob("*.png")]
-    assert (found.name, found.images, found.train_images, found.val_images, found.classes) == ("pictures", 12, 10, 2, 3)
-    assert (found.class_mean, found.class_std, found.class_min, found.class_max) == (4, pytest.approx(np.std([7, 4, 1])), 1, 7)
+    assert (found.name, found.images, found.train_images, found.val_images, found.classes) == (
+        "pictures",
+        12,
+        10,
+        2,
+        3,
+    )
+    assert (found.class_mean, found.class_std, found.class_min, found.class_max) == (
+        4,
+        pytest.approx(np.std([7, 4, 1])),
+        1,
+        7,
+    )
     assert (found.width, found.width_std) == (np.median(width), pytest.approx(width.std()))
     assert (found.height, found.height_std) == (np.median(height), pytest.approx(height.std()))
-    assert (found.aspect, found.aspect_std) == (pytest.approx(np.median(width / height)), pytest.approx((width / height).std()))
+    assert (found.aspect, found.aspect_std) == (
+        pytest.approx(np.median(width / height)),
+        pytest.approx((width / height).std()),
+    )
     assert (found.bytes_total, found.bytes_mean) == (sum(sizes), pytest.approx(np.mean(sizes)))
-    assert (found.grey_share, found.alpha_share, found.mirrored, found.headers_read, found.pixels_read) == (0, 0, True, 12, 12)
+    assert (found.grey_share, found.alpha_share, found.mirrored, found.headers_read, found.pixels_read) == (
+        0,
+        0,
+        True,
+        12,
+        12,
+    )
     assert found.decode_seconds > 0 and found.fingerprint == fingerprint(folder)
 
 
@@ -83,7 +108,9 @@ def test_grey_transparent_and_turned_images(tmp_path):
     colour, exif = np.full((20, 30, 3), (250, 0, 0), np.uint8), Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(colour[..., 0]).save(tmp_path / "kinds" / "a" / "grey.png")
-    Image.fromarray(np.repeat(colour[..., :1], 3, axis=2)).save(tmp_path / "kinds" / "a" / "grey in colours.jpg")
+    Image.fromarray(np.repeat(colour[..., :1], 3, axis=2)).save(
+        tmp_path / "kinds" / "a" / "grey in colours.jpg"
+    )
     Image.fromarray(np.dstack([colour, colour[..., 0]])).save(tmp_path / "kinds" / "b" / "transparent.png")
     Image.fromarray(colour).save(tmp_path / "kinds" / "b" / "turned.jpg", exif=exif)
     found = profile_dataset(tmp_path / "kinds")
@@ -95,7 +122,7 @@ def test_grey_transparent_and_turned_images(tmp_path):
 def test_files_that_cannot_be_read_are_passed_over(pictures):
     folder, _ = pictures
     whole = (folder / "a" / "0.png").read_bytes()
-    (folder / "a" / "cut.png").write_bytes(whole[:len(whole) // 2])
+    (folder / "a" / "cut.png").write_bytes(whole[: len(whole) // 2])
     (folder / "a" / "empty.jpg").write_bytes(b"")
     (folder / "b" / "text.jpg").write_text("no image")
     (folder / "b" / "nowhere.png").symlink_to(folder / "nothing.png")
@@ -103,7 +130,9 @@ def test_files_that_cannot_be_read_are_passed_over(pictures):
     (folder / "b" / "notes.txt").write_text("no image either")
     found = profile_dataset(folder)
     assert (found.images, found.headers_read, found.pixels_read) == (17, 13, 12)
-    assert found.bytes_total == sum(path.stat().st_size for path in folder.rglob("*.[pj][np]g") if path.exists())
+    assert found.bytes_total == sum(
+        path.stat().st_size for path in folder.rglob("*.[pj][np]g") if path.exists()
+    )
 
 
 def test_a_folder_without_an_image_that_can_be_read(tmp_path):
@@ -113,7 +142,9 @@ def test_a_folder_without_an_image_that_can_be_read(tmp_path):
             (tmp_path / "bad" / label / f"{i}.jpg").write_bytes(b"")
     found = profile_dataset(tmp_path / "bad")
     assert (found.images, found.bytes_total, found.headers_read, found.pixels_read) == (6, 0, 0, 0)
-    assert found.width is found.aspect_std is found.red_mean is found.decode_seconds is found.grey_share is None
+    assert (
+        found.width is found.aspect_std is found.red_mean is found.decode_seconds is found.grey_share is None
+    )
 
 
 def test_errors_are_those_of_open_dataset(tmp_path, write):
@@ -156,13 +187,20 @@ def test_datasets_with_names_and_open_ones_come_as_arrays():
     assert (named.mirrored, named.grey_share) == (False, 1)
     assert named.class_min == np.bincount(np.concatenate([split.train.labels, split.val.labels])).min()
     assert named.red_mean == pytest.approx(split.train.images.mean() / 255, abs=0.01)
-    assert named.width is named.bytes_total is named.alpha_share is named.headers_read is None and named.pixels_read == 400
-    assert {**opened.to_json(), "fingerprint": named.fingerprint} == named.to_json() and opened.fingerprint == fingerprint(split)
+    assert (
+        named.width is named.bytes_total is named.alpha_share is named.headers_read is None
+        and named.pixels_read == 400
+    )
+    assert {
+        **opened.to_json(),
+        "fingerprint": named.fingerprint,
+    } == named.to_json() and opened.fingerprint == fingerprint(split)
 
 
 def test_two_images(tmp_path):
     def part(n):
         return ImageArrays(np.zeros((n, 3, 4, 4), np.uint8), np.arange(n))
+
     found = profile_arrays(ImageSplit(part(2), part(0), ("a", "b"), "line\nbreak" * 50), "x")
     assert (found.images, found.val_images, found.class_std, found.red_std) == (2, 0, 0, 0)
     assert "\n" not in found.name and len(found.name) <= 200
@@ -171,9 +209,13 @@ def test_two_images(tmp_path):
 def test_a_fingerprint_changes_with_what_is_there_and_stays_otherwise(pictures):
     folder, _ = pictures
     first = fingerprint(folder)
-    code = ("import sys; from nni_nasoa.data.profile import fingerprint; "
-            "print(fingerprint(sys.argv[1]), {'PIL', 'torch'} & {*sys.modules})")
-    run = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True)
+    code = (
+        "import sys; from nni_nasoa.data.profile import fingerprint; "
+        "print(fingerprint(sys.argv[1]), {'PIL', 'torch'} & {*sys.modules})"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
+    )
     assert run.stdout == f"{first} set()\n" and fingerprint(f"{folder}/../pictures/") == first
     seen = {first, fingerprint(folder, val_fraction=0.3), fingerprint(folder, seed=1)}
     image = folder / "a" / "0.png"
@@ -203,18 +245,36 @@ def test_fingerprints_of_names_and_arrays(monkeypatch):
     assert fingerprint(open_dataset("digits", input_size=8)) == fingerprint(split)
     changed = split.train.images.copy()
     changed[700, 0, 3, 3] += 1
-    names = [fingerprint("CIFAR-10"), fingerprint("cifar100"), fingerprint("cifar10", root="there"), fingerprint("digits"),
-             fingerprint("task:one"), fingerprint(split), fingerprint(open_dataset("digits", input_size=16)),
-             fingerprint(ImageSplit(ImageArrays(changed, split.train.labels), split.val, split.classes, "digits", False))]
+    names = [
+        fingerprint("CIFAR-10"),
+        fingerprint("cifar100"),
+        fingerprint("cifar10", root="there"),
+        fingerprint("digits"),
+        fingerprint("task:one"),
+        fingerprint(split),
+        fingerprint(open_dataset("digits", input_size=16)),
+        fingerprint(
+            ImageSplit(ImageArrays(changed, split.train.labels), split.val, split.classes, "digits", False)
+        ),
+    ]
     assert fingerprint("cifar10") == names[0] and len(set(names)) == len(names)
     monkeypatch.setattr(profile_module, "HASHED_BYTES", 1000)
     assert fingerprint(split) == fingerprint(open_dataset("digits", input_size=8)) != names[5]
 
 
 REAL = st.floats(0, 1e15)
-NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=200)
-PROFILES = st.builds(DatasetProfile, name=NAMES, fingerprint=st.just("f"), images=st.none() | st.integers(0, 10**15),
-                     mirrored=st.none() | st.booleans(), width=st.none() | REAL, grey_share=st.none() | st.floats(0, 1))
+NAMES = st.text(
+    st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=200
+)
+PROFILES = st.builds(
+    DatasetProfile,
+    name=NAMES,
+    fingerprint=st.just("f"),
+    images=st.none() | st.integers(0, 10**15),
+    mirrored=st.none() | st.booleans(),
+    width=st.none() | REAL,
+    grey_share=st.none() | st.floats(0, 1),
+)
 
 
 @settings(max_examples=50)
@@ -223,14 +283,25 @@ def test_a_profile_survives_json(profile):
     assert DatasetProfile.from_json(json.loads(json.dumps(profile.to_json(), allow_nan=False))) == profile
 
 
-@pytest.mark.parametrize("changes, line", [
-    ({"images": -1}, "images is neither a whole number from 0 nor null"), ({"images": 1.5}, "images"),
-    ({"images": True}, "images"),
-    ({"width": math.nan}, "width is neither a number"), ({"width": "5"}, "width"), ({"height": math.inf}, "height"),
-    ({"grey_share": 1.01}, "grey_share is neither a number from 0 to 1 nor null"), ({"red_mean": 2}, "red_mean"),
-    ({"mirrored": 1}, "mirrored is neither true or false"), ({"name": ""}, "name is not a text"), ({"name": None}, "name"),
-    ({"fingerprint": "a\nb"}, "fingerprint"), ({"images": [1]}, "images"), ({"more\n": 1}, "the field 'more\\\\n' is not one"),
-])
+@pytest.mark.parametrize(
+    "changes, line",
+    [
+        ({"images": -1}, "images is neither a whole number from 0 nor null"),
+        ({"images": 1.5}, "images"),
+        ({"images": True}, "images"),
+        ({"width": math.nan}, "width is neither a number"),
+        ({"width": "5"}, "width"),
+        ({"height": math.inf}, "height"),
+        ({"grey_share": 1.01}, "grey_share is neither a number from 0 to 1 nor null"),
+        ({"red_mean": 2}, "red_mean"),
+        ({"mirrored": 1}, "mirrored is neither true or false"),
+        ({"name": ""}, "name is not a text"),
+        ({"name": None}, "name"),
+        ({"fingerprint": "a\nb"}, "fingerprint"),
+        ({"images": [1]}, "images"),
+        ({"more\n": 1}, "the field 'more\\\\n' is not one"),
+    ],
+)
 def test_a_damaged_profile_is_one_line(changes, line):
     good = DatasetProfile("name", "fingerprint", images=3).to_json()
     with pytest.raises(ProfileError, match=line) as error:
@@ -243,4 +314,6 @@ def test_what_is_no_profile_is_one_line():
         with pytest.raises(ProfileError, match="not an object"):
             DatasetProfile.from_json(data)
     with pytest.raises(ProfileError, match="'aspect' is missing"):
-        DatasetProfile.from_json({k: v for k, v in DatasetProfile("a", "b").to_json().items() if k != "aspect"})
+        DatasetProfile.from_json(
+            {k: v for k, v in DatasetProfile("a", "b").to_json().items() if k != "aspect"}
+        )

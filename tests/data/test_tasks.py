@@ -22,15 +22,29 @@ def test_there_are_many_kinds():
     tasks = [get_task(name) for name in list_tasks()]
     own, held_out = ([task for task in tasks if task.held_out is held] for held in (False, True))
     kinds = [{task.kind for task in part} for part in (own, held_out)]
-    assert len(own) >= 24 and len(held_out) >= 8 and len(kinds[0]) >= 9 and len(kinds[1]) >= 3 and len(set.union(*kinds)) >= 12
+    assert (
+        len(own) >= 24
+        and len(held_out) >= 8
+        and len(kinds[0]) >= 9
+        and len(kinds[1]) >= 3
+        and len(set.union(*kinds)) >= 12
+    )
     assert not kinds[0] & kinds[1]
-    assert list_tasks(held_out=True) == [task.name for task in held_out] and list_tasks(held_out=False) == [task.name for task in own]
+    assert list_tasks(held_out=True) == [task.name for task in held_out] and list_tasks(held_out=False) == [
+        task.name for task in own
+    ]
     assert len({task.seed for task in tasks}) == len(tasks)
-    for sizes, low, high in (([len(task.classes) for task in own], 2, 60), ([task.train_images for task in own], 60, 2600)):
+    for sizes, low, high in (
+        ([len(task.classes) for task in own], 2, 60),
+        ([task.train_images for task in own], 60, 2600),
+    ):
         assert min(sizes) == low and max(sizes) == high
     assert {task.mirrored for task in own} == {task.mirrored for task in held_out} == {True, False}
     for task in tasks:
-        assert len(set(task.classes)) == len(task.classes) and task.train_images >= len(task.classes) <= task.val_images
+        assert (
+            len(set(task.classes)) == len(task.classes)
+            and task.train_images >= len(task.classes) <= task.val_images
+        )
 
 
 @pytest.mark.parametrize("name", list_tasks())
@@ -38,7 +52,10 @@ def test_an_image_follows_from_random_numbers(name):
     drawing = _drawings()[name]
 
     def draw(seed):
-        return [drawing.draw(label, np.random.default_rng((seed, label))) for label in range(0, len(drawing.task.classes), 5)]
+        return [
+            drawing.draw(label, np.random.default_rng((seed, label)))
+            for label in range(0, len(drawing.task.classes), 5)
+        ]
 
     first, again, other = draw(0), draw(0), draw(1)
     for image, same, another in zip(first, again, other):
@@ -49,22 +66,33 @@ def test_an_image_follows_from_random_numbers(name):
 
 def test_open(tmp_path, monkeypatch):
     task, split = get_task("segments-few"), open_dataset("task:segments-few", input_size=SIZE)
-    assert split.name == "task:segments-few" and split.classes == task.classes == tuple("0123456789") and not split.mirrored
+    assert (
+        split.name == "task:segments-few"
+        and split.classes == task.classes == tuple("0123456789")
+        and not split.mirrored
+    )
     assert len(split.train) == task.train_images == 60 and len(split.val) == task.val_images == 400
-    assert np.bincount(split.train.labels).tolist() == [6] * 10 and np.bincount(split.val.labels).tolist() == [40] * 10
+    assert (
+        np.bincount(split.train.labels).tolist() == [6] * 10
+        and np.bincount(split.val.labels).tolist() == [40] * 10
+    )
     assert split.train.images.dtype == np.uint8 and split.train.labels.dtype == np.int64
     seen = {image.tobytes() for image in split.train.images}
     assert len(seen) == 60 and not seen & {image.tobytes() for image in split.val.images}
     assert np.any(split.train.labels[:-1] > split.train.labels[1:])  # in no order
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path))  # drawn again, and with other arguments
     again = open_dataset("task:segments-few", input_size=SIZE, seed=7, val_fraction=0.5)
-    assert np.array_equal(again.train.images, split.train.images) and np.array_equal(again.val.labels, split.val.labels)
+    assert np.array_equal(again.train.images, split.train.images) and np.array_equal(
+        again.val.labels, split.val.labels
+    )
 
 
 def test_other_sizes_are_resized():
     drawn, small = (open_dataset("task:segments-few", input_size=size) for size in (SIZE, 32))
     assert small.input_size == 32 and np.array_equal(small.train.labels, drawn.train.labels)
-    expected = Image.fromarray(np.ascontiguousarray(drawn.val.images[5].transpose(1, 2, 0))).resize((32, 32), Image.Resampling.BICUBIC)
+    expected = Image.fromarray(np.ascontiguousarray(drawn.val.images[5].transpose(1, 2, 0))).resize(
+        (32, 32), Image.Resampling.BICUBIC
+    )
     assert np.array_equal(small.val.images[5].transpose(1, 2, 0), np.asarray(expected))
 
 
@@ -89,14 +117,25 @@ def test_classes_of_random_signs_are_their_own():
 def test_imbalance():
     assert labels_of(10, 5, 1.0).tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     sizes = np.bincount(labels_of(1000, 4, 8.0))
-    assert sizes.sum() == 1000 and sizes[0] / sizes[-1] == pytest.approx(8, rel=0.05) and sizes[0] / sizes[1] == pytest.approx(2, rel=0.05)
+    assert (
+        sizes.sum() == 1000
+        and sizes[0] / sizes[-1] == pytest.approx(8, rel=0.05)
+        and sizes[0] / sizes[1] == pytest.approx(2, rel=0.05)
+    )
     for drawing in _drawings().values():
-        counts = np.bincount(labels_of(drawing.task.train_images, len(drawing.task.classes), drawing.imbalance))
+        counts = np.bincount(
+            labels_of(drawing.task.train_images, len(drawing.task.classes), drawing.imbalance)
+        )
         assert len(counts) == len(drawing.task.classes) and counts.min() >= 3
 
 
-@pytest.mark.parametrize("name, words", [
-    ("task:sings-20", "task: there is none of the name 'sings-20'; did you mean 'signs-20'?"), ("task:", "there are latin-capitals, ")])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("task:sings-20", "task: there is none of the name 'sings-20'; did you mean 'signs-20'?"),
+        ("task:", "there are latin-capitals, "),
+    ],
+)
 def test_unknown_task(name, words):
     with pytest.raises(DatasetError) as error:
         open_dataset(name, input_size=32)
@@ -114,6 +153,11 @@ def test_photographs_need_scikit_learn(tmp_path, monkeypatch):
 
 
 def test_the_list_needs_no_library():
-    code = "import sys; from nni_nasoa.data.tasks import list_tasks; list_tasks(); " \
-           "print(sorted({'torch', 'PIL', 'matplotlib', 'sklearn'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    code = (
+        "import sys; from nni_nasoa.data.tasks import list_tasks; list_tasks(); "
+        "print(sorted({'torch', 'PIL', 'matplotlib', 'sklearn'} & set(sys.modules)))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )

@@ -7,10 +7,9 @@ import sys
 import pytest
 import torch
 
-from nni_nasoa.device import processor
 from nni_nasoa.device import device as devices
-from nni_nasoa.device.device import Device, keys_of, processor_key, resolve
-from nni_nasoa.device.device import device_name
+from nni_nasoa.device import processor
+from nni_nasoa.device.device import Device, device_name, keys_of, processor_key, resolve
 
 THREADS = """
 from nni_nasoa.device.device import resolve
@@ -40,18 +39,36 @@ def test_keys_count_threads():
     assert (processor_key("A", 1), processor_key("A", 2)) == ("A, 1 thread", "A, 2 threads")
 
 
-@pytest.mark.parametrize("settings", [{}, {"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "1,4"}, {"OMP_NUM_THREADS": "0x"},
-                                      {"OMP_NUM_THREADS": "10000"}, {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "1"}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"OMP_NUM_THREADS": "1"},
+        {"OMP_NUM_THREADS": "1,4"},
+        {"OMP_NUM_THREADS": "0x"},
+        {"OMP_NUM_THREADS": "10000"},
+        {"OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "1"},
+    ],
+    ids=str,
+)
 def test_threads_are_those_that_torch_will_take(settings):
-    clean = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    done = subprocess.run([sys.executable, "-c", THREADS], env={**clean, **settings}, capture_output=True, text=True, check=True)
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], env={**clean, **settings}, capture_output=True, text=True, check=True
+    )
     ours, its = done.stdout.split()
     assert ours == its
 
 
 def test_cores_are_counted_once_and_only_those_allowed(tmp_path, monkeypatch):
-    blocks = [f"processor\t: {number}\nmodel name\t: A Processor @ 1GHz\nphysical id\t: {number // 4}\ncore id\t\t: {number % 4 // 2}\n"
-              for number in range(8)]
+    blocks = [
+        f"processor\t: {number}\nmodel name\t: A Processor @ 1GHz\nphysical id\t: {number // 4}\ncore id\t\t: {number % 4 // 2}\n"
+        for number in range(8)
+    ]
     (tmp_path / "cpuinfo").write_text("\n".join(blocks))
     monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
     assert processor.processor_name() == "A Processor @ 1GHz"
@@ -66,7 +83,9 @@ def test_cores_are_counted_once_and_only_those_allowed(tmp_path, monkeypatch):
 
 def test_auto_asks_torch_only_where_a_gpu_can_be(monkeypatch):
     asked = []
-    monkeypatch.setattr("nni_nasoa.device.device.resolve_device", lambda device: asked.append(device) or torch.device("cpu"))
+    monkeypatch.setattr(
+        "nni_nasoa.device.device.resolve_device", lambda device: asked.append(device) or torch.device("cpu")
+    )
     monkeypatch.setattr(devices, "_may_have_gpu", lambda: False)
     assert resolve("auto").kind == "cpu" and asked == []
     monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)

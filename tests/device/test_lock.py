@@ -28,7 +28,9 @@ def process():
 
     def start(code):
         code = f"import sys, time\nfrom nni_nasoa.device.lock import device_lock\n{code}"
-        child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         started.append(child)
         assert child.stdout.readline() == "ready\n"
         return child
@@ -58,7 +60,10 @@ def taken_in_a_thread(shared):
     return SimpleNamespace(thread=thread, has=has, leave=leave)
 
 
-@pytest.mark.parametrize("theirs, mine, granted", [(False, False, False), (False, True, False), (True, False, False), (True, True, True)])
+@pytest.mark.parametrize(
+    "theirs, mine, granted",
+    [(False, False, False), (False, True, False), (True, False, False), (True, True, True)],
+)
 def test_who_may_hold_it_together(process, theirs, mine, granted):
     child = process(HOLD.format(theirs))
     asked = taken_in_a_thread(mine)
@@ -97,8 +102,10 @@ def test_a_killed_waiter_does_not_hold_others_up(process):
 
 
 def test_a_measurement_does_not_starve_under_overlapping_batches(process):
-    batches = ("print('ready', flush=True)\n"
-               "while True:\n    with device_lock('cpu', shared=True):\n        time.sleep(0.05)")
+    batches = (
+        "print('ready', flush=True)\n"
+        "while True:\n    with device_lock('cpu', shared=True):\n        time.sleep(0.05)"
+    )
     for _ in range(4):  # somebody holds a share at almost any time
         process(batches)
     for _ in range(3):
@@ -109,8 +116,10 @@ def test_a_measurement_does_not_starve_under_overlapping_batches(process):
 
 
 def test_batches_pause_while_somebody_measures(process):
-    child = process("print('ready', flush=True)\nwhile sys.stdin.readline():\n"
-                    "    with device_lock('cpu', shared=True):\n        print('batch', flush=True)")
+    child = process(
+        "print('ready', flush=True)\nwhile sys.stdin.readline():\n"
+        "    with device_lock('cpu', shared=True):\n        print('batch', flush=True)"
+    )
     answers = []
     reader = threading.Thread(target=lambda: answers.append(child.stdout.readline()), daemon=True)
     with device_lock("cpu"):
@@ -149,28 +158,36 @@ def test_nested_in_one_thread():
         assert not asked.has.wait(0.3)  # the inner ones gave nothing back
     assert asked.has.wait(30)
     asked.leave.set()
-    with device_lock("cpu", shared=True):
-        with device_lock("cpu", shared=True), pytest.raises(RuntimeError, match="this thread shares the lock of cpu"):
-            with device_lock("cpu"):
-                pass
+    with (
+        device_lock("cpu", shared=True),
+        device_lock("cpu", shared=True),
+        pytest.raises(RuntimeError, match="this thread shares the lock of cpu"),
+        device_lock("cpu"),
+    ):
+        pass
 
 
 def test_an_error_gives_it_back():
-    with pytest.raises(KeyError):
-        with device_lock("cpu"):
-            raise KeyError
+    with pytest.raises(KeyError), device_lock("cpu"):
+        raise KeyError
     asked = taken_in_a_thread(False)
     assert asked.has.wait(30)
     asked.leave.set()
 
 
 def test_a_gpu_goes_by_its_uuid(own_folder, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "get_device_properties",
-                        lambda device: SimpleNamespace(uuid=f"12-34-{torch.device(device).index or 0}"))
+    monkeypatch.setattr(
+        torch.cuda,
+        "get_device_properties",
+        lambda device: SimpleNamespace(uuid=f"12-34-{torch.device(device).index or 0}"),
+    )
     with device_lock("cuda:1"), device_lock("cuda"), device_lock(torch.device("cuda", 0)), device_lock("cpu"):
         pass
     assert sorted(path.name for path in own_folder.glob("*.lock")) == [
-        "nni_nasoa-cpu.lock", "nni_nasoa-cuda-12-34-0.lock", "nni_nasoa-cuda-12-34-1.lock"]
+        "nni_nasoa-cpu.lock",
+        "nni_nasoa-cuda-12-34-0.lock",
+        "nni_nasoa-cuda-12-34-1.lock",
+    ]
 
 
 def test_other_users_can_take_it_too(own_folder):
@@ -190,7 +207,6 @@ def test_other_users_can_take_it_too(own_folder):
 
 def test_a_planted_link_is_not_followed(own_folder):
     (own_folder / "nni_nasoa-cpu.lock").symlink_to(own_folder / "elsewhere")
-    with pytest.raises(OSError):
-        with device_lock("cpu"):
-            pass
+    with pytest.raises(OSError), device_lock("cpu"):
+        pass
     assert not (own_folder / "elsewhere").exists()

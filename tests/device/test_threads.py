@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nni_nasoa.finetune import FineTuneRegime, finetune
 from nni_nasoa.device.threads import Threads, Usage
+from nni_nasoa.finetune import FineTuneRegime, finetune
 
 
 class Machine:
@@ -27,7 +27,13 @@ class Machine:
         return Usage(self.seconds, self.all, self.own)
 
 
-@given(others=st.floats(0, 20), own=st.floats(0, 16), most=st.integers(1, 16), cores=st.integers(1, 16), seconds=st.floats(0.2, 100))
+@given(
+    others=st.floats(0, 20),
+    own=st.floats(0, 16),
+    most=st.integers(1, 16),
+    cores=st.integers(1, 16),
+    seconds=st.floats(0.2, 100),
+)
 def test_threads_are_as_many_as_free_cores(others, own, most, cores, seconds):
     machine = Machine()
     threads = Threads(most, cores, machine.usage)
@@ -83,7 +89,9 @@ def test_a_run_beside_others_takes_one_thread_and_leaves_the_callers_number(blob
         torch.set_num_threads(2)
         network = shallow()
         for module in network.modules():
-            module.register_forward_hook(lambda module, *_: seen.append(torch.get_num_threads()) if module.training else None)
+            module.register_forward_hook(
+                lambda module, *_: seen.append(torch.get_num_threads()) if module.training else None
+            )
         finetune(blobs, FineTuneRegime("shallow"), 2 / 60, network=network, device="cpu")
         assert set(seen) == {1} and torch.get_num_threads() == 2
     finally:

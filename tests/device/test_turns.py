@@ -5,8 +5,8 @@ import time
 
 import torch
 
-from nni_nasoa.device.turns import Courtesy
 from nni_nasoa.device.lock import device_lock
+from nni_nasoa.device.turns import Courtesy
 
 CPU = torch.device("cpu")
 
@@ -19,6 +19,7 @@ def measuring(seconds_or_event):
         with device_lock(CPU):
             has_it.set()
             done.wait(30)
+
     thread = threading.Thread(target=hold)
     thread.start()
     assert has_it.wait(30)
@@ -32,6 +33,7 @@ def test_a_turn_shares_the_lock():
     def measure():
         with device_lock(CPU):
             measured.set()
+
     with courtesy.turn():
         thread = threading.Thread(target=measure)
         thread.start()

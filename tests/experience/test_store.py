@@ -53,9 +53,19 @@ def test_all_are_added_or_none(store, make_record):
 
 
 def test_records_are_filtered_and_in_order_of_creation(store, make_record):
-    times = ["2026-01-03T00:00:00Z", "2026-01-01T00:00:00Z", "2026-01-04T01:00:00+02:00", "2026-01-02T00:00:00Z"]
-    records = [make_record(created=time, task=f"task-{number % 2}", model=f"nano-{number}") for number, time in enumerate(times)]
-    records.append(make_record(created=times[0], status="killed", seconds=None, accuracy=None, device="a GPU"))
+    times = [
+        "2026-01-03T00:00:00Z",
+        "2026-01-01T00:00:00Z",
+        "2026-01-04T01:00:00+02:00",
+        "2026-01-02T00:00:00Z",
+    ]
+    records = [
+        make_record(created=time, task=f"task-{number % 2}", model=f"nano-{number}")
+        for number, time in enumerate(times)
+    ]
+    records.append(
+        make_record(created=times[0], status="killed", seconds=None, accuracy=None, device="a GPU")
+    )
     store.add_all(records)
 
     def found(**filters):
@@ -63,10 +73,23 @@ def test_records_are_filtered_and_in_order_of_creation(store, make_record):
         filters.pop("limit", None)
         assert store.count(**filters) >= len(numbers)
         return numbers
+
     assert found() == [1, 3, 0, 4, 2]
-    assert found(task="task-1") == [1, 3] and found(model="nano-2") == [2] and found(device="a GPU") == [4] == found(status="killed")
-    assert found(since="2026-01-03") == [0, 4, 2] == found(since=datetime(2026, 1, 3, tzinfo=timezone.utc)) and found(task="none") == []
-    assert found(limit=2) == [4, 2] and found(limit=9) == [1, 3, 0, 4, 2] and found(limit=0) == [] and found(task="task-0", limit=1) == [2]
+    assert (
+        found(task="task-1") == [1, 3]
+        and found(model="nano-2") == [2]
+        and found(device="a GPU") == [4] == found(status="killed")
+    )
+    assert (
+        found(since="2026-01-03") == [0, 4, 2] == found(since=datetime(2026, 1, 3, tzinfo=timezone.utc))
+        and found(task="none") == []
+    )
+    assert (
+        found(limit=2) == [4, 2]
+        and found(limit=9) == [1, 3, 0, 4, 2]
+        and found(limit=0) == []
+        and found(task="task-0", limit=1) == [2]
+    )
     assert store.count(status="ok", since="2026-01-02") == 3
 
 
@@ -76,7 +99,7 @@ def test_pages_meet_without_gap_or_overlap(store, make_record, monkeypatch, limi
     created = make_record().created
     records = [make_record(created=created) for _ in range(7)]
     assert store.add_all(records) == 7
-    assert list(store.records(limit=limit)) == records[-limit if limit else None:]
+    assert list(store.records(limit=limit)) == records[-limit if limit else None :]
 
 
 def test_adding_while_reading(store, make_record):
@@ -86,8 +109,14 @@ def test_adding_while_reading(store, make_record):
     assert store.count() == 6
 
 
-@pytest.mark.parametrize("filters, words", [({"status": "good"}, "status: 'good' is not one of ok, failed, killed"),
-                                            ({"since": "yesterday"}, "since: 'yesterday' is not a date"), ({"limit": -1}, "limit: -1 is not")])
+@pytest.mark.parametrize(
+    "filters, words",
+    [
+        ({"status": "good"}, "status: 'good' is not one of ok, failed, killed"),
+        ({"since": "yesterday"}, "since: 'yesterday' is not a date"),
+        ({"limit": -1}, "limit: -1 is not"),
+    ],
+)
 def test_wrong_filter(store, filters, words):
     with pytest.raises(StoreError, match=f"^{words}"):
         store.records(**filters)
@@ -115,21 +144,35 @@ def test_an_export_that_fails_leaves_the_file_as_it_was(store, make_record, tmp_
     with pytest.raises(StoreError, match="was damaged"):
         store.export(path)
     assert path.read_text() == "what was there before" and not list(tmp_path.glob(".*"))
-    with pytest.raises(StoreError, match="cannot be written \\(No such file or directory\\); give a file in a folder"):
+    with pytest.raises(
+        StoreError, match="cannot be written \\(No such file or directory\\); give a file in a folder"
+    ):
         store.export(tmp_path / "nowhere" / "runs.jsonl")
 
 
-@pytest.mark.parametrize("line, words", [
-    ('{"id": ', "not JSON"), ("[1]", "record: [1] is not an object"), ("[" * 5000, "not JSON"), ("\udcff", "not text in UTF-8"),
-    ('{"accuracy": NaN}', "id: is missing"), ("1" * 5000, ""), (" " * 9_000_000, "longer than 8388608 bytes"),
-])
+@pytest.mark.parametrize(
+    "line, words",
+    [
+        ('{"id": ', "not JSON"),
+        ("[1]", "record: [1] is not an object"),
+        ("[" * 5000, "not JSON"),
+        ("\udcff", "not text in UTF-8"),
+        ('{"accuracy": NaN}', "id: is missing"),
+        ("1" * 5000, ""),
+        (" " * 9_000_000, "longer than 8388608 bytes"),
+    ],
+)
 def test_a_bad_line_imports_nothing(store, make_record, tmp_path, line, words):
     path = tmp_path / "runs.jsonl"
     good = json.dumps(make_record().to_json())
     path.write_bytes("\n".join([good, "", line, good]).encode("utf-8", "surrogateescape"))
     with pytest.raises(StoreError) as caught:
         store.import_(path)
-    assert str(caught.value).startswith(f"{path}, line 3: {words}") and "\n" not in str(caught.value) and store.count() == 0
+    assert (
+        str(caught.value).startswith(f"{path}, line 3: {words}")
+        and "\n" not in str(caught.value)
+        and store.count() == 0
+    )
 
 
 def test_import_of_what_is_no_file(store, tmp_path):
@@ -149,13 +192,25 @@ def test_profiles_step_times_and_states(store):
     store.set_profile("abc", {"images": 6})
     assert store.profile("abc") == {"images": 6} and store.profile("def") is None
     steps = [StepTime("cpu", "nano-1", 32, batch, 0, "train", 0.1) for batch in (8, 16)]
-    for step in (*steps, StepTime("gpu", "nano-1", 32, 8, 0, "train", 0.1), slower := StepTime("cpu", "nano-1", 32, 8, 0, "train", 0.2)):
+    for step in (
+        *steps,
+        StepTime("gpu", "nano-1", 32, 8, 0, "train", 0.1),
+        slower := StepTime("cpu", "nano-1", 32, 8, 0, "train", 0.2),
+    ):
         store.set_step_time(step)
-    assert store.step_times("cpu") == [slower, steps[1]] and len(store.step_times()) == 3 and store.step_times(model="nano-2") == []
+    assert (
+        store.step_times("cpu") == [slower, steps[1]]
+        and len(store.step_times()) == 3
+        and store.step_times(model="nano-2") == []
+    )
     assert store.state("predictor") is None
     assert store.replace_state("predictor", b"one", 0) and not store.replace_state("predictor", b"late", 0)
-    assert store.replace_state("predictor", b"\x00two", 1) and not store.replace_state("predictor", b"late", 1)
-    assert store.state("predictor") == (b"\x00two", 2) and store.update_state("predictor", lambda data: data + b"!") == (b"\x00two!", 3)
+    assert store.replace_state("predictor", b"\x00two", 1) and not store.replace_state(
+        "predictor", b"late", 1
+    )
+    assert store.state("predictor") == (b"\x00two", 2) and store.update_state(
+        "predictor", lambda data: data + b"!"
+    ) == (b"\x00two!", 3)
 
 
 def test_an_update_between_reading_and_writing_is_not_lost(store):
@@ -163,6 +218,7 @@ def test_an_update_between_reading_and_writing_is_not_lost(store):
         if data is None:  # another process is faster, once
             store.replace_state("predictor", b"theirs", 0)
         return (data or b"") + b" and mine"
+
     assert store.update_state("predictor", change) == (b"theirs and mine", 2)
 
 
@@ -200,19 +256,35 @@ def test_a_store_of_version_1_is_migrated_once_by_all_who_open_it(tmp_path, make
     path, record = tmp_path / "old.db", make_record()
     with sqlite3.connect(path) as connection:
         connection.executescript(VERSION_1)
-        connection.execute("INSERT INTO nasoa_runs (id, created, task, model, device, status, record) VALUES (?, ?, ?, ?, ?, ?, ?)",
-                           (record.id, record.created, record.task, record.model, record.device, record.status, json.dumps(record.to_json())))
+        connection.execute(
+            "INSERT INTO nasoa_runs (id, created, task, model, device, status, record) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                record.id,
+                record.created,
+                record.task,
+                record.model,
+                record.device,
+                record.status,
+                json.dumps(record.to_json()),
+            ),
+        )
     connection.close()
     assert list(ExperienceStore(path).records()) == [record]
 
     def add_a_column(connection):
         connection.exec_driver_sql("ALTER TABLE nasoa_profiles ADD COLUMN used TEXT")
         connection.exec_driver_sql("INSERT INTO nasoa_profiles VALUES ('new', '{}', 'now')")
+
     with ThreadPoolExecutor(3) as pool:
-        stores = list(pool.map(lambda _: ExperienceStore(path, migrations=(*MIGRATIONS, add_a_column)), range(3)))
+        stores = list(
+            pool.map(lambda _: ExperienceStore(path, migrations=(*MIGRATIONS, add_a_column)), range(3))
+        )
     assert [store.profile("new") for store in stores] == [{}] * 3 and list(stores[0].records()) == [record]
     assert stores[0].profile("abc") == {"images": 5} and stores[0].add(make_record())
-    with pytest.raises(StoreError, match="old.db: is a store of version 2, this nni-nasoa knows versions up to 1; upgrade nni-nasoa"):
+    with pytest.raises(
+        StoreError,
+        match="old.db: is a store of version 2, this nni-nasoa knows versions up to 1; upgrade nni-nasoa",
+    ):
         ExperienceStore(path)
 
 
@@ -220,6 +292,7 @@ def test_a_migration_that_fails_changes_nothing(store):
     def fail(connection):
         connection.exec_driver_sql("DROP TABLE nasoa_profiles")
         connection.exec_driver_sql("ALTER TABLE nasoa_nothing ADD COLUMN x TEXT")
+
     store.set_profile("abc", {})
     with pytest.raises(StoreError, match="no such table: nasoa_nothing"):
         ExperienceStore(store.location, migrations=(*MIGRATIONS, fail))
@@ -228,10 +301,16 @@ def test_a_migration_that_fails_changes_nothing(store):
 
 def test_the_first_version_is_as_it_was_released(store, tmp_path):
     """Stores of users have these columns; what is to change is for a new migration."""
+
     def columns(path):
         with sqlite3.connect(path) as connection:
-            return {table: [row[1:3] for row in connection.execute(f"PRAGMA table_info({table})")]
-                    for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE name LIKE 'nasoa%' AND type = 'table'")}
+            return {
+                table: [row[1:3] for row in connection.execute(f"PRAGMA table_info({table})")]
+                for (table,) in connection.execute(
+                    "SELECT name FROM sqlite_master WHERE name LIKE 'nasoa%' AND type = 'table'"
+                )
+            }
+
     with sqlite3.connect(tmp_path / "hand.db") as connection:
         connection.executescript(VERSION_1)
     ExperienceStore(tmp_path / "new.db", migrations=MIGRATIONS[:1])
@@ -263,9 +342,12 @@ def test_what_is_no_store(tmp_path):
         connection.execute("CREATE TABLE things (name TEXT)")
     (tmp_path / "empty.db").touch()
     for place, create, words in [
-        ("text.db", True, "text.db: is not an SQLite database; give the file of an experience store"), (".", True, "is a folder; give the file"),
-        ("other.db", True, "other.db: is a database of another program"), ("none.db", False, "none.db: there is no such experience store"),
-        ("empty.db", False, "empty.db: holds no experience store"), ("text.db/store.db", True, "store.db: cannot be opened \\("),
+        ("text.db", True, "text.db: is not an SQLite database; give the file of an experience store"),
+        (".", True, "is a folder; give the file"),
+        ("other.db", True, "other.db: is a database of another program"),
+        ("none.db", False, "none.db: there is no such experience store"),
+        ("empty.db", False, "empty.db: holds no experience store"),
+        ("text.db/store.db", True, "store.db: cannot be opened \\("),
     ]:
         with pytest.raises(StoreError, match=words) as caught:
             ExperienceStore(tmp_path / place, create=create)
@@ -273,17 +355,30 @@ def test_what_is_no_store(tmp_path):
     assert not (tmp_path / "none.db").exists() and ExperienceStore(tmp_path / "empty.db").count() == 0
 
 
-@pytest.mark.parametrize("url, words", [
-    ("mysql://me:s3cret@server/db", "mysql://\\*\\*\\*@server/db: is neither a file nor PostgreSQL; give the path of a file, or postgresql://"),
-    ("postgresql://me:s3cret@server:port/db", "is not a URL of a database; give"), ("postgresql://me:p@s3cret@server/db", "write an @ in a password"),
-    ("sqlite://", "is neither a file"), ("sqlite:///:memory:", "is neither a file"), (":memory:", "is not a file"), ("", "is not a file"),
-    ("postgresql:/me:s3cret@server/db", "begins a URL, but no // follows"), ("http://server/?password=s3cret", "password=\\*\\*\\*: is neither"),
-])
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        (
+            "mysql://me:s3cret@server/db",
+            "mysql://\\*\\*\\*@server/db: is neither a file nor PostgreSQL; give the path of a file, or postgresql://",
+        ),
+        ("postgresql://me:s3cret@server:port/db", "is not a URL of a database; give"),
+        ("postgresql://me:p@s3cret@server/db", "write an @ in a password"),
+        ("sqlite://", "is neither a file"),
+        ("sqlite:///:memory:", "is neither a file"),
+        (":memory:", "is not a file"),
+        ("", "is not a file"),
+        ("postgresql:/me:s3cret@server/db", "begins a URL, but no // follows"),
+        ("http://server/?password=s3cret", "password=\\*\\*\\*: is neither"),
+    ],
+)
 def test_wrong_url(url, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(StoreError, match=words) as caught:
         ExperienceStore(url)
-    assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+    assert (
+        "s3cret" not in str(caught.value) and "\n" not in str(caught.value) and not list(tmp_path.iterdir())
+    )
 
 
 def test_the_place_of_the_store(tmp_path, monkeypatch):

@@ -21,11 +21,17 @@ def test_records_come_and_go(store, make_record, tmp_path):
     records.append(make_record(created=times[0]))
     assert store.add_all(records[:3]) == 3 and store.add_all(records) == 1 and not store.add(records[0])
     assert list(store.records(limit=3)) == [records[2], records[0], records[3]]
-    assert list(store.records(task=records[1].task)) == [records[1]] and store.count(since="2026-01-02") == 3 and store.count() == 4
+    assert (
+        list(store.records(task=records[1].task)) == [records[1]]
+        and store.count(since="2026-01-02") == 3
+        and store.count() == 4
+    )
     path = tmp_path / "runs.jsonl"
     assert store.export(path) == 4
     file = ExperienceStore(tmp_path / "file.db")
-    assert file.import_(path) == 4 and store.import_(path) == 0 and list(file.records()) == list(store.records())
+    assert (
+        file.import_(path) == 4 and store.import_(path) == 0 and list(file.records()) == list(store.records())
+    )
 
 
 def test_profiles_step_times_and_states(store):
@@ -36,7 +42,9 @@ def test_profiles_step_times_and_states(store):
     for step in steps:
         store.set_step_time(step)
     assert store.step_times("gpu") == steps[1:]
-    assert store.replace_state("predictor", b"\x00one", 0) and not store.replace_state("predictor", b"late", 0)
+    assert store.replace_state("predictor", b"\x00one", 0) and not store.replace_state(
+        "predictor", b"late", 0
+    )
     assert store.state("predictor") == (b"\x00one", 1) and not store.replace_state("predictor", b"late", 2)
     assert store.update_state("predictor", lambda data: data + b"!") == (b"\x00one!", 2)
 
@@ -63,9 +71,14 @@ def test_a_store_is_migrated_once_by_all_who_open_it(store, postgresql_url, make
     def add_a_column(connection):
         connection.exec_driver_sql("ALTER TABLE nasoa_profiles ADD COLUMN used TEXT")
         connection.exec_driver_sql("INSERT INTO nasoa_profiles VALUES ('new', '{}', 'now')")
+
     store.add(make_record())
     with ThreadPoolExecutor(3) as pool:
-        stores = list(pool.map(lambda _: ExperienceStore(postgresql_url, migrations=(*MIGRATIONS, add_a_column)), range(3)))
+        stores = list(
+            pool.map(
+                lambda _: ExperienceStore(postgresql_url, migrations=(*MIGRATIONS, add_a_column)), range(3)
+            )
+        )
     assert [(other.profile("new"), other.count()) for other in stores] == [({}, 1)] * 3
     with pytest.raises(StoreError, match="is a store of version 2"):
         ExperienceStore(postgresql_url)
@@ -75,6 +88,7 @@ def test_a_migration_that_fails_changes_nothing(store, postgresql_url):
     def fail(connection):
         connection.exec_driver_sql("DROP TABLE nasoa_profiles")
         connection.exec_driver_sql("DROP TABLE nasoa_nothing")
+
     store.set_profile("abc", {})
     with pytest.raises(StoreError, match='table "nasoa_nothing" does not exist'):
         ExperienceStore(postgresql_url, migrations=(*MIGRATIONS, fail))
@@ -91,7 +105,9 @@ def test_a_writer_that_never_ends_is_reported(postgresql_url, store, make_record
 def test_a_connection_that_broke_is_made_again(store, postgresql_url, make_record):
     store.add(make_record())
     with psycopg.connect(postgresql_url, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+        other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
     assert store.count() == 1
 
 
@@ -100,13 +116,19 @@ def test_no_password_in_messages(postgresql_url, store):
     for url, words in [
         (postgresql_url.replace("se%3Acr%2Fet", "wr0ng"), "password authentication failed"),
         (postgresql_url.replace("/test_", "/none_"), "does not exist"),
-        ("postgresql://team:wr0ng@127.0.0.1:1/db", "refused"), ("postgresql://team@127.0.0.1:1/db?password=wr0ng", "refused"),
+        ("postgresql://team:wr0ng@127.0.0.1:1/db", "refused"),
+        ("postgresql://team@127.0.0.1:1/db?password=wr0ng", "refused"),
         (postgresql_url + "&passwrd=wr0ng", "invalid connection option"),
     ]:
         with pytest.raises(StoreError, match=words) as caught:
             ExperienceStore(url)
         message = str(caught.value)
-        assert "wr0ng" not in message and "cr%2Fet" not in message and "cr/et" not in message and "\n" not in message
+        assert (
+            "wr0ng" not in message
+            and "cr%2Fet" not in message
+            and "cr/et" not in message
+            and "\n" not in message
+        )
     assert "cr%2Fet" not in store.location + repr(store) and store.location.startswith("postgresql://***@")
 
 

@@ -14,8 +14,17 @@ from nni_nasoa.figures.block_drawing import (
     typical_layout,
 )
 
-BLOCKS = ["2-", "031-", "10001-", "14441-", "02031-a02", "23311-a02c12", "31012-c01a02a12c12", "6201121-a01a02a13c03a14a24",
-          "0202020-a01a01a12c12c12a03a03c13a24"]
+BLOCKS = [
+    "2-",
+    "031-",
+    "10001-",
+    "14441-",
+    "02031-a02",
+    "23311-a02c12",
+    "31012-c01a02a12c12",
+    "6201121-a01a02a13c03a14a24",
+    "0202020-a01a01a12c12c12a03a03c13a24",
+]
 
 
 def random_blocks(number):
@@ -44,7 +53,12 @@ def test_nothing_overlaps_or_is_cut_off(encoding):
         assert not any(overlap(a, b) for a, b in combinations(things, 2))
     for text, extent in texts.items():  # either inside of one box or circle, or clear of all
         for around in [*boxes.values(), *circles]:
-            inside = around.x0 < extent.x0 and extent.x1 < around.x1 and around.y0 < extent.y0 and extent.y1 < around.y1
+            inside = (
+                around.x0 < extent.x0
+                and extent.x1 < around.x1
+                and around.y0 < extent.y0
+                and extent.y1 < around.y1
+            )
             assert inside or not overlap(around, extent), text
 
 
@@ -73,12 +87,21 @@ def labels(encoding, width=64):
 
 
 def test_operations_say_what_they_do():
-    assert labels("14441-") == [("1×1 conv", "4C = 256 channels"), ("3×3 conv, depthwise", "4C = 256 channels"),
-                                ("1×1 conv", "C = 64 channels")]
-    assert labels("62514-") == [("separable 3×3 conv", "C = 64 channels"), ("3×3 conv, group width 32", "C/2 = 32 channels"),
-                                ("3×3 conv, group width 1", "C = 64 channels")]
-    assert labels("30201-", 32) == [("3×3 conv, 4 groups", "C/4 = 8 channels"), ("3×3 conv, 2 groups", "C/4 = 8 channels"),
-                                    ("1×1 conv", "C = 32 channels")]
+    assert labels("14441-") == [
+        ("1×1 conv", "4C = 256 channels"),
+        ("3×3 conv, depthwise", "4C = 256 channels"),
+        ("1×1 conv", "C = 64 channels"),
+    ]
+    assert labels("62514-") == [
+        ("separable 3×3 conv", "C = 64 channels"),
+        ("3×3 conv, group width 32", "C/2 = 32 channels"),
+        ("3×3 conv, group width 1", "C = 64 channels"),
+    ]
+    assert labels("30201-", 32) == [
+        ("3×3 conv, 4 groups", "C/4 = 8 channels"),
+        ("3×3 conv, 2 groups", "C/4 = 8 channels"),
+        ("1×1 conv", "C = 32 channels"),
+    ]
 
 
 def test_the_operation_that_carries_the_stride_says_so():
@@ -98,16 +121,25 @@ def test_drawn_text():
     figure = block_figure("23311-a02c12", width=32)
     texts = [text.get_text() for text in figure.axes[0].texts if text.get_text()]
     assert texts.count("||") == 1 and texts.count("+") == 2 and texts.count("ReLU") == 3
-    assert [text for text in texts if text.startswith("1×1 conv\n") and "=" not in text] == ["1×1 conv\n16"]  # the add fits 32 to 16
-    assert "3×3 conv, 4 groups\nC/2 = 16 channels" in texts and "C = 32 channels;  + adds, || concatenates" in texts
+    assert [text for text in texts if text.startswith("1×1 conv\n") and "=" not in text] == [
+        "1×1 conv\n16"
+    ]  # the add fits 32 to 16
+    assert (
+        "3×3 conv, 4 groups\nC/2 = 16 channels" in texts
+        and "C = 32 channels;  + adds, || concatenates" in texts
+    )
 
 
 def test_of_a_network_a_block_is_drawn_that_keeps_its_channels():
     _, layout = typical_layout("10001-_64_4-11-2")
     assert (layout.in_channels, layout.out_channels, layout.stride) == (256, 256, 1)
-    _, layout = typical_layout(Architecture.parse("10001-_64_4-2-2"))  # there is none: the first one, with its projection
+    _, layout = typical_layout(
+        Architecture.parse("10001-_64_4-2-2")
+    )  # there is none: the first one, with its projection
     assert (layout.in_channels, layout.out_channels) == (64, 256) and layout.skips[-1].projection is not None
-    assert "64 channels in, C = 256 out;  + adds" in [text.get_text() for text in block_figure("10001-_64_4-2-2").axes[0].texts]
+    assert "64 channels in, C = 256 out;  + adds" in [
+        text.get_text() for text in block_figure("10001-_64_4-2-2").axes[0].texts
+    ]
 
 
 def test_files(tmp_path):
@@ -122,7 +154,12 @@ def test_files(tmp_path):
 def test_even_the_largest_block_gives_an_image_of_bearable_size(tmp_path):
     from PIL import Image
 
-    monster = "0" + "20" * 8 + "-" + "".join(f"a{i}{j}" for i in range(9) for j in range(i + 1, 10) if (i, j) != (0, 9)) * 2
+    monster = (
+        "0"
+        + "20" * 8
+        + "-"
+        + "".join(f"a{i}{j}" for i in range(9) for j in range(i + 1, 10) if (i, j) != (0, 9)) * 2
+    )
     assert max(Image.open(draw_block(monster, tmp_path / "block.png")).size) <= 6001
 
 

@@ -31,8 +31,17 @@ def network(tiny):
 
 @pytest.fixture
 def about(tiny):
-    return describe(classes=CLASSES, dataset="pets", regime=FineTuneRegime("et-nas-x", input_size=16), encoding=tiny, weights_of="network",
-                    mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), metrics={"val_accuracy": 0.75}, notes=["short"])
+    return describe(
+        classes=CLASSES,
+        dataset="pets",
+        regime=FineTuneRegime("et-nas-x", input_size=16),
+        encoding=tiny,
+        weights_of="network",
+        mean=(0.5, 0.4, 0.3),
+        std=(0.2, 0.2, 0.1),
+        metrics={"val_accuracy": 0.75},
+        notes=["short"],
+    )
 
 
 @pytest.fixture
@@ -66,7 +75,9 @@ def test_weights_fit_create_model(folder, network, tiny):
 
 
 def test_probabilities_are_those_of_the_normalised_images(folder, network):
-    x = (torch.from_numpy(images()).float() / 255 - torch.tensor((0.5, 0.4, 0.3)).view(3, 1, 1)) / torch.tensor((0.2, 0.2, 0.1)).view(3, 1, 1)
+    x = (
+        torch.from_numpy(images()).float() / 255 - torch.tensor((0.5, 0.4, 0.3)).view(3, 1, 1)
+    ) / torch.tensor((0.2, 0.2, 0.1)).view(3, 1, 1)
     with torch.no_grad():
         expected = network(x).softmax(1).numpy()
     found = load_classifier(folder).probabilities(images())
@@ -80,14 +91,22 @@ def test_predicts_files_pil_images_and_arrays(folder, tmp_path, monkeypatch):
     image = Image.fromarray(array)
     image.save(tmp_path / "a.png")
     classifier = load_classifier(folder)
-    predictions = classifier.predict([tmp_path / "a.png", str(tmp_path / "a.png"), image, array, array], top_k=2)
+    predictions = classifier.predict(
+        [tmp_path / "a.png", str(tmp_path / "a.png"), image, array, array], top_k=2
+    )
     first, *others = predictions
     assert len(others) == 4
     for other in others:  # a smaller batch may be rounded otherwise
         assert [one.label for one in other] == [one.label for one in first]
-        assert [one.probability for one in other] == pytest.approx([one.probability for one in first], abs=1e-6)
+        assert [one.probability for one in other] == pytest.approx(
+            [one.probability for one in first], abs=1e-6
+        )
     (best, second), row = predictions[0], classifier.probabilities(array.transpose(2, 0, 1)[None])[0]
-    assert best.label == CLASSES[int(row.argmax())] and best.probability == pytest.approx(row.max()) and best.probability >= second.probability
+    assert (
+        best.label == CLASSES[int(row.argmax())]
+        and best.probability == pytest.approx(row.max())
+        and best.probability >= second.probability
+    )
     assert len(classifier.predict(str(tmp_path / "a.png"), top_k=99)[0]) == 3
     assert classifier.predict([]) == []
 
@@ -108,6 +127,7 @@ def test_a_run_killed_between_the_files_leaves_the_new_classifier_whole(folder, 
             raise KeyboardInterrupt
         calls.append(target)
         replace(source, target)
+
     monkeypatch.setattr(os, "replace", killed_after_the_first)
     new = {**about, "id": "new", "metrics": {"val_accuracy": 0.9}, "classes": ["x", "y", "z"]}
     with pytest.raises(KeyboardInterrupt):
@@ -129,17 +149,26 @@ def test_an_edited_description_counts(folder):
     assert load_classifier(folder).classes == CLASSES
 
 
-@pytest.mark.parametrize("spoil, right", [
-    (lambda f: (f / "model.safetensors").unlink(), "no classifier here"),
-    (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:1000]), "damaged"),
-    (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged"),
-    (lambda f: (f / "classifier.json").write_text("{"), "not JSON"),
-    (lambda f: (f / "classifier.json").write_text("[" * 10**5), "not JSON"),
-    (lambda f: edit(f, format="x"), "not a classifier"), (lambda f: edit(f, version=2), "version 2"),
-    (lambda f: edit(f, classes=["one"]), '"classes"'), (lambda f: edit(f, mean=[0, 0]), '"mean"'),
-    (lambda f: edit(f, regime={"model": "a", "batch_size": 0}), "batch_size"), (lambda f: edit(f, input_size="16"), '"input_size"'),
-    (lambda f: edit(f, classes=list("abcd")), "not the weights"),
-])
+@pytest.mark.parametrize(
+    "spoil, right",
+    [
+        (lambda f: (f / "model.safetensors").unlink(), "no classifier here"),
+        (
+            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:1000]),
+            "damaged",
+        ),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged"),
+        (lambda f: (f / "classifier.json").write_text("{"), "not JSON"),
+        (lambda f: (f / "classifier.json").write_text("[" * 10**5), "not JSON"),
+        (lambda f: edit(f, format="x"), "not a classifier"),
+        (lambda f: edit(f, version=2), "version 2"),
+        (lambda f: edit(f, classes=["one"]), '"classes"'),
+        (lambda f: edit(f, mean=[0, 0]), '"mean"'),
+        (lambda f: edit(f, regime={"model": "a", "batch_size": 0}), "batch_size"),
+        (lambda f: edit(f, input_size="16"), '"input_size"'),
+        (lambda f: edit(f, classes=list("abcd")), "not the weights"),
+    ],
+)
 def test_what_is_no_classifier_is_one_line(folder, spoil, right):
     spoil(folder)
     with pytest.raises(ClassifierError, match=right) as error:
@@ -165,9 +194,17 @@ def test_a_model_whose_head_the_view_has_taken_is_saved_by_the_view(tmp_path, bl
     """timm's distilled transformers have two heads; their view has a fresh one."""
     from nni_nasoa.finetune import finetune
 
-    regime = FineTuneRegime("timm/deit_tiny_distilled_patch16_224", 0.01, frozen_stages=9, batch_size=8, augmentation="none")
-    small = type(blobs)(*(type(part)(np.repeat(np.repeat(part.images[:n], 14, 2), 14, 3), part.labels[:n])
-                          for part, n in ((blobs.train, 12), (blobs.val, 6))), blobs.classes, "blobs")
+    regime = FineTuneRegime(
+        "timm/deit_tiny_distilled_patch16_224", 0.01, frozen_stages=9, batch_size=8, augmentation="none"
+    )
+    small = type(blobs)(
+        *(
+            type(part)(np.repeat(np.repeat(part.images[:n], 14, 2), 14, 3), part.labels[:n])
+            for part, n in ((blobs.train, 12), (blobs.val, 6))
+        ),
+        blobs.classes,
+        "blobs",
+    )
     result = finetune(small, regime, 8 / 60, weights=None, device="cpu", output=tmp_path / "c")
     found = load_classifier(tmp_path / "c").probabilities(small.val.images)
     np.testing.assert_allclose(found, result.classifier.probabilities(small.val.images), atol=1e-5)

@@ -58,12 +58,26 @@ def simulate(budget: float, step: float, evaluation: float, save: float, noise, 
 
 
 @settings(deadline=None, max_examples=60)
-@given(budget=st.floats(5, 120), step_share=st.floats(1e-4, 0.02), evaluation_share=st.floats(1e-4, 0.05), opening_share=st.floats(0, 0.3),
-       seed=st.integers(0, 1000), noisiness=st.floats(0, 0.3))
-def test_ends_by_the_deadline_and_uses_the_budget(budget, step_share, evaluation_share, opening_share, seed, noisiness):
+@given(
+    budget=st.floats(5, 120),
+    step_share=st.floats(1e-4, 0.02),
+    evaluation_share=st.floats(1e-4, 0.05),
+    opening_share=st.floats(0, 0.3),
+    seed=st.integers(0, 1000),
+    noisiness=st.floats(0, 0.3),
+)
+def test_ends_by_the_deadline_and_uses_the_budget(
+    budget, step_share, evaluation_share, opening_share, seed, noisiness
+):
     rng = np.random.default_rng(seed)
-    _, evaluations, ended, training, _ = simulate(budget, step_share * budget, evaluation_share * budget, 0.002 * budget,
-                                                  lambda: rng.uniform(1 - noisiness, 1 + noisiness), opening_share * budget)
+    _, evaluations, ended, training, _ = simulate(
+        budget,
+        step_share * budget,
+        evaluation_share * budget,
+        0.002 * budget,
+        lambda: rng.uniform(1 - noisiness, 1 + noisiness),
+        opening_share * budget,
+    )
     assert ended <= budget
     assert ended >= 0.9 * budget
     assert evaluations * evaluation_share * budget <= 0.15 * training + evaluation_share * budget
@@ -87,7 +101,7 @@ def test_the_learning_rate_rises_falls_and_ends_near_zero():
     peak = int(np.argmax(shares))
     assert 0.9 < shares[peak] <= 1 and shares[0] < 0.3 and shares[-1] < 0.02
     assert 0.02 < peak / len(shares) < 0.2
-    assert all(a >= b for a, b in zip(shares[peak:], shares[peak + 1:]))
+    assert all(a >= b for a, b in zip(shares[peak:], shares[peak + 1 :]))
 
 
 def test_share_at_known_places():
@@ -134,7 +148,11 @@ def test_durations():
     assert durations.typical == durations.upper == 1
 
 
-@given(pieces=st.lists(st.floats(0.01, 3), min_size=1, max_size=50), budget=st.floats(5, 50), kept_back=st.floats(0, 2))
+@given(
+    pieces=st.lists(st.floats(0.01, 3), min_size=1, max_size=50),
+    budget=st.floats(5, 50),
+    kept_back=st.floats(0, 2),
+)
 def test_pieces_no_slower_than_the_slowest_so_far_leave_what_is_kept_back(pieces, budget, kept_back):
     time = Time()
     clock = Clock(budget, now=time)
@@ -151,10 +169,19 @@ def test_pieces_no_slower_than_the_slowest_so_far_leave_what_is_kept_back(pieces
 
 
 def test_how_long_a_process_waited_for_a_processor(tmp_path):
-    code = ("import time\nfrom nni_nasoa.finetune.clock import waiting_factor\nbegin = time.monotonic()\n"
-            "while time.monotonic() < begin + 1.5: pass\nprint(waiting_factor())")
+    code = (
+        "import time\nfrom nni_nasoa.finetune.clock import waiting_factor\nbegin = time.monotonic()\n"
+        "while time.monotonic() < begin + 1.5: pass\nprint(waiting_factor())"
+    )
     one = sorted(os.sched_getaffinity(0))[0]
-    crowd = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
-                              preexec_fn=lambda: os.sched_setaffinity(0, {one})) for _ in range(4)]
+    crowd = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, {one}),
+        )
+        for _ in range(4)
+    ]
     factors = [float(process.communicate(timeout=60)[0]) for process in crowd]
     assert all(1 <= factor <= 10 for factor in factors) and max(factors) > 2  # they had to share one

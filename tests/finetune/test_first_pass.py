@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.device.turns import Courtesy
-from nni_nasoa.training.distributed import Alone
+from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.first_pass import FirstPass
+from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.inputs import Images, Inputs
 
 CPU = torch.device("cpu")
@@ -34,19 +34,28 @@ def make(digits, shallow, time):
                     raise torch.OutOfMemoryError("out of memory")
                 time.seconds += seconds_per_image * len(x)
                 return x
+
         torch.manual_seed(0)
         network = shallow(classes=10, width=32)
         network.stages[0].append(Costly())
         view = network.view().eval()
         inputs = Inputs(Images(digits.train, CPU, (0.5,) * 3, (0.25,) * 3), view, frozen)
-        return FirstPass(view, torch.randperm(len(inputs)), Clock(1e6, now=time), Courtesy(CPU, 0)), inputs, view
+        return (
+            FirstPass(view, torch.randperm(len(inputs)), Clock(1e6, now=time), Courtesy(CPU, 0)),
+            inputs,
+            view,
+        )
+
     return make
 
 
 def test_times_an_image_and_stops_when_it_is_told_to(make):
     seen, inputs, _ = make(seconds_per_image=0.01)
     seen.run(inputs, lambda seconds: seconds < 1)
-    assert 100 <= seen.images <= 110 and seen.seconds_per_image == pytest.approx(0.01) == seen.least_seconds_per_image
+    assert (
+        100 <= seen.images <= 110
+        and seen.seconds_per_image == pytest.approx(0.01) == seen.least_seconds_per_image
+    )
 
 
 def test_a_network_that_is_slow_sees_two_small_chunks_at_least(make):
@@ -62,7 +71,9 @@ def test_the_head_learns_and_more_images_make_it_better(make, digits):
         seen.run(inputs, lambda _: seen.images < images)
         seen.fit_head(Alone(), 0.1, None)
         with torch.no_grad():
-            accuracies.append((view(inputs.clean(torch.arange(1438))).argmax(1) == labels).float().mean().item())
+            accuracies.append(
+                (view(inputs.clean(torch.arange(1438))).argmax(1) == labels).float().mean().item()
+            )
     assert seen.images == 1438 and 0.3 < accuracies[0] < accuracies[1]
 
 
@@ -70,12 +81,14 @@ def test_features_are_kept_for_a_head_that_is_trained_on_them(make):
     seen, inputs, view = make()
     seen.run(inputs, lambda _: seen.images < 100)
     indices = torch.cat([indices for indices, _ in seen.kept])
-    assert torch.equal(indices, seen.order[:seen.images])
+    assert torch.equal(indices, seen.order[: seen.images])
     head_inputs = Inputs(inputs.images, view, 3)
     for indices, features in seen.kept:
         head_inputs.keep(indices, features)
     with torch.no_grad():
-        torch.testing.assert_close(head_inputs.clean(seen.order[:50]), view.forward_stages(inputs.clean(seen.order[:50])))
+        torch.testing.assert_close(
+            head_inputs.clean(seen.order[:50]), view.forward_stages(inputs.clean(seen.order[:50]))
+        )
     assert head_inputs.computed == 0
     before = seen.images
     seen.run(head_inputs, lambda _: seen.images < 400)

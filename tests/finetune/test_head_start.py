@@ -15,13 +15,15 @@ def features(n=400, classes=5, width=12, seed=0):
     rng = np.random.default_rng(seed)
     means, mix = rng.normal(size=(classes, width)), rng.normal(size=(width, width))
     labels = rng.integers(classes, size=n)
-    return torch.tensor(means[labels] + 0.8 * rng.normal(size=(n, width)) @ mix / width ** 0.5, dtype=torch.float32), torch.tensor(labels)
+    return torch.tensor(
+        means[labels] + 0.8 * rng.normal(size=(n, width)) @ mix / width**0.5, dtype=torch.float32
+    ), torch.tensor(labels)
 
 
 def statistics(x, y, classes):
     sums = ClassStatistics(classes, x.shape[1], torch.device("cpu"))
     for start in range(0, len(x), 37):
-        sums.add(x[start:start + 37], y[start:start + 37])
+        sums.add(x[start : start + 37], y[start : start + 37])
     return sums
 
 
@@ -40,7 +42,10 @@ def test_without_covariance_it_is_the_nearest_class_mean():
     x, y = features()
     y[:] = torch.arange(400) % 5  # equal priors
     weight, bias = statistics(x, y, 5).head(use_covariance=False)
-    assert (F.linear(x, weight, bias).argmax(1).numpy() == NearestCentroid().fit(x.numpy(), y.numpy()).predict(x.numpy())).all()
+    assert (
+        F.linear(x, weight, bias).argmax(1).numpy()
+        == NearestCentroid().fit(x.numpy(), y.numpy()).predict(x.numpy())
+    ).all()
 
 
 @pytest.mark.parametrize("n", [2, 5, 30])

@@ -75,8 +75,13 @@ for line in sys.stdin:
 
 
 def start(script, *arguments):
-    return subprocess.Popen([sys.executable, "-c", script, *map(str, arguments)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                            env={**os.environ, "OMP_NUM_THREADS": "1"})
+    return subprocess.Popen(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
 
 
 @pytest.fixture
@@ -86,7 +91,9 @@ def images(tmp_path):
     for label in "ab":
         (tmp_path / "images" / label).mkdir(parents=True)
         for i in range(60):
-            Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "images" / label / f"{i}.png")
+            Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(
+                tmp_path / "images" / label / f"{i}.png"
+            )
     return tmp_path / "images"
 
 
@@ -100,7 +107,9 @@ def assert_whole(folder, split) -> str | None:
     metrics = classifier.metrics
     right = classifier.probabilities(split.val.images).argmax(1) == split.val.labels
     assert classifier.classes == ("a", "b") and len(right) == 24
-    if metrics["val_images"] == len(right):  # else the machine was too slow to decode, or to evaluate, all of them
+    if metrics["val_images"] == len(
+        right
+    ):  # else the machine was too slow to decode, or to evaluate, all of them
         assert right.mean() == pytest.approx(metrics["val_accuracy"])
     return classifier.about["id"]
 
@@ -109,7 +118,12 @@ def assert_whole(folder, split) -> str | None:
 def test_no_kill_leaves_a_broken_cache_or_classifier(tmp_path, tiny, images, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "expected"))
     expected = open_dataset(images, input_size=16)
-    moments, rng, seen, without_cache = list(range(KILLS)), random.Random(0), {"nothing": 0, "old one": 0, "new one": 0}, 0
+    moments, rng, seen, without_cache = (
+        list(range(KILLS)),
+        random.Random(0),
+        {"nothing": 0, "old one": 0, "new one": 0},
+        0,
+    )
     rng.shuffle(moments)
     process = start(RUNS, images, tiny)
 
@@ -117,6 +131,7 @@ def test_no_kill_leaves_a_broken_cache_or_classifier(tmp_path, tiny, images, mon
         process.stdin.write(json.dumps([*map(str, job[:2]), *job[2:]]) + "\n")
         process.stdin.flush()
         return json.loads(process.stdout.readline())
+
     try:
         whole_run = run(tmp_path / "cache-whole", tmp_path / "old", None, True)
         old = assert_whole(tmp_path / "old", expected)
@@ -124,9 +139,15 @@ def test_no_kill_leaves_a_broken_cache_or_classifier(tmp_path, tiny, images, mon
         for number, moment in enumerate(moments):
             cache, over_an_old_one = tmp_path / f"cache-{number}", moment % 2
             output = tmp_path / ("old" if over_an_old_one else f"new-{number}")
-            share = ((moment + rng.random()) / KILLS) ** 2  # over the whole run, but more often early, when all is made
+            share = (
+                (moment + rng.random()) / KILLS
+            ) ** 2  # over the whole run, but more often early, when all is made
             run(cache, output, whole_run * share, number % 4 < 2)
-            entries = [entry for entry in (cache / "images").glob("*") if entry.is_dir() and not entry.name.endswith(".partial")]
+            entries = [
+                entry
+                for entry in (cache / "images").glob("*")
+                if entry.is_dir() and not entry.name.endswith(".partial")
+            ]
             found = assert_whole(output, expected)
             assert found or not over_an_old_one
             seen["nothing" if not found else "old one" if found == old else "new one"] += 1
@@ -134,7 +155,9 @@ def test_no_kill_leaves_a_broken_cache_or_classifier(tmp_path, tiny, images, mon
             old = found if over_an_old_one else old
             monkeypatch.setenv("NASOA_CACHE", str(cache))
             for part in ("train", "val"):  # of a later run
-                one, other = (getattr(split, part) for split in (expected, open_dataset(images, input_size=16)))
+                one, other = (
+                    getattr(split, part) for split in (expected, open_dataset(images, input_size=16))
+                )
                 assert (one.images == other.images).all() and (one.labels == other.labels).all()
         assert all(seen.values()) and 0 < without_cache < KILLS, (seen, without_cache)
         process.stdin.close()
@@ -147,7 +170,9 @@ def test_no_kill_leaves_a_broken_cache_or_classifier(tmp_path, tiny, images, mon
 @pytest.mark.slow
 def test_no_kill_while_saving_leaves_a_mixture(tmp_path):
     rng, in_the_midst, values = random.Random(0), 0, set()
-    process = start(SAVES, tmp_path / "c", "2-_64_2-11-21")  # large enough that writing it takes most of the time
+    process = start(
+        SAVES, tmp_path / "c", "2-_64_2-11-21"
+    )  # large enough that writing it takes most of the time
     try:
         for _ in range(4 * KILLS):
             process.stdin.write(f"{0.05 * rng.random()}\n")
@@ -156,7 +181,10 @@ def test_no_kill_while_saving_leaves_a_mixture(tmp_path):
             in_the_midst += bool(list((tmp_path / "c").glob(".*.partial")))
             classifier = load_classifier(tmp_path / "c")
             values.add(classifier.metrics["value"])
-            assert all((tensor == classifier.metrics["value"]).all() for tensor in classifier.network.state_dict().values())
+            assert all(
+                (tensor == classifier.metrics["value"]).all()
+                for tensor in classifier.network.state_dict().values()
+            )
         process.stdin.close()
         assert process.wait(60) == 0 and in_the_midst and values == {1, 2}
     finally:

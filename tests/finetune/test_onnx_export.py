@@ -22,8 +22,16 @@ from nni_nasoa.zoo.staged import staged
 
 
 def about(model, size, encoding=None, weights_of="network"):
-    return describe(classes=("a", "b", "c"), dataset="d", regime=FineTuneRegime(model, input_size=size), encoding=encoding,
-                    weights_of=weights_of, mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1), metrics={})
+    return describe(
+        classes=("a", "b", "c"),
+        dataset="d",
+        regime=FineTuneRegime(model, input_size=size),
+        encoding=encoding,
+        weights_of=weights_of,
+        mean=(0.5, 0.4, 0.3),
+        std=(0.2, 0.2, 0.1),
+        metrics={},
+    )
 
 
 @pytest.fixture
@@ -47,7 +55,9 @@ def assert_the_same(path, classifier):
 
 
 def test_the_command_writes_a_file_that_gives_the_same(folder, tmp_path):
-    result = CliRunner().invoke(main, ["predict", str(folder), "--onnx", str(tmp_path / "m.onnx"), "--device", "cpu"])
+    result = CliRunner().invoke(
+        main, ["predict", str(folder), "--onnx", str(tmp_path / "m.onnx"), "--device", "cpu"]
+    )
     assert result.exit_code == 0 and f"written to {tmp_path / 'm.onnx'}" in result.output
     assert sorted(os.listdir(tmp_path)) == ["c", "m.onnx"]  # nothing beside it
     assert_the_same(tmp_path / "m.onnx", load_classifier(folder))
@@ -65,9 +75,13 @@ def test_other_families_export_too(tmp_path, model):
 
 
 @pytest.mark.parametrize("package", ["onnx", "onnxscript"])
-def test_a_missing_package_is_one_line_that_names_the_extra_before_anything_is_done(tmp_path, monkeypatch, package):
+def test_a_missing_package_is_one_line_that_names_the_extra_before_anything_is_done(
+    tmp_path, monkeypatch, package
+):
     monkeypatch.setitem(sys.modules, package, None)
-    result = CliRunner().invoke(main, ["predict", str(tmp_path / "no such folder"), "--onnx", str(tmp_path / "m.onnx")])
+    result = CliRunner().invoke(
+        main, ["predict", str(tmp_path / "no such folder"), "--onnx", str(tmp_path / "m.onnx")]
+    )
     assert result.exit_code == 1
     assert result.output == f"Error: ONNX export needs the package {package}: pip install 'nni-nasoa[onnx]'\n"
 

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.data import DatasetError, open_dataset
-from nni_nasoa.finetune import FineTuneError, open_in_time as opening
+from nni_nasoa.finetune import FineTuneError
+from nni_nasoa.finetune import open_in_time as opening
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.open_in_time import open_in_time, sample_folder
 
@@ -21,7 +22,9 @@ def folder(tmp_path, monkeypatch):
     for label, n in (("a", 30), ("b", 12), ("c", 3)):
         (tmp_path / "pets" / label).mkdir(parents=True)
         for i in range(n):
-            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / "pets" / label / f"{i}.png")
+            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(
+                tmp_path / "pets" / label / f"{i}.png"
+            )
     (tmp_path / "pets" / "a" / "broken.png").write_bytes(b"no image")
     return tmp_path / "pets"
 
@@ -33,7 +36,9 @@ def test_with_time_it_is_open_dataset(folder):
     expected = open_quietly(folder, seed=3)
     assert note == f"pets: {expected.report.summary()}" and "1 of 46 images cannot be read" in note
     assert str(split.report.bad_list) in note and split.classes == expected.classes == ("a", "b", "c")
-    assert (split.train.images == expected.train.images).all() and (split.val.labels == expected.val.labels).all()
+    assert (split.train.images == expected.train.images).all() and (
+        split.val.labels == expected.val.labels
+    ).all()
     (folder / "a" / "broken.png").unlink()
     assert open_in_time(folder, Clock(600), input_size=16, seed=3).note is None
 
@@ -61,7 +66,11 @@ def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, monkeyp
     split, note = open_in_time(folder, clock, input_size=16)
     assert "decoding all images takes longer" in note and clock.elapsed < 4
     assert len(split.report.bad) == ("images cannot be read" in note) and split.report.bad_list is None
-    assert split.classes == ("a", "b", "c") and split.name == "pets" and split.train.images.shape[1:] == (3, 16, 16)
+    assert (
+        split.classes == ("a", "b", "c")
+        and split.name == "pets"
+        and split.train.images.shape[1:] == (3, 16, 16)
+    )
     assert len(split.train) + len(split.val) <= 45 and set(split.val.labels) <= {0, 1, 2}
 
 
@@ -94,7 +103,9 @@ def test_a_sample_too_knows_the_share_that_may_be_bad(folder, monkeypatch):
     monkeypatch.setattr(opening, "_BUILD", SLEEP)
     for image in folder.glob("*/*.png"):
         image.write_bytes(b"no image")
-    with pytest.raises(DatasetError, match="pets: [0-9]+ of 46 images cannot be read, more than the 10% that max_bad"):
+    with pytest.raises(
+        DatasetError, match="pets: [0-9]+ of 46 images cannot be read, more than the 10% that max_bad"
+    ):
         open_in_time(folder, Clock(2), input_size=16)
 
 

@@ -35,7 +35,12 @@ def test_the_bar_shows_time_loss_accuracy_and_notes(monkeypatch):
         watcher.note("out of memory")
         watcher.step(12.35, 9.9, None)  # too soon to be shown
     shown = terminal.getvalue()
-    assert "0:12.3 / 1:30.0" in shown and "loss 0.457" in shown and "val 87.50%" in shown and "out of memory" in shown
+    assert (
+        "0:12.3 / 1:30.0" in shown
+        and "loss 0.457" in shown
+        and "val 87.50%" in shown
+        and "out of memory" in shown
+    )
     assert "9.900" not in shown
 
 
@@ -80,9 +85,8 @@ def test_tensorboard_reads_what_was_logged(tmp_path):
 
 
 def test_watchers_are_closed_when_a_run_fails(tmp_path):
-    with pytest.raises(KeyError):
-        with watching(10, tmp_path, False, None) as watcher:
-            raise KeyError
+    with pytest.raises(KeyError), watching(10, tmp_path, False, None) as watcher:
+        raise KeyError
     with pytest.raises(ValueError):
         watcher.evaluation(RECORD)
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import nn
 
-from nni_nasoa.finetune import FineTuneError, FineTuneRegime, finetune, load_classifier
 from nni_nasoa.device.settings import settings_of_run
-from nni_nasoa.training.stepping import Stepper
+from nni_nasoa.finetune import FineTuneError, FineTuneRegime, finetune, load_classifier
 from nni_nasoa.networks import ETNet
+from nni_nasoa.training.stepping import Stepper
 
 SECONDS = 1 / 60
 
@@ -42,18 +42,26 @@ def test_learns_within_the_budget(run):
 
 def test_the_best_validation_state_is_what_is_saved(run, digits):
     result, folder = run
-    assert result.accuracy == pytest.approx(max(record["val_accuracy"] for record in result.evaluations if record["best"]))
+    assert result.accuracy == pytest.approx(
+        max(record["val_accuracy"] for record in result.evaluations if record["best"])
+    )
     for classifier in (result.classifier, load_classifier(folder)):
         predicted = classifier.probabilities(digits.val.images).argmax(1)
         accuracy = (predicted == digits.val.labels).mean()
-        assert accuracy == pytest.approx(result.accuracy, abs=0.05 if result.evaluations[-1]["val_images"] < 359 else 1e-9)
+        assert accuracy == pytest.approx(
+            result.accuracy, abs=0.05 if result.evaluations[-1]["val_images"] < 359 else 1e-9
+        )
 
 
 def test_the_classifier_says_where_it_comes_from(run):
     result, folder = run
     about = json.loads((folder / "classifier.json").read_text())
-    assert about["classes"] == list("0123456789") and about["encoding"] == about["model"] == result.regime.model
-    assert about["regime"] == result.regime.to_json() and about["input_size"] == result.regime.input_size == 16
+    assert (
+        about["classes"] == list("0123456789") and about["encoding"] == about["model"] == result.regime.model
+    )
+    assert (
+        about["regime"] == result.regime.to_json() and about["input_size"] == result.regime.input_size == 16
+    )
     assert about["metrics"]["val_accuracy"] == result.accuracy and about["metrics"]["elapsed_seconds"] < 12
     assert set(about["versions"]) == {"python", "nni-nasoa", "torch", "torchvision"}
     assert sorted(os.listdir(folder)) == ["classifier.json", "evaluations.jsonl", "model.safetensors"]
@@ -69,16 +77,23 @@ def test_evaluations_are_written_a_line_each_and_annealed_to_the_end(run):
     assert lines[-1]["learning_rate"] < 0.02 * max(line["learning_rate"] or 0 for line in lines)
 
 
-@pytest.mark.parametrize("fields", [
-    {"frozen_stages": 1, "augmentation": "crop-flip"}, {"frozen_stages": 3, "optimizer": "adamw", "learning_rate": 0.01},
-    {"frozen_stages": 99, "mixup": 0.4, "augmentation": "crop"}, {"mixup": 0.2, "label_smoothing": 0.0},
-])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"frozen_stages": 1, "augmentation": "crop-flip"},
+        {"frozen_stages": 3, "optimizer": "adamw", "learning_rate": 0.01},
+        {"frozen_stages": 99, "mixup": 0.4, "augmentation": "crop"},
+        {"mixup": 0.2, "label_smoothing": 0.0},
+    ],
+)
 def test_regimes_learn_two_easy_classes_and_frozen_stages_stay(blobs, tiny, fields):
     torch.manual_seed(0)
     network = ETNet(tiny, 2)
     before = {name: value.clone() for name, value in network.state_dict().items()}
     result = finetune(blobs, small(tiny, **fields), 3 * SECONDS, network=network, device="cpu")
-    assert result.seconds <= result.budget and result.accuracy > 0.75  # random stages that are frozen do not see all
+    assert (
+        result.seconds <= result.budget and result.accuracy > 0.75
+    )  # random stages that are frozen do not see all
     frozen = result.frozen_stages
     assert frozen == min(3, fields.get("frozen_stages", 0)) or result.notes
     for name, value in network.state_dict().items():
@@ -93,6 +108,7 @@ def test_a_budget_too_short_for_steps_fits_the_head_alone_and_says_so(blobs, sha
             for _ in range(len(x)):
                 threading.Event().wait(0.02)
             return x
+
     network = shallow()
     network.stages[1].append(Slow())
     result = finetune(blobs, small("slow", batch_size=64), 2.5 * SECONDS, network=network, device="cpu")
@@ -111,6 +127,7 @@ def test_a_machine_that_stands_still_for_a_moment_does_not_end_the_training(blob
             self.calls += 1
             threading.Event().wait(1.2 if self.calls == 3 else 0)  # the third chunk of the first pass
             return x
+
     network = shallow()
     network.stages[0].append(HeldUp())
     result = finetune(blobs, small("held-up"), 3 * SECONDS, network=network, device="cpu")
@@ -128,12 +145,14 @@ def test_out_of_memory_halves_the_batch_and_the_rate(blobs, shallow):
             if len(x) > 20 and self.training:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
             return x
+
     network = shallow()
     network.stages[0].append(Full())
     result = finetune(blobs, small("full", batch_size=64), 2 * SECONDS, network=network, device="cpu")
     assert [note for note in result.notes if "out of memory" in note] == [
         "out of memory: batch size 32 from here on, and the learning rate in proportion",
-        "out of memory: batch size 16 from here on, and the learning rate in proportion"]
+        "out of memory: batch size 16 from here on, and the learning rate in proportion",
+    ]
     assert result.images == 16 * result.steps > 0 and result.accuracy > 0.9
     assert max(record["learning_rate"] or 0 for record in result.evaluations) <= 0.05 / 4
 
@@ -142,8 +161,11 @@ def test_out_of_memory_at_the_smallest_batch_is_one_line(blobs, shallow):
     class Full(nn.Module):
         def forward(self, x):
             if self.training:
-                raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+                raise RuntimeError(
+                    "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+                )
             return x
+
     network = shallow()
     network.stages[0].append(Full())
     with pytest.raises(FineTuneError, match="out of memory at 2 images a step"):
@@ -166,7 +188,9 @@ def test_divergence_steps_back_once(blobs, shallow):
     network = shallow()
     network.stages[0].append(Poisoned(lambda step: step == 20))
     result = finetune(blobs, small("nan"), 2 * SECONDS, network=network, device="cpu")
-    assert [note for note in result.notes if "loss was nan" in note] and "0.1 of the rate" in " ".join(result.notes)
+    assert [note for note in result.notes if "loss was nan" in note] and "0.1 of the rate" in " ".join(
+        result.notes
+    )
     assert result.stopped == "budget" and result.steps > 20 and result.accuracy > 0.9
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
@@ -181,8 +205,13 @@ def test_divergence_again_gives_up_and_keeps_the_best(blobs, shallow, tmp_path):
 
 
 def test_a_rate_that_is_far_too_high_is_survived(digits, tiny):
-    result = finetune(digits, small(tiny, learning_rate=100.0, batch_size=64), 5 * SECONDS, weights=None, device="cpu")
-    assert result.seconds <= result.budget and np.isfinite(result.classifier.probabilities(digits.val.images[:4])).all()
+    result = finetune(
+        digits, small(tiny, learning_rate=100.0, batch_size=64), 5 * SECONDS, weights=None, device="cpu"
+    )
+    assert (
+        result.seconds <= result.budget
+        and np.isfinite(result.classifier.probabilities(digits.val.images[:4])).all()
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -197,10 +226,13 @@ def test_a_signal_saves_the_best_so_far(digits, tiny, tmp_path, number):
                 return
         if not over.wait(0.5):
             os.kill(os.getpid(), number)
+
     thread = threading.Thread(target=kill_when_saved)
     thread.start()
     try:
-        result = finetune(digits, small(tiny), 100 * SECONDS, weights=None, device="cpu", output=tmp_path / "c")
+        result = finetune(
+            digits, small(tiny), 100 * SECONDS, weights=None, device="cpu", output=tmp_path / "c"
+        )
     finally:
         over.set()
         thread.join()
@@ -211,7 +243,9 @@ def test_a_signal_saves_the_best_so_far(digits, tiny, tmp_path, number):
 
 def test_stops_when_saturated(digits, tiny, monkeypatch):
     monkeypatch.setattr("nni_nasoa.finetune.trainer.SATURATED_IMAGES", 20)
-    easy = dataclasses.replace(digits, train=_two_digits(digits.train), val=_two_digits(digits.val), classes=("0", "1"))
+    easy = dataclasses.replace(
+        digits, train=_two_digits(digits.train), val=_two_digits(digits.val), classes=("0", "1")
+    )
     result = finetune(easy, small(tiny), 60 * SECONDS, weights=None, device="cpu")
     assert result.stopped.startswith("saturated: ") and result.accuracy == 1 and result.seconds < 60
 
@@ -230,26 +264,51 @@ def test_the_callers_random_numbers_are_left_alone(blobs, shallow):
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("arguments, right", [
-    ({"minutes": 0}, "minutes"), ({"minutes": float("nan")}, "minutes"), ({"minutes": "5"}, "minutes"),
-    ({"device": "gpu"}, "auto, cpu, cuda"), ({"regime": FineTuneRegime("no-such-model")}, "no model"),
-    ({"regime": FineTuneRegime("2-_8_2-1-1", input_size=32)}, "input_size"), ({"network": ETNet("2-_8_2-1-1", 3)}, "3 outputs"),
-    ({"weights": "nowhere.safetensors"}, "no such file"), ({"regime": FineTuneRegime("2-_8_2-1-1-1-1")}, "too small"),
-    ({"dataset": "no-such-dataset"}, "neither a folder"), ({"device": "mps"}, "'mps' is not one of auto, cpu"),
-    ({"device": "meta"}, "'meta' is not one of auto, cpu"), ({"seed": -1}, "seed: -1"), ({"seed": 2**64}, "seed: 1844"),
-])
+@pytest.mark.parametrize(
+    "arguments, right",
+    [
+        ({"minutes": 0}, "minutes"),
+        ({"minutes": float("nan")}, "minutes"),
+        ({"minutes": "5"}, "minutes"),
+        ({"device": "gpu"}, "auto, cpu, cuda"),
+        ({"regime": FineTuneRegime("no-such-model")}, "no model"),
+        ({"regime": FineTuneRegime("2-_8_2-1-1", input_size=32)}, "input_size"),
+        ({"network": ETNet("2-_8_2-1-1", 3)}, "3 outputs"),
+        ({"weights": "nowhere.safetensors"}, "no such file"),
+        ({"regime": FineTuneRegime("2-_8_2-1-1-1-1")}, "too small"),
+        ({"dataset": "no-such-dataset"}, "neither a folder"),
+        ({"device": "mps"}, "'mps' is not one of auto, cpu"),
+        ({"device": "meta"}, "'meta' is not one of auto, cpu"),
+        ({"seed": -1}, "seed: -1"),
+        ({"seed": 2**64}, "seed: 1844"),
+    ],
+)
 def test_bad_input_is_one_line(blobs, tiny, arguments, right):
-    call = {"dataset": blobs, "regime": small(tiny), "minutes": 1, "weights": None, "device": "cpu", **arguments}
+    call = {
+        "dataset": blobs,
+        "regime": small(tiny),
+        "minutes": 1,
+        "weights": None,
+        "device": "cpu",
+        **arguments,
+    }
     with pytest.raises((ValueError, FineTuneError), match=right) as error:
         finetune(call.pop("dataset"), call.pop("regime"), call.pop("minutes"), **call)
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("model, weights, right", [
-    ("no-such-model", "default", "no model 'no-such-model'"), ("2-_8_2-1-1-", None, "is no encoding .*stage 4"), ("et-nas-a", "none.pth", "none.pth: no such file"),
-    ("et-nas-a", "default", "et-nas-a: no file"), ("2-_8_2-1-1", "default", "has no pretrained weights"), ("resnet18", "default", "could not be downloaded"),
-    ("nano-a", __file__, "test_trainer.py"),
-])
+@pytest.mark.parametrize(
+    "model, weights, right",
+    [
+        ("no-such-model", "default", "no model 'no-such-model'"),
+        ("2-_8_2-1-1-", None, "is no encoding .*stage 4"),
+        ("et-nas-a", "none.pth", "none.pth: no such file"),
+        ("et-nas-a", "default", "et-nas-a: no file"),
+        ("2-_8_2-1-1", "default", "has no pretrained weights"),
+        ("resnet18", "default", "could not be downloaded"),
+        ("nano-a", __file__, "test_trainer.py"),
+    ],
+)
 def test_a_wrong_model_is_told_before_images_are_decoded(tmp_path, monkeypatch, model, weights, right):
     def unreachable(*args, **kwargs):
         raise urllib.error.URLError("Name or service not known")
@@ -260,13 +319,22 @@ def test_a_wrong_model_is_told_before_images_are_decoded(tmp_path, monkeypatch, 
         finetune(tmp_path, FineTuneRegime(model), 1, weights=weights, device="cpu")
 
 
-@pytest.mark.parametrize("dataset, regime, right", [
-    (".", FineTuneRegime("2-_8_2-1-1-1", input_size=8), "input size 8 is too small"), (".", FineTuneRegime("nano-a", input_size=8), "too small"),
-    ("no such folder", FineTuneRegime("nano-a"), "neither a folder nor a known name"), ("task:nothing", FineTuneRegime("nano-a"), "none of the name"),
-])
-def test_what_is_wrong_is_told_before_images_are_decoded_however_short_the_time(tmp_path, monkeypatch, dataset, regime, right):
+@pytest.mark.parametrize(
+    "dataset, regime, right",
+    [
+        (".", FineTuneRegime("2-_8_2-1-1-1", input_size=8), "input size 8 is too small"),
+        (".", FineTuneRegime("nano-a", input_size=8), "too small"),
+        ("no such folder", FineTuneRegime("nano-a"), "neither a folder nor a known name"),
+        ("task:nothing", FineTuneRegime("nano-a"), "none of the name"),
+    ],
+)
+def test_what_is_wrong_is_told_before_images_are_decoded_however_short_the_time(
+    tmp_path, monkeypatch, dataset, regime, right
+):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("nni_nasoa.finetune.api.open_in_time", lambda *_, **__: pytest.fail("the dataset was opened"))
+    monkeypatch.setattr(
+        "nni_nasoa.finetune.api.open_in_time", lambda *_, **__: pytest.fail("the dataset was opened")
+    )
     with pytest.raises((ValueError, FineTuneError), match=right):
         finetune(dataset, regime, 0.001, weights=None, device="cpu", output="out")
     assert not (tmp_path / "out").exists()
@@ -286,7 +354,11 @@ def test_settings_of_torch_are_the_callers_again(blobs, shallow, monkeypatch):
         with settings_of_run(torch.device("cpu"), 0):
             assert torch.is_grad_enabled()
         assert not torch.is_grad_enabled()
-    assert torch.equal(torch.rand(2), expected) and not torch.equal(drawn, expected) and not torch.backends.cudnn.benchmark
+    assert (
+        torch.equal(torch.rand(2), expected)
+        and not torch.equal(drawn, expected)
+        and not torch.backends.cudnn.benchmark
+    )
 
 
 def test_a_folder_that_holds_something_else_is_not_written_to(blobs, shallow, tmp_path):
@@ -303,6 +375,7 @@ def test_gradient_scaling_trains(blobs, shallow, monkeypatch):
     def with_scaler(self, *arguments, **options):
         start(self, *arguments, **options)
         self._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**8)
+
     monkeypatch.setattr(Stepper, "__init__", with_scaler)
     result = finetune(blobs, small("shallow"), 2 * SECONDS, network=shallow(), device="cpu")
     assert result.accuracy > 0.9 and result.steps > 10

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.finetune.validation import Validation
 from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.inputs import Images, Inputs
-from nni_nasoa.finetune.validation import Validation
 
 CPU = torch.device("cpu")
 
@@ -22,7 +22,9 @@ def network(shallow):
 @pytest.fixture
 def validation(digits, network):
     images = Images(digits.val, CPU, (0.5,) * 3, (0.25,) * 3)
-    return Validation(Inputs(images, network.view(), 0), torch.randperm(len(images)), Alone(), Courtesy(CPU, 0))
+    return Validation(
+        Inputs(images, network.view(), 0), torch.randperm(len(images)), Alone(), Courtesy(CPU, 0)
+    )
 
 
 def test_accuracy_and_loss_are_those_of_all_images(validation, network, digits):
@@ -50,7 +52,9 @@ def test_states_are_compared_on_what_both_have_seen(validation, network):
     whole = validation.evaluate(network, lambda: True)
     ticks = itertools.count()
     short = validation.evaluate(network, lambda: next(ticks) < 4)
-    assert validation.better(whole, None) and validation.better(short, whole) and validation.better(whole, short)
+    assert (
+        validation.better(whole, None) and validation.better(short, whole) and validation.better(whole, short)
+    )
     worse = type(short)(torch.zeros_like(short.correct), 0.0, 1.0, 50, False)
     assert not validation.better(worse, whole) and validation.better(whole, worse)
 
@@ -61,6 +65,7 @@ def test_out_of_memory_halves_the_batch(validation, network):
             if len(x) > 30:
                 raise torch.OutOfMemoryError("CUDA out of memory")
             return network(x)
+
     assert validation.evaluate(Full(), lambda: True).images == 359 and validation.batch <= 30
 
 
@@ -68,5 +73,6 @@ def test_other_errors_are_not_taken_for_it(validation):
     class Broken(torch.nn.Module):
         def forward(self, x):
             raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
     with pytest.raises(RuntimeError, match="mat1"):
         validation.evaluate(Broken(), lambda: True)

@@ -13,6 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from nni_nasoa.advisor import ExperienceStore
+from nni_nasoa.advisor.task.profiles import TaskProfile, task_profile
+from nni_nasoa.cli import main
+from nni_nasoa.data import DatasetError
+from nni_nasoa.data.tasks import get_task, list_tasks
 from nni_nasoa.making import collecting_jobs
 from nni_nasoa.making.collecting import (
     BUDGETS,
@@ -24,10 +28,6 @@ from nni_nasoa.making.collecting import (
     missing,
 )
 from nni_nasoa.making.collecting_jobs import JobError
-from nni_nasoa.advisor.task.profiles import TaskProfile, task_profile
-from nni_nasoa.cli import main
-from nni_nasoa.data import DatasetError
-from nni_nasoa.data.tasks import get_task, list_tasks
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
 from nni_nasoa.zoo import list_models
 
@@ -60,12 +60,18 @@ def location(tmp_path, profiled):
 
 # -- the plan --
 
+
 def test_a_plan_covers_everything_evenly():
     plan = make_plan()
     runs = list(plan.runs(640))
-    assert {run.task for run in runs} == set(list_tasks(held_out=False)) and not any(get_task(run.task).held_out for run in runs)
+    assert {run.task for run in runs} == set(list_tasks(held_out=False)) and not any(
+        get_task(run.task).held_out for run in runs
+    )
     pairs = list(product(plan.tasks, plan.models))
-    for key, choices in ((lambda run: run.task, plan.tasks), (lambda run: (run.task, run.regime.model), pairs)):
+    for key, choices in (
+        (lambda run: run.task, plan.tasks),
+        (lambda run: (run.task, run.regime.model), pairs),
+    ):
         counts = Counter(map(key, runs))
         assert len(counts) == len(choices) and max(counts.values()) - min(counts.values()) <= 1
     shares = np.power(BUDGETS, -SHORT_MORE_OFTEN)
@@ -77,14 +83,20 @@ def test_a_plan_covers_everything_evenly():
         budgets[run.task].add(run.budget)
     assert all(seen == set(BUDGETS) for seen in budgets.values())
     assert 6.5 < sum(run.budget for run in runs) / len(runs) < 7.5
-    assert {run.regime.augmentation for run in runs} == set(AUGMENTATIONS) and {run.regime.optimizer for run in runs} == set(OPTIMIZERS)
-    assert len({run.regime.learning_rate for run in runs}) >= 8 and {run.regime.frozen_stages for run in runs} >= {0, 1, 2, 3}
+    assert {run.regime.augmentation for run in runs} == set(AUGMENTATIONS) and {
+        run.regime.optimizer for run in runs
+    } == set(OPTIMIZERS)
+    assert len({run.regime.learning_rate for run in runs}) >= 8 and {
+        run.regime.frozen_stages for run in runs
+    } >= {0, 1, 2, 3}
 
 
 def test_a_plan_follows_from_its_seed():
     first, again, other = (list(make_plan(seed=seed).runs(60)) for seed in (3, 3, 4))
     assert first == again and list(make_plan(seed=3).runs(30)) == first[:30]
-    assert len({run.id for run in (*first, *other)}) == 120 and [run.regime for run in first] != [run.regime for run in other]
+    assert len({run.id for run in (*first, *other)}) == 120 and [run.regime for run in first] != [
+        run.regime for run in other
+    ]
     assert not {run.id for run in first} & {run.id for run in make_plan(seed=3, budgets=(1, 2)).runs(60)}
 
 
@@ -102,27 +114,58 @@ def test_tasks_are_chosen():
 
 # -- collecting --
 
+
 def test_collect(location):
     plan, seen = Plan(TASKS, MODELS, (0.5, 1.0)), []
-    assert sum(collect(plan, location, 4, on_record=lambda run, record: seen.append((run, record))).values()) == 4
+    assert (
+        sum(collect(plan, location, 4, on_record=lambda run, record: seen.append((run, record))).values())
+        == 4
+    )
     store = ExperienceStore(location)
     records = {record.id: record for record in store.records()}
     assert set(records) == {run.id for run in plan.runs(4)} == {run.id for run, _ in seen}
     for run, record in seen:
-        assert records[run.id] == record and (record.task, record.source, record.threads) == (f"task:{run.task}", "collect", 1)
-        assert record.status == "ok" and record.budget_seconds == run.budget and record.curve and record.versions["torch"]
+        assert records[run.id] == record and (record.task, record.source, record.threads) == (
+            f"task:{run.task}",
+            "collect",
+            1,
+        )
+        assert (
+            record.status == "ok"
+            and record.budget_seconds == run.budget
+            and record.curve
+            and record.versions["torch"]
+        )
         assert {**record.regime, "input_size": run.regime.input_size} == run.regime.to_json()
         profile = TaskProfile.from_json(store.profile(record.profile["fingerprint"]))
-        assert record.profile == profile.flat() and record.profile["train_images"] == get_task(run.task).train_images
-        assert record.model_figures == profile.model_figures(run.regime.model) and record.model_figures["probe_nearest_mean"] > 0
+        assert (
+            record.profile == profile.flat()
+            and record.profile["train_images"] == get_task(run.task).train_images
+        )
+        assert (
+            record.model_figures == profile.model_figures(run.regime.model)
+            and record.model_figures["probe_nearest_mean"] > 0
+        )
     assert sum(collect(plan, location, 4).values()) == 0  # all there
     assert len(missing(plan, store, 6)) == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_resumed(location, number):
-    command = [sys.executable, "-m", "nni_nasoa.cli", "experience", "collect", "--tasks", ",".join(TASKS), "--budgets", "1",
-               "--store", location, "--runs"]
+    command = [
+        sys.executable,
+        "-m",
+        "nni_nasoa.cli",
+        "experience",
+        "collect",
+        "--tasks",
+        ",".join(TASKS),
+        "--budgets",
+        "1",
+        "--store",
+        location,
+        "--runs",
+    ]
     process = subprocess.Popen([*command, "100"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         store = ExperienceStore(location)
@@ -140,7 +183,10 @@ def test_stopped_and_resumed(location, number):
     if number == signal.SIGKILL:
         assert process.returncode == -number
     else:
-        assert process.returncode == 130 and said == f"Stopped after {len(done)} of 100 runs; the same command goes on from there.\n"
+        assert (
+            process.returncode == 130
+            and said == f"Stopped after {len(done)} of 100 runs; the same command goes on from there.\n"
+        )
     runs = str(len(done) + 2)
     finished = subprocess.run([*command, runs], capture_output=True, text=True)
     assert finished.returncode == 0 and f"{runs} runs in {location}" in finished.stdout
@@ -157,7 +203,11 @@ def test_a_worker_that_dies_is_started_anew(location):
     def kill(_run, _record):
         if not killed:
             time.sleep(0.3)  # it is at the next run by then
-            killed.extend(child for child in psutil.Process().children() if "nni_nasoa.making.collecting_worker" in child.cmdline())
+            killed.extend(
+                child
+                for child in psutil.Process().children()
+                if "nni_nasoa.making.collecting_worker" in child.cmdline()
+            )
             assert len(killed) == 1
             killed[0].kill()
 
@@ -174,29 +224,43 @@ def test_a_worker_that_dies_is_started_anew(location):
 @pytest.fixture
 def program(tmp_path, monkeypatch):
     """A function that puts a shell script in the place of the worker."""
+
     def put(script):
         path = tmp_path / "program"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
         monkeypatch.setattr(collecting_jobs.sys, "executable", str(path))
+
     return put
 
 
 ABOUT = """read setup; echo '{"device": "a processor", "threads": 1, "versions": {}}'; read run; """
 
 
-@pytest.mark.parametrize("script, how", [
-    ("exit 3", "exit status 3"), ("echo nonsense; exit 0", "exit status 0"), ("exec sleep 600", "SIGKILL")])
+@pytest.mark.parametrize(
+    "script, how",
+    [("exit 3", "exit status 3"), ("echo nonsense; exit 0", "exit status 0"), ("exec sleep 600", "SIGKILL")],
+)
 def test_processes_that_die_or_hang(location, program, monkeypatch, script, how):
     program(ABOUT + script)
     monkeypatch.setattr(collecting_jobs, "PATIENCE", (0.0, 0.5))
     assert collect(Plan(TASKS, MODELS), location, 2, jobs=1) == {"failed": 2}
-    assert {record.notes for record in ExperienceStore(location).records()} == {(f"the process of the run ended: {how}",)}
+    assert {record.notes for record in ExperienceStore(location).records()} == {
+        (f"the process of the run ended: {how}",)
+    }
 
 
-@pytest.mark.parametrize("script, words", [
-    ("echo some lines >&2; echo 'ImportError: no torch' >&2; exit 1", "the process for the runs does not start: ImportError: no torch"),
-    ("exit 5", "does not start: exit status 5"), (ABOUT + """echo '{"trouble": "no room"}'; read more""", "^no room$")])
+@pytest.mark.parametrize(
+    "script, words",
+    [
+        (
+            "echo some lines >&2; echo 'ImportError: no torch' >&2; exit 1",
+            "the process for the runs does not start: ImportError: no torch",
+        ),
+        ("exit 5", "does not start: exit status 5"),
+        (ABOUT + """echo '{"trouble": "no room"}'; read more""", "^no room$"),
+    ],
+)
 def test_processes_that_cannot_work(location, program, script, words):
     program(script)
     with pytest.raises(JobError, match=words):
@@ -208,15 +272,52 @@ def test_processes_that_cannot_work(location, program, script, words):
 def test_a_task_that_cannot_be_opened(tmp_path, location):
     (tmp_path / "file").touch()
     environment = {**os.environ, "NASOA_CACHE": str(tmp_path / "file" / "cache")}
-    result = subprocess.run([sys.executable, "-m", "nni_nasoa.cli", "experience", "collect", "--runs", "2", "--jobs", "1",
-                             "--store", location, "--tasks", TASKS[0]], env=environment, capture_output=True, text=True)
-    assert result.returncode == 1 and result.stderr.startswith("Error: image cache: cannot ") and result.stderr.count("\n") == 1
+    result = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "nni_nasoa.cli",
+            "experience",
+            "collect",
+            "--runs",
+            "2",
+            "--jobs",
+            "1",
+            "--store",
+            location,
+            "--tasks",
+            TASKS[0],
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert (
+        result.returncode == 1
+        and result.stderr.startswith("Error: image cache: cannot ")
+        and result.stderr.count("\n") == 1
+    )
     assert ExperienceStore(location).count() == 0
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--tasks", "plants"], "'plants' is held out"), (["--tasks", "huse"], "did you mean 'hues'"), (["--budgets", "3,0"], "0.0 is not"),
-    (["--budgets", "3,x"], "'3,x' is not a list of seconds"), (["--zoo", "nano-"], "no family 'nano-'"), (["--store", "/"], "is a folder")])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--tasks", "plants"], "'plants' is held out"),
+        (["--tasks", "huse"], "did you mean 'hues'"),
+        (["--budgets", "3,0"], "0.0 is not"),
+        (["--budgets", "3,x"], "'3,x' is not a list of seconds"),
+        (["--zoo", "nano-"], "no family 'nano-'"),
+        (["--store", "/"], "is a folder"),
+    ],
+)
 def test_errors_are_one_line(tmp_path, arguments, words):
-    result = CliRunner().invoke(main, ["experience", "collect", "--store", str(tmp_path / "store.db"), *arguments])
-    assert result.exit_code == 1 and words in result.stderr and result.stderr.startswith("Error: ") and result.stderr.count("\n") == 1
+    result = CliRunner().invoke(
+        main, ["experience", "collect", "--store", str(tmp_path / "store.db"), *arguments]
+    )
+    assert (
+        result.exit_code == 1
+        and words in result.stderr
+        and result.stderr.startswith("Error: ")
+        and result.stderr.count("\n") == 1
+    )

@@ -33,6 +33,7 @@ def formula_images():
 @pytest.fixture(scope="session")
 def formula_checkpoint(published_shapes):
     """Function (encoding, num_classes) -> a published state_dict with the formula's float64 values."""
+
     def value(j, name, shape):
         if name.endswith("num_batches_tracked"):
             return torch.tensor(0)
@@ -42,8 +43,10 @@ def formula_checkpoint(published_shapes):
         return 1 + 0.1 * c if name.endswith(("running_var", "weight")) else 0.1 * c
 
     def checkpoint(encoding, num_classes=10):
-        shapes = {name: [num_classes, *shape[1:]] if name.startswith("fc.") else shape
-                  for name, shape in published_shapes[encoding].items()}
+        shapes = {
+            name: [num_classes, *shape[1:]] if name.startswith("fc.") else shape
+            for name, shape in published_shapes[encoding].items()
+        }
         return {name: value(j, name, shape) for j, (name, shape) in enumerate(shapes.items())}
 
     return checkpoint

@@ -32,7 +32,9 @@ def forward_out_of_place(network, x):
         for op, skips in zip(block.ops, block.skips):
             value = op(places[-1])
             for skip in skips:
-                source = places[skip.source] if skip.projection is None else skip.projection(places[skip.source])
+                source = (
+                    places[skip.source] if skip.projection is None else skip.projection(places[skip.source])
+                )
                 value = torch.cat([source, value], 1) if skip.kind == "c" else value + source
             places.append(F.relu(value))
         x = places[-1]
@@ -83,7 +85,9 @@ def test_initialisation():
     torch.manual_seed(0)
     network = ETNet("02031-a02_64_111-2111-21-211", 10)
     for module in network.modules():
-        if isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 10_000:  # kaiming normal, fan out, relu
+        if (
+            isinstance(module, torch.nn.Conv2d) and module.weight.numel() > 10_000
+        ):  # kaiming normal, fan out, relu
             fan_out = module.out_channels * module.kernel_size[0] ** 2
             assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -141,7 +145,9 @@ def test_keeps_channels_last(encoding):
     network = ETNet(encoding, 4).to(memory_format=torch.channels_last)
     formats = []
     for block in (block for stage in network.stages for block in stage):
-        block.register_forward_hook(lambda _, inputs, output: formats.append(output.is_contiguous(memory_format=torch.channels_last)))
+        block.register_forward_hook(
+            lambda _, inputs, output: formats.append(output.is_contiguous(memory_format=torch.channels_last))
+        )
     x = images(size=96).contiguous(memory_format=torch.channels_last)
     network(x)
     assert formats and all(formats)

@@ -6,9 +6,9 @@ import torch
 
 from nni_nasoa import zoo
 from nni_nasoa.architecture import Architecture
-from nni_nasoa.training.speed import count_macs
 from nni_nasoa.networks import ETNet, WeightsError, convert_published
 from nni_nasoa.networks.published import published_names
+from nni_nasoa.training.speed import count_macs
 
 TABLE = Path(zoo.__file__).with_name("et_nas.csv")
 with TABLE.open(newline="") as file:
@@ -24,7 +24,9 @@ def test_names_shapes_and_order_are_the_published_ones(row, published_shapes):
     with torch.device("meta"):
         network = ETNet(row["encoding"])
     own = network.state_dict()
-    assert {name: list(own[key].shape) for key, name in published_names(network).items()} == published_shapes[row["encoding"]]
+    assert {name: list(own[key].shape) for key, name in published_names(network).items()} == published_shapes[
+        row["encoding"]
+    ]
     assert list(published_names(network).values()) == list(published_shapes[row["encoding"]])
     assert set(published_names(network)) == set(own)
 
@@ -51,13 +53,28 @@ def test_logits_are_the_published_ones(formula_checkpoint, formula_images, golde
 A, B = ROWS[0]["encoding"], ROWS[1]["encoding"]
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda state: state.pop("layers.7.module_list.0.0.0.weight"), f"no tensor 'layers.7.module_list.0.0.0.weight', which architecture {A} has"),
-    (lambda state: state.update({"layers.99.x": torch.zeros(1)}), f"1 tensors that architecture {A} does not have, such as 'layers.99.x'"),
-    (lambda state: state.update({"fc.bias": torch.zeros(3)}), "tensor 'fc.weight' has shape (10, 512), where"),
-    (lambda state: state.update({"fc.bias": torch.zeros(())}), "tensor 'fc.weight' has shape (10, 512), where"),
-    (lambda state: state.pop("fc.bias"), "tensor 'fc.weight' has shape (10, 512), where"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (
+            lambda state: state.pop("layers.7.module_list.0.0.0.weight"),
+            f"no tensor 'layers.7.module_list.0.0.0.weight', which architecture {A} has",
+        ),
+        (
+            lambda state: state.update({"layers.99.x": torch.zeros(1)}),
+            f"1 tensors that architecture {A} does not have, such as 'layers.99.x'",
+        ),
+        (
+            lambda state: state.update({"fc.bias": torch.zeros(3)}),
+            "tensor 'fc.weight' has shape (10, 512), where",
+        ),
+        (
+            lambda state: state.update({"fc.bias": torch.zeros(())}),
+            "tensor 'fc.weight' has shape (10, 512), where",
+        ),
+        (lambda state: state.pop("fc.bias"), "tensor 'fc.weight' has shape (10, 512), where"),
+    ],
+)
 def test_what_does_not_fit_is_named(change, message, formula_checkpoint):
     state = formula_checkpoint(A)
     change(state)

@@ -43,7 +43,10 @@ def test_other_number_of_classes_gives_a_fresh_head_and_says_so(tmp_path, formul
     network, whole = ETNet(A, 7), ETNet(A, 10)
     head = network.head.weight.clone()
     load_weights(whole, path)
-    with pytest.warns(UserWarning, match=r"A.pth: the head there is for 10 classes; the network's head for 7 classes starts afresh"):
+    with pytest.warns(
+        UserWarning,
+        match=r"A.pth: the head there is for 10 classes; the network's head for 7 classes starts afresh",
+    ):
         load_weights(network, path)
     assert torch.equal(network.head.weight, head)
     assert torch.equal(network.stages[3][6].ops[0].conv.weight, whole.stages[3][6].ops[0].conv.weight)
@@ -54,17 +57,31 @@ class Malicious:
         return os.mkdir, ("made-by-a-pickle",)
 
 
-@pytest.mark.parametrize("name, content, message", [pytest.param(*case, id=case[0]) for case in [
-    ("missing.pth", None, "missing.pth: no such file"),
-    ("text.pth", b"not weights", "text.pth: not a state_dict saved by torch"),
-    ("empty.pth", b"", "empty.pth: not a state_dict saved by torch"),
-    ("text.safetensors", b"not weights", "text.safetensors: not a safetensors file"),
-    ("pickle.pth", pickle.dumps(Malicious(), protocol=2), "pickle.pth: not a state_dict saved by torch"),
-    ("code.pth", Malicious(), "code.pth: not a state_dict saved by torch"),
-    ("nested.pth", {"state_dict": {"a": torch.zeros(1)}}, "nested.pth: not a plain state_dict"),
-    ("list.pth", [1], "list.pth: not a plain state_dict"),
-    ("other.pth", {"conv1.weight": torch.zeros(1)}, f"other.pth: no tensor 'stem.0.conv.weight', which architecture {A} has"),
-]])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        pytest.param(*case, id=case[0])
+        for case in [
+            ("missing.pth", None, "missing.pth: no such file"),
+            ("text.pth", b"not weights", "text.pth: not a state_dict saved by torch"),
+            ("empty.pth", b"", "empty.pth: not a state_dict saved by torch"),
+            ("text.safetensors", b"not weights", "text.safetensors: not a safetensors file"),
+            (
+                "pickle.pth",
+                pickle.dumps(Malicious(), protocol=2),
+                "pickle.pth: not a state_dict saved by torch",
+            ),
+            ("code.pth", Malicious(), "code.pth: not a state_dict saved by torch"),
+            ("nested.pth", {"state_dict": {"a": torch.zeros(1)}}, "nested.pth: not a plain state_dict"),
+            ("list.pth", [1], "list.pth: not a plain state_dict"),
+            (
+                "other.pth",
+                {"conv1.weight": torch.zeros(1)},
+                f"other.pth: no tensor 'stem.0.conv.weight', which architecture {A} has",
+            ),
+        ]
+    ],
+)
 def test_a_wrong_file_is_one_clear_line(tmp_path, monkeypatch, name, content, message):
     monkeypatch.chdir(tmp_path)
     if isinstance(content, bytes):
@@ -81,6 +98,8 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, monkeypatch, name, content, me
 
 
 def test_loading_weights_does_not_load_torchs_compiler():
-    code = ("import sys, torch; known = 'torch._dynamo' in sys.modules; from nni_nasoa.zoo import create_model; "
-            "create_model('nano-a', 10, weights='default'); sys.exit(not known and 'torch._dynamo' in sys.modules)")
+    code = (
+        "import sys, torch; known = 'torch._dynamo' in sys.modules; from nni_nasoa.zoo import create_model; "
+        "create_model('nano-a', 10, weights='default'); sys.exit(not known and 'torch._dynamo' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -21,8 +21,15 @@ from nni_nasoa.plugin.evolution_tuner import EvolutionTuner
 @pytest.fixture
 def record():
     """A function that gives a trial's final dict."""
+
     def make(architecture, accuracy=0.5, **more):
-        return {"default": accuracy, "accuracy": accuracy, "relative_speed": 2.0 - accuracy, "architecture": str(architecture), **more}
+        return {
+            "default": accuracy,
+            "accuracy": accuracy,
+            "relative_speed": 2.0 - accuracy,
+            "architecture": str(architecture),
+            **more,
+        }
 
     return make
 
@@ -39,6 +46,7 @@ def checkpoint(tmp_path, monkeypatch):
 @pytest.fixture
 def started():
     """A function that gives a tuner that knows its search space."""
+
     def start(space, **class_args):
         tuner = EvolutionTuner(**class_args)
         tuner.update_search_space(space)
@@ -50,6 +58,7 @@ def started():
 @pytest.fixture
 def resumed():
     """A function that gives a tuner as NNI brings it back."""
+
     def resume(space, data=(), **class_args):
         tuner = EvolutionTuner(**class_args)
         tuner.load_checkpoint()
@@ -72,20 +81,31 @@ class Database:
             create table MetricData (timestamp integer, trialJobId text, parameterId text, type text, sequence integer, data text);
             create table ExperimentProfile (params text, id text, execDuration integer, startTime integer, endTime integer,
                                             logDir text, nextSequenceId integer, revision integer);""")
-        self.connection.execute("insert into ExperimentProfile values (?, 'id', 0, 0, 0, '', 0, 1)", [json.dumps(config or {})])
+        self.connection.execute(
+            "insert into ExperimentProfile values (?, 'id', 0, 0, 0, '', 0, 1)", [json.dumps(config or {})]
+        )
         self.connection.commit()
         self.time = 0
 
     def event(self, trial, event, parameter_id=None, parameters=None):
         self.time += 1
-        data = None if parameter_id is None else json.dumps({"parameter_id": parameter_id, "parameters": parameters})
-        self.connection.execute("insert into TrialJobEvent values (?, ?, ?, ?, null, 0, null, null)", [self.time, trial, event, data])
+        data = (
+            None
+            if parameter_id is None
+            else json.dumps({"parameter_id": parameter_id, "parameters": parameters})
+        )
+        self.connection.execute(
+            "insert into TrialJobEvent values (?, ?, ?, ?, null, 0, null, null)",
+            [self.time, trial, event, data],
+        )
         self.connection.commit()
 
     def final(self, trial, parameter_id, value):
         self.time += 1
-        self.connection.execute("insert into MetricData values (?, ?, ?, 'FINAL', 0, ?)",
-                                [self.time, trial, str(parameter_id), json.dumps(json.dumps(value))])
+        self.connection.execute(
+            "insert into MetricData values (?, ?, ?, 'FINAL', 0, ?)",
+            [self.time, trial, str(parameter_id), json.dumps(json.dumps(value))],
+        )
         self.connection.commit()
 
 
@@ -103,16 +123,28 @@ import nni
 x = nni.get_next_parameter()["x"]
 nni.report_final_result({"default": x, "score": x, "cost": x * x, "x": x})
 """)
-    space = {"kind": {"_type": "choice", "_value": ["a", "b", "c"]}, "x": {"_type": "uniform", "_value": [0, 1]}}
+    space = {
+        "kind": {"_type": "choice", "_value": ["a", "b", "c"]},
+        "x": {"_type": "uniform", "_value": [0, 1]},
+    }
 
     def make(tuner: dict, **more) -> dict:
-        return {"searchSpace": space, "trialCommand": f"{sys.executable} trial.py", "trialCodeDirectory": str(tmp_path),
-                "trialConcurrency": 2, "maxTrialNumber": 4, "tuner": tuner, "trainingService": {"platform": "local"}, **more}
+        return {
+            "searchSpace": space,
+            "trialCommand": f"{sys.executable} trial.py",
+            "trialCodeDirectory": str(tmp_path),
+            "trialConcurrency": 2,
+            "maxTrialNumber": 4,
+            "tuner": tuner,
+            "trainingService": {"platform": "local"},
+            **more,
+        }
 
     return make
 
 
 # -- the advisor --
+
 
 class Known:
     """What surveys find: datasets and a device made up by formulas."""
@@ -124,21 +156,51 @@ class Known:
         from nni_nasoa.data.profile import DatasetProfile
 
         ease = len(dataset) / 20
-        probe = {"nearest_neighbour": 0.45 + ease, "linear": 0.5 + ease, "linear_few": 0.45 + ease, "log_me": 0.5, "distance": 0.2, "images": 500, "stages": 4}
-        found = DatasetProfile(dataset, f"fingerprint of {dataset}", images=1797, train_images=1438, val_images=359, classes=10,
-                               class_mean=179.7, class_std=3.0, class_min=174, class_max=183, grey_share=1.0, mirrored=False)
-        return TaskProfile(found, {model: {**probe, "nearest_mean": 0.4 + ease + place / 50} for place, model in enumerate(self.models)})
+        probe = {
+            "nearest_neighbour": 0.45 + ease,
+            "linear": 0.5 + ease,
+            "linear_few": 0.45 + ease,
+            "log_me": 0.5,
+            "distance": 0.2,
+            "images": 500,
+            "stages": 4,
+        }
+        found = DatasetProfile(
+            dataset,
+            f"fingerprint of {dataset}",
+            images=1797,
+            train_images=1438,
+            val_images=359,
+            classes=10,
+            class_mean=179.7,
+            class_std=3.0,
+            class_min=174,
+            class_max=183,
+            grey_share=1.0,
+            mirrored=False,
+        )
+        return TaskProfile(
+            found,
+            {
+                model: {**probe, "nearest_mean": 0.4 + ease + place / 50}
+                for place, model in enumerate(self.models)
+            },
+        )
 
     def step_times(self, device):
         from nni_nasoa.advisor import StepTime
         from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
 
         for place, model in enumerate(self.models):
-            for size, batch, frozen in ((size, batch, frozen) for size in (32, 96) for batch in (8, 64) for frozen in range(5)):
+            for size, batch, frozen in (
+                (size, batch, frozen) for size in (32, 96) for batch in (8, 64) for frozen in range(5)
+            ):
                 image = (1 + place) * 1e-4 * (size / 32) ** 2 * batch
                 yield StepTime(device.key, model, size, batch, frozen, TRAIN, 0.002 + image * (4.2 - frozen))
                 if frozen:
-                    yield StepTime(device.key, model, size, batch, frozen, FEATURES, 0.001 + image * frozen / 4)
+                    yield StepTime(
+                        device.key, model, size, batch, frozen, FEATURES, 0.001 + image * frozen / 4
+                    )
 
     def survey(self, dataset: str, models=(), *, store=None, **options):
         from nni_nasoa.device.device import Device
@@ -198,15 +260,27 @@ def good_result():
         about = {"dataset": assignment.dataset, "versions": {"torch": "2"}, "encoding": None}
         regime = FineTuneRegime.from_json(parameters["regime"])
         finished = SimpleNamespace(
-            classifier=SimpleNamespace(about=about, device="cpu"), folder="/out", accuracy=accuracy, regime=regime, budget=assignment.budget,
-            seconds=assignment.budget - 0.5, epochs=5.0, notes=(), stopped="budget" if status == "ok" else "interrupted: SIGTERM",
-            evaluations=({"elapsed": 1.0, "val_accuracy": accuracy / 2}, {"elapsed": assignment.budget - 1, "val_accuracy": accuracy}))
+            classifier=SimpleNamespace(about=about, device="cpu"),
+            folder="/out",
+            accuracy=accuracy,
+            regime=regime,
+            budget=assignment.budget,
+            seconds=assignment.budget - 0.5,
+            epochs=5.0,
+            notes=(),
+            stopped="budget" if status == "ok" else "interrupted: SIGTERM",
+            evaluations=(
+                {"elapsed": 1.0, "val_accuracy": accuracy / 2},
+                {"elapsed": assignment.budget - 1, "val_accuracy": accuracy},
+            ),
+        )
         return result_of(finished, assignment)
 
     return make
 
 
 # -- trials --
+
 
 class Trials:
     """NNI's side of an experiment, as its local platform lays it out: a folder a trial, with a parameter and a metrics file."""
@@ -221,9 +295,20 @@ class Trials:
         folder = self.trials / name
         folder.mkdir(parents=True)
         (folder / "parameter.cfg").write_text(json.dumps({"parameter_id": 7, "parameters": parameters}))
-        env = {**os.environ, "NNI_PLATFORM": "local", "NNI_EXP_ID": "E", "NNI_TRIAL_JOB_ID": name, "NNI_TRIAL_SEQ_ID": "0",
-               "NNI_SYS_DIR": str(folder), "NNI_OUTPUT_DIR": str(folder), "OMP_NUM_THREADS": "1", **environment}
-        return subprocess.Popen([*self._command, *options], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        env = {
+            **os.environ,
+            "NNI_PLATFORM": "local",
+            "NNI_EXP_ID": "E",
+            "NNI_TRIAL_JOB_ID": name,
+            "NNI_TRIAL_SEQ_ID": "0",
+            "NNI_SYS_DIR": str(folder),
+            "NNI_OUTPUT_DIR": str(folder),
+            "OMP_NUM_THREADS": "1",
+            **environment,
+        }
+        return subprocess.Popen(
+            [*self._command, *options], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
 
     def metrics(self, name: str) -> list[tuple[str, object]]:
         """What a trial sent, as (type, value)."""
@@ -231,17 +316,19 @@ class Trials:
         data = path.read_bytes() if path.exists() else b""
         while data:  # each is b"ME", its length in six digits, JSON
             length = int(data[2:8])
-            metric = json.loads(data[8:8 + length])
+            metric = json.loads(data[8 : 8 + length])
             assert metric["parameter_id"] == 7 and metric["trial_job_id"] == name
             metrics.append((metric["type"], json.loads(metric["value"])))
-            data = data[8 + length:]
+            data = data[8 + length :]
         return metrics
 
     def run(self, name: str, parameters, *options: str, **environment: str):
         """Run a trial: its process, and the metrics it sent."""
         process = self.start(name, parameters, *options, **environment)
         stdout, stderr = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr), self.metrics(name)
+        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr), self.metrics(
+            name
+        )
 
 
 @pytest.fixture
@@ -251,6 +338,7 @@ def trials_of(tmp_path):
 
 
 # -- the strategy --
+
 
 def _figures(architecture):
     size = architecture.parameters(5) / 1e6

@@ -17,16 +17,32 @@ from nni_nasoa.advisor.advice import Limits
 from nni_nasoa.finetune import load_classifier
 from nni_nasoa.plugin.advice_experiment import AdviceExperimentError, experiment_config, run
 
-REMOTE = {"platform": "remote", "machineList": [{"host": "192.0.2.11", "user": "alice", "sshKeyFile": "id_rsa", "pythonPath": "/opt/bin"}]}
+REMOTE = {
+    "platform": "remote",
+    "machineList": [
+        {"host": "192.0.2.11", "user": "alice", "sshKeyFile": "id_rsa", "pythonPath": "/opt/bin"}
+    ],
+}
 
 
 @pytest.fixture
 def made(tmp_path):
     """A function that gives the experiment of an advice, as JSON, by the config that a user gives."""
-    def make(given, dataset="digits", minutes=2.0, zoo="nano", store=None, alternatives=0, limits=None, root=None):
+
+    def make(
+        given, dataset="digits", minutes=2.0, zoo="nano", store=None, alternatives=0, limits=None, root=None
+    ):
         (tmp_path / "config.yml").write_text(given if isinstance(given, str) else yaml.safe_dump(given))
-        config = experiment_config(tmp_path / "config.yml", dataset, minutes, zoo=zoo, store=store, alternatives=alternatives, limits=limits,
-                                   root=root)
+        config = experiment_config(
+            tmp_path / "config.yml",
+            dataset,
+            minutes,
+            zoo=zoo,
+            store=store,
+            alternatives=alternatives,
+            limits=limits,
+            root=root,
+        )
         return config.canonical_copy().json()
 
     return make
@@ -34,8 +50,15 @@ def made(tmp_path):
 
 def test_the_training_service_is_the_users_and_the_rest_ours(made, tmp_path):
     (tmp_path / "id_rsa").touch()
-    given = {"trainingService": REMOTE, "trialConcurrency": 3, "trialCommand": "/opt/bin/python train.py", "nniManagerIp": "192.0.2.1",
-             "tuner": {"name": "TPE"}, "searchSpace": {"x": {"_type": "choice", "_value": [1]}}, "maxTrialNumber": 7}
+    given = {
+        "trainingService": REMOTE,
+        "trialConcurrency": 3,
+        "trialCommand": "/opt/bin/python train.py",
+        "nniManagerIp": "192.0.2.1",
+        "tuner": {"name": "TPE"},
+        "searchSpace": {"x": {"_type": "choice", "_value": [1]}},
+        "maxTrialNumber": 7,
+    }
     config = made(given, "/data/flowers", limits=Limits(max_params_m=2))
     assert config["trainingService"]["machineList"][0]["host"] == "192.0.2.11"
     assert config["trainingService"]["machineList"][0]["sshKeyFile"] == str(tmp_path / "id_rsa")
@@ -43,8 +66,13 @@ def test_the_training_service_is_the_users_and_the_rest_ours(made, tmp_path):
     assert (config["trialConcurrency"], config["nniManagerIp"], config["searchSpace"]) == (3, "192.0.2.1", {})
     assert "maxTrialNumber" not in config or config["maxTrialNumber"] is None
     assert config["tuner"]["className"] == "nni_nasoa.plugin.advisor_tuner.OnlineAdvisor"
-    assert config["tuner"]["classArgs"] == {"dataset": "/data/flowers", "minutes": 2.0, "zoo": "nano", "alternatives": 0,
-                                            "limits": {"max_params_m": 2.0}}
+    assert config["tuner"]["classArgs"] == {
+        "dataset": "/data/flowers",
+        "minutes": 2.0,
+        "zoo": "nano",
+        "alternatives": 0,
+        "limits": {"max_params_m": 2.0},
+    }
 
 
 def test_a_config_of_the_advisor_keeps_its_command_and_where_it_runs(made):
@@ -54,25 +82,48 @@ def test_a_config_of_the_advisor_keeps_its_command_and_where_it_runs(made):
     config = made(given, "task:flags", store="s.db", alternatives=2)
     assert config["trialCommand"] == given["trialCommand"]
     assert config["tuner"]["classArgs"] == {
-        "dataset": "task:flags", "minutes": 2.0, "zoo": "nano", "alternatives": 2, "store": str(Path("s.db").absolute()), "threads": 2,
-        "output": "mine", "device": "cpu"}
+        "dataset": "task:flags",
+        "minutes": 2.0,
+        "zoo": "nano",
+        "alternatives": 2,
+        "store": str(Path("s.db").absolute()),
+        "threads": 2,
+        "output": "mine",
+        "device": "cpu",
+    }
 
 
 def test_folders_here_are_given_with_their_whole_path(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()
     config = made({"trainingService": {"platform": "local"}}, "images", root="data")
-    assert (config["tuner"]["classArgs"]["dataset"], config["tuner"]["classArgs"]["root"]) == (str(tmp_path / "images"), str(tmp_path / "data"))
-    assert config["trialCommand"] == "python -m nni_nasoa.plugin.finetune_trial" and config["trialConcurrency"] == 1
+    assert (config["tuner"]["classArgs"]["dataset"], config["tuner"]["classArgs"]["root"]) == (
+        str(tmp_path / "images"),
+        str(tmp_path / "data"),
+    )
+    assert (
+        config["trialCommand"] == "python -m nni_nasoa.plugin.finetune_trial"
+        and config["trialConcurrency"] == 1
+    )
 
 
-@pytest.mark.parametrize(("given", "options", "message"), [
-    ("a: [", {}, "config.yml: not YAML"), ("[1]", {}, "config.yml: has no trainingService"), ({"tuner": {}}, {}, "config.yml: has no trainingService"),
-    ({"trainingService": {"platform": "locale"}}, {}, "config.yml: "), ({"trainingService": {"platform": "local", "hosts": 3}}, {}, "config.yml: "),
-    ({"trainingService": {"platform": "local"}, "trialConcurrency": "many"}, {}, "config.yml: "),
-    ({"trainingService": {"platform": "local"}}, {"minutes": -1}, "classArgs: minutes: -1 is not a number of minutes above 0"),
-    ({"trainingService": {"platform": "local"}}, {"zoo": "nanno"}, "classArgs: zoo: "),
-])
+@pytest.mark.parametrize(
+    ("given", "options", "message"),
+    [
+        ("a: [", {}, "config.yml: not YAML"),
+        ("[1]", {}, "config.yml: has no trainingService"),
+        ({"tuner": {}}, {}, "config.yml: has no trainingService"),
+        ({"trainingService": {"platform": "locale"}}, {}, "config.yml: "),
+        ({"trainingService": {"platform": "local", "hosts": 3}}, {}, "config.yml: "),
+        ({"trainingService": {"platform": "local"}, "trialConcurrency": "many"}, {}, "config.yml: "),
+        (
+            {"trainingService": {"platform": "local"}},
+            {"minutes": -1},
+            "classArgs: minutes: -1 is not a number of minutes above 0",
+        ),
+        ({"trainingService": {"platform": "local"}}, {"zoo": "nanno"}, "classArgs: zoo: "),
+    ],
+)
 def test_what_is_wrong_is_one_line(made, given, options, message):
     with pytest.raises(ValueError) as raised:
         made(given, **options)
@@ -81,7 +132,9 @@ def test_what_is_wrong_is_one_line(made, given, options, message):
 
 def test_a_config_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(ValueError, match=r"none.yml: cannot be read \(No such file or directory\)"):
-        experiment_config(tmp_path / "none.yml", "digits", 1, zoo="nano", store=None, alternatives=0, limits=None, root=None)
+        experiment_config(
+            tmp_path / "none.yml", "digits", 1, zoo="nano", store=None, alternatives=0, limits=None, root=None
+        )
 
 
 def test_a_manager_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
@@ -91,8 +144,11 @@ def test_a_manager_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
     stopped = []
     monkeypatch.setattr(Experiment, "stop", lambda self: stopped.append(True))
     (tmp_path / "config.yml").write_text(yaml.safe_dump({"trainingService": {"platform": "local"}}))
-    for error in (requests.HTTPError("500 Server Error: Internal Server Error"), requests.ConnectionError("Connection refused"),
-                  RuntimeError("Failed to establish\nconnection")):
+    for error in (
+        requests.HTTPError("500 Server Error: Internal Server Error"),
+        requests.ConnectionError("Connection refused"),
+        RuntimeError("Failed to establish\nconnection"),
+    ):
         monkeypatch.setattr(Experiment, "start", lambda self, port, error=error: (_ for _ in ()).throw(error))
         with pytest.raises(AdviceExperimentError) as raised:
             run(tmp_path / "config.yml", "digits", 1, port=1)
@@ -119,15 +175,29 @@ def start(nnictl, tmp_path, find_free_port):
     config.write_text(yaml.safe_dump({"trainingService": {"platform": "local"}}))
 
     def start_it(minutes):
-        command = [sys.executable, "-c", CODE, config, str(minutes), tmp_path / "store.db", str(find_free_port())]
-        return subprocess.Popen(command, env=nnictl.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        command = [
+            sys.executable,
+            "-c",
+            CODE,
+            config,
+            str(minutes),
+            tmp_path / "store.db",
+            str(find_free_port()),
+        ]
+        return subprocess.Popen(
+            command, env=nnictl.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path
+        )
 
     return start_it
 
 
 def managers(nnictl):
     """Of the home's experiments, those that run."""
-    return [pid for record in nnictl.manifest().values() if (pid := record.get("pid")) and Path(f"/proc/{pid}").exists()]
+    return [
+        pid
+        for record in nnictl.manifest().values()
+        if (pid := record.get("pid")) and Path(f"/proc/{pid}").exists()
+    ]
 
 
 @pytest.mark.slow

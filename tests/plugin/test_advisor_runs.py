@@ -26,7 +26,13 @@ def ask(runs, task=0, survey=False):
 
 def test_names_say_which_task_and_are_unlike(runs):
     names = [ask(runs), ask(runs), ask(runs, survey=True), ask(runs, 1), ask(runs, 1, survey=True)]
-    assert names == ["1-digits-1", "1-digits-2", "1-digits-survey-1", "2-My-cats-dogs-1", "2-My-cats-dogs-survey-1"]
+    assert names == [
+        "1-digits-1",
+        "1-digits-2",
+        "1-digits-survey-1",
+        "2-My-cats-dogs-1",
+        "2-My-cats-dogs-survey-1",
+    ]
 
 
 def test_a_task_wants_its_runs_and_one_for_each_that_fails_but_not_for_ever(runs):
@@ -67,7 +73,9 @@ def test_those_that_end_without_a_result_fail_when_it_is_settled(runs):
 
 
 @pytest.mark.parametrize("fails", ["first", "second", None])
-@pytest.mark.parametrize("order", list(itertools.permutations(["first told", "first ended", "second told", "second ended"])))
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations(["first told", "first ended", "second told", "second ended"]))
+)
 def test_trials_that_took_each_others_parameters(runs, fails, order):
     """In whatever order it is heard of: each trial was submitted with one run's parameters, and took the other's."""
     named = {"first": ask(runs), "second": ask(runs)}

@@ -26,7 +26,9 @@ def regimes(assignments):
 def test_the_advice_comes_first_then_alternatives_then_no_more(advisor, good_result):
     tuner = advisor(dataset="digits", minutes=0.5, alternatives=3)
     asked = [tuner.generate_parameters(number) for number in range(4)]
-    assert [one["run"] for one in asked] == [f"1-digits-{number}" for number in range(1, 5)] and len(set(regimes(asked))) == 4
+    assert [one["run"] for one in asked] == [f"1-digits-{number}" for number in range(1, 5)] and len(
+        set(regimes(asked))
+    ) == 4
     first = FineTuneRegime.from_json(asked[0]["regime"])
     options = tuner._progress.surveys[0].options(tuner._progress.store, 30.0, tuner._limits)
     assert first == options.choices(1)[0].regime  # which it would be by itself, too
@@ -45,8 +47,17 @@ def test_parameters_are_what_the_trial_takes(advisor):
     parameters = tuner.generate_parameters(0)
     assert json.loads(json.dumps(parameters)) == parameters
     assignment = Assignment.from_parameters(parameters)
-    assert (assignment.dataset, assignment.minutes, assignment.threads, assignment.device) == ("digits", 0.5, 2, "cpu")
-    assert assignment.output.endswith("/out") and assignment.output.startswith("/") and assignment.root.startswith("/")
+    assert (assignment.dataset, assignment.minutes, assignment.threads, assignment.device) == (
+        "digits",
+        0.5,
+        2,
+        "cpu",
+    )
+    assert (
+        assignment.output.endswith("/out")
+        and assignment.output.startswith("/")
+        and assignment.root.startswith("/")
+    )
 
 
 def test_a_result_is_recorded_with_all_that_was_known_and_learned_from(advisor, good_result):
@@ -56,15 +67,22 @@ def test_a_result_is_recorded_with_all_that_was_known_and_learned_from(advisor, 
     (record,) = tuner._progress.store.records()
     assert (record.accuracy, record.source, record.status, record.budget_seconds) == (0.75, "nni", "ok", 30.0)
     assert record.profile["train_images"] == 1438 and record.model_figures["probe_nearest_mean"] is not None
-    assert record.predicted["accuracy_low"] <= record.predicted["accuracy"] <= record.predicted["accuracy_high"]
+    assert (
+        record.predicted["accuracy_low"] <= record.predicted["accuracy"] <= record.predicted["accuracy_high"]
+    )
     state = AccuracyPredictor.from_bytes(tuner._progress.store.state(STATE).data)
     assert state.seen == AccuracyPredictor.from_prior().seen + 1
 
 
-@pytest.mark.parametrize("told, recorded", [
-    ({"train_images": 100, "val_images": 30}, (100, 30)), ({}, (1438, 359)), ({"train_images": 10**9, "val_images": "many"}, (1438, 359)),
-    ({"train_images": -5, "val_images": None, "classes": 3}, (1438, 359)),
-])
+@pytest.mark.parametrize(
+    "told, recorded",
+    [
+        ({"train_images": 100, "val_images": 30}, (100, 30)),
+        ({}, (1438, 359)),
+        ({"train_images": 10**9, "val_images": "many"}, (1438, 359)),
+        ({"train_images": -5, "val_images": None, "classes": 3}, (1438, 359)),
+    ],
+)
 def test_a_trial_tells_how_many_images_it_had_where_it_had_not_all(advisor, good_result, told, recorded):
     tuner = advisor(dataset="digits", minutes=0.5)
     parameters = tuner.generate_parameters(0)
@@ -72,7 +90,10 @@ def test_a_trial_tells_how_many_images_it_had_where_it_had_not_all(advisor, good
     result["record"] = json.dumps({**json.loads(result["record"]), "profile": told})
     tuner.receive_trial_result(0, parameters, result)
     (record,) = tuner._progress.store.records()
-    assert (record.profile["train_images"], record.profile["val_images"], record.profile["classes"]) == (*recorded, 10)
+    assert (record.profile["train_images"], record.profile["val_images"], record.profile["classes"]) == (
+        *recorded,
+        10,
+    )
 
 
 def test_one_shot(advisor, good_result):
@@ -102,7 +123,10 @@ def test_a_result_counts_for_the_run_that_it_names(advisor, good_result):
     first, second = tuner.generate_parameters(0), tuner.generate_parameters(1)
     tuner.receive_trial_result(0, first, good_result(second, 0.9))
     tuner.receive_trial_result(1, second, good_result(first, 0.1))
-    found = {json.dumps(record.regime, sort_keys=True): record.accuracy for record in tuner._progress.store.records()}
+    found = {
+        json.dumps(record.regime, sort_keys=True): record.accuracy
+        for record in tuner._progress.store.records()
+    }
     assert found == dict(zip(regimes([second, first]), [0.9, 0.1]))
 
 
@@ -119,7 +143,10 @@ def test_the_same_result_twice_counts_once(advisor, good_result):
 
 # -- failures --
 
-def test_nobody_waits_for_a_dataset_and_idle_workers_get_what_turns_up(advisor, good_result, monkeypatch, known_survey):
+
+def test_nobody_waits_for_a_dataset_and_idle_workers_get_what_turns_up(
+    advisor, good_result, monkeypatch, known_survey
+):
     ready = threading.Event()
 
     def slow(*args, **options):
@@ -186,7 +213,9 @@ def test_a_task_whose_dataset_is_missing_is_left_out(advisor, monkeypatch, known
 
 
 def test_limits_that_nothing_meets_are_one_line(advisor):
-    with pytest.raises(ValueError, match="task 1, digits: max_params_m: no network has 0.001 million parameters or fewer"):
+    with pytest.raises(
+        ValueError, match="task 1, digits: max_params_m: no network has 0.001 million parameters or fewer"
+    ):
         advisor(dataset="digits", minutes=0.5, limits={"max_params_m": 0.001}).generate_parameters(0)
 
 
@@ -209,11 +238,24 @@ def test_results_of_another_experiment_are_learned_from_and_rubbish_is_not(advis
     tuner = advisor(dataset="digits", minutes=0.5)
     other = good_result(tuner.generate_parameters(0))
     record = json.loads(other["record"]) | {"id": str(uuid.uuid4())}
-    tuner.import_data([{"parameter": {}, "value": {"default": 0.5, "accuracy": other["accuracy"], "record": json.dumps(record)}},
-                       {"parameter": {"x": 1}, "value": 0.3}, {"parameter": {}, "value": {"run": "of nobody"}}])
+    tuner.import_data(
+        [
+            {
+                "parameter": {},
+                "value": {"default": 0.5, "accuracy": other["accuracy"], "record": json.dumps(record)},
+            },
+            {"parameter": {"x": 1}, "value": 0.3},
+            {"parameter": {}, "value": {"run": "of nobody"}},
+        ]
+    )
     assert [one.id for one in tuner._progress.store.records()] == [record["id"]]
 
 
 def test_the_tuner_starts_without_torch_and_without_a_database():
     code = "import sys, nni_nasoa.plugin.advisor_tuner; print({'torch', 'torchvision', 'matplotlib', 'sqlalchemy'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "set()"
+    )

@@ -28,7 +28,9 @@ def test_failed_trials_are_recorded_as_failed_and_others_take_their_place(adviso
         tuner.generate_parameters(2)
     records = {record.status: record for record in tuner._progress.store.records()}
     assert set(records) == {"ok", "failed"}
-    assert records["failed"].regime == first["regime"] and records["failed"].notes == ("the trial ended without a result",)
+    assert records["failed"].regime == first["regime"] and records["failed"].notes == (
+        "the trial ended without a result",
+    )
     assert AccuracyPredictor.from_store(tuner._progress.store).seen == AccuracyPredictor.from_prior().seen + 1
 
 
@@ -63,15 +65,29 @@ def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, good_result, monkey
         return {**result, "record": json.dumps(record)}
 
     rubbish = [
-        lambda result: record_with(result, accuracy=math.nan), lambda result: record_with(result, accuracy=1.5),
-        lambda result: record_with(result, accuracy=-0.1), lambda result: record_with(result, seconds=math.inf),
-        lambda result: record_with(result, status="great"), lambda result: record_with(result, regime={"model": "nano-a"}),
-        lambda result: record_with(result, curve=[[2, 0.5], [1, 0.4]]), lambda result: record_with(result, budget_seconds=1.0),
-        lambda result: {**result, "accuracy": rng.random()}, lambda result: {**result, "record": rng.choice(["", "null", "[]", "{", 7, None])},
-        lambda result: {key: value for key, value in result.items() if key != "record"}, lambda result: math.nan, lambda result: 7.5,
-        lambda result: {"default": math.nan}, lambda result: {"default": 1.7, "accuracy": 1.7}, lambda result: None, lambda result: "done",
-        lambda result: {"run": result["run"]}, lambda result: {"run": ["a"], "record": {}},
-        lambda result: record_with(result, **{rng.choice(list(json.loads(result["record"]))): rng.choice([None, {}, -1, "x" * 9, [1]])}),
+        lambda result: record_with(result, accuracy=math.nan),
+        lambda result: record_with(result, accuracy=1.5),
+        lambda result: record_with(result, accuracy=-0.1),
+        lambda result: record_with(result, seconds=math.inf),
+        lambda result: record_with(result, status="great"),
+        lambda result: record_with(result, regime={"model": "nano-a"}),
+        lambda result: record_with(result, curve=[[2, 0.5], [1, 0.4]]),
+        lambda result: record_with(result, budget_seconds=1.0),
+        lambda result: {**result, "accuracy": rng.random()},
+        lambda result: {**result, "record": rng.choice(["", "null", "[]", "{", 7, None])},
+        lambda result: {key: value for key, value in result.items() if key != "record"},
+        lambda result: math.nan,
+        lambda result: 7.5,
+        lambda result: {"default": math.nan},
+        lambda result: {"default": 1.7, "accuracy": 1.7},
+        lambda result: None,
+        lambda result: "done",
+        lambda result: {"run": result["run"]},
+        lambda result: {"run": ["a"], "record": {}},
+        lambda result: record_with(
+            result,
+            **{rng.choice(list(json.loads(result["record"]))): rng.choice([None, {}, -1, "x" * 9, [1]])},
+        ),
     ]
     for number in range(100):
         parameters = tuner.generate_parameters(number)
@@ -96,6 +112,7 @@ def test_a_store_that_fails_now_and_then_loses_no_run(advisor, good_result, monk
     tuner = advisor(dataset="digits", minutes=0.5)
     first, second = tuner.generate_parameters(0), tuner.generate_parameters(1)
     with monkeypatch.context() as patched:
+
         def fail(*args):
             raise StoreError("the disk is full")
 
@@ -108,7 +125,10 @@ def test_a_store_that_fails_now_and_then_loses_no_run(advisor, good_result, monk
 
 # -- resume --
 
-def test_after_a_kill_nothing_is_lost_or_recorded_twice(checkpoint, new_database, advisor, resumed_advisor, good_result):
+
+def test_after_a_kill_nothing_is_lost_or_recorded_twice(
+    checkpoint, new_database, advisor, resumed_advisor, good_result
+):
     tuner = advisor(tasks=TASKS, alternatives=2)
     asked = [tuner.generate_parameters(number) for number in range(3)]
     results = [good_result(parameters, 0.5 + number / 10) for number, parameters in enumerate(asked)]
@@ -116,21 +136,31 @@ def test_after_a_kill_nothing_is_lost_or_recorded_twice(checkpoint, new_database
     database = new_database(checkpoint.parent)
     for number in range(2):
         database.event(f"T{number}", "WAITING", number, asked[number])
-        database.event(f"T{number}", "SUCCEEDED" if number == 0 else "RUNNING")  # number 2 was not submitted when it was killed
+        database.event(
+            f"T{number}", "SUCCEEDED" if number == 0 else "RUNNING"
+        )  # number 2 was not submitted when it was killed
 
-    again = resumed_advisor([{"parameter": asked[1], "value": results[0], "trialJobId": "T0"}], tasks=TASKS, alternatives=2)
+    again = resumed_advisor(
+        [{"parameter": asked[1], "value": results[0], "trialJobId": "T0"}], tasks=TASKS, alternatives=2
+    )
     assert again._progress.store.count() == 1 and again.runs.open() == [asked[1]["run"], asked[2]["run"]]
     assert again.generate_parameters(0) == asked[2]
-    again.import_data([{"parameter": {}, "value": results[1]}])  # how the result of a trial that is run again arrives
+    again.import_data(
+        [{"parameter": {}, "value": results[1]}]
+    )  # how the result of a trial that is run again arrives
     again.receive_trial_result(0, asked[2], results[2])
     again.trial_end(0, True)
     assert again.generate_parameters(1)["run"] == "2-fractals-1"
     records = list(again._progress.store.records())
-    assert sorted(record.accuracy for record in records) == [0.5, 0.6, 0.7] and all(record.profile and record.predicted for record in records)
+    assert sorted(record.accuracy for record in records) == [0.5, 0.6, 0.7] and all(
+        record.profile and record.predicted for record in records
+    )
     assert AccuracyPredictor.from_store(again._progress.store).seen == AccuracyPredictor.from_prior().seen + 3
 
 
-def test_a_process_that_dies_between_journal_and_store_loses_no_run(checkpoint, advisor, resumed_advisor, good_result, monkeypatch):
+def test_a_process_that_dies_between_journal_and_store_loses_no_run(
+    checkpoint, advisor, resumed_advisor, good_result, monkeypatch
+):
     tuner = advisor(dataset="digits", minutes=0.5)
     parameters = tuner.generate_parameters(0)
     monkeypatch.setattr(tuner._progress, "_record", lambda record: None)
@@ -148,7 +178,9 @@ def test_what_failed_while_nobody_looked_is_recorded_once(checkpoint, new_databa
     database.event("T0", "FAILED")
     for number in range(2):
         again = resumed_advisor(dataset="digits", minutes=0.5, alternatives=0)
-        assert [record.regime for record in again._progress.store.records(status="failed")] == [parameters["regime"]]
+        assert [record.regime for record in again._progress.store.records(status="failed")] == [
+            parameters["regime"]
+        ]
     assert again.generate_parameters(0)["run"] == "1-digits-2"
 
 

@@ -9,8 +9,20 @@ import pytest
 from nni_nasoa.plugin.classifiers import LIST, add_to_list, entry_of, fetching_command, read_list
 
 MACHINE = {"host": "127.0.0.1", "port": 2222, "user": "alice", "sshKeyFile": "/home/alice/my keys/id_rsa"}
-REMOTE = {"trainingService": {"platform": "remote", "machineList": [{"host": "192.0.2.7", "port": 22, "user": "bob"}, MACHINE]}}
-RESULT = {"run": "1-digits-1", "dataset": "digits", "accuracy": 0.9, "seconds": 14.0, "classifier": "127.0.0.1:/exp/t1/classifier", "record": "{}"}
+REMOTE = {
+    "trainingService": {
+        "platform": "remote",
+        "machineList": [{"host": "192.0.2.7", "port": 22, "user": "bob"}, MACHINE],
+    }
+}
+RESULT = {
+    "run": "1-digits-1",
+    "dataset": "digits",
+    "accuracy": 0.9,
+    "seconds": 14.0,
+    "classifier": "127.0.0.1:/exp/t1/classifier",
+    "record": "{}",
+}
 
 
 def test_here_there_is_nothing_to_fetch():
@@ -21,18 +33,40 @@ def test_here_there_is_nothing_to_fetch():
 
 def test_from_a_machine_of_the_experiment_with_its_user_port_and_key():
     command = shlex.split(fetching_command("127.0.0.1:/exp/t1/classifier", REMOTE))
-    assert command == ["scp", "-r", "-P", "2222", "-i", "/home/alice/my keys/id_rsa", "alice@127.0.0.1:/exp/t1/classifier", "t1-classifier"]
-    assert shlex.split(fetching_command("192.0.2.7:/out/E/1-digits-1", REMOTE)) == ["scp", "-r", "bob@192.0.2.7:/out/E/1-digits-1", "1-digits-1"]
+    assert command == [
+        "scp",
+        "-r",
+        "-P",
+        "2222",
+        "-i",
+        "/home/alice/my keys/id_rsa",
+        "alice@127.0.0.1:/exp/t1/classifier",
+        "t1-classifier",
+    ]
+    assert shlex.split(fetching_command("192.0.2.7:/out/E/1-digits-1", REMOTE)) == [
+        "scp",
+        "-r",
+        "bob@192.0.2.7:/out/E/1-digits-1",
+        "1-digits-1",
+    ]
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_a_machine_is_known_by_its_name_too(host):
-    config = {"trainingService": [{"platform": "local"}, {"platform": "remote", "machineList": [{**MACHINE, "host": host}]}]}
+    config = {
+        "trainingService": [
+            {"platform": "local"},
+            {"platform": "remote", "machineList": [{**MACHINE, "host": host}]},
+        ]
+    }
     assert "alice@127.0.0.1:" in fetching_command("127.0.0.1:/exp/c", config)
 
 
 def test_from_elsewhere_and_by_ipv6():
-    assert fetching_command("worker-7:/exp/c", {"trainingService": {"platform": "kubeflow"}}) == "scp -r worker-7:/exp/c c"
+    assert (
+        fetching_command("worker-7:/exp/c", {"trainingService": {"platform": "kubeflow"}})
+        == "scp -r worker-7:/exp/c c"
+    )
     config = {"trainingService": {"machineList": [{"host": "::1", "user": "alice"}]}}
     assert shlex.split(fetching_command("[::1]:/exp/c", config)) == ["scp", "-r", "alice@[::1]:/exp/c", "c"]
 
@@ -43,7 +77,10 @@ def test_the_list_has_each_run_once_and_outlives_a_torn_line(tmp_path):
     add_to_list(tmp_path, {"run": "1-digits-2", "accuracy": 0.6})
     with (tmp_path / LIST).open("a") as file:
         file.write('{"run": "1-dig')
-    assert [(entry["run"], entry["accuracy"]) for entry in read_list(tmp_path)] == [("1-digits-1", 0.9), ("1-digits-2", 0.6)]
+    assert [(entry["run"], entry["accuracy"]) for entry in read_list(tmp_path)] == [
+        ("1-digits-1", 0.9),
+        ("1-digits-2", 0.6),
+    ]
     assert "record" not in read_list(tmp_path)[0] and read_list(tmp_path)[0]["fetch"].startswith("scp -r ")
 
 

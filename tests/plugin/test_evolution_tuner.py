@@ -27,7 +27,9 @@ def test_parameters_are_a_sample_of_the_space_and_name_their_architecture(starte
         assert set(parameters) == set(search_space(SMALL))
         assert all(value in search_space(SMALL)[label]["_value"] for label, value in parameters.items())
         assert str(decode(parameters)) == encoding
-        assert SMALL.contains(Architecture.parse(encoding)) or decode(parameters) == Architecture.parse(encoding)
+        assert SMALL.contains(Architecture.parse(encoding)) or decode(parameters) == Architecture.parse(
+            encoding
+        )
 
 
 def test_no_architecture_is_proposed_twice_and_each_can_be_told(started, record):
@@ -36,7 +38,9 @@ def test_no_architecture_is_proposed_twice_and_each_can_be_told(started, record)
     for parameter_id in range(60):
         parameters = tuner.generate_parameters(parameter_id)
         encodings.append(parameters["architecture"])
-        tuner.receive_trial_result(parameter_id, parameters, record(encodings[-1], random.Random(parameter_id).random()))
+        tuner.receive_trial_result(
+            parameter_id, parameters, record(encodings[-1], random.Random(parameter_id).random())
+        )
         tuner.trial_end(parameter_id, True)
     assert len(set(encodings)) == 60
     assert [str(one.candidate) for one in tuner.evolution.evaluated] == encodings
@@ -48,8 +52,11 @@ def test_seeded_runs_propose_the_same(started, record):
         tuner = started(search_space(SMALL), seed=7, population_size=5)
         for parameter_id in range(25):
             parameters = tuner.generate_parameters(parameter_id)
-            tuner.receive_trial_result(parameter_id, parameters, record(parameters["architecture"], (parameter_id * 7 % 25) / 25))
+            tuner.receive_trial_result(
+                parameter_id, parameters, record(parameters["architecture"], (parameter_id * 7 % 25) / 25)
+            )
             yield parameters
+
     assert list(run()) == list(run())
 
 
@@ -87,11 +94,15 @@ def test_a_trial_that_ends_without_a_result_has_failed_until_a_result_says_other
     assert (tuner.evolution.failures, tuner.evolution.pending) == (1, 0)
     tuner.trial_end(5, False)  # not one of ours
     tuner.trial_end(0, True)
-    assert tuner.evolution.failures == 1 and [str(one.candidate) for one in tuner.evolution.evaluated] == [first["architecture"]]
+    assert tuner.evolution.failures == 1 and [str(one.candidate) for one in tuner.evolution.evaluated] == [
+        first["architecture"]
+    ]
 
 
 def test_objectives_of_any_name_either_way_over_a_plain_space(started):
-    tuner = started(PLAIN, objectives=["score", {"name": "latency_ms", "mode": "minimize"}], seed=0, population_size=4)
+    tuner = started(
+        PLAIN, objectives=["score", {"name": "latency_ms", "mode": "minimize"}], seed=0, population_size=4
+    )
     for parameter_id in range(12):
         parameters = tuner.generate_parameters(parameter_id)
         assert set(parameters) == set(PLAIN)
@@ -115,18 +126,27 @@ def test_limits_put_those_outside_behind(started, record):
     for parameter_id, params_m in enumerate([5.0, 0.5]):
         parameters = tuner.generate_parameters(parameter_id)
         accuracy = 0.9 - 0.5 * parameter_id
-        tuner.receive_trial_result(parameter_id, parameters, record(parameters["architecture"], accuracy, params_m=params_m))
+        tuner.receive_trial_result(
+            parameter_id, parameters, record(parameters["architecture"], accuracy, params_m=params_m)
+        )
     assert [one.metrics["params_m"] for one in tuner.evolution.front()] == [0.5]
 
 
 def test_all_of_nnis_types_of_parameters(started):
     space = {
         "choice": {"_type": "choice", "_value": [1, "two", 3.0, None, True]},
-        "nested": {"_type": "choice", "_value": [{"_name": "conv", "k": {"_type": "choice", "_value": [1, 3]}}, {"_name": "pool"}]},
-        "randint": {"_type": "randint", "_value": [0, 9]}, "uniform": {"_type": "uniform", "_value": [-1, 1]},
-        "quniform": {"_type": "quniform", "_value": [0, 10, 2]}, "loguniform": {"_type": "loguniform", "_value": [1e-4, 1]},
-        "qloguniform": {"_type": "qloguniform", "_value": [1, 100, 5]}, "normal": {"_type": "normal", "_value": [0, 1]},
-        "qnormal": {"_type": "qnormal", "_value": [0, 3, 1]}, "lognormal": {"_type": "lognormal", "_value": [0, 1]},
+        "nested": {
+            "_type": "choice",
+            "_value": [{"_name": "conv", "k": {"_type": "choice", "_value": [1, 3]}}, {"_name": "pool"}],
+        },
+        "randint": {"_type": "randint", "_value": [0, 9]},
+        "uniform": {"_type": "uniform", "_value": [-1, 1]},
+        "quniform": {"_type": "quniform", "_value": [0, 10, 2]},
+        "loguniform": {"_type": "loguniform", "_value": [1e-4, 1]},
+        "qloguniform": {"_type": "qloguniform", "_value": [1, 100, 5]},
+        "normal": {"_type": "normal", "_value": [0, 1]},
+        "qnormal": {"_type": "qnormal", "_value": [0, 3, 1]},
+        "lognormal": {"_type": "lognormal", "_value": [0, 1]},
         "qlognormal": {"_type": "qlognormal", "_value": [2, 1, 1]},
     }
     tuner = started(space, seed=0, population_size=5)
@@ -162,4 +182,9 @@ def test_calls_from_several_threads(started, record):
 
 def test_the_tuner_starts_without_torch():
     code = "import sys, nni_nasoa.plugin.evolution_tuner; print({'torch', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "set()"
+    )

@@ -16,7 +16,9 @@ from nni_nasoa.plugin import evolution_tuner
 
 
 def test_the_meta_file_names_classes_that_are_there():
-    metas = yaml.safe_load((Path(evolution_tuner.__file__).parent / "algorithms.yml").read_text())["algorithms"]
+    metas = yaml.safe_load((Path(evolution_tuner.__file__).parent / "algorithms.yml").read_text())[
+        "algorithms"
+    ]
     assert [meta["builtinName"] for meta in metas] == ["NasoaEvolution", "NasoaAdvisor"]
     for meta in metas:
         assert meta["algoType"] == "tuner"
@@ -29,30 +31,54 @@ def test_the_meta_file_names_classes_that_are_there():
 def test_registered_under_its_name_it_runs_an_experiment(nnictl, plain_config):
     from nni_nasoa.plugin.experiments import read_status, read_trials
 
-    registered = nnictl("algo", "register", "--meta", Path(evolution_tuner.__file__).parent / "algorithms.yml")
+    registered = nnictl(
+        "algo", "register", "--meta", Path(evolution_tuner.__file__).parent / "algorithms.yml"
+    )
     assert "NasoaEvolution registered sucessfully!" in registered.stdout  # NNI's spelling
-    assert '"className": "nni_nasoa.plugin.evolution_tuner.EvolutionTuner"' in nnictl("algo", "show", "NasoaEvolution").stdout
+    assert (
+        '"className": "nni_nasoa.plugin.evolution_tuner.EvolutionTuner"'
+        in nnictl("algo", "show", "NasoaEvolution").stdout
+    )
     class_args = {"objectives": ["score", {"name": "cost", "mode": "minimize"}], "seed": 0}
     experiment = nnictl.create(plain_config({"name": "NasoaEvolution", "classArgs": class_args}))
     experiment.wait_done()
     trials = read_trials(experiment.folder)
     assert len(trials) == 4 and all(trial.parameters["x"] == trial.metrics["x"] for trial in trials)
     assert read_status(experiment.folder)["succeeded"] == 4
-    events = [json.loads(line) for line in (experiment.folder / "checkpoint" / "evolution.jsonl").read_text().splitlines()]
+    events = [
+        json.loads(line)
+        for line in (experiment.folder / "checkpoint" / "evolution.jsonl").read_text().splitlines()
+    ]
     assert [event["event"] for event in events].count("told") == 4
     nnictl("algo", "unregister", "NasoaEvolution")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("class_args", "changes", "line"), [
-    # As where typeguard loads no plugins, so that nnictl does not look at classArgs: see test_config_check.py.
-    ({"population_size": 1}, {}, "EvolutionTuner: classArgs: population_size: 1 is not a whole number from 2"),
-    ({}, {"searchSpace": {"x": {"_type": "chioce", "_value": [1]}}},
-     "EvolutionTuner: search space 'x' (chioce): the type is not one of choice"),
-])
-def test_what_the_tuner_finds_wrong_is_one_line_and_the_status_error(nnictl, tmp_path, plain_config, class_args, changes, line):
+@pytest.mark.parametrize(
+    ("class_args", "changes", "line"),
+    [
+        # As where typeguard loads no plugins, so that nnictl does not look at classArgs: see test_config_check.py.
+        (
+            {"population_size": 1},
+            {},
+            "EvolutionTuner: classArgs: population_size: 1 is not a whole number from 2",
+        ),
+        (
+            {},
+            {"searchSpace": {"x": {"_type": "chioce", "_value": [1]}}},
+            "EvolutionTuner: search space 'x' (chioce): the type is not one of choice",
+        ),
+    ],
+)
+def test_what_the_tuner_finds_wrong_is_one_line_and_the_status_error(
+    nnictl, tmp_path, plain_config, class_args, changes, line
+):
     nnictl.env["TYPEGUARD_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    tuner = {"className": "nni_nasoa.plugin.evolution_tuner.EvolutionTuner", "codeDirectory": str(tmp_path), "classArgs": class_args}
+    tuner = {
+        "className": "nni_nasoa.plugin.evolution_tuner.EvolutionTuner",
+        "codeDirectory": str(tmp_path),
+        "classArgs": class_args,
+    }
     experiment = nnictl.create(plain_config(tuner, **changes))
     manager_log, deadline = experiment.folder / "log" / "nnimanager.log", time.monotonic() + 60
     while f"Dispatcher error: {line}" not in manager_log.read_text():
@@ -60,5 +86,9 @@ def test_what_the_tuner_finds_wrong_is_one_line_and_the_status_error(nnictl, tmp
         time.sleep(0.2)
     assert experiment.status == "ERROR"
     errors = (experiment.folder / "log" / "nnictl_stderr.log").read_text().splitlines()
-    assert [text for text in errors if text.startswith("EvolutionTuner")] == [text for text in errors if line in text] != []
+    assert (
+        [text for text in errors if text.startswith("EvolutionTuner")]
+        == [text for text in errors if line in text]
+        != []
+    )
     assert not any("Traceback" in text for text in errors)

@@ -25,13 +25,18 @@ def test_after_a_kill_everything_is_as_it_was(checkpoint, started, resumed, reco
     tuner = started(space, seed=3, population_size=4)
     asked = [tuner.generate_parameters(parameter_id) for parameter_id in range(10)]
     for parameter_id in range(7):
-        tuner.receive_trial_result(parameter_id, asked[parameter_id], record(asked[parameter_id]["architecture"], parameter_id / 10))
+        tuner.receive_trial_result(
+            parameter_id, asked[parameter_id], record(asked[parameter_id]["architecture"], parameter_id / 10)
+        )
     tuner.trial_end(7, False)
 
     again = resumed(space, seed=3, population_size=4)  # nothing was saved on purpose before
     assert [(str(one.candidate), dict(one.metrics)) for one in again.evolution.evaluated] == [
-        (str(one.candidate), dict(one.metrics)) for one in tuner.evolution.evaluated]
-    assert {str(one.candidate) for one in again.evolution.population} == {str(one.candidate) for one in tuner.evolution.population}
+        (str(one.candidate), dict(one.metrics)) for one in tuner.evolution.evaluated
+    ]
+    assert {str(one.candidate) for one in again.evolution.population} == {
+        str(one.candidate) for one in tuner.evolution.population
+    }
     assert again.evolution.failures == 1
     known = {one["architecture"] for one in asked[:8]}
     assert not known & {again.generate_parameters(parameter_id)["architecture"] for parameter_id in range(30)}
@@ -39,7 +44,9 @@ def test_after_a_kill_everything_is_as_it_was(checkpoint, started, resumed, reco
 
 def test_every_event_is_on_disk_when_the_call_returns(checkpoint, started, record):
     tuner = started(search_space(SMALL), seed=0)
-    lines = lambda: [json.loads(line)["event"] for line in (checkpoint / "evolution.jsonl").read_text().splitlines()]  # noqa: E731
+    lines = lambda: [
+        json.loads(line)["event"] for line in (checkpoint / "evolution.jsonl").read_text().splitlines()
+    ]
     first, _ = tuner.generate_parameters(0), tuner.generate_parameters(1)
     assert lines() == ["asked", "asked"]
     tuner.receive_trial_result(0, first, record(first["architecture"]))
@@ -64,7 +71,8 @@ def test_a_torn_last_line_is_left_out_and_harms_nothing_after_it(checkpoint, sta
 
 
 def test_what_the_manager_runs_again_stays_reserved_and_what_it_lost_is_asked_for_first(
-        checkpoint, started, resumed, new_database, record):
+    checkpoint, started, resumed, new_database, record
+):
     space = search_space(SMALL)
     tuner = started(space, seed=0)
     asked = [tuner.generate_parameters(parameter_id) for parameter_id in range(3)]
@@ -78,7 +86,9 @@ def test_what_the_manager_runs_again_stays_reserved_and_what_it_lost_is_asked_fo
     again = resumed(space, seed=0)
     assert again.evolution.pending == 1
     assert again.generate_parameters(2)["architecture"] == asked[2]["architecture"]
-    again.import_data([{"parameter": asked[1], "value": record(asked[1]["architecture"])}])  # how B's result arrives
+    again.import_data(
+        [{"parameter": asked[1], "value": record(asked[1]["architecture"])}]
+    )  # how B's result arrives
     assert len(again.evolution.evaluated) == 2 and again.evolution.pending == 1
 
 
@@ -91,7 +101,13 @@ def test_resuming_twice_with_parameter_ids_that_start_again(checkpoint, resumed,
             parameters = tuner.generate_parameters(parameter_id)
             proposed.append(parameters["architecture"])
             tuner.receive_trial_result(parameter_id, parameters, record(proposed[-1], parameter_id / 10))
-            results.append({"parameter": {"any": "other"}, "value": record(proposed[-1], parameter_id / 10), "trialJobId": "t"})
+            results.append(
+                {
+                    "parameter": {"any": "other"},
+                    "value": record(proposed[-1], parameter_id / 10),
+                    "trialJobId": "t",
+                }
+            )
     assert len(set(proposed)) == 15 and [str(one.candidate) for one in tuner.evolution.evaluated] == proposed
 
 
@@ -99,10 +115,17 @@ def test_imported_results_go_by_their_identity_and_not_by_nnis_pairing(checkpoin
     space = search_space(SMALL)
     tuner = started(space, seed=0)
     asked = [tuner.generate_parameters(parameter_id) for parameter_id in range(2)]
-    again = resumed(space, [{"parameter": asked[1], "value": record(asked[0]["architecture"], 0.1), "trialJobId": "A"},
-                            {"parameter": asked[0], "value": record(asked[1]["architecture"], 0.2), "trialJobId": "B"}])
+    again = resumed(
+        space,
+        [
+            {"parameter": asked[1], "value": record(asked[0]["architecture"], 0.1), "trialJobId": "A"},
+            {"parameter": asked[0], "value": record(asked[1]["architecture"], 0.2), "trialJobId": "B"},
+        ],
+    )
     assert {str(one.candidate): one.metrics["accuracy"] for one in again.evolution.evaluated} == {
-        asked[0]["architecture"]: 0.1, asked[1]["architecture"]: 0.2}
+        asked[0]["architecture"]: 0.1,
+        asked[1]["architecture"]: 0.2,
+    }
 
 
 def test_imported_results_of_a_plain_space_go_by_the_database(checkpoint, started, resumed, new_database):
@@ -114,16 +137,28 @@ def test_imported_results_of_a_plain_space_go_by_the_database(checkpoint, starte
     database.event("B", "WAITING", 1, asked[1])
     database.final("A", 1, 0.1)
     database.final("B", 0, 0.2)
-    again = resumed(PLAIN, [{"parameter": asked[0], "value": 0.1, "trialJobId": "A"},
-                            {"parameter": asked[1], "value": 0.2, "trialJobId": "B"}])
+    again = resumed(
+        PLAIN,
+        [
+            {"parameter": asked[0], "value": 0.1, "trialJobId": "A"},
+            {"parameter": asked[1], "value": 0.2, "trialJobId": "B"},
+        ],
+    )
     told = {one.candidate["x"]: one.metrics["default"] for one in again.evolution.evaluated}
     assert told == {asked[1]["x"]: 0.1, asked[0]["x"]: 0.2}
 
 
 def test_data_of_a_user_is_imported_as_it_is_given_and_outlives_a_restart(checkpoint, started, resumed):
     tuner = started(PLAIN, seed=0)
-    tuner.import_data([{"parameter": {"kind": "a", "x": 0.25}, "value": 0.5}, {"parameter": {"kind": "z", "x": 0.25}, "value": 0.7}])
-    assert [(one.candidate["x"], one.metrics["default"]) for one in tuner.evolution.evaluated] == [(0.25, 0.5)]
+    tuner.import_data(
+        [
+            {"parameter": {"kind": "a", "x": 0.25}, "value": 0.5},
+            {"parameter": {"kind": "z", "x": 0.25}, "value": 0.7},
+        ]
+    )
+    assert [(one.candidate["x"], one.metrics["default"]) for one in tuner.evolution.evaluated] == [
+        (0.25, 0.5)
+    ]
     assert len(resumed(PLAIN, seed=0).evolution.evaluated) == 1
 
 
@@ -146,8 +181,10 @@ def dispatcher(monkeypatch):
 
     It takes the commands that NNI's manager sends; its channel to the manager is replaced.
     """
+
     def start(mode):
         import nni.runtime.msg_dispatcher as module
+
         monkeypatch.setenv("NNI_MODE", mode)
         monkeypatch.setattr(module, "_next_parameter_id", 0)
         monkeypatch.setattr(module, "_trial_params", {})
@@ -158,13 +195,21 @@ def dispatcher(monkeypatch):
         if mode == "resume":
             running.load_checkpoint()
         running.process_command(CommandType.Initialize, search_space(SMALL))
-        return running, lambda: [json.loads(data) for command, data in sent if command is CommandType.NewTrialJob]
+        return running, lambda: [
+            json.loads(data) for command, data in sent if command is CommandType.NewTrialJob
+        ]
 
     return start
 
 
 def metric(form, value, trial):
-    return {"parameter_id": form["parameter_id"], "trial_job_id": trial, "type": "FINAL", "sequence": 0, "value": json.dumps(value)}
+    return {
+        "parameter_id": form["parameter_id"],
+        "trial_job_id": trial,
+        "type": "FINAL",
+        "sequence": 0,
+        "value": json.dumps(value),
+    }
 
 
 def test_under_nnis_own_dispatcher_from_start_to_resume(checkpoint, dispatcher, new_database, record):
@@ -173,34 +218,56 @@ def test_under_nnis_own_dispatcher_from_start_to_resume(checkpoint, dispatcher, 
     forms = jobs()
     # Trials took each other's parameters: T0 ran form 1, T1 ran form 0; T2 and T3 are running at the kill.
     for trial, form in (("T0", forms[1]), ("T1", forms[0])):
-        first.process_command(CommandType.ReportMetricData, metric(form, record(form["parameters"]["architecture"], 0.3), trial))
-    first.process_command(CommandType.TrialEnd, {"trial_job_id": "T0", "event": "SUCCEEDED", "hyper_params": json.dumps(forms[0])})
+        first.process_command(
+            CommandType.ReportMetricData, metric(form, record(form["parameters"]["architecture"], 0.3), trial)
+        )
+    first.process_command(
+        CommandType.TrialEnd,
+        {"trial_job_id": "T0", "event": "SUCCEEDED", "hyper_params": json.dumps(forms[0])},
+    )
     database = new_database(checkpoint.parent)
     for number, end in enumerate(["SUCCEEDED", "SUCCEEDED", "RUNNING", "RUNNING"]):
         database.event(f"T{number}", "WAITING", number, forms[number]["parameters"])
         database.event(f"T{number}", end)
 
     second, jobs = dispatcher("resume")
-    finished = [{"parameter": forms[shown]["parameters"], "value": record(forms[true]["parameters"]["architecture"], 0.3),
-                 "trialJobId": f"T{shown}"} for shown, true in ((0, 1), (1, 0))]
+    finished = [
+        {
+            "parameter": forms[shown]["parameters"],
+            "value": record(forms[true]["parameters"]["architecture"], 0.3),
+            "trialJobId": f"T{shown}",
+        }
+        for shown, true in ((0, 1), (1, 0))
+    ]
     second.process_command(CommandType.ImportData, finished)
     second.process_command(CommandType.AddCustomizedTrialJob, [forms[2], forms[3]])
     second.process_command(CommandType.RequestTrialJobs, 2)
     for form in (forms[2], forms[3]):
-        second.process_command(CommandType.ReportMetricData, metric(form, record(form["parameters"]["architecture"], 0.4), "T"))
+        second.process_command(
+            CommandType.ReportMetricData, metric(form, record(form["parameters"]["architecture"], 0.4), "T")
+        )
     new = jobs()
     assert [form["parameter_id"] for form in new] == [4, 5]
-    second.process_command(CommandType.ReportMetricData, metric(new[0], record(new[0]["parameters"]["architecture"], 0.5), "T4"))
-    second.process_command(CommandType.TrialEnd, {"trial_job_id": "T5", "event": "FAILED", "hyper_params": json.dumps(new[1])})
+    second.process_command(
+        CommandType.ReportMetricData, metric(new[0], record(new[0]["parameters"]["architecture"], 0.5), "T4")
+    )
+    second.process_command(
+        CommandType.TrialEnd, {"trial_job_id": "T5", "event": "FAILED", "hyper_params": json.dumps(new[1])}
+    )
     evolution = second.tuner.evolution
     assert {str(one.candidate): one.metrics["accuracy"] for one in evolution.evaluated} == {
-        forms[0]["parameters"]["architecture"]: 0.3, forms[1]["parameters"]["architecture"]: 0.3,
-        forms[2]["parameters"]["architecture"]: 0.4, forms[3]["parameters"]["architecture"]: 0.4,
-        new[0]["parameters"]["architecture"]: 0.5}
+        forms[0]["parameters"]["architecture"]: 0.3,
+        forms[1]["parameters"]["architecture"]: 0.3,
+        forms[2]["parameters"]["architecture"]: 0.4,
+        forms[3]["parameters"]["architecture"]: 0.4,
+        new[0]["parameters"]["architecture"]: 0.5,
+    }
     assert (evolution.failures, evolution.pending) == (1, 0)
 
 
-def test_a_trial_that_is_run_again_and_fails_is_not_asked_for_once_more(checkpoint, dispatcher, new_database, record):
+def test_a_trial_that_is_run_again_and_fails_is_not_asked_for_once_more(
+    checkpoint, dispatcher, new_database, record
+):
     """NNI's dispatcher does not tell the tuner of its end."""
     first, jobs = dispatcher("start")
     first.process_command(CommandType.RequestTrialJobs, 2)
@@ -213,7 +280,9 @@ def test_a_trial_that_is_run_again_and_fails_is_not_asked_for_once_more(checkpoi
     second.process_command(CommandType.AddCustomizedTrialJob, forms)
     assert (second.tuner.evolution.failures, second.tuner.evolution.pending) == (0, 2)
     database.event("A", "FAILED")
-    second.process_command(CommandType.TrialEnd, {"trial_job_id": "A", "event": "FAILED", "hyper_params": json.dumps(forms[0])})
+    second.process_command(
+        CommandType.TrialEnd, {"trial_job_id": "A", "event": "FAILED", "hyper_params": json.dumps(forms[0])}
+    )
     second.process_command(CommandType.RequestTrialJobs, 1)
     assert (second.tuner.evolution.failures, second.tuner.evolution.pending) == (1, 2)
     events = [json.loads(line) for line in (checkpoint / "evolution.jsonl").read_text().splitlines()]
@@ -227,12 +296,19 @@ def test_a_trial_that_is_run_again_and_fails_is_not_asked_for_once_more(checkpoi
     third.process_command(CommandType.RequestTrialJobs, 20)
     assert forms[0]["parameters"] not in [form["parameters"] for form in jobs()]
 
-    second.process_command(CommandType.ReportMetricData, metric(forms[0], record(forms[0]["parameters"]["architecture"]), "A"))
-    assert (second.tuner.evolution.failures, len(second.tuner.evolution.evaluated)) == (0, 1)  # a late result counts
+    second.process_command(
+        CommandType.ReportMetricData, metric(forms[0], record(forms[0]["parameters"]["architecture"]), "A")
+    )
+    assert (second.tuner.evolution.failures, len(second.tuner.evolution.evaluated)) == (
+        0,
+        1,
+    )  # a late result counts
     assert (dispatcher("resume")[0].tuner.evolution.failures) == 0
 
 
-def test_trials_that_took_each_others_parameters_and_are_run_again(checkpoint, started, resumed, new_database):
+def test_trials_that_took_each_others_parameters_and_are_run_again(
+    checkpoint, started, resumed, new_database
+):
     tuner = started(PLAIN, seed=0)
     asked = [tuner.generate_parameters(parameter_id) for parameter_id in range(2)]
     database = new_database(checkpoint.parent)
@@ -249,7 +325,9 @@ def test_trials_that_took_each_others_parameters_and_are_run_again(checkpoint, s
     assert (again.evolution.failures, again.evolution.pending) == (1, 2)
 
 
-def test_what_ended_without_a_result_while_nobody_looked_has_failed(checkpoint, started, resumed, new_database):
+def test_what_ended_without_a_result_while_nobody_looked_has_failed(
+    checkpoint, started, resumed, new_database
+):
     ends = ["FAILED", "USER_CANCELED", "SYS_CANCELED", "EARLY_STOPPED", "SUCCEEDED", "RUNNING"]
     tuner, database = started(PLAIN, seed=0), new_database(checkpoint.parent)
     for parameter_id, end in enumerate(ends):
@@ -262,12 +340,15 @@ def test_what_ended_without_a_result_while_nobody_looked_has_failed(checkpoint, 
 
 
 def test_the_database_is_left_alone_once_all_that_is_run_again_has_ended(
-        checkpoint, started, resumed, new_database, monkeypatch):
+    checkpoint, started, resumed, new_database, monkeypatch
+):
     tuner, database = started(PLAIN, seed=0), new_database(checkpoint.parent)
     for parameter_id, trial in enumerate("AB"):
         database.event(trial, "WAITING", parameter_id, tuner.generate_parameters(parameter_id))
     again, looks = resumed(PLAIN, seed=0), []
-    monkeypatch.setattr(evolution_tuner, "read_failed", lambda folder: looks.append(folder) or read_failed(folder))
+    monkeypatch.setattr(
+        evolution_tuner, "read_failed", lambda folder: looks.append(folder) or read_failed(folder)
+    )
     for parameter_id in range(2, 5):
         again.generate_parameters(parameter_id)
     assert len(looks) == 3

@@ -42,12 +42,18 @@ class Written:
 
     def event(self, trial, event, sequence=None, parameter_id=None, parameters=None):
         self.time += 1
-        form = None if parameter_id is None else json.dumps({"parameter_id": parameter_id, "parameters": parameters})
+        form = (
+            None
+            if parameter_id is None
+            else json.dumps({"parameter_id": parameter_id, "parameters": parameters})
+        )
         self._insert("TrialJobEvent", self.time, trial, event, form, None, sequence, None, None)
 
     def metric(self, trial, parameter_id, value, type_="FINAL"):
         self.time += 1
-        self._insert("MetricData", self.time, trial, str(parameter_id), type_, 0, json.dumps(json.dumps(value)))
+        self._insert(
+            "MetricData", self.time, trial, str(parameter_id), type_, 0, json.dumps(json.dumps(value))
+        )
 
     def _insert(self, table, *values):
         self.database.execute(f"insert into {table} values ({', '.join('?' * len(values))})", values)
@@ -65,8 +71,10 @@ def home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     Written(tmp_path / "nni-experiments" / "first000")
     Written(tmp_path / "elsewhere" / "second00")
-    manifest = {"first000": {"id": "first000", "startTime": 5, "logDir": str(tmp_path / "nni-experiments")},
-                "second00": {"id": "second00", "startTime": 9, "logDir": str(tmp_path / "elsewhere")}}
+    manifest = {
+        "first000": {"id": "first000", "startTime": 5, "logDir": str(tmp_path / "nni-experiments")},
+        "second00": {"id": "second00", "startTime": 9, "logDir": str(tmp_path / "elsewhere")},
+    }
     (tmp_path / "nni-experiments" / ".experiment").write_text(json.dumps(manifest))
     return tmp_path
 
@@ -74,7 +82,12 @@ def home(tmp_path, monkeypatch):
 def test_experiments_are_found_by_id_latest_or_folder(home):
     first, second = home / "nni-experiments" / "first000", home / "elsewhere" / "second00"
     assert find_experiment("first000") == first.resolve()
-    assert find_experiment("second00") == find_experiment("latest") == find_experiment(second) == second.resolve()
+    assert (
+        find_experiment("second00")
+        == find_experiment("latest")
+        == find_experiment(second)
+        == second.resolve()
+    )
 
 
 def test_an_experiment_that_the_list_lost_is_found_where_nni_puts_them(home):
@@ -83,7 +96,9 @@ def test_an_experiment_that_the_list_lost_is_found_where_nni_puts_them(home):
 
 
 def test_an_unknown_experiment_is_one_line_with_those_that_are_known(home):
-    with pytest.raises(ExperimentError, match=r"^experiment 'nosuch': not found; known experiments: first000, second00$"):
+    with pytest.raises(
+        ExperimentError, match=r"^experiment 'nosuch': not found; known experiments: first000, second00$"
+    ):
         find_experiment("nosuch")
 
 
@@ -95,7 +110,9 @@ def test_without_any_experiment_that_is_said(tmp_path, monkeypatch, name):
 
 
 def test_a_folder_that_is_no_experiment(tmp_path):
-    with pytest.raises(ExperimentError, match=r"not the folder of an NNI experiment \(it has no db/nni.sqlite\)$"):
+    with pytest.raises(
+        ExperimentError, match=r"not the folder of an NNI experiment \(it has no db/nni.sqlite\)$"
+    ):
         read_trials(tmp_path)
 
 
@@ -106,8 +123,16 @@ def test_results_stand_beside_the_parameters_that_they_were_got_with(written):
     written.metric("A", 1, {"default": 2.0, "x": 0.1})
     written.metric("A", 1, {"default": 0.5}, "PERIODICAL")
     assert read_trials(written.folder) == [
-        TrialResult("B", 1, 0, {"x": 0.0}, {"default": 1.0, "x": 0.0}), TrialResult("A", 0, 1, {"x": 0.1}, {"default": 2.0, "x": 0.1})]
-    assert read_results(written.folder)[0] == {"default": 1.0, "x": 0.0, "trial_id": "B", "sequence": 1, "parameter_id": 0}
+        TrialResult("B", 1, 0, {"x": 0.0}, {"default": 1.0, "x": 0.0}),
+        TrialResult("A", 0, 1, {"x": 0.1}, {"default": 2.0, "x": 0.1}),
+    ]
+    assert read_results(written.folder)[0] == {
+        "default": 1.0,
+        "x": 0.0,
+        "trial_id": "B",
+        "sequence": 1,
+        "parameter_id": 0,
+    }
 
 
 def test_parameter_ids_that_start_again_after_a_resume(written):
@@ -116,7 +141,9 @@ def test_parameter_ids_that_start_again_after_a_resume(written):
     written.event("B", "WAITING", 1, 1, {"x": 0.5})
     written.metric("B", 1, 2.0)
     assert [(trial.parameters, trial.metrics) for trial in read_trials(written.folder)] == [
-        ({"x": 0.0}, {"default": 1.0}), ({"x": 0.5}, {"default": 2.0})]
+        ({"x": 0.0}, {"default": 1.0}),
+        ({"x": 0.5}, {"default": 2.0}),
+    ]
 
 
 def test_a_result_that_was_reported_again_counts_once(written):
@@ -136,37 +163,71 @@ def test_a_trial_that_was_run_again_with_other_parameters_has_two_results(writte
     written.metric("A", 0, one)
     written.metric("A", 0, other)
     written.metric("B", 1, one)
-    assert [(trial.trial_id, trial.metrics) for trial in read_trials(written.folder)] == [("A", one), ("A", other)]
+    assert [(trial.trial_id, trial.metrics) for trial in read_trials(written.folder)] == [
+        ("A", one),
+        ("A", other),
+    ]
 
 
 def test_results_that_are_no_dict_or_not_json(written):
     written.metric("A", "null", 3)
     written.database.execute("insert into MetricData values (1, 'B', '7', 'FINAL', 0, 'garbage')")
     written.database.commit()
-    assert [(trial.metrics, trial.parameter_id, trial.parameters) for trial in read_trials(written.folder)] == [
-        ({"default": 3}, None, None), ({"default": "garbage"}, 7, None)]
+    assert [
+        (trial.metrics, trial.parameter_id, trial.parameters) for trial in read_trials(written.folder)
+    ] == [({"default": 3}, None, None), ({"default": "garbage"}, 7, None)]
     assert metrics_of({"default": 1}) == {"default": 1}
 
 
 def test_unfinished_trials_and_counts(written):
     written.profile(1, experimentName="old")
     written.profile(2, experimentName="the name", trialConcurrency=2)
-    for number, events in enumerate(["WAITING RUNNING SUCCEEDED", "WAITING FAILED", "WAITING RUNNING", "WAITING RUNNING ADD_RESUMED",
-                                     "WAITING", "WAITING RUNNING USER_TO_CANCEL", "WAITING EARLY_STOPPED"]):
+    for number, events in enumerate(
+        [
+            "WAITING RUNNING SUCCEEDED",
+            "WAITING FAILED",
+            "WAITING RUNNING",
+            "WAITING RUNNING ADD_RESUMED",
+            "WAITING",
+            "WAITING RUNNING USER_TO_CANCEL",
+            "WAITING EARLY_STOPPED",
+        ]
+    ):
         for event in events.split():
             form = {"parameter_id": number, "parameters": {"x": number}} if event == "WAITING" else {}
             written.event(f"T{number}", event, number, **form)
-    written.database.execute("insert into TrialJobEvent values (1, '', 'IMPORT_DATA', '[]', null, null, null, null)")
+    written.database.execute(
+        "insert into TrialJobEvent values (1, '', 'IMPORT_DATA', '[]', null, null, null, null)"
+    )
     written.database.commit()
     assert read_unfinished(written.folder) == [{"x": 2}, {"x": 3}, {"x": 4}]
-    assert read_status(written.folder) == {"id": "abc12345", "name": "the name", "trials": 7, "succeeded": 1, "failed": 1, "canceled": 2,
-                                           "unfinished": 3}
+    assert read_status(written.folder) == {
+        "id": "abc12345",
+        "name": "the name",
+        "trials": 7,
+        "succeeded": 1,
+        "failed": 1,
+        "canceled": 2,
+        "unfinished": 3,
+    }
     assert read_config(written.folder)["trialConcurrency"] == 2
 
 
 def test_trials_that_ended_without_a_result(written):
-    for number, event in enumerate(["FAILED", "EARLY_STOPPED", "USER_CANCELED", "SYS_CANCELED", "USER_TO_CANCEL", "SUCCEEDED",
-                                    "FAILED", "SUCCEEDED", "RUNNING", "ADD_RESUMED"]):
+    for number, event in enumerate(
+        [
+            "FAILED",
+            "EARLY_STOPPED",
+            "USER_CANCELED",
+            "SYS_CANCELED",
+            "USER_TO_CANCEL",
+            "SUCCEEDED",
+            "FAILED",
+            "SUCCEEDED",
+            "RUNNING",
+            "ADD_RESUMED",
+        ]
+    ):
         written.event(f"T{number}", "WAITING", number, number, {"x": number})
         written.event(f"T{number}", event, number)
     written.metric("T0", 0, 0.5, "PERIODICAL")

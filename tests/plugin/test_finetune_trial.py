@@ -36,17 +36,31 @@ def regime_file(tmp_path):
 
 
 def test_parameters_there_and_back():
-    for assignment in (SHORT, Assignment("1-x-survey-1", "/data/x", 2.0, survey=("nano-a", "nano-b"), root="r"),
-                       Assignment("1-x-1", "x", 1.0, REGIME, weights="none", output="~/out", threads=2, device="cuda:1")):
+    for assignment in (
+        SHORT,
+        Assignment("1-x-survey-1", "/data/x", 2.0, survey=("nano-a", "nano-b"), root="r"),
+        Assignment("1-x-1", "x", 1.0, REGIME, weights="none", output="~/out", threads=2, device="cuda:1"),
+    ):
         parameters = assignment.to_parameters()
-        assert json.loads(json.dumps(parameters)) == parameters and Assignment.from_parameters(parameters) == assignment
+        assert (
+            json.loads(json.dumps(parameters)) == parameters
+            and Assignment.from_parameters(parameters) == assignment
+        )
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"run": None}, "run: None is not a text"), ({"minutes": 0}, "minutes: 0 is not a positive number"),
-    ({"minutes": math.nan}, "minutes: nan is not a positive number"), ({"regime": None}, "regime: there has to be one, or a survey"),
-    ({"survey": ["nano-a"]}, "regime: there has to be one, or a survey"), ({"regime": {"model": "nano-a", "lr": 1}}, "regime: no field 'lr'"),
-    ({"weights": "mine"}, "weights: 'mine' is neither default nor none"), ({"layers": 3}, "the parameters have 'layers'")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"run": None}, "run: None is not a text"),
+        ({"minutes": 0}, "minutes: 0 is not a positive number"),
+        ({"minutes": math.nan}, "minutes: nan is not a positive number"),
+        ({"regime": None}, "regime: there has to be one, or a survey"),
+        ({"survey": ["nano-a"]}, "regime: there has to be one, or a survey"),
+        ({"regime": {"model": "nano-a", "lr": 1}}, "regime: no field 'lr'"),
+        ({"weights": "mine"}, "weights: 'mine' is neither default nor none"),
+        ({"layers": 3}, "the parameters have 'layers'"),
+    ],
+)
 def test_parameters_that_are_no_assignment(change, message):
     with pytest.raises(ValueError, match="^" + message) as raised:
         Assignment.from_parameters(SHORT.to_parameters() | change)
@@ -55,21 +69,43 @@ def test_parameters_that_are_no_assignment(change, message):
 
 # -- results --
 
+
 def finished(accuracy=0.5, **changes):
     """What `finetune` gives back, as far as results look at it."""
     about = {"dataset": "digits", "versions": {"python": "3"}, "encoding": None}
     evaluation = {"elapsed": 1.0, "val_accuracy": accuracy}
-    return SimpleNamespace(**{
-        "classifier": SimpleNamespace(about=about, device="cpu"), "folder": "/out", "accuracy": accuracy, "regime": REGIME, "budget": 15.0,
-        "seconds": 14.0, "stopped": "budget", "epochs": 2.0, "evaluations": (evaluation,), "notes": (), **changes})
+    return SimpleNamespace(
+        **{
+            "classifier": SimpleNamespace(about=about, device="cpu"),
+            "folder": "/out",
+            "accuracy": accuracy,
+            "regime": REGIME,
+            "budget": 15.0,
+            "seconds": 14.0,
+            "stopped": "budget",
+            "epochs": 2.0,
+            "evaluations": (evaluation,),
+            "notes": (),
+            **changes,
+        }
+    )
 
 
 def test_a_result_carries_its_identity_and_its_record():
     result = result_of(finished(), SHORT)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert (result["default"], result["accuracy"], result["run"], result["model"], result["classifier"]) == (0.5, 0.5, "1-digits-1", "nano-a", "/out")
+    assert (result["default"], result["accuracy"], result["run"], result["model"], result["classifier"]) == (
+        0.5,
+        0.5,
+        "1-digits-1",
+        "nano-a",
+        "/out",
+    )
     record = read_record(result, SHORT)
-    assert record == RunRecord.from_json(json.loads(result["record"])) and (record.status, record.source) == ("ok", "nni")
+    assert record == RunRecord.from_json(json.loads(result["record"])) and (record.status, record.source) == (
+        "ok",
+        "nni",
+    )
     assert record.curve == ((1.0, 0.5),)
 
 
@@ -83,9 +119,17 @@ def test_an_interrupted_run_was_killed():
     assert read_record(result_of(finished(stopped="interrupted: SIGTERM"), SHORT), SHORT).status == "killed"
 
 
-@pytest.mark.parametrize(("change", "message"), [
-    ({"record": None}, "the result has no record"), ({"record": "{"}, "Expecting"), ({"record": "[" * 100_000}, "nested too deeply|recursion"),
-    ({"record": '{"id": 1}'}, "is missing"), ({"accuracy": 0.9}, "another accuracy than the result"), ({"accuracy": math.nan}, "another accuracy")])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"record": None}, "the result has no record"),
+        ({"record": "{"}, "Expecting"),
+        ({"record": "[" * 100_000}, "nested too deeply|recursion"),
+        ({"record": '{"id": 1}'}, "is missing"),
+        ({"accuracy": 0.9}, "another accuracy than the result"),
+        ({"accuracy": math.nan}, "another accuracy"),
+    ],
+)
 def test_rubbish_is_no_record(change, message):
     with pytest.raises(ValueError, match=message):
         read_record({**result_of(finished(), SHORT), **change}, SHORT)
@@ -93,18 +137,26 @@ def test_rubbish_is_no_record(change, message):
 
 def test_a_record_of_something_else_is_none():
     result = result_of(finished(), SHORT)
-    for other in (Assignment("1-digits-1", "digits", 0.25, FineTuneRegime("nano-b")), LONG,
-                  Assignment("1-digits-1", "digits", 0.25, FineTuneRegime("nano-a", learning_rate=1.0))):
+    for other in (
+        Assignment("1-digits-1", "digits", 0.25, FineTuneRegime("nano-b")),
+        LONG,
+        Assignment("1-digits-1", "digits", 0.25, FineTuneRegime("nano-a", learning_rate=1.0)),
+    ):
         with pytest.raises(ValueError, match="the record is of a"):
             read_record(result, other)
     open_size = FineTuneRegime(**{**REGIME.to_json(), "input_size": None})
     assert read_record(result, Assignment("1-digits-1", "digits", 0.25, open_size)).task == "digits"
 
 
-@pytest.mark.parametrize(("environ", "place"), [
-    ({}, "/out"), ({"NNI_PLATFORM": "local", "SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}, "/out"),
-    ({"NNI_PLATFORM": "remote", "SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}, "10.0.0.2:/out"),
-    ({"NNI_PLATFORM": "remote", "SSH_CONNECTION": "::1 5 ::1 22"}, "[::1]:/out")])
+@pytest.mark.parametrize(
+    ("environ", "place"),
+    [
+        ({}, "/out"),
+        ({"NNI_PLATFORM": "local", "SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}, "/out"),
+        ({"NNI_PLATFORM": "remote", "SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}, "10.0.0.2:/out"),
+        ({"NNI_PLATFORM": "remote", "SSH_CONNECTION": "::1 5 ::1 22"}, "[::1]:/out"),
+    ],
+)
 def test_the_place_of_a_classifier(environ, place):
     assert place_of("/out", environ) == place
 
@@ -116,10 +168,13 @@ def test_elsewhere_without_ssh_it_is_the_host_name(monkeypatch):
 
 # -- the process --
 
+
 def test_a_trial_under_nni_and_the_same_run_again(trials, tmp_path):
     done, metrics = trials.run("first", SHORT.to_parameters())
     assert done.returncode == 0, done.stderr
-    assert [kind for kind, _ in metrics] == ["PERIODICAL"] * (len(metrics) - 1) + ["FINAL"] and len(metrics) > 1
+    assert [kind for kind, _ in metrics] == ["PERIODICAL"] * (len(metrics) - 1) + ["FINAL"] and len(
+        metrics
+    ) > 1
     final = metrics[-1][1]
     record = read_record(final, SHORT)
     # Accuracies are reported as they are measured; the best of them is the result.
@@ -136,7 +191,9 @@ def test_a_trial_under_nni_and_the_same_run_again(trials, tmp_path):
 
 
 def test_classifiers_go_where_the_tuner_says(trials, tmp_path):
-    parameters = Assignment("1-digits-1", "digits", 0.25, REGIME, threads=1, output=str(tmp_path / "out")).to_parameters()
+    parameters = Assignment(
+        "1-digits-1", "digits", 0.25, REGIME, threads=1, output=str(tmp_path / "out")
+    ).to_parameters()
     done, metrics = trials.run("first", parameters)
     assert done.returncode == 0, done.stderr
     assert metrics[-1][1]["classifier"] == str(tmp_path / "out" / "E" / "1-digits-1")
@@ -155,17 +212,30 @@ def test_sigterm_saves_what_there_is_and_reports_it(trials):
         process.kill()
     assert process.returncode == 128 + signal.SIGTERM, stderr
     kind, final = trials.metrics("first")[-1]
-    assert kind == "FINAL" and final["stopped"] == "interrupted: SIGTERM" and read_record(final, LONG).status == "killed"
+    assert (
+        kind == "FINAL"
+        and final["stopped"] == "interrupted: SIGTERM"
+        and read_record(final, LONG).status == "killed"
+    )
     assert load_classifier(final["classifier"]).metrics["val_accuracy"] == final["accuracy"]
 
 
-@pytest.mark.parametrize(("parameters", "reason"), [
-    ({"layers": 1}, "the parameters are not those of an OnlineAdvisor, with run, dataset, minutes and regime"),
-    (SHORT.to_parameters() | {"dataset": "nowhere/at/all"}, "1-digits-1: dataset: 'nowhere/at/all' "),
-    (SHORT.to_parameters() | {"regime": {"model": "nano-x"}}, "1-digits-1: "),
-    (SHORT.to_parameters() | {"regime": {"model": "nano-a", "batch_size": 1}}, "batch_size: 1 is not a whole number"),
-    (SHORT.to_parameters() | {"device": "gpu"}, "1-digits-1: device: 'gpu' is not one of"),
-])
+@pytest.mark.parametrize(
+    ("parameters", "reason"),
+    [
+        (
+            {"layers": 1},
+            "the parameters are not those of an OnlineAdvisor, with run, dataset, minutes and regime",
+        ),
+        (SHORT.to_parameters() | {"dataset": "nowhere/at/all"}, "1-digits-1: dataset: 'nowhere/at/all' "),
+        (SHORT.to_parameters() | {"regime": {"model": "nano-x"}}, "1-digits-1: "),
+        (
+            SHORT.to_parameters() | {"regime": {"model": "nano-a", "batch_size": 1}},
+            "batch_size: 1 is not a whole number",
+        ),
+        (SHORT.to_parameters() | {"device": "gpu"}, "1-digits-1: device: 'gpu' is not one of"),
+    ],
+)
 def test_a_trial_that_fails_says_why_in_one_line(trials, parameters, reason):
     done, metrics = trials.run("trial", parameters)
     assert done.returncode == 1 and metrics == []
@@ -173,35 +243,77 @@ def test_a_trial_that_fails_says_why_in_one_line(trials, parameters, reason):
 
 
 def test_without_nni_it_prints_the_result(tmp_path, regime_file):
-    command = [sys.executable, "-m", "nni_nasoa.plugin.finetune_trial", "--dataset", "digits", "--minutes", "0.25", "--regime", regime_file,
-               "--output", str(tmp_path / "out"), "--threads", "1"]
+    command = [
+        sys.executable,
+        "-m",
+        "nni_nasoa.plugin.finetune_trial",
+        "--dataset",
+        "digits",
+        "--minutes",
+        "0.25",
+        "--regime",
+        regime_file,
+        "--output",
+        str(tmp_path / "out"),
+        "--threads",
+        "1",
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["accuracy"] == load_classifier(tmp_path / "out").metrics["val_accuracy"] and result["threads"] == 1
+    assert (
+        result["accuracy"] == load_classifier(tmp_path / "out").metrics["val_accuracy"]
+        and result["threads"] == 1
+    )
     assert "validation accuracy" in done.stderr
 
 
-@pytest.mark.parametrize(("options", "reason"), [
-    ([], "no NNI experiment here; give --dataset, --minutes and --regime"),
-    (["--dataset", "digits"], "--minutes is missing"), (["--minutes", "1", "--dataset", "digits"], "--regime is missing"),
-    (["--minutes", "-1", "--dataset", "digits", "--regime", "FILE"], "minutes: -1.0 is not a positive number"),
-    (["--minutes", "1", "--dataset", "digits", "--regime", "none.yml"], "none.yml: cannot be read"),
-])
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ([], "no NNI experiment here; give --dataset, --minutes and --regime"),
+        (["--dataset", "digits"], "--minutes is missing"),
+        (["--minutes", "1", "--dataset", "digits"], "--regime is missing"),
+        (
+            ["--minutes", "-1", "--dataset", "digits", "--regime", "FILE"],
+            "minutes: -1.0 is not a positive number",
+        ),
+        (["--minutes", "1", "--dataset", "digits", "--regime", "none.yml"], "none.yml: cannot be read"),
+    ],
+)
 def test_without_nni_wrong_options_are_one_line(monkeypatch, regime_file, options, reason):
     monkeypatch.delenv("NNI_PLATFORM", raising=False)
     options = [regime_file if option == "FILE" else option for option in options]
     result = CliRunner().invoke(finetune_trial.main, options)
-    assert result.exit_code == 1 and result.stderr.startswith(f"finetune_trial: {reason}") and result.stderr.count("\n") == 1
+    assert (
+        result.exit_code == 1
+        and result.stderr.startswith(f"finetune_trial: {reason}")
+        and result.stderr.count("\n") == 1
+    )
 
 
-@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has ...")])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has ...")]
+)
 def test_out_of_memory_is_one_clear_line(monkeypatch, regime_file, tmp_path, error):
     def fail(*args, **kwargs):
         raise error
 
     monkeypatch.setattr("nni_nasoa.finetune.api.finetune", fail)
     monkeypatch.setattr("nni_nasoa.finetune.finetune", fail, raising=False)
-    options = ["--dataset", "digits", "--minutes", "1", "--regime", regime_file, "--output", str(tmp_path / "out")]
+    options = [
+        "--dataset",
+        "digits",
+        "--minutes",
+        "1",
+        "--regime",
+        regime_file,
+        "--output",
+        str(tmp_path / "out"),
+    ]
     result = CliRunner().invoke(finetune_trial.main, options)
-    assert result.exit_code == 1 and result.stderr.startswith("finetune_trial: try: out of memory") and result.stderr.count("\n") == 1
+    assert (
+        result.exit_code == 1
+        and result.stderr.startswith("finetune_trial: try: out of memory")
+        and result.stderr.count("\n") == 1
+    )

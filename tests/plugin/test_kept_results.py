@@ -16,13 +16,24 @@ from nni_nasoa.plugin.search_trial import Settings, identity
 SMALL = "2-_8_1-2-2"
 
 
-@pytest.mark.parametrize("layout, results", [
-    ("nni-experiments/ID/environments/local-env/trials/T", "nni-experiments/ID/environments/local-env/results"),
-    ("nni-experiments/ID/trials/T", "nni-experiments/ID/results"),
-])
+@pytest.mark.parametrize(
+    "layout, results",
+    [
+        (
+            "nni-experiments/ID/environments/local-env/trials/T",
+            "nni-experiments/ID/environments/local-env/results",
+        ),
+        ("nni-experiments/ID/trials/T", "nni-experiments/ID/results"),
+    ],
+)
 def test_where_results_are_kept(tmp_path, layout, results):
     folder = tmp_path / layout
-    assert KeptResults.of_experiment({"NNI_SYS_DIR": str(folder), "NNI_OUTPUT_DIR": str(folder / "nnioutput")}).folder == tmp_path / results
+    assert (
+        KeptResults.of_experiment(
+            {"NNI_SYS_DIR": str(folder), "NNI_OUTPUT_DIR": str(folder / "nnioutput")}
+        ).folder
+        == tmp_path / results
+    )
     assert KeptResults.of_experiment({"NNI_OUTPUT_DIR": str(folder)}).folder == tmp_path / results
     assert KeptResults.of_experiment({"NNI_SYS_DIR": str(tmp_path)}).folder is None
     assert KeptResults.of_experiment({}).folder is None
@@ -53,9 +64,13 @@ def test_results_that_cannot_be_kept_are_still_reported(tmp_path, capsys):
 
 
 def test_one_trial_at_a_time_evaluates_an_architecture(tmp_path):
-    hold = ("import sys\nfrom pathlib import Path\nfrom nni_nasoa.plugin.kept_results import KeptResults\n"
-            f"with KeptResults(Path({str(tmp_path / 'results')!r})).claimed({SMALL!r}):\n    print('ready', flush=True)\n    sys.stdin.read()")
-    other = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    hold = (
+        "import sys\nfrom pathlib import Path\nfrom nni_nasoa.plugin.kept_results import KeptResults\n"
+        f"with KeptResults(Path({str(tmp_path / 'results')!r})).claimed({SMALL!r}):\n    print('ready', flush=True)\n    sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     kept, entered = KeptResults(tmp_path / "results"), threading.Event()
 
     def claim():
@@ -122,10 +137,24 @@ class Manager:
 
     def run(self, folder):
         url = f"http://127.0.0.1:{self.server.server_port}/env/local-env/T"
-        env = {**os.environ, "NNI_PLATFORM": "local", "NNI_EXP_ID": "E", "NNI_TRIAL_JOB_ID": "T", "NNI_TRIAL_SEQ_ID": "0", "OMP_NUM_THREADS": "1",
-               "NNI_SYS_DIR": str(folder), "NNI_OUTPUT_DIR": str(folder), "NNI_TRIAL_COMMAND_CHANNEL": url}
+        env = {
+            **os.environ,
+            "NNI_PLATFORM": "local",
+            "NNI_EXP_ID": "E",
+            "NNI_TRIAL_JOB_ID": "T",
+            "NNI_TRIAL_SEQ_ID": "0",
+            "OMP_NUM_THREADS": "1",
+            "NNI_SYS_DIR": str(folder),
+            "NNI_OUTPUT_DIR": str(folder),
+            "NNI_TRIAL_COMMAND_CHANNEL": url,
+        }
         options = ["--input-size", "16", "--epochs", "2", "--speed-repeats", "3", "--device", "cpu"]
-        return subprocess.run([sys.executable, "-m", "nni_nasoa.plugin.search_trial", *options], env=env, capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "nni_nasoa.plugin.search_trial", *options],
+            env=env,
+            capture_output=True,
+            text=True,
+        )
 
 
 def test_what_a_trial_works_out_after_its_manager_was_killed_is_not_lost(tmp_path):

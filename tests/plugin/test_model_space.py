@@ -39,7 +39,9 @@ def test_labels_are_those_of_the_search_space(restriction):
     space = ETNASSpace(num_labels=10, **given_candidates)
     expected = choices(Candidates(**given_candidates))
     assert labels(space) == [choice.label for choice in expected]
-    assert [space.simplify()[choice.label].values for choice in expected] == [list(choice.values) for choice in expected]
+    assert [space.simplify()[choice.label].values for choice in expected] == [
+        list(choice.values) for choice in expected
+    ]
 
 
 @pytest.mark.parametrize("restriction", RESTRICTED)
@@ -80,7 +82,11 @@ def test_random_samples_are_networks_or_refused(seed):
 def test_invalid_samples_say_why():
     space = ETNASSpace(num_labels=5, layers=(2,), **SMALL)
     sample = encode(space.network.architecture, space.candidates)
-    for change, reason in [({"skip_1_2": "concat"}, "last place"), ({"op1": 9}, "9 not found"), ({"channels": 9}, "9 not found")]:
+    for change, reason in [
+        ({"skip_1_2": "concat"}, "last place"),
+        ({"op1": 9}, "9 not found"),
+        ({"channels": 9}, "9 not found"),
+    ]:
         with pytest.raises(SampleValidationError, match=reason):
             space.freeze({**sample, **change})
     del sample["op2"]
@@ -89,7 +95,9 @@ def test_invalid_samples_say_why():
 
 
 def test_default_network_where_the_first_candidates_make_none():
-    options = dict(layers=(2, 3), skips=("concat", "none"), channels=(64, 16), stages=(3,), blocks=(1, 2), doublings=(2,))
+    options = dict(
+        layers=(2, 3), skips=("concat", "none"), channels=(64, 16), stages=(3,), blocks=(1, 2), doublings=(2,)
+    )
     space = ETNASSpace(num_labels=5, **options)
     with pytest.raises(ArchitectureError):
         decode({choice.label: choice.values[0] for choice in choices(space.candidates)})
@@ -102,30 +110,52 @@ def test_default_network_where_the_first_candidates_make_none():
 def test_an_encoding_and_further_labels_in_the_context():
     with model_context({"architecture": "031-a02_8_1-2", "learning_rate": 0.1}):
         network = ETNASSpace(num_labels=3)
-    assert type(network) is ETNet and str(network.architecture) == "031-a02_8_1-2" and network.num_classes == 3
-    assert str(ETNASSpace.frozen_factory({"architecture": "020-_8_1-2"})(num_labels=3).architecture) == "020-_8_1-2"
+    assert (
+        type(network) is ETNet and str(network.architecture) == "031-a02_8_1-2" and network.num_classes == 3
+    )
+    assert (
+        str(ETNASSpace.frozen_factory({"architecture": "020-_8_1-2"})(num_labels=3).architecture)
+        == "020-_8_1-2"
+    )
 
 
 def test_candidates_that_make_no_network():
     with pytest.raises(ArchitectureError, match="ops: candidate 7"):
         ETNASSpace(ops=(7,))
     with pytest.raises(ArchitectureError, match="no valid architecture"):
-        ETNASSpace(ops=(2,), layers=(2,), ratios=(0,), channels=(6,), doublings=(0,))  # 6 channels do not make 4 groups
+        ETNASSpace(
+            ops=(2,), layers=(2,), ratios=(0,), channels=(6,), doublings=(0,)
+        )  # 6 channels do not make 4 groups
 
 
 def test_travels_to_a_trial():
     space = ETNASSpace(num_labels=5, **SMALL)
-    frozen = SimplifiedModelSpace.from_model(space).freeze(encode(space.network.architecture, space.candidates))
+    frozen = SimplifiedModelSpace.from_model(space).freeze(
+        encode(space.network.architecture, space.candidates)
+    )
     text = nni.dump(frozen)
-    assert json.loads(text)["model_kwargs"] == {"num_labels": 5, **{name: list(values) for name, values in SMALL.items()}}
+    assert json.loads(text)["model_kwargs"] == {
+        "num_labels": 5,
+        **{name: list(values) for name, values in SMALL.items()},
+    }
     network = nni.load(text).executable_model()
-    assert type(network) is ETNet and network.architecture == space.network.architecture and network.num_classes == 5
+    assert (
+        type(network) is ETNet
+        and network.architecture == space.network.architecture
+        and network.num_classes == 5
+    )
 
 
 @pytest.mark.parametrize("model_format", [SimplifiedModelSpace, RawFormatModelSpace])
-@pytest.mark.parametrize("make_strategy", [
-    Random, GridSearch, partial(RegularizedEvolution, population_size=4, sample_size=2, mutation_prob=0.3),
-], ids=["Random", "GridSearch", "RegularizedEvolution"])
+@pytest.mark.parametrize(
+    "make_strategy",
+    [
+        Random,
+        GridSearch,
+        partial(RegularizedEvolution, population_size=4, sample_size=2, mutation_prob=0.3),
+    ],
+    ids=["Random", "GridSearch", "RegularizedEvolution"],
+)
 def test_strategies_of_nni_run_valid_networks_only(make_strategy, model_format):
     run = []
 
@@ -142,8 +172,14 @@ def test_strategies_of_nni_run_valid_networks_only(make_strategy, model_format):
 
 def test_searched_models():
     network = ETNASSpace.load_searched_model("et-nas-a")
-    assert type(network) is ETNet and str(network.architecture) == "2-_32_2-11-112-1121112" and network.num_classes == 1000
-    with pytest.raises(ValueError, match="'et-nas-z' is not a searched model; there are .*et-nas-a.*et-nas-l"):
+    assert (
+        type(network) is ETNet
+        and str(network.architecture) == "2-_32_2-11-112-1121112"
+        and network.num_classes == 1000
+    )
+    with pytest.raises(
+        ValueError, match="'et-nas-z' is not a searched model; there are .*et-nas-a.*et-nas-l"
+    ):
         ETNASSpace.load_searched_model("et-nas-z")
 
 

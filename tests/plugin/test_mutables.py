@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nni.mutable import Categorical, CategoricalMultiple, ExpressionConstraint, LabeledMutable, MutableDict, Numerical
+from nni.mutable import (
+    Categorical,
+    CategoricalMultiple,
+    ExpressionConstraint,
+    LabeledMutable,
+    MutableDict,
+    Numerical,
+)
 from scipy import stats
 
 from nni_nasoa.plugin.mutables import dimensions_of
@@ -40,7 +47,13 @@ def test_every_value_is_one_of_the_mutable(name, seed):
     mutable, rng = MUTABLES[name], np.random.default_rng(seed)
     dimension = dimensions_of(mutable.simplify())["x"]
     a, b = dimension.random(rng), dimension.random(rng)
-    for value in (a, b, dimension.mutate(a, rng), dimension.crossover(a, b, rng), dimension.decode(dimension.encode(a))):
+    for value in (
+        a,
+        b,
+        dimension.mutate(a, rng),
+        dimension.crossover(a, b, rng),
+        dimension.decode(dimension.encode(a)),
+    ):
         assert mutable.check_contains({"x": value}) is None, value
 
 
@@ -57,7 +70,9 @@ def test_weights_and_kinds():
     drawn = [dimensions_of({"x": MUTABLES["weighted"]})["x"].random(rng) for _ in range(500)]
     assert 400 < drawn.count(1) < 490 and drawn.count(3) == 0
     assert dimensions_of({"x": MUTABLES["loguniform"]})["x"] == dimensions.Uniform(1e-5, 1e-1, log=True)
-    assert dimensions_of({"x": MUTABLES["normal"]})["x"] == dimensions.Normal(2.0, 3.0, low=-math.inf, high=math.inf)
+    assert dimensions_of({"x": MUTABLES["normal"]})["x"] == dimensions.Normal(
+        2.0, 3.0, low=-math.inf, high=math.inf
+    )
     assert isinstance(dimensions_of({"x": MUTABLES["uniform of scipy"]})["x"], dimensions.Distribution)
 
 

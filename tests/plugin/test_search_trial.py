@@ -7,16 +7,26 @@ from types import SimpleNamespace
 import pytest
 import torch
 from click.testing import CliRunner
+
 from nni_nasoa.architecture import Architecture, Candidates
 from nni_nasoa.plugin import search_trial
 from nni_nasoa.plugin.search_trial import Settings
-from nni_nasoa.training import proxy
 from nni_nasoa.search.choices import encode
 from nni_nasoa.search.reward import reward
+from nni_nasoa.training import proxy
 
 SMALL = "2-_8_1-2-2"
 OPTIONS = ["--input-size", "16", "--epochs", "2", "--speed-repeats", "3", "--device", "cpu"]
-NUMBERS = {"default", "accuracy", "relative_speed", "throughput", "step_time_ms", "reference_step_time_ms", "params_m", "gmacs"}
+NUMBERS = {
+    "default",
+    "accuracy",
+    "relative_speed",
+    "throughput",
+    "step_time_ms",
+    "reference_step_time_ms",
+    "params_m",
+    "gmacs",
+}
 
 
 @pytest.fixture
@@ -36,28 +46,59 @@ def test_a_trial_under_nni_and_the_same_architecture_again(experiment):
     assert 0.1 < final["accuracy"] <= 1
     assert final["default"] == pytest.approx(reward(final["accuracy"], final["relative_speed"]))
     assert final["throughput"] == pytest.approx(64e3 / final["step_time_ms"])
-    assert final["params_m"] == architecture.parameters(10) / 1e6 and final["gmacs"] == architecture.macs(16, 10) / 1e9
-    assert set(final) == NUMBERS | {"architecture", "device", "dataset", "input_size", "batch_size", "epochs", "speed_input_size", "speed_batch_size"}
-    assert (final["architecture"], final["dataset"], final["input_size"], final["batch_size"], final["epochs"]) == (str(architecture), "digits", 16, 64, 2)
+    assert (
+        final["params_m"] == architecture.parameters(10) / 1e6
+        and final["gmacs"] == architecture.macs(16, 10) / 1e9
+    )
+    assert set(final) == NUMBERS | {
+        "architecture",
+        "device",
+        "dataset",
+        "input_size",
+        "batch_size",
+        "epochs",
+        "speed_input_size",
+        "speed_batch_size",
+    }
+    assert (
+        final["architecture"],
+        final["dataset"],
+        final["input_size"],
+        final["batch_size"],
+        final["epochs"],
+    ) == (str(architecture), "digits", 16, 64, 2)
     assert isinstance(final["device"], str) and final["device"]
 
     # Another trial of the experiment gets the same architecture, by another name of its sample.
     kept = list(experiment.results.glob("*.json"))
     assert len(kept) == 1 and json.loads(kept[0].read_text()) == final
-    kept[0].write_text(json.dumps({**final, "accuracy": 0.123456}))  # so that it shows where the answer comes from
+    kept[0].write_text(
+        json.dumps({**final, "accuracy": 0.123456})
+    )  # so that it shows where the answer comes from
     done, metrics = experiment.run("second", {"architecture": str(architecture)})
     assert done.returncode == 0, done.stderr
     assert metrics == [("FINAL", {**final, "accuracy": 0.123456})]
 
 
-@pytest.mark.parametrize("parameters, options, reason", [
-    ({"architecture": "9-_8_1-2"}, [], "search_trial: block layer 1: op '9' is not one of 0-6"),
-    ({"layers": 1, "op1": 0}, [], "search_trial: sample: label"),
-    ({"architecture": "2-_8_1-1-1-1"}, [], "search_trial: 2-_8_1-1-1-1: input size 16 is too small"),
-    ({"layers": "1", "op1": 0}, [], "search_trial: layers: '1' is not a whole number"),
-    ({"architecture": SMALL}, ["--dataset", "digitz"], f"search_trial: {SMALL}: dataset: 'digitz' is neither"),
-    ({"architecture": SMALL}, ["--learning-rate", "1e20"], f"search_trial: {SMALL}: the loss is not finite"),
-])
+@pytest.mark.parametrize(
+    "parameters, options, reason",
+    [
+        ({"architecture": "9-_8_1-2"}, [], "search_trial: block layer 1: op '9' is not one of 0-6"),
+        ({"layers": 1, "op1": 0}, [], "search_trial: sample: label"),
+        ({"architecture": "2-_8_1-1-1-1"}, [], "search_trial: 2-_8_1-1-1-1: input size 16 is too small"),
+        ({"layers": "1", "op1": 0}, [], "search_trial: layers: '1' is not a whole number"),
+        (
+            {"architecture": SMALL},
+            ["--dataset", "digitz"],
+            f"search_trial: {SMALL}: dataset: 'digitz' is neither",
+        ),
+        (
+            {"architecture": SMALL},
+            ["--learning-rate", "1e20"],
+            f"search_trial: {SMALL}: the loss is not finite",
+        ),
+    ],
+)
 def test_a_trial_that_fails_says_why_in_one_line(experiment, parameters, options, reason):
     done, metrics = experiment.run("trial", parameters, *options)
     assert done.returncode == 1 and metrics == []
@@ -72,8 +113,12 @@ def invoke(*arguments):
 def quick(monkeypatch):
     """Neither training nor timing."""
     monkeypatch.setattr(proxy, "train_proxy", lambda *args, **kwargs: 0.5)
-    monkeypatch.setattr("nni_nasoa.training.speed.relative_speed", lambda *args, **kwargs: SimpleNamespace(
-        relative_speed=4.0, throughput=640.0, step_time_ms=100.0, reference_step_time_ms=400.0))
+    monkeypatch.setattr(
+        "nni_nasoa.training.speed.relative_speed",
+        lambda *args, **kwargs: SimpleNamespace(
+            relative_speed=4.0, throughput=640.0, step_time_ms=100.0, reference_step_time_ms=400.0
+        ),
+    )
 
 
 def test_without_nni_it_prints_the_record(quick):
@@ -84,13 +129,24 @@ def test_without_nni_it_prints_the_record(quick):
 
 def test_the_speed_is_that_of_the_target_size(quick, monkeypatch):
     seen = []
-    monkeypatch.setattr("nni_nasoa.training.speed.relative_speed", lambda network, *args, **kwargs: seen.append(args) or SimpleNamespace(
-        relative_speed=1.0, throughput=1.0, step_time_ms=1.0, reference_step_time_ms=1.0))
-    record = json.loads(invoke("--architecture", SMALL, "--speed-input-size", "96", "--speed-batch-size", "4").stdout)
+    monkeypatch.setattr(
+        "nni_nasoa.training.speed.relative_speed",
+        lambda network, *args, **kwargs: (
+            seen.append(args)
+            or SimpleNamespace(
+                relative_speed=1.0, throughput=1.0, step_time_ms=1.0, reference_step_time_ms=1.0
+            )
+        ),
+    )
+    record = json.loads(
+        invoke("--architecture", SMALL, "--speed-input-size", "96", "--speed-batch-size", "4").stdout
+    )
     assert seen == [(96, 4, torch.device("cpu"))]
     assert (record["speed_input_size"], record["speed_batch_size"]) == (96, 4)
     assert record["gmacs"] == Architecture.parse(SMALL).macs(96, 10) / 1e9
-    assert "speed input size 8 is too small" in invoke("--architecture", SMALL, "--speed-input-size", "8").stderr
+    assert (
+        "speed input size 8 is too small" in invoke("--architecture", SMALL, "--speed-input-size", "8").stderr
+    )
 
 
 def test_without_nni_and_architecture_it_says_so(monkeypatch):
@@ -99,11 +155,16 @@ def test_without_nni_and_architecture_it_says_so(monkeypatch):
     assert result.exit_code == 1 and "--architecture" in result.stderr and result.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("error", [
-    torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has ..."),
-    RuntimeError("[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."),
-    MemoryError(),
-])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has ..."),
+        RuntimeError(
+            "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
+        ),
+        MemoryError(),
+    ],
+)
 def test_out_of_memory_is_one_clear_line(quick, monkeypatch, error):
     def fail(*args, **kwargs):
         raise error
@@ -111,7 +172,9 @@ def test_out_of_memory_is_one_clear_line(quick, monkeypatch, error):
     monkeypatch.setattr(proxy, "train_proxy", fail)
     result = invoke("--architecture", SMALL)
     assert result.exit_code == 1 and result.stdout == ""
-    assert result.stderr.startswith(f"search_trial: {SMALL}: out of memory: ") and result.stderr.count("\n") == 1
+    assert (
+        result.stderr.startswith(f"search_trial: {SMALL}: out of memory: ") and result.stderr.count("\n") == 1
+    )
     assert invoke("--architecture", SMALL, "--debug").exception.__cause__ is error
 
 
@@ -121,21 +184,29 @@ def test_a_full_disk_is_one_clear_line(quick, monkeypatch):
 
     monkeypatch.setattr(proxy, "train_proxy", fail)
     result = invoke("--architecture", SMALL)
-    assert result.exit_code == 1 and result.stderr == f"search_trial: {SMALL}: [Errno 28] No space left on device: '/cache/images'\n"
+    assert (
+        result.exit_code == 1
+        and result.stderr == f"search_trial: {SMALL}: [Errno 28] No space left on device: '/cache/images'\n"
+    )
 
 
-@pytest.mark.parametrize(("device", "reason"), [
-    ("cuda", "there is no CUDA device; take cpu or auto"),
-    ("cuda:1", "there is no CUDA device; take cpu or auto"),
-    ("gpu", "'gpu' is not one of auto, cpu, cuda, cuda:0, cuda:1, ..."),
-])
+@pytest.mark.parametrize(
+    ("device", "reason"),
+    [
+        ("cuda", "there is no CUDA device; take cpu or auto"),
+        ("cuda:1", "there is no CUDA device; take cpu or auto"),
+        ("gpu", "'gpu' is not one of auto, cpu, cuda, cuda:0, cuda:1, ..."),
+    ],
+)
 def test_a_device_that_is_not_there_is_one_clear_line_before_any_work(quick, monkeypatch, device, reason):
     def not_compiled(*args, **kwargs):
         raise AssertionError("Torch not compiled with CUDA enabled")
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(proxy, "train_proxy", not_compiled)
-    monkeypatch.setattr("nni_nasoa.data.open_dataset", lambda *args, **kwargs: pytest.fail("it opened the dataset"))
+    monkeypatch.setattr(
+        "nni_nasoa.data.open_dataset", lambda *args, **kwargs: pytest.fail("it opened the dataset")
+    )
     result = invoke("--architecture", SMALL, "--device", device)
     assert result.exit_code == 1 and result.stderr == f"search_trial: {SMALL}: device: {reason}\n"
 
@@ -146,7 +217,11 @@ def test_a_mistake_in_the_code_is_not_hidden(quick, monkeypatch):
 
 
 def test_options_are_the_settings_and_their_defaults():
-    defaults = {parameter.name: parameter.default for parameter in search_trial.main.params if parameter.name not in ("architecture", "debug")}
+    defaults = {
+        parameter.name: parameter.default
+        for parameter in search_trial.main.params
+        if parameter.name not in ("architecture", "debug")
+    }
     given = CliRunner().invoke(search_trial.main, ["--help"]).output
     assert set(defaults) == set(Settings.__dataclass_fields__)
     for name, field in Settings.__dataclass_fields__.items():
@@ -155,7 +230,17 @@ def test_options_are_the_settings_and_their_defaults():
             assert defaults[name] == field.default
 
 
-@pytest.mark.parametrize("option", [["--epochs", "0"], ["--batch-size", "1"], ["--learning-rate", "0"], ["--threads", "-1"], ["--threads", "257"], ["--nonsense", "1"]])
+@pytest.mark.parametrize(
+    "option",
+    [
+        ["--epochs", "0"],
+        ["--batch-size", "1"],
+        ["--learning-rate", "0"],
+        ["--threads", "-1"],
+        ["--threads", "257"],
+        ["--nonsense", "1"],
+    ],
+)
 def test_impossible_options_are_refused(option):
     assert invoke("--architecture", SMALL, *option).exit_code == 2
 
@@ -173,7 +258,10 @@ sys.argv = ["search_trial", "--architecture", "{SMALL}", "--input-size", "16"]
 import nni
 runpy.run_module("nni_nasoa.plugin.search_trial", run_name="__main__")
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 @pytest.mark.slow
@@ -192,12 +280,21 @@ def test_an_experiment_goes_on_after_a_trial_that_fails(tmp_path):
         deadline = time.monotonic() + 300
         while experiment.get_status() not in ("DONE", "ERROR") and time.monotonic() < deadline:
             time.sleep(1)
-        jobs = {job.hyperParameters[0].parameters["architecture"]: job for job in experiment.list_trial_jobs()}
+        jobs = {
+            job.hyperParameters[0].parameters["architecture"]: job for job in experiment.list_trial_jobs()
+        }
         assert jobs["2-_8_1-1-1-1"].status == "FAILED" and jobs[SMALL].status == "SUCCEEDED"
         final = jobs[SMALL].finalMetricData[0].data
         assert final["architecture"] == SMALL and final["accuracy"] > 0.1
-        failed = next(tmp_path.glob(f"{experiment.id}/environments/*/trials/{jobs['2-_8_1-1-1-1'].trialJobId}/trial.stderr")).read_text()
-        assert failed.startswith("search_trial: 2-_8_1-1-1-1: input size 16 is too small") and failed.count("\n") == 1
+        failed = next(
+            tmp_path.glob(
+                f"{experiment.id}/environments/*/trials/{jobs['2-_8_1-1-1-1'].trialJobId}/trial.stderr"
+            )
+        ).read_text()
+        assert (
+            failed.startswith("search_trial: 2-_8_1-1-1-1: input size 16 is too small")
+            and failed.count("\n") == 1
+        )
         assert len(list(tmp_path.glob(f"{experiment.id}/environments/*/results/*.json"))) == 1
     finally:
         experiment.stop()

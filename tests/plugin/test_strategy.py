@@ -17,34 +17,51 @@ TINY = dict(block_designs=("1-", "0-", "020-"), macros=("8_1-2", "16_1-1"))
 
 # -- arguments --
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(objectives=[("accuracy", "up")]), "objectives: .*'up'.* is not a metric's name"),
-    (dict(objectives="accuracy"), "objectives: 'accuracy' is not a list"),
-    (dict(objectives=["accuracy", Objective("accuracy", False)]), "objectives: 'accuracy' is there twice"),
-    (dict(objectives=[]), "objectives: .* is not a list of metrics"),
-    (dict(limits={"params_m": 5}), "limits: params_m: 5 is not"),
-    (dict(limits=[5]), r"limits: \[5\] is not a mapping"),
-    (dict(limits=5), "limits: 5 is not a mapping"),
-    (dict(initial="020-_8_1-2"), "initial: '020-_8_1-2' is not a list"),
-    (dict(population_size=1), "population_size: 1 is not a whole number from 2"),
-    (dict(crossover_probability=1.5), "crossover_probability: 1.5"),
-    (dict(initial=["2-_32_3"]), "initial, entry 1: .*multiplier '3'"),
-    (dict(seed="x"), "seed: 'x'"),
-])
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(objectives=[("accuracy", "up")]), "objectives: .*'up'.* is not a metric's name"),
+        (dict(objectives="accuracy"), "objectives: 'accuracy' is not a list"),
+        (
+            dict(objectives=["accuracy", Objective("accuracy", False)]),
+            "objectives: 'accuracy' is there twice",
+        ),
+        (dict(objectives=[]), "objectives: .* is not a list of metrics"),
+        (dict(limits={"params_m": 5}), "limits: params_m: 5 is not"),
+        (dict(limits=[5]), r"limits: \[5\] is not a mapping"),
+        (dict(limits=5), "limits: 5 is not a mapping"),
+        (dict(initial="020-_8_1-2"), "initial: '020-_8_1-2' is not a list"),
+        (dict(population_size=1), "population_size: 1 is not a whole number from 2"),
+        (dict(crossover_probability=1.5), "crossover_probability: 1.5"),
+        (dict(initial=["2-_32_3"]), "initial, entry 1: .*multiplier '3'"),
+        (dict(seed="x"), "seed: 'x'"),
+    ],
+)
 def test_wrong_arguments_say_what_would_be_right(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         NasoaEvolution(**arguments)
 
 
-@pytest.mark.parametrize("minimized", [("ms", "minimize"), {"name": "ms", "mode": "minimize"}, {"name": "ms", "maximize": False},
-                                       Objective("ms", maximize=False)])
+@pytest.mark.parametrize(
+    "minimized",
+    [
+        ("ms", "minimize"),
+        {"name": "ms", "mode": "minimize"},
+        {"name": "ms", "maximize": False},
+        Objective("ms", maximize=False),
+    ],
+)
 def test_ways_to_name_objectives_and_limits(minimized):
     strategy = NasoaEvolution(objectives=["accuracy", minimized], limits=[Limit("ms", maximum=3, minimum=1)])
-    same = NasoaEvolution(objectives=[Objective("accuracy"), Objective("ms", False)], limits={"ms": {"max": 3, "min": 1}})
+    same = NasoaEvolution(
+        objectives=[Objective("accuracy"), Objective("ms", False)], limits={"ms": {"max": 3, "min": 1}}
+    )
     assert repr(strategy) == repr(same) and "Limit(name='ms', maximum=3, minimum=1)" in repr(strategy)
 
 
 # -- a whole search --
+
 
 def test_searches_architectures_without_repeating_any(run, names):
     strategy = NasoaEvolution(population_size=6, seed=0)
@@ -54,7 +71,9 @@ def test_searches_architectures_without_repeating_any(run, names):
     assert len(strategy.evolution.population) == 6
     models = list(strategy.list_models())
     assert len(models) == 30 and all(model.status == ModelStatus.Trained for model in models)
-    assert all(str(model.executable_model().architecture) == model.sample["architecture"] for model in models[:5])
+    assert all(
+        str(model.executable_model().architecture) == model.sample["architecture"] for model in models[:5]
+    )
     assert list(strategy.list_models(sort=False, limit=7)) == engine.list_models()[:7]
 
 
@@ -82,12 +101,16 @@ def test_list_models_in_pareto_order_with_limits(run, names, figures):
     run(strategy, 25)
     sizes = {name: figures(Architecture.parse(name))["params_m"] for name in names(strategy)}
     listed = [model.sample["architecture"] for model in strategy.list_models()]
-    assert listed[:len(strategy.evolution.front())] == [str(individual.candidate) for individual in strategy.evolution.front()]
+    assert listed[: len(strategy.evolution.front())] == [
+        str(individual.candidate) for individual in strategy.evolution.front()
+    ]
     inside = [name for name in listed if sizes[name] <= 0.02]
     outside = [name for name in listed if sizes[name] > 0.02]
     assert inside and outside and listed == inside + sorted(outside, key=sizes.get)
     assert [model.sample["architecture"] for model in strategy.list_models(limit=3)] == listed[:3]
-    assert [model.metric for model in strategy.list_models()] == pytest.approx([1 - sizes[name] for name in listed])
+    assert [model.metric for model in strategy.list_models()] == pytest.approx(
+        [1 - sizes[name] for name in listed]
+    )
 
 
 def test_list_models_before_the_run():
@@ -113,9 +136,15 @@ def test_failed_trials_are_counted_and_do_not_block(run, space_of, names, report
 
 
 def test_final_results_that_lack_something(caplog, run, space_of):
-    results = iter([{"accuracy": 0.5, "relative_speed": 1.0}, {"default": 0.5}, 0.7,
-                    {"default": 1, "accuracy": float("nan"), "relative_speed": 1},
-                    {"default": 0.5, "accuracy": 0.6, "relative_speed": 2.0}])
+    results = iter(
+        [
+            {"accuracy": 0.5, "relative_speed": 1.0},
+            {"default": 0.5},
+            0.7,
+            {"default": 1, "accuracy": float("nan"), "relative_speed": 1},
+            {"default": 0.5, "accuracy": 0.6, "relative_speed": 2.0},
+        ]
+    )
     strategy = NasoaEvolution(seed=0)
     with caplog.at_level(logging.WARNING):
         run(strategy, 5, space_of(lambda network: nni.report_final_result(next(results))))

@@ -21,6 +21,7 @@ TINY = dict(block_designs=("1-", "0-", "020-"), macros=("8_1-2", "16_1-1"))
 
 # -- restarts --
 
+
 def test_resumes_without_losing_or_repeating_anything(run, space_of, names, report):
     states = []
 
@@ -40,15 +41,21 @@ def test_resumes_without_losing_or_repeating_anything(run, space_of, names, repo
     assert names(resumed)[:8] == names(strategy)
     assert len(set(names(resumed))) == 17
     assert len(list(resumed.list_models())) == 17  # those of the run before as well, with their results
-    assert all(model.metric is not None and model.status == ModelStatus.Trained for model in resumed.list_models())
+    assert all(
+        model.metric is not None and model.status == ModelStatus.Trained for model in resumed.list_models()
+    )
     assert [model.sample["architecture"] for model in engine.list_models()][0] == names(strategy)[7]
 
 
 def test_takes_finished_results_from_the_database_of_an_experiment_that_was_killed(space_of, names, figures):
-    finished = [{**figures(architecture), "architecture": str(architecture)}
-                for architecture in map(Architecture.parse, ["1-_8_1-2", "020-_16_1-1", "020-_64_1-1"])]  # the last is of another space
-    metrics = {f"trial{i}": [SimpleNamespace(type="PERIODICAL", data=0.1), SimpleNamespace(type="FINAL", data=data)]
-               for i, data in enumerate([*finished, 0.3])}
+    finished = [
+        {**figures(architecture), "architecture": str(architecture)}
+        for architecture in map(Architecture.parse, ["1-_8_1-2", "020-_16_1-1", "020-_64_1-1"])
+    ]  # the last is of another space
+    metrics = {
+        f"trial{i}": [SimpleNamespace(type="PERIODICAL", data=0.1), SimpleNamespace(type="FINAL", data=data)]
+        for i, data in enumerate([*finished, 0.3])
+    }
     engine = SequentialExecutionEngine()
     engine.nodejs_binding = SimpleNamespace(get_job_metrics=lambda: metrics)
     strategy = NasoaEvolution(seed=0)
@@ -85,6 +92,7 @@ def test_goes_on_where_the_engine_of_a_resumed_experiment_has_stopped_listening(
 
 
 # -- several models at a time --
+
 
 class ThreadedEngine(ExecutionEngine):
     """Runs models in threads and, as NNI does, tells ends of models under each other's names."""
@@ -181,8 +189,15 @@ def test_results_keep_their_identity_when_ends_are_mixed_up(quick, space_of, nam
 
 def test_a_result_that_names_another_architecture_is_that_ones(quick, space_of, names, figures, result_of):
     other = "020-_16_1-2"
-    engine = ThreadedEngine(1, 2, lambda number, network: {**figures(Architecture.parse(other)), "architecture": other}
-                            if number == 0 else {**result_of(network), "architecture": "not one"})
+    engine = ThreadedEngine(
+        1,
+        2,
+        lambda number, network: (
+            {**figures(Architecture.parse(other)), "architecture": other}
+            if number == 0
+            else {**result_of(network), "architecture": "not one"}
+        ),
+    )
     strategy = NasoaEvolution(seed=0)
     strategy(space_of(), engine)
     assert names(strategy) == [other, engine.models[1].sample["architecture"]]

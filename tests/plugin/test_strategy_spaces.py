@@ -28,11 +28,18 @@ class Toy(ModelSpace):
         self.add_mutable(ExpressionConstraint(width * depth <= 32, label="budget"))
         self.inputs = self.add_mutable(CategoricalMultiple(["a", "b", "c"], n_chosen=2, label="inputs"))
         self.dropout = self.add_mutable(Numerical(0.0, 0.5, label="dropout"))
-        self.chosen = (ensure_frozen(width), ensure_frozen(depth), ensure_frozen(self.inputs), ensure_frozen(self.dropout))
+        self.chosen = (
+            ensure_frozen(width),
+            ensure_frozen(depth),
+            ensure_frozen(self.inputs),
+            ensure_frozen(self.dropout),
+        )
         self.activation = LayerChoice([nn.ReLU(), nn.Tanh()], label="activation")
 
     def freeze(self, sample):
-        return SimpleNamespace(chosen=tuple(sample[label] for label in ("width", "depth", "inputs", "dropout")))
+        return SimpleNamespace(
+            chosen=tuple(sample[label] for label in ("width", "depth", "inputs", "dropout"))
+        )
 
 
 def report_toy(model, rate):
@@ -42,7 +49,9 @@ def report_toy(model, rate):
 
 
 def toy_space():
-    return SimplifiedModelSpace.from_model(Toy(), FunctionalEvaluator(report_toy, rate=nni.loguniform("rate", 1e-3, 1.0)))
+    return SimplifiedModelSpace.from_model(
+        Toy(), FunctionalEvaluator(report_toy, rate=nni.loguniform("rate", 1e-3, 1.0))
+    )
 
 
 def test_any_model_space_with_objectives_of_both_directions(run):
@@ -51,11 +60,23 @@ def test_any_model_space_with_objectives_of_both_directions(run):
     evaluated = strategy.evolution.evaluated
     assert len({json.dumps(individual.candidate, sort_keys=True) for individual in evaluated}) == 60
     assert {label for individual in evaluated for label in individual.candidate} == {
-        "width", "depth", "inputs", "dropout", "activation", "rate"}
-    assert all(individual.candidate["width"] * individual.candidate["depth"] <= 32 for individual in evaluated)
-    results, front = ([(individual.metrics["quality"], individual.metrics["ms"]) for individual in individuals]
-                      for individuals in (evaluated, strategy.evolution.front()))
-    assert front == sorted(front, reverse=True) and [ms for _, ms in front] == sorted((ms for _, ms in front), reverse=True)
+        "width",
+        "depth",
+        "inputs",
+        "dropout",
+        "activation",
+        "rate",
+    }
+    assert all(
+        individual.candidate["width"] * individual.candidate["depth"] <= 32 for individual in evaluated
+    )
+    results, front = (
+        [(individual.metrics["quality"], individual.metrics["ms"]) for individual in individuals]
+        for individuals in (evaluated, strategy.evolution.front())
+    )
+    assert front == sorted(front, reverse=True) and [ms for _, ms in front] == sorted(
+        (ms for _, ms in front), reverse=True
+    )
     assert not any(quality > best and ms < least for quality, ms in results for best, least in front)
     assert next(strategy.list_models()).sample == strategy.evolution.front()[0].candidate
 
@@ -64,10 +85,19 @@ def test_objective_of_other_spaces_is_default(run):
     run(strategy := NasoaEvolution(seed=0), 3, toy_space())
     assert strategy.evolution.objectives == (Objective("default"),)
     strategy = NasoaEvolution(seed=0)
-    run(strategy, 3, SimplifiedModelSpace.from_model(Toy(), FunctionalEvaluator(
-        lambda model, rate: nni.report_final_result(rate), rate=nni.uniform("rate", 1, 2))))
+    run(
+        strategy,
+        3,
+        SimplifiedModelSpace.from_model(
+            Toy(),
+            FunctionalEvaluator(
+                lambda model, rate: nni.report_final_result(rate), rate=nni.uniform("rate", 1, 2)
+            ),
+        ),
+    )
     assert [individual.metrics for individual in strategy.evolution.evaluated] == [
-        {"default": individual.candidate["rate"]} for individual in strategy.evolution.evaluated]
+        {"default": individual.candidate["rate"]} for individual in strategy.evolution.evaluated
+    ]
 
 
 def test_an_initial_architecture_is_not_a_sample_of_another_space(run):
@@ -83,4 +113,7 @@ def test_an_evaluator_with_choices_of_its_own_beside_architectures(run, space_of
     run(strategy, 12, space_of(evaluate, {"rate": nni.choice("rate", [0.1, 0.9])}))
     assert len(strategy.evolution.evaluated) == 12
     assert [objective.name for objective in strategy.evolution.objectives] == ["accuracy", "relative_speed"]
-    assert all(individual.candidate["rate"] == individual.metrics["accuracy"] for individual in strategy.evolution.evaluated)
+    assert all(
+        individual.candidate["rate"] == individual.metrics["accuracy"]
+        for individual in strategy.evolution.evaluated
+    )

@@ -11,8 +11,8 @@ from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.time.step_times import ROUGH
 from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
-from nni_nasoa.plugin.journal import Journal
 from nni_nasoa.plugin.experiment_state import Progress
+from nni_nasoa.plugin.journal import Journal
 from nni_nasoa.plugin.run_ledger import Runs
 from nni_nasoa.plugin.survey import Survey, look
 
@@ -22,9 +22,21 @@ def test_there_and_back(known_survey):
     assert Survey.from_json(json.loads(json.dumps(survey.to_json()))) == survey
 
 
-@pytest.mark.parametrize("change", [
-    {"profile": {}}, {"models": ["nano-x"]}, {"models": 7}, {"device": {"kind": "cpu"}}, {"device": None}, {"step_times": [{"seconds": 1}]},
-    {"step_times": [7]}, {"more": 1}, None, 7])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"profile": {}},
+        {"models": ["nano-x"]},
+        {"models": 7},
+        {"device": {"kind": "cpu"}},
+        {"device": None},
+        {"step_times": [{"seconds": 1}]},
+        {"step_times": [7]},
+        {"more": 1},
+        None,
+        7,
+    ],
+)
 def test_rubbish_is_no_survey(known_survey, change):
     data = {**known_survey("digits").to_json(), **change} if isinstance(change, dict) else change
     with pytest.raises(ValueError) as raised:
@@ -53,7 +65,11 @@ def test_its_options_are_those_of_its_device_and_budget(known_survey, tmp_path):
 def test_a_look_finds_profile_probes_and_times_and_the_store_has_them(tmp_path):
     store = ExperienceStore(tmp_path / "store.db")
     survey = look("digits", ["nano-a"], budget=30.0, device="cpu", threads=1, store=store, root=None)
-    assert survey.models == ("nano-a",) and survey.profile.dataset.classes == 10 and "nano-a" in survey.profile.probes
+    assert (
+        survey.models == ("nano-a",)
+        and survey.profile.dataset.classes == 10
+        and "nano-a" in survey.profile.probes
+    )
     assert survey.device.threads == 1 and {step.device for step in survey.step_times} == {survey.device.key}
     again = look("digits", ["nano-a"], budget=30.0, device="cpu", threads=1, store=store, root=None)
     assert again.profile.dataset == survey.profile.dataset and set(again.step_times) == set(survey.step_times)

@@ -23,7 +23,10 @@ def test_a_trial_starts_in_60_percent_of_the_time_of_a_default_nas_trial(trial_s
     for _ in range(3):  # where other work disturbs the medians, more samples settle them
         for name, values in trial_start.compare(4).items():
             starts[name] += values
-        ratio, medians = trial_start.ratios(starts), [trial_start.median(values) for values in starts.values()]
+        ratio, medians = (
+            trial_start.ratios(starts),
+            [trial_start.median(values) for values in starts.values()],
+        )
         if max(ratio) <= 0.6:
             break
     assert ratio.processor <= 0.6

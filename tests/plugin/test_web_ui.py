@@ -12,8 +12,18 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 CONFIGS = Path(__file__).parents[2] / "experiment_configs"
-OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-           "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--window-size=1400,1400"]
+OPTIONS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--window-size=1400,1400",
+]
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +55,9 @@ def experiment(nnictl):
 
 def wait(browser, condition, timeout=60):
     """Wait until condition() is true while the page redraws itself."""
-    return WebDriverWait(browser, timeout, ignored_exceptions=[StaleElementReferenceException]).until(lambda _: condition())
+    return WebDriverWait(browser, timeout, ignored_exceptions=[StaleElementReferenceException]).until(
+        lambda _: condition()
+    )
 
 
 def text_of(browser):
@@ -55,7 +67,9 @@ def text_of(browser):
 def drop_down(browser, shown):
     """The drop-down that shows this option."""
     boxes = browser.find_elements(By.CSS_SELECTOR, "[role=combobox]")
-    return next((box for box in boxes if box.find_element(By.CSS_SELECTOR, ".ms-Dropdown-title").text == shown), None)
+    return next(
+        (box for box in boxes if box.find_element(By.CSS_SELECTOR, ".ms-Dropdown-title").text == shown), None
+    )
 
 
 def test_web_ui_shows_the_search(experiment, browser):
@@ -80,12 +94,24 @@ def test_web_ui_shows_the_search(experiment, browser):
 
     # The other metrics are under the drop-down of the default metric's page, and each can be drawn.
     drop_down(browser, "default").click()
-    wait(browser, lambda: {"default", "accuracy", "relative_speed", "step_time_ms", "params_m"} <= {
-        option.text for option in browser.find_elements(By.CSS_SELECTOR, "[role=option]")})
+    wait(
+        browser,
+        lambda: (
+            {"default", "accuracy", "relative_speed", "step_time_ms", "params_m"}
+            <= {option.text for option in browser.find_elements(By.CSS_SELECTOR, "[role=option]")}
+        ),
+    )
     for metric, shown in (("accuracy", "default"), ("relative_speed", "accuracy")):
         if not browser.find_elements(By.CSS_SELECTOR, "[role=option]"):
             drop_down(browser, shown).click()
-        option = wait(browser, lambda: [option for option in browser.find_elements(By.CSS_SELECTOR, "[role=option]") if option.text == metric])
+        option = wait(
+            browser,
+            lambda: [
+                option
+                for option in browser.find_elements(By.CSS_SELECTOR, "[role=option]")
+                if option.text == metric
+            ],
+        )
         option[0].click()
         wait(browser, lambda: drop_down(browser, metric))
         time.sleep(1)  # a wrong key would break the page when it draws

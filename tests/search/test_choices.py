@@ -52,29 +52,56 @@ def test_labels_that_do_not_count_make_no_difference():
 
 
 def test_a_place_beyond_the_end_of_a_stage_means_its_last_block():
-    for place, encoding in (("s2b1", "000-a01_32_1-21-1"), ("s2b2", "000-a01_32_1-12-1"), ("s2b9", "000-a01_32_1-12-1"), ("s4b1", "000-a01_32_1-11-2")):
+    for place, encoding in (
+        ("s2b1", "000-a01_32_1-21-1"),
+        ("s2b2", "000-a01_32_1-12-1"),
+        ("s2b9", "000-a01_32_1-12-1"),
+        ("s4b1", "000-a01_32_1-11-2"),
+    ):
         assert str(decode({**SAMPLE, "blocks2": 2, "double1": place})) == encoding
 
 
 def test_only_what_the_space_contains_can_be_encoded():
-    for encoding, reason in (("000-a01_64_4-1-1", "doublings = 2 is not in the search space"), ("000-_16_1-1-1", "channels = 16"),
-                             ("000-_32_111-1-1", "blocks1 = 3"), ("000-a01a01_32_1-1-1", "one at most between two places")):
+    for encoding, reason in (
+        ("000-a01_64_4-1-1", "doublings = 2 is not in the search space"),
+        ("000-_16_1-1-1", "channels = 16"),
+        ("000-_32_111-1-1", "blocks1 = 3"),
+        ("000-a01a01_32_1-1-1", "one at most between two places"),
+    ):
         with pytest.raises(ArchitectureError, match=reason):
             encode(Architecture.parse(encoding), SMALL)
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"layers": "2"}, "layers: '2' is not a whole number"), ({"layers": 2.0}, "layers: 2.0 is not"), ({"layers": None}, "layers: None"),
-    ({"layers": 0}, "layers: 0 is not a whole number from 1"), ({"layers": 10**9}, "layers: 1000000000 is not"),
-    ({"layers": 9}, "sample: label 'skip_."), ({"stages": 10**9}, "stages: 1000000000"), ({"stages": -1}, "stages: -1"),
-    ({"blocks1": 10**9}, "blocks1: 1000000000"), ({"blocks2": [1]}, r"blocks2: \[1\]"), ({"doublings": "1"}, "doublings: '1'"),
-    ({"channels": 32.0}, "channels: '32.0' is not"), ({"channels": 31}, "channels: '31' is not"), ({"op1": 9}, "block layer 1: op '9'"),
-    ({"op1": 1.0}, "block layer 1: op '1.0' is not one of 0-6"), ({"op2": []}, "block layer 2: op "), ({"ratio1": None}, "block layer 1: ratio"),
-    ({"skip_0_1": "mul"}, "skip_0_1: 'mul' is not one of none, add, concat"), ({"skip_1_2": []}, r"skip_1_2: \[\] is not"),
-    ({"skip_1_2": "concat"}, "block skip 2: 'c12' concatenates into the last place"), ({"double1": "s0b1"}, "double1: 's0b1' is not a place"),
-    ({"double1": 5}, "double1: '5' is not a place"), ({"block": 5}, "block: expected text, got int"), ({"macro": 7}, "macro: '7' is not"),
-    ({"architecture": None}, "architecture: expected text"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"layers": "2"}, "layers: '2' is not a whole number"),
+        ({"layers": 2.0}, "layers: 2.0 is not"),
+        ({"layers": None}, "layers: None"),
+        ({"layers": 0}, "layers: 0 is not a whole number from 1"),
+        ({"layers": 10**9}, "layers: 1000000000 is not"),
+        ({"layers": 9}, "sample: label 'skip_."),
+        ({"stages": 10**9}, "stages: 1000000000"),
+        ({"stages": -1}, "stages: -1"),
+        ({"blocks1": 10**9}, "blocks1: 1000000000"),
+        ({"blocks2": [1]}, r"blocks2: \[1\]"),
+        ({"doublings": "1"}, "doublings: '1'"),
+        ({"channels": 32.0}, "channels: '32.0' is not"),
+        ({"channels": 31}, "channels: '31' is not"),
+        ({"op1": 9}, "block layer 1: op '9'"),
+        ({"op1": 1.0}, "block layer 1: op '1.0' is not one of 0-6"),
+        ({"op2": []}, "block layer 2: op "),
+        ({"ratio1": None}, "block layer 1: ratio"),
+        ({"skip_0_1": "mul"}, "skip_0_1: 'mul' is not one of none, add, concat"),
+        ({"skip_1_2": []}, r"skip_1_2: \[\] is not"),
+        ({"skip_1_2": "concat"}, "block skip 2: 'c12' concatenates into the last place"),
+        ({"double1": "s0b1"}, "double1: 's0b1' is not a place"),
+        ({"double1": 5}, "double1: '5' is not a place"),
+        ({"block": 5}, "block: expected text, got int"),
+        ({"macro": 7}, "macro: '7' is not"),
+        ({"architecture": None}, "architecture: expected text"),
+    ],
+)
 def test_a_sample_that_is_no_network_is_one_clear_line(change, message):
     with pytest.raises(ArchitectureError, match=f"^{message}") as raised:
         decode({**SAMPLE, **change})
@@ -88,17 +115,24 @@ def test_what_is_no_sample_at_all():
         decode(["layers"])
 
 
-@pytest.mark.parametrize("change, message", [
-    ({"op2": {"_type": "choice", "_value": [0]}}, r"'op2' has \[0\], where the other labels ask for"),
-    ({"op2": None}, "'op2' is missing; it would be a choice of"), ({"op9": {"_type": "choice", "_value": [0]}}, "'op9' is not a label of this space"),
-    ({"layers": {"_type": "randint", "_value": [1, 3]}}, "'layers' must be a choice"), ({"layers": {"_type": "choice", "_value": 3}}, "'layers' must be"),
-    ({"channels": {"_type": "choice", "_value": [32.0]}}, "channels: candidate 32.0 is not"),
-    ({"op1": {"_type": "choice", "_value": [[0], [1]]}}, r"ops: candidate \[0\] is not one of"),
-    ({"block": {"_type": "choice", "_value": [5]}}, "block: expected text, got int"),
-    ({"macro": {"_type": "choice", "_value": [5]}}, "macro: '5' is not CHANNELS_MACRO"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"op2": {"_type": "choice", "_value": [0]}}, r"'op2' has \[0\], where the other labels ask for"),
+        ({"op2": None}, "'op2' is missing; it would be a choice of"),
+        ({"op9": {"_type": "choice", "_value": [0]}}, "'op9' is not a label of this space"),
+        ({"layers": {"_type": "randint", "_value": [1, 3]}}, "'layers' must be a choice"),
+        ({"layers": {"_type": "choice", "_value": 3}}, "'layers' must be"),
+        ({"channels": {"_type": "choice", "_value": [32.0]}}, "channels: candidate 32.0 is not"),
+        ({"op1": {"_type": "choice", "_value": [[0], [1]]}}, r"ops: candidate \[0\] is not one of"),
+        ({"block": {"_type": "choice", "_value": [5]}}, "block: expected text, got int"),
+        ({"macro": {"_type": "choice", "_value": [5]}}, "macro: '5' is not CHANNELS_MACRO"),
+    ],
+)
 def test_a_search_space_that_does_not_fit_is_one_clear_line(change, message):
-    space = {label: choice for label, choice in {**search_space(SMALL), **change}.items() if choice is not None}
+    space = {
+        label: choice for label, choice in {**search_space(SMALL), **change}.items() if choice is not None
+    }
     with pytest.raises(ArchitectureError, match=message) as raised:
         candidates_of(space)
     assert "\n" not in str(raised.value)

@@ -71,13 +71,20 @@ def test_the_first_result_stays():
     assert evolution.failures == 0 and len(evolution.population) == 1
 
 
-@pytest.mark.parametrize("metrics", [{"x": 1}, {"x": 1, "y": float("nan")}, {"x": 1, "y": None}, {"x": 1, "y": "2"}, {}])
+@pytest.mark.parametrize(
+    "metrics", [{"x": 1}, {"x": 1, "y": float("nan")}, {"x": 1, "y": None}, {"x": 1, "y": "2"}, {}]
+)
 def test_bad_metrics_are_a_failure_that_a_later_result_overrules(metrics, caplog):
     evolution = Evolution(SQUARE, BOTH, seed=0)
     candidate = evolution.ask()
     with caplog.at_level(logging.WARNING):
         evolution.tell(candidate, metrics)
-    assert "metric '" in caplog.text and evolution.failures == 1 and evolution.pending == 0 and not evolution.evaluated
+    assert (
+        "metric '" in caplog.text
+        and evolution.failures == 1
+        and evolution.pending == 0
+        and not evolution.evaluated
+    )
     evolution.fail(candidate)
     assert evolution.failures == 1
     evolution.tell(candidate, candidate)
@@ -124,7 +131,9 @@ def test_the_population_keeps_the_best_and_the_spread():
 
 
 def test_the_front_is_that_of_all_results():
-    evolution = Evolution(SQUARE, (Objective("x"), Objective("cost", maximize=False)), population_size=4, seed=1)
+    evolution = Evolution(
+        SQUARE, (Objective("x"), Objective("cost", maximize=False)), population_size=4, seed=1
+    )
     evolve(evolution, 200, lambda sample: {"x": sample["x"], "cost": (sample["x"] - sample["y"]) ** 2})
     points = np.array([[one.metrics["x"], -one.metrics["cost"]] for one in evolution.evaluated])
     best = sorted(map(tuple, points[non_dominated_ranks(points) == 0]), reverse=True)
@@ -132,7 +141,9 @@ def test_the_front_is_that_of_all_results():
 
 
 def test_limits_come_before_objectives():
-    evolution = Evolution(SQUARE, BOTH, limits=[Limit("x", maximum=10), Limit("y", minimum=2, maximum=20)], population_size=4)
+    evolution = Evolution(
+        SQUARE, BOTH, limits=[Limit("x", maximum=10), Limit("y", minimum=2, maximum=20)], population_size=4
+    )
     for x, y in [(30, 25), (20, 20), (12, 20), (11, 1)]:  # all outside: violations 2.25, 1, 0.2, 0.1 + 0.5
         evolution.tell({"x": x, "y": y}, {"x": x, "y": y})
     assert evolution.front() == [] and len(evolution.population) == 4
@@ -141,7 +152,12 @@ def test_limits_come_before_objectives():
     assert [one.candidate for one in evolution.front()] == [{"x": 1, "y": 2}]
     for y in (3, 4, 5):
         evolution.tell({"x": 10, "y": y}, {"x": 10, "y": y})
-    assert {(one.candidate["x"], one.candidate["y"]) for one in evolution.population} == {(10, 5), (10, 4), (10, 3), (1, 2)}
+    assert {(one.candidate["x"], one.candidate["y"]) for one in evolution.population} == {
+        (10, 5),
+        (10, 4),
+        (10, 3),
+        (1, 2),
+    }
 
 
 def test_limits_are_searched_for():
@@ -161,22 +177,38 @@ def test_a_limit_measures_relative_to_its_bound():
     assert Limit("p", maximum=4).violation(float("inf")) == float("inf")
 
 
-@pytest.mark.parametrize("operators", [SQUARE, ArchitectureOperators(Candidates(blocks=(1, 2)))], ids=["samples", "architectures"])
+@pytest.mark.parametrize(
+    "operators", [SQUARE, ArchitectureOperators(Candidates(blocks=(1, 2)))], ids=["samples", "architectures"]
+)
 def test_a_seed_makes_it_reproducible(operators):
     def metrics(candidate):
-        return candidate if operators is SQUARE else {"x": -candidate.parameters(), "y": len(candidate.block.ops)}
+        return (
+            candidate
+            if operators is SQUARE
+            else {"x": -candidate.parameters(), "y": len(candidate.block.ops)}
+        )
 
     def run(seed):
         evolution = Evolution(operators, BOTH, population_size=8, seed=seed)
         return list(map(operators.key, evolve(evolution, 60, metrics)))
+
     assert run(3) == run(3) != run(4)
 
 
-@pytest.mark.parametrize("operators", [SQUARE, ArchitectureOperators(Candidates(blocks=(1, 2)))], ids=["samples", "architectures"])
+@pytest.mark.parametrize(
+    "operators", [SQUARE, ArchitectureOperators(Candidates(blocks=(1, 2)))], ids=["samples", "architectures"]
+)
 def test_state_goes_on_where_it_was(operators):
     def metrics(candidate):
         extra = {"default": 0.5, "device": "cpu", "epochs": np.int64(3)}
-        return {**(candidate if operators is SQUARE else {"x": -candidate.parameters(), "y": len(candidate.block.ops)}), **extra}
+        return {
+            **(
+                candidate
+                if operators is SQUARE
+                else {"x": -candidate.parameters(), "y": len(candidate.block.ops)}
+            ),
+            **extra,
+        }
 
     evolution = Evolution(operators, BOTH, population_size=8, seed=1)
     evolve(evolution, 40, metrics)
@@ -187,7 +219,9 @@ def test_state_goes_on_where_it_was(operators):
     again.load_state_dict(state)
     assert again.evaluated == evolution.evaluated and again.population == evolution.population
     assert (again.failures, again.pending) == (1, 1)
-    assert list(map(operators.key, evolve(again, 30, metrics))) == list(map(operators.key, evolve(evolution, 30, metrics)))
+    assert list(map(operators.key, evolve(again, 30, metrics))) == list(
+        map(operators.key, evolve(evolution, 30, metrics))
+    )
     assert operators.key(lost) not in keys(again)
     again.requeue_pending()
     assert again.pending == 0 and again.ask() == lost
@@ -207,6 +241,7 @@ def test_many_threads():
             candidate = evolution.ask()
             seen.append(SQUARE.key(candidate))
             evolution.tell(candidate, candidate)
+
     threads = [threading.Thread(target=work) for _ in range(6)]
     for thread in threads:
         thread.start()
@@ -215,10 +250,15 @@ def test_many_threads():
     assert len(set(seen)) == len(seen) == len(evolution.evaluated) == 240
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(objectives=[]), "objectives"), (dict(objectives=[Objective("x"), Objective("x", False)]), "objectives"),
-    (dict(population_size=1), "population size"), (dict(crossover_probability=1.5), "crossover probability"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(objectives=[]), "objectives"),
+        (dict(objectives=[Objective("x"), Objective("x", False)]), "objectives"),
+        (dict(population_size=1), "population size"),
+        (dict(crossover_probability=1.5), "crossover probability"),
+    ],
+)
 def test_arguments_out_of_range(arguments, message):
     with pytest.raises(ValueError, match=f"^{message}: "):
         Evolution(SQUARE, **{"objectives": BOTH, **arguments})
@@ -232,13 +272,21 @@ def test_a_limit_without_a_bound():
 # -- quality: as good as optuna's NSGA-II on a small problem of mixed types --
 
 FLOATS = [f"f{i}" for i in range(6)]
-MIXED = {"kind": Categorical(("a", "b", "c")), "n": Integer(0, 10), **{name: Uniform(0.0, 1.0) for name in FLOATS}}
+MIXED = {
+    "kind": Categorical(("a", "b", "c")),
+    "n": Integer(0, 10),
+    **{name: Uniform(0.0, 1.0) for name in FLOATS},
+}
 BUDGET, POPULATION = 250, 20
 
 
 def mixed_problem(sample):
     """In the manner of ZDT1: a front between first and second, and the other values have an optimum to be found."""
-    far = {"a": 0.5, "b": 0.0, "c": 1.0}[sample["kind"]] + abs(sample["n"] - 7) / 10 + sum(sample[name] for name in FLOATS[1:]) / 2
+    far = (
+        {"a": 0.5, "b": 0.0, "c": 1.0}[sample["kind"]]
+        + abs(sample["n"] - 7) / 10
+        + sum(sample[name] for name in FLOATS[1:]) / 2
+    )
     return sample["f0"], (1 + far) * (1 - np.sqrt(sample["f0"] / (1 + far)))
 
 
@@ -247,15 +295,24 @@ def volume(pairs):
 
 
 def run_ours(seed):
-    evolution = Evolution(SampleOperators(MIXED), [Objective("first", False), Objective("second", False)], population_size=POPULATION, seed=seed)
+    evolution = Evolution(
+        SampleOperators(MIXED),
+        [Objective("first", False), Objective("second", False)],
+        population_size=POPULATION,
+        seed=seed,
+    )
     evolve(evolution, BUDGET, lambda sample: dict(zip(("first", "second"), mixed_problem(sample))))
     return volume([tuple(one.metrics.values()) for one in evolution.evaluated])
 
 
 def run_optuna(seed, sampler):
     def objective(trial):
-        sample = {"kind": trial.suggest_categorical("kind", ["a", "b", "c"]), "n": trial.suggest_int("n", 0, 9)}
+        sample = {
+            "kind": trial.suggest_categorical("kind", ["a", "b", "c"]),
+            "n": trial.suggest_int("n", 0, 9),
+        }
         return mixed_problem({**sample, **{name: trial.suggest_float(name, 0, 1) for name in FLOATS}})
+
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(directions=["minimize"] * 2, sampler=sampler(seed))
     study.optimize(objective, BUDGET)
@@ -265,6 +322,15 @@ def run_optuna(seed, sampler):
 def test_hypervolume_is_within_reach_of_optuna():
     seeds = range(5)
     ours = np.median([run_ours(seed) for seed in seeds])
-    nsga2 = np.median([run_optuna(seed, lambda seed: optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)) for seed in seeds])
-    random = np.median([run_optuna(seed, lambda seed: optuna.samplers.RandomSampler(seed=seed)) for seed in seeds])
+    nsga2 = np.median(
+        [
+            run_optuna(
+                seed, lambda seed: optuna.samplers.NSGAIISampler(population_size=POPULATION, seed=seed)
+            )
+            for seed in seeds
+        ]
+    )
+    random = np.median(
+        [run_optuna(seed, lambda seed: optuna.samplers.RandomSampler(seed=seed)) for seed in seeds]
+    )
     assert nsga2 > random and ours > random + 0.9 * (nsga2 - random)

@@ -19,11 +19,41 @@ from nni_nasoa.search.front import (
 )
 
 RECORDS = [
-    {"default": 0.9, "accuracy": 0.90, "relative_speed": 1.0, "architecture": "10001-_32_2-12-2", "trial_id": "00123", "params_m": 4.0},
-    {"default": 0.9, "accuracy": 0.95, "relative_speed": 0.5, "architecture": "2-_32_2-1-21", "trial_id": "1e5", "params_m": 9.0},
-    {"default": 0.9, "accuracy": 0.89, "relative_speed": 0.9, "architecture": "020-_16_1-2-2", "trial_id": "nan", "params_m": 1.0},
-    {"default": 0.9, "accuracy": 0.80, "relative_speed": 2.0, "architecture": "031-_16_1-2-2", "trial_id": "abcde", "params_m": 1.0,
-     "device": "12", "dataset": "2024", "epochs": 2},
+    {
+        "default": 0.9,
+        "accuracy": 0.90,
+        "relative_speed": 1.0,
+        "architecture": "10001-_32_2-12-2",
+        "trial_id": "00123",
+        "params_m": 4.0,
+    },
+    {
+        "default": 0.9,
+        "accuracy": 0.95,
+        "relative_speed": 0.5,
+        "architecture": "2-_32_2-1-21",
+        "trial_id": "1e5",
+        "params_m": 9.0,
+    },
+    {
+        "default": 0.9,
+        "accuracy": 0.89,
+        "relative_speed": 0.9,
+        "architecture": "020-_16_1-2-2",
+        "trial_id": "nan",
+        "params_m": 1.0,
+    },
+    {
+        "default": 0.9,
+        "accuracy": 0.80,
+        "relative_speed": 2.0,
+        "architecture": "031-_16_1-2-2",
+        "trial_id": "abcde",
+        "params_m": 1.0,
+        "device": "12",
+        "dataset": "2024",
+        "epochs": 2,
+    },
 ]
 
 
@@ -33,8 +63,16 @@ def names(records):
 
 def test_front_has_the_best_first_objective_first():
     assert names(pareto_front(RECORDS)) == ["2", "10001", "031"]
-    assert names(pareto_front(RECORDS, [Objective("relative_speed"), Objective("accuracy")])) == ["031", "10001", "2"]
-    assert names(pareto_front(RECORDS, [Objective("params_m", maximize=False), Objective("accuracy")])) == ["020", "10001", "2"]
+    assert names(pareto_front(RECORDS, [Objective("relative_speed"), Objective("accuracy")])) == [
+        "031",
+        "10001",
+        "2",
+    ]
+    assert names(pareto_front(RECORDS, [Objective("params_m", maximize=False), Objective("accuracy")])) == [
+        "020",
+        "10001",
+        "2",
+    ]
     assert pareto_front([]) == []
 
 
@@ -42,7 +80,9 @@ def test_front_has_the_best_first_objective_first():
 def test_front_is_what_nothing_dominates(points):
     records = [{"a": a, "b": b} for a, b in points]
     front = pareto_front(records, [Objective("a"), Objective("b", maximize=False)])
-    undominated = [(a, b) for a, b in points if not any(c >= a and d <= b and (c, d) != (a, b) for c, d in points)]
+    undominated = [
+        (a, b) for a, b in points if not any(c >= a and d <= b and (c, d) != (a, b) for c, d in points)
+    ]
     assert sorted((record["a"], record["b"]) for record in front) == sorted(undominated)
 
 
@@ -67,19 +107,34 @@ def test_front_file_is_a_family_of_the_zoo(tmp_path):
     path = write_front(tmp_path / "front.json", RECORDS, experiment="abc")
     content = json.loads(path.read_text())
     assert {key: content[key] for key in content if key != "networks"} == {
-        "format": "nni-nasoa front", "version": 1, "experiment": "abc",
-        "objectives": [{"name": "accuracy", "mode": "maximize"}, {"name": "relative_speed", "mode": "maximize"}]}
+        "format": "nni-nasoa front",
+        "version": 1,
+        "experiment": "abc",
+        "objectives": [
+            {"name": "accuracy", "mode": "maximize"},
+            {"name": "relative_speed", "mode": "maximize"},
+        ],
+    }
     assert read_front(path) == read_records(path) == pareto_front(RECORDS)
     assert zoo.get(f"{path}#1").encoding == "2-_32_2-1-21" and len(zoo.list_models(str(path))) == 3
     assert [file.name for file in tmp_path.iterdir()] == ["front.json"]  # no draft is left
 
 
 def test_records_come_back_from_a_csv_file_as_they_were(tmp_path):
-    plain = {"default": -1.5e-7, "steps": 3, "on": False, "label": "1_000", "trial_id": "12345", "parameters": {"x": [1, "a,\"b\"\nc"]}}
+    plain = {
+        "default": -1.5e-7,
+        "steps": 3,
+        "on": False,
+        "label": "1_000",
+        "trial_id": "12345",
+        "parameters": {"x": [1, 'a,"b"\nc']},
+    }
     path = write_records(tmp_path / "results.csv", [*RECORDS, plain])
     back = read_records(path)
     assert back == [*RECORDS, plain]
-    assert {key: type(value) for key, value in back[4].items()} == {key: type(value) for key, value in plain.items()}
+    assert {key: type(value) for key, value in back[4].items()} == {
+        key: type(value) for key, value in plain.items()
+    }
     write_records(path, back)
     assert read_records(path) == back
 
@@ -98,20 +153,23 @@ def test_front_of_another_space(tmp_path):
         read_front(path)  # the zoo has no use for it
 
 
-@pytest.mark.parametrize("name, content, message", [
-    ("results.txt", "", "ends in .csv, .jsonl, .json"),
-    ("missing.csv", None, "cannot be read"),
-    ("results.csv", "accuracy,x\n1,2\n3\n", "line 3: 1 fields, where the header line has 2"),
-    ("results.csv", "accuracy,architecture\n0.5,92-_32_1\n", "record 1: block layers"),
-    ("results.csv", b"\xff\xfe\x00", "cannot be read"),
-    ("results.json", "{", "not JSON"),
-    ("results.json", "3", "neither a list of results nor a front file"),
-    ("results.json", "[3]", "record 1 is not an object"),
-    ("results.json", '{"a": 1}', "not a front file"),
-    ("results.json", "[" * 100000, "nested too deeply|not JSON"),
-    ("results.json", '{"format": "nni-nasoa front", "networks": [3]}', "record 1 is not an object"),
-    ("results.jsonl", '{"a": 1}\n{"a"\n', "line 2: not JSON"),
-])
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("results.txt", "", "ends in .csv, .jsonl, .json"),
+        ("missing.csv", None, "cannot be read"),
+        ("results.csv", "accuracy,x\n1,2\n3\n", "line 3: 1 fields, where the header line has 2"),
+        ("results.csv", "accuracy,architecture\n0.5,92-_32_1\n", "record 1: block layers"),
+        ("results.csv", b"\xff\xfe\x00", "cannot be read"),
+        ("results.json", "{", "not JSON"),
+        ("results.json", "3", "neither a list of results nor a front file"),
+        ("results.json", "[3]", "record 1 is not an object"),
+        ("results.json", '{"a": 1}', "not a front file"),
+        ("results.json", "[" * 100000, "nested too deeply|not JSON"),
+        ("results.json", '{"format": "nni-nasoa front", "networks": [3]}', "record 1 is not an object"),
+        ("results.jsonl", '{"a": 1}\n{"a"\n', "line 2: not JSON"),
+    ],
+)
 def test_wrong_files_are_told_in_one_line(tmp_path, name, content, message):
     path = tmp_path / name
     if content is not None:
@@ -123,7 +181,12 @@ def test_wrong_files_are_told_in_one_line(tmp_path, name, content, message):
 
 def test_step_times_are_of_the_most_common_device():
     def record(device, reference, speed):
-        return {"device": device, "reference_step_time_ms": reference, "relative_speed": speed, "step_time_ms": reference / speed}
+        return {
+            "device": device,
+            "reference_step_time_ms": reference,
+            "relative_speed": speed,
+            "step_time_ms": reference / speed,
+        }
 
     noisy = [record("A", 10, 0.5), record("A", 30, 0.5), record("A", 11, 2.0), record("B", 1, 0.5)]
     times = comparable_step_times(noisy)

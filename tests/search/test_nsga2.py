@@ -30,7 +30,9 @@ any_points = st.one_of(points(few_values), points(with_infinities), points(any_f
 
 
 def pymoo_ranks(array):
-    if array.shape[1] > 2 and not np.isfinite(array).all():  # pymoo 0.6.2's compiled sorter aborts there; its own python does not
+    if (
+        array.shape[1] > 2 and not np.isfinite(array).all()
+    ):  # pymoo 0.6.2's compiled sorter aborts there; its own python does not
         return rank_from_fronts(list(map(list, fast_non_dominated_sort(-array))), len(array))
     return NonDominatedSorting().do(-array, return_rank=True)[1]
 
@@ -52,7 +54,9 @@ def test_ranks_follow_the_definition(array):
     """Rank 0 is dominated by nobody; rank r by somebody of rank r - 1 and by nobody of its own rank or above."""
     ranks = non_dominated_ranks(array)
     for i, point in enumerate(array):
-        dominators = [ranks[j] for j, other in enumerate(array) if (other >= point).all() and (other > point).any()]
+        dominators = [
+            ranks[j] for j, other in enumerate(array) if (other >= point).all() and (other > point).any()
+        ]
         assert ranks[i] == max(dominators, default=-1) + 1
 
 
@@ -81,7 +85,9 @@ def test_deb_example():
     assert non_dominated_ranks([[0, 4], [1, 2], [1, 1], [0, 0], [1, 2]]).tolist() == [0, 0, 1, 2, 0]
 
 
-@pytest.mark.parametrize("function", [non_dominated_ranks, crowding_distances, lambda array: hypervolume(array, [0, 0])])
+@pytest.mark.parametrize(
+    "function", [non_dominated_ranks, crowding_distances, lambda array: hypervolume(array, [0, 0])]
+)
 def test_nan_and_wrong_shapes_are_refused(function):
     with pytest.raises(ValueError, match="row 1 contains NaN"):
         function([[1, 2], [np.nan, 1]])
@@ -93,7 +99,9 @@ def test_nan_and_wrong_shapes_are_refused(function):
 @given(st.one_of(points(few_values, most=12), points(st.floats(-1, 5), most=12)))
 def test_hypervolume_agrees_with_pymoo(array):
     reference = np.zeros(array.shape[1])
-    assert hypervolume(array, reference) == pytest.approx(HV(ref_point=reference)(-array), rel=1e-9, abs=1e-12)
+    assert hypervolume(array, reference) == pytest.approx(
+        HV(ref_point=reference)(-array), rel=1e-9, abs=1e-12
+    )
 
 
 def test_hypervolume_of_known_shapes():

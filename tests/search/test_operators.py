@@ -50,18 +50,23 @@ def test_the_same_seed_gives_the_same_candidates(operators):
         rng = np.random.default_rng(5)
         a, b = operators.random(rng), operators.random(rng)
         return list(map(operators.key, (a, b, operators.mutate(a, rng), operators.crossover(a, b, rng))))
+
     assert run() == run()
 
 
 def test_equal_architectures_have_equal_keys():
     operators = ArchitectureOperators(Candidates())
-    keys = {operators.key(Architecture.parse(text)) for text in ("02020-a13a02_64_1-2-2", "02020-a02a13_64_1-2-2")}
+    keys = {
+        operators.key(Architecture.parse(text)) for text in ("02020-a13a02_64_1-2-2", "02020-a02a13_64_1-2-2")
+    }
     assert len(keys) == 1
 
 
 def test_keys_of_samples_do_not_depend_on_order_or_extra_labels():
     operators = SampleOperators(SPACE)
-    assert operators.key({"op": "conv", "width": 2, "rate": 1}) == operators.key({"rate": 1.0, "width": 2, "op": "conv", "note": "x"})
+    assert operators.key({"op": "conv", "width": 2, "rate": 1}) == operators.key(
+        {"rate": 1.0, "width": 2, "op": "conv", "note": "x"}
+    )
     with pytest.raises(ValueError, match="no value for 'rate'"):
         operators.key({"op": "conv", "width": 2})
 
@@ -69,7 +74,10 @@ def test_keys_of_samples_do_not_depend_on_order_or_extra_labels():
 def test_mutation_of_samples_reaches_one_label_and_several():
     operators, rng = SampleOperators(SPACE), np.random.default_rng(0)
     sample = {"op": "conv", "width": 4, "rate": 0.01}
-    changes = [sum(mutant[label] != sample[label] for label in SPACE) for mutant in (operators.mutate(sample, rng) for _ in range(300))]
+    changes = [
+        sum(mutant[label] != sample[label] for label in SPACE)
+        for mutant in (operators.mutate(sample, rng) for _ in range(300))
+    ]
     assert min(changes) == 1 and 1.0 < np.mean(changes) < 2.0 and max(changes) == 3
 
 
@@ -88,6 +96,13 @@ def test_an_empty_space():
 
 
 def test_the_evolution_imports_no_heavy_library():
-    code = ("import sys, nni_nasoa.search.evolution, nni_nasoa.search.operators, nni_nasoa.search.reward\n"
-            "print({'torch', 'torchvision', 'nni', 'sklearn', 'matplotlib', 'scipy', 'pandas'} & set(sys.modules))")
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "set()"
+    code = (
+        "import sys, nni_nasoa.search.evolution, nni_nasoa.search.operators, nni_nasoa.search.reward\n"
+        "print({'torch', 'torchvision', 'nni', 'sklearn', 'matplotlib', 'scipy', 'pandas'} & set(sys.modules))"
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "set()"
+    )

@@ -20,10 +20,18 @@ def test_the_default_gives_five_percent_for_twice_the_speed():
     assert reward(0.8, 2.0) / reward(0.8, 1.0) == pytest.approx(1.05, abs=0.001)
 
 
-@pytest.mark.parametrize("arguments, named", [
-    ((1.5, 1.0), "accuracy"), ((math.nan, 1.0), "accuracy"), ((0.5, 0.0), "relative speed"), ((0.5, math.inf), "relative speed"),
-    ((0.5, math.nan), "relative speed"), ((0.5, 1.0, 0.0), "target"), ((0.5, 1.0, 1.0, -1.0), "weight"),
-])
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ((1.5, 1.0), "accuracy"),
+        ((math.nan, 1.0), "accuracy"),
+        ((0.5, 0.0), "relative speed"),
+        ((0.5, math.inf), "relative speed"),
+        ((0.5, math.nan), "relative speed"),
+        ((0.5, 1.0, 0.0), "target"),
+        ((0.5, 1.0, 1.0, -1.0), "weight"),
+    ],
+)
 def test_values_out_of_range(arguments, named):
     with pytest.raises(ValueError, match=f"^{named}: "):
         reward(*arguments)

@@ -153,8 +153,13 @@ with processes(CPU, 60) as group:
         globals()[check]()
         sys.stdout.write(f"done: {check} {group.rank}\\n")  # in one piece, beside the other process
 """
-CHECKS = ("gradients_are_those_of_the_whole_batch", "full_memory_halves_the_batch_of_all", "a_parameter_without_gradients_is_not_waited_for",
-          "scaled_gradients_overflow_in_all", "a_compiled_module_is_compiled_alone_and_once")
+CHECKS = (
+    "gradients_are_those_of_the_whole_batch",
+    "full_memory_halves_the_batch_of_all",
+    "a_parameter_without_gradients_is_not_waited_for",
+    "scaled_gradients_overflow_in_all",
+    "a_compiled_module_is_compiled_alone_and_once",
+)
 
 
 @pytest.fixture(scope="module")
@@ -180,8 +185,10 @@ def test_a_short_run_does_not_wait_for_it_to_load(monkeypatch):
 
 
 def test_one_process_loads_none_of_it():
-    code = ("import sys, torch; from torch import nn; from nni_nasoa.finetune import FineTuneRegime, finetune; from nni_nasoa.data import *\n"
-            "import numpy as np; part = ImageArrays(np.zeros((8, 3, 16, 16), np.uint8), np.arange(8) % 2)\n"
-            "result = finetune(ImageSplit(part, part, ('a', 'b'), 'n'), FineTuneRegime('2-_8_2-1-1', batch_size=4), 1 / 20, weights=None)\n"
-            "sys.exit(not result.steps or 'torch._dynamo' in sys.modules or 'nni_nasoa.training.data_parallel' in sys.modules)")
+    code = (
+        "import sys, torch; from torch import nn; from nni_nasoa.finetune import FineTuneRegime, finetune; from nni_nasoa.data import *\n"
+        "import numpy as np; part = ImageArrays(np.zeros((8, 3, 16, 16), np.uint8), np.arange(8) % 2)\n"
+        "result = finetune(ImageSplit(part, part, ('a', 'b'), 'n'), FineTuneRegime('2-_8_2-1-1', batch_size=4), 1 / 20, weights=None)\n"
+        "sys.exit(not result.steps or 'torch._dynamo' in sys.modules or 'nni_nasoa.training.data_parallel' in sys.modules)"
+    )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

@@ -78,8 +78,14 @@ open(f"{folder}-{os.environ['RANK']}.json", "w").write(json.dumps(report))
 def torchrun(tmp_path, tiny, two_processes):
     (tmp_path / "script.py").write_text(SCRIPT)
     with ExitStack() as stack:
+
         def start(*, frozen=0, seconds=8, ddp="no", trouble="none", step=0):
-            return stack.enter_context(two_processes(tmp_path / "script.py", tmp_path / "out", tiny, frozen, seconds, ddp, trouble, step))
+            return stack.enter_context(
+                two_processes(
+                    tmp_path / "script.py", tmp_path / "out", tiny, frozen, seconds, ddp, trouble, step
+                )
+            )
+
         yield start
 
 
@@ -96,16 +102,26 @@ def reports_of_both(process, tmp_path, returncode=0):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("frozen", "ddp", "seconds"), [(0, "no", 12), (0, "within", 20), (2, "before", 12), (3, "before", 12)])
+@pytest.mark.parametrize(
+    ("frozen", "ddp", "seconds"), [(0, "no", 12), (0, "within", 20), (2, "before", 12), (3, "before", 12)]
+)
 def test_two_processes_train_one_network(torchrun, tmp_path, frozen, ddp, seconds):
     for result in reports_of_both(torchrun(frozen=frozen, ddp=ddp, seconds=seconds), tmp_path):
-        assert result["in_time"] and result["images"] == 64 * result["steps"] and result["accuracy"] > (0.4 if not frozen else 0.2)
+        assert (
+            result["in_time"]
+            and result["images"] == 64 * result["steps"]
+            and result["accuracy"] > (0.4 if not frozen else 0.2)
+        )
         assert result["loaded"] == (ddp != "no")
         if ddp == "no" or frozen == 3:
             assert result["by hand"] == result["steps"] and result["sent"] == 0
         else:
             assert result["by hand"] == 0 and buckets(result, result["steps"] - 2) > 1
-    assert sorted(os.listdir(tmp_path / "out")) == ["classifier.json", "evaluations.jsonl", "model.safetensors"]
+    assert sorted(os.listdir(tmp_path / "out")) == [
+        "classifier.json",
+        "evaluations.jsonl",
+        "model.safetensors",
+    ]
 
 
 def buckets(result, steps):
@@ -116,13 +132,16 @@ def buckets(result, steps):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("trouble", "step", "ddp"), [("memory", 2, "before"), ("memory", 5, "before"), ("memory before", 5, "no")])
+@pytest.mark.parametrize(
+    ("trouble", "step", "ddp"), [("memory", 2, "before"), ("memory", 5, "before"), ("memory before", 5, "no")]
+)
 def test_a_process_out_of_memory_halves_the_batch_of_all(torchrun, tmp_path, trouble, step, ddp):
     first, second = reports_of_both(torchrun(trouble=trouble, step=step, ddp=ddp), tmp_path)
     before, after = step - 1, first["steps"] - (step - 1)
     for result in (first, second):
         assert [note for note in result["notes"] if "memory" in note] == [
-            "out of memory: batch size 32 from here on, and the learning rate in proportion"]
+            "out of memory: batch size 32 from here on, and the learning rate in proportion"
+        ]
         assert after > 2 and result["images"] == 64 * before + 32 * after and result["stopped"] == "budget"
         assert result["by hand"] == (result["steps"] if ddp == "no" else 0)
     if ddp != "no":  # the first one waited for buckets that the second one did not have
@@ -135,7 +154,9 @@ def test_a_process_out_of_memory_halves_the_batch_of_all(torchrun, tmp_path, tro
 def test_nan_in_one_process_steps_back_in_all(torchrun, tmp_path):
     for result in reports_of_both(torchrun(trouble="nan", step=5, ddp="before"), tmp_path):
         assert [note for note in result["notes"] if "loss was nan" in note and "0.1 of the rate" in note]
-        assert result["steps"] > 5 and result["stopped"] == "budget" and buckets(result, result["steps"] - 2) > 1
+        assert (
+            result["steps"] > 5 and result["stopped"] == "budget" and buckets(result, result["steps"] - 2) > 1
+        )
 
 
 @pytest.mark.slow

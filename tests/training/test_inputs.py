@@ -14,7 +14,16 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def images(blobs):
     def make(augmentation="none"):
-        return Images(blobs.train, CPU, (0.5, 0.4, 0.3), (0.2, 0.2, 0.1), augmentation, True, torch.Generator().manual_seed(0))
+        return Images(
+            blobs.train,
+            CPU,
+            (0.5, 0.4, 0.3),
+            (0.2, 0.2, 0.1),
+            augmentation,
+            True,
+            torch.Generator().manual_seed(0),
+        )
+
     return make
 
 
@@ -39,7 +48,9 @@ def test_images_are_normalised_and_the_dataset_stays(images, blobs):
     before = blobs.train.images.copy()
     batch = images().clean(torch.tensor([3, 0]))
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1)))
-    torch.testing.assert_close(batch, (torch.from_numpy(blobs.train.images[[3, 0]]).float() / 255 - mean) / std, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        batch, (torch.from_numpy(blobs.train.images[[3, 0]]).float() / 255 - mean) / std, atol=1e-5, rtol=1e-5
+    )
     assert batch.is_contiguous(memory_format=torch.channels_last)
     for level in ("crop-flip", "full"):
         images(level).augmented(torch.arange(20))
@@ -48,7 +59,11 @@ def test_images_are_normalised_and_the_dataset_stays(images, blobs):
 
 def test_without_frozen_stages_inputs_are_images(images, network):
     inputs = Inputs(images(), network, 0)
-    assert inputs.training(torch.arange(4)).shape == (4, 3, 16, 16) and inputs.store is None and network.seen == 0
+    assert (
+        inputs.training(torch.arange(4)).shape == (4, 3, 16, 16)
+        and inputs.store is None
+        and network.seen == 0
+    )
 
 
 @pytest.mark.parametrize("frozen", [1, 2, 3])
@@ -96,7 +111,9 @@ def test_renewal_keeps_to_its_share(images, network, monkeypatch):
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
     forward = network.forward_stages
-    monkeypatch.setattr(network, "forward_stages", lambda *a: (now.__setitem__(0, now[0] + 1), forward(*a))[1])
+    monkeypatch.setattr(
+        network, "forward_stages", lambda *a: (now.__setitem__(0, now[0] + 1), forward(*a))[1]
+    )
     inputs = Inputs(images("crop"), network, 2)
     batch, renewed = torch.arange(16), 0
     inputs.training(batch)
@@ -118,7 +135,9 @@ def test_cheap_replaces_images_that_would_have_to_be_computed(images, network):
     assert network.seen == 10
 
 
-def test_above_the_limit_features_are_mapped_from_a_file_that_has_no_name(images, network, tmp_path, monkeypatch):
+def test_above_the_limit_features_are_mapped_from_a_file_that_has_no_name(
+    images, network, tmp_path, monkeypatch
+):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
     inputs = Inputs(images("crop"), network, 1, memory_limit=1000)
     values = inputs.training(torch.arange(120))

@@ -20,9 +20,15 @@ def network():
 def test_agrees_with_torchs_class(kind):
     ours, theirs = network(), network()
     optimizer = Optimizer(kind, ours.parameters(), 0.01)
-    groups = [{"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.01},
-              {"params": [p for p in theirs.parameters() if p.ndim <= 1], "weight_decay": 0.0}]
-    reference = torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True) if kind == "sgd" else torch.optim.AdamW(groups, lr=0.1)
+    groups = [
+        {"params": [p for p in theirs.parameters() if p.ndim > 1], "weight_decay": 0.01},
+        {"params": [p for p in theirs.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    reference = (
+        torch.optim.SGD(groups, lr=0.1, momentum=0.9, nesterov=True)
+        if kind == "sgd"
+        else torch.optim.AdamW(groups, lr=0.1)
+    )
     for step in range(5):
         x, y = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(step)), torch.arange(8) % 5
         rate = 0.1 / (step + 1)
@@ -63,6 +69,7 @@ def test_reset_forgets(kind):
             if reset:
                 optimizer.reset()
         return net[4].bias.detach()
+
     assert not torch.allclose(after_two_steps(True), after_two_steps(False))
 
 
@@ -82,7 +89,9 @@ def test_a_gradient_scaler_can_step_it():
 
 
 def test_torch_dynamo_is_not_imported():
-    code = ("import sys, torch\nfrom nni_nasoa.training.optimizers import Optimizer\n"
-            "for kind in ('sgd', 'adamw'):\n p = torch.nn.Parameter(torch.ones(2, 2)); o = Optimizer(kind, [p], 0.1); "
-            "p.grad = torch.ones(2, 2); o.learning_rate = 0.1; o.step()\nsys.exit('torch._dynamo' in sys.modules)")
+    code = (
+        "import sys, torch\nfrom nni_nasoa.training.optimizers import Optimizer\n"
+        "for kind in ('sgd', 'adamw'):\n p = torch.nn.Parameter(torch.ones(2, 2)); o = Optimizer(kind, [p], 0.1); "
+        "p.grad = torch.ones(2, 2); o.learning_rate = 0.1; o.step()\nsys.exit('torch._dynamo' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0

@@ -6,11 +6,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from torch import nn
+
 from nni_nasoa.data import ImageArrays, ImageSplit, open_dataset
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training import proxy
 from nni_nasoa.training.proxy import Batches, ProxyError, learning_rate_at, train_proxy
-from torch import nn
 
 SMALL = "2-_8_1-2-2"
 CPU = torch.device("cpu")
@@ -36,7 +37,10 @@ def few():
 
     def part(n):
         labels = np.arange(n) % 2
-        return ImageArrays((rng.integers(0, 100, (n, 3, 16, 16)) + 150 * labels[:, None, None, None]).astype(np.uint8), labels)
+        return ImageArrays(
+            (rng.integers(0, 100, (n, 3, 16, 16)) + 150 * labels[:, None, None, None]).astype(np.uint8),
+            labels,
+        )
 
     return ImageSplit(part(40), part(10), ("dark", "bright"), "noise")
 
@@ -49,7 +53,9 @@ def network(seed=0, num_classes=2):
 def test_it_learns_the_digits(digits):
     seen = []
     model = network(num_classes=10)
-    accuracy = train_proxy(model, digits, epochs=5, batch_size=32, on_epoch=lambda epoch, value: seen.append((epoch, value)))
+    accuracy = train_proxy(
+        model, digits, epochs=5, batch_size=32, on_epoch=lambda epoch, value: seen.append((epoch, value))
+    )
     assert [epoch for epoch, _ in seen] == [1, 2, 3, 4, 5] and seen[-1][1] == accuracy
     assert accuracy > 0.7 and seen[0][1] < accuracy
     assert not model.training
@@ -81,7 +87,9 @@ def test_a_step_is_that_of_torch_sgd():
     groups = proxy._parameter_groups(ours, 0.01)
     decayed = [p for p in theirs.parameters() if p.ndim > 1]
     others = [p for p in theirs.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.SGD([{"params": decayed, "weight_decay": 0.01}, {"params": others}], lr=0.1, momentum=0.9, nesterov=True)
+    optimizer = torch.optim.SGD(
+        [{"params": decayed, "weight_decay": 0.01}, {"params": others}], lr=0.1, momentum=0.9, nesterov=True
+    )
     for step in range(4):
         images = torch.randn(8, 3, 8, 8)
         for model in (ours, theirs):
@@ -103,7 +111,9 @@ def test_the_learning_rate_rises_then_falls_to_zero():
 
 def numbered(n=64, size=8):
     """Every pixel names its image, row and column."""
-    images = np.stack(np.broadcast_arrays(np.arange(n)[:, None, None], np.arange(size)[:, None], np.arange(size)), axis=1)
+    images = np.stack(
+        np.broadcast_arrays(np.arange(n)[:, None, None], np.arange(size)[:, None], np.arange(size)), axis=1
+    )
     return Batches(ImageArrays(images.astype(np.uint8), np.arange(n)), CPU)
 
 
@@ -133,10 +143,21 @@ def test_augmentation_shifts_and_mirrors_each_image_on_its_own():
 def test_digits_are_not_mirrored(few, monkeypatch):
     seen = []
     original = Batches.augmented
-    monkeypatch.setattr(Batches, "augmented", lambda self, indices, shift, mirror, generator: (
-        seen.append((shift, mirror)), original(self, indices, shift, mirror, generator))[1])
+    monkeypatch.setattr(
+        Batches,
+        "augmented",
+        lambda self, indices, shift, mirror, generator: (
+            seen.append((shift, mirror)),
+            original(self, indices, shift, mirror, generator),
+        )[1],
+    )
     for mirrored in (False, True):
-        train_proxy(network(), ImageSplit(few.train, few.val, few.classes, "few", mirrored=mirrored), epochs=1, batch_size=40)
+        train_proxy(
+            network(),
+            ImageSplit(few.train, few.val, few.classes, "few", mirrored=mirrored),
+            epochs=1,
+            batch_size=40,
+        )
     assert seen == [(2, False), (2, True)]
 
 
@@ -174,10 +195,17 @@ def test_batches_larger_than_the_data_and_too_small_ones(few):
 
 def test_mapped_images_train_without_a_warning(few, tmp_path):
     np.save(tmp_path / "images.npy", few.train.images)
-    split = ImageSplit(ImageArrays(np.load(tmp_path / "images.npy", mmap_mode="r"), few.train.labels), few.val, few.classes, "few")
+    split = ImageSplit(
+        ImageArrays(np.load(tmp_path / "images.npy", mmap_mode="r"), few.train.labels),
+        few.val,
+        few.classes,
+        "few",
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert train_proxy(network(), split, epochs=1, batch_size=8) == train_proxy(network(), few, epochs=1, batch_size=8)
+        assert train_proxy(network(), split, epochs=1, batch_size=8) == train_proxy(
+            network(), few, epochs=1, batch_size=8
+        )
 
 
 def test_training_loads_nothing_that_it_does_not_need():
@@ -189,7 +217,10 @@ from nni_nasoa.training.proxy import train_proxy
 train_proxy(ETNet("2-_8_1-2-2", 10), open_dataset("digits", input_size=16), epochs=1, batch_size=512)
 print([m for m in ("nni", "torchvision", "torch._dynamo", "torch._inductor", "sympy", "sklearn", "scipy", "pandas", "PIL") if m in sys.modules])
 """
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "[]\n"
+    )
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

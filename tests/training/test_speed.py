@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from nni_nasoa.training import speed as measure
 from nni_nasoa.architecture import Candidates, random_architecture
 from nni_nasoa.device.lock import device_lock
+from nni_nasoa.networks import ETNet
+from nni_nasoa.training import speed as measure
 from nni_nasoa.training.speed import (
     count_macs,
     count_parameters,
@@ -21,7 +22,6 @@ from nni_nasoa.training.speed import (
     relative_speed,
     training_step_time,
 )
-from nni_nasoa.networks import ETNet
 
 
 class Slowed(nn.Module):
@@ -57,6 +57,7 @@ def test_macs_and_parameters_are_those_of_the_architecture():
 @pytest.mark.parametrize("name, gmacs", [("resnet18", 1.814), ("mobilenet_v3_small", 0.057)])
 def test_macs_of_any_network(name, gmacs):
     import torchvision
+
     network = torchvision.models.get_model(name, weights=None)
     assert count_macs(network, 224) / 1e9 == pytest.approx(gmacs, rel=0.02)
     assert network.training and next(network.parameters()).device.type == "cpu"
@@ -64,7 +65,10 @@ def test_macs_of_any_network(name, gmacs):
 
 def test_step_times_hang_together():
     network = ETNet("2-_16_2-1", 10)
-    for measured in (training_step_time(network, 32, 4, repeats=3), inference_time(network, 32, 4, repeats=3)):
+    for measured in (
+        training_step_time(network, 32, 4, repeats=3),
+        inference_time(network, 32, 4, repeats=3),
+    ):
         assert measured.throughput == pytest.approx(4 / (measured.step_time_ms / 1e3))
         assert measured.repeats == 3 and measured.step_time_ms > 0
 
@@ -81,7 +85,14 @@ def test_time_is_short(monkeypatch):
     clock = iter(range(0, 1000, 10))
     monkeypatch.setattr(measure.time, "monotonic", lambda: float(next(clock)))
     samples = iter(range(100))
-    assert measure._repeat(lambda: next(samples), repeats=50, max_seconds=35.0) == [0, 1, 2, 3, 4, 5]  # asked at 10, 20, 30, 40 s
+    assert measure._repeat(lambda: next(samples), repeats=50, max_seconds=35.0) == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]  # asked at 10, 20, 30, 40 s
     assert measure._repeat(lambda: next(samples), repeats=50, max_seconds=5.0) == [6, 7, 8]
     assert measure._repeat(lambda: next(samples), repeats=2, max_seconds=0.0) == [9, 10]
 
@@ -109,10 +120,18 @@ def test_measuring_changes_nothing(measured):
     network = ETNet("2-_16_2-1", 10).eval()
     network.stages[0].train()
     before = copy.deepcopy(network.state_dict())
-    threads, benchmark, state = torch.get_num_threads(), torch.backends.cudnn.benchmark, torch.random.get_rng_state()
+    threads, benchmark, state = (
+        torch.get_num_threads(),
+        torch.backends.cudnn.benchmark,
+        torch.random.get_rng_state(),
+    )
     measured(network, 16, 2, repeats=1, warmup=1)
     assert all(torch.equal(before[name], tensor) for name, tensor in network.state_dict().items())
-    assert not network.training and network.stages[0].training and all(p.grad is None for p in network.parameters())
+    assert (
+        not network.training
+        and network.stages[0].training
+        and all(p.grad is None for p in network.parameters())
+    )
     assert (torch.get_num_threads(), torch.backends.cudnn.benchmark) == (threads, benchmark)
     assert torch.equal(torch.random.get_rng_state(), state)
 
@@ -177,7 +196,9 @@ def test_an_error_in_the_network_gives_the_lock_back():
 
     with pytest.raises(torch.cuda.OutOfMemoryError):
         relative_speed(Greedy(), 8, 2)
-    thread = threading.Thread(target=lambda: inference_time(ETNet("2-_16_1", 10), 8, 1, repeats=1), daemon=True)
+    thread = threading.Thread(
+        target=lambda: inference_time(ETNet("2-_16_1", 10), 8, 1, repeats=1), daemon=True
+    )
     thread.start()
     thread.join(60)
     assert not thread.is_alive()
@@ -186,7 +207,7 @@ def test_an_error_in_the_network_gives_the_lock_back():
 def test_peak_memory_on_a_cpu():
     class Wide(nn.Module):
         def forward(self, x):
-            return torch.ones(64, 2**20).sum(1)[:len(x), None].expand(-1, 10)  # 256 MiB
+            return torch.ones(64, 2**20).sum(1)[: len(x), None].expand(-1, 10)  # 256 MiB
 
     peak = inference_time(Wide(), 8, 2, repeats=3).peak_memory_mib
     assert peak is None or 250 < peak < 400
@@ -205,4 +226,8 @@ def test_gpu():
 
 def test_environment():
     facts = environment("cpu")
-    assert facts["torch"] == torch.__version__.partition("+")[0] and facts["date"].startswith("20") and facts["device"]
+    assert (
+        facts["torch"] == torch.__version__.partition("+")[0]
+        and facts["date"].startswith("20")
+        and facts["device"]
+    )

@@ -24,12 +24,22 @@ def test_head_gradients_are_autograds(bias):
 
 
 def stepper(blobs, network, head_only=False, **fields):
-    images = Images(blobs.train, torch.device("cpu"), (0.5,) * 3, (0.25,) * 3, generator=torch.Generator().manual_seed(0))
+    images = Images(
+        blobs.train, torch.device("cpu"), (0.5,) * 3, (0.25,) * 3, generator=torch.Generator().manual_seed(0)
+    )
     view = network.view()
     frozen = len(view.stages) if head_only else 0
     view.freeze(frozen)
     module = network.head if head_only else network
-    made = Stepper(module, 2, Inputs(images, view, frozen), FineTuneRegime("m", **fields), Alone(), 0, network.head if head_only else None)
+    made = Stepper(
+        module,
+        2,
+        Inputs(images, view, frozen),
+        FineTuneRegime("m", **fields),
+        Alone(),
+        0,
+        network.head if head_only else None,
+    )
     made.optimizer.learning_rate = 0.01
     return made
 
@@ -39,7 +49,9 @@ def test_the_loss_is_the_smoothed_cross_entropy(blobs, shallow, smoothing):
     network = shallow()
     made = stepper(blobs, network, label_smoothing=smoothing, batch_size=120)
     labels = torch.from_numpy(blobs.train.labels)
-    expected = F.cross_entropy(network(made.inputs.clean(torch.arange(120))), labels, label_smoothing=smoothing)
+    expected = F.cross_entropy(
+        network(made.inputs.clean(torch.arange(120))), labels, label_smoothing=smoothing
+    )
     torch.testing.assert_close(made.step(cheap=False), expected.detach())
     assert made.steps == 1 and made.images == 120 and all(p.grad is None for p in network.parameters())
 

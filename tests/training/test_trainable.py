@@ -7,15 +7,15 @@ import pytest
 import torch
 from torch import nn
 
+from nni_nasoa.device.interruption import Interruption
 from nni_nasoa.finetune import FineTuneRegime, finetune
 from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.training.distributed import Alone
-from nni_nasoa.training.inputs import Images, Inputs
-from nni_nasoa.device.interruption import Interruption
-from nni_nasoa.training.stepping import Stepper
-from nni_nasoa.training.trainable import Trainable
 from nni_nasoa.finetune.compiling import compiled_in_time
 from nni_nasoa.networks import ETNet
+from nni_nasoa.training.distributed import Alone
+from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.stepping import Stepper
+from nni_nasoa.training.trainable import Trainable
 from nni_nasoa.zoo.staged import staged
 
 SECONDS = 1 / 60
@@ -24,13 +24,22 @@ SECONDS = 1 / 60
 @pytest.fixture
 def make(blobs, tiny):
     """A stepper, and the module that it is to compile."""
+
     def make(frozen=0, augmentation="crop"):
         torch.manual_seed(0)
         view = staged(ETNet(tiny, 2)).freeze(frozen).to(memory_format=torch.channels_last)
-        images = Images(blobs.train, torch.device("cpu"), (0.5,) * 3, (0.25,) * 3, augmentation, generator=torch.Generator().manual_seed(0))
+        images = Images(
+            blobs.train,
+            torch.device("cpu"),
+            (0.5,) * 3,
+            (0.25,) * 3,
+            augmentation,
+            generator=torch.Generator().manual_seed(0),
+        )
         module = Trainable(view, frozen)
         regime = FineTuneRegime(tiny, batch_size=16, augmentation=augmentation)
         return Stepper(module, 2, Inputs(images, view, frozen), regime, Alone(), 0), module
+
     return make
 
 
@@ -47,6 +56,7 @@ def counted(monkeypatch):
     def backend(graph, inputs):
         graphs.append(graph)
         return graph
+
     torch._dynamo.reset()
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
     return graphs
@@ -59,7 +69,9 @@ def test_one_graph_for_all_steps(make, counted, frozen):
     before = [buffer.clone() for buffer in module.buffers()]
     assert compile_it(made) == "" and stepper.module is not module
     assert len(counted) == 1 and stepper.steps == 0
-    assert all(torch.equal(a, b) for a, b in zip(before, module.buffers())) and all(p.grad is None for p in module.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(before, module.buffers())) and all(
+        p.grad is None for p in module.parameters()
+    )
     for step in range(24):
         stepper.inputs._renewing = 0.0 if step % 2 else 1e9  # a renewal is due, or it is not
         stepper.step(cheap=False)
@@ -127,6 +139,7 @@ def test_a_compiler_that_fails_is_told_and_not_needed(make, monkeypatch):
 
         def forward(self, x):
             raise RuntimeError("no C++ compiler\nwas found")
+
     monkeypatch.setattr(torch, "compile", Failing)
     stepper, module = made = make()
     assert compile_it(made) == "torch.compile failed (no C++ compiler was found): trained without it"
@@ -137,4 +150,9 @@ def test_a_compiled_run_trains(blobs, tiny, counted):
     regime = FineTuneRegime(tiny, 0.05, batch_size=16, augmentation="crop")
     torch.manual_seed(0)
     result = finetune(blobs, regime, 20 * SECONDS, network=ETNet(tiny, 2), device="cpu", compile=True)
-    assert counted and not [note for note in result.notes if "compile" in note] and result.accuracy > 0.75 and result.steps > 5
+    assert (
+        counted
+        and not [note for note in result.notes if "compile" in note]
+        and result.accuracy > 0.75
+        and result.steps > 5
+    )

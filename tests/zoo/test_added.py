@@ -30,7 +30,12 @@ def pretrained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NASOA_CACHE", str(folder / "cache"))
-        pretrain("small", ENCODING, folder, PretrainRecipe(classes=4, instances=8, val_instances=2, size=24, epochs=1, batch_size=16))
+        pretrain(
+            "small",
+            ENCODING,
+            folder,
+            PretrainRecipe(classes=4, instances=8, val_instances=2, size=24, epochs=1, batch_size=16),
+        )
     return folder / "small.safetensors"
 
 
@@ -51,9 +56,13 @@ def test_what_was_pretrained_is_known_in_any_later_process(own, pretrained):
     assert (info.family, info.encoding, info.input_size) == ("searched", ENCODING, 24)
     assert (info.mean, info.std) == ((0.5,) * 3, (0.33,) * 3)
     assert zoo.list_models("searched") == ["mine"] and "mine" in zoo.list_models()
-    code = ("import sys; from nni_nasoa import zoo; print(zoo.list_models('searched'), zoo.get('mine').input_size, 'torch' in sys.modules);"
-            "print(zoo.create_model('mine', 5, 'default').head.out_features)")
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
+    code = (
+        "import sys; from nni_nasoa import zoo; print(zoo.list_models('searched'), zoo.get('mine').input_size, 'torch' in sys.modules);"
+        "print(zoo.create_model('mine', 5, 'default').head.out_features)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
     assert done.stdout.split("\n")[:2] == ["['mine'] 24 False", "5"]
     network, stored = zoo.create_model("mine", 5, "default").state_dict(), load_file(pretrained)
     assert all(torch.equal(network[name], tensor.to(network[name].dtype)) for name, tensor in stored.items())
@@ -74,8 +83,14 @@ def test_a_plain_file_with_its_network_named(own_file):
 def test_a_published_file_and_a_network_of_a_front(tmp_path):
     network = ETNet(ENCODING, 10)
     names = published_names(network)
-    torch.save({names[name]: tensor for name, tensor in network.state_dict().items()}, tmp_path / "published.pth")
-    front = {"format": "nni-nasoa front", "version": 1, "networks": [{"architecture": OTHER}, {"architecture": ENCODING}]}
+    torch.save(
+        {names[name]: tensor for name, tensor in network.state_dict().items()}, tmp_path / "published.pth"
+    )
+    front = {
+        "format": "nni-nasoa front",
+        "version": 1,
+        "networks": [{"architecture": OTHER}, {"architecture": ENCODING}],
+    }
     (tmp_path / "front.json").write_text(json.dumps(front))
     zoo.add_model("published", tmp_path / "published.pth", f"{tmp_path}/front.json#2")
     assert torch.equal(zoo.create_model("published", 10, "default").head.weight, network.head.weight)
@@ -100,8 +115,13 @@ def test_a_damaged_entry_is_left_out_and_the_others_stay(own, pretrained, own_fi
     with pytest.warns(UserWarning) as caught:
         assert zoo.list_models("searched") == ["a", "c"]
     messages = [str(warning.message) for warning in caught]
-    assert len(messages) == 2 and all("\n" not in message and message.startswith("left out of the zoo: ") for message in messages)
-    assert f"{own / 'b.safetensors'}: damaged" in messages[0] and "foreign.safetensors: not added by" in messages[1]
+    assert len(messages) == 2 and all(
+        "\n" not in message and message.startswith("left out of the zoo: ") for message in messages
+    )
+    assert (
+        f"{own / 'b.safetensors'}: damaged" in messages[0]
+        and "foreign.safetensors: not added by" in messages[1]
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert zoo.get("c").name == "c" and zoo.get("et-nas-a")
@@ -114,7 +134,9 @@ def test_a_damaged_entry_is_left_out_and_the_others_stay(own, pretrained, own_fi
     assert zoo.add_model("b", pretrained).name == "b"
 
 
-@pytest.mark.parametrize("name", ["", "../mine", "a/b", ".hidden", "-x", "a b", "x\n", "mine#1", "ä", "x" * 65, "2-_8_11"])
+@pytest.mark.parametrize(
+    "name", ["", "../mine", "a/b", ".hidden", "-x", "a b", "x\n", "mine#1", "ä", "x" * 65, "2-_8_11"]
+)
 def test_bad_names(own, pretrained, name):
     with pytest.raises(zoo.ZooError, match="is not a name for a model: 1 to 64 letters") as error:
         zoo.add_model(name, pretrained)
@@ -124,12 +146,18 @@ def test_bad_names(own, pretrained, name):
     assert files(own) == [] and pretrained.exists()
 
 
-@pytest.mark.parametrize("name, message", [
-    ("et-nas-a", "'et-nas-a' is a model of the family et-nas; take another name"),
-    ("ResNet50", "'resnet50' is a model of the family torchvision; take another name"),
-    ("mine", r"there is already a model 'mine'; take another name, or remove it \(nasoa zoo remove mine\)"),
-    ("MINE", "there is already a model 'mine'"),
-])
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("et-nas-a", "'et-nas-a' is a model of the family et-nas; take another name"),
+        ("ResNet50", "'resnet50' is a model of the family torchvision; take another name"),
+        (
+            "mine",
+            r"there is already a model 'mine'; take another name, or remove it \(nasoa zoo remove mine\)",
+        ),
+        ("MINE", "there is already a model 'mine'"),
+    ],
+)
 def test_names_that_are_taken(own, pretrained, name, message):
     zoo.add_model("mine", pretrained)
     with pytest.raises(zoo.ZooError, match=message):
@@ -156,21 +184,25 @@ def broken(tmp_path, pretrained, kind):
         shutil.copy(pretrained, path)
         card = json.loads(pretrained.with_suffix(".json").read_text())
         card |= {"of another card": {"sha256": "0" * 64}, "senseless card": {"std": [0, 0, 0]}}.get(kind, {})
-        path.with_suffix(".json").write_text(json.dumps(card)[:-1 if kind == "unreadable card" else None])
+        path.with_suffix(".json").write_text(json.dumps(card)[: -1 if kind == "unreadable card" else None])
         return path, None
     return path, ENCODING
 
 
-@pytest.mark.parametrize("kind, message", [
-    ("missing", "missing.safetensors: no such file"),
-    ("truncated", "truncated.safetensors: damaged, or not a safetensors file"),
-    ("infinite", "tensor 'stem.0.conv.weight' has values that are not finite"),
-    ("lacking", "lacking.safetensors: no tensor 'stages.1."),
-    ("text", "text.pth: not a state_dict saved by torch"), ("folder", "folder.safetensors: not saved by 'nasoa finetune'"),
-    ("of another card", "the card of other weights than of another card.safetensors"),
-    ("unreadable card", "unreadable card.json: damaged"),
-    ("senseless card", r"senseless card.json: damaged \(input_size 24, mean"),
-])
+@pytest.mark.parametrize(
+    "kind, message",
+    [
+        ("missing", "missing.safetensors: no such file"),
+        ("truncated", "truncated.safetensors: damaged, or not a safetensors file"),
+        ("infinite", "tensor 'stem.0.conv.weight' has values that are not finite"),
+        ("lacking", "lacking.safetensors: no tensor 'stages.1."),
+        ("text", "text.pth: not a state_dict saved by torch"),
+        ("folder", "folder.safetensors: not saved by 'nasoa finetune'"),
+        ("of another card", "the card of other weights than of another card.safetensors"),
+        ("unreadable card", "unreadable card.json: damaged"),
+        ("senseless card", r"senseless card.json: damaged \(input_size 24, mean"),
+    ],
+)
 def test_files_that_are_broken_register_nothing(own, tmp_path, pretrained, kind, message):
     path, network = broken(tmp_path, pretrained, kind)
     with pytest.raises(ValueError, match=message) as error:
@@ -178,11 +210,16 @@ def test_files_that_are_broken_register_nothing(own, tmp_path, pretrained, kind,
     assert "\n" not in str(error.value) and files(own) == []
 
 
-@pytest.mark.parametrize("network, message", [
-    (None, r"plain.safetensors: does not say which network it is of; name it \(--network\)"),
-    (OTHER, "plain.safetensors: (1?[0-9]+ tensors that|tensor )"),
-    ("2-_8_19", "multiplier '9'"), ("resnet18", "resnet18 is not an ET-NAS network"), ("front.json#1", "front.json: no such file"),
-])
+@pytest.mark.parametrize(
+    "network, message",
+    [
+        (None, r"plain.safetensors: does not say which network it is of; name it \(--network\)"),
+        (OTHER, "plain.safetensors: (1?[0-9]+ tensors that|tensor )"),
+        ("2-_8_19", "multiplier '9'"),
+        ("resnet18", "resnet18 is not an ET-NAS network"),
+        ("front.json#1", "front.json: no such file"),
+    ],
+)
 def test_networks_that_do_not_fit(own, own_file, network, message):
     with pytest.raises(ValueError, match=message) as error:
         zoo.add_model("mine", own_file, network)
@@ -190,7 +227,9 @@ def test_networks_that_do_not_fit(own, own_file, network, message):
 
 
 def test_another_network_than_the_card_says(own, pretrained):
-    with pytest.raises(zoo.ZooError, match=f"small.safetensors: weights of the network {ENCODING}, not of {OTHER}"):
+    with pytest.raises(
+        zoo.ZooError, match=f"small.safetensors: weights of the network {ENCODING}, not of {OTHER}"
+    ):
         zoo.add_model("mine", pretrained, OTHER)
     assert files(own) == []
 

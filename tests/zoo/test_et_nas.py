@@ -14,6 +14,7 @@ NAMES = [f"et-nas-{letter}" for letter in "abcdefghijkl"]
 @pytest.fixture
 def checkpoint():
     """Function (path, encoding, num_classes) that writes a checkpoint in the published format and returns its network."""
+
     def write(path: Path, encoding: str, num_classes: int) -> ETNet:
         network = ETNet(encoding, num_classes)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,8 +28,15 @@ def checkpoint():
 def test_names_and_figures():
     assert zoo.list_models("et-nas") == NAMES
     assert zoo.get("et-nas-i") == zoo.ModelInfo(
-        "et-nas-i", "et-nas", "02031-a02_64_111-2111-21111111111111111111111-211", params_m=72.4, gmacs_224=13.13,
-        imagenet_top1=81.38, infer_ms_v100_bs64=94.6, train_step_ms_v100_bs64=265.13)
+        "et-nas-i",
+        "et-nas",
+        "02031-a02_64_111-2111-21111111111111111111111-211",
+        params_m=72.4,
+        gmacs_224=13.13,
+        imagenet_top1=81.38,
+        infer_ms_v100_bs64=94.6,
+        train_step_ms_v100_bs64=265.13,
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -61,7 +69,9 @@ def test_swapped_upstream_folders_are_looked_up_by_the_table(tmp_path, monkeypat
     with pytest.raises(WeightsError) as error:
         zoo.create_model("et-nas-e", weights="default")
     file = "011-_64_21-211-121-11111121.pth"
-    assert f"et-nas-e: no file {tmp_path / file}" in str(error.value) and f"ET-NAS-F/{file}" in str(error.value)
+    assert f"et-nas-e: no file {tmp_path / file}" in str(error.value) and f"ET-NAS-F/{file}" in str(
+        error.value
+    )
     assert "\n" not in str(error.value)
 
 
@@ -70,5 +80,7 @@ def test_a_given_file(tmp_path, checkpoint):
     source = checkpoint(path, zoo.get("et-nas-a").encoding, 10)
     network = zoo.create_model("et-nas-a", 10, weights=path)
     assert torch.equal(network.head.weight, source.head.weight)
-    with pytest.raises(WeightsError, match="any name.pth: tensor 'layers.6.module_list.0.0.0.weight' has shape"):
+    with pytest.raises(
+        WeightsError, match="any name.pth: tensor 'layers.6.module_list.0.0.0.weight' has shape"
+    ):
         zoo.create_model("et-nas-b", 10, weights=str(path))

@@ -40,8 +40,17 @@ def family(tmp_path_factory):
 def test_figures_are_those_of_the_table_and_the_card(family):
     assert list(family.models()) == ["nano-a", "nano-b"]
     assert family.models()["nano-a"] == zoo.ModelInfo(
-        "nano-a", "nano", "2-_8_11-21", params_m=0.04, gmacs_224=0.0061, search_accuracy=0.7, relative_speed=4.1,
-        input_size=24, mean=(0.5, 0.5, 0.5), std=(0.33, 0.33, 0.33))
+        "nano-a",
+        "nano",
+        "2-_8_11-21",
+        params_m=0.04,
+        gmacs_224=0.0061,
+        search_accuracy=0.7,
+        relative_speed=4.1,
+        input_size=24,
+        mean=(0.5, 0.5, 0.5),
+        std=(0.33, 0.33, 0.33),
+    )
     assert family.card("nano-a")["recipe"]["classes"] == 4 and family.card("nano-b") is None
 
 
@@ -53,7 +62,9 @@ def test_default_weights_come_with_a_fresh_head_and_without_a_warning(family, cl
         networks = [family.create(family.models()["nano-a"], classes, "default") for _ in range(2)]
     for name, tensor in networks[0].state_dict().items():
         assert name.startswith("head.") or torch.equal(tensor, stored[name].to(tensor.dtype)), name
-    assert networks[0].head.out_features == classes and not torch.equal(networks[0].head.weight, networks[1].head.weight)
+    assert networks[0].head.out_features == classes and not torch.equal(
+        networks[0].head.weight, networks[1].head.weight
+    )
     assert networks[0].stem[0].conv.weight.dtype == torch.float32
 
 
@@ -64,7 +75,7 @@ def test_without_weights_default_is_one_line(family):
 
 
 def test_names_and_figures_of_the_table():
-    assert NAMES == [f"nano-{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[:len(NAMES)]]
+    assert [f"nano-{letter}" for letter in "abcdefghijklmnopqrstuvwxyz"[: len(NAMES)]] == NAMES
     infos = [zoo.get(name) for name in NAMES]
     for info in infos:
         architecture = Architecture.parse(info.encoding)
@@ -87,10 +98,13 @@ def test_a_wheel_holds_table_weights_and_cards(tmp_path):
     code = "from setuptools import build_meta; build_meta.build_wheel('..')"
     subprocess.run([sys.executable, "-c", code], cwd=source, capture_output=True, check=True)
     names = set(zipfile.ZipFile(next(tmp_path.glob("*.whl"))).namelist())
-    assert {f"nni_nasoa/zoo/nano_weights/{path.name}" for path in folder.iterdir()} | {"nni_nasoa/zoo/nano.csv"} <= names
+    assert {f"nni_nasoa/zoo/nano_weights/{path.name}" for path in folder.iterdir()} | {
+        "nni_nasoa/zoo/nano.csv"
+    } <= names
 
 
 # What follows is of the weights in the package.
+
 
 def test_shipped_at_least_six_of_growing_cost():
     assert len(NAMES) >= 6
@@ -99,7 +113,9 @@ def test_shipped_at_least_six_of_growing_cost():
 
 def test_shipped_weights_and_cards_are_small():
     files = list(nano.FAMILY.weights.iterdir())
-    assert {file.name for file in files} == {f"{name}{suffix}" for name in NAMES for suffix in (".json", ".safetensors")}
+    assert {file.name for file in files} == {
+        f"{name}{suffix}" for name in NAMES for suffix in (".json", ".safetensors")
+    }
     assert sum(file.stat().st_size for file in files) < 12 * 2**20
 
 
@@ -107,8 +123,15 @@ def test_shipped_weights_and_cards_are_small():
 def test_shipped_weights_are_those_of_card_and_table(name):
     info, card = zoo.get(name), json.loads((nano.FAMILY.weights / f"{name}.json").read_text())
     assert (card["name"], card["encoding"]) == (name, info.encoding)
-    assert (info.input_size, info.mean, info.std) == (card["input_size"], tuple(card["mean"]), tuple(card["std"]))
-    assert card["sha256"] == hashlib.sha256((nano.FAMILY.weights / f"{name}.safetensors").read_bytes()).hexdigest()
+    assert (info.input_size, info.mean, info.std) == (
+        card["input_size"],
+        tuple(card["mean"]),
+        tuple(card["std"]),
+    )
+    assert (
+        card["sha256"]
+        == hashlib.sha256((nano.FAMILY.weights / f"{name}.safetensors").read_bytes()).hexdigest()
+    )
     assert PretrainRecipe(**card["recipe"]).classes >= 500 and card["accuracy"] > 0.02  # chance is 0.002
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -11,7 +11,12 @@ from nni_nasoa.zoo import registry
 
 def test_importing_the_zoo_loads_no_torch():
     code = "import nni_nasoa.zoo, sys; nni_nasoa.zoo.get('et-nas-a'); print([m for m in ('torch', 'nni', 'scipy', 'pandas') if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )
 
 
 def test_every_listed_model_can_be_got():
@@ -20,15 +25,21 @@ def test_every_listed_model_can_be_got():
         assert zoo.get(name).name == name and zoo.get(name).family
 
 
-@pytest.mark.parametrize("call, message", [
-    (lambda: zoo.get("et-nas-aa"), "zoo: no model 'et-nas-aa'; did you mean et-nas-a"),
-    (lambda: zoo.get("ET-NAS-A"), "zoo: no model 'ET-NAS-A'; did you mean et-nas-a"),
-    (lambda: zoo.create_model("et_nas_c"), "zoo: no model 'et_nas_c'; did you mean et-nas-c"),
-    (lambda: zoo.get("something else"), "zoo: no model 'something else'; see `nasoa zoo list`"),
-    (lambda: zoo.create_model(""), "zoo: no model ''; see `nasoa zoo list`"),
-    (lambda: zoo.list_models("etnas"), "zoo: no family 'etnas'; did you mean et-nas?"),
-    (lambda: zoo.list_models("what"), "zoo: no family 'what'; see nano, et-nas, torchvision, timm, searched, or the path of a front file (.json)"),
-])
+@pytest.mark.parametrize(
+    "call, message",
+    [
+        (lambda: zoo.get("et-nas-aa"), "zoo: no model 'et-nas-aa'; did you mean et-nas-a"),
+        (lambda: zoo.get("ET-NAS-A"), "zoo: no model 'ET-NAS-A'; did you mean et-nas-a"),
+        (lambda: zoo.create_model("et_nas_c"), "zoo: no model 'et_nas_c'; did you mean et-nas-c"),
+        (lambda: zoo.get("something else"), "zoo: no model 'something else'; see `nasoa zoo list`"),
+        (lambda: zoo.create_model(""), "zoo: no model ''; see `nasoa zoo list`"),
+        (lambda: zoo.list_models("etnas"), "zoo: no family 'etnas'; did you mean et-nas?"),
+        (
+            lambda: zoo.list_models("what"),
+            "zoo: no family 'what'; see nano, et-nas, torchvision, timm, searched, or the path of a front file (.json)",
+        ),
+    ],
+)
 def test_unknown_names_are_one_line_with_close_matches(call, message):
     with pytest.raises(ValueError) as error:
         call()
@@ -37,7 +48,11 @@ def test_unknown_names_are_one_line_with_close_matches(call, message):
 
 def test_create_from_an_encoding():
     network = zoo.create_model("2-_32_2-11-112", num_classes=5)
-    assert isinstance(network, ETNet) and str(network.architecture) == "2-_32_2-11-112" and network.num_classes == 5
+    assert (
+        isinstance(network, ETNet)
+        and str(network.architecture) == "2-_32_2-11-112"
+        and network.num_classes == 5
+    )
     with pytest.raises(ArchitectureError, match="macro stage 2 block 1: multiplier '9'"):
         zoo.create_model("2-_32_2-9")
     with pytest.raises(WeightsError, match="the encoding 2-_32_2 has no pretrained weights"):

@@ -18,7 +18,13 @@ def write(path, content):
 
 
 def front(networks):
-    return {"format": "nni-nasoa front", "version": 1, "experiment": "abc", "objectives": [], "networks": networks}
+    return {
+        "format": "nni-nasoa front",
+        "version": 1,
+        "experiment": "abc",
+        "objectives": [],
+        "networks": networks,
+    }
 
 
 @pytest.fixture
@@ -53,22 +59,38 @@ def test_a_number_that_is_not_there(front_file, number):
         zoo.get(f"{front_file}#{number}")
 
 
-@pytest.mark.parametrize("content, message", [
-    ("{", "not JSON"),
-    ("[" * 100_000, "not JSON"),
-    ([], 'not a front file, which is a JSON object with "format": "nni-nasoa front"'),
-    ({"networks": []}, 'not a front file, which is a JSON object with "format": "nni-nasoa front"'),
-    ({**front([]), "version": 2}, "front file of version 2, where this release reads version 1"),
-    ({**front([]), "networks": {}}, 'no list "networks"'),
-    (front([*RECORDS, 3]), "network 3: not a JSON object"),
-    (front([{"accuracy": 1.0}]), 'network 1: no "architecture"'),
-    (front([{"architecture": 7}]), "network 1: architecture: expected text, got int"),
-    (front([{"architecture": "9-_32_1"}]), "network 1: block layer 1: op '9' is not one of 0-6"),
-    (front([{**RECORDS[0], "accuracy": "high"}]), "network 1: \"accuracy\" is 'high', where a finite number is needed"),
-    (front([{**RECORDS[0], "relative_speed": float("nan")}]), "network 1: \"relative_speed\" is 'nan', where a finite number is needed"),
-    (front([{**RECORDS[0], "accuracy": 10**400}]), f"network 1: \"accuracy\" is '1{'0' * 39}', where a finite number is needed"),
-    (front([{**RECORDS[0], "params_m": -10**400}]), f"network 1: \"params_m\" is '-1{'0' * 38}', where a finite number is needed"),
-], ids=range(14))
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ([], 'not a front file, which is a JSON object with "format": "nni-nasoa front"'),
+        ({"networks": []}, 'not a front file, which is a JSON object with "format": "nni-nasoa front"'),
+        ({**front([]), "version": 2}, "front file of version 2, where this release reads version 1"),
+        ({**front([]), "networks": {}}, 'no list "networks"'),
+        (front([*RECORDS, 3]), "network 3: not a JSON object"),
+        (front([{"accuracy": 1.0}]), 'network 1: no "architecture"'),
+        (front([{"architecture": 7}]), "network 1: architecture: expected text, got int"),
+        (front([{"architecture": "9-_32_1"}]), "network 1: block layer 1: op '9' is not one of 0-6"),
+        (
+            front([{**RECORDS[0], "accuracy": "high"}]),
+            "network 1: \"accuracy\" is 'high', where a finite number is needed",
+        ),
+        (
+            front([{**RECORDS[0], "relative_speed": float("nan")}]),
+            "network 1: \"relative_speed\" is 'nan', where a finite number is needed",
+        ),
+        (
+            front([{**RECORDS[0], "accuracy": 10**400}]),
+            f"network 1: \"accuracy\" is '1{'0' * 39}', where a finite number is needed",
+        ),
+        (
+            front([{**RECORDS[0], "params_m": -(10**400)}]),
+            f"network 1: \"params_m\" is '-1{'0' * 38}', where a finite number is needed",
+        ),
+    ],
+    ids=range(14),
+)
 def test_what_is_wrong_is_one_line_that_names_the_place(tmp_path, content, message):
     path = write(tmp_path / "front.json", content)
     with pytest.raises(zoo.FrontError) as error:

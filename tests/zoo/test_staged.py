@@ -22,7 +22,15 @@ NETWORKS = {
     "mobilenet_v3_small": [(16, 16, 16), (24, 8, 8), (48, 4, 4), (1024,)],
     "convnext_tiny": [(96, 16, 16), (192, 8, 8), (384, 4, 4), (768,)],
     "timm/resnet18": [(64, 16, 16), (128, 8, 8), (256, 4, 4), (512,)],
-    "timm/efficientnet_lite0": [(16, 32, 32), (24, 16, 16), (40, 8, 8), (80, 4, 4), (112, 4, 4), (192, 2, 2), (1280,)],
+    "timm/efficientnet_lite0": [
+        (16, 32, 32),
+        (24, 16, 16),
+        (40, 8, 8),
+        (80, 4, 4),
+        (112, 4, 4),
+        (192, 2, 2),
+        (1280,),
+    ],
     "timm/poolformer_s12": [(64, 16, 16), (128, 8, 8), (320, 4, 4), (512,)],  # no group_matcher
     "timm/hrnet_w18_small": [(2048,)],  # branches from end to end: nowhere a single tensor
 }
@@ -50,7 +58,9 @@ def test_logits_are_the_networks_own_and_slices_compose(name):
     x, expected = _images(), network(_images())
     view = staged(network)
     assert torch.equal(view(x), expected) and torch.equal(network(x), expected)
-    assert isinstance(view.head, nn.Linear) and view.features == view.head.in_features == NETWORKS[name][-1][0]
+    assert (
+        isinstance(view.head, nn.Linear) and view.features == view.head.in_features == NETWORKS[name][-1][0]
+    )
     shapes = []
     for number in range(len(view.stages)):
         assert torch.equal(view.forward_stages(x, number), view.forward_stages(_images()))
@@ -81,7 +91,9 @@ def test_a_model_that_hands_tuples_from_stage_to_stage_is_not_cut():
 
 
 def test_a_network_without_a_linear_head_is_one_line():
-    with pytest.raises(StagedError, match="^Sequential: no linear layer at its end, so there is no head to fine-tune$"):
+    with pytest.raises(
+        StagedError, match="^Sequential: no linear layer at its end, so there is no head to fine-tune$"
+    ):
         staged(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
 
 
@@ -92,7 +104,10 @@ def test_a_network_of_nobodys_family_is_one_stage():
     assert len(view.stages) == 1 and torch.equal(view(_images()), network(_images()))
 
 
-@pytest.mark.parametrize("name, mean, size", [("et-nas-a", 0.485, 224), ("efficientnet_b4", 0.485, 380), ("timm/inception_v3", 0.5, 299)])
+@pytest.mark.parametrize(
+    "name, mean, size",
+    [("et-nas-a", 0.485, 224), ("efficientnet_b4", 0.485, 380), ("timm/inception_v3", 0.5, 299)],
+)
 def test_normalisation_and_size_by_name(name, mean, size):
     view = staged(ETNet(SMALL, 3), name)
     assert view.mean[0] == mean and len(view.mean) == len(view.std) == 3 and view.input_size == size
@@ -151,18 +166,29 @@ def test_frozen_stages_keep_their_statistics_and_get_no_gradients(count):
         assert torch.equal(tensor, after[name]) == frozen, name
     # Features of frozen stages are the same in training as in evaluation, so they can be computed once.
     with torch.no_grad():
-        assert torch.equal(view.forward_stages(_images(), 0, count), view.eval().forward_stages(_images(), 0, count))
+        assert torch.equal(
+            view.forward_stages(_images(), 0, count), view.eval().forward_stages(_images(), 0, count)
+        )
 
 
 def test_freezing_can_be_changed_and_is_bounded():
     view = staged(_network(SMALL)).train().freeze(3)
     assert [p.requires_grad for p in view.parameters()].count(True) == 2 and not view.stages[2].training
     view.freeze(1)
-    assert view.stages[1].training and all(p.requires_grad for p in view.stages[1].parameters()) and not view.stages[0].training
+    assert (
+        view.stages[1].training
+        and all(p.requires_grad for p in view.stages[1].parameters())
+        and not view.stages[0].training
+    )
     view.freeze(0)
-    assert all(p.requires_grad for p in view.parameters()) and all(module.training for module in view.modules())
+    assert all(p.requires_grad for p in view.parameters()) and all(
+        module.training for module in view.modules()
+    )
     for wrong in (-1, 4):
-        with pytest.raises(ValueError, match=f"^frozen stages: {wrong} is not a number from 0 to 3, the stages of this network$"):
+        with pytest.raises(
+            ValueError,
+            match=f"^frozen stages: {wrong} is not a number from 0 to 3, the stages of this network$",
+        ):
             view.freeze(wrong)
 
 
@@ -175,7 +201,9 @@ def test_the_head_can_be_replaced_and_the_view_saved():
     other = staged(_network(SMALL, 3))
     other.load_state_dict(torch.load(file, weights_only=True))
     assert view(_images()).shape == (2, 3) and torch.equal(other(_images()), view(_images()))
-    assert isinstance(copy.deepcopy(view), Staged) and torch.equal(copy.deepcopy(view)(_images()), view(_images()))
+    assert isinstance(copy.deepcopy(view), Staged) and torch.equal(
+        copy.deepcopy(view)(_images()), view(_images())
+    )
 
 
 @torch.no_grad()
@@ -201,6 +229,7 @@ class Interrupted(nn.Module):
 
 def test_ctrl_c_waits_for_the_end_of_tracing():
     """It would leave torch's modules patched for good, if it came at a bad moment."""
+
     def handlers():
         return [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)]
 

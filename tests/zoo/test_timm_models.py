@@ -17,16 +17,26 @@ def test_listed_by_name_only():
 
 def test_any_model_can_be_got_and_built():
     info = zoo.get("timm/vit_tiny_patch16_224")
-    assert (info.name, info.family, info.input_size, info.mean) == ("timm/vit_tiny_patch16_224", "timm", 224, (0.5, 0.5, 0.5))
-    assert zoo.get("timm/resnet18.a1_in1k").family == "timm" and zoo.get("timm/inception_v3").input_size == 299
+    assert (info.name, info.family, info.input_size, info.mean) == (
+        "timm/vit_tiny_patch16_224",
+        "timm",
+        224,
+        (0.5, 0.5, 0.5),
+    )
+    assert (
+        zoo.get("timm/resnet18.a1_in1k").family == "timm" and zoo.get("timm/inception_v3").input_size == 299
+    )
     network = zoo.create_model("timm/resnet18", num_classes=4)
     assert isinstance(network, timm.models.ResNet) and network.fc.out_features == 4
 
 
-@pytest.mark.parametrize("name, message", [
-    ("timm/resnet19", "zoo: no model 'timm/resnet19'; did you mean timm/resnet"),
-    ("timm/resnet18.of_nobody", "zoo: no model 'timm/resnet18.of_nobody'; did you mean timm/resnet18"),
-])
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("timm/resnet19", "zoo: no model 'timm/resnet19'; did you mean timm/resnet"),
+        ("timm/resnet18.of_nobody", "zoo: no model 'timm/resnet18.of_nobody'; did you mean timm/resnet18"),
+    ],
+)
 def test_unknown_names_are_one_line(name, message):
     with pytest.raises(ValueError) as error:
         zoo.create_model(name)
@@ -40,8 +50,13 @@ def test_weights_from_a_file(tmp_path):
     loaded = zoo.create_model("timm/resnet10t", weights=tmp_path / "weights.pth").state_dict()
     assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
     with pytest.warns(UserWarning, match="the head there is for 1000 classes"):
-        loaded = zoo.create_model("timm/resnet10t", num_classes=2, weights=tmp_path / "weights.pth").state_dict()
-    assert torch.equal(loaded["conv1.0.weight"], state["conv1.0.weight"]) and loaded["fc.weight"].shape == (2, 512)
+        loaded = zoo.create_model(
+            "timm/resnet10t", num_classes=2, weights=tmp_path / "weights.pth"
+        ).state_dict()
+    assert torch.equal(loaded["conv1.0.weight"], state["conv1.0.weight"]) and loaded["fc.weight"].shape == (
+        2,
+        512,
+    )
 
 
 def test_without_a_network_default_weights_are_one_line(monkeypatch, caplog):
@@ -53,12 +68,21 @@ def test_without_a_network_default_weights_are_one_line(monkeypatch, caplog):
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", unreachable)
     with pytest.raises(WeightsError) as error:
         zoo.create_model("timm/resnet18.a1_in1k", weights="default")
-    assert str(error.value) == ("timm/resnet18.a1_in1k: its weights could not be downloaded (We couldn't connect to the hub to load the file); "
-                                "give the path of a file as weights, or None for a fresh network")
+    assert str(error.value) == (
+        "timm/resnet18.a1_in1k: its weights could not be downloaded (We couldn't connect to the hub to load the file); "
+        "give the path of a file as weights, or None for a fresh network"
+    )
     assert not caplog.records
 
 
-@pytest.mark.parametrize("call", [lambda: zoo.list_models("timm"), lambda: zoo.get("timm/resnet18"), lambda: zoo.create_model("timm/resnet18")])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: zoo.list_models("timm"),
+        lambda: zoo.get("timm/resnet18"),
+        lambda: zoo.create_model("timm/resnet18"),
+    ],
+)
 def test_without_timm_one_line_says_how_to_get_it(monkeypatch, call):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(ValueError) as error:

@@ -14,7 +14,14 @@ NAMES = zoo.list_models("torchvision")
 
 
 def test_the_families_of_the_paper_are_there():
-    for name in ("resnet50", "resnext50_32x4d", "regnet_y_400mf", "efficientnet_b0", "mobilenet_v3_small", "convnext_tiny"):
+    for name in (
+        "resnet50",
+        "resnext50_32x4d",
+        "regnet_y_400mf",
+        "efficientnet_b0",
+        "mobilenet_v3_small",
+        "convnext_tiny",
+    ):
         assert name in NAMES and name in zoo.list_models()
 
 
@@ -33,8 +40,18 @@ def test_macs_of_other_sizes_are_counted_at_224(name):
 
 def test_what_is_known_of_a_model():
     info = zoo.get("resnet50")
-    assert (info.family, info.encoding, info.params_m, info.gmacs_224, info.imagenet_top1) == ("torchvision", None, 25.557, 4.089, 80.858)
-    assert zoo.get("efficientnet_b4").input_size == 380 and zoo.get("efficientnet_v2_l").mean == (0.5, 0.5, 0.5)
+    assert (info.family, info.encoding, info.params_m, info.gmacs_224, info.imagenet_top1) == (
+        "torchvision",
+        None,
+        25.557,
+        4.089,
+        80.858,
+    )
+    assert zoo.get("efficientnet_b4").input_size == 380 and zoo.get("efficientnet_v2_l").mean == (
+        0.5,
+        0.5,
+        0.5,
+    )
 
 
 def test_a_fresh_model_has_the_classes_that_are_asked_for():
@@ -76,7 +93,9 @@ def test_without_a_network_default_weights_are_one_line(tmp_path, monkeypatch):
     with pytest.raises(WeightsError) as error:
         zoo.create_model("mobilenet_v3_small", weights="default")
     message = str(error.value)
-    assert message.startswith("mobilenet_v3_small: its weights could not be downloaded (Name or service not known); where there is no network, put https://")
+    assert message.startswith(
+        "mobilenet_v3_small: its weights could not be downloaded (Name or service not known); where there is no network, put https://"
+    )
     assert str(tmp_path / "hub" / "checkpoints") in message and "\n" not in message
 
 
@@ -86,15 +105,23 @@ def test_weights_from_a_file(checkpoint, tmp_path):
     for file in (path, tmp_path / "weights.safetensors"):
         loaded = zoo.create_model("mobilenet_v3_small", weights=file).state_dict()
         assert all(torch.equal(loaded[name], tensor) for name, tensor in state.items())
-    with pytest.warns(UserWarning, match="the head there is for 1000 classes; the network's head starts afresh"):
+    with pytest.warns(
+        UserWarning, match="the head there is for 1000 classes; the network's head starts afresh"
+    ):
         loaded = zoo.create_model("mobilenet_v3_small", num_classes=3, weights=path).state_dict()
-    assert torch.equal(loaded["classifier.0.weight"], state["classifier.0.weight"]) and len(loaded["classifier.3.bias"]) == 3
+    assert (
+        torch.equal(loaded["classifier.0.weight"], state["classifier.0.weight"])
+        and len(loaded["classifier.3.bias"]) == 3
+    )
 
 
-@pytest.mark.parametrize("name, weights, message", [
-    ("mobilenet_v3_large", "the file", "tensor 'features.2.block.0.0.weight' has shape|no tensor '"),
-    ("mobilenet_v3_small", "nothing.pth", "nothing.pth: no such file"),
-])
+@pytest.mark.parametrize(
+    "name, weights, message",
+    [
+        ("mobilenet_v3_large", "the file", "tensor 'features.2.block.0.0.weight' has shape|no tensor '"),
+        ("mobilenet_v3_small", "nothing.pth", "nothing.pth: no such file"),
+    ],
+)
 def test_files_that_do_not_fit_are_one_line(checkpoint, name, weights, message):
     with pytest.raises(WeightsError, match=message) as error:
         zoo.create_model(name, weights=checkpoint[1] if weights == "the file" else weights)

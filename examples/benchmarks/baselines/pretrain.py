@@ -42,15 +42,26 @@ def recipe() -> PretrainRecipe:
 
 def told(epoch: Epoch) -> None:
     """Print how an epoch went."""
-    print(f"{epoch.name}  epoch {epoch.number}  loss {epoch.loss:.3f}  accuracy {100 * epoch.accuracy:.1f} %  {epoch.seconds:.0f} s",
-          flush=True)
+    print(
+        f"{epoch.name}  epoch {epoch.number}  loss {epoch.loss:.3f}  accuracy {100 * epoch.accuracy:.1f} %  {epoch.seconds:.0f} s",
+        flush=True,
+    )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="of the table; by default all")
-    parser.add_argument("--jobs", type=int, default=2, help="networks side by side, each with its share of the cores")
-    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder for the weights, and for the zoo that they are added to")
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="networks side by side, each with its share of the cores"
+    )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=WEIGHTS,
+        help="folder for the weights, and for the zoo that they are added to",
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--epochs", type=int, help="in place of the recipe's, to try this out")
     parser.add_argument("--classes", type=int, help="in place of the recipe's, to try this out")
@@ -58,12 +69,20 @@ def main() -> None:
     table = baselines()
     if unknown := [name for name in arguments.names if name not in table]:
         parser.error(f"no baseline '{unknown[0]}'; there are {', '.join(table)}")
-    settings = {name: value for name in ("epochs", "classes") if (value := getattr(arguments, name)) is not None}
+    settings = {
+        name: value for name in ("epochs", "classes") if (value := getattr(arguments, name)) is not None
+    }
     networks = {name: table[name]["encoding"] for name in arguments.names or table}
     use_zoo(arguments.weights)
     try:
-        pretrain_all(networks, arguments.weights, replace(recipe(), **settings), jobs=arguments.jobs, device=arguments.device,
-                     on_epoch=told)
+        pretrain_all(
+            networks,
+            arguments.weights,
+            replace(recipe(), **settings),
+            jobs=arguments.jobs,
+            device=arguments.device,
+            on_epoch=told,
+        )
         for name in networks:
             if name in list_models("searched"):
                 remove_model(name)  # of earlier weights

@@ -11,7 +11,10 @@ from .features import DATASET, NAMES
 from .predictor import AccuracyPredictor
 
 ENOUGH = 30  # runs, for the predictor to be asked at all
-SIMILAR, KNOWN = 0.5, 1.25  # root mean square difference in standard deviations: of runs on similar data, on data of a known kind
+SIMILAR, KNOWN = (
+    0.5,
+    1.25,
+)  # root mean square difference in standard deviations: of runs on similar data, on data of a known kind
 BEYOND = 0.2  # orders of magnitude that a network may lie outside of those that were run
 SIZES = ("log_params", "log_gmacs", "log_own_size")
 
@@ -49,8 +52,10 @@ class Familiarity:
     def of(cls, predictor: AccuracyPredictor, x: np.ndarray, regimes: Candidates) -> Familiarity:
         """That of candidates on a dataset, whose features are `x`."""
         kept = predictor.runs()
-        firsts = [int(np.flatnonzero(regimes.model == place)[0]) if (regimes.model == place).any() else None
-                  for place in range(len(regimes.models))]
+        firsts = [
+            int(np.flatnonzero(regimes.model == place)[0]) if (regimes.model == place).any() else None
+            for place in range(len(regimes.models))
+        ]
         if not len(kept) or not len(x):
             return cls(predictor.seen, 0, False, tuple(False for _ in firsts))
         seen = [place for place in _DATASET if predictor.used[place]]
@@ -58,7 +63,10 @@ class Familiarity:
         sizes = kept[:, _SIZES]
         low = np.where(np.isnan(sizes), np.inf, sizes).min(axis=0) - BEYOND
         high = np.where(np.isnan(sizes), -np.inf, sizes).max(axis=0) + BEYOND
-        known = tuple(first is not None and bool(((x[first, _SIZES] >= low) & (x[first, _SIZES] <= high)).all()) for first in firsts)
+        known = tuple(
+            first is not None and bool(((x[first, _SIZES] >= low) & (x[first, _SIZES] <= high)).all())
+            for first in firsts
+        )
         return cls(predictor.seen, int((distance <= SIMILAR).sum()), bool((distance <= KNOWN).any()), known)
 
 

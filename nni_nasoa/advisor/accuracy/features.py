@@ -6,36 +6,99 @@ of those that act together stand beside them, so that even the shallowest head c
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Mapping
+from typing import Any
 
 import numpy as np
 
+from nni_nasoa.experience.records import ONLY_HEAD, RunRecord
 from nni_nasoa.training.regime import AUGMENTATIONS, MAX_STAGES, OPTIMIZERS, FineTuneRegime
 
 from ..candidates import SMALL, Candidates, own_size, stages_of
-from nni_nasoa.experience.records import ONLY_HEAD, RunRecord
 
-DATASET = ("log_train_images", "log_classes", "log_per_class", "log_image_size", "aspect", "mirrored", "chance",
-           "separability_mean", "separability_linear", "distance", "landmark", "landmark_gain", "landmark_rate_gain")
+DATASET = (
+    "log_train_images",
+    "log_classes",
+    "log_per_class",
+    "log_image_size",
+    "aspect",
+    "mirrored",
+    "chance",
+    "separability_mean",
+    "separability_linear",
+    "distance",
+    "landmark",
+    "landmark_gain",
+    "landmark_rate_gain",
+)
 MODEL = ("log_params", "log_gmacs", "log_own_size", "stages", "probe_mean", "probe_linear", "probe_gain")
-REGIME = ("log_rate", "log_rate_squared", "adamw", "log_rate_adamw", "log_decay", "log_batch", "log_input_size", "log_input_size_squared",
-          "log_enlarged", "size_gain", "frozen_share", "head_only", "crop", "flip", "full", "smoothing", "log_noise")
+REGIME = (
+    "log_rate",
+    "log_rate_squared",
+    "adamw",
+    "log_rate_adamw",
+    "log_decay",
+    "log_batch",
+    "log_input_size",
+    "log_input_size_squared",
+    "log_enlarged",
+    "size_gain",
+    "frozen_share",
+    "head_only",
+    "crop",
+    "flip",
+    "full",
+    "smoothing",
+    "log_noise",
+)
 TIME = ("log_budget", "log_epochs", "log_steps", "log_seen")
-PRODUCTS = ("seen_classes", "epochs_per_class", "epochs_frozen", "epochs_probe", "epochs_params", "epochs_augmentation",
-            "epochs_rate", "rate_frozen", "rate_batch", "rate_per_class", "frozen_per_class", "frozen_probe", "frozen_params", "input_probe",
-            "input_frozen", "input_image_size", "gain_frozen", "gain_epochs",
-            "augmentation_per_class", "landmark_frozen", "landmark_epochs", "landmark_input", "landmark_rate")
+PRODUCTS = (
+    "seen_classes",
+    "epochs_per_class",
+    "epochs_frozen",
+    "epochs_probe",
+    "epochs_params",
+    "epochs_augmentation",
+    "epochs_rate",
+    "rate_frozen",
+    "rate_batch",
+    "rate_per_class",
+    "frozen_per_class",
+    "frozen_probe",
+    "frozen_params",
+    "input_probe",
+    "input_frozen",
+    "input_image_size",
+    "gain_frozen",
+    "gain_epochs",
+    "augmentation_per_class",
+    "landmark_frozen",
+    "landmark_epochs",
+    "landmark_input",
+    "landmark_rate",
+)
 NAMES = DATASET + MODEL + REGIME + TIME + PRODUCTS
 _NAN = float("nan")
-MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0  # that make a difference: where features are kept, a head sees far more in no time
-TYPICAL_GAIN = -0.9  # of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks
+MOST_EPOCHS, MOST_OF_HEAD = (
+    100.0,
+    5.0,
+)  # that make a difference: where features are kept, a head sees far more in no time
+TYPICAL_GAIN = (
+    -0.9
+)  # of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks
 TYPICAL_LANDMARK = -0.05  # of a landmark over a linear head, likewise
 TYPICAL_RATE_GAIN, TYPICAL_LARGE_GAIN = 0.7, -1.1  # of the other landmarks over it, likewise
 MIDDLE_RATES = {"sgd": 0.03, "adamw": 0.001}
 
 
-def features(profile: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]], regimes: Candidates, epochs, budget: float) -> np.ndarray:
+def features(
+    profile: Mapping[str, Any],
+    figures: Mapping[str, Mapping[str, Any]],
+    regimes: Candidates,
+    epochs,
+    budget: float,
+) -> np.ndarray:
     """The features of regimes on a dataset.
 
     Parameters
@@ -59,7 +122,10 @@ def features(profile: Mapping[str, Any], figures: Mapping[str, Mapping[str, Any]
     with np.errstate(divide="ignore", invalid="ignore"):
         dataset = _of_dataset(profile)
         by_model = [_of_model(name, figures.get(name, {}), dataset) for name in regimes.models]
-        model = {name: np.array([of[name] for of in by_model], dtype=np.float32)[regimes.model] for name in (*MODEL, "large_gain")}
+        model = {
+            name: np.array([of[name] for of in by_model], dtype=np.float32)[regimes.model]
+            for name in (*MODEL, "large_gain")
+        }
         columns: dict[str, Any] = {**dataset, **model}
         columns |= _of_regimes(regimes, columns)
         columns |= _of_time(columns, np.asarray(epochs, dtype=np.float32), budget)
@@ -76,8 +142,13 @@ def features_of(record: RunRecord) -> np.ndarray:
     if any(ONLY_HEAD in note for note in record.notes):
         regime = replace(regime, frozen_stages=MAX_STAGES)
     figures = {record.model: record.model_figures}
-    return features(record.profile, figures, Candidates.of_regimes([regime], figures), _NAN if record.epochs is None else record.epochs,
-                    record.budget_seconds)
+    return features(
+        record.profile,
+        figures,
+        Candidates.of_regimes([regime], figures),
+        _NAN if record.epochs is None else record.epochs,
+        record.budget_seconds,
+    )
 
 
 def log_odds(share: float) -> float:
@@ -89,7 +160,9 @@ def log_odds(share: float) -> float:
 def _number(values: Mapping[str, Any], name: str) -> np.float64:
     """A value that is a number, NaN for none."""
     value = values.get(name)
-    return np.float64(value) if isinstance(value, (int, float)) else np.float64(_NAN)  # which divides by 0 without an error
+    return (
+        np.float64(value) if isinstance(value, (int, float)) else np.float64(_NAN)
+    )  # which divides by 0 without an error
 
 
 def _log(value):
@@ -111,16 +184,34 @@ def _of_dataset(profile: Mapping[str, Any]) -> dict[str, float]:
     size, aspect = (np.nan_to_num(value) for value in _shape(profile))
     linear = log_odds(_number(profile, "separability_linear"))
     landmark = _known(log_odds(_number(profile, "landmark")), linear + TYPICAL_LANDMARK)
-    rate_gain, large_gain = (_known(log_odds(_number(profile, name)) - landmark, typical) for name, typical in (
-        ("landmark_high_rate", TYPICAL_RATE_GAIN), ("landmark_large", TYPICAL_LARGE_GAIN)))
-    gains = {f"{end}_gain": _gain(profile, f"separability_{end}", "separability_linear_few") for end in ("small", "large")}
+    rate_gain, large_gain = (
+        _known(log_odds(_number(profile, name)) - landmark, typical)
+        for name, typical in (
+            ("landmark_high_rate", TYPICAL_RATE_GAIN),
+            ("landmark_large", TYPICAL_LARGE_GAIN),
+        )
+    )
+    gains = {
+        f"{end}_gain": _gain(profile, f"separability_{end}", "separability_linear_few")
+        for end in ("small", "large")
+    }
     return {
-        "log_train_images": _log(train), "log_classes": _log(classes), "log_per_class": _log(train / classes),
-        "log_image_size": size, "aspect": aspect, "mirrored": _number(profile, "mirrored"),
-        "chance": log_odds(1 / classes), "separability_mean": log_odds(_number(profile, "separability_nearest_mean")),
-        "separability_linear": linear, "distance": _number(profile, "distance"),
-        "landmark": landmark, "landmark_gain": landmark - linear, "landmark_rate_gain": rate_gain, "landmark_size_gain": large_gain,
-        "train_images": train, **{name: _known(gain, TYPICAL_GAIN) for name, gain in gains.items()},
+        "log_train_images": _log(train),
+        "log_classes": _log(classes),
+        "log_per_class": _log(train / classes),
+        "log_image_size": size,
+        "aspect": aspect,
+        "mirrored": _number(profile, "mirrored"),
+        "chance": log_odds(1 / classes),
+        "separability_mean": log_odds(_number(profile, "separability_nearest_mean")),
+        "separability_linear": linear,
+        "distance": _number(profile, "distance"),
+        "landmark": landmark,
+        "landmark_gain": landmark - linear,
+        "landmark_rate_gain": rate_gain,
+        "landmark_size_gain": large_gain,
+        "train_images": train,
+        **{name: _known(gain, TYPICAL_GAIN) for name, gain in gains.items()},
     }
 
 
@@ -131,12 +222,18 @@ def _gain(values: Mapping[str, Any], other: str, few: str) -> float:
 
 def _of_model(model: str, figures: Mapping[str, Any], dataset: Mapping[str, float]) -> dict[str, float]:
     """Those of a model. Where it did not look at the images itself, what the profile's small network sees stands for it."""
-    mean, linear = (_known(log_odds(_number(figures, f"probe_{name}")), dataset[f"separability_{end}"])
-                    for name, end in (("nearest_mean", "mean"), ("linear", "linear")))
+    mean, linear = (
+        _known(log_odds(_number(figures, f"probe_{name}")), dataset[f"separability_{end}"])
+        for name, end in (("nearest_mean", "mean"), ("linear", "linear"))
+    )
     return {
-        "log_params": _log(_number(figures, "params_m")), "log_gmacs": _log(_number(figures, "gmacs")),
-        "stages": float(stages_of(model, figures)), "probe_mean": mean, "probe_linear": linear,
-        "probe_gain": linear - dataset["separability_linear"], "log_own_size": _log(own_size(figures)),
+        "log_params": _log(_number(figures, "params_m")),
+        "log_gmacs": _log(_number(figures, "gmacs")),
+        "stages": float(stages_of(model, figures)),
+        "probe_mean": mean,
+        "probe_linear": linear,
+        "probe_gain": linear - dataset["separability_linear"],
+        "log_own_size": _log(own_size(figures)),
         "large_gain": _known(_gain(figures, "probe_large", "probe_linear_few"), dataset["large_gain"]),
     }
 
@@ -157,13 +254,23 @@ def _of_regimes(regimes: Candidates, known: Mapping[str, Any]) -> dict[str, Any]
     if known["mirrored"] == 0:  # then nothing is
         crop, flip = crop | flip, np.zeros_like(flip)
     return {
-        "log_rate": rate, "log_rate_squared": rate ** 2, "adamw": adamw, "log_rate_adamw": rate * adamw,
-        "log_decay": _log(regimes.weight_decay + 1e-5) - np.where(adamw, -1.5, -3.5), "log_batch": _log(batch) - 1.5,
-        "log_input_size": relative_size, "log_input_size_squared": relative_size ** 2,
+        "log_rate": rate,
+        "log_rate_squared": rate**2,
+        "adamw": adamw,
+        "log_rate_adamw": rate * adamw,
+        "log_decay": _log(regimes.weight_decay + 1e-5) - np.where(adamw, -1.5, -3.5),
+        "log_batch": _log(batch) - 1.5,
+        "log_input_size": relative_size,
+        "log_input_size_squared": relative_size**2,
         "log_enlarged": known["log_image_size"] and _log(size / 64) - known["log_image_size"],
         "size_gain": _size_gain(relative_size, known),
-        "frozen_share": stage_share, "head_only": stage_share == 1, "crop": crop, "flip": flip,
-        "full": full, "smoothing": regimes.label_smoothing > 0, "log_noise": rate - _log(batch) + 1.5,
+        "frozen_share": stage_share,
+        "head_only": stage_share == 1,
+        "crop": crop,
+        "flip": flip,
+        "full": full,
+        "smoothing": regimes.label_smoothing > 0,
+        "log_noise": rate - _log(batch) + 1.5,
         "strength": (0.4 * crop + 0.6 * flip + full).astype(np.float32),
     }
 
@@ -174,15 +281,24 @@ def _size_gain(relative_size: np.ndarray, known: Mapping[str, Any]) -> np.ndarra
     Of larger ones the network itself has seen some; of smaller ones, or where it has not, the profile's small network.
     """
     small, large = (np.log10(share) for share in (SMALL[0], SMALL[-1]))
-    return np.where(relative_size < 0, np.maximum(relative_size / small, 0) * known["small_gain"],
-                    relative_size / large * known["large_gain"]).astype(np.float32)
+    return np.where(
+        relative_size < 0,
+        np.maximum(relative_size / small, 0) * known["small_gain"],
+        relative_size / large * known["large_gain"],
+    ).astype(np.float32)
 
 
 def _of_time(known: Mapping[str, Any], epochs: np.ndarray, budget: float) -> dict[str, Any]:
-    log_epochs = _log(np.minimum(epochs, MOST_OF_HEAD + (MOST_EPOCHS - MOST_OF_HEAD) * (1 - known["frozen_share"])) + 0.03)
+    log_epochs = _log(
+        np.minimum(epochs, MOST_OF_HEAD + (MOST_EPOCHS - MOST_OF_HEAD) * (1 - known["frozen_share"])) + 0.03
+    )
     log_seen = log_epochs + known["log_train_images"]
-    return {"log_budget": _log(budget), "log_epochs": log_epochs, "log_seen": log_seen,
-            "log_steps": log_seen - known["log_batch"] - 1.5}
+    return {
+        "log_budget": _log(budget),
+        "log_epochs": log_epochs,
+        "log_seen": log_seen,
+        "log_steps": log_seen - known["log_batch"] - 1.5,
+    }
 
 
 def _products(known: Mapping[str, Any]) -> dict[str, Any]:
@@ -190,14 +306,27 @@ def _products(known: Mapping[str, Any]) -> dict[str, Any]:
     epochs, rate, frozen, strength, probe = (known[name] for name in names)
     per_class = known["log_per_class"] - 1.5
     return {
-        "seen_classes": known["log_seen"] - known["log_classes"], "epochs_per_class": epochs * per_class, "epochs_frozen": epochs * frozen,
-        "epochs_probe": epochs * probe, "epochs_params": epochs * known["log_params"], "epochs_augmentation": epochs * strength,
-        "epochs_rate": epochs * rate, "rate_frozen": rate * frozen, "rate_batch": rate * known["log_batch"], "rate_per_class": rate * per_class,
-        "frozen_per_class": frozen * per_class, "frozen_probe": frozen * probe, "frozen_params": frozen * known["log_params"],
-        "input_probe": known["log_input_size"] * probe, "input_frozen": known["log_input_size"] * frozen,
+        "seen_classes": known["log_seen"] - known["log_classes"],
+        "epochs_per_class": epochs * per_class,
+        "epochs_frozen": epochs * frozen,
+        "epochs_probe": epochs * probe,
+        "epochs_params": epochs * known["log_params"],
+        "epochs_augmentation": epochs * strength,
+        "epochs_rate": epochs * rate,
+        "rate_frozen": rate * frozen,
+        "rate_batch": rate * known["log_batch"],
+        "rate_per_class": rate * per_class,
+        "frozen_per_class": frozen * per_class,
+        "frozen_probe": frozen * probe,
+        "frozen_params": frozen * known["log_params"],
+        "input_probe": known["log_input_size"] * probe,
+        "input_frozen": known["log_input_size"] * frozen,
         "input_image_size": known["log_input_size"] * known["log_image_size"],
-        "gain_frozen": known["size_gain"] * frozen, "gain_epochs": known["size_gain"] * epochs,
-        "augmentation_per_class": strength * per_class, "landmark_frozen": known["landmark_gain"] * frozen,
-        "landmark_epochs": known["landmark_gain"] * epochs, "landmark_input": known["landmark_size_gain"] * known["log_input_size"],
+        "gain_frozen": known["size_gain"] * frozen,
+        "gain_epochs": known["size_gain"] * epochs,
+        "augmentation_per_class": strength * per_class,
+        "landmark_frozen": known["landmark_gain"] * frozen,
+        "landmark_epochs": known["landmark_gain"] * epochs,
+        "landmark_input": known["landmark_size_gain"] * known["log_input_size"],
         "landmark_rate": known["landmark_rate_gain"] * rate,
     }

@@ -11,7 +11,8 @@ import inspect
 import io
 import math
 import zipfile
-from typing import Any, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -78,18 +79,38 @@ class HedgeRegressor:
         A setting is out of its range.
     """
 
-    def __init__(self, features: int, *, depth: int = 4, width: int = 32, residual: bool = True, learning_rate: float = 3e-3,
-                 weight_decay: float = 0.2, beta: float = 0.7, smoothing: float = 0.1, coverage: float = 0.9, replay: int = 4096,
-                 steps: int = 4, batch: int = 96, seed: int = 0):
+    def __init__(
+        self,
+        features: int,
+        *,
+        depth: int = 4,
+        width: int = 32,
+        residual: bool = True,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.2,
+        beta: float = 0.7,
+        smoothing: float = 0.1,
+        coverage: float = 0.9,
+        replay: int = 4096,
+        steps: int = 4,
+        batch: int = 96,
+        seed: int = 0,
+    ):
         if not isinstance(residual, bool):
             raise ValueError(f"residual: {residual!r} is not a truth value")
         self._settings = {
-            "features": whole("features", features, 1, 10_000), "depth": whole("depth", depth, 0, 20),
-            "width": whole("width", width, 1, 1024), "learning_rate": number("learning_rate", learning_rate, 1),
+            "features": whole("features", features, 1, 10_000),
+            "depth": whole("depth", depth, 0, 20),
+            "width": whole("width", width, 1, 1024),
+            "learning_rate": number("learning_rate", learning_rate, 1),
             "weight_decay": number("weight_decay", weight_decay, 100, zero=True),
-            "beta": number("beta", beta, 1), "smoothing": number("smoothing", smoothing, 1, zero=True),
-            "coverage": number("coverage", coverage, 0.999), "replay": whole("replay", replay, 1, 1_000_000),
-            "steps": whole("steps", steps, 1, 100), "batch": whole("batch", batch, 2, 1024), "seed": whole("seed", seed, 0, 2**32 - 1),
+            "beta": number("beta", beta, 1),
+            "smoothing": number("smoothing", smoothing, 1, zero=True),
+            "coverage": number("coverage", coverage, 0.999),
+            "replay": whole("replay", replay, 1, 1_000_000),
+            "steps": whole("steps", steps, 1, 100),
+            "batch": whole("batch", batch, 2, 1024),
+            "seed": whole("seed", seed, 0, 2**32 - 1),
             "residual": residual,
         }
         self.features, self.depth, self.coverage = int(features), int(depth), float(coverage)
@@ -98,9 +119,12 @@ class HedgeRegressor:
         self._scale = RunningScale(self.features)
         weights = _SHALLOW ** np.arange(depth + 1.0)
         self._state: dict[str, np.ndarray] = {  # besides those of the two; changed in place
-            "seen": np.array(0, dtype=np.int64), "weights": weights / weights.sum(),
-            "replay_x": np.zeros((replay, features), dtype=np.float32), "replay_y": np.zeros(replay, dtype=np.float32),
-            "scores": np.zeros(_WINDOW), "miscoverage": np.array(1.0 - coverage),
+            "seen": np.array(0, dtype=np.int64),
+            "weights": weights / weights.sum(),
+            "replay_x": np.zeros((replay, features), dtype=np.float32),
+            "replay_y": np.zeros(replay, dtype=np.float32),
+            "scores": np.zeros(_WINDOW),
+            "miscoverage": np.array(1.0 - coverage),
         }
 
     @property
@@ -190,12 +214,16 @@ class HedgeRegressor:
         self._calibrate(mean, spread, y)
         self._reweigh(np.abs(heads[0] - y))
         self._scale.observe(x)
-        rng = np.random.default_rng((self._settings["seed"], seen))  # a function of the state, so that a saved one goes on equally
+        rng = np.random.default_rng(
+            (self._settings["seed"], seen)
+        )  # a function of the state, so that a saved one goes on equally
         steps, batch = self._settings["steps"], min(self._settings["batch"], seen + 1)
         old = rng.integers(max(min(seen, self._settings["replay"]), 1), size=(steps, batch - 1))
         inputs = self._scale.inputs(np.concatenate([x[None], state["replay_x"][old.ravel()]]))
         for rows, values in zip(np.split(inputs[1:], steps), state["replay_y"][old]):
-            self._network.step(np.concatenate([inputs[:1], rows]), np.append(np.float32(y), values), state["weights"])
+            self._network.step(
+                np.concatenate([inputs[:1], rows]), np.append(np.float32(y), values), state["weights"]
+            )
         place = seen if seen < self._settings["replay"] else int(rng.integers(seen + 1))
         if place < self._settings["replay"]:
             state["replay_x"][place], state["replay_y"][place] = x, y
@@ -213,7 +241,10 @@ class HedgeRegressor:
 
     def _estimates(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean (n,), the spread to expect around it (n,), and all heads' predictions (n, depth + 1)."""
-        chunks = [self._network.predict(self._scale.inputs(x[i:i + _CHUNK])) for i in range(0, max(len(x), 1), _CHUNK)]
+        chunks = [
+            self._network.predict(self._scale.inputs(x[i : i + _CHUNK]))
+            for i in range(0, max(len(x), 1), _CHUNK)
+        ]
         heads, weights = np.concatenate(chunks), self._state["weights"]
         mean = np.clip(heads @ weights, 0.0, 1.0)
         disagreement = np.sqrt((heads - mean[:, None]) ** 2 @ weights)
@@ -222,7 +253,13 @@ class HedgeRegressor:
     def _range(self, mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         count = min(self.seen, _WINDOW)
         rank = math.ceil((count + 1) * (1 - float(self._state["miscoverage"])))
-        reach = math.inf if rank > count else np.partition(self._state["scores"][:count], rank - 1)[rank - 1] if rank > 0 else 0.0
+        reach = (
+            math.inf
+            if rank > count
+            else np.partition(self._state["scores"][:count], rank - 1)[rank - 1]
+            if rank > 0
+            else 0.0
+        )
         return np.clip(mean - reach * spread, 0.0, 1.0), np.clip(mean + reach * spread, 0.0, 1.0)
 
     def _calibrate(self, mean: np.ndarray, spread: np.ndarray, y: float) -> None:
@@ -236,7 +273,10 @@ class HedgeRegressor:
     def state_dict(self) -> dict[str, np.ndarray]:
         """All it is, as arrays: settings, network, weights of the heads, statistics, kept records and residuals. They are copies."""
         types = {bool: np.bool_, int: np.int64, float: np.float64}
-        plain = {name: np.array(value, dtype=types[type(value)]) for name, value in {"version": VERSION, **self._settings}.items()}
+        plain = {
+            name: np.array(value, dtype=types[type(value)])
+            for name, value in {"version": VERSION, **self._settings}.items()
+        }
         return plain | {name: array.copy() for name, array in self._arrays().items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -249,15 +289,21 @@ class HedgeRegressor:
         """
         own = self.state_dict()
         if set(state) != set(own):
-            raise ValueError(f"state of the predictor: {', '.join(sorted(set(state) ^ set(own)))} missing or unknown")
+            raise ValueError(
+                f"state of the predictor: {', '.join(sorted(set(state) ^ set(own)))} missing or unknown"
+            )
         given = {name: np.asarray(array) for name, array in state.items()}
         for name, array in own.items():
             if given[name].dtype != array.dtype or given[name].shape != array.shape:
-                raise ValueError(f"state of the predictor: {name} is {given[name].dtype} {given[name].shape}, "
-                                 f"not {array.dtype} {array.shape}")
+                raise ValueError(
+                    f"state of the predictor: {name} is {given[name].dtype} {given[name].shape}, "
+                    f"not {array.dtype} {array.shape}"
+                )
         for name in ("version", *self._settings):
             if given[name] != own[name]:
-                raise ValueError(f"state of the predictor: its {name} is {given[name]}, here it is {own[name]}")
+                raise ValueError(
+                    f"state of the predictor: its {name} is {given[name]}, here it is {own[name]}"
+                )
         _check_values(given, self._settings["smoothing"])
         for name, array in self._arrays().items():
             array[...] = given[name]
@@ -290,8 +336,12 @@ class HedgeRegressor:
                 raise ValueError(f"it is of version {state['version']}, this program reads version {VERSION}")
             predictor = cls(**{name: state[name].item() for name in inspect.signature(cls).parameters})
             predictor.load_state_dict(state)
-        except Exception as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
-            raise ValueError(f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})") from None
+        except (
+            Exception
+        ) as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
+            raise ValueError(
+                f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})"
+            ) from None
         return predictor
 
 
@@ -299,12 +349,13 @@ def _check_values(state: Mapping[str, np.ndarray], smoothing: float) -> None:
     weights = state["weights"]
     floor = smoothing / (1 + smoothing) / len(weights)
     right = {
-        "seen": state["seen"] >= 0, "weights": abs(weights.sum() - 1) < 1e-9 and (weights >= floor * (1 - 1e-9)).all(),
-        "replay_x": not np.isinf(state["replay_x"]).any(), "replay_y": ((state["replay_y"] >= 0) & (state["replay_y"] <= 1)).all(),
+        "seen": state["seen"] >= 0,
+        "weights": abs(weights.sum() - 1) < 1e-9 and (weights >= floor * (1 - 1e-9)).all(),
+        "replay_x": not np.isinf(state["replay_x"]).any(),
+        "replay_y": ((state["replay_y"] >= 0) & (state["replay_y"] <= 1)).all(),
         "miscoverage": state["miscoverage"] <= 1,
         **{name: (state[name] >= 0).all() for name in ("known", "squares", "scores", "variance", "taken")},
     }
     for name, array in state.items():
         if not right.get(name, True) or not (name == "replay_x" or np.isfinite(array).all()):
             raise ValueError(f"state of the predictor: {name} has values that it cannot have")
-

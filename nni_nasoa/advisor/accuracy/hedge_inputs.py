@@ -15,8 +15,12 @@ class RunningScale:
     """Mean and standard deviation of each feature over all rows so far, NaN (not known) left out (Welford, 1962)."""
 
     def __init__(self, features: int):
-        self.arrays = {"known": np.zeros(features, dtype=np.int64), "mean": np.zeros(features), "squares": np.zeros(features),
-                       "used": np.ones(features, dtype=np.bool_)}
+        self.arrays = {
+            "known": np.zeros(features, dtype=np.int64),
+            "mean": np.zeros(features),
+            "squares": np.zeros(features),
+            "used": np.ones(features, dtype=np.bool_),
+        }
         """The state, changed in place: how often each feature was known, its mean, its sum of squared deviations, whether it counts."""
 
     def observe(self, row: np.ndarray) -> None:
@@ -24,7 +28,9 @@ class RunningScale:
         known, mean, squares = (self.arrays[name] for name in ("known", "mean", "squares"))
         on = ~np.isnan(row)
         before = mean[on]
-        far = _FAR * (self._deviation()[on] + np.abs(before) + 1)  # a change of level that lasts gets through all the same
+        far = _FAR * (
+            self._deviation()[on] + np.abs(before) + 1
+        )  # a change of level that lasts gets through all the same
         value = np.clip(row[on].astype(np.float64), before - far, before + far)
         known[on] += 1
         mean[on] += (value - before) / known[on]
@@ -49,13 +55,13 @@ class RunningScale:
         """
         mean, deviation, varies = self.arrays["mean"], self._deviation(), self._varies() & self.arrays["used"]
         inputs = np.empty((len(x), 2 * x.shape[1]), dtype=np.float32)
-        values, missing = inputs[:, :x.shape[1]], np.isnan(x)
+        values, missing = inputs[:, : x.shape[1]], np.isnan(x)
         with np.errstate(over="ignore", invalid="ignore"):
             np.subtract(x, mean.astype(np.float32), out=values)
             values *= (varies / np.where(varies, deviation, 1)).astype(np.float32)
         values[np.isnan(values)] = 0
         np.clip(values, -_CLIP, _CLIP, out=values)
-        inputs[:, x.shape[1]:] = missing
+        inputs[:, x.shape[1] :] = missing
         return inputs
 
     def _varies(self) -> np.ndarray:
@@ -74,7 +80,9 @@ def checked_x(x: Any, features: int) -> np.ndarray:
         x = x.astype(np.float32, copy=False)
     if np.isinf(x).any():
         row, column = np.argwhere(np.isinf(x))[0]
-        raise ValueError(f"x: row {row}, feature {column} is infinite or too large; use NaN where a feature is not known")
+        raise ValueError(
+            f"x: row {row}, feature {column} is infinite or too large; use NaN where a feature is not known"
+        )
     return x
 
 
@@ -107,5 +115,7 @@ def whole(name: str, value: Any, low: int, high: int) -> int:
 def number(name: str, value: Any, high: float, zero: bool = False) -> float:
     """`value` as a float from 0 (if `zero`, itself included) to `high`; a ValueError says what is wrong."""
     if isinstance(value, bool) or not isinstance(value, Real) or not (0 <= value <= high and (value or zero)):
-        raise ValueError(f"{name}: {value!r} is not a number from 0{'' if zero else ' (excluded)'} to {high:g}")
+        raise ValueError(
+            f"{name}: {value!r} is not a number from 0{'' if zero else ' (excluded)'} to {high:g}"
+        )
     return float(value)

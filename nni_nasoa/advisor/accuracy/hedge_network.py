@@ -16,15 +16,24 @@ class HedgeNetwork:
     Adam is a handful of operations, which is most of what an update of a network this small costs.
     """
 
-    def __init__(self, inputs: int, depth: int, width: int, residual: bool, learning_rate: float, weight_decay: float):
+    def __init__(
+        self, inputs: int, depth: int, width: int, residual: bool, learning_rate: float, weight_decay: float
+    ):
         self._sizes = [inputs, *[width] * depth]  # of what each head sees
         self._residual, self._learning_rate, self._weight_decay = residual, learning_rate, weight_decay
-        shapes = [*zip(self._sizes, self._sizes[1:]), *((n,) for n in self._sizes)]  # of the weights of layers, and of heads
+        shapes = [
+            *zip(self._sizes, self._sizes[1:]),
+            *((n,) for n in self._sizes),
+        ]  # of the weights of layers, and of heads
         weights = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         biases = weights[-1] + np.cumsum([0, *(shape[1] if len(shape) > 1 else 1 for shape in shapes)])
-        self._places = [(slice(*weights[i:i + 2]), shape, slice(*biases[i:i + 2])) for i, shape in enumerate(shapes)]
+        self._places = [
+            (slice(*weights[i : i + 2]), shape, slice(*biases[i : i + 2])) for i, shape in enumerate(shapes)
+        ]
         self._decaying, count = int(weights[-1]), int(biases[-1])
-        self.arrays = {name: np.zeros(count, dtype=np.float32) for name in ("parameters", "momentum", "variance")}
+        self.arrays = {
+            name: np.zeros(count, dtype=np.float32) for name in ("parameters", "momentum", "variance")
+        }
         self.arrays["taken"] = np.array(0, dtype=np.int64)
         """The state, changed in place: parameters, Adam's moments, and the number of steps taken."""
         self._gradient = np.zeros(count, dtype=np.float32)
@@ -40,7 +49,9 @@ class HedgeNetwork:
         """(n, inputs) -> every head's prediction, (n, depth + 1)."""
         return self._forward(self.arrays["parameters"], inputs)[1]
 
-    def gradient(self, parameters: np.ndarray, inputs: np.ndarray, y: np.ndarray, weights: np.ndarray, out: np.ndarray) -> None:
+    def gradient(
+        self, parameters: np.ndarray, inputs: np.ndarray, y: np.ndarray, weights: np.ndarray, out: np.ndarray
+    ) -> None:
         """Write into `out` the gradient of the heads' weighted cross-entropies, averaged over the n rows.
 
         Parameters
@@ -67,14 +78,16 @@ class HedgeNetwork:
 
     def step(self, inputs: np.ndarray, y: np.ndarray, weights: np.ndarray) -> None:
         """One step of AdamW; arguments as for `gradient`."""
-        parameters, momentum, variance = (self.arrays[name] for name in ("parameters", "momentum", "variance"))
+        parameters, momentum, variance = (
+            self.arrays[name] for name in ("parameters", "momentum", "variance")
+        )
         gradient = self._gradient
         self.gradient(parameters, inputs, y, weights, gradient)
         self.arrays["taken"] += 1
         taken = int(self.arrays["taken"])
         momentum += (1 - _MOMENTUM) * (gradient - momentum)
         variance += (1 - _VARIANCE) * (gradient * gradient - variance)
-        parameters[:self._decaying] *= 1 - self._learning_rate * self._weight_decay
+        parameters[: self._decaying] *= 1 - self._learning_rate * self._weight_decay
         scale = np.sqrt(variance / (1 - _VARIANCE**taken)) + _EPSILON
         parameters -= self._learning_rate / (1 - _MOMENTUM**taken) * momentum / scale
 
@@ -94,4 +107,4 @@ class HedgeNetwork:
     def _views(self, vector: np.ndarray) -> tuple[list, list]:
         """Layers and heads, each a pair of weight and bias, as views of a vector like `parameters`."""
         views = [(vector[weight].reshape(shape), vector[bias]) for weight, shape, bias in self._places]
-        return views[:len(self._sizes) - 1], views[len(self._sizes) - 1:]
+        return views[: len(self._sizes) - 1], views[len(self._sizes) - 1 :]

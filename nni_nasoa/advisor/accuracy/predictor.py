@@ -10,17 +10,19 @@ import gzip
 import io
 import json
 import os
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nni_nasoa.experience.records import RunRecord, positive
+
 from .features import NAMES, features_of
 from .hedge import HedgeRegressor
-from nni_nasoa.experience.records import RunRecord, positive
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
@@ -47,7 +49,11 @@ class AccuracyPredictor:
     """
 
     def __init__(self, members: Sequence[HedgeRegressor] | None = None):
-        self.members = [HedgeRegressor(len(NAMES), seed=seed) for seed in range(MEMBERS)] if members is None else list(members)
+        self.members = (
+            [HedgeRegressor(len(NAMES), seed=seed) for seed in range(MEMBERS)]
+            if members is None
+            else list(members)
+        )
 
     @property
     def seen(self) -> int:
@@ -77,14 +83,17 @@ class AccuracyPredictor:
     def runs(self) -> np.ndarray:
         """Features of the runs that it keeps, (n, len(NAMES))."""
         state = self.members[0].state_dict()
-        return state["replay_x"][:min(self.seen, len(state["replay_x"]))]
+        return state["replay_x"][: min(self.seen, len(state["replay_x"]))]
 
     # -- state --
 
     def to_bytes(self) -> bytes:
         """The state as the contents of an .npz file."""
         file = io.BytesIO()
-        members = {f"member_{number}": np.frombuffer(member.to_bytes(), dtype=np.uint8) for number, member in enumerate(self.members)}
+        members = {
+            f"member_{number}": np.frombuffer(member.to_bytes(), dtype=np.uint8)
+            for number, member in enumerate(self.members)
+        }
         np.savez(file, names=np.array(NAMES), **members)
         return file.getvalue()
 
@@ -101,8 +110,12 @@ class AccuracyPredictor:
             with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
                 names = arrays["names"].tolist()
                 members = [arrays[f"member_{number}"].tobytes() for number in range(len(arrays.files) - 1)]
-        except Exception as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
-            raise ValueError(f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})") from None
+        except (
+            Exception
+        ) as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
+            raise ValueError(
+                f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})"
+            ) from None
         if names != list(NAMES) or not members:
             raise ValueError("saved predictor: it was made of other features")
         return cls([HedgeRegressor.from_bytes(member) for member in members])
@@ -122,8 +135,12 @@ class AccuracyPredictor:
 
 def learnable(record: object) -> bool:
     """Whether there is something to learn from a run: it ended well, its dataset is known, it began from the model's own weights."""
-    return (isinstance(record, RunRecord) and record.status == "ok" and record.model_figures.get("weights", "default") == "default"
-            and all(positive(record.profile, name) for name in NEEDED))
+    return (
+        isinstance(record, RunRecord)
+        and record.status == "ok"
+        and record.model_figures.get("weights", "default") == "default"
+        and all(positive(record.profile, name) for name in NEEDED)
+    )
 
 
 def learn_in_store(store: ExperienceStore, *records: RunRecord) -> bool:
@@ -160,6 +177,7 @@ def _usable(data: bytes) -> AccuracyPredictor | None:
 
 # -- the prior --
 
+
 def prior_records() -> list[RunRecord]:
     """The runs that the package's prior was made of; none where it brings none."""
     file = PRIOR / "records.jsonl.gz"
@@ -169,7 +187,9 @@ def prior_records() -> list[RunRecord]:
     return [RunRecord.from_json(json.loads(line)) for line in lines if line.strip()]
 
 
-def make_prior(records: Iterable[RunRecord], *, members: int = MEMBERS, passes: int = 5, seed: int = 0, **settings) -> AccuracyPredictor:
+def make_prior(
+    records: Iterable[RunRecord], *, members: int = MEMBERS, passes: int = 5, seed: int = 0, **settings
+) -> AccuracyPredictor:
     """A predictor that has learned from runs on many tasks, as the start for everybody.
 
     Each member goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once,
@@ -186,24 +206,36 @@ def make_prior(records: Iterable[RunRecord], *, members: int = MEMBERS, passes: 
     """
     records = [record for record in records if learnable(record)]
     if not records:
-        return AccuracyPredictor([HedgeRegressor(len(NAMES), seed=seed + number, **settings) for number in range(members)])
+        return AccuracyPredictor(
+            [HedgeRegressor(len(NAMES), seed=seed + number, **settings) for number in range(members)]
+        )
     x = np.concatenate([features_of(record) for record in records])
     y = np.array([record.accuracy for record in records])
     tasks = np.array([record.task for record in records])
     scores = _scores_of_unseen_tasks(x, y, tasks, passes, seed, settings)
-    return AccuracyPredictor([_member(x, y, tasks, scores, passes, seed + number, settings) for number in range(members)])
+    return AccuracyPredictor(
+        [_member(x, y, tasks, scores, passes, seed + number, settings) for number in range(members)]
+    )
 
 
-def _member(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, scores: np.ndarray, passes: int, seed: int, settings: dict) -> HedgeRegressor:
+def _member(
+    x: np.ndarray,
+    y: np.ndarray,
+    tasks: np.ndarray,
+    scores: np.ndarray,
+    passes: int,
+    seed: int,
+    settings: dict,
+) -> HedgeRegressor:
     """A regressor that has learned from the runs, with each of them kept once, and with residuals from elsewhere."""
     regressor = _trained(x, y, tasks, passes, seed, settings)
     state = regressor.state_dict()
-    scores = scores[-len(state["scores"]):]
-    keep = np.random.default_rng(seed).permutation(len(x))[:len(state["replay_x"])]
+    scores = scores[-len(state["scores"]) :]
+    keep = np.random.default_rng(seed).permutation(len(x))[: len(state["replay_x"])]
     state["replay_x"][:], state["replay_y"][:] = 0, 0
-    state["replay_x"][:len(keep)], state["replay_y"][:len(keep)] = x[keep], y[keep]
+    state["replay_x"][: len(keep)], state["replay_y"][: len(keep)] = x[keep], y[keep]
     state["scores"][:] = 0
-    state["scores"][:len(scores)] = scores
+    state["scores"][: len(scores)] = scores
     state["seen"][()], state["miscoverage"][()] = len(x), 1 - regressor.coverage
     regressor.load_state_dict(state)
     regressor.drop_constant_features()
@@ -231,16 +263,22 @@ def write_prior(records: Iterable[RunRecord], folder: str | os.PathLike) -> Accu
     return prior
 
 
-def _trained(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict) -> HedgeRegressor:
+def _trained(
+    x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict
+) -> HedgeRegressor:
     rng, regressor = np.random.default_rng(seed), HedgeRegressor(len(NAMES), seed=seed, **settings)
     for _ in range(passes):
-        order = chain.from_iterable(rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks)))
+        order = chain.from_iterable(
+            rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks))
+        )
         order = np.fromiter(order, dtype=np.int64)
         regressor.update(x[order], y[order])
     return regressor
 
 
-def _scores_of_unseen_tasks(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict) -> np.ndarray:
+def _scores_of_unseen_tasks(
+    x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict
+) -> np.ndarray:
     """Residuals over the spread expected, in random order."""
     rng = np.random.default_rng(seed)
     names = rng.permutation(np.unique(tasks))
@@ -249,5 +287,9 @@ def _scores_of_unseen_tasks(x: np.ndarray, y: np.ndarray, tasks: np.ndarray, pas
         held = np.isin(tasks, names[fold::FOLDS])
         if held.all():  # a single task
             break
-        scores.append(_trained(x[~held], y[~held], tasks[~held], passes, seed, settings).relative_errors(x[held], y[held]))
+        scores.append(
+            _trained(x[~held], y[~held], tasks[~held], passes, seed, settings).relative_errors(
+                x[held], y[held]
+            )
+        )
     return rng.permutation(np.concatenate(scores)) if scores else np.zeros(0)

@@ -20,14 +20,24 @@ if TYPE_CHECKING:
     from nni_nasoa.training.inputs import Images
     from nni_nasoa.zoo.staged import Staged
 
-RATE, HIGH_RATE = 0.02, 0.14  # of SGD: a sound one, and one that is too high for some datasets and better for others
-STEPS, BATCH, WEIGHT_DECAY, WARMUP = 48, 32, 1e-4, 0.1  # as in `FineTuneRegime`; the warm-up is a share of the steps
+RATE, HIGH_RATE = (
+    0.02,
+    0.14,
+)  # of SGD: a sound one, and one that is too high for some datasets and better for others
+STEPS, BATCH, WEIGHT_DECAY, WARMUP = (
+    48,
+    32,
+    1e-4,
+    0.1,
+)  # as in `FineTuneRegime`; the warm-up is a share of the steps
 TRAIN_IMAGES, VAL_IMAGES = 500, 250  # at most, all classes in turn
 FIRST_STEPS = 3  # that tell what all will take
 EVALUATION_STEPS = 4  # that take as long as the evaluation does, at most
 
 
-def landmark(split: ImageSplit, model: str, rate: float = RATE, *, device="cpu", seconds: float | None = None) -> float | None:
+def landmark(
+    split: ImageSplit, model: str, rate: float = RATE, *, device="cpu", seconds: float | None = None
+) -> float | None:
     """Train all of a pretrained network on a sample for 48 steps of 32 images, and evaluate it on images that it has not seen.
 
     Parameters
@@ -62,9 +72,13 @@ def landmark(split: ImageSplit, model: str, rate: float = RATE, *, device="cpu",
 
     if len(np.unique(split.train.labels)) < 2 or not len(split.val):
         return None
-    network = staged(create_model(model, split.num_classes, weights="default"), model).to(device, memory_format=torch.channels_last)
-    train, val = (Images(_some(part, count), torch.device(device), network.mean, network.std)
-                  for part, count in ((split.train, TRAIN_IMAGES), (split.val, VAL_IMAGES)))
+    network = staged(create_model(model, split.num_classes, weights="default"), model).to(
+        device, memory_format=torch.channels_last
+    )
+    train, val = (
+        Images(_some(part, count), torch.device(device), network.mean, network.std)
+        for part, count in ((split.train, TRAIN_IMAGES), (split.val, VAL_IMAGES))
+    )
     return _accuracy(network, val) if _trained(network, train, rate, deadline) else None
 
 
@@ -78,21 +92,28 @@ def _trained(network: Staged, images: Images, rate: float, deadline: float | Non
     import torch
     from torch.nn import functional
 
-    from nni_nasoa.finetune.clock import learning_rate_share
     from nni_nasoa.device.settings import synchronize
+    from nni_nasoa.finetune.clock import learning_rate_share
     from nni_nasoa.training.optimizers import Optimizer
 
     for values in network.head.parameters():  # of which there is one start
         torch.nn.init.zeros_(values)
     network.freeze(0).train()
-    optimizer, rng, order, begin = Optimizer("sgd", network.parameters(), WEIGHT_DECAY), np.random.default_rng(0), [], time.monotonic()
+    optimizer, rng, order, begin = (
+        Optimizer("sgd", network.parameters(), WEIGHT_DECAY),
+        np.random.default_rng(0),
+        [],
+        time.monotonic(),
+    )
     for step in range(STEPS):
         while len(order) < BATCH:
             order += rng.permutation(len(images)).tolist()
         batch, order = torch.tensor(order[:BATCH]), order[BATCH:]
         optimizer.learning_rate = rate * learning_rate_share(step / STEPS, WARMUP)
         optimizer.zero_grad()
-        functional.cross_entropy(network(images.clean(batch)), images.labels[batch.to(images.device)]).backward()
+        functional.cross_entropy(
+            network(images.clean(batch)), images.labels[batch.to(images.device)]
+        ).backward()
         optimizer.step()
         if deadline is not None and step + 1 >= FIRST_STEPS:
             synchronize(images.device)
@@ -109,4 +130,6 @@ def _accuracy(network: Staged, images: Images) -> float | None:
     network.eval()
     with torch.inference_mode():
         logits = torch.cat([network(images.clean(rows)) for rows in torch.arange(len(images)).split(64)])
-    return (logits.argmax(1) == images.labels).double().mean().item() if torch.isfinite(logits).all() else None
+    return (
+        (logits.argmax(1) == images.labels).double().mean().item() if torch.isfinite(logits).all() else None
+    )

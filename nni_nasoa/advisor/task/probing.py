@@ -22,13 +22,23 @@ MIN_IMAGES = 40  # fewer, where the sample has more, tell nothing
 DISTANCE_IMAGES = 250  # for the distance
 FIRST_BATCH, MAX_BATCH = 8, 64
 ITERATIONS, TOLERANCE = 100, 1e-5  # of the fixed point of LogME
-RATIOS = (1e-8, 1e8)  # of alpha / beta, in units of the largest eigenvalue: between a fit without a prior and none at all
+RATIOS = (
+    1e-8,
+    1e8,
+)  # of alpha / beta, in units of the largest eigenvalue: between a fit without a prior and none at all
 RIDGES = np.logspace(-2, 4, 13)  # penalties of a linear head, for features of variance 1
-ACCURACIES = ("nearest_mean", "nearest_neighbour", "linear", "linear_few", "log_me")  # tell how far the network as it is will get
+ACCURACIES = (
+    "nearest_mean",
+    "nearest_neighbour",
+    "linear",
+    "linear_few",
+    "log_me",
+)  # tell how far the network as it is will get
 
 
-def probe(split: ImageSplit, model: str, *, device="cpu", seconds: float | None = None,
-          images: int | None = None) -> dict[str, float | int | None]:
+def probe(
+    split: ImageSplit, model: str, *, device="cpu", seconds: float | None = None, images: int | None = None
+) -> dict[str, float | int | None]:
     """Look at a sample of images through a pretrained network.
 
     Parameters
@@ -70,10 +80,10 @@ def probe(split: ImageSplit, model: str, *, device="cpu", seconds: float | None 
     deadline = None if seconds is None else time.monotonic() + seconds
     network = staged(create_model(model, 2, weights="default"), model).to(device).eval()
     labels = np.concatenate([split.train.labels, split.val.labels])
-    order = classes_in_turn(labels, 0)[:IMAGES if images is None else images]
+    order = classes_in_turn(labels, 0)[: IMAGES if images is None else images]
     with torch.inference_mode():
         features, distance = _look(network, split, order, torch.device(device), deadline)
-    seen = order[:len(features)]
+    seen = order[: len(features)]
     result = {**dict.fromkeys((*ACCURACIES, "distance")), "images": len(seen), "stages": len(network.stages)}
     if len(seen) < min(MIN_IMAGES, len(order)) or not np.isfinite(features).all():
         return result
@@ -84,16 +94,19 @@ def probe(split: ImageSplit, model: str, *, device="cpu", seconds: float | None 
     return result | dict(zip(ACCURACIES, found)) | {"distance": distance}
 
 
-def _look(network, split: ImageSplit, order: np.ndarray, device: torch.device,
-          deadline: float | None) -> tuple[np.ndarray, float | None]:
+def _look(
+    network, split: ImageSplit, order: np.ndarray, device: torch.device, deadline: float | None
+) -> tuple[np.ndarray, float | None]:
     """Features of the images, in this order, as many as there is time for, and the distance of the first of them."""
     import torch
 
-    mean, std = (255 * torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (network.mean, network.std))
+    mean, std = (
+        255 * torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (network.mean, network.std)
+    )
     features, start, batch = [np.empty((0, network.features), np.float32)], 0, FIRST_BATCH
     with PretrainingDistance(network) as distance:
         while start < len(order) and (deadline is None or time.monotonic() < deadline):
-            images = torch.from_numpy(_images(split, order[start:start + batch])).to(device)
+            images = torch.from_numpy(_images(split, order[start : start + batch])).to(device)
             images = images.to(dtype=torch.float32, memory_format=torch.channels_last).sub_(mean).div_(std)
             features.append(network.forward_stages(images).float().cpu().numpy())
             start, batch = start + batch, min(2 * batch, MAX_BATCH)
@@ -127,7 +140,11 @@ class PretrainingDistance:
     def __init__(self, network: torch.nn.Module):
         from torch.nn.modules.batchnorm import _BatchNorm
 
-        self._layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm) and layer.running_var is not None]
+        self._layers = [
+            layer
+            for layer in network.modules()
+            if isinstance(layer, _BatchNorm) and layer.running_var is not None
+        ]
         self._sums: dict[torch.nn.Module, tuple] = {}
         self._hooks: list = []
 
@@ -150,7 +167,7 @@ class PretrainingDistance:
         variance, mean = torch.var_mean(inputs[0].float(), axes, correction=0)
         mean, variance, n = mean.double(), variance.double(), len(inputs[0])
         before = self._sums.get(layer, (0, 0.0, 0.0))
-        self._sums[layer] = before[0] + n, before[1] + n * mean, before[2] + n * (variance + mean ** 2)
+        self._sums[layer] = before[0] + n, before[1] + n * mean, before[2] + n * (variance + mean**2)
 
     def value(self) -> float | None:
         """The distance; None for a network without batch normalisation, or without images."""
@@ -159,14 +176,16 @@ class PretrainingDistance:
         distances = []
         for layer, (n, first, second) in self._sums.items():
             mean, known = first / n, layer.running_var.double() + layer.eps
-            variance = (second / n - mean ** 2).clamp(min=0) + layer.eps
+            variance = (second / n - mean**2).clamp(min=0) + layer.eps
             overlap = torch.sqrt(2 * torch.sqrt(variance * known) / (variance + known))
-            overlap *= torch.exp(-(mean - layer.running_mean) ** 2 / (4 * (variance + known)))
+            overlap *= torch.exp(-((mean - layer.running_mean) ** 2) / (4 * (variance + known)))
             distances.append(torch.sqrt((1 - overlap).clamp(min=0)).mean().item())
         return float(np.mean(distances)) if distances and np.isfinite(distances).all() else None
 
 
-def nearest_accuracies(features: np.ndarray, labels: np.ndarray, training: np.ndarray) -> tuple[float | None, float | None]:
+def nearest_accuracies(
+    features: np.ndarray, labels: np.ndarray, training: np.ndarray
+) -> tuple[float | None, float | None]:
     """How often the nearest class mean, and the nearest image, have the right class.
 
     Means and neighbours are of training images alone, and an image never counts for itself: a training image is left out of the
@@ -190,7 +209,9 @@ def nearest_accuracies(features: np.ndarray, labels: np.ndarray, training: np.nd
     if not asked.any():
         return None, None
     x = _scaled(features)
-    return _nearest_mean(x, labels, training)[asked].mean().item(), _nearest_neighbour(x, labels, training)[asked].mean().item()
+    return _nearest_mean(x, labels, training)[asked].mean().item(), _nearest_neighbour(x, labels, training)[
+        asked
+    ].mean().item()
 
 
 def _asked(labels: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -227,7 +248,7 @@ def _nearest_neighbour(x: np.ndarray, labels: np.ndarray, training: np.ndarray) 
 
 
 def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.maximum((x ** 2).sum(1)[:, None] - 2 * x @ y.T + (y ** 2).sum(1), 0)
+    return np.maximum((x**2).sum(1)[:, None] - 2 * x @ y.T + (y**2).sum(1), 0)
 
 
 def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarray) -> float | None:
@@ -256,10 +277,10 @@ def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarr
     right = np.empty(len(x), dtype=bool)
     best = 0.0
     for ridge in RIDGES:
-        shrunk = s ** 2 / (s ** 2 + ridge)
-        own = np.minimum(u ** 2 @ shrunk, 1 - 1e-9)  # of each training image's prediction, its own share
+        shrunk = s**2 / (s**2 + ridge)
+        own = np.minimum(u**2 @ shrunk, 1 - 1e-9)  # of each training image's prediction, its own share
         left_out = y - (y - u @ (shrunk[:, None] * projected)) / (1 - own)[:, None]
-        others = elsewhere @ ((s / (s ** 2 + ridge))[:, None] * projected)
+        others = elsewhere @ ((s / (s**2 + ridge))[:, None] * projected)
         right[training] = left_out.argmax(1) == labels[training]
         right[~training] = others.argmax(1) == labels[~training]
         best = max(best, right[asked].mean().item())
@@ -286,14 +307,14 @@ def log_me(features: np.ndarray, labels: np.ndarray) -> float | None:
     """
     classes, labels = np.unique(labels, return_inverse=True)
     f = features.astype(np.float64)
-    scale = np.sqrt((f ** 2).mean()) if f.size else 0.0
+    scale = np.sqrt((f**2).mean()) if f.size else 0.0
     if len(classes) < 2 or not scale:
         return None
     y = np.eye(len(classes))[labels]
     # F F^T = U diag(s) U^T: all that follows needs no more of F.
     u, singular, _ = np.linalg.svd(f / scale, full_matrices=False)
-    s, z = singular ** 2, (u.T @ y) ** 2
-    rest = np.maximum((y ** 2).sum(0) - z.sum(0), 0)  # of y, what lies outside the span of F
+    s, z = singular**2, (u.T @ y) ** 2
+    rest = np.maximum((y**2).sum(0) - z.sum(0), 0)  # of y, what lies outside the span of F
     low, high = (ratio * s.max() for ratio in RATIOS)
     t = np.ones(len(classes))
     for _ in range(ITERATIONS):
@@ -305,7 +326,7 @@ def log_me(features: np.ndarray, labels: np.ndarray) -> float | None:
 
 
 def _fixed_point_step(t, s, z, rest, n):
-    """alpha and beta of each class from their ratio t."""
+    """Alpha and beta of each class from their ratio t."""
     gamma = (s[:, None] / (s[:, None] + t)).sum(0)
     weights = (s[:, None] * z / (s[:, None] + t) ** 2).sum(0)  # squared norm of the mean of w
     errors = rest + (z * (t / (s[:, None] + t)) ** 2).sum(0)  # squared norm of y - F w
@@ -314,7 +335,7 @@ def _fixed_point_step(t, s, z, rest, n):
 
 
 def _evidence(t, s, z, rest, n):
-    """log N(y; 0, (I + F F^T / t) / beta) of each class, with the beta that is best for this t."""
+    """Log N(y; 0, (I + F F^T / t) / beta) of each class, with the beta that is best for this t."""
     quadratic = rest + (z * t / (s[:, None] + t)).sum(0)
     beta = n / np.maximum(quadratic, n * np.finfo(np.float64).tiny)
     return 0.5 * (n * np.log(beta / (2 * np.pi)) - np.log1p(s[:, None] / t).sum(0) - n)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.data import ImageSplit, open_dataset
 from nni_nasoa.data.profile import (
@@ -20,36 +21,43 @@ from nni_nasoa.data.profile import (
     profile_arrays,
     profile_dataset,
 )
+from nni_nasoa.experience.records import figures_of
 from nni_nasoa.finetune import FineTuneError
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.open_in_time import open_in_time, sample_folder
 from nni_nasoa.training.regime import MAX_STAGES
+from nni_nasoa.values import MAX_NUMBER, SHARE, number, or_none, whole
 from nni_nasoa.zoo import get
 
-from ..candidates import input_sizes, own_size
 from ..accuracy.features import log_odds
+from ..candidates import input_sizes, own_size
 from .landmarks import HIGH_RATE, RATE, landmark
 from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
-from nni_nasoa.experience.records import figures_of
-from nni_nasoa.values import MAX_NUMBER, SHARE, number, or_none, whole
 
 if TYPE_CHECKING:
     from nni_nasoa.data.folder import FoundFolder
-
     from nni_nasoa.experience.store import ExperienceStore
 
 PROBE_MODEL = "nano-a"
 VERSION = 3  # of what is kept, and of how probes and landmarks are made
-PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4  # of the time that is left, for the profile, and for decoding what probes look at
+PROFILE_SHARE, SAMPLE_SHARE = (
+    0.3,
+    0.4,
+)  # of the time that is left, for the profile, and for decoding what probes look at
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
 NETWORK_IMAGES = 300  # that could be looked at in the time that it takes to make a network, and to make something of what it sees
 MIN_SECONDS = 1e-3  # a clock needs some
 LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")  # of `PROBE_MODEL`, see `landmark_settings`
 _FIELDS = {"version", "dataset", "probes", "landmarks"}
-_PROBE = {**dict.fromkeys(("nearest_mean", "nearest_neighbour", "linear", "linear_few", "distance"), or_none(SHARE)),
-          "log_me": or_none(number(-MAX_NUMBER, MAX_NUMBER, "a number")), "images": whole(0, IMAGES),
-          "stages": whole(1, MAX_STAGES)}
+_PROBE = {
+    **dict.fromkeys(
+        ("nearest_mean", "nearest_neighbour", "linear", "linear_few", "distance"), or_none(SHARE)
+    ),
+    "log_me": or_none(number(-MAX_NUMBER, MAX_NUMBER, "a number")),
+    "images": whole(0, IMAGES),
+    "stages": whole(1, MAX_STAGES),
+}
 
 
 @dataclass(frozen=True)
@@ -72,8 +80,12 @@ class TaskProfile:
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
-        return {"version": VERSION, "dataset": self.dataset.to_json(),
-                "probes": {model: dict(found) for model, found in self.probes.items()}, "landmarks": dict(self.landmarks)}
+        return {
+            "version": VERSION,
+            "dataset": self.dataset.to_json(),
+            "probes": {model: dict(found) for model, found in self.probes.items()},
+            "landmarks": dict(self.landmarks),
+        }
 
     @classmethod
     def from_json(cls, data: Any) -> TaskProfile:
@@ -92,28 +104,49 @@ class TaskProfile:
         for model, found in data["probes"].items():
             if not isinstance(model, str) or not isinstance(found, Mapping) or set(found) != set(_PROBE):
                 raise ProfileError(f"profile: a probe is not an object of {', '.join(_PROBE)}")
-        probes = {model: {name: rule(f"profile: the probe of {model}, {name}", found[name]) for name, rule in _PROBE.items()}
-                  for model, found in data["probes"].items()}
-        landmarks = {str(name): or_none(SHARE)(f"profile: {name}", found) for name, found in data["landmarks"].items()}
+        probes = {
+            model: {
+                name: rule(f"profile: the probe of {model}, {name}", found[name])
+                for name, rule in _PROBE.items()
+            }
+            for model, found in data["probes"].items()
+        }
+        landmarks = {
+            str(name): or_none(SHARE)(f"profile: {name}", found) for name, found in data["landmarks"].items()
+        }
         return cls(DatasetProfile.from_json(data["dataset"]), probes, landmarks)
 
-    def with_more(self, probes: Mapping[str, Mapping[str, Any]], landmarks: Mapping[str, float | None]) -> TaskProfile:
+    def with_more(
+        self, probes: Mapping[str, Mapping[str, Any]], landmarks: Mapping[str, float | None]
+    ) -> TaskProfile:
         """With these, too, in place of those of the same names."""
         return replace(self, probes={**self.probes, **probes}, landmarks={**self.landmarks, **landmarks})
 
     def flat(self) -> dict[str, Any]:
         """All that does not depend on the model to be trained, as scalars; what `RunRecord.profile` holds."""
         found = self.probes.get(PROBE_MODEL, {})
-        sized = {f"separability_{end}": self._linear(PROBE_MODEL, size) for end, size in zip(("small", "large"), _other_sizes(PROBE_MODEL))}
-        return self.dataset.to_json() | {f"separability_{name}": found.get(name) for name in ACCURACIES} | sized \
-            | {"distance": found.get("distance")} | {name: self.landmarks.get(name) for name in LANDMARKS}
+        sized = {
+            f"separability_{end}": self._linear(PROBE_MODEL, size)
+            for end, size in zip(("small", "large"), _other_sizes(PROBE_MODEL))
+        }
+        return (
+            self.dataset.to_json()
+            | {f"separability_{name}": found.get(name) for name in ACCURACIES}
+            | sized
+            | {"distance": found.get("distance")}
+            | {name: self.landmarks.get(name) for name in LANDMARKS}
+        )
 
     def model_figures(self, model: str) -> dict[str, Any]:
         """What is known of a model, on this dataset too: `figures_of`, its stages, and its probe; None for what is not known."""
         figures, found = figures_of(model), self.probes.get(model, {})
         stages = found.get("stages") or _stages(figures.get("encoding"))
-        seen = {f"probe_{name}": found.get(name) for name in ACCURACIES} | {"probe_linear": self._linear_as_of_all(model)}
-        return figures | {"stages": stages} | seen | {"probe_large": self._linear(model, _other_sizes(model)[1])}
+        seen = {f"probe_{name}": found.get(name) for name in ACCURACIES} | {
+            "probe_linear": self._linear_as_of_all(model)
+        }
+        return (
+            figures | {"stages": stages} | seen | {"probe_large": self._linear(model, _other_sizes(model)[1])}
+        )
 
     def _linear_as_of_all(self, model: str) -> float | None:
         """How well a linear head does, as of a probe of as many images as `PROBE_MODEL` has seen.
@@ -149,7 +182,10 @@ def _other_sizes(model: str) -> tuple[int | None, int | None]:
 def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
     """Probes on images of another size than a model's own, with their sizes: `PROBE_MODEL` on the smallest, all on the largest."""
     names = dict.fromkeys((PROBE_MODEL, *models))
-    sizes = [(PROBE_MODEL, _other_sizes(PROBE_MODEL)[0]), *((model, _other_sizes(model)[1]) for model in names)]
+    sizes = [
+        (PROBE_MODEL, _other_sizes(PROBE_MODEL)[0]),
+        *((model, _other_sizes(model)[1]) for model in names),
+    ]
     return {f"{model}@{size}": size for model, size in sizes if size is not None}
 
 
@@ -159,9 +195,18 @@ def landmark_settings() -> dict[str, tuple[int, float]]:
     return dict(zip(LANDMARKS, ((own, RATE), (own, HIGH_RATE), (large, RATE))))
 
 
-def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] = (), *, device="cpu",
-                 seconds: float | None = None, root=None, val_fraction: float = 0.2, found: FoundFolder | None = None,
-                 show_progress: bool | None = None) -> TaskProfile:
+def task_profile(
+    dataset,
+    store: ExperienceStore | None,
+    models: Sequence[str] = (),
+    *,
+    device="cpu",
+    seconds: float | None = None,
+    root=None,
+    val_fraction: float = 0.2,
+    found: FoundFolder | None = None,
+    show_progress: bool | None = None,
+) -> TaskProfile:
     """What is known of a dataset; what is missing is found out, and kept.
 
     Where nothing is missing no image is opened, and no torch imported.
@@ -202,14 +247,22 @@ def task_profile(dataset, store: ExperienceStore | None, models: Sequence[str] =
     else:
         sizes |= sized_probes(models)
     if known is None or known.dataset.pixels_read is None:
-        known = TaskProfile(reader.profile(own)) if known is None else replace(known, dataset=reader.profile(own))
+        known = (
+            TaskProfile(reader.profile(own)) if known is None else replace(known, dataset=reader.profile(own))
+        )
     probes = _probes(reader, {name: size for name, size in sizes.items() if name not in known.probes}, device)
-    landmarks = _landmarks(reader, {name: how for name, how in marks.items() if name not in known.landmarks}, device)
+    landmarks = _landmarks(
+        reader, {name: how for name, how in marks.items() if name not in known.landmarks}, device
+    )
     if probes or landmarks:
         known = known.with_more(probes, landmarks)
     if store is not None and known is not kept:
         others = _kept(store, own)  # another process may have found more meanwhile
-        whole = known if others is None else replace(others, dataset=known.dataset).with_more(known.probes, known.landmarks)
+        whole = (
+            known
+            if others is None
+            else replace(others, dataset=known.dataset).with_more(known.probes, known.landmarks)
+        )
         store.set_profile(own, whole.to_json())
     return known
 
@@ -239,11 +292,20 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict
         import torch  # noqa: F401 - what its import takes says nothing of the next probe
 
         begin, left = time.monotonic(), reader.left()
-        enough = pace * sum(work[other] * (NETWORK_IMAGES + wanted[other]) for other in [*sizes][place:]) <= left
-        result = probe(sample, name.partition("@")[0], device=device, images=wanted[name] if enough else FEW,
-                       seconds=None if reader.deadline is None else left if pace or len(sizes) == 1 else left / 2)
+        enough = (
+            pace * sum(work[other] * (NETWORK_IMAGES + wanted[other]) for other in [*sizes][place:]) <= left
+        )
+        result = probe(
+            sample,
+            name.partition("@")[0],
+            device=device,
+            images=wanted[name] if enough else FEW,
+            seconds=None if reader.deadline is None else left if pace or len(sizes) == 1 else left / 2,
+        )
         pace = (time.monotonic() - begin) / (work[name] * (NETWORK_IMAGES + result["images"]))
-        if result["images"] >= min(MIN_IMAGES if name == PROBE_MODEL else FEW, len(sample.train) + len(sample.val)):
+        if result["images"] >= min(
+            MIN_IMAGES if name == PROBE_MODEL else FEW, len(sample.train) + len(sample.val)
+        ):
             found[name] = result
     return found
 
@@ -268,8 +330,9 @@ def _least_seconds() -> float:
 
 def _work(model: str, size: int) -> float:
     """What an image costs, in any unit. Time grows more slowly than multiply-adds do: those of the nano family, from 0.03 to 0.7
-    billion at 224 pixels, take from one to seven times as long on a processor."""
-    return (figures_of(model).get("gmacs") or 1.0) ** 0.6 * size ** 2
+    billion at 224 pixels, take from one to seven times as long on a processor.
+    """
+    return (figures_of(model).get("gmacs") or 1.0) ** 0.6 * size**2
 
 
 class _Reader:
@@ -287,7 +350,9 @@ class _Reader:
     def profile(self, own: str) -> DatasetProfile:
         """The dataset's profile, as far as there is time for it."""
         if isinstance(self.dataset, ImageSplit) or not is_named(self.dataset):
-            return profile_dataset(self.dataset, seconds=min(PROFILE_SECONDS, PROFILE_SHARE * self.left()), **self._options)
+            return profile_dataset(
+                self.dataset, seconds=min(PROFILE_SECONDS, PROFILE_SHARE * self.left()), **self._options
+            )
         split = self.sample(PIXEL_SIZE)
         return DatasetProfile(str(self.dataset), own) if split is None else profile_arrays(split, own)
 
@@ -305,8 +370,12 @@ class _Reader:
     def _named(self, size: int) -> ImageSplit:
         if self.deadline is None:
             return open_dataset(self.dataset, input_size=size, **self._options)
-        return open_in_time(self.dataset, Clock(max(MIN_SECONDS, self.left())), input_size=size, **self._options).split
+        return open_in_time(
+            self.dataset, Clock(max(MIN_SECONDS, self.left())), input_size=size, **self._options
+        ).split
 
     def _of_folder(self, size: int) -> ImageSplit:
         seconds = min(SAMPLE_SECONDS, SAMPLE_SHARE * self.left())
-        return sample_folder(Path(self.dataset).expanduser(), seconds, size, 0, self._options["val_fraction"], IMAGES)
+        return sample_folder(
+            Path(self.dataset).expanduser(), seconds, size, 0, self._options["val_fraction"], IMAGES
+        )

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import nn
 
 from nni_nasoa.data import ImageArrays
+from nni_nasoa.device.device import Device
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
+from nni_nasoa.experience.records import StepTime
 from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.inputs import Images, Inputs
 from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
+from nni_nasoa.training.speed import undisturbed
 from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.training.trainable import Trainable
-from nni_nasoa.training.speed import undisturbed
 from nni_nasoa.zoo import create_model, get
 from nni_nasoa.zoo.staged import Staged, staged
 
-from nni_nasoa.device.device import Device
-from nni_nasoa.experience.records import StepTime
 from .step_times import FEATURES, IMAGES, OPTIMIZER, TRAIN, VIEW_MODES, draw_mode
 
 CLASSES = 10
@@ -38,7 +38,9 @@ WAITING_SHARE = 0.25  # of the time that there is, for others to leave the devic
 _NO_DECAY = 0.0
 
 
-def measured_steps(model: str, input_sizes: Sequence[int], device: Device, seconds: float | None, default: float) -> list[StepTime]:
+def measured_steps(
+    model: str, input_sizes: Sequence[int], device: Device, seconds: float | None, default: float
+) -> list[StepTime]:
     """See `step_times.measure_step_times`; where no seconds are given, `default` seconds of computing."""
     bench = _Bench(device)
     clock = bench.clock if seconds is None else time.monotonic
@@ -50,7 +52,9 @@ def measured_steps(model: str, input_sizes: Sequence[int], device: Device, secon
         rows: list[StepTime] = []
         for place, size in enumerate(input_sizes):
             # What a step takes besides its images is found with the smallest of them.
-            end = clock() + (deadline - clock()) * (size / sum(input_sizes[place:]) if rows else SMALLEST_SHARE)
+            end = clock() + (deadline - clock()) * (
+                size / sum(input_sizes[place:]) if rows else SMALLEST_SHARE
+            )
             few = bench.few(view, size, end - clock())
             if few is None and (rows or seconds is not None):
                 break
@@ -66,7 +70,9 @@ def measured_steps(model: str, input_sizes: Sequence[int], device: Device, secon
     return rows
 
 
-def measured_drawing(input_sizes: Sequence[int], device: Device, seconds: float | None, default: float) -> list[StepTime]:
+def measured_drawing(
+    input_sizes: Sequence[int], device: Device, seconds: float | None, default: float
+) -> list[StepTime]:
     """Times of drawing images, of sizes for which there is time; where no seconds are given, `default` seconds."""
     rows: list[StepTime] = []
     bench = _Bench(device)
@@ -78,7 +84,16 @@ def measured_drawing(input_sizes: Sequence[int], device: Device, seconds: float 
                 break
             for augmentation in AUGMENTATIONS:
                 images, indices = bench.images(DRAWN, size, augmentation), torch.arange(DRAWN)
-                rows.append(bench.row(IMAGES, size, DRAWN, 0, draw_mode(augmentation), bench.least(lambda: images.augmented(indices))))
+                rows.append(
+                    bench.row(
+                        IMAGES,
+                        size,
+                        DRAWN,
+                        0,
+                        draw_mode(augmentation),
+                        bench.least(lambda: images.augmented(indices)),
+                    )
+                )
     return rows
 
 
@@ -92,7 +107,9 @@ class _Bench:
 
     def quiet(self, seconds: float | None):
         """The context to measure in, for so many seconds at most, those of waiting for it included."""
-        return undisturbed(self.device, threads=self._threads, patience=None if seconds is None else WAITING_SHARE * seconds)
+        return undisturbed(
+            self.device, threads=self._threads, patience=None if seconds is None else WAITING_SHARE * seconds
+        )
 
     def row(self, model: str, size: int, batch: int, frozen: int, mode: str, seconds: float) -> StepTime:
         """A measured time."""
@@ -131,8 +148,18 @@ class _Bench:
     def images(self, count: int, size: int, augmentation: str = "none") -> Images:
         """Random images, drawn as training does it."""
         rng = np.random.default_rng(0)
-        part = ImageArrays(rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8), rng.integers(0, CLASSES, count))
-        return Images(part, self.device, (0.5,) * 3, (0.25,) * 3, augmentation, True, torch.Generator(self.device).manual_seed(0))
+        part = ImageArrays(
+            rng.integers(0, 256, (count, 3, size, size), dtype=np.uint8), rng.integers(0, CLASSES, count)
+        )
+        return Images(
+            part,
+            self.device,
+            (0.5,) * 3,
+            (0.25,) * 3,
+            augmentation,
+            True,
+            torch.Generator(self.device).manual_seed(0),
+        )
 
     def steps(self, view: Staged, model: str, size: int, batch: int) -> Iterator[StepTime]:
         """Training steps with any number of frozen stages, and features."""
@@ -151,8 +178,15 @@ class _Bench:
     def _stepper(self, view: Staged, model: str, images: Images, frozen: int) -> Stepper:
         """What takes steps of all the images; the first one makes the features that the others find kept."""
         view.freeze(frozen).train()
-        stepper = Stepper(Trainable(view, frozen), CLASSES, Inputs(images, view, frozen), FineTuneRegime(model, batch_size=len(images)),
-                          Alone(), 0, view.head if frozen == len(view.stages) else None)
+        stepper = Stepper(
+            Trainable(view, frozen),
+            CLASSES,
+            Inputs(images, view, frozen),
+            FineTuneRegime(model, batch_size=len(images)),
+            Alone(),
+            0,
+            view.head if frozen == len(view.stages) else None,
+        )
         stepper.optimizer.learning_rate = 0.0
         return stepper
 
@@ -160,7 +194,9 @@ class _Bench:
         """Steps of the head, with kept features."""
         for mode, augmentation in zip(VIEW_MODES, ("none", "crop")):
             stepper = self._stepper(view, model, self.images(VIEWED, size, augmentation), len(view.stages))
-            yield self.row(model, size, VIEWED, len(view.stages), mode, self.least(lambda: stepper.step(cheap=True)))
+            yield self.row(
+                model, size, VIEWED, len(view.stages), mode, self.least(lambda: stepper.step(cheap=True))
+            )
 
     @torch.no_grad()
     def _forward(self, stage: nn.Module, x: torch.Tensor) -> torch.Tensor:

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from typing import Any, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 BOUND = math.log(20)  # no correction, and no ratio that is learned from, is further from 1
-STRENGTH = 3.0  # a group's own ratios weigh as much as what they are shrunk towards when there are so many of them
-RECENT, RECENT_OF_ALL = 48, 12  # observations that count; of all groups together fewer, as they tell how busy the device is now
+STRENGTH = (
+    3.0  # a group's own ratios weigh as much as what they are shrunk towards when there are so many of them
+)
+RECENT, RECENT_OF_ALL = (
+    48,
+    12,
+)  # observations that count; of all groups together fewer, as they tell how busy the device is now
 
 
 class Corrections:
@@ -40,7 +46,10 @@ class Corrections:
     def _shares(self, path: Sequence[str]) -> list[float]:
         """What each group of a path, from the outermost one, adds to the logarithm."""
         ratios = (self._ratios.get(tuple(path[:depth]), ()) for depth in range(len(path) + 1))
-        return [len(values) / (len(values) + STRENGTH) * float(np.median(values)) if values else 0.0 for values in ratios]
+        return [
+            len(values) / (len(values) + STRENGTH) * float(np.median(values)) if values else 0.0
+            for values in ratios
+        ]
 
     def factor(self, path: Sequence[str] = ()) -> float:
         """The correction of a group; 1 where nothing was observed at all."""
@@ -68,7 +77,9 @@ class Corrections:
         try:
             for path, ratios in data:
                 values = [float(value) for value in ratios]
-                if not all(math.isfinite(value) for value in values) or not all(isinstance(part, str) for part in path):
+                if not all(math.isfinite(value) for value in values) or not all(
+                    isinstance(part, str) for part in path
+                ):
                     raise ValueError
                 new._ratios[tuple(path)] = deque(values, maxlen=RECENT if path else RECENT_OF_ALL)
         except (TypeError, ValueError):

@@ -12,8 +12,8 @@ Importing this module loads no torch; counting does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Iterable, Mapping
 
 import numpy as np
 
@@ -69,7 +69,9 @@ def step_memory(model: str, input_sizes: Iterable[int], classes: int) -> StepMem
         view = staged(create_model(model, num_classes=classes), model).train()
         stages = [sum(weight.nbytes for weight in part.parameters()) for part in (*view.stages, view.head)]
         trained = np.cumsum(stages[::-1])[::-1]
-        return StepMemory(int(trained[0]), trained, {int(size): _of_an_image(view, int(size)) for size in input_sizes})
+        return StepMemory(
+            int(trained[0]), trained, {int(size): _of_an_image(view, int(size)) for size in input_sizes}
+        )
 
 
 def _of_an_image(view, size: int) -> np.ndarray:
@@ -96,5 +98,13 @@ def _of_an_image(view, size: int) -> np.ndarray:
     found = np.array(list(saved.values()), dtype=np.int64).reshape(-1, 2)
     sizes, last = found[:, 0], found[:, 1]
     largest = np.array([sizes[last == part].max(initial=0) for part in range(len(parts))])
-    return np.array([sizes[last >= frozen].sum() + max(BACKWARD * largest[frozen:].max(), FORWARD * largest[:frozen].max(initial=0))
-                     for frozen in range(len(parts))]) / IMAGES
+    return (
+        np.array(
+            [
+                sizes[last >= frozen].sum()
+                + max(BACKWARD * largest[frozen:].max(), FORWARD * largest[:frozen].max(initial=0))
+                for frozen in range(len(parts))
+            ]
+        )
+        / IMAGES
+    )

@@ -18,7 +18,9 @@ LEAST_VALIDATION = 16  # images
 MIN_STEPS, STEP_FACTOR = 8, 3.2
 HEAD_STEP_SECONDS = 0.005
 RENEWAL_SHARE = 0.25
-CHEAP_SHARE = 1.5  # of what a forward pass over a batch takes: from twice that, when a step that computes has ended
+CHEAP_SHARE = (
+    1.5  # of what a forward pass over a batch takes: from twice that, when a step that computes has ended
+)
 FIRST_CHUNK, MAX_CHUNK = 4, 256
 LEAST_PASS = 3 * FIRST_CHUNK  # images: the first two chunks
 SAVING_SECONDS = 0.03
@@ -50,11 +52,18 @@ class StepSeconds:
 
     def times(self, factor) -> StepSeconds:
         """All of them, a factor longer."""
-        return StepSeconds(*(factor * part for part in (self.train, self.renewal, self.clean, self.forward, self.rest)))
+        return StepSeconds(
+            *(factor * part for part in (self.train, self.renewal, self.clean, self.forward, self.rest))
+        )
 
     def where(self, condition, others: StepSeconds) -> StepSeconds:
         """These where the condition holds, else the others."""
-        return StepSeconds(*(np.where(condition, getattr(self, name), getattr(others, name)) for name in self.__dataclass_fields__))
+        return StepSeconds(
+            *(
+                np.where(condition, getattr(self, name), getattr(others, name))
+                for name in self.__dataclass_fields__
+            )
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,20 +108,43 @@ class Course:
         left = remaining - looked
         wanted = np.minimum(MIN_STEPS, np.ceil(n / self.batch))
         possible = (left - reserve) / np.maximum(STEP_FACTOR * self.batch * forward, 1e-12)
-        gives_up = (possible < wanted) & ~wants_head if self.only_head is None else self.only_head & ~wants_head
-        again = np.where(gives_up, np.minimum(self._look(left, HEAD_PASS_SHARE, forward), np.maximum(n * forward - looked, 0.0)), 0.0)
+        gives_up = (
+            (possible < wanted) & ~wants_head if self.only_head is None else self.only_head & ~wants_head
+        )
+        again = np.where(
+            gives_up,
+            np.minimum(self._look(left, HEAD_PASS_SHARE, forward), np.maximum(n * forward - looked, 0.0)),
+            0.0,
+        )
         looked = looked + again
         head_only = wants_head | gives_up
         seconds = self.head.where(gives_up, self.seconds)
         share = np.where(head_only, HEAD_VALIDATION_SHARE, VALIDATION_SHARE)
-        validated = np.minimum(self.val_images, np.maximum(LEAST_VALIDATION, share * (remaining - looked) / forward))
-        evaluation = np.where(head_only, np.minimum(seconds.train, HEAD_STEP_SECONDS), validated * seconds.rest)
+        validated = np.minimum(
+            self.val_images, np.maximum(LEAST_VALIDATION, share * (remaining - looked) / forward)
+        )
+        evaluation = np.where(
+            head_only, np.minimum(seconds.train, HEAD_STEP_SECONDS), validated * seconds.rest
+        )
         before = looked + validated * forward
         # A step is kept back for the last one, which begins in the window and ends, on average, half a step after it.
-        window = remaining - before - reserve - 0.6 * seconds.train - 1.25 * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
+        window = (
+            remaining
+            - before
+            - reserve
+            - 0.6 * seconds.train
+            - 1.25 * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
+        )
         missing = np.where(self.frozen + head_only > 0, np.maximum(n - looked / forward, 0.0), 0.0)
-        for name, value in (("steps", seconds), ("gives_up", gives_up), ("head_only", head_only), ("before", before),
-                            ("window", window), ("evaluation", evaluation), ("missing", missing * seconds.clean)):
+        for name, value in (
+            ("steps", seconds),
+            ("gives_up", gives_up),
+            ("head_only", head_only),
+            ("before", before),
+            ("window", window),
+            ("evaluation", evaluation),
+            ("missing", missing * seconds.clean),
+        ):
             object.__setattr__(self, name, value)
 
     def _look(self, remaining, share, forward):
@@ -147,7 +179,10 @@ class Course:
         # Every step renews features, where that stays below its share of the time; else as many as that share allows.
         renewing = np.where(renewal > 0, computing / (train + renewal), 0.0)
         steps = np.maximum(renewing, (computing - missing - self._share * (self.before + computing)) / train)
-        return np.where(computing < first, computing / first, np.maximum(steps / per_epoch, 1.0)) + cheap / train / per_epoch
+        return (
+            np.where(computing < first, computing / first, np.maximum(steps / per_epoch, 1.0))
+            + cheap / train / per_epoch
+        )
 
     def seconds_of(self, epochs) -> np.ndarray:
         """Seconds from the end of the first evaluation to that of the last one, in a run of so many epochs."""
@@ -160,8 +195,13 @@ class Course:
         many = np.minimum(renewing, (steps * train + missing + self._share * self.before) / (1 - self._share))
         training = cheap + np.where(computed < 1, computed * first, np.maximum(many, first))
         # Evaluations take their share of the window, which ends with one more.
-        return training + np.minimum(training * EVALUATION_SHARE / (1 - EVALUATION_SHARE), (MAX_EVALUATIONS - 1) * self.evaluation) \
+        return (
+            training
+            + np.minimum(
+                training * EVALUATION_SHARE / (1 - EVALUATION_SHARE), (MAX_EVALUATIONS - 1) * self.evaluation
+            )
             + self.evaluation
+        )
 
     @property
     def _cheap(self):
@@ -187,5 +227,7 @@ class Course:
         all_renewed = per_epoch * steps.train + renewed
         capped = (share > 0) & (share * (self.before + first) >= renewed)
         first = np.where(capped, all_renewed, first)
-        part = np.where(renewed > 0, np.minimum(share * (self.before + first) / np.maximum(renewed, 1e-12), 1.0), 0.0)
+        part = np.where(
+            renewed > 0, np.minimum(share * (self.before + first) / np.maximum(renewed, 1e-12), 1.0), 0.0
+        )
         return np.maximum(first, 1e-9), self.missing * (1 - part)

@@ -20,14 +20,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, replace
 from statistics import median
-from typing import TYPE_CHECKING, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from nni_nasoa.experience.records import StepTime, figures_of
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
 
 from ..candidates import LARGE_FROM, input_sizes, stages_of
-from nni_nasoa.experience.records import StepTime, figures_of
 
 if TYPE_CHECKING:
     from nni_nasoa.device.device import Device
@@ -38,11 +39,15 @@ TRAIN, FEATURES, DRAW, OPTIMIZER, ROUGH = "train", "features", "draw:", "optimiz
 VIEW_MODES = ("views:one", "views:several")
 SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # for a model, by the size of its images
 DRAW_SECONDS = 0.5
-ROUNDS, LATER_ROUNDS_SHARE = 3, 0.5  # of measuring all models; those after the first, while no more of the time is taken in all
+ROUNDS, LATER_ROUNDS_SHARE = (
+    3,
+    0.5,
+)  # of measuring all models; those after the first, while no more of the time is taken in all
 
 
-def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore | None, *,
-                   seconds: float | None = None) -> list[StepTime]:
+def step_times_for(
+    models: Iterable[str], device: Device, store: ExperienceStore | None, *, seconds: float | None = None
+) -> list[StepTime]:
     """Step times of models on a device, from the store; what is missing there is measured, and kept.
 
     On a processor that other processes use too, what is missing is measured with as many threads as are free.
@@ -70,20 +75,32 @@ def step_times_for(models: Iterable[str], device: Device, store: ExperienceStore
     sizes = {model: _measured_sizes(figures[model]) for model in models}
     known = [] if store is None else store.step_times(device=device.key)
     there = {row.model for row in known}
-    missing = sorted((model for model in models if model not in there), key=lambda model: figures[model].get("gmacs") or math.inf)
+    missing = sorted(
+        (model for model in models if model not in there),
+        key=lambda model: figures[model].get("gmacs") or math.inf,
+    )
     if missing and (seconds is None or seconds > 0):
         deadline = None if seconds is None else time.monotonic() + seconds
         present = _Present(device)
         if store is not None and present.device != device:
-            known += present.as_asked(row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing))
+            known += present.as_asked(
+                row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing)
+            )
             missing = [model for model in missing if model not in {row.model for row in known}]
-        known += present.as_asked(_measured({model: sizes[model] for model in missing}, known, present, store, deadline))
+        known += present.as_asked(
+            _measured({model: sizes[model] for model in missing}, known, present, store, deadline)
+        )
     wanted = {IMAGES, *models}
     return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
 
 
-def _measured(sizes: Mapping[str, Sequence[int]], known: Sequence[StepTime], present: _Present, store: ExperienceStore | None,
-              deadline: float | None) -> list[StepTime]:
+def _measured(
+    sizes: Mapping[str, Sequence[int]],
+    known: Sequence[StepTime],
+    present: _Present,
+    store: ExperienceStore | None,
+    deadline: float | None,
+) -> list[StepTime]:
     """Step times of models, by the sizes of their images, and of drawing them, in rounds; what each round finds is kept."""
     begin, times, disturbed = time.monotonic(), {}, set()
     later = None if deadline is None else begin + LATER_ROUNDS_SHARE * (deadline - begin)
@@ -95,10 +112,14 @@ def _measured(sizes: Mapping[str, Sequence[int]], known: Sequence[StepTime], pre
             if allowed is not None and allowed <= 0:
                 break
             if model == IMAGES:
-                new = _measured_drawing({size for of_model in sizes.values() for size in of_model}, known, present.device, allowed)
+                new = _measured_drawing(
+                    {size for of_model in sizes.values() for size in of_model}, known, present.device, allowed
+                )
             else:
                 new = measure_step_times(model, sizes[model], present.device, seconds=allowed)
-            new = [row for row in new if number == 0 or _step(row) in times]  # there may be less time now, for fewer images a step
+            new = [
+                row for row in new if number == 0 or _step(row) in times
+            ]  # there may be less time now, for fewer images a step
             for row in new:
                 times.setdefault(_step(row), []).append(row)
             if store is not None and not present.is_as_it_was():
@@ -144,7 +165,9 @@ class _Present:
         return self._threads is None or self._threads.free() >= self.device.threads
 
 
-def measure_step_times(model: str, input_sizes: Sequence[int], device: Device, *, seconds: float | None = None) -> list[StepTime]:
+def measure_step_times(
+    model: str, input_sizes: Sequence[int], device: Device, *, seconds: float | None = None
+) -> list[StepTime]:
     """Measure a model on images of some sizes, the smallest first; sizes that there is no time for are left out.
 
     Parameters
@@ -161,10 +184,14 @@ def measure_step_times(model: str, input_sizes: Sequence[int], device: Device, *
     from .bench import measured_steps
 
     sizes = sorted(input_sizes)
-    return measured_steps(model, sizes, device, seconds, LARGE_SECONDS if sizes[-1] >= LARGE_FROM else SMALL_SECONDS)
+    return measured_steps(
+        model, sizes, device, seconds, LARGE_SECONDS if sizes[-1] >= LARGE_FROM else SMALL_SECONDS
+    )
 
 
-def _measured_drawing(sizes: Iterable[int], known: Iterable[StepTime], device: Device, seconds: float | None) -> list[StepTime]:
+def _measured_drawing(
+    sizes: Iterable[int], known: Iterable[StepTime], device: Device, seconds: float | None
+) -> list[StepTime]:
     there = {row.input_size for row in known if row.model == IMAGES}
     if missing := sorted(set(sizes) - there):
         from .bench import measured_drawing
@@ -182,15 +209,21 @@ def _measured_sizes(figures) -> tuple[int, ...]:
 def _estimated(models: Sequence[str], figures, known: Sequence[StepTime], device: Device) -> list[StepTime]:
     """Rough times of those models that were not measured, by those of the nearest that was."""
     there = dict.fromkeys(row.model for row in known if row.model != IMAGES)
-    measured = {model: gmacs for model in there if (gmacs := (figures.get(model) or figures_of(model)).get("gmacs"))}
+    measured = {
+        model: gmacs for model in there if (gmacs := (figures.get(model) or figures_of(model)).get("gmacs"))
+    }
     rows = []
     for model in models:
         gmacs = figures[model].get("gmacs")
         if model in there or not gmacs or not measured:
             continue
         nearest = min(measured, key=lambda other: abs(math.log(measured[other] / gmacs)))
-        rows += _in_proportion(model, stages_of(model, figures[model]), gmacs / measured[nearest],
-                               [row for row in known if row.model == nearest])
+        rows += _in_proportion(
+            model,
+            stages_of(model, figures[model]),
+            gmacs / measured[nearest],
+            [row for row in known if row.model == nearest],
+        )
     return rows
 
 
@@ -199,12 +232,26 @@ def _in_proportion(model: str, stages: int, ratio: float, rows: Sequence[StepTim
     others = max(row.frozen_stages for row in rows)
     result = []
     for frozen in range(stages + 1):
-        same = round(frozen * others / stages) if frozen in (0, stages) else min(max(round(frozen * others / stages), 1), others - 1)
+        same = (
+            round(frozen * others / stages)
+            if frozen in (0, stages)
+            else min(max(round(frozen * others / stages), 1), others - 1)
+        )
         for row in rows:
             if row.frozen_stages == same and (row.mode != FEATURES or frozen):
                 scale = ratio if row.mode == FEATURES or (row.mode == TRAIN and frozen < stages) else 1.0
-                result.append(StepTime(row.device, model, row.input_size, row.batch_size, frozen, ROUGH + row.mode, scale * row.seconds,
-                                       row.measured_at))
+                result.append(
+                    StepTime(
+                        row.device,
+                        model,
+                        row.input_size,
+                        row.batch_size,
+                        frozen,
+                        ROUGH + row.mode,
+                        scale * row.seconds,
+                        row.measured_at,
+                    )
+                )
     return result
 
 

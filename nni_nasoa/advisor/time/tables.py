@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from nni_nasoa.experience.records import StepTime
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
 
 from .simulated_run import StepSeconds
-from nni_nasoa.experience.records import StepTime
 from .step_times import DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES
 
 CHUNK = 64  # images at a time, typically, in a first pass or an evaluation
@@ -43,7 +43,10 @@ class Lines:
         lower = np.maximum(upper - 1, 0)
         inside = np.clip(pixels, self.pixels[0], self.pixels[-1])
         share = (inside - self.pixels[lower]) / np.maximum(self.pixels[upper] - self.pixels[lower], 1)
-        fixed, image = (table[lower, kind] + share * (table[upper, kind] - table[lower, kind]) for table in (self.fixed, self.image))
+        fixed, image = (
+            table[lower, kind] + share * (table[upper, kind] - table[lower, kind])
+            for table in (self.fixed, self.image)
+        )
         return fixed, image * pixels / inside
 
     @classmethod
@@ -128,16 +131,22 @@ class ModelTimes:
         train = fixed + batch * image + np.where(optimizer == OPTIMIZERS.index("adamw"), adamw, 0.0)
         augmenting = 0.0  # an image, besides drawing it
         if drawing is not None:
-            with_it, without = (drawing.at(size, kind)[1] for kind in (augmentation, np.zeros_like(augmentation)))
+            with_it, without = (
+                drawing.at(size, kind)[1] for kind in (augmentation, np.zeros_like(augmentation))
+            )
             augmenting = np.maximum(with_it - without, 0.0)
         some = frozen > 0
         train = train + np.where(some & (augmentation > 0), self.views, 0.0)
         fixed, image = self.features.at(size, np.maximum(frozen - 1, 0))
         all_fixed, all_image = self.features.at(size, np.full_like(frozen, self.stages - 1))
         forward, clean = all_image + all_fixed / CHUNK, np.where(some, image + fixed / CHUNK, 0.0)
-        return StepSeconds(train=train + np.where(some, 0.0, batch * augmenting),
-                           renewal=np.where(some, fixed + batch * (image + augmenting), 0.0), clean=clean, forward=forward,
-                           rest=np.maximum(forward - clean, 1e-9))
+        return StepSeconds(
+            train=train + np.where(some, 0.0, batch * augmenting),
+            renewal=np.where(some, fixed + batch * (image + augmenting), 0.0),
+            clean=clean,
+            forward=forward,
+            rest=np.maximum(forward - clean, 1e-9),
+        )
 
 
 def model_times(rows: Iterable[StepTime]) -> dict[str, ModelTimes]:
@@ -154,16 +163,25 @@ def _times_of(rows: list[StepTime]) -> ModelTimes | None:
     stages = max(row.frozen_stages for row in rows)
     for prefix in ("", ROUGH):
         of_training = _points(rows, {(prefix + TRAIN, frozen): frozen for frozen in range(stages + 1)})
-        of_features = _points(rows, {(prefix + FEATURES, frozen): frozen - 1 for frozen in range(1, stages + 1)})
+        of_features = _points(
+            rows, {(prefix + FEATURES, frozen): frozen - 1 for frozen in range(1, stages + 1)}
+        )
         sizes = of_training.keys() & of_features.keys()
-        train, features = (Lines.of({size: points[size] for size in sizes}, kinds)
-                           for points, kinds in ((of_training, stages + 1), (of_features, stages)))
+        train, features = (
+            Lines.of({size: points[size] for size in sizes}, kinds)
+            for points, kinds in ((of_training, stages + 1), (of_features, stages))
+        )
         if stages and train and features and len(train.pixels) == len(features.pixels):
             _share_out(train, features, of_training)
             seconds = {(row.mode, row.frozen_stages): row.seconds for row in rows}
-            sgd, adamw = (np.array([seconds.get((prefix + mode, frozen), 0.0) for frozen in (0, stages)]) for mode in OPTIMIZER_MODES)
+            sgd, adamw = (
+                np.array([seconds.get((prefix + mode, frozen), 0.0) for frozen in (0, stages)])
+                for mode in OPTIMIZER_MODES
+            )
             one, several = (seconds.get((prefix + mode, stages), 0.0) for mode in VIEW_MODES)
-            return ModelTimes(stages, train, features, np.maximum(adamw - sgd, 0.0), max(several - one, 0.0), bool(prefix))
+            return ModelTimes(
+                stages, train, features, np.maximum(adamw - sgd, 0.0), max(several - one, 0.0), bool(prefix)
+            )
     return None
 
 
@@ -173,7 +191,9 @@ def _share_out(train: Lines, features: Lines, points: Points) -> None:
     A stage takes its forward pass, and as much for its weights' gradients; and once more for those of its input, but for the
     first stage that is trained.
     """
-    forward = np.maximum(np.diff(features.image, axis=1, prepend=0.0), 0.0)  # measured, so that more stages can have seemed faster
+    forward = np.maximum(
+        np.diff(features.image, axis=1, prepend=0.0), 0.0
+    )  # measured, so that more stages can have seemed faster
     behind = np.flip(np.cumsum(np.flip(forward, 1), axis=1), 1)  # a stage's, and of those behind it
     work = 3 * behind - forward
     for place, pixels in enumerate(train.pixels):
@@ -188,8 +208,13 @@ def _share_out(train: Lines, features: Lines, points: Points) -> None:
 
 def drawing_lines(rows: Iterable[StepTime]) -> Lines | None:
     """Drawing images, kinds as in AUGMENTATIONS; each takes what it does per image."""
-    return Lines.of(_points((row for row in rows if row.model == IMAGES), {(mode, 0): kind for kind, mode in enumerate(DRAW_MODES)}),
-                    len(DRAW_MODES))
+    return Lines.of(
+        _points(
+            (row for row in rows if row.model == IMAGES),
+            {(mode, 0): kind for kind, mode in enumerate(DRAW_MODES)},
+        ),
+        len(DRAW_MODES),
+    )
 
 
 def places(values, names: tuple[str, ...]) -> np.ndarray:
@@ -218,7 +243,9 @@ def distinct_rows(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray
     """
     n = len(columns[0])
     every = np.arange(n)
-    varied = [column for column in columns if column.strides != (0,) and n > 1 and (column != column[0]).any()]
+    varied = [
+        column for column in columns if column.strides != (0,) and n > 1 and (column != column[0]).any()
+    ]
     if not all(column.dtype.kind in "iu" and column.min() >= 0 for column in varied):
         return every, every
     key, most = np.zeros(n, dtype=np.int64), 1

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .corrections import Corrections
-from .simulated_run import Course
 from nni_nasoa.device.device import Device, keys_of
 from nni_nasoa.experience.records import COUNTS, HALVED, ONLY_HEAD, SAMPLED, RunRecord, StepTime, positive
+
+from .corrections import Corrections
+from .simulated_run import Course
+from .step_times import step_times_for
 from .tables import (
     Lines,
     ModelTimes,
@@ -29,7 +32,6 @@ from .tables import (
     model_times,
     optimizer_places,
 )
-from .step_times import step_times_for
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
@@ -100,8 +102,22 @@ class TimeModel:
 
     # -- predictions --
 
-    def estimate(self, model: str | Sequence[str], *, frozen_stages, batch_size, input_size, train_images, val_images, budget,
-                 start_up=None, source: str = "advise", augmentation="crop-flip", optimizer="sgd", corrected: bool = True) -> TimeEstimate:
+    def estimate(
+        self,
+        model: str | Sequence[str],
+        *,
+        frozen_stages,
+        batch_size,
+        input_size,
+        train_images,
+        val_images,
+        budget,
+        start_up=None,
+        source: str = "advise",
+        augmentation="crop-flip",
+        optimizer="sgd",
+        corrected: bool = True,
+    ) -> TimeEstimate:
         """What runs will take.
 
         Parameters
@@ -121,31 +137,71 @@ class TimeModel:
         """
         names = [model] if isinstance(model, str) else list(dict.fromkeys(model))
         codes = dict(zip(names, range(len(names))))
-        which = np.zeros(1, dtype=np.int64) if isinstance(model, str) else np.array([codes[name] for name in model], dtype=np.int64)
+        which = (
+            np.zeros(1, dtype=np.int64)
+            if isinstance(model, str)
+            else np.array([codes[name] for name in model], dtype=np.int64)
+        )
         start_up = self.start_up(source) if start_up is None else start_up
-        columns = np.broadcast_arrays(*map(np.atleast_1d, (
-            which, frozen_stages, batch_size, input_size, augmentation_places(augmentation), optimizer_places(optimizer), train_images,
-            val_images, budget, start_up)))
+        columns = np.broadcast_arrays(
+            *map(
+                np.atleast_1d,
+                (
+                    which,
+                    frozen_stages,
+                    batch_size,
+                    input_size,
+                    augmentation_places(augmentation),
+                    optimizer_places(optimizer),
+                    train_images,
+                    val_images,
+                    budget,
+                    start_up,
+                ),
+            )
+        )
         rows, inverse = distinct_rows(columns)
-        which, frozen, batch, size, augmentation, optimizer, train, val, budget, start_up = (column[rows] for column in columns)
+        which, frozen, batch, size, augmentation, optimizer, train, val, budget, start_up = (
+            column[rows] for column in columns
+        )
         nothing = np.full(len(rows), np.nan)
-        found = {"epochs": nothing.copy(), "seconds": nothing.copy(), "feasible": np.zeros(len(rows), dtype=bool),
-                 "step_seconds": nothing.copy(), "rough": np.zeros(len(rows), dtype=bool)}
+        found = {
+            "epochs": nothing.copy(),
+            "seconds": nothing.copy(),
+            "feasible": np.zeros(len(rows), dtype=bool),
+            "step_seconds": nothing.copy(),
+            "rough": np.zeros(len(rows), dtype=bool),
+        }
         for code, name in enumerate(names):
             mine = np.flatnonzero(which == code)
             if not self.knows(name) or not len(mine):
                 continue
-            course = self._course(name, *(column[mine] for column in (frozen, batch, size, train, val, budget, augmentation, optimizer,
-                                                                      start_up)), corrected=corrected)
-            for key, values in (("epochs", course.epochs()), ("feasible", course.feasible), ("step_seconds", course.steps.train),
-                                ("seconds", np.minimum(budget[mine], course.seconds_until_the_end)), ("rough", self.is_rough(name))):
+            course = self._course(
+                name,
+                *(
+                    column[mine]
+                    for column in (frozen, batch, size, train, val, budget, augmentation, optimizer, start_up)
+                ),
+                corrected=corrected,
+            )
+            for key, values in (
+                ("epochs", course.epochs()),
+                ("feasible", course.feasible),
+                ("step_seconds", course.steps.train),
+                ("seconds", np.minimum(budget[mine], course.seconds_until_the_end)),
+                ("rough", self.is_rough(name)),
+            ):
                 found[key][mine] = values
         return TimeEstimate(**{key: values[inverse] for key, values in found.items()})
 
     def seconds_for(self, record: RunRecord, corrected: bool = True) -> float:
         """The wall clock that a run of the record's epochs is expected to take; NaN where that cannot be told."""
         course = self._course_of(record, self.start_up(record.source if corrected else None), corrected)
-        return math.nan if course is None else float((course.until_training + course.seconds_of(record.epochs))[0])
+        return (
+            math.nan
+            if course is None
+            else float((course.until_training + course.seconds_of(record.epochs))[0])
+        )
 
     def epochs_for(self, record: RunRecord, corrected: bool = True) -> float:
         """The epochs that were to be expected of a run that ended with its budget; NaN where that cannot be told."""
@@ -172,7 +228,11 @@ class TimeModel:
 
     def observe(self, record: RunRecord) -> bool:
         """Learn from a run; False, and nothing changes, where it tells nothing of the time on this device."""
-        if not isinstance(record, RunRecord) or record.status != "ok" or self.device_key not in keys_of(record):
+        if (
+            not isinstance(record, RunRecord)
+            or record.status != "ok"
+            or self.device_key not in keys_of(record)
+        ):
             return False
         if len(record.curve) < FEW_POINTS:
             return False
@@ -182,9 +242,13 @@ class TimeModel:
         if course is None:
             return False
         took, expected = record.curve[-1][0] - record.curve[0][0], float(course.seconds_of(record.epochs)[0])
-        if not self._speed.observe(_path(record.model, 2 if course.head_only[0] else int(course.frozen[0])), took / expected):
+        if not self._speed.observe(
+            _path(record.model, 2 if course.head_only[0] else int(course.frozen[0])), took / expected
+        ):
             return False
-        if not any(SAMPLED in note for note in record.notes):  # else most of it was decoding that came to nothing
+        if not any(
+            SAMPLED in note for note in record.notes
+        ):  # else most of it was decoding that came to nothing
             course = self._course_of(record, 0.0, corrected=True)
             start_up = self._without_decoding(self._start_up_of(course, record.curve[0][0]), record)
             self._start_up.observe((record.source,), start_up / START_UP)
@@ -196,7 +260,9 @@ class TimeModel:
         Whether the images had to be decoded, and in how many threads they were, nobody says: of what the start-up can have been,
         it is taken to be what is nearest to the expected.
         """
-        decoding = (positive(record.profile, "decode_seconds") or 0.0) * sum(record.profile[name] for name in COUNTS)
+        decoding = (positive(record.profile, "decode_seconds") or 0.0) * sum(
+            record.profile[name] for name in COUNTS
+        )
         return max(MIN_START_UP, min(max(self.start_up(record.source), opening - decoding), opening))
 
     @staticmethod
@@ -218,30 +284,72 @@ class TimeModel:
         if not (self.knows(record.model) and train and val and size and record.epochs is not None):
             return None
         only_head = np.array([any(ONLY_HEAD in note for note in record.notes)])
-        row = (regime["frozen_stages"], regime["batch_size"], size, train, val, record.budget_seconds,
-               augmentation_places(regime["augmentation"]), optimizer_places(regime["optimizer"]), start_up)
+        row = (
+            regime["frozen_stages"],
+            regime["batch_size"],
+            size,
+            train,
+            val,
+            record.budget_seconds,
+            augmentation_places(regime["augmentation"]),
+            optimizer_places(regime["optimizer"]),
+            start_up,
+        )
         return self._course(record.model, *map(np.atleast_1d, row), corrected=corrected, only_head=only_head)
 
-    def _course(self, model: str, frozen, batch, size, train, val, budget, augmentation, optimizer, start_up, *, corrected: bool,
-                only_head=None) -> Course:
+    def _course(
+        self,
+        model: str,
+        frozen,
+        batch,
+        size,
+        train,
+        val,
+        budget,
+        augmentation,
+        optimizer,
+        start_up,
+        *,
+        corrected: bool,
+        only_head=None,
+    ) -> Course:
         times = self._models[model]
         frozen = np.minimum(frozen, times.stages)
         batch = np.maximum(np.minimum(batch, train), 2)
         kind = np.where(frozen == 0, 0, np.where(frozen < times.stages, 1, 2))
-        steps, head = (times.steps(first, batch, size, augmentation, optimizer, self._drawing)
-                       for first in (frozen, np.full_like(frozen, times.stages)))
+        steps, head = (
+            times.steps(first, batch, size, augmentation, optimizer, self._drawing)
+            for first in (frozen, np.full_like(frozen, times.stages))
+        )
         if corrected:
             factors = np.array([self._speed.factor(_path(model, place)) for place in range(3)])
             steps, head = steps.times(factors[kind]), head.times(factors[2])
-        return Course(steps, head, kind, batch, np.asarray(train, dtype=np.float64), np.asarray(val, dtype=np.float64), augmentation > 0,
-                      np.asarray(budget, dtype=np.float64), np.asarray(start_up, dtype=np.float64), only_head)
+        return Course(
+            steps,
+            head,
+            kind,
+            batch,
+            np.asarray(train, dtype=np.float64),
+            np.asarray(val, dtype=np.float64),
+            augmentation > 0,
+            np.asarray(budget, dtype=np.float64),
+            np.asarray(start_up, dtype=np.float64),
+            only_head,
+        )
 
     # -- state --
 
     def to_bytes(self) -> bytes:
         """What was learned from runs; step times are kept by themselves."""
-        return json.dumps({"version": VERSION, "device": self.device_key, "speed": self._speed.to_json(),
-                           "start_up": self._start_up.to_json()}, separators=(",", ":")).encode()
+        return json.dumps(
+            {
+                "version": VERSION,
+                "device": self.device_key,
+                "speed": self._speed.to_json(),
+                "start_up": self._start_up.to_json(),
+            },
+            separators=(",", ":"),
+        ).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes, step_times: Iterable[StepTime], device_key: str) -> TimeModel:
@@ -257,14 +365,22 @@ class TimeModel:
             state = json.loads(data)
             if state["version"] != VERSION or state["device"] != device_key:
                 raise ValueError("of another version or device")
-            model._speed, model._start_up = (Corrections.from_json(state[name]) for name in ("speed", "start_up"))
+            model._speed, model._start_up = (
+                Corrections.from_json(state[name]) for name in ("speed", "start_up")
+            )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"saved time model: not usable ({' '.join(str(error).split())[:150]})") from None
         return model
 
     @classmethod
-    def from_store(cls, store: ExperienceStore | None, models: Iterable[str], device: Device, *,
-                   seconds: float | None = None) -> TimeModel:
+    def from_store(
+        cls,
+        store: ExperienceStore | None,
+        models: Iterable[str],
+        device: Device,
+        *,
+        seconds: float | None = None,
+    ) -> TimeModel:
         """The model of a device with what the store has learned; step times that are missing are measured.
 
         Parameters

@@ -21,7 +21,9 @@ PREFIX = "task:"
 
 def list_tasks(held_out: bool | None = None) -> list[str]:
     """Names of the tasks; of those that are held out, or are not, or of all."""
-    return [name for name, drawing in _drawings().items() if held_out is None or drawing.task.held_out == held_out]
+    return [
+        name for name, drawing in _drawings().items() if held_out is None or drawing.task.held_out == held_out
+    ]
 
 
 def get_task(name: str) -> Task:
@@ -47,8 +49,10 @@ def _drawing(name: str) -> Drawing:
     if name in drawings:
         return drawings[name]
     close = get_close_matches(name, drawings, n=1)
-    raise DatasetError(f"task: there is none of the name '{name}'; "
-                       + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(drawings)}"))
+    raise DatasetError(
+        f"task: there is none of the name '{name}'; "
+        + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(drawings)}")
+    )
 
 
 def _drawings() -> dict[str, Drawing]:
@@ -68,6 +72,19 @@ def _drawings() -> dict[str, Drawing]:
         views,
     )
 
-    rooms = (glyphs, shapes, textures, colours, sketches, instruments, structures, made_things, creatures, arrangements, views,
-             held_out, held_out_figures)
+    rooms = (
+        glyphs,
+        shapes,
+        textures,
+        colours,
+        sketches,
+        instruments,
+        structures,
+        made_things,
+        creatures,
+        arrangements,
+        views,
+        held_out,
+        held_out_figures,
+    )
     return {drawing.task.name: drawing for room in rooms for drawing in room.DRAWINGS}

@@ -35,12 +35,19 @@ def _tiling(name, label, rng):
     for row in range(-2, 6):
         for column in range(-2, 6):
             for stroke in strokes:
-                mask.line((stroke + (column + shifted * (row % 2), row)) * cell, width * cell * rng.uniform(0.85, 1.15))
+                mask.line(
+                    (stroke + (column + shifted * (row % 2), row)) * cell,
+                    width * cell * rng.uniform(0.85, 1.15),
+                )
     return painted(mask, rng, scene, noise=25)
 
 
 LINES = ("none", "row", "column", "diagonal")
-_COMPLETE = {"row": [(0, 1, 2), (3, 4, 5), (6, 7, 8)], "column": [(0, 3, 6), (1, 4, 7), (2, 5, 8)], "diagonal": [(0, 4, 8), (2, 4, 6)]}
+_COMPLETE = {
+    "row": [(0, 1, 2), (3, 4, 5), (6, 7, 8)],
+    "column": [(0, 3, 6), (1, 4, 7), (2, 5, 8)],
+    "diagonal": [(0, 4, 8), (2, 4, 6)],
+}
 
 
 def _complete(cells: np.ndarray, lines) -> bool:
@@ -71,11 +78,15 @@ def _noughts(label, rng):
 
 
 MOLECULES = {  # bonds between atoms
-    "chain": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)], "fork": [(0, 1), (1, 2), (2, 3), (2, 4), (1, 5)],
-    "star": [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5)], "ring of four": [(0, 1), (1, 2), (2, 3), (3, 0), (0, 4), (2, 5)],
-    "ring of five": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 0), (0, 5)], "ring of six": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0)],
+    "chain": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)],
+    "fork": [(0, 1), (1, 2), (2, 3), (2, 4), (1, 5)],
+    "star": [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5)],
+    "ring of four": [(0, 1), (1, 2), (2, 3), (3, 0), (0, 4), (2, 5)],
+    "ring of five": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 0), (0, 5)],
+    "ring of six": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0)],
     "two rings": [(0, 1), (1, 2), (2, 0), (2, 3), (3, 4), (4, 5), (5, 3)],
-    "bridged ring": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (1, 4)]}
+    "bridged ring": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0), (1, 4)],
+}
 
 
 def _relaxed(bonds, rng) -> np.ndarray:
@@ -87,7 +98,7 @@ def _relaxed(bonds, rng) -> np.ndarray:
     for _ in range(150):
         apart = places[:, None] - places
         length = np.linalg.norm(apart, axis=-1) + 1e-6
-        force = np.where(bound, 1 - length, 0.15 / length ** 2)
+        force = np.where(bound, 1 - length, 0.15 / length**2)
         np.fill_diagonal(force, 0)
         places += 0.1 * (apart / length[..., None] * force.clip(-1, 1)[..., None]).sum(1)
     places -= places.mean(0)
@@ -119,22 +130,62 @@ def _constellation(name, label, rng):
     return painted(mask, rng, lambda rng: (0.45 * scene(rng)[0], rng.uniform(190, 255, 3)), noise=30)
 
 
-BRAILLE = dict(zip("abcdefghijklmnopqrstuvwxyz", (
-    "1", "12", "14", "145", "15", "124", "1245", "125", "24", "245", "13", "123", "134", "1345", "135", "1234", "12345", "1235", "234",
-    "2345", "136", "1236", "2456", "1346", "13456", "1356")))
+BRAILLE = dict(
+    zip(
+        "abcdefghijklmnopqrstuvwxyz",
+        (
+            "1",
+            "12",
+            "14",
+            "145",
+            "15",
+            "124",
+            "1245",
+            "125",
+            "24",
+            "245",
+            "13",
+            "123",
+            "134",
+            "1345",
+            "135",
+            "1234",
+            "12345",
+            "1235",
+            "234",
+            "2345",
+            "136",
+            "1236",
+            "2456",
+            "1346",
+            "13456",
+            "1356",
+        ),
+    )
+)
 
 
 def _braille(label, rng):
     """The dots of a letter, raised: light on one side and dark on the other; places without a dot are seen faintly."""
     dots = list(BRAILLE.values())[label]
-    place, size, step = pose(rng, turn=0.1, scale=(0.75, 1.1), shift=0.08), rng.uniform(0.07, 0.1), rng.uniform(0.012, 0.025)
+    place, size, step = (
+        pose(rng, turn=0.1, scale=(0.75, 1.1), shift=0.08),
+        rng.uniform(0.07, 0.1),
+        rng.uniform(0.012, 0.025),
+    )
     image = np.full((SIZE, SIZE, 3), rng.uniform(90, 190)) + rng.normal(0, 12, 3)
     light, contrast = rng.uniform(0, 2 * np.pi), rng.uniform(45, 110)
     for dot in "123456":
-        x, y = np.array((0.33 + 0.34 * (dot in "456"), 0.2 + 0.3 * ((int(dot) - 1) % 3))) + rng.normal(0, 0.01, 2)
+        x, y = np.array((0.33 + 0.34 * (dot in "456"), 0.2 + 0.3 * ((int(dot) - 1) % 3))) + rng.normal(
+            0, 0.01, 2
+        )
         move, strength = step * np.array((np.cos(light), np.sin(light))), 1 if dot in dots else 0.18
         for sign in (1, -1):
-            image = over(image, strength * Mask(place).disc(*((x, y) + sign * move), size).array(), image.mean((0, 1)) + sign * contrast)
+            image = over(
+                image,
+                strength * Mask(place).disc(*((x, y) + sign * move), size).array(),
+                image.mean((0, 1)) + sign * contrast,
+            )
         image = over(image, strength * Mask(place).disc(x, y, size).array(), image.mean((0, 1)))
     return finished(image, rng, 18)
 
@@ -146,9 +197,12 @@ def _bridge(label, rng):
     """A bridge over water, seen from the side."""
     name, deck = BRIDGES[label], rng.uniform(0.5, 0.62)
     image, ink = scene(rng)
-    water = (Y > deck + rng.uniform(0.18, 0.26)).astype(float)
+    water = (deck + rng.uniform(0.18, 0.26) < Y).astype(float)
     image = over(image, water, 0.5 * image + 0.5 * rng.uniform(0, 255, 3))
-    mask, width = Mask(pose(rng, turn=0.1, scale=(0.5, 0.95), shift=0.12, stretch=0.25)), rng.uniform(0.016, 0.03)
+    mask, width = (
+        Mask(pose(rng, turn=0.1, scale=(0.5, 0.95), shift=0.12, stretch=0.25)),
+        rng.uniform(0.016, 0.03),
+    )
     mask.line([(-0.2, deck), (1.2, deck)], rng.uniform(0.035, 0.06))
     rise, posts = rng.uniform(0.2, 0.36), int(rng.integers(4, 9))
     t = np.linspace(0, 1, 30)
@@ -166,12 +220,16 @@ def _bridge(label, rng):
             mask.line([(x, y), (x, deck)], 0.6 * width)
         if name == "suspension":
             for x in (0.1, 0.9):
-                mask.line([(x, deck - rise), (x, 1.0)], 2 * width).line([(x, deck - rise), (x + (x - 0.5), deck)], width)
+                mask.line([(x, deck - rise), (x, 1.0)], 2 * width).line(
+                    [(x, deck - rise), (x + (x - 0.5), deck)], width
+                )
     elif name == "cable-stayed":
         tower = rng.choice((0.3, 0.5, 0.7))
         mask.line([(tower, deck - 1.3 * rise), (tower, 1.0)], 2 * width)
         for reach in np.linspace(0.1, 0.45, posts):
-            mask.line([(tower - reach, deck), (tower, deck - 1.25 * rise), (tower + reach, deck)], 0.6 * width)
+            mask.line(
+                [(tower - reach, deck), (tower, deck - 1.25 * rise), (tower + reach, deck)], 0.6 * width
+            )
     else:
         x = np.linspace(0.08, 0.92, 2 * (posts // 2) + 3)
         zigzag = np.column_stack([x, deck - 0.7 * rise * (np.arange(len(x)) % 2)])
@@ -180,10 +238,17 @@ def _bridge(label, rng):
 
 
 FRUIT = {  # hue, its spread, width, height, waist, how far it is bent
-    "apple": (0.0, 0.12, 0.3, 0.29, 0.0, 0.0), "pear": (0.2, 0.05, 0.24, 0.34, 0.45, 0.0), "lemon": (0.15, 0.02, 0.34, 0.24, 0.0, 0.0),
-    "orange": (0.08, 0.02, 0.3, 0.3, 0.0, 0.0), "banana": (0.14, 0.03, 0.42, 0.12, 0.0, 0.35), "plum": (0.8, 0.06, 0.25, 0.3, 0.0, 0.0),
-    "aubergine": (0.78, 0.05, 0.22, 0.4, 0.3, 0.15), "lime": (0.28, 0.04, 0.31, 0.26, 0.0, 0.0),
-    "tomato": (0.01, 0.02, 0.33, 0.27, 0.0, 0.0), "chilli": (0.0, 0.3, 0.4, 0.08, 0.0, 0.3)}
+    "apple": (0.0, 0.12, 0.3, 0.29, 0.0, 0.0),
+    "pear": (0.2, 0.05, 0.24, 0.34, 0.45, 0.0),
+    "lemon": (0.15, 0.02, 0.34, 0.24, 0.0, 0.0),
+    "orange": (0.08, 0.02, 0.3, 0.3, 0.0, 0.0),
+    "banana": (0.14, 0.03, 0.42, 0.12, 0.0, 0.35),
+    "plum": (0.8, 0.06, 0.25, 0.3, 0.0, 0.0),
+    "aubergine": (0.78, 0.05, 0.22, 0.4, 0.3, 0.15),
+    "lime": (0.28, 0.04, 0.31, 0.26, 0.0, 0.0),
+    "tomato": (0.01, 0.02, 0.33, 0.27, 0.0, 0.0),
+    "chilli": (0.0, 0.3, 0.4, 0.08, 0.0, 0.3),
+}
 
 
 def _fruit(label, rng):
@@ -203,7 +268,10 @@ def _fruit(label, rng):
     image = over(image, 0.6 * body * glow, np.full(3, 255.0))
     for at in rng.normal(0, 0.15, (int(rng.integers(0, 12)), 2)):
         image = over(image, 0.5 * body * Mask(place).disc(*(0.5 + at), 0.012).array(), 0.4 * colour)
-    stalk = smooth(0.5 + np.array([(0, -0.9 * height), (0.02, -height - 0.05), rng.normal((0.03, -height - 0.1), 0.02)]), 12)
+    stalk = smooth(
+        0.5 + np.array([(0, -0.9 * height), (0.02, -height - 0.05), rng.normal((0.03, -height - 0.1), 0.02)]),
+        12,
+    )
     return finished(over(image, Mask(place).line(stalk, 0.035).array(), np.array((60, 70, 30))), rng, 20)
 
 
@@ -218,19 +286,36 @@ def _lit(label, rng):
     inside = (u * u + v * v < 1).astype(float)
     depth = np.sqrt((1 - u * u - v * v).clip(0))
     height = rng.uniform(0.3, 0.9)
-    shade = (np.sqrt(1 - height ** 2) * (u * np.cos(angle) + v * np.sin(angle)) + height * depth).clip(0)
+    shade = (np.sqrt(1 - height**2) * (u * np.cos(angle) + v * np.sin(angle)) + height * depth).clip(0)
     colour = rng.uniform(80, 255, 3)
-    stripes = 1 - 0.5 * rng.random() * (np.sin(2 * np.pi * rng.uniform(1, 5) * (u * np.cos(rng.uniform(0, 6)) + v)) > 0.3)
+    stripes = 1 - 0.5 * rng.random() * (
+        np.sin(2 * np.pi * rng.uniform(1, 5) * (u * np.cos(rng.uniform(0, 6)) + v)) > 0.3
+    )
     ball = (rng.uniform(0.1, 0.35) + 0.8 * shade * stripes)[..., None] * colour
     return finished(over(cluttered(rng)[0], inside, ball), rng, 45)
 
 
 DRAWINGS = (
-    drawing("tilings", "tilings", tuple(f"tiling {i}" for i in range(24)), partial(_tiling, "tilings"), 360, 480, mirrored=False),
+    drawing(
+        "tilings",
+        "tilings",
+        tuple(f"tiling {i}" for i in range(24)),
+        partial(_tiling, "tilings"),
+        360,
+        480,
+        mirrored=False,
+    ),
     drawing("noughts-and-crosses", "boards", LINES, _noughts, 1600, 480),
     drawing("molecules", "molecules", tuple(MOLECULES), _molecule, 480, 480),
-    drawing("constellations", "constellations", tuple(f"constellation {i}" for i in range(16)),
-            partial(_constellation, "constellations"), 640, 480, mirrored=False),
+    drawing(
+        "constellations",
+        "constellations",
+        tuple(f"constellation {i}" for i in range(16)),
+        partial(_constellation, "constellations"),
+        640,
+        480,
+        mirrored=False,
+    ),
     drawing("braille", "braille", tuple(BRAILLE), _braille, 780, 520, mirrored=False),
     drawing("bridges", "bridges", BRIDGES, _bridge, 96, 480),
     drawing("fruit", "fruit", tuple(FRUIT), _fruit, 200, 480),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import colorsys
-from functools import lru_cache
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
-from typing import Callable
 
 import numpy as np
 
@@ -15,7 +15,9 @@ SIZE = 64  # pixels, of what is drawn
 _FINE = 3  # times as fine, before it is smoothed
 Points = np.ndarray  # (n, 2), x and y, from 0 to 1
 Pose = Callable[[Points], Points]
-Look = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]  # a background (SIZE, SIZE, 3) and an ink (3,), 0 to 255
+Look = Callable[
+    [np.random.Generator], tuple[np.ndarray, np.ndarray]
+]  # a background (SIZE, SIZE, 3) and an ink (3,), 0 to 255
 CENTRE = np.array([0.5, 0.5])
 
 
@@ -55,10 +57,14 @@ class Mask:
         return [tuple(point) for point in self._pose(np.asarray(points, float)) * _FINE * SIZE]
 
 
-def ellipse(x: float, y: float, width: float, height: float | None = None, start: float = 0.0, end: float = 2 * np.pi) -> Points:
+def ellipse(
+    x: float, y: float, width: float, height: float | None = None, start: float = 0.0, end: float = 2 * np.pi
+) -> Points:
     """Points of an ellipse, or of an arc of it, with these half axes."""
     angles = np.linspace(start, end, 40)
-    return np.column_stack([x + width * np.cos(angles), y + (width if height is None else height) * np.sin(angles)])
+    return np.column_stack(
+        [x + width * np.cos(angles), y + (width if height is None else height) * np.sin(angles)]
+    )
 
 
 def box(left: float, top: float, right: float, bottom: float) -> Points:
@@ -87,8 +93,14 @@ def smooth(points: Points, count: int = 60, closed: bool = False) -> Points:
     return 0.5 * (points[i] * (1 - t) ** 2 + points[i + 1] * (1 + 2 * t - 2 * t * t) + points[i + 2] * t * t)
 
 
-def pose(rng: np.random.Generator, *, turn: float = 0.15, scale: tuple[float, float] = (0.75, 1.05), shift: float = 0.06,
-         stretch: float = 0.1) -> Pose:
+def pose(
+    rng: np.random.Generator,
+    *,
+    turn: float = 0.15,
+    scale: tuple[float, float] = (0.75, 1.05),
+    shift: float = 0.06,
+    stretch: float = 0.1,
+) -> Pose:
     """A random pose: turned by some radians (standard deviation), scaled, stretched, moved."""
     angle = rng.normal(0, turn)
     factors = rng.uniform(*scale) * np.exp(rng.uniform(-stretch, stretch) * np.array([1, -1]))
@@ -98,6 +110,7 @@ def pose(rng: np.random.Generator, *, turn: float = 0.15, scale: tuple[float, fl
 
 
 # -- looks --
+
 
 def paper(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Dark ink on something nearly white."""
@@ -121,7 +134,9 @@ def scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
 def faint(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Grey on grey, with little contrast, under noise."""
     level, contrast = rng.uniform(60, 190), rng.uniform(25, 60) * rng.choice((-1, 1))
-    return _flat(np.full(3, level)) + rng.normal(0, rng.uniform(4, 16), (SIZE, SIZE, 1)), np.full(3, level + contrast)
+    return _flat(np.full(3, level)) + rng.normal(0, rng.uniform(4, 16), (SIZE, SIZE, 1)), np.full(
+        3, level + contrast
+    )
 
 
 def cluttered(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +173,9 @@ def finished(image: np.ndarray, rng: np.random.Generator, noise: float = 6.0) ->
     return (image + rng.normal(0, rng.uniform(0, noise), image.shape)).clip(0, 255).astype(np.uint8)
 
 
-def painted(mask: Mask | np.ndarray, rng: np.random.Generator, look: Look = scene, noise: float = 6.0) -> np.ndarray:
+def painted(
+    mask: Mask | np.ndarray, rng: np.random.Generator, look: Look = scene, noise: float = 6.0
+) -> np.ndarray:
     """A mask in a look."""
     back, ink = look(rng)
     return finished(over(back, mask.array() if isinstance(mask, Mask) else mask, ink), rng, noise)
@@ -166,7 +183,8 @@ def painted(mask: Mask | np.ndarray, rng: np.random.Generator, look: Look = scen
 
 # -- text --
 
-@lru_cache(maxsize=None)
+
+@cache
 def _font(name: str, size: int):
     import matplotlib
     from PIL import ImageFont
@@ -174,8 +192,15 @@ def _font(name: str, size: int):
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", f"{name}.ttf")), size)
 
 
-def text(characters: str, font: str, rng: np.random.Generator, *, size: tuple[float, float] = (0.55, 0.85), turn: float = 10.0,
-         shift: float = 0.06) -> np.ndarray:
+def text(
+    characters: str,
+    font: str,
+    rng: np.random.Generator,
+    *,
+    size: tuple[float, float] = (0.55, 0.85),
+    turn: float = 10.0,
+    shift: float = 0.06,
+) -> np.ndarray:
     """A mask of characters in one of matplotlib's fonts: of a random height, turned by some degrees, moved."""
     from PIL import Image, ImageDraw
 
@@ -185,6 +210,8 @@ def text(characters: str, font: str, rng: np.random.Generator, *, size: tuple[fl
     drawn = _font(font, int(side * rng.uniform(*size) / max(1, 0.62 * len(characters))))
     # Centred by what is seen, not by the line it would stand on.
     left, top, right, bottom = drawn.getbbox(characters)
-    ImageDraw.Draw(image).text((place[0] - (left + right) / 2, place[1] - (top + bottom) / 2), characters, font=drawn, fill=255)
+    ImageDraw.Draw(image).text(
+        (place[0] - (left + right) / 2, place[1] - (top + bottom) / 2), characters, font=drawn, fill=255
+    )
     image = image.rotate(rng.normal(0, turn), Image.Resampling.BICUBIC)
     return np.asarray(image.reduce(_FINE), np.float32) / 255

@@ -8,9 +8,22 @@ from .canvas import CENTRE, SIZE, Mask, finished, hsv, over, polygon, pose, scen
 from .task import drawing
 from .textures import X, Y
 
-HUES = ("red", "orange", "yellow", "lime", "green", "teal", "cyan", "azure", "blue", "violet", "magenta", "rose")
+HUES = (
+    "red",
+    "orange",
+    "yellow",
+    "lime",
+    "green",
+    "teal",
+    "cyan",
+    "azure",
+    "blue",
+    "violet",
+    "magenta",
+    "rose",
+)
 PAIRED = ("red", "yellow", "green", "cyan", "blue", "magenta")
-PAIRS = tuple(f"{first} and {second}" for i, first in enumerate(PAIRED) for second in PAIRED[i + 1:])
+PAIRS = tuple(f"{first} and {second}" for i, first in enumerate(PAIRED) for second in PAIRED[i + 1 :])
 
 
 def _colour(name: str, rng: np.random.Generator) -> np.ndarray:
@@ -22,7 +35,11 @@ def _colour(name: str, rng: np.random.Generator) -> np.ndarray:
 def _hue(label, rng):
     """A blot in a hue on grey, under coloured noise."""
     back = np.full((SIZE, SIZE, 3), rng.uniform(20, 235))
-    mask = Mask(pose(rng, turn=3, scale=(0.5, 1.1), shift=0.15)).area(polygon(int(rng.integers(3, 9)), 0.42)).array()
+    mask = (
+        Mask(pose(rng, turn=3, scale=(0.5, 1.1), shift=0.15))
+        .area(polygon(int(rng.integers(3, 9)), 0.42))
+        .array()
+    )
     return finished(over(back, mask, _colour(HUES[label], rng)) + rng.normal(0, 20, back.shape), rng)
 
 
@@ -31,7 +48,9 @@ def _pair(label, rng):
     first, second = (_colour(name, rng) for name in rng.permutation(PAIRS[label].split(" and ")))
     angle, waves = rng.uniform(0, np.pi), rng.uniform(0.5, 5)
     u, v = X * np.cos(angle) + Y * np.sin(angle) - 0.5, Y * np.cos(angle) - X * np.sin(angle)
-    values = (np.sin(2 * np.pi * waves * u), np.sin(2 * np.pi * waves * u) * np.sin(2 * np.pi * waves * v))[rng.integers(2)]
+    values = (np.sin(2 * np.pi * waves * u), np.sin(2 * np.pi * waves * u) * np.sin(2 * np.pi * waves * v))[
+        rng.integers(2)
+    ]
     return finished(over(np.tile(first, (SIZE, SIZE, 1)), (values > 0).astype(float), second), rng, 40)
 
 
@@ -42,7 +61,11 @@ def _of_the_star(label, rng):
     places = rng.permutation([(x, y) for x in (0.25, 0.75) for y in (0.25, 0.75)])
     other = [name for name in PAIRED if name != PAIRED[label]]
     for i, place in enumerate(places):
-        shape, size = (star(5, 0.46), 0.5) if i == 0 else (polygon(int(rng.choice((4, 30))), 0.46, np.pi / 4), rng.uniform(0.3, 0.46))
+        shape, size = (
+            (star(5, 0.46), 0.5)
+            if i == 0
+            else (polygon(int(rng.choice((4, 30))), 0.46, np.pi / 4), rng.uniform(0.3, 0.46))
+        )
         name = PAIRED[label] if i == 0 else other[rng.integers(len(other))]
         points = (shape - CENTRE) * size + place + rng.uniform(-0.05, 0.05, 2)
         image = over(image, Mask().area(points).array(), _colour(name, rng))

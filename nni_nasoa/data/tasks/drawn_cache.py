@@ -35,12 +35,20 @@ def _opened(drawing: Drawing, size: int) -> list[ImageArrays]:
         else:
             _resize_parts(_opened(drawing, SIZE), size, folder)
 
-    key = {"task": asdict(drawing.task), "imbalance": drawing.imbalance, "version": VERSION, "input_size": size}
+    key = {
+        "task": asdict(drawing.task),
+        "imbalance": drawing.imbalance,
+        "version": VERSION,
+        "input_size": size,
+    }
     return open_entry(key, build, _load)
 
 
 def _load(entry: Path) -> list[ImageArrays]:
-    return [ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy")) for part in ("train", "val")]
+    return [
+        ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
+        for part in ("train", "val")
+    ]
 
 
 def _draw_parts(drawing: Drawing, folder: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from .canvas import cluttered, faint, paper, painted, scene, speckled, board, text
+from .canvas import board, cluttered, faint, painted, paper, scene, speckled, text
 from .task import Drawing, drawing
 
 SANS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Bold")
@@ -16,8 +16,16 @@ GEORGIAN = "აბგდევზთიკლმნოპჟრსტუფქ�
 OPERATORS = "∀∂∃∅∆∇∈∉∏∑∓√∝∞∠∧∨∩∪∫≈≠≡≤≥⊂⊃⊆⊕⊗⊥±×÷"
 ARROWS = "←↑→↓↖↗↘↙"
 PICTURES = "♔♕♖♗♘♙♠♣♥♦☀☁☂☃☎☢☣☮☯☺✂✈✉✿❄★☽⚓⚔⚖"
-FONTS = {"sans": "DejaVuSans", "sans bold": "DejaVuSans-Bold", "sans oblique": "DejaVuSans-Oblique", "serif": "DejaVuSerif",
-         "serif bold": "DejaVuSerif-Bold", "mono": "DejaVuSansMono", "times": "STIXGeneral", "times italic": "STIXGeneralItalic"}
+FONTS = {
+    "sans": "DejaVuSans",
+    "sans bold": "DejaVuSans-Bold",
+    "sans oblique": "DejaVuSans-Oblique",
+    "serif": "DejaVuSerif",
+    "serif bold": "DejaVuSerif-Bold",
+    "mono": "DejaVuSansMono",
+    "times": "STIXGeneral",
+    "times italic": "STIXGeneralItalic",
+}
 
 
 def _character(characters, fonts, look, label, rng, **pose):
@@ -30,17 +38,52 @@ def _of_font(fonts, label, rng):
 
 
 def _characters(name, kind, characters, fonts, look, train, val, **pose) -> Drawing:
-    return drawing(name, kind, tuple(characters), partial(_character, characters, fonts, look, **pose), train, val, mirrored=False)
+    return drawing(
+        name,
+        kind,
+        tuple(characters),
+        partial(_character, characters, fonts, look, **pose),
+        train,
+        val,
+        mirrored=False,
+    )
 
 
 DRAWINGS = (
     _characters("latin-capitals", "letters", LATIN, (*SANS, *SERIF), scene, 1040, 520),
-    _characters("latin-noisy", "letters", LATIN, (*SANS, *SERIF), speckled, 2600, 520, turn=20, size=(0.4, 0.85)),
-    _characters("greek-small", "letters", GREEK, ("DejaVuSans", "DejaVuSerif", "STIXGeneral", "STIXGeneralBol"), paper, 720, 480),
+    _characters(
+        "latin-noisy", "letters", LATIN, (*SANS, *SERIF), speckled, 2600, 520, turn=20, size=(0.4, 0.85)
+    ),
+    _characters(
+        "greek-small",
+        "letters",
+        GREEK,
+        ("DejaVuSans", "DejaVuSerif", "STIXGeneral", "STIXGeneralBol"),
+        paper,
+        720,
+        480,
+    ),
     _characters("cyrillic-faint", "letters", CYRILLIC, (*SANS, *SERIF), faint, 800, 480),
-    _characters("georgian-few", "letters", GEORGIAN, ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif"), board, 198, 495),
-    _characters("operators", "signs", OPERATORS, ("DejaVuSans", "DejaVuSans-Bold", "STIXGeneral"), scene, 1020, 510),
-    _characters("arrows", "signs", ARROWS, ("DejaVuSans", "DejaVuSans-Bold", "STIXGeneral"), cluttered, 320, 400, size=(0.4, 0.9)),
-    _characters("pictures", "pictures", PICTURES, ("DejaVuSans",), cluttered, 300, 480, size=(0.5, 0.95), turn=20),
-    drawing("fonts", "fonts", tuple(FONTS), partial(_of_font, tuple(FONTS.values())), 1600, 480, mirrored=False),
+    _characters(
+        "georgian-few", "letters", GEORGIAN, ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif"), board, 198, 495
+    ),
+    _characters(
+        "operators", "signs", OPERATORS, ("DejaVuSans", "DejaVuSans-Bold", "STIXGeneral"), scene, 1020, 510
+    ),
+    _characters(
+        "arrows",
+        "signs",
+        ARROWS,
+        ("DejaVuSans", "DejaVuSans-Bold", "STIXGeneral"),
+        cluttered,
+        320,
+        400,
+        size=(0.4, 0.9),
+    ),
+    _characters(
+        "pictures", "pictures", PICTURES, ("DejaVuSans",), cluttered, 300, 480, size=(0.5, 0.95), turn=20
+    ),
+    drawing(
+        "fonts", "fonts", tuple(FONTS), partial(_of_font, tuple(FONTS.values())), 1600, 480, mirrored=False
+    ),
 )

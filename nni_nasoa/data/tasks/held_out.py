@@ -16,8 +16,8 @@ from .canvas import (
     ellipse,
     finished,
     over,
-    paper,
     painted,
+    paper,
     polygon,
     pose,
     scene,
@@ -35,18 +35,27 @@ def _count(label, rng):
         place = rng.uniform(radius, 1 - radius, 2)
         if all(np.hypot(*(place - other)) > 2.6 * radius for other in places):
             places.append(place)
-            mask.area(ellipse(*place, radius) if rng.random() < 0.5 else (polygon(4, 1.2, np.pi / 4) - 0.5) * radius + place)
+            mask.area(
+                ellipse(*place, radius)
+                if rng.random() < 0.5
+                else (polygon(4, 1.2, np.pi / 4) - 0.5) * radius + place
+            )
     return painted(mask, rng, scene if rng.random() < 0.7 else cluttered)
 
 
 # -- plants: Lindenmayer systems (Prusinkiewicz and Lindenmayer, The Algorithmic Beauty of Plants, 1990, section 1.6) --
 
 _SYSTEMS = {  # rules, rounds, angle in degrees
-    "reed": ({"F": "F[+F]F[-F]F"}, 3, 25.7), "bush": ({"F": "F[+F]F[-F][F]"}, 3, 20),
+    "reed": ({"F": "F[+F]F[-F]F"}, 3, 25.7),
+    "bush": ({"F": "F[+F]F[-F][F]"}, 3, 20),
     "broom": ({"F": "FF-[-F+F+F]+[+F-F-F]"}, 2, 22.5),
-    "fir": ({"X": "F[+X]F[-X]+X", "F": "FF"}, 4, 20), "candle": ({"X": "F[+X][-X]FX", "F": "FF"}, 4, 25.7),
-    "fern": ({"X": "F-[[X]+X]+F[+FX]-X", "F": "FF"}, 3, 22.5), "fork": ({"X": "F[+X][-X]", "F": "F"}, 6, 28),
-    "herb": ({"F": "F[+F]F"}, 4, 32), "thistle": ({"X": "F[++X][-X][+X][--X]X", "F": "F"}, 4, 24)}
+    "fir": ({"X": "F[+X]F[-X]+X", "F": "FF"}, 4, 20),
+    "candle": ({"X": "F[+X][-X]FX", "F": "FF"}, 4, 25.7),
+    "fern": ({"X": "F-[[X]+X]+F[+FX]-X", "F": "FF"}, 3, 22.5),
+    "fork": ({"X": "F[+X][-X]", "F": "F"}, 6, 28),
+    "herb": ({"F": "F[+F]F"}, 4, 32),
+    "thistle": ({"X": "F[++X][-X][+X][--X]X", "F": "F"}, 4, 24),
+}
 
 
 @cache
@@ -86,9 +95,16 @@ def _plant(names, label, rng):
 # -- parts of photographs --
 
 PARTS = {  # photograph, and left, top, right and bottom in it
-    "sky": ("china", 340, 0, 640, 130), "lake": ("china", 345, 205, 545, 285), "roofs": ("china", 90, 60, 330, 190),
-    "storeys": ("china", 75, 180, 345, 345), "bushes": ("china", 330, 285, 560, 427), "pine": ("china", 555, 140, 640, 400),
-    "leaves": ("flower", 0, 60, 160, 330), "heart": ("flower", 240, 150, 370, 285), "petals": ("flower", 195, 88, 415, 170)}
+    "sky": ("china", 340, 0, 640, 130),
+    "lake": ("china", 345, 205, 545, 285),
+    "roofs": ("china", 90, 60, 330, 190),
+    "storeys": ("china", 75, 180, 345, 345),
+    "bushes": ("china", 330, 285, 560, 427),
+    "pine": ("china", 555, 140, 640, 400),
+    "leaves": ("flower", 0, 60, 160, 330),
+    "heart": ("flower", 240, 150, 370, 285),
+    "petals": ("flower", 195, 88, 415, 170),
+}
 
 
 @cache
@@ -96,7 +112,9 @@ def _photo(name: str) -> np.ndarray:
     try:
         from sklearn.datasets import load_sample_image
     except ImportError:
-        raise DatasetError("task: photo-parts is cut from scikit-learn's photographs; pip install 'nni-nasoa[photographs]'") from None
+        raise DatasetError(
+            "task: photo-parts is cut from scikit-learn's photographs; pip install 'nni-nasoa[photographs]'"
+        ) from None
     return load_sample_image(f"{name}.jpg")
 
 
@@ -108,10 +126,12 @@ def _part(label, rng):
     side = int(rng.integers(40, min(120, right - left, bottom - top)))
     left, top = rng.integers(left, right - side + 1), rng.integers(top, bottom - side + 1)
     photo = _photo(name)
-    cut = Image.fromarray(photo[top:top + side, left:left + side])
+    cut = Image.fromarray(photo[top : top + side, left : left + side])
     patch = np.asarray(cut.resize((SIZE, SIZE), Image.Resampling.BICUBIC), float)
     patch = patch if rng.random() < 0.5 else patch[:, ::-1]
-    return finished(patch * rng.uniform(0.6, 1.3) * rng.uniform(0.85, 1.15, 3) + rng.uniform(-25, 25), rng, 15)
+    return finished(
+        patch * rng.uniform(0.6, 1.3) * rng.uniform(0.85, 1.15, 3) + rng.uniform(-25, 25), rng, 15
+    )
 
 
 # -- gauges --
@@ -143,7 +163,12 @@ def _direction(turns: float) -> np.ndarray:
 def _level(label, rng):
     """A tank that is filled to a fifth of its height, seen upright."""
     share = (label + rng.uniform(0.1, 0.9)) / len(LEVELS)
-    left, top, width, height = rng.uniform(0.1, 0.4), rng.uniform(0.05, 0.25), rng.uniform(0.2, 0.45), rng.uniform(0.45, 0.68)
+    left, top, width, height = (
+        rng.uniform(0.1, 0.4),
+        rng.uniform(0.05, 0.25),
+        rng.uniform(0.2, 0.45),
+        rng.uniform(0.45, 0.68),
+    )
     back, ink = scene(rng)
     liquid = Mask().area(box(left, top + (1 - share) * height, left + width, top + height)).array()
     walls = Mask().line(box(left, top, left + width, top + height), 0.025, closed=True).array()
@@ -163,8 +188,11 @@ def _maze(label, rng):
         seen, path = {(0, 0)}, [(0, 0)]
         while path:
             y, x = path[-1]
-            ways = [(v, u) for v, u in ((y, x + 1), (y, x - 1), (y + 1, x), (y - 1, x))
-                    if 0 <= u < cells and 0 <= v < cells and (v, u) not in seen]
+            ways = [
+                (v, u)
+                for v, u in ((y, x + 1), (y, x - 1), (y + 1, x), (y - 1, x))
+                if 0 <= u < cells and 0 <= v < cells and (v, u) not in seen
+            ]
             if not ways:
                 path.pop()
                 continue
@@ -182,8 +210,14 @@ def _maze(label, rng):
     else:
         step = int(rng.integers(2, 4))
         lines = (np.arange(cells) + 1) % step == 0
-        right, down = lines[None, :] & (rng.random((cells, cells)) < 0.8), lines[:, None] & (rng.random((cells, cells)) < 0.8)
-    mask, width = Mask(pose(rng, turn=0.03, scale=(0.8, 0.95), shift=0.04, stretch=0.03)), rng.uniform(0.015, 0.03)
+        right, down = (
+            lines[None, :] & (rng.random((cells, cells)) < 0.8),
+            lines[:, None] & (rng.random((cells, cells)) < 0.8),
+        )
+    mask, width = (
+        Mask(pose(rng, turn=0.03, scale=(0.8, 0.95), shift=0.04, stretch=0.03)),
+        rng.uniform(0.015, 0.03),
+    )
     mask.line(box(0, 0, 1, 1), width, closed=True)
     for y, x in np.argwhere(right):
         mask.line([((x + 1) / cells, y / cells), ((x + 1) / cells, (y + 1) / cells)], width)
@@ -211,7 +245,9 @@ def _land(label, rng):
         for _ in range(int(rng.integers(5, 12))):
             x, y = rng.uniform(0, 1, 2)
             distance = np.hypot(X - x, Y - y) / rng.uniform(0.05, 0.16)
-            height = height + 0.07 * np.where(distance < 1, distance ** 2 - 0.6, 0.4 * np.exp(-4 * (distance - 1)))
+            height = height + 0.07 * np.where(
+                distance < 1, distance**2 - 0.6, 0.4 * np.exp(-4 * (distance - 1))
+            )
     elif label == 3:
         height = 0.5 * np.minimum(np.abs(height - 0.5) * 4, 0.5)
     elif label == 4:
@@ -224,7 +260,9 @@ def _land(label, rng):
     hue = np.array((150, 120, 85)) + rng.uniform(-35, 35, 3)
     image = light[..., None] * (hue + 70 * (height[..., None] - height.mean()))
     if label == 0:
-        image = np.where((height <= height.min())[..., None], rng.uniform((20, 50, 90), (60, 110, 170)), image)
+        image = np.where(
+            (height <= height.min())[..., None], rng.uniform((20, 50, 90), (60, 110, 170)), image
+        )
     return finished(image, rng, 12)
 
 

@@ -11,8 +11,16 @@ from .prototypes import prototype
 from .task import drawing
 
 # Brows (tilt), eyes (openness, left and right), mouth (its curve up, its opening).
-EXPRESSIONS = {"neutral": (0, 1, 1, 0, 0), "happy": (0, 1, 1, 1, 0), "sad": (-1, 0.8, 0.8, -1, 0), "angry": (1.2, 0.8, 0.8, -0.6, 0),
-               "surprised": (-0.4, 1.4, 1.4, 0, 1), "asleep": (0, 0, 0, 0, 0), "winking": (0, 1, 0, 0.9, 0), "laughing": (0, 0.3, 0.3, 1, 1)}
+EXPRESSIONS = {
+    "neutral": (0, 1, 1, 0, 0),
+    "happy": (0, 1, 1, 1, 0),
+    "sad": (-1, 0.8, 0.8, -1, 0),
+    "angry": (1.2, 0.8, 0.8, -0.6, 0),
+    "surprised": (-0.4, 1.4, 1.4, 0, 1),
+    "asleep": (0, 0, 0, 0, 0),
+    "winking": (0, 1, 0, 0.9, 0),
+    "laughing": (0, 0.3, 0.3, 1, 1),
+}
 
 _HAIR = np.array([(30, 25, 25), (95, 60, 35), (215, 180, 90), (190, 80, 35), (175, 175, 180)])
 
@@ -40,9 +48,13 @@ def _face(features, person, rng, hair=None):
         mask.line([(x - 0.08, 0.31 + 0.035 * side * -tilt), (x + 0.08, 0.31 + 0.035 * side * tilt)], 0.028)
     y = 0.5 + low
     corners = y - 0.06 * curve
-    mouth = smooth(np.array([(0.5 - mouth_width, corners), (0.5, y + 0.1 * curve), (0.5 + mouth_width, corners)]), 30)
+    mouth = smooth(
+        np.array([(0.5 - mouth_width, corners), (0.5, y + 0.1 * curve), (0.5 + mouth_width, corners)]), 30
+    )
     if opening > 0.5:
-        mask.area(np.vstack([mouth, ellipse(0.5, y + 0.07 * (1 + curve) / 2, 0.6 * mouth_width, 0.09, 0, np.pi)]))
+        mask.area(
+            np.vstack([mouth, ellipse(0.5, y + 0.07 * (1 + curve) / 2, 0.6 * mouth_width, 0.09, 0, np.pi)])
+        )
     else:
         mask.line(mouth, 0.03)
     return finished(over(image, mask.array(), lines), rng, 10)
@@ -57,16 +69,40 @@ def _person(name, label, rng):
     """Somebody's face, whatever its expression: known by its widths and hair."""
     own = prototype(name, label)
     person = own.uniform((0.26, 0.34, 0.1, 0.025, 0.08, 0.16), (0.44, 0.47, 0.2, 0.075, 0.22, 0.28))
-    hair = _HAIR[own.integers(len(_HAIR))] + own.normal(0, 15, 3) + rng.normal(0, 10, 3), own.uniform(0.1, 0.7)
+    hair = (
+        _HAIR[own.integers(len(_HAIR))] + own.normal(0, 15, 3) + rng.normal(0, 10, 3),
+        own.uniform(0.1, 0.7),
+    )
     expressions = list(EXPRESSIONS.values())
     return _face(expressions[rng.integers(len(expressions))], person * rng.normal(1, 0.02, 6), rng, hair)
 
 
 # -- flags --
 
-_LAYOUTS = ("three rows", "three columns", "cross", "disc", "diagonal", "triangle", "canton", "star", "saltire", "border")
-_CLOTHS = np.array([(206, 17, 38), (0, 56, 147), (0, 122, 61), (252, 209, 22), (255, 255, 255), (20, 20, 20), (116, 172, 223),
-                    (255, 130, 0)])
+_LAYOUTS = (
+    "three rows",
+    "three columns",
+    "cross",
+    "disc",
+    "diagonal",
+    "triangle",
+    "canton",
+    "star",
+    "saltire",
+    "border",
+)
+_CLOTHS = np.array(
+    [
+        (206, 17, 38),
+        (0, 56, 147),
+        (0, 122, 61),
+        (252, 209, 22),
+        (255, 255, 255),
+        (20, 20, 20),
+        (116, 172, 223),
+        (255, 130, 0),
+    ]
+)
 
 
 def _flag(name, label, rng):
@@ -75,19 +111,29 @@ def _flag(name, label, rng):
     layout = _LAYOUTS[own.integers(len(_LAYOUTS))]
     first, second, third = _CLOTHS[own.permutation(len(_CLOTHS))[:3]] + rng.normal(0, 6, (3, 3))
     masks = {
-        "three rows": [box(0, 0.33, 1, 0.67), box(0, 0.67, 1, 1)], "three columns": [box(0.33, 0, 0.67, 1), box(0.67, 0, 1, 1)],
-        "cross": [box(0.28, 0, 0.5, 1), box(0, 0.38, 1, 0.62)], "disc": [ellipse(0.5, 0.5, 0.24, 0.34), ellipse(0.5, 0.5, 0.1, 0.14)],
+        "three rows": [box(0, 0.33, 1, 0.67), box(0, 0.67, 1, 1)],
+        "three columns": [box(0.33, 0, 0.67, 1), box(0.67, 0, 1, 1)],
+        "cross": [box(0.28, 0, 0.5, 1), box(0, 0.38, 1, 0.62)],
+        "disc": [ellipse(0.5, 0.5, 0.24, 0.34), ellipse(0.5, 0.5, 0.1, 0.14)],
         "diagonal": [[(0, 1), (1, 0), (1, 1)], [(0, 1), (0.16, 1), (1, 0.16), (1, 0), (0.84, 0), (0, 0.84)]],
-        "triangle": [box(0, 0.5, 1, 1), [(0, 0), (0.5, 0.5), (0, 1)]], "canton": [box(0, 0, 0.45, 0.5), star(5, 0.22) - (0.28, 0.25)],
+        "triangle": [box(0, 0.5, 1, 1), [(0, 0), (0.5, 0.5), (0, 1)]],
+        "canton": [box(0, 0, 0.45, 0.5), star(5, 0.22) - (0.28, 0.25)],
         "star": [box(0, 0.75, 1, 1), star(5, 0.36) - (0, 0.12)],
-        "saltire": [[(0, 0), (0.2, 0), (1, 0.8), (1, 1), (0.8, 1), (0, 0.2)], [(1, 0), (0.8, 0), (0, 0.8), (0, 1), (0.2, 1), (1, 0.2)]],
-        "border": [box(0.16, 0.2, 0.84, 0.8), polygon(4, 0.2)]}[layout]
+        "saltire": [
+            [(0, 0), (0.2, 0), (1, 0.8), (1, 1), (0.8, 1), (0, 0.2)],
+            [(1, 0), (0.8, 0), (0, 0.8), (0, 1), (0.2, 1), (1, 0.2)],
+        ],
+        "border": [box(0.16, 0.2, 0.84, 0.8), polygon(4, 0.2)],
+    }[layout]
     waves, phase, lift = rng.uniform(0.6, 1.4), rng.uniform(0, 6.28), rng.uniform(0.01, 0.035)
     base = pose(rng, turn=0.12, scale=(0.65, 1.0), shift=0.06)
 
     def waving(points):
         points = np.asarray(points, float) * (0.94, 0.62) + (0.03, 0.19)
-        return base(points + np.column_stack([0 * points[:, 0], lift * np.sin(2 * np.pi * waves * points[:, 0] + phase)]))
+        return base(
+            points
+            + np.column_stack([0 * points[:, 0], lift * np.sin(2 * np.pi * waves * points[:, 0] + phase)])
+        )
 
     image, _ = scene(rng)
     cloth = Mask(waving).area(_fine(box(0, 0, 1, 1))).array()
@@ -102,29 +148,80 @@ def _fine(points) -> np.ndarray:
     """A polygon with many points on each side, so that it can bend."""
     points = np.asarray(points, float)
     along = np.linspace(0, 1, 12, endpoint=False)[:, None]
-    return np.vstack([first + along * (second - first) for first, second in zip(points, np.roll(points, -1, axis=0))])
+    return np.vstack(
+        [first + along * (second - first) for first, second in zip(points, np.roll(points, -1, axis=0))]
+    )
 
 
 # -- vehicles --
 
 VEHICLES = {  # areas; wheels: x, y, radius; lines
-    "car": ([[(0.05, 0.68), (0.05, 0.52), (0.24, 0.48), (0.36, 0.32), (0.66, 0.32), (0.8, 0.49), (0.95, 0.54), (0.95, 0.68)]],
-            [(0.25, 0.69, 0.1), (0.76, 0.69, 0.1)], []),
+    "car": (
+        [
+            [
+                (0.05, 0.68),
+                (0.05, 0.52),
+                (0.24, 0.48),
+                (0.36, 0.32),
+                (0.66, 0.32),
+                (0.8, 0.49),
+                (0.95, 0.54),
+                (0.95, 0.68),
+            ]
+        ],
+        [(0.25, 0.69, 0.1), (0.76, 0.69, 0.1)],
+        [],
+    ),
     "bus": ([box(0.04, 0.24, 0.96, 0.7)], [(0.22, 0.71, 0.09), (0.78, 0.71, 0.09)], []),
-    "lorry": ([box(0.03, 0.22, 0.66, 0.68), [(0.69, 0.68), (0.69, 0.38), (0.86, 0.38), (0.97, 0.53), (0.97, 0.68)]],
-              [(0.16, 0.7, 0.085), (0.36, 0.7, 0.085), (0.83, 0.7, 0.085)], []),
-    "bicycle": ([], [], [ellipse(0.24, 0.64, 0.19), ellipse(0.76, 0.64, 0.19),
-                         [(0.24, 0.64), (0.38, 0.38), (0.64, 0.38), (0.48, 0.64), (0.24, 0.64)],
-                         [(0.76, 0.64), (0.62, 0.3), (0.7, 0.28)], [(0.48, 0.64), (0.36, 0.32)], [(0.3, 0.31), (0.42, 0.31)]]),
-    "ship": ([[(0.03, 0.6), (0.97, 0.6), (0.84, 0.8), (0.16, 0.8)], [(0.47, 0.54), (0.47, 0.12), (0.14, 0.54)],
-              [(0.53, 0.54), (0.53, 0.2), (0.8, 0.54)]], [], []),
-    "aeroplane": ([[(0.04, 0.47), (0.12, 0.43), (0.8, 0.43), (0.9, 0.26), (0.98, 0.26), (0.95, 0.53), (0.12, 0.53)],
-                   [(0.38, 0.5), (0.55, 0.5), (0.76, 0.78), (0.66, 0.78)],
-                   [(0.42, 0.43), (0.55, 0.43), (0.68, 0.26), (0.62, 0.26)]], [], []),
-    "engine": ([box(0.08, 0.38, 0.7, 0.64), box(0.7, 0.2, 0.94, 0.64), box(0.17, 0.18, 0.27, 0.4)],
-               [(x, 0.7, 0.09) for x in (0.2, 0.42, 0.64, 0.85)], []),
-    "tractor": ([[(0.1, 0.66), (0.1, 0.46), (0.5, 0.46), (0.5, 0.2), (0.86, 0.2), (0.86, 0.66)], box(0.2, 0.28, 0.26, 0.48)],
-                [(0.24, 0.72, 0.1), (0.7, 0.64, 0.2)], [])}
+    "lorry": (
+        [box(0.03, 0.22, 0.66, 0.68), [(0.69, 0.68), (0.69, 0.38), (0.86, 0.38), (0.97, 0.53), (0.97, 0.68)]],
+        [(0.16, 0.7, 0.085), (0.36, 0.7, 0.085), (0.83, 0.7, 0.085)],
+        [],
+    ),
+    "bicycle": (
+        [],
+        [],
+        [
+            ellipse(0.24, 0.64, 0.19),
+            ellipse(0.76, 0.64, 0.19),
+            [(0.24, 0.64), (0.38, 0.38), (0.64, 0.38), (0.48, 0.64), (0.24, 0.64)],
+            [(0.76, 0.64), (0.62, 0.3), (0.7, 0.28)],
+            [(0.48, 0.64), (0.36, 0.32)],
+            [(0.3, 0.31), (0.42, 0.31)],
+        ],
+    ),
+    "ship": (
+        [
+            [(0.03, 0.6), (0.97, 0.6), (0.84, 0.8), (0.16, 0.8)],
+            [(0.47, 0.54), (0.47, 0.12), (0.14, 0.54)],
+            [(0.53, 0.54), (0.53, 0.2), (0.8, 0.54)],
+        ],
+        [],
+        [],
+    ),
+    "aeroplane": (
+        [
+            [(0.04, 0.47), (0.12, 0.43), (0.8, 0.43), (0.9, 0.26), (0.98, 0.26), (0.95, 0.53), (0.12, 0.53)],
+            [(0.38, 0.5), (0.55, 0.5), (0.76, 0.78), (0.66, 0.78)],
+            [(0.42, 0.43), (0.55, 0.43), (0.68, 0.26), (0.62, 0.26)],
+        ],
+        [],
+        [],
+    ),
+    "engine": (
+        [box(0.08, 0.38, 0.7, 0.64), box(0.7, 0.2, 0.94, 0.64), box(0.17, 0.18, 0.27, 0.4)],
+        [(x, 0.7, 0.09) for x in (0.2, 0.42, 0.64, 0.85)],
+        [],
+    ),
+    "tractor": (
+        [
+            [(0.1, 0.66), (0.1, 0.46), (0.5, 0.46), (0.5, 0.2), (0.86, 0.2), (0.86, 0.66)],
+            box(0.2, 0.28, 0.26, 0.48),
+        ],
+        [(0.24, 0.72, 0.1), (0.7, 0.64, 0.2)],
+        [],
+    ),
+}
 
 
 def _vehicle(label, rng):
@@ -148,6 +245,8 @@ def _held_out(name, kind, classes, draw, train, val, **options):
 DRAWINGS = (
     _held_out("expressions", "faces", EXPRESSIONS, _expression, 400, 480),
     _held_out("people", "faces", (f"person {i}" for i in range(20)), partial(_person, "people"), 400, 480),
-    _held_out("flags", "flags", (f"flag {i}" for i in range(36)), partial(_flag, "flags"), 252, 504, mirrored=False),
+    _held_out(
+        "flags", "flags", (f"flag {i}" for i in range(36)), partial(_flag, "flags"), 252, 504, mirrored=False
+    ),
     _held_out("vehicles", "vehicles", VEHICLES, _vehicle, 160, 480),
 )

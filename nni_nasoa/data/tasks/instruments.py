@@ -6,12 +6,19 @@ from functools import partial
 
 import numpy as np
 
-from .canvas import Mask, board, box, faint, paper, painted, pose, scene, speckled
+from .canvas import Mask, board, box, faint, painted, paper, pose, scene, speckled
 from .prototypes import prototype
 from .task import drawing
 
-_SEGMENTS = {"a": box(0.12, 0, 0.88, 0.1), "b": box(0.86, 0.06, 1, 0.48), "c": box(0.86, 0.52, 1, 0.94),
-             "d": box(0.12, 0.9, 0.88, 1), "e": box(0, 0.52, 0.14, 0.94), "f": box(0, 0.06, 0.14, 0.48), "g": box(0.12, 0.45, 0.88, 0.55)}
+_SEGMENTS = {
+    "a": box(0.12, 0, 0.88, 0.1),
+    "b": box(0.86, 0.06, 1, 0.48),
+    "c": box(0.86, 0.52, 1, 0.94),
+    "d": box(0.12, 0.9, 0.88, 1),
+    "e": box(0, 0.52, 0.14, 0.94),
+    "f": box(0, 0.06, 0.14, 0.48),
+    "g": box(0.12, 0.45, 0.88, 0.55),
+}
 _LIT = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg")
 
 
@@ -41,7 +48,9 @@ def _code(name, label, rng):
     mask = Mask(pose(rng, turn=0.12, scale=(0.65, 0.95)))
     for row, column in np.argwhere(squares):
         mask.area(box(column, row, column + 1, row + 1) * 0.17 + 0.075)
-    return painted(mask.line(box(0.03, 0.03, 0.97, 0.97), 0.02, closed=True), rng, paper if rng.random() < 0.5 else scene)
+    return painted(
+        mask.line(box(0.03, 0.03, 0.97, 0.97), 0.02, closed=True), rng, paper if rng.random() < 0.5 else scene
+    )
 
 
 SIGNALS = ("sine", "square", "triangle", "saw", "chirp", "fading", "beat", "pulses", "noise", "steps")
@@ -65,9 +74,11 @@ def _signal(label, rng):
     elif name == "fading":
         y = np.sin(2 * np.pi * (1.6 * turns * t + phase)) * np.exp(-rng.uniform(2.5, 4) * t)
     elif name == "beat":
-        y = np.sin(2 * np.pi * (9 * t + phase)) * np.sin(2 * np.pi * (rng.uniform(0.8, 1.3) * t + rng.random()))
+        y = np.sin(2 * np.pi * (9 * t + phase)) * np.sin(
+            2 * np.pi * (rng.uniform(0.8, 1.3) * t + rng.random())
+        )
     elif name == "pulses":
-        y = 2 * np.exp(-((around - 0.5) / 0.07) ** 2) - 1
+        y = 2 * np.exp(-(((around - 0.5) / 0.07) ** 2)) - 1
     elif name == "noise":
         y = np.interp(t, np.linspace(0, 1, 40), rng.normal(0, 0.5, 40)).clip(-1, 1)
     else:
@@ -81,9 +92,29 @@ def _signal(label, rng):
 
 
 DRAWINGS = (
-    drawing("segments-faint", "displays", tuple("0123456789"), partial(_digit, faint), 500, 400, mirrored=False),
-    drawing("segments-few", "displays", tuple("0123456789"), partial(_digit, speckled), 60, 400, mirrored=False),
-    drawing("segments-60", "displays", tuple(f"{number:02}" for number in range(60)), _minutes, 1500, 600, mirrored=False),
-    drawing("codes", "codes", tuple(f"code {i}" for i in range(40)), partial(_code, "codes"), 1000, 480, mirrored=False),
+    drawing(
+        "segments-faint", "displays", tuple("0123456789"), partial(_digit, faint), 500, 400, mirrored=False
+    ),
+    drawing(
+        "segments-few", "displays", tuple("0123456789"), partial(_digit, speckled), 60, 400, mirrored=False
+    ),
+    drawing(
+        "segments-60",
+        "displays",
+        tuple(f"{number:02}" for number in range(60)),
+        _minutes,
+        1500,
+        600,
+        mirrored=False,
+    ),
+    drawing(
+        "codes",
+        "codes",
+        tuple(f"code {i}" for i in range(40)),
+        partial(_code, "codes"),
+        1000,
+        480,
+        mirrored=False,
+    ),
     drawing("signals", "signals", SIGNALS, _signal, 800, 450, mirrored=False, imbalance=4),
 )

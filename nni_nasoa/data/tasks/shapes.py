@@ -15,8 +15,8 @@ from .canvas import (
     ellipse,
     finished,
     over,
-    paper,
     painted,
+    paper,
     polygon,
     pose,
     scene,
@@ -25,13 +25,35 @@ from .canvas import (
 from .prototypes import prototype
 from .task import drawing
 
-_CROSS = np.array([(4, 1), (6, 1), (6, 4), (9, 4), (9, 6), (6, 6), (6, 9), (4, 9), (4, 6), (1, 6), (1, 4), (4, 4)]) / 10
-_HEART = np.column_stack([0.5 + 0.026 * 16 * np.sin(np.linspace(0, 6.28, 60)) ** 3, 0.46 - 0.026 * sum(
-    weight * np.cos(i * np.linspace(0, 6.28, 60)) for weight, i in ((13, 1), (-5, 2), (-2, 3), (-1, 4)))])
+_CROSS = (
+    np.array([(4, 1), (6, 1), (6, 4), (9, 4), (9, 6), (6, 6), (6, 9), (4, 9), (4, 6), (1, 6), (1, 4), (4, 4)])
+    / 10
+)
+_HEART = np.column_stack(
+    [
+        0.5 + 0.026 * 16 * np.sin(np.linspace(0, 6.28, 60)) ** 3,
+        0.46
+        - 0.026
+        * sum(
+            weight * np.cos(i * np.linspace(0, 6.28, 60))
+            for weight, i in ((13, 1), (-5, 2), (-2, 3), (-1, 4))
+        ),
+    ]
+)
 _MOON = np.vstack([ellipse(0.5, 0.5, 0.42, 0.42, 0.6, 5.68), ellipse(0.66, 0.5, 0.3, 0.3, 5.4, 0.9)])
 _DROP = np.vstack([[(0.5, 0.06)], ellipse(0.5, 0.63, 0.3, 0.3, -0.6, np.pi + 0.6)])
-SHAPES = {"disc": ellipse(0.5, 0.5, 0.4), "square": polygon(4, 0.48, np.pi / 4), "triangle": polygon(3, 0.46),
-          "pentagon": polygon(5, 0.43), "star": star(5, 0.46), "cross": _CROSS, "heart": _HEART, "moon": _MOON, "drop": _DROP, "bar": box(0.08, 0.36, 0.92, 0.64)}
+SHAPES = {
+    "disc": ellipse(0.5, 0.5, 0.4),
+    "square": polygon(4, 0.48, np.pi / 4),
+    "triangle": polygon(3, 0.46),
+    "pentagon": polygon(5, 0.43),
+    "star": star(5, 0.46),
+    "cross": _CROSS,
+    "heart": _HEART,
+    "moon": _MOON,
+    "drop": _DROP,
+    "bar": box(0.08, 0.36, 0.92, 0.64),
+}
 SIDES = {f"{n} sides": polygon(n, 0.42) for n in range(3, 9)}
 STARS = {f"{n} spikes": star(n, 0.46) for n in range(3, 9)}
 SIMPLE = tuple(SHAPES[name] for name in ("disc", "square", "triangle", "star", "cross"))
@@ -48,6 +70,7 @@ def _outlined(shapes, look, label, rng):
 
 def _silhouette(name, label, rng):
     """A contour of its own for each class: a circle bent by a few waves, by a little different ones each time."""
+
     def waves(own):
         return own.normal(0, 1, (6, 2)) / np.arange(2, 8)[:, None] ** 0.8
 
@@ -70,7 +93,9 @@ def _placed(label, rng):
     blue = *rng.uniform(0, 60, 2), rng.uniform(160, 255)
     for place, ink in ((middle + offset, red), (middle - offset, blue)):
         shape = SIMPLE[rng.integers(len(SIMPLE))]
-        image = over(image, Mask().area((shape - CENTRE) * rng.uniform(0.28, 0.42) + place).array(), np.array(ink))
+        image = over(
+            image, Mask().area((shape - CENTRE) * rng.uniform(0.28, 0.42) + place).array(), np.array(ink)
+        )
     return finished(image, rng)
 
 
@@ -103,13 +128,41 @@ def _same(label, rng):
 
 
 DRAWINGS = (
-    drawing("shapes-filled", "shapes", tuple(SHAPES), partial(_filled, tuple(SHAPES.values()), scene), 600, 400),
-    drawing("shapes-outlined", "shapes", tuple(SHAPES), partial(_outlined, tuple(SHAPES.values()), cluttered), 1500, 500),
-    drawing("polygon-sides", "shapes", tuple(SIDES), partial(_outlined, tuple(SIDES.values()), paper), 900, 420),
-    drawing("star-spikes", "shapes", tuple(STARS), partial(_filled, tuple(STARS.values()), board), 240, 420, imbalance=6),
-    drawing("silhouettes", "silhouettes", tuple(f"silhouette {i}" for i in range(30)), partial(_silhouette, "silhouettes"), 360, 450,
-            mirrored=False),
-    drawing("red-and-blue", "relations", ("left", "right", "above", "below"), _placed, 400, 400, mirrored=False),
+    drawing(
+        "shapes-filled", "shapes", tuple(SHAPES), partial(_filled, tuple(SHAPES.values()), scene), 600, 400
+    ),
+    drawing(
+        "shapes-outlined",
+        "shapes",
+        tuple(SHAPES),
+        partial(_outlined, tuple(SHAPES.values()), cluttered),
+        1500,
+        500,
+    ),
+    drawing(
+        "polygon-sides", "shapes", tuple(SIDES), partial(_outlined, tuple(SIDES.values()), paper), 900, 420
+    ),
+    drawing(
+        "star-spikes",
+        "shapes",
+        tuple(STARS),
+        partial(_filled, tuple(STARS.values()), board),
+        240,
+        420,
+        imbalance=6,
+    ),
+    drawing(
+        "silhouettes",
+        "silhouettes",
+        tuple(f"silhouette {i}" for i in range(30)),
+        partial(_silhouette, "silhouettes"),
+        360,
+        450,
+        mirrored=False,
+    ),
+    drawing(
+        "red-and-blue", "relations", ("left", "right", "above", "below"), _placed, 400, 400, mirrored=False
+    ),
     drawing("disc-and-ring", "relations", NESTING, _nested, 900, 420),
     drawing("same-or-not", "relations", ("same", "different"), _same, 2000, 500),
 )

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from .canvas import Mask, board, cluttered, paper, painted, pose, scene, smooth
+from .canvas import Mask, board, cluttered, painted, paper, pose, scene, smooth
 from .prototypes import prototype
 from .task import Drawing, drawing
 
@@ -15,7 +15,11 @@ def _strokes(own: np.random.Generator) -> list[np.ndarray]:
     """Control points of two to four strokes, which begin where another one passes or anew."""
     strokes: list[np.ndarray] = []
     for _ in range(int(own.integers(2, 5))):
-        start = strokes[-1][own.integers(len(strokes[-1]))] if strokes and own.random() < 0.6 else own.uniform(0.12, 0.88, 2)
+        start = (
+            strokes[-1][own.integers(len(strokes[-1]))]
+            if strokes and own.random() < 0.6
+            else own.uniform(0.12, 0.88, 2)
+        )
         points = [start]
         while len(points) < 4:
             step = own.normal(0, 0.28, 2)
@@ -35,7 +39,16 @@ def _sign(name, look, shake, curved, label, rng):
 
 def _signs(name, classes, look, train, val, shake=0.03, curved=True, imbalance=1.0) -> Drawing:
     names = tuple(f"sign {label}" for label in range(classes))
-    return drawing(name, "sketches", names, partial(_sign, name, look, shake, curved), train, val, mirrored=False, imbalance=imbalance)
+    return drawing(
+        name,
+        "sketches",
+        names,
+        partial(_sign, name, look, shake, curved),
+        train,
+        val,
+        mirrored=False,
+        imbalance=imbalance,
+    )
 
 
 DRAWINGS = (

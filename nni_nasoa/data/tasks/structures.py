@@ -15,12 +15,22 @@ _FRACTAL_SEED = 2_000_003  # far from those of pretraining and of the dataset "f
 
 
 def _fractal(first, label, rng):
-    return fractal_images(_FRACTAL_SEED, [first + label], [int(rng.integers(2**31))], SIZE)[0].transpose(1, 2, 0)
+    return fractal_images(_FRACTAL_SEED, [first + label], [int(rng.integers(2**31))], SIZE)[0].transpose(
+        1, 2, 0
+    )
 
 
 def _fractals(name, first, classes, train, val, imbalance=1.0) -> Drawing:
-    return drawing(name, "fractals", tuple(f"fractal {first + i}" for i in range(classes)), partial(_fractal, first), train, val,
-                   mirrored=False, imbalance=imbalance)
+    return drawing(
+        name,
+        "fractals",
+        tuple(f"fractal {first + i}" for i in range(classes)),
+        partial(_fractal, first),
+        train,
+        val,
+        mirrored=False,
+        imbalance=imbalance,
+    )
 
 
 SYMMETRIES = ("none", "left-right", "top-bottom", "both", "half turn")
@@ -40,7 +50,9 @@ def _symmetric(label, rng):
     return finished(255 * (0.5 + 1.5 * (back - back.mean())).clip(0, 1), rng, 25)
 
 
-SPIRALS = tuple(f"{arms} {'arm' if arms == 1 else 'arms'}, {way}" for arms in (1, 2, 3) for way in ("left", "right"))
+SPIRALS = tuple(
+    f"{arms} {'arm' if arms == 1 else 'arms'}, {way}" for arms in (1, 2, 3) for way in ("left", "right")
+)
 
 
 def _spiral(label, rng):
@@ -50,7 +62,10 @@ def _spiral(label, rng):
     mask = Mask(pose(rng, turn=0, scale=(0.6, 1.05), shift=0.1))
     for arm in range(arms):
         angle = start + 2 * np.pi * (arm / arms + sign * turns * t)
-        mask.line(np.column_stack([0.5 + 0.45 * t * np.cos(angle), 0.5 + 0.45 * t * np.sin(angle)]), rng.uniform(0.025, 0.045))
+        mask.line(
+            np.column_stack([0.5 + 0.45 * t * np.cos(angle), 0.5 + 0.45 * t * np.sin(angle)]),
+            rng.uniform(0.025, 0.045),
+        )
     return painted(mask, rng, scene, noise=20)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable
 
 import numpy as np
 
@@ -61,7 +61,17 @@ class Drawing:
     imbalance: float = 1.0
 
 
-def drawing(name: str, kind: str, classes: tuple[str, ...], draw: Draw, train: int, val: int, *, mirrored: bool = True,
-            held_out: bool = False, imbalance: float = 1.0) -> Drawing:
+def drawing(
+    name: str,
+    kind: str,
+    classes: tuple[str, ...],
+    draw: Draw,
+    train: int,
+    val: int,
+    *,
+    mirrored: bool = True,
+    held_out: bool = False,
+    imbalance: float = 1.0,
+) -> Drawing:
     """A drawing and its task; the parameters as there."""
     return Drawing(Task(name, kind, classes, train, val, mirrored, held_out), draw, imbalance)

@@ -36,20 +36,30 @@ def _direction(label, rng):
 
 def _frequency(label, rng):
     waves = (3, 4, 6, 8, 11, 15)[label] * rng.uniform(0.92, 1.08)
-    return _coloured(0.5 + (_wave(rng.uniform(0, np.pi), waves, rng) - 0.5) * rng.uniform(0.3, 1), rng, 30, grey=True)
+    return _coloured(
+        0.5 + (_wave(rng.uniform(0, np.pi), waves, rng) - 0.5) * rng.uniform(0.3, 1), rng, 30, grey=True
+    )
 
 
 def cloud(rng, power, low=0.0, high=SIZE, stretch=1.0):
     """Noise whose amplitude falls with a power of the frequency, in a band of it."""
     fy, fx = np.fft.fftfreq(SIZE)[:, None] * SIZE * stretch, np.fft.rfftfreq(SIZE) * SIZE / stretch
     frequency = np.hypot(fy, fx)
-    weight = np.where((frequency >= max(low, 0.5)) & (frequency <= high), np.maximum(frequency, 0.5) ** -power, 0)
+    weight = np.where(
+        (frequency >= max(low, 0.5)) & (frequency <= high), np.maximum(frequency, 0.5) ** -power, 0
+    )
     values = np.fft.irfft2(np.fft.rfft2(rng.standard_normal((SIZE, SIZE))) * weight, (SIZE, SIZE))
     return 0.5 + 0.2 * values / values.std()
 
 
 def _spectrum(label, rng):
-    choices = ({"power": 0}, {"power": 1}, {"power": 2}, {"power": 0, "low": 6, "high": 10}, {"power": 1, "stretch": 3})
+    choices = (
+        {"power": 0},
+        {"power": 1},
+        {"power": 2},
+        {"power": 0, "low": 6, "high": 10},
+        {"power": 1, "stretch": 3},
+    )
     return _coloured(np.rot90(cloud(rng, **choices[label])), rng, 0)
 
 
@@ -117,8 +127,18 @@ def _marble(rng):
     return np.abs(2 * cloud(rng, 1.7) - 1) * 1.6
 
 
-MATERIALS = {"checker": _checker, "dots": _dots, "bricks": _bricks, "weave": _weave, "cells": _cells, "patches": _patches,
-             "pebbles": _pebbles, "rings": _rings, "ripples": _ripples, "marble": _marble}
+MATERIALS = {
+    "checker": _checker,
+    "dots": _dots,
+    "bricks": _bricks,
+    "weave": _weave,
+    "cells": _cells,
+    "patches": _patches,
+    "pebbles": _pebbles,
+    "rings": _rings,
+    "ripples": _ripples,
+    "marble": _marble,
+}
 
 
 def _material(drawers, grey, label, rng):
@@ -130,7 +150,10 @@ def _mixture(name, label, rng):
     own = prototype(name, label)
     waves, angles, weights = own.uniform(2, 14, 3), own.uniform(0, np.pi, 3), own.uniform(0.4, 1, 3)
     turn, zoom = rng.normal(0, 0.15), np.exp(rng.normal(0, 0.06))
-    values = sum(weight * (_wave(angle + turn, zoom * wave, rng) - 0.5) for wave, angle, weight in zip(waves, angles, weights))
+    values = sum(
+        weight * (_wave(angle + turn, zoom * wave, rng) - 0.5)
+        for wave, angle, weight in zip(waves, angles, weights)
+    )
     return _coloured(0.5 + values / weights.sum(), rng, 30)
 
 
@@ -141,7 +164,9 @@ def _gradient(label, rng):
     angle = 2 * np.pi * label / 8 + rng.normal(0, 0.08)
     ramp = 0.5 + ((X - 0.5) * np.cos(angle) + (Y - 0.5) * np.sin(angle)) * rng.uniform(0.25, 0.8)
     level = rng.uniform(60, 120)
-    return finished(np.repeat((level + 110 * ramp + rng.normal(0, 25, X.shape))[..., None], 3, axis=2), rng, 20)
+    return finished(
+        np.repeat((level + 110 * ramp + rng.normal(0, 25, X.shape))[..., None], 3, axis=2), rng, 20
+    )
 
 
 def _blob(label, rng):
@@ -149,20 +174,48 @@ def _blob(label, rng):
     row, column = divmod(label, 3)
     x, y = (column + rng.uniform(0.2, 0.8)) / 3, (row + rng.uniform(0.2, 0.8)) / 3
     spot = np.exp(-((X - x) ** 2 + (Y - y) ** 2) / (2 * rng.uniform(0.05, 0.09) ** 2))
-    return _coloured(0.6 * (cloud(rng, 2) - 0.5) * 0.7 + 0.25 + rng.uniform(0.5, 0.75) * spot, rng, 10, grey=rng.random() < 0.5)
+    return _coloured(
+        0.6 * (cloud(rng, 2) - 0.5) * 0.7 + 0.25 + rng.uniform(0.5, 0.75) * spot,
+        rng,
+        10,
+        grey=rng.random() < 0.5,
+    )
 
 
-FIELDS = tuple(f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right"))
+FIELDS = tuple(
+    f"{row} {column}" for row in ("top", "middle", "bottom") for column in ("left", "centre", "right")
+)
 
 DRAWINGS = (
     drawing("grating-directions", "gratings", ANGLES, _direction, 400, 400, mirrored=False),
     drawing("grating-frequencies", "gratings", COUNTS, _frequency, 300, 420),
     drawing("noise-spectra", "textures", SPECTRA, _spectrum, 300, 400, mirrored=True),
-    drawing("materials", "textures", tuple(MATERIALS), partial(_material, tuple(MATERIALS.values()), False), 1200, 500),
-    drawing("materials-grey-few", "textures", tuple(MATERIALS), partial(_material, tuple(MATERIALS.values()), True), 90, 400,
-            imbalance=3),
-    drawing("wave-mixtures", "gratings", tuple(f"mixture {i}" for i in range(24)), partial(_mixture, "wave-mixtures"), 960, 480,
-            mirrored=False),
+    drawing(
+        "materials",
+        "textures",
+        tuple(MATERIALS),
+        partial(_material, tuple(MATERIALS.values()), False),
+        1200,
+        500,
+    ),
+    drawing(
+        "materials-grey-few",
+        "textures",
+        tuple(MATERIALS),
+        partial(_material, tuple(MATERIALS.values()), True),
+        90,
+        400,
+        imbalance=3,
+    ),
+    drawing(
+        "wave-mixtures",
+        "gratings",
+        tuple(f"mixture {i}" for i in range(24)),
+        partial(_mixture, "wave-mixtures"),
+        960,
+        480,
+        mirrored=False,
+    ),
     drawing("gradients", "gradients", GRADIENTS, _gradient, 480, 400, mirrored=False),
     drawing("blob-places", "gradients", FIELDS, _blob, 900, 450, mirrored=False),
 )

@@ -15,9 +15,12 @@ FEATURES = 3
 SMALL = {"depth": 2, "width": 8, "steps": 2, "batch": 8}
 
 known = st.floats(-(2.0**100), 2.0**100, width=32)
-streams = st.integers(0, 25).flatmap(lambda n: st.tuples(
-    arrays(np.float32, (n, FEATURES), elements=st.one_of(known, st.sampled_from([np.nan, 0.0, 1.0]))),
-    arrays(np.float64, (n,), elements=st.floats(0, 1))))
+streams = st.integers(0, 25).flatmap(
+    lambda n: st.tuples(
+        arrays(np.float32, (n, FEATURES), elements=st.one_of(known, st.sampled_from([np.nan, 0.0, 1.0]))),
+        arrays(np.float64, (n,), elements=st.floats(0, 1)),
+    )
+)
 
 
 def logistic(z):
@@ -43,14 +46,16 @@ def walk(predictor, x, y):
     """Predict each record before learning from it: mean, low and high, shape (3, n), and the weights of the heads."""
     predictions, weights = [], []
     for i in range(len(y)):
-        predictions.append([values[0] for values in predictor.predict(x[i:i + 1])])
-        predictor.update(x[i:i + 1], y[i:i + 1])
+        predictions.append([values[0] for values in predictor.predict(x[i : i + 1])])
+        predictor.update(x[i : i + 1], y[i : i + 1])
         weights.append(predictor.weights)
     return np.array(predictions).T, np.array(weights)
 
 
 def same(first, second):
-    return all(np.array_equal(array, second[name], equal_nan=True) for name, array in first.items()) and set(first) == set(second)
+    return all(np.array_equal(array, second[name], equal_nan=True) for name, array in first.items()) and set(
+        first
+    ) == set(second)
 
 
 @settings(max_examples=25, deadline=None)
@@ -60,14 +65,16 @@ def test_weights_stay_a_distribution_above_the_floor_and_predictions_in_range(re
     predictor = HedgeRegressor(FEATURES, smoothing=smoothing, beta=beta, **SMALL)
     (mean, low, high), weights = walk(predictor, x, y) if len(y) else (predictor.predict(x), np.empty((0, 3)))
     assert np.allclose(weights.sum(axis=1), 1) and (weights >= smoothing / (1 + smoothing) / 3 - 1e-12).all()
-    assert ((0 <= low) & (low <= mean) & (mean <= high) & (high <= 1)).all()
+    assert ((low >= 0) & (low <= mean) & (mean <= high) & (high <= 1)).all()
     assert predictor.seen == len(y)
 
 
 @settings(max_examples=12, deadline=None)
 @given(streams, streams)
 def test_a_saved_predictor_goes_on_equally(before, after):
-    first = HedgeRegressor(FEATURES, replay=16, **SMALL)  # fewer than the records, so that the sample's choice counts
+    first = HedgeRegressor(
+        FEATURES, replay=16, **SMALL
+    )  # fewer than the records, so that the sample's choice counts
     first.update(*before)
     second = HedgeRegressor.from_bytes(first.to_bytes())
     third = HedgeRegressor(FEATURES, replay=16, **SMALL)
@@ -124,7 +131,9 @@ def test_learns_a_nonlinear_stream_and_deepens():
 
 
 def test_a_linear_stream_keeps_it_shallower_than_a_nonlinear_one():
-    linear_depth, bent_depth = (walk(HedgeRegressor(FEATURES), *stream(rule, 150))[1][-1] @ np.arange(5) for rule in (linear, bent))
+    linear_depth, bent_depth = (
+        walk(HedgeRegressor(FEATURES), *stream(rule, 150))[1][-1] @ np.arange(5) for rule in (linear, bent)
+    )
     assert linear_depth < bent_depth - 0.5
 
 
@@ -165,7 +174,9 @@ def test_ranges_contain_what_they_say_and_narrow(coverage):
 @given(st.lists(st.sampled_from([0.0, 0.3, 0.5, 1.0]), min_size=1, max_size=120), st.sampled_from([0.5, 0.9]))
 def test_misses_are_bounded_whatever_comes(values, coverage):
     y = np.array(values)
-    (_, low, high), _ = walk(HedgeRegressor(1, depth=1, width=2, steps=1, batch=2, coverage=coverage), np.zeros((len(y), 1)), y)
+    (_, low, high), _ = walk(
+        HedgeRegressor(1, depth=1, width=2, steps=1, batch=2, coverage=coverage), np.zeros((len(y), 1)), y
+    )
     misses = np.cumsum((y < low) | (y > high))
     assert (misses <= (1 - coverage) * (np.arange(1, len(y) + 1) + 1 / 0.02) + 1 + 1e-9).all()
 
@@ -173,14 +184,23 @@ def test_misses_are_bounded_whatever_comes(values, coverage):
 NAN, INF = float("nan"), float("inf")
 
 
-@pytest.mark.parametrize(("x", "y", "message"), [
-    ([[0, 1, 2]], [NAN], "y: row 0 is nan"), ([[0, 1, 2]] * 2, [0.5, 1.01], "y: row 1 is 1.01"), ([[0, 1, 2]], [-0.1], "y: row 0"),
-    ([[0, 1, 2]], [INF], "y: row 0 is inf"), ([[0, 1, 2]] * 2, [0.5], "y: expected shape"), ([[0, 1, 2]], [[0.5]], "y: expected shape"),
-    ([[0, 1, 2], [0, 0, INF]], [0.1, 0.2], "x: row 1, feature 2"), ([[0, 1, 1e300]], [0.1], "x: row 0, feature 2"),
-    ([[0, 1]], [0.1], "x: expected shape"), ([0, 1, 2], [0.1], "x: expected shape"),
-    ([["a", 1, 2]], [0.1], "x: expected an array of numbers"),
-    ([[0, 1, 2]], [None], "y: row 0 is nan"),
-])
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([[0, 1, 2]], [NAN], "y: row 0 is nan"),
+        ([[0, 1, 2]] * 2, [0.5, 1.01], "y: row 1 is 1.01"),
+        ([[0, 1, 2]], [-0.1], "y: row 0"),
+        ([[0, 1, 2]], [INF], "y: row 0 is inf"),
+        ([[0, 1, 2]] * 2, [0.5], "y: expected shape"),
+        ([[0, 1, 2]], [[0.5]], "y: expected shape"),
+        ([[0, 1, 2], [0, 0, INF]], [0.1, 0.2], "x: row 1, feature 2"),
+        ([[0, 1, 1e300]], [0.1], "x: row 0, feature 2"),
+        ([[0, 1]], [0.1], "x: expected shape"),
+        ([0, 1, 2], [0.1], "x: expected shape"),
+        ([["a", 1, 2]], [0.1], "x: expected an array of numbers"),
+        ([[0, 1, 2]], [None], "y: row 0 is nan"),
+    ],
+)
 def test_rubbish_is_refused_and_nothing_is_learned_from_it(x, y, message):
     predictor = HedgeRegressor(FEATURES, **SMALL)
     predictor.update(*stream(linear, 5))
@@ -190,11 +210,28 @@ def test_rubbish_is_refused_and_nothing_is_learned_from_it(x, y, message):
     assert predictor.to_bytes() == before
 
 
-@pytest.mark.parametrize(("name", "value"), [
-    ("features", 0), ("features", 2.5), ("depth", -1), ("depth", True), ("width", "8"), ("learning_rate", 0), ("learning_rate", NAN),
-    ("weight_decay", -1), ("beta", 1.5), ("beta", 0), ("smoothing", 2), ("coverage", 1), ("replay", 0), ("steps", 0), ("batch", 1),
-    ("seed", -1), ("residual", 1),
-])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("features", 0),
+        ("features", 2.5),
+        ("depth", -1),
+        ("depth", True),
+        ("width", "8"),
+        ("learning_rate", 0),
+        ("learning_rate", NAN),
+        ("weight_decay", -1),
+        ("beta", 1.5),
+        ("beta", 0),
+        ("smoothing", 2),
+        ("coverage", 1),
+        ("replay", 0),
+        ("steps", 0),
+        ("batch", 1),
+        ("seed", -1),
+        ("residual", 1),
+    ],
+)
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=f"^{name}: .* is not a"):
         HedgeRegressor(**{"features": FEATURES, name: value})
@@ -211,7 +248,7 @@ def saved():
 @given(data=st.data())
 def test_damaged_bytes_are_one_clear_error_or_harmless(saved, data):
     place, value = data.draw(st.integers(0, len(saved) - 1)), data.draw(st.integers(0, 255))
-    damaged = saved[:place] + bytes([value]) + saved[place + 1:]
+    damaged = saved[:place] + bytes([value]) + saved[place + 1 :]
     try:
         loaded = HedgeRegressor.from_bytes(damaged)
     except ValueError as error:
@@ -228,14 +265,22 @@ def changed(saved, **arrays):
     return file.getvalue()
 
 
-@pytest.mark.parametrize(("arrays", "message"), [
-    ({"version": np.array(1)}, "version 1, this program reads version 2"), ({"more": np.zeros(1)}, "more missing or unknown"),
-    ({"weights": np.array([0.5, 0.5, 0.5])}, "weights has values"), ({"weights": np.array([1.0, 0.0, 0.0])}, "weights has values"),
-    ({"weights": np.array([0.5, 0.5])}, "weights is float64"), ({"mean": np.full(FEATURES, NAN)}, "mean has values"),
-    ({"squares": np.full(FEATURES, -1.0)}, "squares has values"), ({"replay_y": np.full(16, 2, np.float32)}, "replay_y has values"),
-    ({"depth": np.array(3)}, "parameters is float32"), ({"width": np.array(0)}, "width: 0 is not"),
-    ({"mean": np.array([None] * FEATURES)}, "allow_pickle"),
-])
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"version": np.array(1)}, "version 1, this program reads version 2"),
+        ({"more": np.zeros(1)}, "more missing or unknown"),
+        ({"weights": np.array([0.5, 0.5, 0.5])}, "weights has values"),
+        ({"weights": np.array([1.0, 0.0, 0.0])}, "weights has values"),
+        ({"weights": np.array([0.5, 0.5])}, "weights is float64"),
+        ({"mean": np.full(FEATURES, NAN)}, "mean has values"),
+        ({"squares": np.full(FEATURES, -1.0)}, "squares has values"),
+        ({"replay_y": np.full(16, 2, np.float32)}, "replay_y has values"),
+        ({"depth": np.array(3)}, "parameters is float32"),
+        ({"width": np.array(0)}, "width: 0 is not"),
+        ({"mean": np.array([None] * FEATURES)}, "allow_pickle"),
+    ],
+)
 def test_a_state_that_cannot_be_is_refused(saved, arrays, message):
     with pytest.raises(ValueError, match=f"saved predictor: not usable.*{message}"):
         HedgeRegressor.from_bytes(changed(saved, **arrays))

@@ -44,5 +44,5 @@ def test_a_head_predicts_from_its_layer_and_a_residual_one_from_those_below_too(
     middle = np.maximum(x @ first + first_bias, 0)
     hidden = (x, middle, np.maximum(middle @ second + second_bias, 0))
     logits = [layer @ weight + bias for layer, (weight, bias) in zip(hidden, heads)]
-    expected = [sum(logits[:depth + 1]) if residual else logits[depth] for depth in range(3)]
+    expected = [sum(logits[: depth + 1]) if residual else logits[depth] for depth in range(3)]
     assert np.allclose(network.predict(x), 1 / (1 + np.exp(-np.array(expected).T)), atol=1e-5)

@@ -55,11 +55,18 @@ def test_it_goes_on_learning_from_each_run(world, experienced):
     assert errors(predictor, other[20:])[0].mean() < 0.7 * before
 
 
-@pytest.mark.parametrize("changes", [
-    {"status": "failed", "accuracy": None, "seconds": None}, {"status": "killed", "accuracy": None, "seconds": None},
-    {"profile": {}}, {"profile": {"classes": 3}}, {"profile": {"classes": "3", "train_images": 30}}, {"profile": {"classes": 0, "train_images": 30}},
-    {"model_figures": {"weights": "none"}},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": "failed", "accuracy": None, "seconds": None},
+        {"status": "killed", "accuracy": None, "seconds": None},
+        {"profile": {}},
+        {"profile": {"classes": 3}},
+        {"profile": {"classes": "3", "train_images": 30}},
+        {"profile": {"classes": 0, "train_images": 30}},
+        {"model_figures": {"weights": "none"}},
+    ],
+)
 def test_runs_that_teach_nothing_change_nothing(world, store, no_prior, changes):
     predictor, record = AccuracyPredictor(), world.record(0, 0, **changes)
     before = predictor.to_bytes()
@@ -88,7 +95,15 @@ def test_a_state_comes_back_equal(world, experienced):
     assert predictor.to_bytes() == experienced
 
 
-@pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: b"", lambda data: b"PK" + data[2:200], lambda data: data[:9000] + bytes([data[9000] ^ 1]) + data[9001:]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-40],
+        lambda data: b"",
+        lambda data: b"PK" + data[2:200],
+        lambda data: data[:9000] + bytes([data[9000] ^ 1]) + data[9001:],
+    ],
+)
 def test_a_damaged_state_is_one_line_and_a_store_with_one_begins_anew(experienced, store, no_prior, damage):
     with pytest.raises(ValueError, match=r"^saved predictor: not usable \(.+\)$"):
         AccuracyPredictor.from_bytes(damage(experienced))
@@ -98,7 +113,11 @@ def test_a_damaged_state_is_one_line_and_a_store_with_one_begins_anew(experience
 
 def test_a_state_of_other_features_is_not_used(store, no_prior, world):
     file = io.BytesIO()
-    np.savez(file, names=np.array(NAMES[::-1]), member_0=np.frombuffer(HedgeRegressor(len(NAMES)).to_bytes(), dtype=np.uint8))
+    np.savez(
+        file,
+        names=np.array(NAMES[::-1]),
+        member_0=np.frombuffer(HedgeRegressor(len(NAMES)).to_bytes(), dtype=np.uint8),
+    )
     with pytest.raises(ValueError, match="other features"):
         AccuracyPredictor.from_bytes(file.getvalue())
     store.replace_state(STATE, file.getvalue(), 0)
@@ -106,7 +125,9 @@ def test_a_state_of_other_features_is_not_used(store, no_prior, world):
     assert learn_in_store(store, record) and AccuracyPredictor.from_store(store).seen == 1
 
 
-def test_a_store_without_a_predictor_gets_the_prior_and_its_runs(store, world, experienced, tmp_path, monkeypatch):
+def test_a_store_without_a_predictor_gets_the_prior_and_its_runs(
+    store, world, experienced, tmp_path, monkeypatch
+):
     (tmp_path / "prior").mkdir()
     (tmp_path / "prior" / "predictor.npz").write_bytes(experienced)
     monkeypatch.setattr(module, "PRIOR", tmp_path / "prior")
@@ -142,7 +163,10 @@ for number in {numbers}:
     record = RunRecord.from_json(json.loads((Path({folder!r}) / f"{{number}}.json").read_text()))
     assert predictor.learn_in_store(store, record)
 """
-    processes = in_processes(tmp_path / "experience.db", *(code.format(folder=str(tmp_path), numbers=list(range(start, 12, 3))) for start in range(3)))
+    processes = in_processes(
+        tmp_path / "experience.db",
+        *(code.format(folder=str(tmp_path), numbers=list(range(start, 12, 3))) for start in range(3)),
+    )
     assert [process.wait(120) for process in processes] == [0, 0, 0]
     predictor = AccuracyPredictor.from_store(store)
     assert predictor.seen == 12 and store.state(STATE).version == 12
@@ -170,19 +194,28 @@ def test_what_is_the_same_in_all_runs_of_a_prior_tells_later_ones_from_them_no_m
         record = world.record(number, 701)
         photo = replace(record, profile={**record.profile, "width": 500.0, "height": 300.0})
         assert not np.array_equal(features_of(photo), features_of(record), equal_nan=True)
-        assert photos.predict(features_of(photo)) == pytest.approx(np.array(arrays.predict(features_of(record))))
+        assert photos.predict(features_of(photo)) == pytest.approx(
+            np.array(arrays.predict(features_of(record)))
+        )
 
 
 def test_the_ranges_of_a_prior_are_for_data_that_it_has_not_seen(world):
     """Several passes would make residuals small; those on tasks that were left out are not."""
     records = [world.record(number, number % 5) for number in range(60)]
     prior = make_prior(records, passes=6)
-    _, low, high = prior.predict(np.concatenate([features_of(world.record(number, 500 + number)) for number in range(50)]))
+    _, low, high = prior.predict(
+        np.concatenate([features_of(world.record(number, 500 + number)) for number in range(50)])
+    )
     naive = HedgeRegressor(len(NAMES))
-    x, y = np.concatenate([features_of(record) for record in records]), [record.accuracy for record in records]
+    x, y = (
+        np.concatenate([features_of(record) for record in records]),
+        [record.accuracy for record in records],
+    )
     for _ in range(6):
         naive.update(x, y)
-    _, naive_low, naive_high = naive.predict(np.concatenate([features_of(world.record(number, 500 + number)) for number in range(50)]))
+    _, naive_low, naive_high = naive.predict(
+        np.concatenate([features_of(world.record(number, 500 + number)) for number in range(50)])
+    )
     assert (high - low).mean() > 1.2 * (naive_high - naive_low).mean()
 
 
@@ -210,4 +243,6 @@ def test_a_prior_that_is_written_is_what_everybody_starts_from(tmp_path, world, 
 
 def test_the_prior_of_the_package_is_one_of_these_features():
     """None yet, or one that can be read."""
-    assert AccuracyPredictor.from_prior().seen == len([record for record in prior_records() if learnable(record)])
+    assert AccuracyPredictor.from_prior().seen == len(
+        [record for record in prior_records() if learnable(record)]
+    )

@@ -19,8 +19,13 @@ def cache(tmp_path_factory, monkeypatch):
 def split_of(train, val, classes=2, size=32):
     """Noise under labels."""
     rng = np.random.default_rng(0)
-    parts = [ImageArrays(rng.integers(0, 256, (len(labels), 3, size, size), dtype=np.uint8), np.array(labels, dtype=np.int64))
-             for labels in (train, val)]
+    parts = [
+        ImageArrays(
+            rng.integers(0, 256, (len(labels), 3, size, size), dtype=np.uint8),
+            np.array(labels, dtype=np.int64),
+        )
+        for labels in (train, val)
+    ]
     return ImageSplit(*parts, tuple(map(str, range(classes))), "made")
 
 
@@ -31,7 +36,9 @@ def test_it_is_the_accuracy_after_the_training_and_the_same_each_time():
     torch.manual_seed(1)  # does not matter: nothing is drawn from torch
     assert landmark(digits, "nano-a") == first and first > 0.85
     assert first * VAL_IMAGES == pytest.approx(round(first * VAL_IMAGES))
-    assert landmark(digits, "nano-a", 0.0) == pytest.approx(0.1, abs=0.02)  # a head of zeros, which says the first class of all
+    assert landmark(digits, "nano-a", 0.0) == pytest.approx(
+        0.1, abs=0.02
+    )  # a head of zeros, which says the first class of all
 
 
 def test_it_is_about_images_that_were_not_trained_on():
@@ -41,7 +48,9 @@ def test_it_is_about_images_that_were_not_trained_on():
 
 def test_it_looks_at_a_sample_with_all_classes_in_turn(monkeypatch):
     seen = {}
-    monkeypatch.setattr(landmarks, "_trained", lambda network, images, rate, deadline: seen.update(train=images) or True)
+    monkeypatch.setattr(
+        landmarks, "_trained", lambda network, images, rate, deadline: seen.update(train=images) or True
+    )
     monkeypatch.setattr(landmarks, "_accuracy", lambda network, images: seen.update(val=images) or 0.5)
     assert landmark(split_of([0] * 900 + [1] * 300, [0] * 900 + [1] * 100, size=16), "nano-a") == 0.5
     assert np.bincount(seen["train"].labels).tolist() == [TRAIN_IMAGES // 2] * 2
@@ -67,6 +76,7 @@ def test_it_is_given_up_as_soon_as_it_does_not_fit(monkeypatch, seconds, steps):
     def step(self):
         stepped.append(self.learning_rate)
         now[0] += 1
+
     monkeypatch.setattr(Optimizer, "step", step)
     found = landmark(split_of([0, 1] * 20, [0, 1] * 4), "nano-a", seconds=seconds)
     assert len(stepped) == steps and (found is None) == (steps < STEPS) and min(stepped) > 0
@@ -82,6 +92,7 @@ def test_slow_steps_later_on_end_it_too(monkeypatch):
     def step(self):
         stepped.append(1)
         now[0] += 0.1 if len(stepped) < 20 else 30
+
     monkeypatch.setattr(Optimizer, "step", step)
     assert landmark(split_of([0, 1] * 20, [0, 1] * 4), "nano-a", seconds=20) is None and len(stepped) == 20
 

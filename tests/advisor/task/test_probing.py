@@ -34,7 +34,10 @@ def labelled_features(draw, max_classes=4):
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, width, classes = draw(st.integers(2, 25)), draw(st.integers(1, 12)), draw(st.integers(1, max_classes))
     labels = rng.integers(0, classes, n)
-    features = rng.normal(size=(n, width)) + draw(st.sampled_from((0.0, 0.5, 3.0))) * rng.normal(size=(classes, width))[labels]
+    features = (
+        rng.normal(size=(n, width))
+        + draw(st.sampled_from((0.0, 0.5, 3.0))) * rng.normal(size=(classes, width))[labels]
+    )
     return features * draw(st.sampled_from((1e-3, 1.0, 1e3))), labels, rng.random(n) < 0.7
 
 
@@ -46,16 +49,19 @@ def evidence(f, y, alpha, beta):
 def best_evidence(f, y):
     def loss(logs):
         return -evidence(f, y, *np.exp(logs))
+
     starts = [(a, b) for a in (-4, 0, 4, 8) for b in (-1, 2, 5)]
     return -min(minimize(loss, start, method="Nelder-Mead", bounds=[(-15, 15)] * 2).fun for start in starts)
 
 
-@pytest.mark.parametrize("n, width, classes, spread", [(30, 5, 2, 1.0), (30, 5, 4, 2.0), (12, 20, 3, 1.0), (40, 3, 2, 0.3)])
+@pytest.mark.parametrize(
+    "n, width, classes, spread", [(30, 5, 2, 1.0), (30, 5, 4, 2.0), (12, 20, 3, 1.0), (40, 3, 2, 0.3)]
+)
 def test_log_me_is_the_maximum_of_the_evidence(n, width, classes, spread):
     rng = np.random.default_rng(n + width)
     labels = np.arange(n) % classes
     f = rng.normal(size=(n, width)) + spread * rng.normal(size=(classes, width))[labels]
-    f /= np.sqrt((f ** 2).mean())
+    f /= np.sqrt((f**2).mean())
     expected = np.mean([best_evidence(f, (labels == c).astype(float)) for c in range(classes)]) / n
     assert log_me(f, labels) == pytest.approx(expected, abs=1e-3)
 
@@ -63,11 +69,11 @@ def test_log_me_is_the_maximum_of_the_evidence(n, width, classes, spread):
 @given(labelled_features(), st.floats(-6, 6))
 def test_evidence_is_the_density_of_the_labels(data, log_ratio):
     f, labels, _ = data
-    f, y, ratio = f / np.sqrt((f ** 2).mean()), np.eye(4)[labels], math.exp(log_ratio)
+    f, y, ratio = f / np.sqrt((f**2).mean()), np.eye(4)[labels], math.exp(log_ratio)
     u, singular, _ = np.linalg.svd(f, full_matrices=False)
     z = (u.T @ y) ** 2
-    rest = np.maximum((y ** 2).sum(0) - z.sum(0), 0)
-    found = probing._evidence(np.full(4, ratio), singular ** 2, z, rest, len(y))
+    rest = np.maximum((y**2).sum(0) - z.sum(0), 0)
+    found = probing._evidence(np.full(4, ratio), singular**2, z, rest, len(y))
     for c in np.unique(labels):
         covariance = np.eye(len(y)) + f @ f.T / ratio
         beta = len(y) / (y[:, c] @ np.linalg.solve(covariance, y[:, c]))
@@ -81,7 +87,9 @@ def test_log_me_is_finite_whatever_the_features_and_their_scale(data):
     if len(np.unique(labels)) < 2:
         assert found is None
     else:
-        assert math.isfinite(found) and found == pytest.approx(log_me(7 * features, labels + 3), rel=1e-6, abs=1e-6)
+        assert math.isfinite(found) and found == pytest.approx(
+            log_me(7 * features, labels + 3), rel=1e-6, abs=1e-6
+        )
 
 
 def test_log_me_rises_with_separability():
@@ -94,7 +102,9 @@ def test_log_me_rises_with_separability():
 def test_degenerate_features():
     labels = np.array([0, 1, 0, 1])
     assert log_me(np.zeros((4, 3)), labels) is None and log_me(np.zeros((4, 0)), labels) is None
-    assert math.isfinite(log_me(np.ones((4, 3)), labels)) and math.isfinite(log_me(labels[:, None] * np.ones((4, 3)), labels))
+    assert math.isfinite(log_me(np.ones((4, 3)), labels)) and math.isfinite(
+        log_me(labels[:, None] * np.ones((4, 3)), labels)
+    )
     assert math.isfinite(log_me(np.array([[1.0, 0], [0, 1]]), np.array([5, 9])))
     assert nearest_accuracies(np.ones((4, 3)), labels, np.ones(4, bool)) is not None
 
@@ -129,7 +139,9 @@ def slow_linear(features, labels, training):
             known = training.copy()
             known[i] = False
             if labels[i] in labels[known]:
-                head = np.linalg.solve(x[known].T @ x[known] + ridge * np.eye(x.shape[1]), x[known].T @ y[known])
+                head = np.linalg.solve(
+                    x[known].T @ x[known] + ridge * np.eye(x.shape[1]), x[known].T @ y[known]
+                )
                 scores = np.sort(x[i] @ head)
                 right.append(((x[i] @ head).argmax() == labels[i], scores[-1] - scores[-2]))
         if right:
@@ -155,7 +167,12 @@ def test_linear_accuracy_sees_what_means_do_not():
     features = rng.normal(size=(300, 20)) * [30, *[1] * 19] + np.outer(labels, [0, 2, *[0] * 18])
     features[:, 1] += features[:, 0]  # the second is the first, and what tells the classes
     training = np.arange(300) < 200
-    assert linear_accuracy(features, labels, training) > 0.75 > 0.6 > nearest_accuracies(features, labels, training)[0]
+    assert (
+        linear_accuracy(features, labels, training)
+        > 0.75
+        > 0.6
+        > nearest_accuracies(features, labels, training)[0]
+    )
     assert abs(linear_accuracy(features, rng.permutation(labels), training) - 0.5) < 0.1
 
 
@@ -186,6 +203,7 @@ def distance_of(network):
                 network.forward_stages((torch.from_numpy(part) / 255 - mean) / std)
         network.forward_stages(torch.zeros(1, 3, 48, 48))  # after the context nothing counts
         return distance.value()
+
     return distance_of
 
 
@@ -201,7 +219,10 @@ def test_the_distance_is_that_of_hellinger(network, distance_of):
     images = np.random.default_rng(0).integers(0, 256, (30, 3, 48, 48), dtype=np.uint8)
     seen = {}
     layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.BatchNorm2d)]
-    hooks = [layer.register_forward_pre_hook(lambda layer, inputs: seen.update({layer: inputs[0].double()})) for layer in layers]
+    hooks = [
+        layer.register_forward_pre_hook(lambda layer, inputs: seen.update({layer: inputs[0].double()}))
+        for layer in layers
+    ]
     with torch.no_grad():
         network.forward_stages(((torch.from_numpy(images) / 255) - 0.5) / 0.33)
     for hook in hooks:
@@ -231,12 +252,20 @@ def split_of(images, labels, val=0):
 def test_a_probe_tells_what_can_be_learned_from_what_cannot():
     digits = open_dataset("digits", input_size=32)
     small = split_of(digits.train.images[:300], digits.train.labels[:300], val=60)
-    shuffled = split_of(digits.train.images[:300], np.random.default_rng(0).permutation(digits.train.labels[:300]), val=60)
+    shuffled = split_of(
+        digits.train.images[:300], np.random.default_rng(0).permutation(digits.train.labels[:300]), val=60
+    )
     found, nothing = probe(small, "nano-a"), probe(shuffled, "nano-a")
     assert found["nearest_mean"] > 0.6 and found["nearest_neighbour"] > 0.6
-    assert nothing["nearest_mean"] < 0.25 and nothing["nearest_neighbour"] < 0.25 and nothing["log_me"] < found["log_me"]
+    assert (
+        nothing["nearest_mean"] < 0.25
+        and nothing["nearest_neighbour"] < 0.25
+        and nothing["log_me"] < found["log_me"]
+    )
     assert found["linear"] > found["nearest_mean"] and nothing["linear"] < 0.25
-    assert (found["images"], found["stages"]) == (300, 4) and found["distance"] == pytest.approx(nothing["distance"], abs=1e-6)
+    assert (found["images"], found["stages"]) == (300, 4) and found["distance"] == pytest.approx(
+        nothing["distance"], abs=1e-6
+    )
     assert probe(small, "nano-a") == found
 
 
@@ -256,7 +285,11 @@ def test_few_images_are_the_first_of_them():
 def test_few_images():
     images = np.random.default_rng(0).integers(0, 256, (30, 3, 16, 16), dtype=np.uint8)
     two = probe(split_of(images[:2], [0, 1]), "nano-a")
-    assert two["nearest_mean"] is two["nearest_neighbour"] is None and math.isfinite(two["log_me"]) and 0 < two["distance"] < 1
+    assert (
+        two["nearest_mean"] is two["nearest_neighbour"] is None
+        and math.isfinite(two["log_me"])
+        and 0 < two["distance"] < 1
+    )
     each_once = probe(split_of(images, np.arange(30)), "nano-a")
     assert each_once["nearest_mean"] is each_once["linear"] is None and math.isfinite(each_once["log_me"])
     one_pair = probe(split_of(images, [*range(29), 0]), "nano-a")
@@ -276,8 +309,13 @@ def test_a_model_that_there_is_not_is_one_line():
 
 
 def test_networks_of_other_families(monkeypatch):
-    monkeypatch.setattr(zoo, "create_model", lambda name, classes, weights: create_model(name, classes))  # weights are downloads
+    monkeypatch.setattr(
+        zoo, "create_model", lambda name, classes, weights: create_model(name, classes)
+    )  # weights are downloads
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
     found = probe(split_of(images, [0, 1, 0, 1, 0, 1]), "mobilenet_v3_small")
-    assert (found["images"], found["stages"]) == (6, len(staged(create_model("mobilenet_v3_small"), "mobilenet_v3_small").stages))
+    assert (found["images"], found["stages"]) == (
+        6,
+        len(staged(create_model("mobilenet_v3_small"), "mobilenet_v3_small").stages),
+    )
     assert 0 <= found["nearest_mean"] <= 1 and 0 < found["distance"] < 1

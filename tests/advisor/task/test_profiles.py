@@ -15,12 +15,21 @@ from nni_nasoa.advisor.task import profiles
 from nni_nasoa.advisor.task.landmarks import HIGH_RATE, RATE
 from nni_nasoa.advisor.task.probing import FEW, IMAGES
 from nni_nasoa.advisor.task.profiles import LANDMARKS, PROBE_MODEL, TaskProfile, sized_probes, task_profile
-from nni_nasoa.experience.records import figures_of
 from nni_nasoa.data import DatasetError, open_dataset
 from nni_nasoa.data.profile import DatasetProfile, ProfileError, fingerprint
+from nni_nasoa.experience.records import figures_of
 from nni_nasoa.zoo import list_models
 
-FOUND = {"nearest_mean": 0.5, "nearest_neighbour": 0.25, "linear": 0.75, "linear_few": 0.625, "log_me": -0.1, "distance": 0.2, "images": 9, "stages": 4}
+FOUND = {
+    "nearest_mean": 0.5,
+    "nearest_neighbour": 0.25,
+    "linear": 0.75,
+    "linear_few": 0.625,
+    "log_me": -0.1,
+    "distance": 0.2,
+    "images": 9,
+    "stages": 4,
+}
 ALWAYS = (PROBE_MODEL, *sized_probes())
 B = ("nano-b", "nano-b@96")
 COLD = """
@@ -50,7 +59,9 @@ def folder(tmp_path):
     for label in ("a", "b", "ü"):
         (tmp_path / "pets" / label).mkdir(parents=True)
         for i in range(3):
-            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(tmp_path / "pets" / label / f"{i}.png")
+            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(
+                tmp_path / "pets" / label / f"{i}.png"
+            )
     (tmp_path / "pets" / "a" / "broken.png").write_bytes(b"no image")
     return tmp_path / "pets"
 
@@ -64,17 +75,24 @@ def probed(monkeypatch):
         assert images == (IMAGES if split.input_size in (16, 48) else FEW)
         calls.append((model, split))
         return FOUND | {"images": min(images, len(split.train) + len(split.val))}
+
     monkeypatch.setattr(profiles, "probe", probe)
-    monkeypatch.setattr(profiles, "landmark", lambda split, model, rate, *, device, seconds: split.input_size / 128 + rate / 10)
+    monkeypatch.setattr(
+        profiles,
+        "landmark",
+        lambda split, model, rate, *, device, seconds: split.input_size / 128 + rate / 10,
+    )
     return calls
 
 
 @pytest.fixture
 def unread(monkeypatch):
     """A function after whose call no image can be opened and nothing be probed."""
+
     def forbid():
         for name in ("probe", "landmark", "sample_folder", "profile_dataset", "open_dataset"):
             monkeypatch.setattr(profiles, name, lambda *_, **__: pytest.fail("something was opened"))
+
     return forbid
 
 
@@ -85,14 +103,23 @@ def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, un
     assert set(first.landmarks) == {*LANDMARKS} and all(0 <= found <= 1 for found in first.landmarks.values())
     unread()
     assert task_profile(folder, store, ["nano-b"]) == first
-    run = subprocess.run([sys.executable, "-c", COLD, store.location, folder], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", COLD, store.location, folder], capture_output=True, text=True, check=True
+    )
     assert run.stdout == f"{first.probes[PROBE_MODEL]['nearest_mean']} 4\nset()\n"
 
 
 def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, probed):
     task_profile(folder, store, ["nano-b", "nano-c", "nano-b"])
     assert [(model, split.input_size) for model, split in probed] == [
-        (PROBE_MODEL, 48), ("nano-b", 48), ("nano-c", 48), (PROBE_MODEL, 32), (PROBE_MODEL, 96), ("nano-b", 96), ("nano-c", 96)]
+        (PROBE_MODEL, 48),
+        ("nano-b", 48),
+        ("nano-c", 48),
+        (PROBE_MODEL, 32),
+        (PROBE_MODEL, 96),
+        ("nano-b", 96),
+        ("nano-c", 96),
+    ]
     sample, larger = probed[0][1], probed[4][1]
     assert probed[1][1] is probed[2][1] is sample and len(sample.train) + len(sample.val) == 9
     assert probed[5][1] is probed[6][1] is larger
@@ -102,7 +129,10 @@ def test_only_what_is_missing_is_found(folder, store, probed, monkeypatch):
     task_profile(folder, store)
     monkeypatch.setattr(profiles, "profile_dataset", lambda *_, **__: pytest.fail("the profile is known"))
     found = task_profile(folder, store, ["nano-b"])
-    assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b"] * 2 and set(found.probes) == {*ALWAYS, *B}
+    assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b"] * 2 and set(found.probes) == {
+        *ALWAYS,
+        *B,
+    }
     assert task_profile(folder, store) == found and len(probed) == 5
 
 
@@ -114,15 +144,23 @@ def test_a_changed_dataset_is_another(folder, store, probed):
     assert task_profile(folder, store, val_fraction=0.4).dataset.val_images > after.dataset.val_images
 
 
-@pytest.mark.parametrize("damage", [
-    lambda kept: {}, lambda kept: {"version": 0} | kept["dataset"], lambda kept: kept | {"version": 99},
-    lambda kept: kept | {"dataset": kept["dataset"] | {"images": "many"}}, lambda kept: kept | {"dataset": None},
-    lambda kept: kept | {"probes": {PROBE_MODEL: {}}}, lambda kept: kept | {"probes": [PROBE_MODEL]},
-    lambda kept: kept | {"probes": {PROBE_MODEL: {**FOUND, "nearest_mean": 7}}},
-    lambda kept: kept | {"probes": {PROBE_MODEL: {**FOUND, "log_me": "high"}}},
-    lambda kept: kept | {"landmarks": {"landmark": 1.5}}, lambda kept: kept | {"landmarks": None},
-    lambda kept: {name: part for name, part in kept.items() if name != "landmarks"} | {"version": 2},
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda kept: {},
+        lambda kept: {"version": 0} | kept["dataset"],
+        lambda kept: kept | {"version": 99},
+        lambda kept: kept | {"dataset": kept["dataset"] | {"images": "many"}},
+        lambda kept: kept | {"dataset": None},
+        lambda kept: kept | {"probes": {PROBE_MODEL: {}}},
+        lambda kept: kept | {"probes": [PROBE_MODEL]},
+        lambda kept: kept | {"probes": {PROBE_MODEL: {**FOUND, "nearest_mean": 7}}},
+        lambda kept: kept | {"probes": {PROBE_MODEL: {**FOUND, "log_me": "high"}}},
+        lambda kept: kept | {"landmarks": {"landmark": 1.5}},
+        lambda kept: kept | {"landmarks": None},
+        lambda kept: {name: part for name, part in kept.items() if name != "landmarks"} | {"version": 2},
+    ],
+)
 def test_what_is_damaged_in_the_store_is_found_anew(folder, store, probed, damage):
     good = task_profile(folder, store)
     store.set_profile(good.dataset.fingerprint, damage(good.to_json()))
@@ -134,6 +172,7 @@ def test_what_is_damaged_in_the_store_is_found_anew(folder, store, probed, damag
 def test_what_is_no_json_in_the_store_is_found_anew(folder, store, probed, monkeypatch):
     def profile(fingerprint):
         return json.loads("{")
+
     monkeypatch.setattr(store, "profile", profile)
     assert task_profile(folder, store).probes[PROBE_MODEL] == FOUND
 
@@ -143,7 +182,14 @@ def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, pr
     assert short.dataset.images == 10 and short.dataset.width is short.dataset.red_mean is None
     assert not short.probes and not probed and not short.landmarks
     flat = short.flat()
-    assert flat["separability_nearest_mean"] is flat["distance"] is flat["landmark"] is flat["landmark_large"] is short.model_figures("nano-a")["probe_log_me"] is None
+    assert (
+        flat["separability_nearest_mean"]
+        is flat["distance"]
+        is flat["landmark"]
+        is flat["landmark_large"]
+        is short.model_figures("nano-a")["probe_log_me"]
+        is None
+    )
     assert task_profile(folder, store).dataset.width == 24 and len(probed) == 3
     named = task_profile("fractals", store, seconds=0)
     assert (named.dataset.name, named.dataset.images, named.probes) == ("fractals", None, {})
@@ -155,14 +201,25 @@ def watch(monkeypatch):
     import_module("torch")  # else three seconds are kept for that
     now = [0.0]
     monkeypatch.setattr(profiles, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(profiles, "open_in_time", lambda name, clock, *, input_size, **_: SimpleNamespace(split=open_dataset(name, input_size=input_size)))
+    monkeypatch.setattr(
+        profiles,
+        "open_in_time",
+        lambda name, clock, *, input_size, **_: SimpleNamespace(
+            split=open_dataset(name, input_size=input_size)
+        ),
+    )
 
     def probe(split, model, *, device, seconds, images):
-        each = 2e-4 * (figures_of(model)["gmacs"] / figures_of("nano-a")["gmacs"]) ** 0.5 * (split.input_size / 48) ** 2
+        each = (
+            2e-4
+            * (figures_of(model)["gmacs"] / figures_of("nano-a")["gmacs"]) ** 0.5
+            * (split.input_size / 48) ** 2
+        )
         network = 250 * each
         seen = images if seconds is None else int(min(images, max(0.0, seconds - network) / each))
         now[0] += network + seen * each
         return FOUND | {"images": seen}
+
     monkeypatch.setattr(profiles, "probe", probe)
     monkeypatch.setattr(profiles, "landmark", lambda *_, **__: None)
 
@@ -170,6 +227,7 @@ def watch(monkeypatch):
         begin = now[0]
         found = task_profile("digits", None, list_models("nano"), seconds=seconds)
         return {name: probe["images"] for name, probe in found.probes.items()}, now[0] - begin
+
     return look
 
 
@@ -192,27 +250,51 @@ def test_in_little_time_some_probes_are_made_well_and_the_others_not_at_all(watc
 def test_a_probe_of_fewer_images_is_compared_by_those_that_both_have_seen():
     base = FOUND | {"linear": 0.9, "linear_few": 0.8, "images": 1000}
     other = FOUND | {"linear": 0.85, "linear_few": 0.85, "images": 250}
-    known = TaskProfile(DatasetProfile("pets", "pets"), {PROBE_MODEL: base, "nano-b": other, "nano-c": other | {"images": 1000},
-                                                         "nano-d": other | {"linear_few": None, "linear": None}})
-    linear = {model: known.model_figures(model)["probe_linear"] for model in (PROBE_MODEL, "nano-b", "nano-c", "nano-d", "nano-e")}
+    known = TaskProfile(
+        DatasetProfile("pets", "pets"),
+        {
+            PROBE_MODEL: base,
+            "nano-b": other,
+            "nano-c": other | {"images": 1000},
+            "nano-d": other | {"linear_few": None, "linear": None},
+        },
+    )
+    linear = {
+        model: known.model_figures(model)["probe_linear"]
+        for model in (PROBE_MODEL, "nano-b", "nano-c", "nano-d", "nano-e")
+    }
     odds = 9 * (0.85 / 0.15) / 4  # those of the first on all, by how much the other does better on few
-    assert linear == {PROBE_MODEL: 0.9, "nano-b": pytest.approx(odds / (1 + odds)), "nano-c": 0.85, "nano-d": None, "nano-e": None}
+    assert linear == {
+        PROBE_MODEL: 0.9,
+        "nano-b": pytest.approx(odds / (1 + odds)),
+        "nano-c": 0.85,
+        "nano-d": None,
+        "nano-e": None,
+    }
 
 
 def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
     nothing = {**dict.fromkeys(FOUND), "images": 2, "stages": 4}
     monkeypatch.setattr(profiles, "probe", lambda *_, **__: nothing)
     assert task_profile(folder, store, seconds=900).probes == {}
-    monkeypatch.setattr(profiles, "probe", lambda *_, **__: {**nothing, "images": 9})  # all were seen: it has no value
+    monkeypatch.setattr(
+        profiles, "probe", lambda *_, **__: {**nothing, "images": 9}
+    )  # all were seen: it has no value
     assert task_profile(folder, store).probes == dict.fromkeys(ALWAYS, {**nothing, "images": 9})
 
 
 def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store, probed, monkeypatch):
     reached = {(48, RATE): 0.6, (48, HIGH_RATE): 0.5, (96, RATE): None}
-    monkeypatch.setattr(profiles, "landmark", lambda split, model, rate, *, device, seconds: reached[split.input_size, rate])
+    monkeypatch.setattr(
+        profiles, "landmark", lambda split, model, rate, *, device, seconds: reached[split.input_size, rate]
+    )
     assert task_profile(folder, store, seconds=900).landmarks == {"landmark": 0.6, "landmark_high_rate": 0.5}
     reached[48, RATE] = 0.1  # is known
-    whole = {"landmark": 0.6, "landmark_high_rate": 0.5, "landmark_large": None}  # with all the time, the last has no value
+    whole = {
+        "landmark": 0.6,
+        "landmark_high_rate": 0.5,
+        "landmark_large": None,
+    }  # with all the time, the last has no value
     assert task_profile(folder, store).landmarks == whole
     reached[96, RATE] = 0.7
     assert task_profile(folder, store, seconds=900).landmarks == whole and len(probed) == 3
@@ -223,9 +305,12 @@ def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store
 def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
     def probe(split, model, *, device, seconds, images):
         if model == PROBE_MODEL:
-            other = TaskProfile(DatasetProfile("pets", own, pixels_read=9), {"nano-f": FOUND}, {"landmark_new": 0.25})
+            other = TaskProfile(
+                DatasetProfile("pets", own, pixels_read=9), {"nano-f": FOUND}, {"landmark_new": 0.25}
+            )
             store.set_profile(own, other.to_json())
         return dict(FOUND)
+
     own = fingerprint(folder)
     monkeypatch.setattr(profiles, "probe", probe)
     task_profile(folder, store, ["nano-b"])
@@ -236,10 +321,15 @@ def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
 def test_names_and_open_datasets(store, probed):
     digits = open_dataset("digits", input_size=16)
     named, opened = task_profile("digits", store), task_profile(digits, store)
-    assert named.dataset.images == opened.dataset.images == 1797 and named.dataset.fingerprint != opened.dataset.fingerprint
+    assert (
+        named.dataset.images == opened.dataset.images == 1797
+        and named.dataset.fingerprint != opened.dataset.fingerprint
+    )
     assert [split.input_size for _, split in probed[:3]] == [48, 32, 96] and probed[3][1] is digits
     assert set(opened.probes) == {PROBE_MODEL}  # arrays come in one size
-    assert task_profile("digits", store) == named and task_profile(digits, store) == opened and len(probed) == 4
+    assert (
+        task_profile("digits", store) == named and task_profile(digits, store) == opened and len(probed) == 4
+    )
     assert task_profile("digits", None).probes == named.probes and len(probed) == 7
 
 
@@ -261,23 +351,47 @@ def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_r
     found = task_profile(folder, store, ["nano-a"])
     record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a"))
     assert record.profile == found.dataset.to_json() | {
-        "separability_nearest_mean": 0.5, "separability_nearest_neighbour": 0.25, "separability_linear": 0.75, "separability_linear_few": 0.625,
-        "separability_log_me": -0.1, "separability_small": 0.75, "separability_large": 0.75, "distance": 0.2,
-        "landmark": 48 / 128 + RATE / 10, "landmark_high_rate": 48 / 128 + HIGH_RATE / 10, "landmark_large": 96 / 128 + RATE / 10}
+        "separability_nearest_mean": 0.5,
+        "separability_nearest_neighbour": 0.25,
+        "separability_linear": 0.75,
+        "separability_linear_few": 0.625,
+        "separability_log_me": -0.1,
+        "separability_small": 0.75,
+        "separability_large": 0.75,
+        "distance": 0.2,
+        "landmark": 48 / 128 + RATE / 10,
+        "landmark_high_rate": 48 / 128 + HIGH_RATE / 10,
+        "landmark_large": 96 / 128 + RATE / 10,
+    }
     figures = dict(record.model_figures)
     assert (figures["family"], figures["stages"]) == ("nano", 4)
-    assert [figures[f"probe_{name}"] for name in ("nearest_mean", "linear", "linear_few", "large", "log_me")] == [0.5, 0.75, 0.625, 0.75, -0.1]
+    assert [
+        figures[f"probe_{name}"] for name in ("nearest_mean", "linear", "linear_few", "large", "log_me")
+    ] == [0.5, 0.75, 0.625, 0.75, -0.1]
     unknown = found.model_figures("nano-f")
-    assert (unknown["stages"], unknown["probe_nearest_neighbour"]) == (3, None) and set(unknown) == set(figures)
-    assert unknown["probe_large"] is None and set(sized_probes(["resnet18"])) == set(sized_probes())  # there are no larger candidates
-    assert found.model_figures("resnet18")["stages"] is None and found.model_figures("no such model")["stages"] is None
+    assert (unknown["stages"], unknown["probe_nearest_neighbour"]) == (3, None) and set(unknown) == set(
+        figures
+    )
+    assert unknown["probe_large"] is None and set(sized_probes(["resnet18"])) == set(
+        sized_probes()
+    )  # there are no larger candidates
+    assert (
+        found.model_figures("resnet18")["stages"] is None
+        and found.model_figures("no such model")["stages"] is None
+    )
 
 
 def test_a_profile_survives_json(folder, probed):
     found = task_profile(folder, None, ["nano-a"])
     assert TaskProfile.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
     good = found.to_json()
-    for wrong in (None, [], {"version": 2}, good | {"more": 1}, good | {"probes": {"nano-a": {**FOUND, "images": -1}}}):
+    for wrong in (
+        None,
+        [],
+        {"version": 2},
+        good | {"more": 1},
+        good | {"probes": {"nano-a": {**FOUND, "images": -1}}},
+    ):
         with pytest.raises(ValueError) as error:
             TaskProfile.from_json(wrong)
         assert "\n" not in str(error.value)
@@ -286,4 +400,7 @@ def test_a_profile_survives_json(folder, probed):
 
 def test_nothing_heavy_is_imported():
     code = "import sys, nni_nasoa.advisor.task.profiles; print({'torch', 'torchvision', 'nni', 'sqlalchemy', 'PIL'} & {*sys.modules})"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "set()\n"
+    )

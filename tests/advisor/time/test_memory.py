@@ -27,6 +27,7 @@ def saved_by_a_step(view, images):
         if tensor.untyped_storage().data_ptr() not in weights:
             found[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
         return tensor
+
     with saved_tensors_hooks(save, lambda tensor: tensor):
         loss = view(images).sum()  # noqa: F841  (which keeps what was saved)
     return sum(found.values()), max(found.values())
@@ -64,6 +65,7 @@ def test_it_grows_with_what_is_trained_and_with_images():
 
     def of(*settings):
         return counted.mib(*map(np.atleast_1d, settings))
+
     by_frozen = of(np.arange(len(counted.trained)), 32, 48, SGD)
     assert (np.diff(by_frozen) < 0).all()
     assert of(9, 32, 48, SGD) == by_frozen[-1]  # more than there are: all of them
@@ -73,9 +75,11 @@ def test_it_grows_with_what_is_trained_and_with_images():
 
 
 def test_no_memory_is_taken_to_count_it():
-    code = ("import resource\nimport torchvision\nfrom nni_nasoa.advisor.time.memory import step_memory\nstep_memory('resnet18', [32], 10)\n"
-            "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\ncounted = step_memory('resnet50', [224], 10)\n"
-            "print(counted.image[224][0] / 2**20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)")
+    code = (
+        "import resource\nimport torchvision\nfrom nni_nasoa.advisor.time.memory import step_memory\nstep_memory('resnet18', [32], 10)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\ncounted = step_memory('resnet50', [224], 10)\n"
+        "print(counted.image[224][0] / 2**20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     image, taken = map(float, done.stdout.split())
     assert image > 50 and taken < 60

@@ -11,20 +11,20 @@ import torch
 from torch import nn
 
 from nni_nasoa.advisor import RunRecord, StepTime
-from nni_nasoa.device.device import processor_key
 from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import ImageArrays
-from nni_nasoa.finetune import FineTuneRegime
-from nni_nasoa.training import inputs
-from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.device.turns import Courtesy
-from nni_nasoa.training.distributed import Alone
-from nni_nasoa.training.inputs import Images
+from nni_nasoa.device.device import processor_key
 from nni_nasoa.device.interruption import Interruption
-from nni_nasoa.training.optimizers import Optimizer
+from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.progress import Watcher
 from nni_nasoa.finetune.trainer import Run
+from nni_nasoa.training import inputs
+from nni_nasoa.training.distributed import Alone
+from nni_nasoa.training.inputs import Images
+from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.zoo.staged import Staged
 
 SIZE, CLASSES, STAGES, START_UP = 8, 3, 3, 0.25
@@ -49,20 +49,65 @@ class World:
     def run(self, regime, budget, train=700, val=120):
         """The record of a run."""
         rng = np.random.default_rng(0)
-        view = Staged([Stage(self, number) for number in range(STAGES)], nn.Linear(12, CLASSES), (0.5,) * 3, (0.5,) * 3, SIZE)
-        parts = [ImageArrays(rng.integers(0, 256, (count, 3, SIZE, SIZE), dtype=np.uint8), rng.integers(0, CLASSES, count))
-                 for count in (train, val)]
-        images = [Images(part, torch.device("cpu"), view.mean, view.std, augmentation, True, torch.Generator().manual_seed(0))
-                  for part, augmentation in zip(parts, (regime.augmentation, "none"))]
+        view = Staged(
+            [Stage(self, number) for number in range(STAGES)],
+            nn.Linear(12, CLASSES),
+            (0.5,) * 3,
+            (0.5,) * 3,
+            SIZE,
+        )
+        parts = [
+            ImageArrays(
+                rng.integers(0, 256, (count, 3, SIZE, SIZE), dtype=np.uint8), rng.integers(0, CLASSES, count)
+            )
+            for count in (train, val)
+        ]
+        images = [
+            Images(
+                part,
+                torch.device("cpu"),
+                view.mean,
+                view.std,
+                augmentation,
+                True,
+                torch.Generator().manual_seed(0),
+            )
+            for part, augmentation in zip(parts, (regime.augmentation, "none"))
+        ]
         clock = Clock(budget, started=self.now, now=lambda: self.now)
         self.passes(START_UP)
-        run = Run(view, *images, regime, clock, Alone(), Interruption(), Watcher(), seed=0, head_start=True, feature_cache=True,
-                  memory_limit=None, compiled=False, margin=None, save=None)
+        run = Run(
+            view,
+            *images,
+            regime,
+            clock,
+            Alone(),
+            Interruption(),
+            Watcher(),
+            seed=0,
+            head_start=True,
+            feature_cache=True,
+            memory_limit=None,
+            compiled=False,
+            margin=None,
+            save=None,
+        )
         run.execute()
-        return RunRecord(task="noise", model="model", regime=regime.to_json(), device="a processor", threads=1, budget_seconds=budget,
-                         status="ok", seconds=clock.elapsed, accuracy=run.best.evaluation.accuracy, epochs=run.epochs,
-                         curve=tuple((point["elapsed"], point["val_accuracy"]) for point in run.evaluations), notes=tuple(run.notes),
-                         profile={"train_images": train, "val_images": val})
+        return RunRecord(
+            task="noise",
+            model="model",
+            regime=regime.to_json(),
+            device="a processor",
+            threads=1,
+            budget_seconds=budget,
+            status="ok",
+            seconds=clock.elapsed,
+            accuracy=run.best.evaluation.accuracy,
+            epochs=run.epochs,
+            curve=tuple((point["elapsed"], point["val_accuracy"]) for point in run.evaluations),
+            notes=tuple(run.notes),
+            profile={"train_images": train, "val_images": val},
+        )
 
 
 class Stage(nn.Module):
@@ -89,21 +134,37 @@ def model():
     rows = []
     for batch in (8, 32):
         stage = [fixed + batch * image for fixed, image in zip(FIXED, IMAGE)]
-        rows += [StepTime(KEY, "model", SIZE, batch, frozen, TRAIN, OPTIMIZER + 3 * sum(stage[frozen:])) for frozen in range(STAGES + 1)]
-        rows += [StepTime(KEY, "model", SIZE, batch, frozen, FEATURES, sum(stage[:frozen])) for frozen in range(1, STAGES + 1)]
+        rows += [
+            StepTime(KEY, "model", SIZE, batch, frozen, TRAIN, OPTIMIZER + 3 * sum(stage[frozen:]))
+            for frozen in range(STAGES + 1)
+        ]
+        rows += [
+            StepTime(KEY, "model", SIZE, batch, frozen, FEATURES, sum(stage[:frozen]))
+            for frozen in range(1, STAGES + 1)
+        ]
     return TimeModel(rows, KEY)
 
 
 def expected(model, regime, record):
-    return model.estimate("model", frozen_stages=regime.frozen_stages, batch_size=regime.batch_size, input_size=SIZE,
-                          augmentation=regime.augmentation, budget=record.budget_seconds, start_up=START_UP, **record.profile)
+    return model.estimate(
+        "model",
+        frozen_stages=regime.frozen_stages,
+        batch_size=regime.batch_size,
+        input_size=SIZE,
+        augmentation=regime.augmentation,
+        budget=record.budget_seconds,
+        start_up=START_UP,
+        **record.profile,
+    )
 
 
 @pytest.mark.parametrize("augmentation", ["none", "crop"])
 @pytest.mark.parametrize("frozen", range(STAGES + 1))
 @pytest.mark.parametrize(("budget", "batch"), [(4.0, 16), (6.0, 64), (15.0, 32)])
 def test_the_trainer_does_as_many_epochs_as_are_foretold(world, model, budget, batch, frozen, augmentation):
-    regime = FineTuneRegime("model", frozen_stages=frozen, batch_size=batch, input_size=SIZE, augmentation=augmentation)
+    regime = FineTuneRegime(
+        "model", frozen_stages=frozen, batch_size=batch, input_size=SIZE, augmentation=augmentation
+    )
     record = world.run(regime, budget)
     estimate = expected(model, regime, record)
     gave_up = any("only the head" in note for note in record.notes)
@@ -117,7 +178,9 @@ def test_the_trainer_does_as_many_epochs_as_are_foretold(world, model, budget, b
 def test_the_seconds_before_training_are_foretold(world, model):
     record = world.run(FineTuneRegime("model", batch_size=32, input_size=SIZE), 15.0)
     assert model.observe(record)
-    assert model._course_of(record, START_UP, corrected=False).until_training[0] == pytest.approx(record.curve[0][0], rel=0.1)
+    assert model._course_of(record, START_UP, corrected=False).until_training[0] == pytest.approx(
+        record.curve[0][0], rel=0.1
+    )
 
 
 @pytest.mark.parametrize("frozen", range(STAGES + 1))
@@ -126,7 +189,16 @@ def test_the_seconds_before_training_are_foretold(world, model):
 @pytest.mark.parametrize("start_up", [0.0, 1e6])
 def test_odd_counts_and_budgets_give_numbers(model, frozen, train, val, budget, start_up):
     with np.errstate(all="raise"):
-        estimate = model.estimate("model", frozen_stages=frozen, batch_size=[16, 128], input_size=SIZE, augmentation=["none", "crop"],
-                                  budget=budget, start_up=start_up, train_images=train, val_images=val)
+        estimate = model.estimate(
+            "model",
+            frozen_stages=frozen,
+            batch_size=[16, 128],
+            input_size=SIZE,
+            augmentation=["none", "crop"],
+            budget=budget,
+            start_up=start_up,
+            train_images=train,
+            val_images=val,
+        )
     assert (estimate.epochs >= 0).all() and np.isfinite(estimate.epochs).all()
     assert (estimate.seconds >= 0).all() and (estimate.seconds <= budget).all()

@@ -13,9 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nni_nasoa.advisor import ExperienceStore, StepTime
-from nni_nasoa.advisor.time import step_times, bench as stopwatch
-from nni_nasoa.device.device import Device, resolve
-from nni_nasoa.advisor.time.tables import drawing_lines, model_times
+from nni_nasoa.advisor.time import bench as stopwatch
+from nni_nasoa.advisor.time import step_times
 from nni_nasoa.advisor.time.step_times import (
     DRAW_MODES,
     FEATURES,
@@ -27,6 +26,8 @@ from nni_nasoa.advisor.time.step_times import (
     measure_step_times,
     step_times_for,
 )
+from nni_nasoa.advisor.time.tables import drawing_lines, model_times
+from nni_nasoa.device.device import Device, resolve
 from nni_nasoa.device.lock import device_lock
 from nni_nasoa.device.threads import Threads
 
@@ -43,10 +44,15 @@ def rows_of(model, stages=4, sizes=(32, 96), seconds=0.01):
     rows = []
     for size in sizes:
         for batch in (8, 64):
-            image = seconds / 100 * (size / 32)**2 * batch
-            rows += [row(model, size, batch, frozen, TRAIN, 0.005 + 3 * image * (1 - frozen / stages) + 1e-6)
-                     for frozen in range(stages + 1)]
-            rows += [row(model, size, batch, frozen, FEATURES, 0.001 + image * frozen / stages) for frozen in range(1, stages + 1)]
+            image = seconds / 100 * (size / 32) ** 2 * batch
+            rows += [
+                row(model, size, batch, frozen, TRAIN, 0.005 + 3 * image * (1 - frozen / stages) + 1e-6)
+                for frozen in range(stages + 1)
+            ]
+            rows += [
+                row(model, size, batch, frozen, FEATURES, 0.001 + image * frozen / stages)
+                for frozen in range(1, stages + 1)
+            ]
     return rows
 
 
@@ -68,20 +74,33 @@ def test_a_measured_model_has_a_time_for_every_number_of_frozen_stages(measured)
     for rows in measured[0].values():
         times = model_times(rows)[rows[0].model]
         assert {row.frozen_stages for row in rows if row.mode == TRAIN} == set(range(times.stages + 1))
-        for size in {row.input_size for row in rows if row.mode == TRAIN}:  # few images and many, if there was time: of all alike
+        for size in {
+            row.input_size for row in rows if row.mode == TRAIN
+        }:  # few images and many, if there was time: of all alike
             batches = [row.batch_size for row in rows if (row.mode, row.input_size) == (TRAIN, size)]
-            assert len({batches.count(batch) for batch in batches}) == 1 and batches.count(min(batches)) == times.stages + 1
+            assert (
+                len({batches.count(batch) for batch in batches}) == 1
+                and batches.count(min(batches)) == times.stages + 1
+            )
             assert len(set(batches)) == 2 or size > 32
         assert {row.frozen_stages for row in rows if row.mode == FEATURES} == set(range(1, times.stages + 1))
-        assert {row.mode for row in rows} == {TRAIN, FEATURES, *OPTIMIZER_MODES, *VIEW_MODES} and not times.rough
+        assert {row.mode for row in rows} == {
+            TRAIN,
+            FEATURES,
+            *OPTIMIZER_MODES,
+            *VIEW_MODES,
+        } and not times.rough
         assert {row.device for row in rows} == {measured[1].key}
         assert {row.input_size for row in rows} <= {32, 64} and min(row.input_size for row in rows) == 32
 
 
 @given(seconds=st.lists(st.floats(1e-4, 1), min_size=18, max_size=18), ends_only=st.booleans())
 def test_whatever_was_measured_more_images_take_longer(seconds, ends_only):
-    rows = [replace(each, seconds=value) for each, value in zip(rows_of("nano-a", sizes=(32,)), seconds)
-            if not ends_only or (each.mode, each.batch_size) != (TRAIN, 64) or each.frozen_stages in (0, 4)]
+    rows = [
+        replace(each, seconds=value)
+        for each, value in zip(rows_of("nano-a", sizes=(32,)), seconds)
+        if not ends_only or (each.mode, each.batch_size) != (TRAIN, 64) or each.frozen_stages in (0, 4)
+    ]
     times = model_times(rows)["nano-a"]
     for frozen in range(5):
         none = np.zeros(20, dtype=int)
@@ -90,12 +109,16 @@ def test_whatever_was_measured_more_images_take_longer(seconds, ends_only):
 
 
 def test_large_networks_are_slower_and_a_head_alone_far_faster(measured):
-    small, large = ({(row.mode, row.frozen_stages, row.batch_size): row.seconds for row in rows if row.input_size == 32}
-                    for rows in measured[0].values())
+    small, large = (
+        {(row.mode, row.frozen_stages, row.batch_size): row.seconds for row in rows if row.input_size == 32}
+        for rows in measured[0].values()
+    )
     few = min(batch for mode, _, batch in large if mode == TRAIN)
     stages = max(frozen for _, frozen, _ in large)
     assert large[TRAIN, 0, few] > 3 * large[TRAIN, stages, few]
-    shared = {batch for mode, _, batch in small if mode == TRAIN} & {batch for mode, _, batch in large if mode == TRAIN}
+    shared = {batch for mode, _, batch in small if mode == TRAIN} & {
+        batch for mode, _, batch in large if mode == TRAIN
+    }
     assert all(large[TRAIN, 0, batch] > small[TRAIN, 0, batch] for batch in shared)
     assert large[FEATURES, stages, few] > large[FEATURES, 1, few]
 
@@ -131,7 +154,9 @@ def test_who_keeps_the_device_busy_is_not_waited_for_when_time_is_short(tmp_path
 
 def test_what_there_is_no_time_for_any_more_is_not_begun(monkeypatch):
     monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: time.sleep(0.2) or [])
-    monkeypatch.setattr(stopwatch, "measured_steps", lambda *_: pytest.fail("measured, though there was no time left"))
+    monkeypatch.setattr(
+        stopwatch, "measured_steps", lambda *_: pytest.fail("measured, though there was no time left")
+    )
     assert step_times_for(TWO, DEVICE, None, seconds=0.1) == []
 
 
@@ -154,7 +179,11 @@ def slowed(monkeypatch, factors):
     def measured(model, sizes, device, *_):
         asked.append(model)
         factor = left.pop(0)
-        return [replace(each, device=device.key, seconds=factor * each.seconds) for each in rows_of(model, sizes=sizes)]
+        return [
+            replace(each, device=device.key, seconds=factor * each.seconds)
+            for each in rows_of(model, sizes=sizes)
+        ]
+
     monkeypatch.setattr(stopwatch, "measured_steps", measured)
     monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
     return asked
@@ -166,9 +195,16 @@ def test_models_are_measured_in_turns_and_medians_count(tmp_path, monkeypatch):
     assert asked == [*TWO] * 3
 
     def seconds(rows):
-        return {(row.model, row.input_size, row.batch_size, row.frozen_stages, row.mode): row.seconds for row in rows}
+        return {
+            (row.model, row.input_size, row.batch_size, row.frozen_stages, row.mode): row.seconds
+            for row in rows
+        }
 
-    expected = [replace(row, seconds=factor * row.seconds) for model, factor in zip(TWO, (1.3, 1.2)) for row in rows_of(model)]
+    expected = [
+        replace(row, seconds=factor * row.seconds)
+        for model, factor in zip(TWO, (1.3, 1.2))
+        for row in rows_of(model)
+    ]
     assert seconds(found) == seconds(store.step_times(device=DEVICE.key)) == pytest.approx(seconds(expected))
 
 
@@ -181,6 +217,7 @@ def test_later_rounds_take_no_more_than_half_of_the_time(monkeypatch, limit, rou
         times.append(model)
         clock[0] += 0.5
         return rows_of(model, sizes=sizes)
+
     monkeypatch.setattr(stopwatch, "measured_steps", measured)
     monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
     assert model_times(step_times_for(TWO, DEVICE, None, seconds=limit)).keys() == {*TWO}
@@ -189,9 +226,19 @@ def test_later_rounds_take_no_more_than_half_of_the_time(monkeypatch, limit, rou
 
 def test_what_is_missing_is_measured_once_and_kept(tmp_path, monkeypatch, one_round):
     asked = []
-    monkeypatch.setattr(stopwatch, "measured_steps", lambda model, sizes, *_: asked.append(model) or rows_of(model, sizes=sizes))
-    monkeypatch.setattr(stopwatch, "measured_drawing", lambda sizes, *_: asked.append(tuple(sizes)) or [
-        row(IMAGES, size, 64, 0, mode, 0.001) for size in sizes for mode in DRAW_MODES])
+    monkeypatch.setattr(
+        stopwatch,
+        "measured_steps",
+        lambda model, sizes, *_: asked.append(model) or rows_of(model, sizes=sizes),
+    )
+    monkeypatch.setattr(
+        stopwatch,
+        "measured_drawing",
+        lambda sizes, *_: (
+            asked.append(tuple(sizes))
+            or [row(IMAGES, size, 64, 0, mode, 0.001) for size in sizes for mode in DRAW_MODES]
+        ),
+    )
     store = ExperienceStore(tmp_path / "store.db")
     first = step_times_for(TWO, DEVICE, store)
     assert asked == [(32, 96), "nano-a", "nano-f"]
@@ -214,20 +261,34 @@ def free_threads(monkeypatch):
 def measuring(monkeypatch):
     """Have measuring take no time; the devices that it is asked for."""
     devices = []
-    monkeypatch.setattr(stopwatch, "measured_steps", lambda model, sizes, device, *_: devices.append(device) or [
-        replace(each, device=device.key) for each in rows_of(model, sizes=sizes)])
+    monkeypatch.setattr(
+        stopwatch,
+        "measured_steps",
+        lambda model, sizes, device, *_: (
+            devices.append(device)
+            or [replace(each, device=device.key) for each in rows_of(model, sizes=sizes)]
+        ),
+    )
     monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
     return devices
 
 
-def test_beside_others_free_threads_are_measured_and_kept_as_such(tmp_path, monkeypatch, free_threads, one_round):
-    devices, store, asked = measuring(monkeypatch), ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
+def test_beside_others_free_threads_are_measured_and_kept_as_such(
+    tmp_path, monkeypatch, free_threads, one_round
+):
+    devices, store, asked = (
+        measuring(monkeypatch),
+        ExperienceStore(tmp_path / "store.db"),
+        Device("cpu", "a processor", 4),
+    )
     free_threads += [3, 3, 3]
     assert {row.device for row in step_times_for(["nano-a"], asked, store)} == {asked.key}
     assert [device.threads for device in devices] == [3]
     assert store.step_times(device=asked.key) == [] and store.step_times(device=replace(asked, threads=3).key)
     free_threads += [3]
-    assert model_times(step_times_for(["nano-a"], asked, store)).keys() == {"nano-a"} and len(devices) == 1  # as they are known
+    assert (
+        model_times(step_times_for(["nano-a"], asked, store)).keys() == {"nano-a"} and len(devices) == 1
+    )  # as they are known
     free_threads += [4, 4, 4]
     step_times_for(["nano-a"], asked, store)  # now that it is quiet
     assert [device.threads for device in devices] == [3, 4] and store.step_times(device=asked.key)
@@ -236,13 +297,19 @@ def test_beside_others_free_threads_are_measured_and_kept_as_such(tmp_path, monk
 
 
 def test_times_that_others_got_in_the_way_of_are_not_kept(tmp_path, monkeypatch, free_threads, one_round):
-    devices, store, asked = measuring(monkeypatch), ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
+    devices, store, asked = (
+        measuring(monkeypatch),
+        ExperienceStore(tmp_path / "store.db"),
+        Device("cpu", "a processor", 4),
+    )
     free_threads += [4, 4, 2]
     assert model_times(step_times_for(["nano-a"], asked, store)).keys() == {"nano-a"}
     assert store.step_times(device=asked.key) == [] and len(devices) == 1
 
 
-def test_of_a_model_that_others_got_in_the_way_of_later_the_first_times_are_kept(tmp_path, monkeypatch, free_threads):
+def test_of_a_model_that_others_got_in_the_way_of_later_the_first_times_are_kept(
+    tmp_path, monkeypatch, free_threads
+):
     slowed(monkeypatch, [1.0, 0.7, 0.8])
     store, asked = ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
     free_threads += [4, 4, 4, 4, 2, 4, 4]
@@ -253,10 +320,16 @@ def test_of_a_model_that_others_got_in_the_way_of_later_the_first_times_are_kept
 
 def test_time_is_shared_out(tmp_path, monkeypatch):
     seen = {}
-    monkeypatch.setattr(stopwatch, "measured_steps", lambda model, sizes, device, seconds, default: seen.update({model: seconds}) or [])
+    monkeypatch.setattr(
+        stopwatch,
+        "measured_steps",
+        lambda model, sizes, device, seconds, default: seen.update({model: seconds}) or [],
+    )
     monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
     assert step_times_for(TWO, DEVICE, None, seconds=30) == []
-    assert 9 < seen["nano-a"] <= 15 and 20 < seen["nano-f"] <= 30  # what the first one has left is for the second
+    assert (
+        9 < seen["nano-a"] <= 15 and 20 < seen["nano-f"] <= 30
+    )  # what the first one has left is for the second
     assert step_times_for(TWO, DEVICE, None) == [] and seen == {"nano-a": None, "nano-f": None}
 
 
@@ -293,9 +366,11 @@ def test_known_times_are_read_without_torch(tmp_path):
     store, device = ExperienceStore(tmp_path / "store.db"), resolve("cpu")
     for each in rows_of("nano-a"):
         store.set_step_time(replace(each, device=device.key))
-    code = ("import sys\nfrom nni_nasoa.device.device import Device\nfrom nni_nasoa.experience.store import ExperienceStore\n"
-            "from nni_nasoa.advisor.time.time_model import TimeModel\n"
-            f"device = Device('cpu', {device.name!r}, {device.threads})\n"
-            f"model = TimeModel.from_store(ExperienceStore({str(store.location)!r}), ['nano-a'], device)\n"
-            "assert model.knows('nano-a')\nassert 'torch' not in sys.modules, 'torch was imported'\n")
+    code = (
+        "import sys\nfrom nni_nasoa.device.device import Device\nfrom nni_nasoa.experience.store import ExperienceStore\n"
+        "from nni_nasoa.advisor.time.time_model import TimeModel\n"
+        f"device = Device('cpu', {device.name!r}, {device.threads})\n"
+        f"model = TimeModel.from_store(ExperienceStore({str(store.location)!r}), ['nano-a'], device)\n"
+        "assert model.knows('nano-a')\nassert 'torch' not in sys.modules, 'torch was imported'\n"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -10,9 +10,9 @@ from test_step_times import rows_of
 from nni_nasoa.advisor import ExperienceStore, StepTime
 from nni_nasoa.advisor.time import simulated_run as course
 from nni_nasoa.advisor.time.simulated_run import Course, StepSeconds
-from nni_nasoa.device.device import processor_key
 from nni_nasoa.advisor.time.step_times import DRAW_MODES, IMAGES, OPTIMIZER_MODES
 from nni_nasoa.advisor.time.time_model import START_UP, TimeModel
+from nni_nasoa.device.device import processor_key
 from nni_nasoa.finetune import FineTuneRegime
 
 KEY = processor_key("a processor", 1)
@@ -22,10 +22,16 @@ TASK = {"train_images": 1500, "val_images": 300}
 
 def model_rows():
     """A small and a large model on a device."""
-    drawing = [StepTime(KEY, IMAGES, size, 64, 0, mode, 64e-6 * (size / 32)**2 * (1 + kind)) for size in (32, 96)
-               for kind, mode in enumerate(DRAW_MODES)]
-    optimizers = [StepTime(KEY, "small", 32, 1, frozen, mode, seconds) for frozen in (0, STAGES)
-                  for mode, seconds in zip(OPTIMIZER_MODES, (0.001, 0.002))]
+    drawing = [
+        StepTime(KEY, IMAGES, size, 64, 0, mode, 64e-6 * (size / 32) ** 2 * (1 + kind))
+        for size in (32, 96)
+        for kind, mode in enumerate(DRAW_MODES)
+    ]
+    optimizers = [
+        StepTime(KEY, "small", 32, 1, frozen, mode, seconds)
+        for frozen in (0, STAGES)
+        for mode, seconds in zip(OPTIMIZER_MODES, (0.001, 0.002))
+    ]
     return [*rows_of("small", STAGES), *rows_of("large", STAGES, seconds=0.1), *drawing, *optimizers]
 
 
@@ -37,15 +43,30 @@ def model():
 @pytest.fixture
 def make_run(make_record, model):
     """A function that makes the record of a run that took `factor` times as long as was expected."""
+
     def make(name="small", factor=1.0, budget=10.0, frozen=0, epochs=5.0, **changes):
         regime = FineTuneRegime(name, frozen_stages=frozen, input_size=48).to_json()
-        fields = dict(model=name, regime=regime, device="a processor", threads=1, budget_seconds=budget, profile=TASK, epochs=epochs,
-                      model_figures={}, curve=((1.0, 0.5), (2.0, 0.6)), notes=(), source="collect")
+        fields = dict(
+            model=name,
+            regime=regime,
+            device="a processor",
+            threads=1,
+            budget_seconds=budget,
+            profile=TASK,
+            epochs=epochs,
+            model_figures={},
+            curve=((1.0, 0.5), (2.0, 0.6)),
+            notes=(),
+            source="collect",
+        )
         record = make_record(**{**fields, **changes})
         if "curve" in changes:
             return record
-        training = TimeModel(model_rows(), KEY).seconds_for(record) - float(_course_of(record).until_training[0])
+        training = TimeModel(model_rows(), KEY).seconds_for(record) - float(
+            _course_of(record).until_training[0]
+        )
         return dataclasses.replace(record, curve=((1.0, 0.5), (1.0 + factor * training, 0.6)))
+
     return make
 
 
@@ -60,13 +81,29 @@ def estimate(model, name="small", **changes):
 
 
 def test_the_constants_are_the_trainers():
-    from nni_nasoa.finetune import clock, first_pass, trainer as run
+    from nni_nasoa.finetune import clock, first_pass
+    from nni_nasoa.finetune import trainer as run
     from nni_nasoa.training import inputs
 
-    for module, names in ((run, ("FIRST_PASS_SHARE", "HEAD_PASS_SHARE", "VALIDATION_SHARE", "HEAD_VALIDATION_SHARE", "MIN_STEPS",
-                                 "STEP_FACTOR", "HEAD_STEP_SECONDS")),
-                          (inputs, ("RENEWAL_SHARE",)), (first_pass, ("FIRST_CHUNK", "MAX_CHUNK"))):
-        assert {name: getattr(course, name) for name in names} == {name: getattr(module, name) for name in names}
+    for module, names in (
+        (
+            run,
+            (
+                "FIRST_PASS_SHARE",
+                "HEAD_PASS_SHARE",
+                "VALIDATION_SHARE",
+                "HEAD_VALIDATION_SHARE",
+                "MIN_STEPS",
+                "STEP_FACTOR",
+                "HEAD_STEP_SECONDS",
+            ),
+        ),
+        (inputs, ("RENEWAL_SHARE",)),
+        (first_pass, ("FIRST_CHUNK", "MAX_CHUNK")),
+    ):
+        assert {name: getattr(course, name) for name in names} == {
+            name: getattr(module, name) for name in names
+        }
     for budget in (1.0, 20.0, 600.0):
         margin = min(max(course.MARGIN_SHARE * budget, course.MIN_MARGIN), course.MAX_MARGIN)
         assert margin == pytest.approx(clock.default_margin(budget))
@@ -74,11 +111,16 @@ def test_the_constants_are_the_trainers():
 
 # -- estimates --
 
+
 @pytest.mark.parametrize("frozen", range(STAGES + 2))
 @pytest.mark.parametrize("augmentation", ["none", "full"])
 def test_epochs_grow_with_the_budget(model, frozen, augmentation):
-    epochs = estimate(model, frozen_stages=frozen, budget=np.geomspace(0.5, 600, 200), augmentation=augmentation).epochs
-    feasible = estimate(model, frozen_stages=frozen, budget=np.geomspace(0.5, 600, 200), augmentation=augmentation).feasible
+    epochs = estimate(
+        model, frozen_stages=frozen, budget=np.geomspace(0.5, 600, 200), augmentation=augmentation
+    ).epochs
+    feasible = estimate(
+        model, frozen_stages=frozen, budget=np.geomspace(0.5, 600, 200), augmentation=augmentation
+    ).feasible
     assert (epochs >= 0).all() and (np.diff(epochs[feasible]) >= -1e-9).all() and feasible[-1]
     assert (np.diff(feasible.astype(int)) >= 0).all()
 
@@ -118,7 +160,9 @@ def test_what_takes_time_before_the_run_takes_epochs(model):
     plain = estimate(model, start_up=0.1)
     later = estimate(model, start_up=10.0)
     assert later.epochs < 0.75 * plain.epochs
-    assert np.array_equal(estimate(model, start_up=np.array([0.1, 10.0])).epochs, [*plain.epochs, *later.epochs])
+    assert np.array_equal(
+        estimate(model, start_up=np.array([0.1, 10.0])).epochs, [*plain.epochs, *later.epochs]
+    )
 
 
 def test_a_short_budget_is_not_feasible_but_for_a_head(model):
@@ -129,7 +173,9 @@ def test_a_short_budget_is_not_feasible_but_for_a_head(model):
 
 def test_models_in_any_order_and_unknown_ones(model):
     mixed = estimate(model, ["large", "other", "small", "large"], frozen_stages=np.array([0, 0, 1, 2]))
-    assert mixed.epochs[[0, 3]] == pytest.approx(estimate(model, "large", frozen_stages=np.array([0, 2])).epochs)
+    assert mixed.epochs[[0, 3]] == pytest.approx(
+        estimate(model, "large", frozen_stages=np.array([0, 2])).epochs
+    )
     assert mixed.epochs[2] == estimate(model, frozen_stages=1).epochs[0]
     assert np.isnan(mixed.epochs[1]) and not mixed.feasible[1]
     assert (model.knows("small"), model.knows("other")) == (True, False)
@@ -143,29 +189,54 @@ def test_latency_is_that_of_one_image(model):
 def test_tens_of_thousands_are_like_one_at_a_time(model):
     rng = np.random.default_rng(0)
     n = 20_000
-    columns = dict(frozen_stages=rng.integers(0, STAGES + 1, n), batch_size=rng.choice([16, 64, 128], n),
-                   input_size=rng.choice([32, 48, 96], n), augmentation=rng.integers(0, 4, n), optimizer=rng.integers(0, 2, n))
+    columns = dict(
+        frozen_stages=rng.integers(0, STAGES + 1, n),
+        batch_size=rng.choice([16, 64, 128], n),
+        input_size=rng.choice([32, 48, 96], n),
+        augmentation=rng.integers(0, 4, n),
+        optimizer=rng.integers(0, 2, n),
+    )
     names = rng.choice(["small", "large"], n).tolist()
     found = estimate(model, names, **columns)
     for i in rng.integers(0, n, 20):
         one = estimate(model, names[i], **{name: column[i] for name, column in columns.items()})
-        assert (one.epochs[0], one.seconds[0], one.feasible[0]) == (found.epochs[i], found.seconds[i], found.feasible[i])
+        assert (one.epochs[0], one.seconds[0], one.feasible[0]) == (
+            found.epochs[i],
+            found.seconds[i],
+            found.feasible[i],
+        )
 
 
 # -- the course of a run --
+
 
 @pytest.mark.parametrize("kind", [0, 1, 2])
 @pytest.mark.parametrize("augmented", [False, True])
 def test_epochs_and_seconds_are_inverse(kind, augmented):
     n = 60
-    steps = StepSeconds(*(np.full(n, value) for value in (0.01, 0.03 * (kind > 0), 4e-4 * (kind > 0), 1e-3, 1e-9 if kind == 2 else 6e-4)))
-    run = Course(steps, steps, np.full(n, kind), np.full(n, 64.0), np.full(n, 1500.0), np.full(n, 300.0), np.full(n, augmented),
-                 np.geomspace(3, 300, n), np.full(n, 0.3))
+    steps = StepSeconds(
+        *(
+            np.full(n, value)
+            for value in (0.01, 0.03 * (kind > 0), 4e-4 * (kind > 0), 1e-3, 1e-9 if kind == 2 else 6e-4)
+        )
+    )
+    run = Course(
+        steps,
+        steps,
+        np.full(n, kind),
+        np.full(n, 64.0),
+        np.full(n, 1500.0),
+        np.full(n, 300.0),
+        np.full(n, augmented),
+        np.geomspace(3, 300, n),
+        np.full(n, 0.3),
+    )
     some = run.window > 0
     assert (run.seconds_of(run.epochs()) - run.evaluation)[some] == pytest.approx(run.window[some], rel=0.02)
 
 
 # -- learning --
+
 
 def test_corrections_converge_to_a_constant_factor(model, make_run):
     before = estimate(model).epochs[0]
@@ -181,8 +252,11 @@ def test_corrections_are_shared_out_by_model_and_frozen_share(model, make_run):
     for _ in range(30):
         model.observe(make_run("small", factor=1.0))
         model.observe(make_run("large", factor=3.0))
-    small, large = (estimate(model, name, budget=120.0).epochs[0] / estimate(TimeModel(model_rows(), KEY), name, budget=120.0).epochs[0]
-                    for name in ("small", "large"))
+    small, large = (
+        estimate(model, name, budget=120.0).epochs[0]
+        / estimate(TimeModel(model_rows(), KEY), name, budget=120.0).epochs[0]
+        for name in ("small", "large")
+    )
     assert small == pytest.approx(1.0, abs=0.25) and large == pytest.approx(1 / 3, abs=0.12)
 
 
@@ -198,10 +272,22 @@ def test_a_fifth_of_rubbish_does_no_harm(model, make_run):
 def test_runs_that_tell_nothing_change_nothing(model, make_run):
     before, told = model.to_bytes(), {"curve": ((1.0, 0.5), (2.0, 0.6))}
     assert not model.observe(None) and not model.observe({"status": "ok"})
-    for changes in ({"status": "failed", "seconds": None, "accuracy": None}, {"curve": ()}, {"curve": ((1.0, 0.5),)}, {"epochs": None},
-                    {"epochs": 0.0}, {"profile": {}}, {"profile": {**TASK, "train_images": "many"}}, {"profile": {**TASK, "val_images": -5}},
-                    {"profile": {**TASK, "val_images": True}}, {"device": "another"}, {"threads": 2}, {"name": "other"},
-                    {"notes": ("stopped: diverged: the loss was 9",)}, {"curve": ((1.0, 0.5), (1.0, 0.5))}):
+    for changes in (
+        {"status": "failed", "seconds": None, "accuracy": None},
+        {"curve": ()},
+        {"curve": ((1.0, 0.5),)},
+        {"epochs": None},
+        {"epochs": 0.0},
+        {"profile": {}},
+        {"profile": {**TASK, "train_images": "many"}},
+        {"profile": {**TASK, "val_images": -5}},
+        {"profile": {**TASK, "val_images": True}},
+        {"device": "another"},
+        {"threads": 2},
+        {"name": "other"},
+        {"notes": ("stopped: diverged: the loss was 9",)},
+        {"curve": ((1.0, 0.5), (1.0, 0.5))},
+    ):
         assert not model.observe(make_run(**{**told, **changes})), changes
     assert model.to_bytes() == before
     assert model.observe(make_run(**told))
@@ -215,11 +301,18 @@ def test_start_up_is_learned_by_source(model, make_run):
     assert model.start_up("nni") == pytest.approx(3.0, rel=0.25)
 
 
-@pytest.mark.parametrize("opening, learned", [
-    (19.0, 1.0), (9.0, START_UP), (0.1, 0.1),  # decoded in one thread, and in two or so; it was there already
-])
+@pytest.mark.parametrize(
+    "opening, learned",
+    [
+        (19.0, 1.0),
+        (9.0, START_UP),
+        (0.1, 0.1),  # decoded in one thread, and in two or so; it was there already
+    ],
+)
 def test_decoding_is_no_start_up(model, make_run, opening, learned):
-    record = make_run(profile={**TASK, "decode_seconds": 0.01}, curve=((1.0, 0.5), (2.0, 0.6)), source="nni")  # 18 s for all
+    record = make_run(
+        profile={**TASK, "decode_seconds": 0.01}, curve=((1.0, 0.5), (2.0, 0.6)), source="nni"
+    )  # 18 s for all
     for _ in range(30):
         first = float(model._course_of(record, 0.0, corrected=True).until_training[0]) + opening
         assert model.observe(dataclasses.replace(record, curve=((first, 0.5), (first + 2.0, 0.6))))
@@ -241,6 +334,7 @@ def test_a_run_that_gave_up_on_its_stages_counts_as_one_of_a_head(model, make_ru
 
 # -- state --
 
+
 def test_the_state_comes_back_byte_by_byte(model, make_run):
     for factor in (0.5, 2.0, 3.0):
         model.observe(make_run(factor=factor))
@@ -249,8 +343,17 @@ def test_the_state_comes_back_byte_by_byte(model, make_run):
     assert estimate(again).epochs == estimate(model).epochs
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b"\xff", b'{"version": 0, "device": "x"}',
-                                  b'{"version":1,"device":"a processor, 1 thread","speed":5,"start_up":[]}'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b'{"version": 0, "device": "x"}',
+        b'{"version":1,"device":"a processor, 1 thread","speed":5,"start_up":[]}',
+    ],
+)
 def test_a_damaged_state_gets_one_line(data):
     with pytest.raises(ValueError, match="^saved time model: ") as error:
         TimeModel.from_bytes(data, model_rows(), KEY)
