@@ -18,8 +18,8 @@ from .lock import device_lock
 PATIENCE = 0.04  # of the budget
 
 
-class Courtesy:
-    """Shares the device's lock in turns.
+class Turns:
+    """A run's turns on the device: it shares the lock, and has only so much patience for it.
 
     Parameters
     ----------

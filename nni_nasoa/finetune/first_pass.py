@@ -11,7 +11,7 @@ from torch import Tensor
 from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
-from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.device.turns import Turns
 from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Inputs
 
@@ -33,12 +33,12 @@ class FirstPass:
         A `zoo.staged` view.
     order
         Indices of images, shuffled.
-    clock, courtesy
+    clock, turns
         Of the run.
     """
 
-    def __init__(self, network, order: Tensor, clock: Clock, courtesy: Courtesy):
-        self.network, self.order, self.clock, self.courtesy = network, order, clock, courtesy
+    def __init__(self, network, order: Tensor, clock: Clock, turns: Turns):
+        self.network, self.order, self.clock, self.turns = network, order, clock, turns
         self.images = 0  # that were seen, by this process
         self.kept: list[tuple[Tensor, Tensor]] = []  # indices and features of the first of them
         self._chunk, self._timed, self._held = FIRST_CHUNK, [], []
@@ -56,7 +56,7 @@ class FirstPass:
         ):
             indices = self.order[self.images : self.images + self._chunk]
             try:
-                with self.courtesy.turn():
+                with self.turns.turn():
                     self._try_kernels(inputs, indices)
                     chunk_begin = self.clock.now()
                     features = self._features(inputs, indices)

@@ -11,7 +11,7 @@ import torch
 
 from nni_nasoa.device.interruption import Interruption
 from nni_nasoa.device.threads import Threads
-from nni_nasoa.device.turns import PATIENCE, Courtesy
+from nni_nasoa.device.turns import PATIENCE, Turns
 from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Images, Inputs
 from nni_nasoa.training.regime import FineTuneRegime
@@ -87,7 +87,7 @@ class Run:
         self.device = train.labels.device
         size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
         self.schedule.saving.expected = 0.0 if save is None else 0.03 + size / SAVING_SPEED
-        self.courtesy = Courtesy(self.device, PATIENCE * clock.budget)
+        self.turns = Turns(self.device, PATIENCE * clock.budget)
         self.threads = Threads.of_run(self.device)
         self.head_start, self._compiled = head_start, compiled
         self._caching = {"cached": feature_cache, "memory_limit": memory_limit, "seed": seed + group.rank}
@@ -135,7 +135,7 @@ class Run:
         self._adapt_threads()
         count, head_only = len(self.network.stages), self.frozen == len(self.network.stages)
         seen = FirstPass(
-            self.network, torch.randperm(len(self.inputs), generator=self._order), self.clock, self.courtesy
+            self.network, torch.randperm(len(self.inputs), generator=self._order), self.clock, self.turns
         )
         self.network.eval()
         self._look(
@@ -193,7 +193,7 @@ class Run:
             self.note(
                 f"evaluations are on {count} of {len(self.val_inputs)} validation images, to keep them within the budget"
             )
-        self.validation = Validation(self.val_inputs, order, self.group, self.courtesy)
+        self.validation = Validation(self.val_inputs, order, self.group, self.turns)
         self.validation.batch = max(1, min(self.validation.batch, int(0.2 / self._forward_seconds)))
         self.schedule.evaluation.expected = count * self._forward_seconds
 
@@ -324,7 +324,7 @@ class Run:
         self.stepper.optimizer.learning_rate = self.regime.learning_rate * self.stepper.rate_scale * share
         done, computed, total = 0, self.inputs.computed, torch.zeros((), device=self.device)
         cold, self._cold = self._cold, False
-        with self.courtesy.turn():  # whoever measures times on this device is alone meanwhile
+        with self.turns.turn():  # whoever measures times on this device is alone meanwhile
             begin = self.clock.elapsed
             while done < (1 if cold else steps) and (done == 0 or self.stepper.go_on):
                 loss = self.stepper.step(

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.device.precision import autocast
-from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.device.turns import Turns
 from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Inputs
 
@@ -50,12 +50,12 @@ class Validation:
         Inputs of the trainable part, from this process's images.
     order
         Their indices, shuffled, so that the first ones stand for all.
-    group, courtesy
+    group, turns
         The run's.
     """
 
-    def __init__(self, inputs: Inputs, order: Tensor, group: Alone | Together, courtesy: Courtesy):
-        self.inputs, self.order, self.group, self.courtesy = inputs, order, group, courtesy
+    def __init__(self, inputs: Inputs, order: Tensor, group: Alone | Together, turns: Turns):
+        self.inputs, self.order, self.group, self.turns = inputs, order, group, turns
         self.batch = MAX_BATCH
 
     @torch.no_grad()
@@ -68,7 +68,7 @@ class Validation:
         while start < len(self.order) and (start == 0 or in_time()):
             indices = self.order[start : start + self.batch]
             try:
-                with self.courtesy.turn():
+                with self.turns.turn():
                     right, loss = self._batch(trainable, indices)
             except RuntimeError as error:
                 if not is_out_of_memory(error) or self.batch == 1:

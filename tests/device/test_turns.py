@@ -6,7 +6,7 @@ import time
 import torch
 
 from nni_nasoa.device.lock import device_lock
-from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.device.turns import Turns
 
 CPU = torch.device("cpu")
 
@@ -27,14 +27,14 @@ def measuring(seconds_or_event):
 
 
 def test_a_turn_shares_the_lock():
-    courtesy = Courtesy(CPU, 30)
+    turns = Turns(CPU, 30)
     measured = threading.Event()
 
     def measure():
         with device_lock(CPU):
             measured.set()
 
-    with courtesy.turn():
+    with turns.turn():
         thread = threading.Thread(target=measure)
         thread.start()
         assert not measured.wait(0.2)
@@ -46,11 +46,11 @@ def test_patience_ends_and_then_nobody_is_waited_for():
     done = threading.Event()
     thread = measuring(done)
     try:
-        courtesy, turns, begin = Courtesy(CPU, 0.2), 0, time.monotonic()
+        turns, taken, begin = Turns(CPU, 0.2), 0, time.monotonic()
         for _ in range(100):
-            with courtesy.turn():
-                turns += 1
-        assert turns == 100 and courtesy.patience <= 0
+            with turns.turn():
+                taken += 1
+        assert taken == 100 and turns.patience <= 0
         assert 0.2 <= time.monotonic() - begin < 15  # a hundred turns' patience would be 20
     finally:
         done.set()

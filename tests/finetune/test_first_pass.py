@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.first_pass import FirstPass
 from nni_nasoa.training.distributed import Alone
@@ -41,7 +41,7 @@ def make(digits, shallow, time):
         view = network.view().eval()
         inputs = Inputs(Images(digits.train, CPU, (0.5,) * 3, (0.25,) * 3), view, frozen)
         return (
-            FirstPass(view, torch.randperm(len(inputs)), Clock(1e6, now=time), Courtesy(CPU, 0)),
+            FirstPass(view, torch.randperm(len(inputs)), Clock(1e6, now=time), Turns(CPU, 0)),
             inputs,
             view,
         )
@@ -68,7 +68,7 @@ def test_the_head_learns_and_more_images_make_it_better(make, digits):
     seen, inputs, view = make()
     labels, accuracies = torch.from_numpy(digits.train.labels), []
     for images in (60, 1438):
-        seen.run(inputs, lambda _: seen.images < images)
+        seen.run(inputs, lambda _, images=images: seen.images < images)
         seen.fit_head(Alone(), 0.1, None)
         with torch.no_grad():
             accuracies.append(

@@ -16,7 +16,7 @@ from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import ImageArrays
 from nni_nasoa.device.device import processor_key
 from nni_nasoa.device.interruption import Interruption
-from nni_nasoa.device.turns import Courtesy
+from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.progress import Watcher
@@ -39,7 +39,7 @@ class World:
     def __init__(self, monkeypatch):
         self.now = 0.0
         monkeypatch.setattr(inputs, "time", SimpleNamespace(monotonic=lambda: self.now))
-        monkeypatch.setattr(Courtesy, "turn", lambda _: nullcontext())
+        monkeypatch.setattr(Turns, "turn", lambda _: nullcontext())
         step = Optimizer.step
         monkeypatch.setattr(Optimizer, "step", lambda optimizer: (self.passes(OPTIMIZER), step(optimizer)))
 
