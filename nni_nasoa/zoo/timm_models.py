@@ -1,4 +1,4 @@
-"""The timm family: every model of the library timm, as `timm/NAME`, where that is installed (pip install 'nni-nasoa[timm]')."""
+"""The timm family: every model of the library timm, as `timm/NAME`."""
 
 from __future__ import annotations
 
@@ -87,10 +87,8 @@ def _hub_in_silence() -> Iterator[None]:
 
 
 def _timm():
-    try:
-        import timm
-    except ImportError:
-        raise ValueError("zoo: models of timm need the library timm: pip install 'nni-nasoa[timm]'") from None
+    import timm
+
     return timm
 
 

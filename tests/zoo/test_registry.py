@@ -36,7 +36,7 @@ def test_every_listed_model_can_be_got():
         (lambda: zoo.list_models("etnas"), "zoo: no family 'etnas'; did you mean et-nas?"),
         (
             lambda: zoo.list_models("what"),
-            "zoo: no family 'what'; see nano, et-nas, torchvision, timm, searched, or the path of a front file (.json)",
+            "zoo: no family 'what'; see nano, lite, et-nas, torchvision, timm, searched, or the path of a front file (.json)",
         ),
     ],
 )
