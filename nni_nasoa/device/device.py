@@ -15,14 +15,8 @@ from .processor import default_threads, processor_name
 if TYPE_CHECKING:
     import torch
 
-    from nni_nasoa.experience.records import RunRecord
-
-_NODES = (
-    "nvidia[0-9]*",
-    "nvidiactl",
-    "kfd",
-    "dxg",
-)  # in /dev, where torch can have a GPU: NVIDIA's, AMD's, Windows' own
+# In /dev where torch can have a GPU: NVIDIA's, AMD's, and Windows' own.
+_NODES = ("nvidia[0-9]*", "nvidiactl", "kfd", "dxg")
 
 
 @dataclass(frozen=True)
@@ -54,9 +48,9 @@ def processor_key(name: str, threads: int) -> str:
     return one_line(f"{name}, {threads} thread{'s' * (threads > 1)}")
 
 
-def keys_of(record: RunRecord) -> tuple[str, str]:
-    """The keys that the device of a record can have: a processor's, and a GPU's. A record does not say which it is."""
-    return processor_key(record.device, record.threads), record.device
+def possible_keys(name: str, threads: int) -> tuple[str, str]:
+    """The keys that a device can have, where nobody says which kind it is, as in records: a processor's, and a GPU's."""
+    return processor_key(name, threads), name
 
 
 def resolve(device: str = "auto") -> Device:

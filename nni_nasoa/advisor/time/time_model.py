@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nni_nasoa.device.device import Device, keys_of
+from nni_nasoa.device.device import Device, possible_keys
 from nni_nasoa.experience.records import COUNTS, HALVED, ONLY_HEAD, SAMPLED, RunRecord, StepTime, positive
 
 from .corrections import Corrections
@@ -231,7 +231,7 @@ class TimeModel:
         if (
             not isinstance(record, RunRecord)
             or record.status != "ok"
-            or self.device_key not in keys_of(record)
+            or self.device_key not in possible_keys(record.device, record.threads)
         ):
             return False
         if len(record.curve) < FEW_POINTS:
@@ -409,7 +409,7 @@ class TimeModel:
 
         Other processes may do so at the same time: no run is lost. A model that begins learns from the newest runs that are there.
         """
-        for key in keys_of(record):
+        for key in possible_keys(record.device, record.threads):
             if rows := store.step_times(device=key):
                 break
         else:
