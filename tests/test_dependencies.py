@@ -17,7 +17,9 @@ except ModuleNotFoundError:  # Python 3.10, where pytest brings this one
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
 HOSTS = {"typeguard"}  # it loads a plugin for it, which is not imported without it
-EXTRAS = {name: lines for name, lines in PROJECT["optional-dependencies"].items() if name != "test"}
+EXTRAS = {
+    name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in ("test", "dev")
+}
 
 
 def names(requirements):
