@@ -88,7 +88,7 @@ def test_a_file_has_timms_names(tmp_path, networks):
     torch.save(networks["lite1"].state_dict(), tmp_path / "own.pth")
     loaded = zoo.create_model("lite1", weights=tmp_path / "own.pth").state_dict()
     assert all(torch.equal(loaded[key], tensor) for key, tensor in networks["lite1"].state_dict().items())
-    with pytest.raises(WeightsError, match="own.pth"):
+    with pytest.raises(WeightsError, match=r"own\.pth"):
         zoo.create_model("lite0", weights=tmp_path / "own.pth")
 
 
@@ -110,7 +110,7 @@ def test_frozen_stages_give_the_networks_own_logits(networks):
 
 
 def test_a_few_photographs_are_told_apart_and_predicted_and_exported(tmp_path):
-    """Parts of two photographs: a head on frozen features does it; the classifier predicts the same from its ONNX file."""
+    """A head on frozen features tells parts of two photographs apart, and the same from its ONNX file."""
     import onnxruntime
 
     rng = np.random.default_rng(0)
