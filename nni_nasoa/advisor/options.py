@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nni_nasoa.device.processor import allowed_processors
+from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE, SAMPLE_VAL_SHARE
 
 from .accuracy.familiarity import Familiarity
 from .accuracy.features import features
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 CAUTION = 0.1  # of the distance to the lower end of the range
 HABIT = 0.005  # of accuracy, for each step away from the defaults: see `distances`
 TYPICAL_IMAGES = 1000, 250  # to train and to validate on, of a dataset that there was no time to look at
-DECODED_SHARE, SAMPLE_SHARE, SAMPLE_TRAIN = (
-    0.35,
-    0.15,
-    0.75,
-)  # as `finetune.opening` has them: of the budget, and of the sample
 PROCESSORS_SHARE = 0.5  # of the processors that decode, as far as one can count on: others may need some, and two may share a core
 
 
@@ -330,16 +326,16 @@ class _Opened:
         )  # an image
         decoding = seconds * (train + val)
         part, val_part, until, note = train, val, decoding, ""
-        if decoding > DECODED_SHARE * budget and not decoded.all():
+        if decoding > CACHE_SHARE * budget and not decoded.all():
             sample = SAMPLE_SHARE * budget / seconds
             part, val_part = (
-                max(1.0, min(train, SAMPLE_TRAIN * sample)),
-                max(1.0, min(val, (1 - SAMPLE_TRAIN) * sample)),
+                max(1.0, min(train, (1 - SAMPLE_VAL_SHARE) * sample)),
+                max(1.0, min(val, SAMPLE_VAL_SHARE * sample)),
             )
-            until = (DECODED_SHARE + SAMPLE_SHARE) * budget
+            until = (CACHE_SHARE + SAMPLE_SHARE) * budget
             note = (
                 f"decoding all {train + val} images takes about {decoding:.3g} s here, too long for {budget:.3g} s: at input sizes that "
-                f"are not in the cache, a run uses some {part + val_part:.0f} of them; from {decoding / DECODED_SHARE / 60:.2g} minutes on, "
+                f"are not in the cache, a run uses some {part + val_part:.0f} of them; from {decoding / CACHE_SHARE / 60:.2g} minutes on, "
                 "all"
             )
         return cls(

@@ -15,9 +15,16 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-MAX_EVALUATIONS = 20  # in a window, besides the last
-EVALUATION_SHARE = 0.1  # of the time goes to evaluations at most
-CHUNK_SECONDS = 0.1  # steps between two looks at the clock
+from nni_nasoa.training.time_shares import (
+    CHUNK_SECONDS,
+    EVALUATION_RESERVE,
+    EVALUATION_SHARE,
+    MARGIN_SHARE,
+    MAX_EVALUATIONS,
+    MAX_MARGIN,
+    MIN_MARGIN,
+    SAVING_RESERVE,
+)
 
 
 class Clock:
@@ -120,12 +127,12 @@ class ClockSchedule:
     @property
     def saving_time(self) -> float:
         """Seconds to keep back for saving."""
-        return 1.5 * self.saving.upper
+        return SAVING_RESERVE * self.saving.upper
 
     @property
     def reserve(self) -> float:
         """Seconds before the deadline at which the last step has to begin."""
-        return self.step.upper + 1.25 * self.evaluation.typical + self.saving_time + self.margin
+        return self.step.upper + EVALUATION_RESERVE * self.evaluation.typical + self.saving_time + self.margin
 
     @property
     def window(self) -> float:
@@ -169,7 +176,7 @@ class ClockSchedule:
 
 def default_margin(budget: float) -> float:
     """Seconds to keep back for what a run could not foresee: 2% of the budget, from 0.1 to 1 second."""
-    return min(1.0, max(0.1, 0.02 * budget))
+    return min(MAX_MARGIN, max(MIN_MARGIN, MARGIN_SHARE * budget))
 
 
 def process_started() -> float:

@@ -14,12 +14,11 @@ from nni_nasoa.device.settings import synchronize
 from nni_nasoa.device.turns import Turns
 from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Inputs
+from nni_nasoa.training.time_shares import CHUNK_SECONDS, FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS
 
-from .clock import CHUNK_SECONDS, Clock
+from .clock import Clock
 from .head_start import HELD_OUT, ClassStatistics, set_head
 
-FIRST_CHUNK, MAX_CHUNK = 4, 256
-MIN_CHUNKS = 2  # the first one finds kernels and fills caches
 MAX_HELD_OUT = 2000
 MAX_KEPT = 2**26  # numbers, in features
 

@@ -31,12 +31,10 @@ from nni_nasoa.data import (
 from nni_nasoa.data.decoded import MAX_BAD, check_bad
 from nni_nasoa.data.left_out import readable
 from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE, SAMPLE_VAL_SHARE
 
 from .clock import Clock
 
-CACHE_SHARE = 0.35  # of the budget may go to building the cache
-SAMPLE_SHARE = 0.15  # and then to decoding a sample
-VAL_SHARE = 0.25  # of the sample is for validation
 _BUILD = """
 import json, sys
 from nni_nasoa.data import DatasetError, open_dataset
@@ -221,7 +219,7 @@ def _classes_in_turn(files: list, rng: np.random.Generator) -> list:
 
 def _interleaved(train: list, val: list) -> list[tuple[str, object]]:
     """Both lists in one, the validation part thinly."""
-    every = round(1 / VAL_SHARE)
+    every = round(1 / SAMPLE_VAL_SHARE)
     jobs, rest = [], list(reversed(val))
     for number, file in enumerate(train, start=1):
         jobs.append(("train", file))

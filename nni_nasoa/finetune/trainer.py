@@ -16,6 +16,19 @@ from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Images, Inputs
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import Stepper, batch_of_process
+from nni_nasoa.training.time_shares import (
+    FIRST_PASS_SHARE,
+    HEAD_PASS_SHARE,
+    HEAD_STEP_SECONDS,
+    HEAD_VALIDATION_SHARE,
+    LAST_FEATURES_SHARE,
+    LEAST_VALIDATION,
+    MIN_STEPS,
+    SAVING_SECONDS,
+    STEP_FACTOR,
+    TIMING_SHARE,
+    VALIDATION_SHARE,
+)
 from nni_nasoa.training.trainable import Trainable
 
 from .best_state import Best
@@ -25,18 +38,9 @@ from .first_pass import FirstPass
 from .progress import Watcher
 from .validation import Validation
 
-# Shares of the time that is left: for a first pass that only times, that all start from, that the head stays with; for an
-# evaluation, and for one whose features are kept from then on.
-TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
-VALIDATION_SHARE, HEAD_VALIDATION_SHARE = 0.05, 0.15
-MIN_STEPS = 8  # fewer than these, and than one pass, are not worth more than a head
-STEP_FACTOR = (
-    3.2  # a training step's time over that of a forward pass: forward, backward twice that, the rest
-)
 HEAD_NORM = (
     1.0  # of a class's weights at the start, where stages are trained too; trained heads have about that
 )
-HEAD_STEP_SECONDS = 0.005  # of the head, on features that are kept
 SAVING_SPEED = 100e6  # bytes per second, until the first save tells
 LOWER_RATE = 0.1  # after divergence
 DIVERGED = 10  # times the loss of guessing
@@ -86,7 +90,7 @@ class Run:
         self.schedule = ClockSchedule(clock, margin=margin)
         self.device = train.labels.device
         size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
-        self.schedule.saving.expected = 0.0 if save is None else 0.03 + size / SAVING_SPEED
+        self.schedule.saving.expected = 0.0 if save is None else SAVING_SECONDS + size / SAVING_SPEED
         self.turns = Turns(self.device, PATIENCE * clock.budget)
         self.threads = Threads.of_run(self.device)
         self.head_start, self._compiled = head_start, compiled
@@ -187,7 +191,12 @@ class Run:
 
     def _prepare_validation(self) -> None:
         share = HEAD_VALIDATION_SHARE if self.frozen == len(self.network.stages) else VALIDATION_SHARE
-        count = int(min(len(self.val_inputs), max(16, share * self.clock.remaining / self._forward_seconds)))
+        count = int(
+            min(
+                len(self.val_inputs),
+                max(LEAST_VALIDATION, share * self.clock.remaining / self._forward_seconds),
+            )
+        )
         order = torch.randperm(len(self.val_inputs), generator=self._order)[:count]
         if count < len(self.val_inputs):
             self.note(
@@ -350,9 +359,8 @@ class Run:
 
     def _computing_is_too_slow(self) -> bool:
         """Whether the time is too short for the features of one more batch."""
-        return (
-            self.frozen > 0 and self._forward_seconds * self.stepper.batch > 0.5 * self.schedule.window_left
-        )
+        allowed = LAST_FEATURES_SHARE * self.schedule.window_left
+        return self.frozen > 0 and self._forward_seconds * self.stepper.batch > allowed
 
     # -- trouble --
 

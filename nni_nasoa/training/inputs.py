@@ -24,11 +24,12 @@ from nni_nasoa.data.tensors import to_tensors
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
 
+from .time_shares import RENEWAL_SHARE
+
 if TYPE_CHECKING:
     from nni_nasoa.zoo.staged import Staged
 
 MAX_VIEWS = 8
-RENEWAL_SHARE = 0.25  # of the training time goes to new views of images that have one
 MEMORY_SHARE = 0.25  # of the memory that is free, and of the disk for the mapped form, may hold features
 
 

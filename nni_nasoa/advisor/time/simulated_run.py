@@ -1,7 +1,7 @@
 """The course of a clock-driven run, as `finetune.run` takes it: how many epochs fit into a budget, and what known epochs take.
 
-All arguments and results are arrays (n,) of seconds or counts, or numbers. What is written here about a run's shares of the
-time is what the trainer's own constants say; it is repeated, since the trainer imports torch and this must not.
+All arguments and results are arrays (n,) of seconds or counts, or numbers. How a run shares out its time, the trainer's own
+constants say.
 """
 
 from __future__ import annotations
@@ -10,22 +10,37 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nni_nasoa.finetune.clock import CHUNK_SECONDS, EVALUATION_SHARE, MAX_EVALUATIONS
-
-FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.1, 0.6
-VALIDATION_SHARE, HEAD_VALIDATION_SHARE = 0.05, 0.15
-LEAST_VALIDATION = 16  # images
-MIN_STEPS, STEP_FACTOR = 8, 3.2
-HEAD_STEP_SECONDS = 0.005
-RENEWAL_SHARE = 0.25
-CHEAP_SHARE = (
-    1.5  # of what a forward pass over a batch takes: from twice that, when a step that computes has ended
+from nni_nasoa.training.time_shares import (
+    CHUNK_SECONDS,
+    EVALUATION_RESERVE,
+    EVALUATION_SHARE,
+    FIRST_CHUNK,
+    FIRST_PASS_SHARE,
+    HEAD_PASS_SHARE,
+    HEAD_STEP_SECONDS,
+    HEAD_VALIDATION_SHARE,
+    LAST_FEATURES_SHARE,
+    LEAST_VALIDATION,
+    MARGIN_SHARE,
+    MAX_CHUNK,
+    MAX_EVALUATIONS,
+    MAX_MARGIN,
+    MIN_CHUNKS,
+    MIN_MARGIN,
+    MIN_STEPS,
+    RENEWAL_SHARE,
+    SAVING_RESERVE,
+    SAVING_SECONDS,
+    STEP_FACTOR,
+    VALIDATION_SHARE,
 )
-FIRST_CHUNK, MAX_CHUNK = 4, 256
-LEAST_PASS = 3 * FIRST_CHUNK  # images: the first two chunks
-SAVING_SECONDS = 0.03
 
-MARGIN_SHARE, MIN_MARGIN, MAX_MARGIN = 0.02, 0.1, 1.0
+# In forward passes over a batch, the time at the end in which no features are computed: it begins when a step that computes them
+# has ended, half a pass later on average than they become too late.
+CHEAP_PASSES = 1 / LAST_FEATURES_SHARE - 0.5
+LEAST_PASS = (
+    2**MIN_CHUNKS - 1
+) * FIRST_CHUNK  # images: the first chunks, each twice as large as the one before
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +115,9 @@ class Course:
     def __post_init__(self):
         n = np.maximum(self.train_images, 1.0)
         object.__setattr__(self, "train_images", n)
-        reserve = np.clip(MARGIN_SHARE * self.budget, MIN_MARGIN, MAX_MARGIN) + 1.5 * SAVING_SECONDS
+        reserve = (
+            np.clip(MARGIN_SHARE * self.budget, MIN_MARGIN, MAX_MARGIN) + SAVING_RESERVE * SAVING_SECONDS
+        )
         forward = self.seconds.forward
         remaining = np.maximum(self.budget - self.start_up, 0.0)
         wants_head = self.frozen == 2
@@ -133,7 +150,7 @@ class Course:
             - before
             - reserve
             - 0.6 * seconds.train
-            - 1.25 * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
+            - EVALUATION_RESERVE * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
         )
         missing = np.where(self.frozen + head_only > 0, np.maximum(n - looked / forward, 0.0), 0.0)
         for name, value in (
@@ -207,7 +224,7 @@ class Course:
     def _cheap(self):
         """Seconds at the end in which no features are computed: they could be late."""
         trained = np.where(self.frozen + self.head_only > 0, 1.0, 0.0)
-        return trained * CHEAP_SHARE * self.steps.forward * self.batch
+        return trained * CHEAP_PASSES * self.steps.forward * self.batch
 
     @property
     def _renewal(self):

@@ -8,7 +8,6 @@ import pytest
 from test_step_times import rows_of
 
 from nni_nasoa.advisor import ExperienceStore, StepTime
-from nni_nasoa.advisor.time import simulated_run as course
 from nni_nasoa.advisor.time.simulated_run import Course, StepSeconds
 from nni_nasoa.advisor.time.step_times import DRAW_MODES, IMAGES, OPTIMIZER_MODES
 from nni_nasoa.advisor.time.time_model import START_UP, TimeModel
@@ -78,35 +77,6 @@ def _course_of(record):
 def estimate(model, name="small", **changes):
     arguments = dict(frozen_stages=0, batch_size=64, input_size=48, budget=30.0, augmentation="crop", **TASK)
     return model.estimate(name, **{**arguments, **changes})
-
-
-def test_the_constants_are_the_trainers():
-    from nni_nasoa.finetune import clock, first_pass
-    from nni_nasoa.finetune import trainer as run
-    from nni_nasoa.training import inputs
-
-    for module, names in (
-        (
-            run,
-            (
-                "FIRST_PASS_SHARE",
-                "HEAD_PASS_SHARE",
-                "VALIDATION_SHARE",
-                "HEAD_VALIDATION_SHARE",
-                "MIN_STEPS",
-                "STEP_FACTOR",
-                "HEAD_STEP_SECONDS",
-            ),
-        ),
-        (inputs, ("RENEWAL_SHARE",)),
-        (first_pass, ("FIRST_CHUNK", "MAX_CHUNK")),
-    ):
-        assert {name: getattr(course, name) for name in names} == {
-            name: getattr(module, name) for name in names
-        }
-    for budget in (1.0, 20.0, 600.0):
-        margin = min(max(course.MARGIN_SHARE * budget, course.MIN_MARGIN), course.MAX_MARGIN)
-        assert margin == pytest.approx(clock.default_margin(budget))
 
 
 # -- estimates --
