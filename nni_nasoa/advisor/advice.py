@@ -46,6 +46,9 @@ class Limits:
         return f" within {', '.join(given)}" if given else ""
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True)
 class Choice:
     """A regime that is advised.

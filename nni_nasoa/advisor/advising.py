@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from nni_nasoa.values import MAX_MINUTES
 
 from .accuracy.predictor import AccuracyPredictor
-from .advice import Advice, Limits
+from .advice import NO_LIMITS, Advice, Limits
 from .candidates import input_sizes
 from .models import AdviceError, has_weights, models_of
 from .options import Options
@@ -48,7 +48,7 @@ def advise(
     device: str = "auto",
     store: ExperienceStore | None = None,
     top_k: int = 3,
-    limits: Limits = Limits(),
+    limits: Limits = NO_LIMITS,
     root=None,
     val_fraction: float = 0.2,
     started: float | None = None,

@@ -15,7 +15,7 @@ from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE, SAMPLE_VAL
 from .accuracy.familiarity import Familiarity
 from .accuracy.features import features
 from .accuracy.predictor import AccuracyPredictor
-from .advice import Choice, Limits
+from .advice import NO_LIMITS, Choice, Limits
 from .candidates import Candidates, candidates, stages_of
 from .defaults import default_choice, is_sound, merit, probed
 from .distances import distances
@@ -102,7 +102,7 @@ class Options:
         time_model: TimeModel,
         predictor: AccuracyPredictor,
         budget: float,
-        limits: Limits = Limits(),
+        limits: Limits = NO_LIMITS,
         source: str = "advise",
         regimes: Candidates | None = None,
         decoded: Collection[int] = (),
