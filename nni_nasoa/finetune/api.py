@@ -32,7 +32,7 @@ from .errors import memory_errors
 from .open_in_time import open_in_time
 from .progress import require_tensorboard, watching
 from .results import FineTuneResult
-from .trainer import Run
+from .trainer import Trainer
 
 DEFAULT_INPUT_SIZE = 224  # of models that nothing is known about
 RESIDENT_SHARE, READING_SPEED = 0.05, 500e6  # of the time may go to moving images to a GPU; bytes per second
@@ -141,7 +141,7 @@ def finetune(
                 for part in (split.train, split.val)
             )
             with interruptions() as interruption:
-                run = Run(
+                run = Trainer(
                     view,
                     train,
                     val,
@@ -285,11 +285,11 @@ def _saved_module(network: nn.Module, view: Staged) -> nn.Module:
     return network if any(module is view.head for module in network.modules()) else view
 
 
-def _save(folder: Path, run: Run, network: nn.Module, split: ImageSplit) -> None:
+def _save(folder: Path, run: Trainer, network: nn.Module, split: ImageSplit) -> None:
     save_classifier(folder, _saved_module(network, run.network).state_dict(), _about(run, network, split))
 
 
-def _about(run: Run, network: nn.Module, split: ImageSplit) -> dict:
+def _about(run: Trainer, network: nn.Module, split: ImageSplit) -> dict:
     best, clock = run.best.evaluation, run.clock
     metrics = {
         "val_accuracy": best.accuracy,

@@ -47,7 +47,7 @@ DIVERGED = 10  # times the loss of guessing
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200  # in a row without a mistake, on so many images
 
 
-class Run:
+class Trainer:
     """The state of a run.
 
     Parameters
@@ -77,7 +77,7 @@ class Run:
         memory_limit: float | None,
         compiled: bool,
         margin: float | None,
-        save: Callable[[Run], None] | None,
+        save: Callable[[Trainer], None] | None,
     ):
         self.network, self.train_images, self.val_images, self.regime = network, train, val, regime
         self.clock, self.group, self.interruption, self.watcher, self._save = (

@@ -20,7 +20,7 @@ from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.progress import Watcher
-from nni_nasoa.finetune.trainer import Run
+from nni_nasoa.finetune.trainer import Trainer
 from nni_nasoa.training import inputs
 from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.inputs import Images
@@ -76,7 +76,7 @@ class World:
         ]
         clock = Clock(budget, started=self.now, now=lambda: self.now)
         self.passes(START_UP)
-        run = Run(
+        run = Trainer(
             view,
             *images,
             regime,
