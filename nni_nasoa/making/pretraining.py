@@ -221,7 +221,7 @@ def pretrain(
     from nni_nasoa.data.fractals import open_fractals
     from nni_nasoa.device.device import resolve_device
 
-    from .pretraining_run import Run
+    from .pretraining_run import Pretrainer
 
     architecture, folder, identity = (
         Architecture.parse(encoding),
@@ -234,7 +234,7 @@ def pretrain(
     _make(folder)
     device = resolve_device(device)
     split = open_fractals(**_images_of(recipe))
-    run = Run(architecture, split, recipe, device, _checkpoint(folder, name), json.dumps(identity))
+    run = Pretrainer(architecture, split, recipe, device, _checkpoint(folder, name), json.dumps(identity))
     for epoch in run.epochs():
         if on_epoch is not None:
             on_epoch(Epoch(name, **epoch))

@@ -53,7 +53,7 @@ def read_checkpoint(path: Path, identity: str, device: str | torch.device = "cpu
     return state
 
 
-class Run:
+class Pretrainer:
     """The training of one network, epoch by epoch, with a checkpoint after each."""
 
     def __init__(
