@@ -36,7 +36,7 @@ _MIN_SAMPLE_SECONDS = {
 
 
 @dataclass(frozen=True)
-class StepTime:
+class Measurement:
     """Time and memory of one step.
 
     Parameters
@@ -89,7 +89,7 @@ def training_step_time(
     repeats: int = 20,
     warmup: int = 3,
     max_seconds: float = 30.0,
-) -> StepTime:
+) -> Measurement:
     """Time training steps: forward, cross-entropy, backward and SGD with momentum, on random images in channels_last.
 
     Parameters
@@ -127,7 +127,7 @@ def inference_time(
     repeats: int = 20,
     warmup: int = 3,
     max_seconds: float = 30.0,
-) -> StepTime:
+) -> Measurement:
     """Time inference in eval mode; parameters as in `training_step_time`."""
     return _step_time(
         _inference_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds
@@ -293,7 +293,7 @@ def _batch(input_size: int, batch_size: int, device: torch.device):
 
 def _step_time(
     make_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds
-) -> StepTime:
+) -> Measurement:
     device = _resolve(device)
     with undisturbed(device):
         peak_mib = _memory_watch(device)
@@ -303,7 +303,7 @@ def _step_time(
         samples = _repeat(lambda: _sample(step, count, clock), repeats, max_seconds)
         memory = peak_mib()
     seconds = statistics.median(samples)
-    return StepTime(1e3 * seconds, batch_size / seconds, memory, len(samples))
+    return Measurement(1e3 * seconds, batch_size / seconds, memory, len(samples))
 
 
 def _wall_clock(device: torch.device) -> Callable[[], float]:
