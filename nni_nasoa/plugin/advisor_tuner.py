@@ -21,7 +21,7 @@ from .dispatcher import clear_errors, end_when_done, end_with_manager
 from .experiment_state import Progress
 from .experiments import metrics_of
 from .journal import Journal
-from .run_ledger import Runs
+from .run_ledger import RunLedger
 from .survey import look_at_all
 
 _logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ class OnlineAdvisor(Tuner):
             self._args = AdvisorArgs.parse(class_args)
         checkpoint = self.get_checkpoint_path()
         folder = Path(checkpoint).parent if checkpoint else None
-        self._runs = Runs(self._args.tasks, 1 + self._args.alternatives)
+        self._runs = RunLedger(self._args.tasks, 1 + self._args.alternatives)
         self._progress = Progress(
             self._runs, Journal(Path(checkpoint) / "advisor.jsonl" if checkpoint else None), folder
         )
@@ -97,7 +97,7 @@ class OnlineAdvisor(Tuner):
         self._send: Callable[[int, dict], None] | None = None
 
     @property
-    def runs(self) -> Runs:
+    def runs(self) -> RunLedger:
         """What was asked for, and what came of it."""
         return self._runs
 

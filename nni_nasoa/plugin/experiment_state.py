@@ -14,7 +14,7 @@ from .assignment import Assignment, read_record
 from .classifiers import add_to_list, entry_of
 from .experiments import read_config, read_failed, read_unfinished
 from .journal import Journal
-from .run_ledger import ENDED, Runs
+from .run_ledger import ENDED, RunLedger
 from .survey import Survey
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Progress:
         The experiment's; None outside of one.
     """
 
-    def __init__(self, runs: Runs, journal: Journal, folder: Path | None):
+    def __init__(self, runs: RunLedger, journal: Journal, folder: Path | None):
         self.runs, self._journal, self._folder = runs, journal, folder
         self._database = folder if folder and (folder / "db").is_dir() else None
         self._id = folder.name if folder else str(uuid.uuid4())

@@ -13,7 +13,7 @@ MAX_FAILURES = 3  # of a task's runs, or surveys, after which no more are asked 
 ENDED = "the trial ended without a result"
 
 
-class Runs:
+class RunLedger:
     """The runs of a stream of tasks.
 
     A task wants as many runs as are given, for each that fails another, and at most MAX_FAILURES of these. Before its first

@@ -9,12 +9,12 @@ import pytest
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
-from nni_nasoa.plugin.run_ledger import MAX_FAILURES, Runs
+from nni_nasoa.plugin.run_ledger import MAX_FAILURES, RunLedger
 
 
 @pytest.fixture
 def runs():
-    return Runs([TaskArgs("digits", 1.0), TaskArgs("/data/My cats & dogs/", 2.0)], 2)
+    return RunLedger([TaskArgs("digits", 1.0), TaskArgs("/data/My cats & dogs/", 2.0)], 2)
 
 
 def ask(runs, task=0, survey=False):

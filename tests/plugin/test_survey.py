@@ -13,7 +13,7 @@ from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
 from nni_nasoa.plugin.experiment_state import Progress
 from nni_nasoa.plugin.journal import Journal
-from nni_nasoa.plugin.run_ledger import Runs
+from nni_nasoa.plugin.run_ledger import RunLedger
 from nni_nasoa.plugin.survey import Survey, look
 
 
@@ -83,7 +83,7 @@ def test_a_trial_surveys_where_it_runs(trials_of, tmp_path):
     ((kind, result),) = metrics
     assert (kind, result["default"], result["run"]) == ("FINAL", 0.0, "1-digits-survey-1")
     here = ExperienceStore(tmp_path / "here.db")
-    runs = Runs([TaskArgs("digits", 0.5)], 1)
+    runs = RunLedger([TaskArgs("digits", 0.5)], 1)
     progress = Progress(runs, Journal(None), None)
     progress.store = here
     progress.asked(0, assignment, None)
