@@ -37,7 +37,7 @@ LOOK_SECONDS = 0.3  # between two looks at the evaluations
 
 
 @dataclass(frozen=True)
-class Settings:
+class FineTuneTrialSettings:
     """Where and on what a trial runs; what is None is as the tuner says, else as the trial's default."""
 
     threads: int | None = None
@@ -49,7 +49,7 @@ class Settings:
 
 def run(
     assignment: Assignment,
-    settings: Settings,
+    settings: FineTuneTrialSettings,
     *,
     waited: float = 0.0,
     on_evaluation: Callable[[float], None] | None = None,
@@ -140,7 +140,7 @@ def _follow(path: Path, over: threading.Event, on_evaluation: Callable[[float], 
                 on_evaluation(accuracy)
 
 
-def _run_under_nni(settings: Settings) -> None:
+def _run_under_nni(settings: FineTuneTrialSettings) -> None:
     import nni
 
     def report(accuracy: float) -> None:
@@ -160,7 +160,7 @@ def _run_under_nni(settings: Settings) -> None:
         if result is None:
             result = _run(
                 assignment,
-                Settings(**{**vars(settings), "output": str(folder)}),
+                FineTuneTrialSettings(**{**vars(settings), "output": str(folder)}),
                 time.monotonic() - begin,
                 report,
             )
@@ -170,7 +170,7 @@ def _run_under_nni(settings: Settings) -> None:
     _end(result)
 
 
-def _run_alone(assignment: Assignment, settings: Settings) -> None:
+def _run_alone(assignment: Assignment, settings: FineTuneTrialSettings) -> None:
     result = _run(
         assignment,
         settings,
@@ -182,7 +182,7 @@ def _run_alone(assignment: Assignment, settings: Settings) -> None:
 
 
 def _run(
-    assignment: Assignment, settings: Settings, waited: float, report: Callable[[float], None]
+    assignment: Assignment, settings: FineTuneTrialSettings, waited: float, report: Callable[[float], None]
 ) -> dict[str, Any]:
     """`run`, with whatever goes wrong as a TrialError that names the run."""
     try:
@@ -220,7 +220,7 @@ def _end(result: Mapping[str, Any]) -> None:
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
-    default=Settings.seed,
+    default=FineTuneTrialSettings.seed,
     help="Of the split, order and augmentation.",
 )
 @click.option("--dataset", help="Without NNI: a folder of images, or a dataset's name.")
@@ -234,7 +234,7 @@ def _end(result: Mapping[str, Any]) -> None:
 @click.option("--debug", is_flag=True, help="Show where a failure comes from.")
 def main(dataset: str | None, minutes: float | None, regime_file: str | None, debug: bool, **options) -> None:
     """Fine-tune a classifier as the online advisor says, and report the result to NNI."""
-    settings = Settings(**options)
+    settings = FineTuneTrialSettings(**options)
     try:
         if dataset is not None or minutes is not None or regime_file is not None:
             for name, value in (("--dataset", dataset), ("--minutes", minutes), ("--regime", regime_file)):
@@ -244,7 +244,8 @@ def main(dataset: str | None, minutes: float | None, regime_file: str | None, de
                     )
             assignment = Assignment("try", dataset, minutes, regime=FineTuneRegime.load(regime_file))
             _run_alone(
-                assignment, Settings(**{**vars(settings), "output": settings.output or "nasoa-classifier"})
+                assignment,
+                FineTuneTrialSettings(**{**vars(settings), "output": settings.output or "nasoa-classifier"}),
             )
         elif under_nni():
             _run_under_nni(settings)

@@ -28,7 +28,7 @@ from .trial import TrialError, first_line, manager_needed, report_accuracy, unde
 
 
 @dataclass(frozen=True)
-class Settings:
+class SearchTrialSettings:
     """How candidates are compared; the options of the command of the same names describe each."""
 
     dataset: str = "digits"
@@ -54,7 +54,9 @@ class Settings:
 
 
 def evaluate(
-    architecture: Architecture, settings: Settings, on_epoch: Callable[[int, float], None] | None = None
+    architecture: Architecture,
+    settings: SearchTrialSettings,
+    on_epoch: Callable[[int, float], None] | None = None,
 ) -> dict[str, Any]:
     """Train and time one candidate.
 
@@ -130,7 +132,7 @@ def evaluate(
     }
 
 
-def identity(architecture: Architecture, settings: Settings) -> dict[str, Any]:
+def identity(architecture: Architecture, settings: SearchTrialSettings) -> dict[str, Any]:
     """The part of a result record that says what it belongs to, known before the evaluation."""
     dataset = Path(settings.dataset).expanduser()
     speed_size, speed_batch = settings.speed_shape
@@ -145,7 +147,7 @@ def identity(architecture: Architecture, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _run_under_nni(settings: Settings) -> None:
+def _run_under_nni(settings: SearchTrialSettings) -> None:
     import nni
 
     def report_progress(epoch: int, accuracy: float) -> None:
@@ -163,7 +165,7 @@ def _run_under_nni(settings: Settings) -> None:
         nni.report_final_result(record)
 
 
-def _run_alone(architecture: Architecture, settings: Settings) -> None:
+def _run_alone(architecture: Architecture, settings: SearchTrialSettings) -> None:
     record = _evaluate(
         architecture,
         settings,
@@ -174,7 +176,7 @@ def _run_alone(architecture: Architecture, settings: Settings) -> None:
     click.echo(json.dumps(record, indent=2))
 
 
-def _evaluate(architecture: Architecture, settings: Settings, on_epoch) -> dict[str, Any]:
+def _evaluate(architecture: Architecture, settings: SearchTrialSettings, on_epoch) -> dict[str, Any]:
     """`evaluate`, with whatever goes wrong as a TrialError that names the architecture."""
     try:
         return evaluate(architecture, settings, on_epoch)
@@ -199,7 +201,9 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 @click.command(context_settings={"show_default": True})
 @click.option(
-    "--dataset", default=Settings.dataset, help="digits, a torchvision dataset's name, or a folder of images."
+    "--dataset",
+    default=SearchTrialSettings.dataset,
+    help="digits, a torchvision dataset's name, or a folder of images.",
 )
 @click.option(
     "--root",
@@ -210,23 +214,32 @@ def _is_out_of_memory(error: BaseException) -> bool:
 @click.option(
     "--max-bad",
     type=click.FloatRange(0, 1),
-    default=Settings.max_bad,
+    default=SearchTrialSettings.max_bad,
     help="Share of the images that may be unreadable.",
 )
 @click.option(
-    "--epochs", type=click.IntRange(1), default=Settings.epochs, help="Passes over the training part."
+    "--epochs",
+    type=click.IntRange(1),
+    default=SearchTrialSettings.epochs,
+    help="Passes over the training part.",
 )
 @click.option(
-    "--batch-size", type=click.IntRange(2), default=Settings.batch_size, help="Images a training step."
+    "--batch-size",
+    type=click.IntRange(2),
+    default=SearchTrialSettings.batch_size,
+    help="Images a training step.",
 )
 @click.option(
     "--learning-rate",
     type=click.FloatRange(0, min_open=True),
-    default=Settings.learning_rate,
+    default=SearchTrialSettings.learning_rate,
     help="Peak learning rate.",
 )
 @click.option(
-    "--input-size", type=click.IntRange(1), default=Settings.input_size, help="Pixels in the proxy training."
+    "--input-size",
+    type=click.IntRange(1),
+    default=SearchTrialSettings.input_size,
+    help="Pixels in the proxy training.",
 )
 @click.option(
     "--speed-input-size",
@@ -243,39 +256,39 @@ def _is_out_of_memory(error: BaseException) -> bool:
 @click.option(
     "--speed-repeats",
     type=click.IntRange(1),
-    default=Settings.speed_repeats,
+    default=SearchTrialSettings.speed_repeats,
     help="Samples behind the measured speed.",
 )
 @click.option(
     "--threads",
     type=click.IntRange(0, 256),
-    default=Settings.threads,
+    default=SearchTrialSettings.threads,
     help="CPU threads; 0 leaves them to torch.",
 )
-@click.option("--device", default=Settings.device, help="auto, cpu, cuda, cuda:1, ...")
+@click.option("--device", default=SearchTrialSettings.device, help="auto, cpu, cuda, cuda:1, ...")
 @click.option(
     "--target-speed",
     type=click.FloatRange(0, min_open=True),
-    default=Settings.target_speed,
+    default=SearchTrialSettings.target_speed,
     help="Relative speed at which the reward equals the accuracy.",
 )
 @click.option(
     "--speed-weight",
     type=click.FloatRange(0),
-    default=Settings.speed_weight,
+    default=SearchTrialSettings.speed_weight,
     help="Exponent of the speed in the reward.",
 )
 @click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
-    default=Settings.seed,
+    default=SearchTrialSettings.seed,
     help="Of initial weights, order and augmentation.",
 )
 @click.option("--architecture", help="Evaluate this encoding without NNI, and print the result.")
 @click.option("--debug", is_flag=True, help="Show where a failure comes from.")
 def main(architecture: str | None, debug: bool, **options) -> None:
     """Train one candidate of a search on a proxy dataset, time it, and report the result to NNI."""
-    settings = Settings(**options)
+    settings = SearchTrialSettings(**options)
     try:
         if architecture is not None:
             _run_alone(Architecture.parse(architecture), settings)

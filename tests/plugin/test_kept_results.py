@@ -11,7 +11,7 @@ import pytest
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.plugin.kept_results import KeptResults
-from nni_nasoa.plugin.search_trial import Settings, identity
+from nni_nasoa.plugin.search_trial import SearchTrialSettings, identity
 
 SMALL = "2-_8_1-2-2"
 
@@ -40,13 +40,13 @@ def test_where_results_are_kept(tmp_path, layout, results):
 
 
 def test_kept_results_are_found_by_all_that_they_depend_on(tmp_path):
-    kept, settings = KeptResults(tmp_path / "results"), Settings(epochs=3)
+    kept, settings = KeptResults(tmp_path / "results"), SearchTrialSettings(epochs=3)
     wanted = identity(Architecture.parse(SMALL), settings)
     assert kept.find(wanted) is None
     record = {"default": 0.5, "accuracy": 0.5, **wanted}
     kept.keep(record)
     assert kept.find(wanted) == record and len(list(kept.folder.iterdir())) == 1
-    assert kept.find(identity(Architecture.parse(SMALL), Settings(epochs=4))) is None
+    assert kept.find(identity(Architecture.parse(SMALL), SearchTrialSettings(epochs=4))) is None
     assert kept.find(identity(Architecture.parse("2-_8_1-2-4"), settings)) is None
     for content in ("", "{", "[]", "null", "7"):
         next(kept.folder.iterdir()).write_text(content)

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from nni_nasoa.architecture import Architecture, Candidates
 from nni_nasoa.plugin import search_trial
-from nni_nasoa.plugin.search_trial import Settings
+from nni_nasoa.plugin.search_trial import SearchTrialSettings
 from nni_nasoa.search.choices import encode
 from nni_nasoa.search.reward import reward
 from nni_nasoa.training import proxy
@@ -223,8 +223,8 @@ def test_options_are_the_settings_and_their_defaults():
         if parameter.name not in ("architecture", "debug")
     }
     given = CliRunner().invoke(search_trial.main, ["--help"]).output
-    assert set(defaults) == set(Settings.__dataclass_fields__)
-    for name, field in Settings.__dataclass_fields__.items():
+    assert set(defaults) == set(SearchTrialSettings.__dataclass_fields__)
+    for name, field in SearchTrialSettings.__dataclass_fields__.items():
         assert f"--{name.replace('_', '-')}" in given
         if field.default is not None:
             assert defaults[name] == field.default
