@@ -44,7 +44,7 @@ def zoo_folder() -> Path:
     return Path(os.environ.get("NASOA_ZOO") or Path(data, "nni_nasoa", "zoo")).expanduser()
 
 
-class _Models(Mapping):
+class _AddedModels(Mapping):
     """The models in the folder, read when they are asked for; damaged ones are left out of the list, with a warning each."""
 
     def __iter__(self) -> Iterator[str]:
@@ -83,7 +83,7 @@ class AddedFamily:
 
     def models(self) -> Mapping[str, ModelInfo]:
         """Every model by its name, in alphabetical order."""
-        return _Models()
+        return _AddedModels()
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:
         """Build a model; see `create_model`."""

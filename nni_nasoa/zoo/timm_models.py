@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PREFIX = "timm/"
 
 
-class _Models(Mapping):
+class _TimmModels(Mapping):
     """timm's models, described when they are asked for. A name may have a pretrained tag, as in `timm/resnet50.a1_in1k`."""
 
     def __iter__(self) -> Iterator[str]:
@@ -52,7 +52,7 @@ class TimmFamily:
 
     def models(self) -> Mapping[str, ModelInfo]:
         """Every model by its name."""
-        return _Models()
+        return _TimmModels()
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> nn.Module:
         """Build a model; see `create_model`. "default" weights are downloaded by timm, into its own cache."""
