@@ -164,7 +164,7 @@ def bohb(search_space: dict, seed: int, evaluate: Evaluate) -> None:
     from nni.algorithms.hpo.bohb_advisor import BOHB
     from nni.runtime.tuner_command_channel import CommandType
 
-    class Advisor(BOHB):
+    class SeededBOHB(BOHB):
         def __init__(self, **arguments):
             self.sent: list[str] = []
             super().__init__(**arguments)
@@ -182,7 +182,7 @@ def bohb(search_space: dict, seed: int, evaluate: Evaluate) -> None:
 
     np.random.seed(seed)  # what its model is sampled by
     with unconnected():
-        advisor = Advisor(optimize_mode="maximize", min_budget=1, max_budget=BOHB_BUDGETS)
+        advisor = SeededBOHB(optimize_mode="maximize", min_budget=1, max_budget=BOHB_BUDGETS)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         advisor.handle_initialize(search_space)
