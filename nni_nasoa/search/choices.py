@@ -41,43 +41,46 @@ _MOST = 99  # layers, stages, blocks or doublings: above what any network can ha
 
 
 @dataclass(frozen=True)
-class Choice:
+class LabelledChoice:
     """One labelled choice of the space."""
 
     label: str
     values: tuple
 
 
-def choices(candidates: Candidates) -> tuple[Choice, ...]:
+def choices(candidates: Candidates) -> tuple[LabelledChoice, ...]:
     """All choices of the space, block level first."""
     return _block_choices(candidates) + _macro_choices(candidates)
 
 
-def _block_choices(candidates: Candidates) -> tuple[Choice, ...]:
+def _block_choices(candidates: Candidates) -> tuple[LabelledChoice, ...]:
     if candidates.block_designs:
-        return (Choice("block", candidates.block_designs),)
+        return (LabelledChoice("block", candidates.block_designs),)
     most = max(candidates.layers)
     return (
-        Choice("layers", candidates.layers),
-        *(Choice(f"op{i}", candidates.ops) for i in range(1, most + 1)),
-        *(Choice(f"ratio{i}", candidates.ratios) for i in range(1, most)),
-        *(Choice(f"skip_{source}_{target}", candidates.skips) for source, target in skip_places(most)),
+        LabelledChoice("layers", candidates.layers),
+        *(LabelledChoice(f"op{i}", candidates.ops) for i in range(1, most + 1)),
+        *(LabelledChoice(f"ratio{i}", candidates.ratios) for i in range(1, most)),
+        *(
+            LabelledChoice(f"skip_{source}_{target}", candidates.skips)
+            for source, target in skip_places(most)
+        ),
     )
 
 
-def _macro_choices(candidates: Candidates) -> tuple[Choice, ...]:
+def _macro_choices(candidates: Candidates) -> tuple[LabelledChoice, ...]:
     if candidates.macros:
-        return (Choice("macro", candidates.macros),)
+        return (LabelledChoice("macro", candidates.macros),)
     most = max(candidates.stages)
     places = tuple(
         f"s{stage}b{block}" for stage in range(1, most + 1) for block in range(1, max(candidates.blocks) + 1)
     )
     return (
-        Choice("channels", candidates.channels),
-        Choice("stages", candidates.stages),
-        *(Choice(f"blocks{s}", candidates.blocks) for s in range(1, most + 1)),
-        Choice("doublings", candidates.doublings),
-        *(Choice(f"double{k}", places) for k in range(1, max(candidates.doublings) + 1)),
+        LabelledChoice("channels", candidates.channels),
+        LabelledChoice("stages", candidates.stages),
+        *(LabelledChoice(f"blocks{s}", candidates.blocks) for s in range(1, most + 1)),
+        LabelledChoice("doublings", candidates.doublings),
+        *(LabelledChoice(f"double{k}", places) for k in range(1, max(candidates.doublings) + 1)),
     )
 
 
