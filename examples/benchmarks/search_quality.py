@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from outputs import output_folder
 
-from nni_nasoa.architecture import Architecture, ArchitectureError, Candidates
+from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace
 from nni_nasoa.search.choices import choices, decode
 from nni_nasoa.search.nsga2 import hypervolume, non_dominated_ranks
 from nni_nasoa.search.reward import reward
@@ -31,7 +31,7 @@ from nni_nasoa.search.reward import reward
 DATA = Path(__file__).parent / "data"
 TABLE = DATA / "search_table.json.gz"
 # 320 networks: blocks of one or two operations of four kinds, narrow or not, in shallow macros that train in a second.
-SPACE = Candidates(
+SPACE = ArchitectureSpace(
     layers=(1, 2),
     ops=(0, 1, 4, 6),
     ratios=(0, 2),
@@ -45,9 +45,9 @@ PROXY = {"dataset": "digits", "input_size": 16, "batch_size": 64, "epochs": 2}
 POPULATION, BUDGET, SEEDS = 20, 150, 20
 
 
-def all_networks(candidates: Candidates) -> list[Architecture]:
-    """Every valid network of the candidates, once."""
-    labels, values = zip(*((choice.label, choice.values) for choice in choices(candidates)))
+def all_networks(space: ArchitectureSpace) -> list[Architecture]:
+    """Every valid network of the space, once."""
+    labels, values = zip(*((choice.label, choice.values) for choice in choices(space)))
     networks = {}
     for combination in itertools.product(*values):
         try:

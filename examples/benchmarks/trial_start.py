@@ -69,7 +69,7 @@ def nni_parameters(architecture: str) -> str:
     from nni.nas.evaluator import FunctionalEvaluator
     from nni.nas.space import SimplifiedModelSpace
 
-    from nni_nasoa.architecture import Architecture, Candidates
+    from nni_nasoa.architecture import Architecture, ArchitectureSpace
     from nni_nasoa.plugin.model_space import ETNASSpace
     from nni_nasoa.search.choices import encode
 
@@ -77,7 +77,7 @@ def nni_parameters(architecture: str) -> str:
     only = {"block_designs": (str(parsed.block),), "macros": (str(parsed.macro),)}
     space = ETNASSpace(num_labels=10, **only)
     model = SimplifiedModelSpace.from_model(space, FunctionalEvaluator(trial_start.train)).freeze(
-        encode(parsed, Candidates(**only))
+        encode(parsed, ArchitectureSpace(**only))
     )
     return nni.dump(
         {

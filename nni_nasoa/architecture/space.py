@@ -13,7 +13,7 @@ SKIPS = ("none", "add", "concat")
 
 
 @dataclass(frozen=True)
-class Candidates:
+class ArchitectureSpace:
     """The values that each part of an architecture may take: the search space, as the paper's figure 2 draws it.
 
     Parameters

@@ -1,6 +1,6 @@
-"""Random sampling, mutation and crossover of architectures, inside given candidates (NASOA, section 3.1).
+"""Random sampling, mutation and crossover of architectures, inside a given space (NASOA, section 3.1).
 
-Every function takes a `numpy.random.Generator` and returns a valid Architecture that the candidates contain. Proposals
+Every function takes a `numpy.random.Generator` and returns a valid Architecture that the space contains. Proposals
 are drawn freely and redrawn until they are valid: most are, and no repair step biases the search.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from .encoding import Architecture, ArchitectureError, Block, Macro, Skip
-from .space import Candidates, doubling_places, parse_macro
+from .space import ArchitectureSpace, doubling_places, parse_macro
 
 _TRIES = 1000
 
@@ -23,44 +23,42 @@ def macro_of(channels: int, depths: Sequence[int], doublings: Sequence[tuple[int
     return Macro(channels, tuple(map(tuple, factors)))
 
 
-def random_architecture(rng, candidates: Candidates) -> Architecture:
-    """Draw an architecture: each part uniformly from its candidates, redrawn until the channels fit the groups.
+def random_architecture(rng, space: ArchitectureSpace) -> Architecture:
+    """Draw an architecture: each part uniformly from its values, redrawn until the channels fit the groups.
 
     Raises
     ------
     ArchitectureError
-        No valid architecture was found: the candidates hardly allow one.
+        No valid architecture was found: the space hardly allows one.
     """
-    return _until_valid(
-        lambda: Architecture(_random_block(rng, candidates), _random_macro(rng, candidates)), candidates
-    )
+    return _until_valid(lambda: Architecture(_random_block(rng, space), _random_macro(rng, space)), space)
 
 
-def mutate(architecture: Architecture, rng, candidates: Candidates) -> Architecture:
+def mutate(architecture: Architecture, rng, space: ArchitectureSpace) -> Architecture:
     """Change one thing about the architecture: a layer, a skip, the depth of a stage, where channels double, ...
 
     Returns
     -------
-    A different architecture; the same one only where the candidates leave no other within reach.
+    A different architecture; the same one only where the space leaves no other within reach.
     """
-    steps = [step for part, step in _MUTATIONS if not getattr(candidates, part)]
-    if len(candidates.block_designs) > 1:
+    steps = [step for part, step in _MUTATIONS if not getattr(space, part)]
+    if len(space.block_designs) > 1:
         steps.append(_other_block)
-    if len(candidates.macros) > 1:
+    if len(space.macros) > 1:
         steps.append(_other_macro)
     if not steps:
         return architecture
 
     def propose():
-        child = steps[rng.integers(len(steps))](architecture, rng, candidates)
+        child = steps[rng.integers(len(steps))](architecture, rng, space)
         if child == architecture:
             raise ArchitectureError("nothing changed")
         return child
 
-    return _until_valid(propose, candidates, fallback=architecture)
+    return _until_valid(propose, space, fallback=architecture)
 
 
-def crossover(a: Architecture, b: Architecture, rng, candidates: Candidates) -> Architecture:
+def crossover(a: Architecture, b: Architecture, rng, space: ArchitectureSpace) -> Architecture:
     """Join two parents: one's block with the other's macro, or a mix of the layers, or a mix of the stages."""
 
     def propose():
@@ -68,24 +66,24 @@ def crossover(a: Architecture, b: Architecture, rng, candidates: Candidates) -> 
         join = _CROSSOVERS[rng.integers(len(_CROSSOVERS))]
         return join(first, second, rng)
 
-    return _until_valid(propose, candidates, fallback=a)
+    return _until_valid(propose, space, fallback=a)
 
 
 def _until_valid(
-    propose: Callable[[], Architecture], candidates: Candidates, fallback: Architecture | None = None
+    propose: Callable[[], Architecture], space: ArchitectureSpace, fallback: Architecture | None = None
 ) -> Architecture:
-    reason: object = "none was within the candidates"
+    reason: object = "none was within the space"
     for _ in range(_TRIES):
         try:
             architecture = propose()
         except ArchitectureError as error:
             reason = error
             continue
-        if candidates.contains(architecture):
+        if space.contains(architecture):
             return architecture
     if fallback is None:
         raise ArchitectureError(
-            f"no valid architecture in {_TRIES} draws from the candidates; the last one failed: {reason}"
+            f"no valid architecture in {_TRIES} draws from the space; the last one failed: {reason}"
         )
     return fallback
 
@@ -113,27 +111,22 @@ def skip_places(layers: int) -> list[tuple[int, int]]:
     ]
 
 
-def _random_kind(rng, candidates: Candidates, target: int, layers: int) -> str:
+def _random_kind(rng, space: ArchitectureSpace, target: int, layers: int) -> str:
     """A kind of skip; half of the places stay free, as most published blocks have few skips or none."""
-    kinds = [
-        kind for kind in candidates.skips if kind != "none" and not (kind == "concat" and target == layers)
-    ]
+    kinds = [kind for kind in space.skips if kind != "none" and not (kind == "concat" and target == layers)]
     return _pick(rng, kinds) if kinds and rng.random() < 0.5 else "none"
 
 
-def _random_block(rng, candidates: Candidates) -> Block:
-    if candidates.block_designs:
-        return Block.parse(_pick(rng, candidates.block_designs))
-    layers = _pick(rng, candidates.layers)
+def _random_block(rng, space: ArchitectureSpace) -> Block:
+    if space.block_designs:
+        return Block.parse(_pick(rng, space.block_designs))
+    layers = _pick(rng, space.layers)
     skips = _skips(
-        {
-            (source, target): _random_kind(rng, candidates, target, layers)
-            for source, target in skip_places(layers)
-        }
+        {(source, target): _random_kind(rng, space, target, layers) for source, target in skip_places(layers)}
     )
     return Block(
-        tuple(_pick(rng, candidates.ops) for _ in range(layers)),
-        tuple(_pick(rng, candidates.ratios) for _ in range(layers - 1)) + (2,),
+        tuple(_pick(rng, space.ops) for _ in range(layers)),
+        tuple(_pick(rng, space.ratios) for _ in range(layers - 1)) + (2,),
         skips,
     )
 
@@ -143,48 +136,48 @@ def _random_place(rng, depths: Sequence[int]) -> tuple[int, int]:
     return stage, int(rng.integers(depths[stage]))
 
 
-def _random_macro(rng, candidates: Candidates) -> Macro:
-    if candidates.macros:
-        return parse_macro(_pick(rng, candidates.macros))
-    depths = [_pick(rng, candidates.blocks) for _ in range(_pick(rng, candidates.stages))]
+def _random_macro(rng, space: ArchitectureSpace) -> Macro:
+    if space.macros:
+        return parse_macro(_pick(rng, space.macros))
+    depths = [_pick(rng, space.blocks) for _ in range(_pick(rng, space.stages))]
     return macro_of(
-        _pick(rng, candidates.channels),
+        _pick(rng, space.channels),
         depths,
-        [_random_place(rng, depths) for _ in range(_pick(rng, candidates.doublings))],
+        [_random_place(rng, depths) for _ in range(_pick(rng, space.doublings))],
     )
 
 
-# -- mutations: each takes (architecture, rng, candidates) and changes one thing --
+# -- mutations: each takes (architecture, rng, space) and changes one thing --
 
 
 def _with_block(architecture, ops, ratios, skips) -> Architecture:
     return Architecture(Block(tuple(ops), tuple(ratios), tuple(skips)), architecture.macro)
 
 
-def _change_op(architecture, rng, candidates):
+def _change_op(architecture, rng, space):
     block = architecture.block
     ops = list(block.ops)
-    ops[rng.integers(len(ops))] = _pick(rng, candidates.ops)
+    ops[rng.integers(len(ops))] = _pick(rng, space.ops)
     return _with_block(architecture, ops, block.ratios, block.skips)
 
 
-def _change_ratio(architecture, rng, candidates):
+def _change_ratio(architecture, rng, space):
     block = architecture.block
     if len(block.ops) == 1:
         return architecture
     ratios = list(block.ratios)
-    ratios[rng.integers(len(ratios) - 1)] = _pick(rng, candidates.ratios)
+    ratios[rng.integers(len(ratios) - 1)] = _pick(rng, space.ratios)
     return _with_block(architecture, block.ops, ratios, block.skips)
 
 
-def _change_layers(architecture, rng, candidates):
+def _change_layers(architecture, rng, space):
     """Insert or remove a layer; the skips around it move along, and those that lose an end go."""
     block, n = architecture.block, len(architecture.block.ops)
     ops, ratios = list(block.ops), list(block.ratios)
     at = int(rng.integers(n))
     if rng.random() < 0.5:
-        ops.insert(at, _pick(rng, candidates.ops))
-        ratios.insert(at, _pick(rng, candidates.ratios))
+        ops.insert(at, _pick(rng, space.ops))
+        ratios.insert(at, _pick(rng, space.ratios))
         moved = [
             Skip(skip.kind, skip.source + (skip.source > at), skip.target + (skip.target > at))
             for skip in block.skips
@@ -202,13 +195,13 @@ def _change_layers(architecture, rng, candidates):
     return _with_block(architecture, ops, ratios, moved)
 
 
-def _change_skip(architecture, rng, candidates):
+def _change_skip(architecture, rng, space):
     block, n = architecture.block, len(architecture.block.ops)
     if not skip_places(n):
         return architecture
     place = _pick(rng, skip_places(n))
     kinds = {(skip.source, skip.target): {"a": "add", "c": "concat"}[skip.kind] for skip in block.skips}
-    kinds[place] = _pick(rng, [kind for kind in candidates.skips if not (kind == "concat" and place[1] == n)])
+    kinds[place] = _pick(rng, [kind for kind in space.skips if not (kind == "concat" and place[1] == n)])
     return _with_block(architecture, block.ops, block.ratios, _skips(kinds))
 
 
@@ -216,50 +209,48 @@ def _depths(macro: Macro) -> list[int]:
     return [len(stage) for stage in macro.stages]
 
 
-def _change_channels(architecture, rng, candidates):
-    return Architecture(architecture.block, Macro(_pick(rng, candidates.channels), architecture.macro.stages))
+def _change_channels(architecture, rng, space):
+    return Architecture(architecture.block, Macro(_pick(rng, space.channels), architecture.macro.stages))
 
 
-def _change_depth(architecture, rng, candidates):
+def _change_depth(architecture, rng, space):
     """Another number of blocks in one stage; doublings keep their block where it is still there."""
     macro, depths = architecture.macro, _depths(architecture.macro)
-    depths[rng.integers(len(depths))] = _pick(rng, candidates.blocks)
+    depths[rng.integers(len(depths))] = _pick(rng, space.blocks)
     return Architecture(architecture.block, macro_of(macro.channels, depths, doubling_places(macro)))
 
 
-def _change_stages(architecture, rng, candidates):
+def _change_stages(architecture, rng, space):
     """Add a stage at the end, or take the last one away."""
     macro, depths = architecture.macro, _depths(architecture.macro)
-    count = _pick(rng, candidates.stages)
-    depths = depths[:count] + [_pick(rng, candidates.blocks) for _ in range(count - len(depths))]
+    count = _pick(rng, space.stages)
+    depths = depths[:count] + [_pick(rng, space.blocks) for _ in range(count - len(depths))]
     return Architecture(architecture.block, macro_of(macro.channels, depths, doubling_places(macro)))
 
 
-def _change_doubling(architecture, rng, candidates):
+def _change_doubling(architecture, rng, space):
     """Move, add or remove one doubling of the channels."""
     macro, depths, places = (
         architecture.macro,
         _depths(architecture.macro),
         doubling_places(architecture.macro),
     )
-    count = _pick(
-        rng, [count for count in candidates.doublings if abs(count - len(places)) <= 1] or [len(places)]
-    )
+    count = _pick(rng, [count for count in space.doublings if abs(count - len(places)) <= 1] or [len(places)])
     if places and count <= len(places):
         del places[rng.integers(len(places))]
     places += [_random_place(rng, depths) for _ in range(count - len(places))]
     return Architecture(architecture.block, macro_of(macro.channels, depths, places))
 
 
-def _other_block(architecture, rng, candidates):
-    return Architecture(_random_block(rng, candidates), architecture.macro)
+def _other_block(architecture, rng, space):
+    return Architecture(_random_block(rng, space), architecture.macro)
 
 
-def _other_macro(architecture, rng, candidates):
-    return Architecture(architecture.block, _random_macro(rng, candidates))
+def _other_macro(architecture, rng, space):
+    return Architecture(architecture.block, _random_macro(rng, space))
 
 
-# A mutation, and the candidates that rule it out where they are given.
+# A mutation, and the part of the space that rules it out where it is given.
 _MUTATIONS = (
     ("block_designs", _change_op),
     ("block_designs", _change_ratio),

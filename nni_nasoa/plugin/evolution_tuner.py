@@ -14,7 +14,7 @@ from nni.tuner import Tuner
 from nni.utils import ClassArgsValidator
 
 from nni_nasoa.architecture import Architecture
-from nni_nasoa.search.choices import candidates_of, describes_architectures
+from nni_nasoa.search.choices import architecture_space, describes_architectures
 from nni_nasoa.search.dimensions import dimensions_from_search_space
 from nni_nasoa.search.evolution import Evolution, SpaceExhausted
 from nni_nasoa.search.front import pareto_front, read_front
@@ -319,20 +319,20 @@ class EvolutionTuner(Tuner):
                     "classArgs: blocks_from and macros_from need a search space of architectures"
                 )
             return Samples(SampleOperators(dimensions_from_search_space(search_space)))
-        candidates = candidates_of(search_space)
+        space = architecture_space(search_space)
         for name, label, field in (
             ("blocks_from", "block", "block_designs"),
             ("macros_from", "macro", "macros"),
         ):
             if (source := getattr(self._args, name)) is not None:
-                if not getattr(candidates, field):
+                if not getattr(space, field):
                     raise ClassArgsError(f"classArgs: {name} needs a search space with the label '{label}'")
                 designs = [
                     str(getattr(Architecture.parse(record["architecture"]), label))
                     for record in self._front(name, source)
                 ]
-                candidates = dataclasses.replace(candidates, **{field: tuple(dict.fromkeys(designs))})
-        return Architectures(ArchitectureOperators(candidates))
+                space = dataclasses.replace(space, **{field: tuple(dict.fromkeys(designs))})
+        return Architectures(ArchitectureOperators(space))
 
     def _front(self, name: str, source: str) -> list[dict]:
         """The records on the front of a front file or an experiment."""

@@ -18,11 +18,11 @@ from nni.nas.nn.pytorch import ModelSpace
 from torch import Tensor, nn
 
 from nni_nasoa import zoo
-from nni_nasoa.architecture import Architecture, ArchitectureError, Candidates, random_architecture
+from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, random_architecture
 from nni_nasoa.networks import ETNet
 from nni_nasoa.search.choices import choices, decode, encode
 
-_DRAWS = 32  # random networks of which the smallest becomes the default, where the first candidates do not make a network
+_DRAWS = 32  # random networks of which the smallest becomes the default, where the first values do not make a network
 
 
 class ArchitectureConstraint(Constraint):
@@ -112,27 +112,27 @@ class ETNASSpace(ModelSpace):
         self,
         *,
         num_labels: int = 1000,
-        layers: Sequence[int] = Candidates.layers,
-        ops: Sequence[int] = Candidates.ops,
-        ratios: Sequence[int] = Candidates.ratios,
-        skips: Sequence[str] = Candidates.skips,
-        channels: Sequence[int] = Candidates.channels,
-        stages: Sequence[int] = Candidates.stages,
-        blocks: Sequence[int] = Candidates.blocks,
-        doublings: Sequence[int] = Candidates.doublings,
+        layers: Sequence[int] = ArchitectureSpace.layers,
+        ops: Sequence[int] = ArchitectureSpace.ops,
+        ratios: Sequence[int] = ArchitectureSpace.ratios,
+        skips: Sequence[str] = ArchitectureSpace.skips,
+        channels: Sequence[int] = ArchitectureSpace.channels,
+        stages: Sequence[int] = ArchitectureSpace.stages,
+        blocks: Sequence[int] = ArchitectureSpace.blocks,
+        doublings: Sequence[int] = ArchitectureSpace.doublings,
         block_designs: Sequence[str] = (),
         macros: Sequence[str] = (),
     ):
         super().__init__()
         self.num_labels = num_labels
-        self.candidates = Candidates(
+        self.architectures = ArchitectureSpace(
             layers, ops, ratios, skips, channels, stages, blocks, doublings, block_designs, macros
         )
-        default = _default_architecture(self.candidates)
-        sample = encode(default, self.candidates)
+        default = _default_architecture(self.architectures)
+        sample = encode(default, self.architectures)
         mutables = [
             self.add_mutable(Categorical(choice.values, default=sample[choice.label], label=choice.label))
-            for choice in choices(self.candidates)
+            for choice in choices(self.architectures)
         ]
         self.add_mutable(ArchitectureConstraint(mutables, label="valid_network"))
         self.network = ETNet(default, num_labels)
@@ -183,10 +183,10 @@ class ETNASSpace(ModelSpace):
         return zoo.create_model(name, weights="default" if pretrained else None)
 
 
-def _default_architecture(candidates: Candidates) -> Architecture:
+def _default_architecture(space: ArchitectureSpace) -> Architecture:
     """The network of everyone's first candidate; a small one where those do not make a network."""
     try:
-        return decode({choice.label: choice.values[0] for choice in choices(candidates)})
+        return decode({choice.label: choice.values[0] for choice in choices(space)})
     except ArchitectureError:
         rng = np.random.default_rng(0)
-        return min((random_architecture(rng, candidates) for _ in range(_DRAWS)), key=Architecture.parameters)
+        return min((random_architecture(rng, space) for _ in range(_DRAWS)), key=Architecture.parameters)

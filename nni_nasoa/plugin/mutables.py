@@ -16,7 +16,7 @@ from nni.mutable import (
 
 from nni_nasoa.architecture import ArchitectureError
 from nni_nasoa.search import dimensions
-from nni_nasoa.search.choices import candidates_of, describes_architectures
+from nni_nasoa.search.choices import architecture_space, describes_architectures
 from nni_nasoa.search.dimensions import Dimension
 from nni_nasoa.search.front import OBJECTIVES
 from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
@@ -47,7 +47,7 @@ def vocabulary_of(model_space: Mutable) -> Vocabulary:
         return Samples(SampleOperators(varied, valid=model_space.contains))
     if len(space) == len(varied):
         try:
-            return Architectures(ArchitectureOperators(candidates_of(space)))
+            return Architectures(ArchitectureOperators(architecture_space(space)))
         except ArchitectureError as error:
             _logger.info(
                 "The space has more than architectures, so it is searched choice by choice (%s).", error

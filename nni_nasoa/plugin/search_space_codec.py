@@ -38,12 +38,12 @@ class Architectures:
 
     def to_parameters(self, candidate: Architecture) -> dict[str, Any]:
         """Return a value for every label, and the encoding."""
-        return {**encode(candidate, self.operators.candidates), "architecture": str(candidate)}
+        return {**encode(candidate, self.operators.space), "architecture": str(candidate)}
 
     def to_candidate(self, parameters: Mapping[str, Any]) -> Architecture:
         """Return the architecture of the encoding, or else of the labels."""
         architecture = decode(parameters)
-        encode(architecture, self.operators.candidates)  # raises where the search space does not have it
+        encode(architecture, self.operators.space)  # raises where the search space does not have it
         return architecture
 
     def identity(self, metrics: Mapping[str, Any]) -> dict[str, Any] | None:

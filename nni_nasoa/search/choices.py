@@ -1,6 +1,6 @@
 """The search space as labelled choices: one definition for NNI's model space, the configs' `searchSpace` and Architecture.
 
-`choices` turns the `Candidates` of an architecture into labels and values (NASOA, section 3.1 and figure 2); `encode` and
+`choices` turns an `ArchitectureSpace` into labels and values (NASOA, section 3.1 and figure 2); `encode` and
 `decode` map between an Architecture and a sample of them.
 
 Every label is always there; some count only under a condition, and a sample that differs elsewhere is the same network:
@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
-from nni_nasoa.architecture import Architecture, ArchitectureError, Block, Candidates, Macro, Skip
+from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, Block, Macro, Skip
 from nni_nasoa.architecture.space import doubling_places, parse_macro
 from nni_nasoa.architecture.variation import macro_of, skip_places
 
@@ -48,56 +48,51 @@ class LabelledChoice:
     values: tuple
 
 
-def choices(candidates: Candidates) -> tuple[LabelledChoice, ...]:
+def choices(space: ArchitectureSpace) -> tuple[LabelledChoice, ...]:
     """All choices of the space, block level first."""
-    return _block_choices(candidates) + _macro_choices(candidates)
+    return _block_choices(space) + _macro_choices(space)
 
 
-def _block_choices(candidates: Candidates) -> tuple[LabelledChoice, ...]:
-    if candidates.block_designs:
-        return (LabelledChoice("block", candidates.block_designs),)
-    most = max(candidates.layers)
+def _block_choices(space: ArchitectureSpace) -> tuple[LabelledChoice, ...]:
+    if space.block_designs:
+        return (LabelledChoice("block", space.block_designs),)
+    most = max(space.layers)
     return (
-        LabelledChoice("layers", candidates.layers),
-        *(LabelledChoice(f"op{i}", candidates.ops) for i in range(1, most + 1)),
-        *(LabelledChoice(f"ratio{i}", candidates.ratios) for i in range(1, most)),
-        *(
-            LabelledChoice(f"skip_{source}_{target}", candidates.skips)
-            for source, target in skip_places(most)
-        ),
+        LabelledChoice("layers", space.layers),
+        *(LabelledChoice(f"op{i}", space.ops) for i in range(1, most + 1)),
+        *(LabelledChoice(f"ratio{i}", space.ratios) for i in range(1, most)),
+        *(LabelledChoice(f"skip_{source}_{target}", space.skips) for source, target in skip_places(most)),
     )
 
 
-def _macro_choices(candidates: Candidates) -> tuple[LabelledChoice, ...]:
-    if candidates.macros:
-        return (LabelledChoice("macro", candidates.macros),)
-    most = max(candidates.stages)
+def _macro_choices(space: ArchitectureSpace) -> tuple[LabelledChoice, ...]:
+    if space.macros:
+        return (LabelledChoice("macro", space.macros),)
+    most = max(space.stages)
     places = tuple(
-        f"s{stage}b{block}" for stage in range(1, most + 1) for block in range(1, max(candidates.blocks) + 1)
+        f"s{stage}b{block}" for stage in range(1, most + 1) for block in range(1, max(space.blocks) + 1)
     )
     return (
-        LabelledChoice("channels", candidates.channels),
-        LabelledChoice("stages", candidates.stages),
-        *(LabelledChoice(f"blocks{s}", candidates.blocks) for s in range(1, most + 1)),
-        LabelledChoice("doublings", candidates.doublings),
-        *(LabelledChoice(f"double{k}", places) for k in range(1, max(candidates.doublings) + 1)),
+        LabelledChoice("channels", space.channels),
+        LabelledChoice("stages", space.stages),
+        *(LabelledChoice(f"blocks{s}", space.blocks) for s in range(1, most + 1)),
+        LabelledChoice("doublings", space.doublings),
+        *(LabelledChoice(f"double{k}", places) for k in range(1, max(space.doublings) + 1)),
     )
 
 
-def search_space(candidates: Candidates) -> dict[str, dict[str, Any]]:
+def search_space(space: ArchitectureSpace) -> dict[str, dict[str, Any]]:
     """The space as NNI's `searchSpace`: a `choice` for every label."""
-    return {
-        choice.label: {"_type": "choice", "_value": list(choice.values)} for choice in choices(candidates)
-    }
+    return {choice.label: {"_type": "choice", "_value": list(choice.values)} for choice in choices(space)}
 
 
-def describes_architectures(space: Mapping[str, Any]) -> bool:
+def describes_architectures(nni_space: Mapping[str, Any]) -> bool:
     """Whether an NNI `searchSpace` is one of architectures, going by its labels."""
-    return bool({"layers", "block"} & set(space)) and bool({"channels", "macro"} & set(space))
+    return bool({"layers", "block"} & set(nni_space)) and bool({"channels", "macro"} & set(nni_space))
 
 
-def candidates_of(space: Mapping[str, Any]) -> Candidates:
-    """Read the candidates back from an NNI `searchSpace`.
+def architecture_space(nni_space: Mapping[str, Any]) -> ArchitectureSpace:
+    """Read the space back from an NNI `searchSpace`.
 
     Raises
     ------
@@ -106,7 +101,7 @@ def candidates_of(space: Mapping[str, Any]) -> Candidates:
     """
 
     def values(label):
-        choice = space.get(label)
+        choice = nni_space.get(label)
         if (
             not isinstance(choice, Mapping)
             or choice.get("_type") != "choice"
@@ -118,7 +113,7 @@ def candidates_of(space: Mapping[str, Any]) -> Candidates:
         return tuple(choice["_value"])
 
     given: dict[str, tuple] = {}
-    if "block" in space:
+    if "block" in nni_space:
         given["block_designs"] = values("block")
     else:
         given |= {"layers": values("layers"), "ops": values("op1")}
@@ -126,20 +121,20 @@ def candidates_of(space: Mapping[str, Any]) -> Candidates:
         given |= {
             name: values(label)
             for name, label in (("ratios", "ratio1"), ("skips", "skip_0_1"))
-            if label in space
+            if label in nni_space
         }
-    if "macro" in space:
+    if "macro" in nni_space:
         given["macros"] = values("macro")
     else:
         given |= {name: values(name) for name in ("channels", "stages", "doublings")} | {
             "blocks": values("blocks1")
         }
-    candidates = Candidates(**given)
-    expected = search_space(candidates)
-    for label in [*expected, *space]:
+    space = ArchitectureSpace(**given)
+    expected = search_space(space)
+    for label in [*expected, *nni_space]:
         if label not in expected:
             raise ArchitectureError(f"search space: '{label}' is not a label of this space")
-        if label not in space:
+        if label not in nni_space:
             raise ArchitectureError(
                 f"search space: '{label}' is missing; it would be a choice of {expected[label]['_value']}"
             )
@@ -147,10 +142,10 @@ def candidates_of(space: Mapping[str, Any]) -> Candidates:
             raise ArchitectureError(
                 f"search space: '{label}' has {list(values(label))}, where the other labels ask for {expected[label]['_value']}"
             )
-    return candidates
+    return space
 
 
-def encode(architecture: Architecture, candidates: Candidates) -> dict[str, Any]:
+def encode(architecture: Architecture, space: ArchitectureSpace) -> dict[str, Any]:
     """The architecture as a sample: every label of the space with a value; those that do not count hold their first.
 
     Raises
@@ -158,10 +153,10 @@ def encode(architecture: Architecture, candidates: Candidates) -> dict[str, Any]
     ArchitectureError
         The space does not contain the architecture.
     """
-    sample = {choice.label: choice.values[0] for choice in choices(candidates)}
-    block = next(filter(candidates.contains_block, architecture.spellings()), architecture.block)
+    sample = {choice.label: choice.values[0] for choice in choices(space)}
+    block = next(filter(space.contains_block, architecture.spellings()), architecture.block)
     macro = architecture.macro
-    if candidates.block_designs:
+    if space.block_designs:
         sample["block"] = str(block)
     else:
         sample |= {"layers": len(block.ops)}
@@ -169,7 +164,7 @@ def encode(architecture: Architecture, candidates: Candidates) -> dict[str, Any]
         sample |= {f"ratio{i}": ratio for i, ratio in enumerate(block.ratios[:-1], start=1)}
         sample |= {f"skip_{source}_{target}": "none" for source, target in skip_places(len(block.ops))}
         sample |= {f"skip_{skip.source}_{skip.target}": KINDS[skip.kind] for skip in block.skips}
-    if candidates.macros:
+    if space.macros:
         sample["macro"] = str(macro)
     else:
         places = doubling_places(macro)
@@ -178,7 +173,7 @@ def encode(architecture: Architecture, candidates: Candidates) -> dict[str, Any]
         sample |= {
             f"double{k}": f"s{stage + 1}b{place + 1}" for k, (stage, place) in enumerate(places, start=1)
         }
-    known = {choice.label: choice.values for choice in choices(candidates)}
+    known = {choice.label: choice.values for choice in choices(space)}
     for label, value in sample.items():
         if label not in known or value not in known[label]:
             raise ArchitectureError(

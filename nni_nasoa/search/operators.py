@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nni_nasoa.architecture import Architecture, Candidates, crossover, mutate, random_architecture
+from nni_nasoa.architecture import Architecture, ArchitectureSpace, crossover, mutate, random_architecture
 
 from .dimensions import (
     Dimension,
@@ -25,19 +25,19 @@ _TRIES = 1000
 class ArchitectureOperators:
     """Block-aware variation of architectures: it knows layers, skips and stages, and yields valid networks only."""
 
-    candidates: Candidates
+    space: ArchitectureSpace
 
     def random(self, rng) -> Architecture:
-        """Draw an architecture from the candidates."""
-        return random_architecture(rng, self.candidates)
+        """Draw an architecture from the space."""
+        return random_architecture(rng, self.space)
 
     def mutate(self, candidate: Architecture, rng) -> Architecture:
         """Change one thing about the architecture."""
-        return mutate(candidate, rng, self.candidates)
+        return mutate(candidate, rng, self.space)
 
     def crossover(self, a: Architecture, b: Architecture, rng) -> Architecture:
         """Join parts of two architectures."""
-        return crossover(a, b, rng, self.candidates)
+        return crossover(a, b, rng, self.space)
 
     def key(self, candidate: Architecture) -> str:
         """Return the canonical encoding, which is equal for equal networks."""

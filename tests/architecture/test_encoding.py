@@ -17,8 +17,8 @@ from nni_nasoa.architecture import (
     OPS,
     Architecture,
     ArchitectureError,
+    ArchitectureSpace,
     Block,
-    Candidates,
     Macro,
     Skip,
     block_layouts,
@@ -103,7 +103,7 @@ def test_different_networks_are_different(one, other):
 def test_order_of_adds_makes_no_difference(seed):
     """Shuffle the adds among themselves: parameters and MACs stay, so the value must stay too."""
     rng = np.random.default_rng(seed)
-    architecture = random_architecture(rng, Candidates(layers=(2, 3, 4), skips=("none", "add")))
+    architecture = random_architecture(rng, ArchitectureSpace(layers=(2, 3, 4), skips=("none", "add")))
     skips = architecture.block.skips
     shuffled = tuple(skips[i] for i in rng.permutation(len(skips)))
     assert (
@@ -262,7 +262,7 @@ def test_numbers_of_numpy_and_truth_values_are_the_numbers_that_they_equal():
         Macro(np.int64(32), ((np.int64(1), np.int64(2)),)),
     )
     assert str(Architecture(block, macro)) == "021-_32_12"
-    assert str(Candidates(ops=np.arange(3)).ops) == "(0, 1, 2)"
+    assert str(ArchitectureSpace(ops=np.arange(3)).ops) == "(0, 1, 2)"
 
 
 # -- what is derived from it --
@@ -293,7 +293,7 @@ def by_hand(architecture, num_classes):
 @settings(max_examples=100, deadline=None)
 @given(seeds)
 def test_parameters_are_those_counted_by_hand(seed):
-    architecture = random_architecture(np.random.default_rng(seed), Candidates(skips=("none",)))
+    architecture = random_architecture(np.random.default_rng(seed), ArchitectureSpace(skips=("none",)))
     assert architecture.parameters(37) == by_hand(architecture, 37)
 
 

@@ -9,7 +9,7 @@ from nni_nasoa.architecture import (
     RATIOS,
     Architecture,
     ArchitectureError,
-    Candidates,
+    ArchitectureSpace,
     block_layouts,
     crossover,
     mutate,
@@ -38,7 +38,7 @@ def test_mutation_changes_the_network(name, seed):
 
 
 def test_mutation_reaches_every_part():
-    candidates, rng = Candidates(layers=(1, 2, 3), blocks=(1, 2, 3)), np.random.default_rng(0)
+    candidates, rng = ArchitectureSpace(layers=(1, 2, 3), blocks=(1, 2, 3)), np.random.default_rng(0)
     parent = Architecture.parse("02020-a02_32_12-21-1")
     mutants = [mutate(parent, rng, candidates) for _ in range(500)]
     parts = {
@@ -61,7 +61,7 @@ def test_mutation_reaches_every_part():
 def test_crossover_takes_from_both():
     a, b = Architecture.parse("02020-a02_32_12-21-1"), Architecture.parse("10001-_64_1-2-22")
     rng = np.random.default_rng(0)
-    children = {crossover(a, b, rng, Candidates(blocks=(1, 2))) for _ in range(200)}
+    children = {crossover(a, b, rng, ArchitectureSpace(blocks=(1, 2))) for _ in range(200)}
     assert Architecture(a.block, b.macro) in children and Architecture(b.block, a.macro) in children
     assert len(children) > 10
     for child in children:
@@ -88,7 +88,7 @@ def test_the_same_generator_gives_the_same_networks(name, seed):
 
 def test_sampling_covers_the_space():
     rng = np.random.default_rng(0)
-    networks = [random_architecture(rng, Candidates()) for _ in range(600)]
+    networks = [random_architecture(rng, ArchitectureSpace()) for _ in range(600)]
     assert {len(one.block.ops) for one in networks} == {1, 2, 3}
     assert {op for one in networks for op in one.block.ops} == set(range(7))
     assert {ratio for one in networks for ratio in one.block.ratios} == set(range(len(RATIOS)))
@@ -102,13 +102,15 @@ def test_sampling_covers_the_space():
 
 def test_candidates_that_allow_nothing():
     with pytest.raises(ArchitectureError, match="no valid architecture"):
-        random_architecture(np.random.default_rng(0), Candidates(ops=(5,), channels=(16,), doublings=(0,)))
+        random_architecture(
+            np.random.default_rng(0), ArchitectureSpace(ops=(5,), channels=(16,), doublings=(0,))
+        )
 
 
 def test_candidates_with_equal_networks_can_be_searched():
     """At 32 channels throughout, groups of width 32 are one group: the same as operation 0, which is no candidate."""
     candidates, rng = (
-        Candidates(ops=(5,), channels=(32,), doublings=(0,), layers=(1,), skips=("none",)),
+        ArchitectureSpace(ops=(5,), channels=(32,), doublings=(0,), layers=(1,), skips=("none",)),
         np.random.default_rng(0),
     )
     a, b = random_architecture(rng, candidates), random_architecture(rng, candidates)
@@ -141,4 +143,4 @@ def test_candidates_with_equal_networks_can_be_searched():
 )
 def test_candidates_are_checked(arguments, message):
     with pytest.raises(ArchitectureError, match=f"^{message}"):
-        Candidates(**arguments)
+        ArchitectureSpace(**arguments)

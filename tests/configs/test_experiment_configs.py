@@ -16,7 +16,7 @@ from nni_nasoa.plugin.advisor_args import AdvisorArgs
 from nni_nasoa.plugin.class_args import EvolutionArgs
 from nni_nasoa.plugin.evolution_tuner import EvolutionTuner
 from nni_nasoa.plugin.search_trial import main as search_trial
-from nni_nasoa.search.choices import candidates_of, search_space
+from nni_nasoa.search.choices import architecture_space, search_space
 
 FOLDER = Path(__file__).parents[2] / "experiment_configs"
 CONFIGS = sorted(FOLDER.glob("*.yml"))
@@ -77,7 +77,7 @@ def test_nni_accepts_it(path, tmp_path, monkeypatch):
 
 def test_its_search_space_is_what_its_candidates_give(config):
     space = config["searchSpace"]
-    again = search_space(candidates_of(space))
+    again = search_space(architecture_space(space))
     assert again == space and list(again) == list(space)
 
 
@@ -96,7 +96,7 @@ def test_the_trial_accepts_its_options_and_the_networks_fit_the_images(config):
     options = trial_options(config)
     assert options["architecture"] is None
     size = min(options["input_size"], options["speed_input_size"] or options["input_size"])
-    rng, candidates = np.random.default_rng(0), candidates_of(config["searchSpace"])
+    rng, candidates = np.random.default_rng(0), architecture_space(config["searchSpace"])
     assert all(random_architecture(rng, candidates).total_stride <= size for _ in range(50))
 
 

@@ -9,14 +9,14 @@ import pytest
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.plugin.experiments import read_results, read_status
-from nni_nasoa.search.choices import candidates_of
+from nni_nasoa.search.choices import architecture_space
 
 pytestmark = pytest.mark.slow
 
 
 def check(results, config):
     """Whether results are records of different networks of the config's space."""
-    candidates = candidates_of(config["searchSpace"])
+    candidates = architecture_space(config["searchSpace"])
     architectures = [Architecture.parse(result["architecture"]) for result in results]
     assert len(set(architectures)) == len(architectures)
     for architecture, result in zip(architectures, results):

@@ -3,7 +3,13 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from nni_nasoa.architecture import Architecture, ArchitectureError, Block, Candidates, random_architecture
+from nni_nasoa.architecture import (
+    Architecture,
+    ArchitectureError,
+    ArchitectureSpace,
+    Block,
+    random_architecture,
+)
 from nni_nasoa.architecture.layout import block_layout
 from nni_nasoa.figures.block_drawing import (
     block_figure,
@@ -29,7 +35,7 @@ BLOCKS = [
 
 def random_blocks(number):
     rng = np.random.default_rng(0)
-    candidates = Candidates(layers=(1, 2, 3, 4, 5, 6), channels=(32, 64, 512))
+    candidates = ArchitectureSpace(layers=(1, 2, 3, 4, 5, 6), channels=(32, 64, 512))
     return [str(random_architecture(rng, candidates)) for _ in range(number)]
 
 

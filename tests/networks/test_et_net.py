@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nni_nasoa.architecture import Architecture, ArchitectureError, Candidates, random_architecture
+from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, random_architecture
 from nni_nasoa.networks import ETNet
 
-CANDIDATES = Candidates(channels=(32,), stages=(3,), blocks=(1, 2), doublings=(1, 2))
+CANDIDATES = ArchitectureSpace(channels=(32,), stages=(3,), blocks=(1, 2), doublings=(1, 2))
 RICH = "01211-c01a02c12_16_21-2"  # concatenation into places 1 and 2, an add over a concatenation, strides and widths that change
 
 
@@ -52,7 +52,7 @@ def test_in_place_steps_change_neither_output_nor_gradients(encoding):
     for output in outputs:
         F.cross_entropy(output, labels).backward()
     for (name, own), other in zip(network.named_parameters(), twin.parameters()):
-        torch.testing.assert_close(own.grad, other.grad, msg=lambda text: f"{name}: {text}")
+        torch.testing.assert_close(own.grad, other.grad, msg=lambda text, name=name: f"{name}: {text}")
 
 
 def test_an_input_is_not_written_to():

@@ -11,10 +11,10 @@ import threading
 import nni
 import pytest
 
-from nni_nasoa.architecture import Architecture, Candidates
+from nni_nasoa.architecture import Architecture, ArchitectureSpace
 from nni_nasoa.search.choices import decode, search_space
 
-SMALL = Candidates(layers=(1, 2), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
+SMALL = ArchitectureSpace(layers=(1, 2), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
 PLAIN = {"kind": {"_type": "choice", "_value": ["a", "b", "c"]}, "x": {"_type": "uniform", "_value": [0, 1]}}
 TINY = {"kind": {"_type": "choice", "_value": ["a", "b", "c"]}}
 

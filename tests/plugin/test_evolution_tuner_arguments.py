@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from nni_nasoa.architecture import Architecture, Block, Candidates
+from nni_nasoa.architecture import Architecture, ArchitectureSpace, Block
 from nni_nasoa.plugin.evolution_tuner import EvolutionClassArgsValidator, EvolutionTuner
 from nni_nasoa.search.choices import search_space
 from nni_nasoa.search.front import write_front
 
-SMALL = Candidates(layers=(1, 2), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
-MACROS = Candidates(block_designs=("020-",), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
+SMALL = ArchitectureSpace(layers=(1, 2), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
+MACROS = ArchitectureSpace(
+    block_designs=("020-",), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2)
+)
 PLAIN = {"kind": {"_type": "choice", "_value": ["a", "b", "c"]}, "x": {"_type": "uniform", "_value": [0, 1]}}
 
 
@@ -33,7 +35,7 @@ def test_blocks_from_a_front_file_beside_the_config(checkpoint, started, new_dat
 
 def test_macros_from_a_front_file(tmp_path, started, record):
     write_front(tmp_path / "front.json", [record("10001-_16_11-21-21", 0.9)])
-    space = search_space(Candidates(layers=(1, 2), macros=("16_1-2-2",)))
+    space = search_space(ArchitectureSpace(layers=(1, 2), macros=("16_1-2-2",)))
     tuner = started(space, macros_from=str(tmp_path / "front.json"), seed=0)
     assert {tuner.generate_parameters(parameter_id)["macro"] for parameter_id in range(5)} == {"16_11-21-21"}
 

@@ -9,13 +9,13 @@ import pytest
 from nni.runtime.msg_dispatcher import MsgDispatcher
 from nni.runtime.tuner_command_channel import CommandType
 
-from nni_nasoa.architecture import Candidates
+from nni_nasoa.architecture import ArchitectureSpace
 from nni_nasoa.plugin import evolution_tuner
 from nni_nasoa.plugin.evolution_tuner import EvolutionTuner
 from nni_nasoa.plugin.experiments import read_failed
 from nni_nasoa.search.choices import search_space
 
-SMALL = Candidates(layers=(1, 2), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
+SMALL = ArchitectureSpace(layers=(1, 2), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
 PLAIN = {"kind": {"_type": "choice", "_value": ["a", "b", "c"]}, "x": {"_type": "uniform", "_value": [0, 1]}}
 TINY = {"kind": {"_type": "choice", "_value": ["a", "b", "c"]}}
 

@@ -15,7 +15,7 @@ from nni.nas.execution import SequentialExecutionEngine
 from nni.nas.space import RawFormatModelSpace, SimplifiedModelSpace, model_context
 from nni.nas.strategy import GridSearch, Random, RegularizedEvolution
 
-from nni_nasoa.architecture import Architecture, ArchitectureError, Candidates, random_architecture
+from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, random_architecture
 from nni_nasoa.networks import ETNet
 from nni_nasoa.plugin.model_space import ETNASSpace
 from nni_nasoa.search.choices import choices, decode, encode
@@ -37,7 +37,7 @@ def labels(space):
 def test_labels_are_those_of_the_search_space(restriction):
     given_candidates = RESTRICTED[restriction]
     space = ETNASSpace(num_labels=10, **given_candidates)
-    expected = choices(Candidates(**given_candidates))
+    expected = choices(ArchitectureSpace(**given_candidates))
     assert labels(space) == [choice.label for choice in expected]
     assert [space.simplify()[choice.label].values for choice in expected] == [
         list(choice.values) for choice in expected
@@ -48,7 +48,7 @@ def test_labels_are_those_of_the_search_space(restriction):
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_freeze_and_model_context_give_the_network_of_the_architecture(restriction, seed):
-    candidates = Candidates(**RESTRICTED[restriction])
+    candidates = ArchitectureSpace(**RESTRICTED[restriction])
     space = ETNASSpace(num_labels=5, **RESTRICTED[restriction])
     architecture = random_architecture(np.random.default_rng(seed), candidates)
     sample = encode(architecture, candidates)
@@ -81,7 +81,7 @@ def test_random_samples_are_networks_or_refused(seed):
 
 def test_invalid_samples_say_why():
     space = ETNASSpace(num_labels=5, layers=(2,), **SMALL)
-    sample = encode(space.network.architecture, space.candidates)
+    sample = encode(space.network.architecture, space.architectures)
     for change, reason in [
         ({"skip_1_2": "concat"}, "last place"),
         ({"op1": 9}, "9 not found"),
@@ -100,8 +100,8 @@ def test_default_network_where_the_first_candidates_make_none():
     )
     space = ETNASSpace(num_labels=5, **options)
     with pytest.raises(ArchitectureError):
-        decode({choice.label: choice.values[0] for choice in choices(space.candidates)})
-    assert space.candidates.contains(space.network.architecture)
+        decode({choice.label: choice.values[0] for choice in choices(space.architectures)})
+    assert space.architectures.contains(space.network.architecture)
     assert space.network.architecture == ETNASSpace(num_labels=5, **options).network.architecture
     assert space.default().architecture == space.network.architecture
     assert space(torch.ones(2, 3, 32, 32)).shape == (2, 5)
@@ -131,7 +131,7 @@ def test_candidates_that_make_no_network():
 def test_travels_to_a_trial():
     space = ETNASSpace(num_labels=5, **SMALL)
     frozen = SimplifiedModelSpace.from_model(space).freeze(
-        encode(space.network.architecture, space.candidates)
+        encode(space.network.architecture, space.architectures)
     )
     text = nni.dump(frozen)
     assert json.loads(text)["model_kwargs"] == {

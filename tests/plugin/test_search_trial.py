@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from nni_nasoa.architecture import Architecture, Candidates
+from nni_nasoa.architecture import Architecture, ArchitectureSpace
 from nni_nasoa.plugin import search_trial
 from nni_nasoa.plugin.search_trial import SearchTrialSettings
 from nni_nasoa.search.choices import encode
@@ -35,7 +35,9 @@ def experiment(trials_of):
 
 
 def test_a_trial_under_nni_and_the_same_architecture_again(experiment):
-    candidates = Candidates(channels=(8,), ops=(0, 1), blocks=(1, 2), doublings=(2, 3), skips=("none",))
+    candidates = ArchitectureSpace(
+        channels=(8,), ops=(0, 1), blocks=(1, 2), doublings=(2, 3), skips=("none",)
+    )
     architecture = Architecture.parse("001-_8_1-2-2")
     done, metrics = experiment.run("first", encode(architecture, candidates))
     assert done.returncode == 0, done.stderr

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nni_nasoa.architecture import Architecture, ArchitectureError, Candidates, random_architecture
+from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, random_architecture
 from nni_nasoa.search.choices import (
-    candidates_of,
+    architecture_space,
     choices,
     decode,
     describes_architectures,
@@ -18,14 +18,14 @@ from nni_nasoa.search.choices import (
 )
 
 SPACES = {
-    "paper": Candidates(),
-    "four layers": Candidates(layers=(2, 4), channels=(16,), blocks=(1, 2)),
-    "plain": Candidates(layers=(1,), skips=("none",), doublings=(0,)),
-    "block level": Candidates(macros=("32_1-1-221-11121", "64_21-211-121-11111121")),
-    "macro level": Candidates(block_designs=("2-", "10001-", "23311-a02c12")),
-    "deep": Candidates(blocks=(1, 27), stages=(4,)),
+    "paper": ArchitectureSpace(),
+    "four layers": ArchitectureSpace(layers=(2, 4), channels=(16,), blocks=(1, 2)),
+    "plain": ArchitectureSpace(layers=(1,), skips=("none",), doublings=(0,)),
+    "block level": ArchitectureSpace(macros=("32_1-1-221-11121", "64_21-211-121-11111121")),
+    "macro level": ArchitectureSpace(block_designs=("2-", "10001-", "23311-a02c12")),
+    "deep": ArchitectureSpace(blocks=(1, 27), stages=(4,)),
 }
-SMALL = Candidates(blocks=(1, 2), doublings=(0, 1))
+SMALL = ArchitectureSpace(blocks=(1, 2), doublings=(0, 1))
 SAMPLE = encode(Architecture.parse("000-a01_32_2-1-1"), SMALL)
 
 
@@ -43,7 +43,7 @@ def test_architectures_and_samples_map_both_ways(name, seed):
 @pytest.mark.parametrize("name", SPACES)
 def test_the_search_space_of_a_config_has_the_same_candidates(name):
     space = json.loads(json.dumps(search_space(SPACES[name])))
-    assert describes_architectures(space) and search_space(candidates_of(space)) == space
+    assert describes_architectures(space) and search_space(architecture_space(space)) == space
 
 
 def test_labels_that_do_not_count_make_no_difference():
@@ -134,7 +134,7 @@ def test_a_search_space_that_does_not_fit_is_one_clear_line(change, message):
         label: choice for label, choice in {**search_space(SMALL), **change}.items() if choice is not None
     }
     with pytest.raises(ArchitectureError, match=message) as raised:
-        candidates_of(space)
+        architecture_space(space)
     assert "\n" not in str(raised.value)
 
 

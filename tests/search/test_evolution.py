@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from nni_nasoa.architecture import Candidates
+from nni_nasoa.architecture import ArchitectureSpace
 from nni_nasoa.search.dimensions import Categorical, Integer, Uniform
 from nni_nasoa.search.evolution import Evolution, Limit, Objective, SpaceExhausted
 from nni_nasoa.search.nsga2 import hypervolume, non_dominated_ranks
@@ -178,7 +178,9 @@ def test_a_limit_measures_relative_to_its_bound():
 
 
 @pytest.mark.parametrize(
-    "operators", [SQUARE, ArchitectureOperators(Candidates(blocks=(1, 2)))], ids=["samples", "architectures"]
+    "operators",
+    [SQUARE, ArchitectureOperators(ArchitectureSpace(blocks=(1, 2)))],
+    ids=["samples", "architectures"],
 )
 def test_a_seed_makes_it_reproducible(operators):
     def metrics(candidate):
@@ -196,7 +198,9 @@ def test_a_seed_makes_it_reproducible(operators):
 
 
 @pytest.mark.parametrize(
-    "operators", [SQUARE, ArchitectureOperators(Candidates(blocks=(1, 2)))], ids=["samples", "architectures"]
+    "operators",
+    [SQUARE, ArchitectureOperators(ArchitectureSpace(blocks=(1, 2)))],
+    ids=["samples", "architectures"],
 )
 def test_state_goes_on_where_it_was(operators):
     def metrics(candidate):

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nni_nasoa.architecture import Architecture, Candidates
+from nni_nasoa.architecture import Architecture, ArchitectureSpace
 from nni_nasoa.search.dimensions import Categorical, Integer, Uniform
 from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
 
 SPACE = {"op": Categorical(("conv", "pool")), "width": Integer(1, 9), "rate": Uniform(1e-4, 1.0, log=True)}
 OPERATORS = [
-    ArchitectureOperators(Candidates()),
-    ArchitectureOperators(Candidates(block_designs=("2-", "031-", "02031-a02"))),
-    ArchitectureOperators(Candidates(macros=("32_1-1-221-11121", "64_21-211-121-11111121"))),
+    ArchitectureOperators(ArchitectureSpace()),
+    ArchitectureOperators(ArchitectureSpace(block_designs=("2-", "031-", "02031-a02"))),
+    ArchitectureOperators(ArchitectureSpace(macros=("32_1-1-221-11121", "64_21-211-121-11111121"))),
     SampleOperators(SPACE),
     SampleOperators(SPACE, valid=lambda sample: sample["op"] == "conv" or sample["width"] < 5),
 ]
@@ -26,7 +26,7 @@ NAMES = ["joint", "macro level", "block level", "samples", "samples with a rule"
 
 def allowed(operators, candidate):
     if isinstance(operators, ArchitectureOperators):
-        return operators.candidates.contains(candidate)
+        return operators.space.contains(candidate)
     return set(candidate) == set(SPACE) and (operators.valid is None or operators.valid(candidate))
 
 
@@ -55,7 +55,7 @@ def test_the_same_seed_gives_the_same_candidates(operators):
 
 
 def test_equal_architectures_have_equal_keys():
-    operators = ArchitectureOperators(Candidates())
+    operators = ArchitectureOperators(ArchitectureSpace())
     keys = {
         operators.key(Architecture.parse(text)) for text in ("02020-a13a02_64_1-2-2", "02020-a02a13_64_1-2-2")
     }

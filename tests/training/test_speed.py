@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from nni_nasoa.architecture import Candidates, random_architecture
+from nni_nasoa.architecture import ArchitectureSpace, random_architecture
 from nni_nasoa.device.lock import device_lock
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training import speed as measure
@@ -46,7 +46,7 @@ def reference():
 
 def test_macs_and_parameters_are_those_of_the_architecture():
     rng = np.random.default_rng(1)
-    candidates = Candidates(blocks=(1, 2))
+    candidates = ArchitectureSpace(blocks=(1, 2))
     for size in (32, 57, 96):
         architecture = random_architecture(rng, candidates)
         network = ETNet(architecture, 10)
