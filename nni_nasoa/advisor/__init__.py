@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.database import StoreError
-    from nni_nasoa.experience.records import RunRecord, StepTime
+    from nni_nasoa.experience.records import RecordError, RunRecord, StepTime
     from nni_nasoa.experience.store import ExperienceStore
-    from nni_nasoa.values import RecordError
 
     from .advice import Advice, Choice, Limits
     from .advising import advise
@@ -48,7 +47,7 @@ _MODULES = {
     "record_result": ".recording",
     "ExperienceStore": "nni_nasoa.experience.store",
     "StoreError": "nni_nasoa.experience.database",
-    "RecordError": "nni_nasoa.values",
+    "RecordError": "nni_nasoa.experience.records",
     "RunRecord": "nni_nasoa.experience.records",
     "StepTime": "nni_nasoa.experience.records",
 }

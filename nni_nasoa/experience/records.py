@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.training.regime import MAX_BATCH, MAX_INPUT_SIZE, MAX_STAGES, FineTuneRegime, RegimeError
+from nni_nasoa.training.regime import MAX_BATCH, MAX_STAGES, FineTuneRegime, RegimeError
 from nni_nasoa.values import (
     ID,
+    INPUT_SIZE,
     MAX_NUMBER,
     POSITIVE_SECONDS,
     SCALAR,
@@ -20,8 +20,10 @@ from nni_nasoa.values import (
     TEXT,
     TIME,
     WRONG,
-    RecordError,
+    InputError,
     Rule,
+    check_fields,
+    check_names,
     list_of,
     mapping,
     now,
@@ -49,6 +51,10 @@ ONLY_HEAD, SAMPLED, HALVED = (
 MAX_POINTS, MAX_NOTES, MAX_THREADS = 1000, 100, 100_000
 
 
+class RecordError(ValueError):
+    """A record that is not one. The message is one line: the field, what is wrong, what would be right."""
+
+
 def _as_predicted(place, value):
     if not isinstance(value, (dict, Mapping)) or set(value) != set(PREDICTED):
         return WRONG
@@ -62,7 +68,7 @@ def _as_regime(place, value):
     try:
         regime = FineTuneRegime.from_json(value).to_json()
     except RegimeError as error:
-        raise RecordError(f"{place}: {one_line(error)}") from None
+        raise InputError(f"{place}: {one_line(error)}") from None
     return regime | {"model": TEXT(f"{place}, 'model'", regime["model"])}
 
 
@@ -74,7 +80,9 @@ def _as_point(place, value):
 
 
 _POINT = Rule("a pair of seconds, 0 or more, and accuracy, from 0 to 1", _as_point)
-_POINTS = list_of(_POINT, MAX_POINTS, "pairs of seconds and accuracy, in order of time")
+_POINTS = list_of(
+    _POINT, f"a list of at most {MAX_POINTS} pairs of seconds and accuracy, in order of time", most=MAX_POINTS
+)
 
 
 def _as_curve(place, value):
@@ -107,7 +115,7 @@ _RULES: dict[str, Rule] = {
     "curve": Rule(_POINTS.what, _as_curve),
     "versions": mapping(TEXT),
     "source": one_of(SOURCES),
-    "notes": list_of(TEXT, MAX_NOTES, "texts"),
+    "notes": list_of(TEXT, f"a list of at most {MAX_NOTES} texts", most=MAX_NOTES),
 }
 
 
@@ -177,8 +185,7 @@ class RunRecord:
     created: str = field(default_factory=now)
 
     def __post_init__(self):
-        for name, rule in _RULES.items():
-            object.__setattr__(self, name, rule(name, getattr(self, name)))
+        check_fields(self, _RULES, RecordError)
         for name in ("seconds", "accuracy"):
             if (getattr(self, name) is None) == (self.status == "ok"):
                 right = _RULES[name].what.partition(",")[0] if self.status == "ok" else "null"
@@ -202,13 +209,7 @@ class RunRecord:
         """
         if not isinstance(data, Mapping):
             raise RecordError(f"record: {shown(data)} is not an object with the fields of a run")
-        for name in data:
-            if name not in _RULES:
-                close = difflib.get_close_matches(one_line(name), _RULES, n=1)
-                raise RecordError(
-                    f"record: no field {shown(name)}; "
-                    + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(_RULES)}")
-                )
+        check_names("record", data, _RULES, RecordError)
         for name, rule in _RULES.items():
             if name not in data:
                 raise RecordError(f"{name}: is missing; it is {rule.what}")
@@ -353,12 +354,11 @@ class StepTime:
         rules = {
             "device": TEXT,
             "model": TEXT,
-            "input_size": whole(1, MAX_INPUT_SIZE),
+            "input_size": INPUT_SIZE,
             "batch_size": whole(1, MAX_BATCH),
             "frozen_stages": whole(0, MAX_STAGES),
             "mode": TEXT,
             "seconds": POSITIVE_SECONDS,
             "measured_at": TIME,
         }
-        for name, rule in rules.items():
-            object.__setattr__(self, name, rule(name, getattr(self, name)))
+        check_fields(self, rules, RecordError)

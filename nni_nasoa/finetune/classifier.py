@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.precision import autocast
-from nni_nasoa.training.regime import MAX_INPUT_SIZE, FineTuneRegime, RegimeError
+from nni_nasoa.training.regime import FineTuneRegime, RegimeError
+from nni_nasoa.values import MAX_INPUT_SIZE
 
 FORMAT, VERSION = "nni-nasoa classifier", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "classifier.json"

@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+from nni_nasoa.values import (
+    INPUT_SIZE,
+    above,
+    below,
+    check_fields,
+    check_names,
+    number,
+    one_line,
+    one_of,
+    or_none,
+    shown,
+    text,
+    whole,
+)
+
 AUGMENTATIONS = ("none", "crop", "crop-flip", "full")
 OPTIMIZERS = ("sgd", "adamw")
-MAX_BATCH, MAX_INPUT_SIZE, MAX_STAGES = 65536, 2048, 1000
+MAX_BATCH, MAX_STAGES = 65536, 1000
+
+
+_RULES = {
+    "model": text("the name of a model"),
+    "learning_rate": number(above(0), 100, "a number above 0 to 100"),
+    "weight_decay": number(0, 1),
+    "frozen_stages": whole(0, MAX_STAGES),
+    "batch_size": whole(2, MAX_BATCH),  # BatchNorm needs two images
+    "input_size": or_none(INPUT_SIZE),
+    "augmentation": one_of(AUGMENTATIONS),
+    "mixup": number(0, 100),
+    "label_smoothing": number(0, below(1), "a number from 0 to below 1"),
+    "optimizer": one_of(OPTIMIZERS),
+}
 
 
 class RegimeError(ValueError):
@@ -65,44 +92,8 @@ class FineTuneRegime:
     label_smoothing: float = 0.1
     optimizer: str = "sgd"
 
-    def __post_init__(self):
-        if not isinstance(self.model, str) or not self.model.strip():
-            raise RegimeError(f"model: {self.model!r} is not the name of a model")
-        self._number("learning_rate", 0, 100, open_below=True)
-        self._number("weight_decay", 0, 1)
-        self._number("mixup", 0, 100)
-        self._number("label_smoothing", 0, 1, open_above=True)
-        self._whole("frozen_stages", 0, MAX_STAGES)
-        self._whole("batch_size", 2, MAX_BATCH)  # BatchNorm needs two images
-        if self.input_size is not None:
-            self._whole("input_size", 1, MAX_INPUT_SIZE)
-        self._one_of("augmentation", AUGMENTATIONS)
-        self._one_of("optimizer", OPTIMIZERS)
-
-    def _number(
-        self, field: str, low: float, high: float, open_below: bool = False, open_above: bool = False
-    ) -> None:
-        value = getattr(self, field)
-        number = isinstance(value, Real) and not isinstance(value, bool)
-        if (
-            not number
-            or not low <= value <= high
-            or (open_below and value == low)
-            or (open_above and value == high)
-        ):
-            limits = f"{'above' if open_below else 'from'} {low} {'to below' if open_above else 'to'} {high}"
-            raise RegimeError(f"{field}: {_shown(value)} is not a number {limits}")
-        object.__setattr__(self, field, float(value))
-
-    def _whole(self, field: str, low: int, high: int) -> None:
-        value = getattr(self, field)
-        if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
-            raise RegimeError(f"{field}: {_shown(value)} is not a whole number from {low} to {high}")
-        object.__setattr__(self, field, int(value))
-
-    def _one_of(self, field: str, allowed: tuple[str, ...]) -> None:
-        if getattr(self, field) not in allowed:
-            raise RegimeError(f"{field}: {_shown(getattr(self, field))} is not one of {', '.join(allowed)}")
+    def __post_init__(self) -> None:
+        check_fields(self, _RULES, RegimeError)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -118,14 +109,8 @@ class FineTuneRegime:
             Not a mapping, no model, a field that there is not, or a value out of its range.
         """
         if not isinstance(data, Mapping):
-            raise RegimeError(f"regime: {_shown(data)} is not an object with the fields {', '.join(_FIELDS)}")
-        for key in data:
-            if key not in _FIELDS:
-                close = difflib.get_close_matches(str(key), _FIELDS, n=1)
-                raise RegimeError(
-                    f"regime: no field {_shown(key)}; "
-                    + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(_FIELDS)}")
-                )
+            raise RegimeError(f"regime: {shown(data)} is not an object with the fields {', '.join(_RULES)}")
+        check_names("regime", data, _RULES, RegimeError)
         if "model" not in data:
             raise RegimeError("regime: no model is given")
         return cls(**data)
@@ -144,7 +129,7 @@ class FineTuneRegime:
         try:
             data = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError) as error:
-            raise RegimeError(f"regime: not YAML ({' '.join(str(error).split())[:150]})") from None
+            raise RegimeError(f"regime: not YAML ({one_line(error, 150)})") from None
         if isinstance(data, dict):
             data = {key: _number(value) if key in _NUMBERS else value for key, value in data.items()}
         return cls.from_json(data)
@@ -162,10 +147,9 @@ class FineTuneRegime:
         except UnicodeDecodeError:
             raise RegimeError(f"{path}: not text in UTF-8") from None
         except (ValueError, RecursionError) as error:
-            raise RegimeError(f"{path}: not JSON ({str(error).splitlines()[0][:100]})") from None
+            raise RegimeError(f"{path}: not JSON ({one_line(error, 100)})") from None
 
 
-_FIELDS = tuple(field.name for field in dataclasses.fields(FineTuneRegime))
 _NUMBERS = ("learning_rate", "weight_decay", "mixup", "label_smoothing")
 
 
@@ -175,7 +159,3 @@ def _number(value: object) -> object:
         return float(value) if isinstance(value, str) else value
     except ValueError:
         return value
-
-
-def _shown(value: object) -> str:
-    return repr(value) if len(repr(value)) <= 60 else repr(value)[:60] + "..."

@@ -96,7 +96,7 @@ def test_export_and_import(experience, make_record, tmp_path):
         (["export", "runs.jsonl"], "there is no such experience store"),
         (["list", "--store", "mysql://me:s3cret@server/db"], "is neither a file nor PostgreSQL"),
         (["import", "none.jsonl"], "none.jsonl: cannot be read"),
-        (["import", "bad.jsonl"], "bad.jsonl, line 1: accuracy: NaN is not a number from 0 to 1"),
+        (["import", "bad.jsonl"], "bad.jsonl, line 1: accuracy: nan is not a number from 0 to 1"),
     ],
 )
 def test_errors_are_one_line(experience, make_record, tmp_path, arguments, words):

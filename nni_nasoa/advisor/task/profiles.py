@@ -106,13 +106,14 @@ class TaskProfile:
                 raise ProfileError(f"profile: a probe is not an object of {', '.join(_PROBE)}")
         probes = {
             model: {
-                name: rule(f"profile: the probe of {model}, {name}", found[name])
+                name: rule(f"profile: the probe of {model}, {name}", found[name], ProfileError)
                 for name, rule in _PROBE.items()
             }
             for model, found in data["probes"].items()
         }
         landmarks = {
-            str(name): or_none(SHARE)(f"profile: {name}", found) for name, found in data["landmarks"].items()
+            str(name): or_none(SHARE)(f"profile: {name}", found, ProfileError)
+            for name, found in data["landmarks"].items()
         }
         return cls(DatasetProfile.from_json(data["dataset"]), probes, landmarks)
 
