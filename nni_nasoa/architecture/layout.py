@@ -1,45 +1,38 @@
 """What an architecture computes, block by block: convolutions, strides, groups, projections, and their cost.
 
-Everything that has to know shapes reads them here: validation, the torch network, parameter and MAC counts, drawings.
+Everything that has to know shapes reads them here: validation, the torch network, parameter and MAC counts,
+drawings.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Protocol
+
+from .errors import ArchitectureError
+from .operations import OPS, POINTWISE
+from .parts import Block, Macro, Skip
 
 
-class ArchitectureError(ValueError):
-    """An encoding that does not describe a network. The message is one line that names the part and the position."""
+class Stacked(Protocol):
+    """What has one block design and a macro: an `Architecture`, which is made with the help of this file."""
 
+    @property
+    def block(self) -> Block:
+        """The design that all blocks share."""
 
-class Op(NamedTuple):
-    """One of the seven operations a block is made of (NASOA, section 3.1 and figure 2)."""
-
-    name: str
-    kernel: int
-    groups: Callable[[int], int]  # in channels -> groups
-    separable: bool = False  # a depthwise convolution followed by a 1x1 one
-
-
-OPS = (
-    Op("conv 3x3", 3, lambda channels: 1),
-    Op("conv 1x1", 1, lambda channels: 1),
-    Op("conv 3x3, 2 groups", 3, lambda channels: 2),
-    Op("conv 3x3, 4 groups", 3, lambda channels: 4),
-    Op("conv 3x3, group width 1", 3, lambda channels: channels),
-    Op("conv 3x3, group width 32", 3, lambda channels: channels // 32),
-    Op("separable 3x3", 3, lambda channels: 1, separable=True),
-)
-POINTWISE = 1
+    @property
+    def macro(self) -> Macro:
+        """How the blocks are stacked."""
 
 
 @dataclass(frozen=True)
 class Conv:
     """One operation at its place: a bias-free convolution with padding kernel // 2, then BatchNorm.
 
-    With `separable`, a depthwise kernel x kernel convolution carries the stride and a 1x1 one changes the channels.
+    With `separable`, a depthwise kernel x kernel convolution carries the stride and a 1x1 one changes the
+    channels.
     """
 
     in_channels: int
@@ -69,7 +62,7 @@ class SkipLayout:
 
 @dataclass(frozen=True)
 class BlockLayout:
-    """One block: its operations in order, and its skips (the residual last) in the order in which they are applied."""
+    """One block: its operations in order, and its skips, the residual last, as they are applied in order."""
 
     in_channels: int
     out_channels: int
@@ -84,7 +77,7 @@ class BlockLayout:
 
 
 def op_width(block_out: int, ratio: int) -> int:
-    """Channels after an operation of ratio code 0..4, which means 1/4, 1/2, 1, 2 or 4 times the block's channels."""
+    """Channels after an operation whose ratio code, 0..4, is for 1/4, 1/2, 1, 2 or 4 times the block's."""
     return block_out * 2**ratio // 4
 
 
@@ -94,7 +87,12 @@ def stride_position(ops: Sequence[int]) -> int:
 
 
 def block_layout(
-    ops: Sequence[int], ratios: Sequence[int], skips: Sequence, in_channels: int, multiplier: int, stride: int
+    ops: Sequence[int],
+    ratios: Sequence[int],
+    skips: Sequence[Skip],
+    in_channels: int,
+    multiplier: int,
+    stride: int,
 ) -> BlockLayout:
     """Lay out one block.
 
@@ -103,7 +101,7 @@ def block_layout(
     ops, ratios
         Operation and ratio codes, one each a layer (the last ratio is always 2).
     skips
-        Written skips with `kind`, `source` and `target`, sorted by target.
+        Written skips, sorted by target.
     in_channels, multiplier, stride
         The block's input channels, its channel multiplier (1, 2, 4) and its stride (1, 2).
 
@@ -114,8 +112,8 @@ def block_layout(
     """
     out_channels = in_channels * multiplier
     strided = stride_position(ops)
-    channels = [in_channels]  # of every place, after the skips into it
-    strides = [1]  # of every place, relative to the block's input
+    channels = [in_channels]  # what every place has after the skips into it
+    strides = [1]  # what lies between the block's input and every place
     convs, laid_skips = [], []
     written = [(skip.kind, skip.source, skip.target) for skip in skips]
     for i, (op, ratio) in enumerate(zip(ops, ratios), start=1):
@@ -123,7 +121,8 @@ def block_layout(
         groups = OPS[op].groups(channels[-1])
         if width < 1 or groups < 1 or channels[-1] % groups or width % groups:
             raise ArchitectureError(
-                f"block layer {i}: op '{op}' ({OPS[op].name}) cannot turn {channels[-1]} channels into {width}"
+                f"block layer {i}: op '{op}' ({OPS[op].name}) "
+                f"cannot turn {channels[-1]} channels into {width}"
             )
         convs.append(
             Conv(
@@ -152,7 +151,7 @@ def block_layout(
     return BlockLayout(in_channels, out_channels, stride, tuple(convs), tuple(laid_skips))
 
 
-def block_layouts(architecture) -> Iterator[tuple[int, BlockLayout]]:
+def block_layouts(architecture: Stacked) -> Iterator[tuple[int, BlockLayout]]:
     """Yield (stage index, layout) of every block of an Architecture, in order."""
     block, channels = architecture.block, architecture.macro.channels
     known: dict[tuple[int, int, int], BlockLayout] = {}
@@ -176,21 +175,22 @@ def stem_convs(channels: int) -> tuple[Conv, ...]:
     return Conv(3, half, 3, stride=2), Conv(half, half, 3), Conv(half, channels, 3, stride=2)
 
 
-def count_parameters(architecture, num_classes: int = 1000) -> int:
+def count_parameters(architecture: Stacked, num_classes: int = 1000) -> int:
     """Trainable parameters of the network with a head of `num_classes`."""
     convs = list(stem_convs(architecture.macro.channels))
     for _, layout in block_layouts(architecture):
         convs.extend(layout.all_convs())
     return (
         sum(conv.weights + 2 * conv.out_channels for conv in convs)
-        + (architecture.out_channels + 1) * num_classes
+        + (architecture.macro.out_channels + 1) * num_classes
     )
 
 
-def count_macs(architecture, input_size: int = 224, num_classes: int = 1000) -> int:
+def count_macs(architecture: Stacked, input_size: int = 224, num_classes: int = 1000) -> int:
     """Multiply-accumulate operations of one forward pass on an `input_size` x `input_size` RGB image.
 
-    Convolutions and the head count; normalisation, activations and pooling do not, as is usual in published tables.
+    Convolutions and the head count; normalisation, activations and pooling do not, as is usual in published
+    tables.
     """
 
     def conv_macs(conv: Conv, size: int) -> int:
@@ -212,4 +212,4 @@ def count_macs(architecture, input_size: int = 224, num_classes: int = 1000) -> 
             if skip.projection is not None
         )
         size = sizes[-1]
-    return total + architecture.out_channels * num_classes
+    return total + architecture.macro.out_channels * num_classes

@@ -1,20 +1,23 @@
-"""The values that each part of an architecture may take: the search space, on which sampling and variation draw."""
+"""The values that each part of an architecture may take: what sampling and variation draw from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import Any
 
-from .encoding import RATIOS, Architecture, ArchitectureError, Block, Macro
-from .layout import OPS
+from .encoding import Architecture
+from .errors import ArchitectureError
+from .operations import OPS
+from .parts import KINDS, RATIOS, Block, Macro
 
 SKIPS = ("none", "add", "concat")
 
 
 @dataclass(frozen=True)
 class ArchitectureSpace:
-    """The values that each part of an architecture may take: the search space, as the paper's figure 2 draws it.
+    """The values that each part of an architecture may take: the search space of the paper's figure 2.
 
     Parameters
     ----------
@@ -23,7 +26,8 @@ class ArchitectureSpace:
     ops, ratios
         Operation codes, and ratio codes of all operations but the last.
     skips
-        What may join two places of a block: of "none", "add", "concat". At most one skip joins the same two places.
+        What may join two places of a block: of "none", "add", "concat". At most one skip joins the same two
+        places.
     channels
         Channels after the stem.
     stages, blocks
@@ -31,10 +35,11 @@ class ArchitectureSpace:
     doublings
         How many times in all the channels double, anywhere; at most twice at the same block.
     block_designs
-        Encodings of the only blocks allowed (macro-level search); layers, ops, ratios and skips are then not used.
+        Encodings of the only blocks allowed (macro-level search); layers, ops, ratios and skips are then not
+        used.
     macros
-        Encodings `CHANNELS_MACRO` of the only macros allowed (block-level search); the other macro candidates are then
-        not used.
+        Encodings `CHANNELS_MACRO` of the only macros allowed (block-level search); the other macro candidates
+        are then not used.
 
     Raises
     ------
@@ -53,8 +58,8 @@ class ArchitectureSpace:
     block_designs: tuple[str, ...] = ()
     macros: tuple[str, ...] = ()
 
-    def __post_init__(self):
-        rules = {
+    def __post_init__(self) -> None:
+        rules: dict[str, Sequence[int | str]] = {
             "layers": range(1, 10),
             "ops": range(len(OPS)),
             "ratios": range(len(RATIOS)),
@@ -90,7 +95,7 @@ class ArchitectureSpace:
         object.__setattr__(self, "macros", _distinct(parse_macro, _listed("macros", self.macros)))
 
     def contains(self, architecture: Architecture) -> bool:
-        """Whether each part of the architecture is one of the candidates, or is the same as one in this network."""
+        """Whether each part is one of the candidates, or comes to the same as one of them in this network."""
         return self._contains_macro(architecture.macro) and any(
             map(self.contains_block, architecture.spellings())
         )
@@ -100,12 +105,11 @@ class ArchitectureSpace:
         if self.block_designs:
             return str(block) in self.block_designs
         pairs = [(skip.source, skip.target) for skip in block.skips]
-        kinds = {"a": "add", "c": "concat"}
         return (
             len(block.ops) in self.layers
             and set(block.ops) <= set(self.ops)
             and set(block.ratios[:-1]) <= set(self.ratios)
-            and {kinds[skip.kind] for skip in block.skips} <= set(self.skips)
+            and {KINDS[skip.kind] for skip in block.skips} <= set(self.skips)
             and len(set(pairs)) == len(pairs)
             and (0, len(block.ops)) not in pairs
             and pairs == sorted(pairs, key=lambda p: (p[1], p[0]))
@@ -122,14 +126,14 @@ class ArchitectureSpace:
         )
 
 
-def _listed(name: str, values) -> Iterable:
+def _listed(name: str, values: object) -> Iterable[Any]:
     """The values, unless they are a single one: text is iterable, too."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise ArchitectureError(f"{name}: {str(values)[:40]!r} is not a list of candidates")
     return values
 
 
-def _distinct(parse: Callable, texts: Iterable[str]) -> tuple[str, ...]:
+def _distinct(parse: Callable[[str], Block | Macro], texts: Iterable[str]) -> tuple[str, ...]:
     """The texts in canonical form, each once."""
     return tuple(dict.fromkeys(str(parse(text)) for text in texts))
 

@@ -1,30 +1,40 @@
 """Random sampling, mutation and crossover of architectures, inside a given space (NASOA, section 3.1).
 
-Every function takes a `numpy.random.Generator` and returns a valid Architecture that the space contains. Proposals
-are drawn freely and redrawn until they are valid: most are, and no repair step biases the search.
+Every function takes a `numpy.random.Generator` and returns a valid Architecture that the space contains.
+Proposals are drawn freely and redrawn until they are valid: most are, and no repair step biases the search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
-from .encoding import Architecture, ArchitectureError, Block, Macro, Skip
+from numpy.random import Generator
+
+from .encoding import Architecture
+from .errors import ArchitectureError
+from .parts import KINDS, LAST_RATIO, Block, Macro, Skip
 from .space import ArchitectureSpace, doubling_places, parse_macro
+
+T = TypeVar("T")
 
 _TRIES = 1000
 
 
 def macro_of(channels: int, depths: Sequence[int], doublings: Sequence[tuple[int, int]]) -> Macro:
-    """Build a Macro from blocks per stage and the places where channels double (a place beyond a stage is its end)."""
+    """Build a Macro from the blocks of each stage and the (stage, block) places where channels double.
+
+    A place beyond the last stage, or beyond the end of one, means the last there.
+    """
     factors = [[1] * depth for depth in depths]
     for stage, block in doublings:
-        stage = min(stage, len(factors) - 1)
-        factors[stage][min(block, len(factors[stage]) - 1)] *= 2
+        multipliers = factors[min(stage, len(factors) - 1)]
+        multipliers[min(block, len(multipliers) - 1)] *= 2
     return Macro(channels, tuple(map(tuple, factors)))
 
 
-def random_architecture(rng, space: ArchitectureSpace) -> Architecture:
-    """Draw an architecture: each part uniformly from its values, redrawn until the channels fit the groups.
+def random_architecture(rng: Generator, space: ArchitectureSpace) -> Architecture:
+    """Draw an architecture: each part uniformly from its values, until the channels fit the groups.
 
     Raises
     ------
@@ -34,8 +44,8 @@ def random_architecture(rng, space: ArchitectureSpace) -> Architecture:
     return _until_valid(lambda: Architecture(_random_block(rng, space), _random_macro(rng, space)), space)
 
 
-def mutate(architecture: Architecture, rng, space: ArchitectureSpace) -> Architecture:
-    """Change one thing about the architecture: a layer, a skip, the depth of a stage, where channels double, ...
+def mutate(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
+    """Change one thing: a layer, a skip, the depth of a stage, where channels double, ...
 
     Returns
     -------
@@ -49,7 +59,7 @@ def mutate(architecture: Architecture, rng, space: ArchitectureSpace) -> Archite
     if not steps:
         return architecture
 
-    def propose():
+    def propose() -> Architecture:
         child = steps[rng.integers(len(steps))](architecture, rng, space)
         if child == architecture:
             raise ArchitectureError("nothing changed")
@@ -58,10 +68,10 @@ def mutate(architecture: Architecture, rng, space: ArchitectureSpace) -> Archite
     return _until_valid(propose, space, fallback=architecture)
 
 
-def crossover(a: Architecture, b: Architecture, rng, space: ArchitectureSpace) -> Architecture:
-    """Join two parents: one's block with the other's macro, or a mix of the layers, or a mix of the stages."""
+def crossover(a: Architecture, b: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
+    """Join two parents: one's block with the other's macro, or a mix of their layers or of their stages."""
 
-    def propose():
+    def propose() -> Architecture:
         first, second = (a, b) if rng.random() < 0.5 else (b, a)
         join = _CROSSOVERS[rng.integers(len(_CROSSOVERS))]
         return join(first, second, rng)
@@ -88,8 +98,8 @@ def _until_valid(
     return fallback
 
 
-def _pick(rng, values):
-    return values[rng.integers(len(values))]
+def _pick(rng: Generator, values: Sequence[T]) -> T:
+    return values[int(rng.integers(len(values)))]
 
 
 def _skips(kinds: dict[tuple[int, int], str]) -> tuple[Skip, ...]:
@@ -102,7 +112,7 @@ def _skips(kinds: dict[tuple[int, int], str]) -> tuple[Skip, ...]:
 
 
 def skip_places(layers: int) -> list[tuple[int, int]]:
-    """(source, target) of every possible extra skip in a block, by target; the residual's place is left out."""
+    """(source, target) of every possible extra skip in a block, by target, the residual's left out."""
     return [
         (source, target)
         for target in range(1, layers + 1)
@@ -111,13 +121,13 @@ def skip_places(layers: int) -> list[tuple[int, int]]:
     ]
 
 
-def _random_kind(rng, space: ArchitectureSpace, target: int, layers: int) -> str:
+def _random_kind(rng: Generator, space: ArchitectureSpace, target: int, layers: int) -> str:
     """A kind of skip; half of the places stay free, as most published blocks have few skips or none."""
     kinds = [kind for kind in space.skips if kind != "none" and not (kind == "concat" and target == layers)]
     return _pick(rng, kinds) if kinds and rng.random() < 0.5 else "none"
 
 
-def _random_block(rng, space: ArchitectureSpace) -> Block:
+def _random_block(rng: Generator, space: ArchitectureSpace) -> Block:
     if space.block_designs:
         return Block.parse(_pick(rng, space.block_designs))
     layers = _pick(rng, space.layers)
@@ -126,17 +136,17 @@ def _random_block(rng, space: ArchitectureSpace) -> Block:
     )
     return Block(
         tuple(_pick(rng, space.ops) for _ in range(layers)),
-        tuple(_pick(rng, space.ratios) for _ in range(layers - 1)) + (2,),
+        (*(_pick(rng, space.ratios) for _ in range(layers - 1)), LAST_RATIO),
         skips,
     )
 
 
-def _random_place(rng, depths: Sequence[int]) -> tuple[int, int]:
+def _random_place(rng: Generator, depths: Sequence[int]) -> tuple[int, int]:
     stage = int(rng.integers(len(depths)))
     return stage, int(rng.integers(depths[stage]))
 
 
-def _random_macro(rng, space: ArchitectureSpace) -> Macro:
+def _random_macro(rng: Generator, space: ArchitectureSpace) -> Macro:
     if space.macros:
         return parse_macro(_pick(rng, space.macros))
     depths = [_pick(rng, space.blocks) for _ in range(_pick(rng, space.stages))]
@@ -150,18 +160,20 @@ def _random_macro(rng, space: ArchitectureSpace) -> Macro:
 # -- mutations: each takes (architecture, rng, space) and changes one thing --
 
 
-def _with_block(architecture, ops, ratios, skips) -> Architecture:
+def _with_block(
+    architecture: Architecture, ops: Iterable[int], ratios: Iterable[int], skips: Iterable[Skip]
+) -> Architecture:
     return Architecture(Block(tuple(ops), tuple(ratios), tuple(skips)), architecture.macro)
 
 
-def _change_op(architecture, rng, space):
+def _change_op(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     block = architecture.block
     ops = list(block.ops)
     ops[rng.integers(len(ops))] = _pick(rng, space.ops)
     return _with_block(architecture, ops, block.ratios, block.skips)
 
 
-def _change_ratio(architecture, rng, space):
+def _change_ratio(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     block = architecture.block
     if len(block.ops) == 1:
         return architecture
@@ -170,7 +182,7 @@ def _change_ratio(architecture, rng, space):
     return _with_block(architecture, block.ops, ratios, block.skips)
 
 
-def _change_layers(architecture, rng, space):
+def _change_layers(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     """Insert or remove a layer; the skips around it move along, and those that lose an end go."""
     block, n = architecture.block, len(architecture.block.ops)
     ops, ratios = list(block.ops), list(block.ratios)
@@ -185,7 +197,7 @@ def _change_layers(architecture, rng, space):
     else:
         del ops[at]
         del ratios[at]
-        ratios[-1:] = [2]
+        ratios[-1:] = [LAST_RATIO]
         # The removed layer's output is place at + 1: skips from or into it are gone.
         moved = [
             Skip(skip.kind, skip.source - (skip.source > at), skip.target - (skip.target > at))
@@ -195,12 +207,12 @@ def _change_layers(architecture, rng, space):
     return _with_block(architecture, ops, ratios, moved)
 
 
-def _change_skip(architecture, rng, space):
+def _change_skip(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     block, n = architecture.block, len(architecture.block.ops)
     if not skip_places(n):
         return architecture
     place = _pick(rng, skip_places(n))
-    kinds = {(skip.source, skip.target): {"a": "add", "c": "concat"}[skip.kind] for skip in block.skips}
+    kinds = {(skip.source, skip.target): KINDS[skip.kind] for skip in block.skips}
     kinds[place] = _pick(rng, [kind for kind in space.skips if not (kind == "concat" and place[1] == n)])
     return _with_block(architecture, block.ops, block.ratios, _skips(kinds))
 
@@ -209,18 +221,18 @@ def _depths(macro: Macro) -> list[int]:
     return [len(stage) for stage in macro.stages]
 
 
-def _change_channels(architecture, rng, space):
+def _change_channels(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     return Architecture(architecture.block, Macro(_pick(rng, space.channels), architecture.macro.stages))
 
 
-def _change_depth(architecture, rng, space):
+def _change_depth(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     """Another number of blocks in one stage; doublings keep their block where it is still there."""
     macro, depths = architecture.macro, _depths(architecture.macro)
     depths[rng.integers(len(depths))] = _pick(rng, space.blocks)
     return Architecture(architecture.block, macro_of(macro.channels, depths, doubling_places(macro)))
 
 
-def _change_stages(architecture, rng, space):
+def _change_stages(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     """Add a stage at the end, or take the last one away."""
     macro, depths = architecture.macro, _depths(architecture.macro)
     count = _pick(rng, space.stages)
@@ -228,7 +240,7 @@ def _change_stages(architecture, rng, space):
     return Architecture(architecture.block, macro_of(macro.channels, depths, doubling_places(macro)))
 
 
-def _change_doubling(architecture, rng, space):
+def _change_doubling(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     """Move, add or remove one doubling of the channels."""
     macro, depths, places = (
         architecture.macro,
@@ -242,11 +254,11 @@ def _change_doubling(architecture, rng, space):
     return Architecture(architecture.block, macro_of(macro.channels, depths, places))
 
 
-def _other_block(architecture, rng, space):
+def _other_block(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     return Architecture(_random_block(rng, space), architecture.macro)
 
 
-def _other_macro(architecture, rng, space):
+def _other_macro(architecture: Architecture, rng: Generator, space: ArchitectureSpace) -> Architecture:
     return Architecture(architecture.block, _random_macro(rng, space))
 
 
@@ -266,11 +278,11 @@ _MUTATIONS = (
 # -- crossovers: each takes two parents and the rng --
 
 
-def _join_block_and_macro(a, b, rng):
+def _join_block_and_macro(a: Architecture, b: Architecture, _rng: Generator) -> Architecture:
     return Architecture(a.block, b.macro)
 
 
-def _mix_layers(a, b, rng):
+def _mix_layers(a: Architecture, b: Architecture, rng: Generator) -> Architecture:
     """Layers from either parent, position by position, with the first parent's depth and skips."""
     layers = [
         pair[rng.integers(2)]
@@ -278,13 +290,15 @@ def _mix_layers(a, b, rng):
     ]
     layers += list(zip(a.block.ops, a.block.ratios))[len(layers) :]
     return Architecture(
-        Block(tuple(op for op, _ in layers), tuple(ratio for _, ratio in layers[:-1]) + (2,), a.block.skips),
+        Block(
+            tuple(op for op, _ in layers), (*(ratio for _, ratio in layers[:-1]), LAST_RATIO), a.block.skips
+        ),
         a.macro,
     )
 
 
-def _mix_stages(a, b, rng):
-    """Stages from either parent, position by position, with the first parent's number of stages and channels."""
+def _mix_stages(a: Architecture, b: Architecture, rng: Generator) -> Architecture:
+    """Stages from either parent, position by position, as many as the first has; channels of either."""
     stages = [pair[rng.integers(2)] for pair in zip(a.macro.stages, b.macro.stages)]
     stages += a.macro.stages[len(stages) :]
     return Architecture(a.block, Macro(_pick(rng, (a.macro.channels, b.macro.channels)), tuple(stages)))

@@ -1,4 +1,4 @@
-"""Which device runs will be on, by the name that their records and step times have; without torch where that can be."""
+"""Which device runs will be on, by the name that records and step times have; without torch if possible."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def processor_key(name: str, threads: int) -> str:
 
 
 def possible_keys(name: str, threads: int) -> tuple[str, str]:
-    """The keys that a device can have, where nobody says which kind it is, as in records: a processor's, and a GPU's."""
+    """The keys that a device can have, a processor's and a GPU's, where nobody says which it is."""
     return processor_key(name, threads), name
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
 
 TICK_SECONDS, UNWINDING_SECONDS = 0.2, 2.0
 
@@ -16,7 +17,7 @@ class Interruption:
 
     number = 0
 
-    def __bool__(self):
+    def __bool__(self) -> bool:
         return bool(self.number)
 
 
@@ -26,13 +27,16 @@ class TimeIsUp(BaseException):
 
 @contextmanager
 def interruptions() -> Iterator[Interruption]:
-    """Note signals instead of dying of them, in this context. Outside the main thread, where Python handles none, do nothing."""
+    """Note signals instead of dying of them, in this context.
+
+    Outside the main thread, where Python handles none, do nothing.
+    """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
 
-    def note(number, _frame):
+    def note(number: int, _frame: FrameType | None) -> None:
         if interruption:
             raise KeyboardInterrupt
         interruption.number = number
@@ -47,17 +51,19 @@ def interruptions() -> Iterator[Interruption]:
 
 @contextmanager
 def at_most(seconds: float, interruption: Interruption) -> Iterator[None]:
-    """Raise TimeIsUp in this context when the time is over, or soon after an interruption; outside the main thread, never."""
+    """Raise TimeIsUp in this context when the time is over, or soon after an interruption.
+
+    Outside the main thread, where Python handles no signals, it is never raised.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     end = time.monotonic() + seconds
 
-    def tick(_number, _frame):
+    def tick(_number: int, _frame: FrameType | None) -> None:
         if interruption or time.monotonic() >= end:
-            signal.setitimer(
-                signal.ITIMER_REAL, UNWINDING_SECONDS, UNWINDING_SECONDS
-            )  # again, should somebody swallow it
+            # It comes again, should somebody swallow this one.
+            signal.setitimer(signal.ITIMER_REAL, UNWINDING_SECONDS, UNWINDING_SECONDS)
             raise TimeIsUp
 
     handler, before = signal.signal(signal.SIGALRM, tick), signal.getitimer(signal.ITIMER_REAL)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     import torch
 
 
-POLL_SECONDS = 0.005  # between two tries, where the wait is limited
+POLL_SECONDS = 0.005  # Seconds between two tries, where the wait is limited.
 
 
 class _Held(threading.local):
-    """Locks that this thread holds: device -> whether it shares it."""
+    """The locks that this thread holds, and for each whether it shares it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.shared: dict[str, bool] = {}
 
 
@@ -34,15 +34,17 @@ def device_lock(
 ) -> Iterator[None]:
     """Hold the device's lock, across all processes of this machine.
 
-    Measurements take it exclusively; training loops take it `shared` around each batch, and so pause while somebody
-    measures. A measurement that waits is let in before any batch that asks later. The lock of a killed process is free.
+    Measurements take it exclusively; training loops take it `shared` around each batch, and so pause while
+    somebody measures. A measurement that waits is let in before any batch that asks later. The lock of a
+    killed process is free.
 
     Parameters
     ----------
     device
         A GPU's lock goes by its UUID, so CUDA_VISIBLE_DEVICES makes no difference. "cpu" is the whole host.
     shared
-        Whether others may share it. Within a lock that this thread already has, the same or a shared one is granted at once.
+        Whether others may share it. Within a lock that this thread already has, the same or a shared one is
+        granted at once.
     patience
         Seconds to wait for it, after which this goes on without; None waits for as long as it takes.
 
@@ -55,12 +57,13 @@ def device_lock(
     if name in _held.shared:
         if _held.shared[name] and not shared:
             raise RuntimeError(
-                f"device_lock: this thread shares the lock of {name}; leave that block before measuring on the device"
+                f"device_lock: this thread shares the lock of {name}; "
+                "leave that block before measuring on the device"
             )
         yield
         return
-    # Whoever wants the lock passes the turnstile. Batches leave it at once; a measurement stays in it from when it waits
-    # until it is done, and keeps out whoever comes later.
+    # Whoever wants the lock passes the turnstile. Batches leave it at once; a measurement stays in it from
+    # when it waits until it is done, and keeps out whoever comes later.
     deadline = None if patience is None else time.monotonic() + patience
     turnstile, lock = (_open_lock(name, part) for part in ("turnstile", "lock"))
     try:
@@ -102,7 +105,7 @@ def _lock_name(device: str | torch.device) -> str:
 
 
 def _open_lock(name: str, part: str) -> int:
-    """Open a lock file, which whoever was first has made: to lock it, other users need no more than to read it."""
+    """Open a lock file, which whoever was first has made: who may read it can lock it."""
     path = os.path.join(tempfile.gettempdir(), f"nni_nasoa-{name}.{part}")
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
     while True:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -14,6 +14,6 @@ def precision(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
 
 
-def autocast(device: torch.device):
-    """Context of forward passes on the device."""
+def autocast(device: torch.device) -> AbstractContextManager[None]:
+    """The context in which forward passes on the device are computed."""
     return torch.autocast("cuda", dtype=precision(device)) if device.type == "cuda" else nullcontext()

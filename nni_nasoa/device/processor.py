@@ -1,4 +1,4 @@
-"""What is known of the processor without loading torch: its name, what this process may use, and how many threads torch would take."""
+"""What is known of the processor without torch: its name, what this process may use, torch's threads."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ def allowed_processors() -> set[int]:
 
 
 def default_threads() -> int:
-    """How many threads torch takes for computing, unless it is told: the cores that this process may use, or fewer.
+    """How many threads torch computes with, unless told: one for each core that this process may use.
 
-    MKL_NUM_THREADS and OMP_NUM_THREADS, the first of them that is a number, say how many; MKL never takes more than the cores.
+    MKL_NUM_THREADS and OMP_NUM_THREADS, the first of them that is a number, say how many; MKL never takes
+    more than the cores.
     """
     allowed = allowed_processors()
     cores = _cores(allowed)

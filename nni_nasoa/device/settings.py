@@ -16,9 +16,10 @@ def synchronize(device: torch.device) -> None:
 
 @contextmanager
 def settings_of_run(device: torch.device, seed: int) -> Iterator[None]:
-    """Torch's random numbers from a seed, and a GPU's kernels by trying them, in this context; then as the caller had them.
+    """In this context torch's random numbers are from a seed, and a GPU's kernels chosen by trying them.
 
-    So is the number of threads, which a run may change; and gradients are on, which Ctrl-C in torch's own code may leave off.
+    Afterwards both are as the caller had them, and so is the number of threads, which a run may change.
+    Gradients are on in the context: Ctrl-C in torch's own code may have left them off.
     """
     gpu, benchmark, threads = device.type == "cuda", torch.backends.cudnn.benchmark, torch.get_num_threads()
     random_numbers = torch.random.fork_rng(devices=[device] if gpu else [])

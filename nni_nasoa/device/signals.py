@@ -12,7 +12,8 @@ from contextlib import contextmanager
 def signals_deferred() -> Iterator[None]:
     """Call the handlers of SIGINT, SIGTERM and SIGALRM, which may raise, at the end of this context only.
 
-    Each is called once, however often its signal came. Outside the main thread, where Python handles none, do nothing.
+    Each is called once, however often its signal came. Outside the main thread, where Python handles none, do
+    nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -22,13 +23,13 @@ def signals_deferred() -> Iterator[None]:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
         if callable(handler := signal.getsignal(number))
     }
-    came = []
+    came: list[int] = []
     try:
-        for number in handlers:
-            signal.signal(number, lambda number, _frame: came.append(number))
+        for deferred in handlers:
+            signal.signal(deferred, lambda number, _frame: came.append(number))
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        for number in dict.fromkeys(came):
-            signal.raise_signal(number)
+        for signal_number in dict.fromkeys(came):
+            signal.raise_signal(signal_number)

@@ -1,7 +1,7 @@
 """No more threads than there are free cores, on a processor that other processes use, too.
 
-The threads of a step wait for each other, many times. Where another process is on the core of one, all of them wait until the
-system takes turns, and a step with two threads can be ten times as slow as with one.
+The threads of a step wait for each other, many times. Where another process is on the core of one, all of
+them wait until the system takes turns, and a step with two threads can be ten times as slow as with one.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import psutil
 if TYPE_CHECKING:
     import torch
 
-LEAST_SECONDS = 0.1  # to look at what others do; the system counts in hundredths
+LEAST_SECONDS = 0.1  # Seconds to look at what others do; the system counts in hundredths.
 IDLE = ("idle", "iowait", "guest", "guest_nice")  # guests are counted as user time, too
 
 
 class Usage(NamedTuple):
-    """Time, and the seconds of processors that were used until then, by all processes and by this one."""
+    """A time, and the seconds of processors that all processes and this one had used by then."""
 
     time: float
     all: float
@@ -28,7 +28,7 @@ class Usage(NamedTuple):
 
     @classmethod
     def now(cls) -> Usage:
-        """The present one."""
+        """The usage until now."""
         times = psutil.cpu_times()._asdict()
         return cls(
             time.monotonic(),
@@ -45,9 +45,9 @@ class Threads:
     most
         Threads at most.
     cores
-        Of the machine.
+        Cores of the machine; found out where it is None.
     usage, sleep
-        What tells the usage, and waits.
+        Functions that tell the usage, and that wait.
     """
 
     def __init__(
@@ -56,21 +56,24 @@ class Threads:
         cores: int | None = None,
         usage: Callable[[], Usage] = Usage.now,
         sleep: Callable[[float], None] = time.sleep,
-    ):
+    ) -> None:
         self.most, self.cores = most, cores or psutil.cpu_count() or most
         self._usage, self._sleep = usage, sleep
         self._last = usage()
 
     @classmethod
     def of_run(cls, device: torch.device) -> Threads | None:
-        """Those of a run on a device; None where there is nothing to choose."""
-        import torch  # late, as looking at what is free does without
+        """The threads of a run on a device; None where there is nothing to choose."""
+        import torch  # here, as looking at what is free does without it
 
         threads = torch.get_num_threads()
         return cls(threads) if device.type == "cpu" and threads > 1 else None
 
     def free(self, least_seconds: float = LEAST_SECONDS) -> int:
-        """How many threads have a core of their own, by what other processes took since the last call, some time ago at least."""
+        """How many threads have a core of their own, by what other processes took since the last call.
+
+        Where that is less than `least_seconds` ago, this waits until it is not.
+        """
         now = self._usage()
         if (short := least_seconds - (now.time - self._last.time)) > 0:
             self._sleep(short)

@@ -1,7 +1,7 @@
 """Let whoever measures times on the device be alone, but not at the price of the deadline.
 
-`device_lock` waits for as long as a measurement takes. A run has only so much patience, a share of its budget over
-all; then it goes on, and whoever measures has to repeat.
+`device_lock` waits for as long as a measurement takes. A run has only so much patience, a share of its budget
+over all; then it goes on, and whoever measures has to repeat.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 
 from .lock import device_lock
 
-PATIENCE = 0.04  # of the budget
+PATIENCE = 0.04  # Part of the budget that a run waits for the device in all.
 
 
 class Turns:
@@ -29,7 +29,7 @@ class Turns:
         Seconds to wait for the lock, over all turns together.
     """
 
-    def __init__(self, device: torch.device, patience: float):
+    def __init__(self, device: torch.device, patience: float) -> None:
         self.device, self.patience = device, patience
         self._waiting: threading.Thread | None = None
 
@@ -40,7 +40,8 @@ class Turns:
             yield
             return
         taken, done = threading.Event(), threading.Event()
-        # A thread waits, since the lock cannot be asked for a time. It lets go at once when it gets the lock too late.
+        # A thread waits, since the lock cannot be asked for a time. It lets go at once when it gets the lock
+        # too late.
         self._waiting = threading.Thread(target=self._hold, args=(taken, done), daemon=True)
         begin = time.monotonic()
         self._waiting.start()

@@ -1,4 +1,4 @@
-"""ETNet: the network that an ET-NAS encoding describes (NASOA, arXiv 2108.03434, section 3.1 and figure 2)."""
+"""ETNet: the network that an ET-NAS encoding describes (NASOA, arXiv 2108.03434, section 3.1, figure 2)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nni_nasoa.architecture.layout import stem_convs
 class ConvNorm(nn.Sequential):
     """A bias-free convolution (`conv`, or `depthwise` and `pointwise`) and its BatchNorm (`norm`)."""
 
-    def __init__(self, conv: Conv):
+    def __init__(self, conv: Conv) -> None:
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         if conv.separable:
             layers["depthwise"] = nn.Conv2d(
@@ -43,14 +43,15 @@ class ConvNorm(nn.Sequential):
 
 
 class SkipConnection(nn.Module):
-    """Joins the value of an earlier place, through a 1x1 projection where it does not fit, to the value of a later one."""
+    """Joins an earlier place's value, through a 1x1 projection where it does not fit, to a later one's."""
 
-    def __init__(self, layout: SkipLayout):
+    def __init__(self, layout: SkipLayout) -> None:
         super().__init__()
         self.kind, self.source = layout.kind, layout.source
         self.projection = ConvNorm(layout.projection) if layout.projection is not None else None
 
     def forward(self, value: Tensor, source: Tensor) -> Tensor:
+        """The later place's value with the earlier one's joined to it, both (n, channels, height, width)."""
         if self.projection is not None:
             source = self.projection(source)
         if self.kind == "c":
@@ -59,17 +60,19 @@ class SkipConnection(nn.Module):
         return value.add_(source)
 
     def extra_repr(self) -> str:
+        """What the connection is, as torch prints it in a network's tree."""
         return f"{'concat' if self.kind == 'c' else 'add'} from place {self.source}"
 
 
 class ETBlock(nn.Module):
     """One block: operations in a row, each followed by the skips into its place and a ReLU.
 
-    Places are numbered: 0 is the input, i the output of operation i. Adds and ReLUs work in place: they only ever write
-    to a tensor that this very step has made, and a place's value is never written again after its ReLU.
+    Places are numbered: 0 is the input, i the output of operation i. Adds and ReLUs work in place: they only
+    ever write to a tensor that this very step has made, and a place's value is never written again after its
+    ReLU.
     """
 
-    def __init__(self, layout: BlockLayout):
+    def __init__(self, layout: BlockLayout) -> None:
         super().__init__()
         self.ops = nn.ModuleList(ConvNorm(conv) for conv in layout.convs)
         self.skips = nn.ModuleList(
@@ -80,10 +83,11 @@ class ETBlock(nn.Module):
         self.kept_places = frozenset(skip.source for skip in layout.skips)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Values of the last place, (n, channels, height, width), from those of the first."""
         places = {0: x}
         for place, (op, skips) in enumerate(zip(self.ops, self.skips), start=1):
             x = op(x)
-            for skip in skips:
+            for skip in skips:  # type: ignore[attr-defined]  # torch types each entry of a list as a Module
                 x = skip(x, places[skip.source])
             x = F.relu(x, inplace=True)
             if place in self.kept_places:
@@ -92,7 +96,7 @@ class ETBlock(nn.Module):
 
 
 class ETNet(nn.Module):
-    """An ET-NAS network: `stem`, `stages` (one `nn.Sequential` of blocks each), global average pooling and `head`.
+    """An ET-NAS network: `stem`, `stages` (one `nn.Sequential` of blocks each), average pooling and `head`.
 
     Parameters
     ----------
@@ -109,7 +113,7 @@ class ETNet(nn.Module):
         `num_classes` is less than 1.
     """
 
-    def __init__(self, architecture: Architecture | str, num_classes: int = 1000):
+    def __init__(self, architecture: Architecture | str, num_classes: int = 1000) -> None:
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"num_classes: {num_classes} is not a positive number")
@@ -130,9 +134,8 @@ class ETNet(nn.Module):
         self.stages = nn.ModuleList(nn.Sequential(*blocks) for blocks in stages)
         self.head = nn.Linear(self.architecture.out_channels, num_classes)
         for module in self.modules():
-            if (
-                isinstance(module, nn.Conv2d) and not module.weight.is_meta
-            ):  # of which torch would load its compiler
+            # For weights on the meta device torch would load its compiler.
+            if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward_features(self, x: Tensor) -> Tensor:

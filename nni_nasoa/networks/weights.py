@@ -22,16 +22,18 @@ def load_weights(network: ETNet, path: str | os.PathLike) -> None:
     Parameters
     ----------
     network
-        An ETNet of the architecture that the file holds. Where its number of classes is not the file's, its head keeps
-        the values that it has, and a warning says so. Where the file has no head at all, as those of pretraining on
-        fractals, the network's stays as it is without a warning.
+        An ETNet of the architecture that the file holds. Where its number of classes is not the file's, its
+        head keeps the values that it has, and a warning says so. Where the file has no head at all, as those
+        of pretraining on fractals, the network's stays as it is without a warning.
     path
-        A `.safetensors` file, or a `.pth` (a state_dict; published ET-NAS checkpoints are recognised by their names).
+        A `.safetensors` file, or a `.pth` (a state_dict; published ET-NAS checkpoints are recognised by their
+        names).
 
     Raises
     ------
     WeightsError
-        The file is missing or unreadable, or its tensors do not fit. The message is one line that names the file.
+        The file is missing or unreadable, or its tensors do not fit. The message is one line that names the
+        file.
     """
     state = read_weights(path, network.architecture)
     head = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("head.")}
@@ -50,8 +52,8 @@ def read_weights(path: str | os.PathLike, architecture: Architecture | str) -> d
 
     Returns
     -------
-    The tensors by ETNet's names, as many and of such shapes as the architecture has them. The head may be for any number
-    of classes, or missing as a whole.
+    The tensors by ETNet's names, as many and of such shapes as the architecture has them. The head may be for
+    any number of classes, or missing as a whole.
 
     Raises
     ------
@@ -85,7 +87,13 @@ def read_weights(path: str | os.PathLike, architecture: Architecture | str) -> d
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The tensors of a `.safetensors` or `.pth` file by their names; a WeightsError says what is wrong with it, but not where."""
+    """The tensors of a `.safetensors` or `.pth` file by their names.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing or unreadable. The message does not name the file.
+    """
     if not path.is_file():
         raise WeightsError("no such file")
     if path.suffix == ".safetensors":
