@@ -30,9 +30,10 @@ def draw_along_time(runs: Sequence[RecordedRun], path: str | os.PathLike) -> Pat
 def along_time_figure(runs: Sequence[RecordedRun]) -> Figure:
     """Draw accuracy along time, a panel for each dataset and a line for each model, or whatever else tells runs apart.
 
-    A run's schedule depends on its budget: half way, a run of 60 s is not where one of 30 s ends. So with several budgets, the
-    points are what runs of each budget have at their end, joined by a line, and thin lines are the longest runs from within.
-    With one budget these lines are all there is. They show the best accuracy so far, which is what ending there would have saved.
+    A run's schedule depends on its budget: half way, a run of 60 s is not where one of 30 s ends. So with
+    several budgets, the points are what runs of each budget have at their end, joined by a line, and thin
+    lines are the longest runs from within. With one budget these lines are all there is. They show the best
+    accuracy so far, which is what ending there would have saved.
 
     Points and lines are medians over seeds; bars and shades go from the lowest to the highest.
 

@@ -1,8 +1,8 @@
 """Draw a block: operations, channels and skip connections from top to bottom (NASOA, arXiv 2108.03434, figure 8).
 
-`lay_out` says where everything goes, in inches with y downwards, and `draw_block` puts it on paper. The operations stand
-in one column; every extra skip has a lane of its own on the right, the longer ones further out, and the residual has one
-on the left, so that no line runs through a box.
+`lay_out` says where everything goes, in inches with y downwards, and `draw_block` puts it on paper. The
+operations stand in one column; every extra skip has a lane of its own on the right, the longer ones further
+out, and the residual has one on the left, so that no line runs through a box.
 """
 
 from __future__ import annotations
@@ -76,8 +76,8 @@ def typical_layout(network: Architecture | Block | str, width: int = 64) -> tupl
     Parameters
     ----------
     network
-        An architecture, of which the first block that neither strides nor changes the channels is taken (the very first,
-        where all do); or a block alone, such as `10001-`, which gets `width` channels in and out.
+        An architecture, of which the first block that neither strides nor changes the channels is taken (the
+        very first, where all do); or a block alone, such as `10001-`, which gets `width` channels in and out.
     width
         Channels of a block alone.
 
@@ -174,7 +174,10 @@ def place_channels(layout: BlockLayout) -> list[int]:
 
 
 def draw_block(network: Architecture | Block | str, path: str | Path, *, width: int = 64) -> Path:
-    """Draw a block into an image file, of which the suffix (.png, .svg, .pdf, ..) says the format. See `block_figure`."""
+    """Draw a block into an image file, of which the suffix (.png, .svg, .pdf, ..) says the format.
+
+    See `block_figure`.
+    """
     figure = block_figure(network, width=width)
     figure.savefig(path, dpi=min(_DPI, _MOST_PIXELS / max(figure.get_size_inches())))
     return Path(path)
@@ -183,10 +186,10 @@ def draw_block(network: Architecture | Block | str, path: str | Path, *, width: 
 def block_figure(network: Architecture | Block | str, *, width: int = 64) -> Figure:
     """Draw a block.
 
-    Boxes are operations (each followed by BatchNorm) with the channels that they give, C being the block's width; numbered
-    circles are the places that skips start from, with their channels beside them; + adds and || concatenates what a skip
-    brings; a `1×1 conv` on a skip fits its channels and resolution. The line on the left is the residual, which is always
-    there.
+    Boxes are operations (each followed by BatchNorm) with the channels that they give, C being the block's
+    width; numbered circles are the places that skips start from, with their channels beside them; + adds and
+    || concatenates what a skip brings; a `1×1 conv` on a skip fits its channels and resolution. The line on
+    the left is the residual, which is always there.
 
     Parameters
     ----------

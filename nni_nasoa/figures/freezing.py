@@ -31,17 +31,19 @@ def draw_freezing(
 def freezing_figure(runs: Sequence[RecordedRun], *, target: float | None = None) -> Figure:
     """Draw accuracy and time for each number of frozen stages.
 
-    There is a row for each dataset, with three panels: the validation accuracy at the end of the runs, with the best one
-    filled and named; the time of an epoch; the time until an accuracy was first had. A line is a model, or whatever else tells
-    runs apart. Points are medians over seeds, bars go from the lowest to the highest. Runs whose budget was too short for more
-    than the head are crosses beside them: they say nothing of the stages that they were to train.
+    There is a row for each dataset, with three panels: the validation accuracy at the end of the runs, with
+    the best one filled and named; the time of an epoch; the time until an accuracy was first had. A line is a
+    model, or whatever else tells runs apart. Points are medians over seeds, bars go from the lowest to the
+    highest. Runs whose budget was too short for more than the head are crosses beside them: they say nothing
+    of the stages that they were to train.
 
     Parameters
     ----------
     runs
         With different frozen stages; a model of which all runs have the same is left out.
     target
-        The accuracy to time runs to, 0 to 1; by default, for each dataset, a whole percent near 90% of the best median there.
+        The accuracy to time runs to, 0 to 1; by default, for each dataset, a whole percent near 90% of the
+        best median there.
 
     Raises
     ------

@@ -35,7 +35,8 @@ def plan(
     Parameters
     ----------
     datasets, regimes, budgets
-        Each dataset with each regime and each budget, in seconds. Input sizes that a regime leaves open are the model's own.
+        Each dataset with each regime and each budget, in seconds. Input sizes that a regime leaves open are
+        the model's own.
     seeds
         0 up to, not with, this one.
     weights, device
@@ -118,7 +119,8 @@ def prepare(
 ) -> None:
     """Open each dataset, and give every model a second of training on it that is not recorded.
 
-    What is wrong comes out before any run starts, and no run pays for what only a process's first one has to load.
+    What is wrong comes out before any run starts, and no run pays for what only a process's first one has to
+    load.
 
     Parameters
     ----------

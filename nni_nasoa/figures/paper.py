@@ -124,7 +124,8 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
 def spread_out(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
     """The places nearest to the wanted ones (least squares) at which things of these heights, centred there, do not overlap.
 
-    Without the heights, this is isotonic regression: neighbours that overlap are pooled into a block around their mean.
+    Without the heights, this is isotonic regression: neighbours that overlap are pooled into a block around
+    their mean.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     offsets, total = [], 0.0

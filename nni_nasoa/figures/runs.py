@@ -1,7 +1,7 @@
 """Recorded runs of fine-tuning: what the figures along time and along frozen stages are drawn from.
 
-A file of records has a JSON object a line, one for each run: its settings, by which a series that was interrupted finds what
-is missing, and what came of it. Files may be joined, and lines taken out.
+A file of records has a JSON object a line, one for each run: its settings, by which a series that was
+interrupted finds what is missing, and what came of it. Files may be joined, and lines taken out.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 
 
 class RunsError(ValueError):
-    """Records that cannot be read, or drawn. The message is one line that says where, and what would be right."""
+    """Records that cannot be read, or drawn.
+
+    The message is one line that says where, and what would be right.
+    """
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ class RecordedRun:
     settings
         What was asked for.
     stages, frozen_stages
-        How many the model has, and how many were frozen in the end: all, where the budget was too short for more than a head.
+        How many the model has, and how many were frozen in the end: all, where the budget was too short for
+        more than a head.
     accuracy
         On the validation part, 0 to 1, of the best state; NaN where it was not measured.
     seconds, epochs, steps, images, stopped, notes

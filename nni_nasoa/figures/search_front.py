@@ -29,16 +29,18 @@ def draw_search_front(
 ) -> Path:
     """Draw accuracy against training step time of all networks that a search tried.
 
-    Blue dots are the networks, the dark line is the Pareto front (numbered as in the report's table, 1 being the most
-    accurate), and red marks are networks of classic blocks: basic, bottleneck, inverted residual, ...
+    Blue dots are the networks, the dark line is the Pareto front (numbered as in the report's table, 1 being
+    the most accurate), and red marks are networks of classic blocks: basic, bottleneck, inverted residual,
+    ...
 
-    Step times are those of `nni_nasoa.search.front.comparable_step_times`: from the speed relative to the reference network,
-    as raw times from several devices, or from beside other load, cannot be compared.
+    Step times are those of `nni_nasoa.search.front.comparable_step_times`: from the speed relative to the
+    reference network, as raw times from several devices, or from beside other load, cannot be compared.
 
     Parameters
     ----------
     records
-        Final results with `architecture`, `accuracy` (0 to 1), `relative_speed` and a step time; others are left out.
+        Final results with `architecture`, `accuracy` (0 to 1), `relative_speed` and a step time; others are
+        left out.
     path
         The image file to write; its suffix (.png, .svg, .pdf, ..) says in which format.
     front
@@ -219,7 +221,8 @@ def _finish(
 def _number(figure, axes, front: Sequence[tuple[float, float]], better: tuple[int, int]) -> None:
     """Number the front's points on the side where `better` (the signs of x and y) points, which no other result is on.
 
-    Where points crowd, the labels for which there is no room are left out: the numbers run along the front anyway.
+    Where points crowd, the labels for which there is no room are left out: the numbers run along the front
+    anyway.
     """
     figure.draw_without_rendering()  # settles the layout, on which the positions depend
     points = [

@@ -3,7 +3,8 @@
 `choices` turns an `ArchitectureSpace` into labels and values (NASOA, section 3.1 and figure 2); `encode` and
 `decode` map between an Architecture and a sample of them.
 
-Every label is always there; some count only under a condition, and a sample that differs elsewhere is the same network:
+Every label is always there; some count only under a condition, and a sample that differs elsewhere is the
+same network:
 
 ==================  ============================================  ==========================================
 label               values                                        counts where
@@ -21,7 +22,8 @@ block               whole block designs (macro-level search)      in place of la
 macro               whole macros, channels too (block level)      in place of channels .. double
 ==================  ============================================  ==========================================
 
-A place to double that lies beyond the end of a stage, or in a stage that is not there, means the last block before it.
+A place to double that lies beyond the end of a stage, or in a stage that is not there, means the last block
+before it.
 """
 
 from __future__ import annotations
@@ -192,8 +194,9 @@ def decode(sample: Mapping[str, Any]) -> Architecture:
     Raises
     ------
     ArchitectureError
-        A label is missing, its value is of another kind, or the sample does not give a valid network (channels that do not
-        divide into groups, a concatenation into the last place, channels that double three times at one block).
+        A label is missing, its value is of another kind, or the sample does not give a valid network
+        (channels that do not divide into groups, a concatenation into the last place, channels that double
+        three times at one block).
     """
     if not isinstance(sample, Mapping):
         raise ArchitectureError(f"sample: expected a dict from labels to values, got {type(sample).__name__}")

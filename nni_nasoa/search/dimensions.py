@@ -1,6 +1,7 @@
 """What one label of a search space may be: how its values are drawn, varied and told apart.
 
-The values are exactly those that NNI's own random tuner can draw for the same search space: bounds, quanta and types.
+The values are exactly those that NNI's own random tuner can draw for the same search space: bounds, quanta
+and types.
 """
 
 from __future__ import annotations
@@ -92,8 +93,8 @@ class Categorical(EitherParent):
 class Multiple:
     """Some of some values, as a list in the order of the values: `chosen` of them, or any number if None.
 
-    `weights` are those of `nni.mutable.CategoricalMultiple`: with a number chosen the probabilities of the values, which
-    sum to 1; else the probability of each value to be in.
+    `weights` are those of `nni.mutable.CategoricalMultiple`: with a number chosen the probabilities of the
+    values, which sum to 1; else the probability of each value to be in.
     """
 
     values: Sequence
@@ -145,7 +146,10 @@ class Multiple:
 
 @dataclass(frozen=True)
 class Nested:
-    """One of some named search spaces: a choice of dicts with `_name`. A value is {"_name": name, label: value, ...}."""
+    """One of some named search spaces: a choice of dicts with `_name`.
+
+    A value is {"_name": name, label: value, ...}.
+    """
 
     branches: Mapping[str, Mapping[str, Dimension]]
 

@@ -1,6 +1,7 @@
-"""An elitist, steady-state, asynchronous NSGA-II behind an ask/tell interface (Deb et al., 2002). It knows nothing of NNI.
+"""An elitist, steady-state, asynchronous NSGA-II behind an ask/tell interface (Deb et al., 2002).
 
-One result at a time enters the population and the worst one leaves (mu + 1), so a worker never waits for a generation.
+It knows nothing of NNI. One result at a time enters the population and the worst one leaves (mu + 1), so a
+worker never waits for a generation.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Evolution:
     limits
         Bounds on metrics, handled by constraint domination (section VI of the NSGA-II paper).
     population_size
-        Individuals that are kept as parents; before the first is bred, as many are asked for: `initial`, then random ones.
+        Individuals that are kept as parents; before the first is bred, as many are asked for: `initial`, then
+        random ones.
     crossover_probability
         Probability that a child has two parents; every child is mutated.
     initial
@@ -79,7 +81,7 @@ class Evolution:
         crossover_probability: float = 0.5,
         initial: Iterable = (),
         seed: int | None = None,
-    ):
+    ) -> None:
         names = [objective.name for objective in objectives]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"objectives: need one or more different names, got {names}")
@@ -118,8 +120,9 @@ class Evolution:
     def tell(self, candidate, metrics: Mapping[str, Any]) -> None:
         """Enter the result of a candidate, asked for or not.
 
-        The first result of a candidate stays; it overrules an earlier failure. Metrics in which an objective or a limit is
-        missing, not a number or NaN count as a failure; infinite values do not. Further metrics are kept as they are.
+        The first result of a candidate stays; it overrules an earlier failure. Metrics in which an objective
+        or a limit is missing, not a number or NaN count as a failure; infinite values do not. Further metrics
+        are kept as they are.
         """
         with self._lock:
             key = self.operators.key(candidate)
@@ -205,7 +208,8 @@ class Evolution:
     def load_state_dict(self, state: Mapping) -> None:
         """Go on where `state_dict` was taken, in place of what was known so far.
 
-        The results are told again one by one, under the present objectives and limits, so these may have changed.
+        The results are told again one by one, under the present objectives and limits, so these may have
+        changed.
 
         Raises
         ------
@@ -242,7 +246,8 @@ class Evolution:
         if len(self._evaluated) + len(self._pending) >= self.population_size and len(self._population) >= 2:
             for _ in range(_CHILDREN):
                 yield self._child()
-        # With all but one of N equally likely candidates known, 20 N draws miss that one with probability exp(-20).
+        # With all but one of N equally likely candidates known, 20 N draws miss that one with probability
+        # exp(-20).
         known = len(self._evaluated) + len(self._failed) + len(self._pending)
         for _ in range(1000 + 20 * known):
             yield self.operators.random(self._rng)
@@ -299,7 +304,8 @@ def _number(metrics: Mapping, name: str) -> float:
 def _ranks(entries: Sequence[_Entry]) -> np.ndarray:
     """Rank by constraint domination, shape (n,).
 
-    The fronts of the feasible ones come first, then the others by violation; those equally far outside share a rank.
+    The fronts of the feasible ones come first, then the others by violation; those equally far outside share
+    a rank.
     """
     values, violations = (
         np.array([entry.values for entry in entries]),

@@ -1,6 +1,7 @@
 """Results of a search: reading and writing them, their Pareto front, and step times that may be compared.
 
-A result, or record, is the dict that a trial reports at its end; it carries its own identity (`architecture`).
+A result, or record, is the dict that a trial reports at its end; it carries its own identity
+(`architecture`).
 """
 
 from __future__ import annotations
@@ -77,8 +78,8 @@ def pareto_front(
 ) -> list[Record]:
     """Return the records within the limits that no other one dominates, best first objective first.
 
-    A record is left out where an objective or a limited metric is missing or not finite; of an architecture that was
-    reported twice, the first record counts.
+    A record is left out where an objective or a limited metric is missing or not finite; of an architecture
+    that was reported twice, the first record counts.
     """
     records = [
         record
@@ -170,8 +171,8 @@ def read_records(path: str | Path) -> list[Record]:
     Parameters
     ----------
     path
-        `.csv` with a header line, as `write_records` makes it; `.jsonl` with a JSON object a line; `.json` with a list of
-        objects, or a front file.
+        `.csv` with a header line, as `write_records` makes it; `.jsonl` with a JSON object a line; `.json`
+        with a list of objects, or a front file.
 
     Raises
     ------
@@ -274,10 +275,10 @@ class StepTimes:
 def comparable_step_times(records: Sequence[Mapping[str, Any]]) -> StepTimes:
     """Estimate what the training step of every record takes on one and the same device at rest.
 
-    Raw step times of trials that ran on several devices, or beside other load, are not comparable; their speeds relative to
-    the reference network, measured in the same minute on the same device, are. So a step time is
-    `median(reference_step_time_ms) / relative_speed`, the median being over the device on which most records were
-    measured. Records without a reference keep their raw `step_time_ms`.
+    Raw step times of trials that ran on several devices, or beside other load, are not comparable; their
+    speeds relative to the reference network, measured in the same minute on the same device, are. So a step
+    time is `median(reference_step_time_ms) / relative_speed`, the median being over the device on which most
+    records were measured. Records without a reference keep their raw `step_time_ms`.
     """
 
     def number(record, key):

@@ -1,6 +1,7 @@
 """The selection of NSGA-II (Deb et al., "A fast and elitist multiobjective genetic algorithm", 2002), and hypervolume.
 
-Points are float arrays of shape (n, objectives), every objective maximised. Infinite values are allowed, NaN is not.
+Points are float arrays of shape (n, objectives), every objective maximised. Infinite values are allowed, NaN
+is not.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ def _checked(points) -> np.ndarray:
 def non_dominated_ranks(points) -> np.ndarray:
     """Rank points by Pareto front (section III-A of the paper).
 
-    A point dominates another if it is nowhere smaller and somewhere greater. Equal points do not dominate each other and
-    share a rank. One and two objectives take O(n log n), more take O(n^2 objectives).
+    A point dominates another if it is nowhere smaller and somewhere greater. Equal points do not dominate
+    each other and share a rank. One and two objectives take O(n log n), more take O(n^2 objectives).
 
     Parameters
     ----------
@@ -36,7 +37,8 @@ def non_dominated_ranks(points) -> np.ndarray:
 
     Returns
     -------
-    Int array of shape (n,): 0 for the non-dominated points, 1 for those that only points of rank 0 dominate, ...
+    Int array of shape (n,): 0 for the non-dominated points, 1 for those that only points of rank 0 dominate,
+    ...
 
     Raises
     ------
@@ -80,9 +82,9 @@ def _ranks_of_pairs(points: np.ndarray) -> np.ndarray:
 def _sweep(second: list[float]) -> list[int]:
     """Ranks of distinct points, sorted by the first value, from their second values, both to be minimised.
 
-    Every point met so far has a first value as good, so a front dominates the next point if its best second value, which is
-    that of its latest point, is as good. These values rise from front to front: bisection finds the first front that does
-    not dominate.
+    Every point met so far has a first value as good, so a front dominates the next point if its best second
+    value, which is that of its latest point, is as good. These values rise from front to front: bisection
+    finds the first front that does not dominate.
     """
     found, latest = [], []
     for value in second:
@@ -116,10 +118,11 @@ def _ranks_by_peeling(points: np.ndarray) -> np.ndarray:
 def crowding_distances(points) -> np.ndarray:
     """How far each point of one front stands from its neighbours (section III-B of the paper), as pymoo computes it.
 
-    The mean over the objectives of the gap between a point's two neighbours, relative to the objective's extent. The
-    first and the last point of an objective get infinity; among equal values there, one does. An objective in which all
-    values are equal, or whose extent is infinite, tells nothing about distance and adds 0. Duplicates stay in: a point
-    between two copies of itself gets 0. One or two points are all boundary: infinity.
+    The mean over the objectives of the gap between a point's two neighbours, relative to the objective's
+    extent. The first and the last point of an objective get infinity; among equal values there, one does. An
+    objective in which all values are equal, or whose extent is infinite, tells nothing about distance and
+    adds 0. Duplicates stay in: a point between two copies of itself gets 0. One or two points are all
+    boundary: infinity.
 
     Parameters
     ----------
@@ -161,7 +164,8 @@ def hypervolume(points, reference) -> float:
     Parameters
     ----------
     points
-        Float array of shape (n, objectives), all maximised. Points not above the reference everywhere add nothing.
+        Float array of shape (n, objectives), all maximised. Points not above the reference everywhere add
+        nothing.
     reference
         Finite float array of shape (objectives,): a point that is worse than the points of interest.
 

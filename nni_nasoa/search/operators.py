@@ -59,7 +59,8 @@ class SampleOperators:
     dimensions
         What each label may be.
     valid
-        Whether a sample of the dimensions is a candidate, where not every one is. Invalid ones are drawn again.
+        Whether a sample of the dimensions is a candidate, where not every one is. Invalid ones are drawn
+        again.
     """
 
     dimensions: Mapping[str, Dimension]

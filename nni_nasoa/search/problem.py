@@ -20,7 +20,10 @@ class Objective:
 
 @dataclass(frozen=True)
 class Limit:
-    """Bounds on a metric. A candidate outside is dominated by every one inside, and by those that are less far outside."""
+    """Bounds on a metric.
+
+    A candidate outside is dominated by every one inside, and by those that are less far outside.
+    """
 
     name: str
     maximum: float | None = None

@@ -12,9 +12,10 @@ def reward(
 ) -> float:
     """Accuracy, scaled by training speed: accuracy * (relative_speed / target) ** weight.
 
-    The weighted product of MnasNet (Tan et al., CVPR 2019, arXiv 1807.11626, equation 2), of speed instead of latency. Its
-    default weight 0.07 follows the same rule of thumb: twice the speed is worth 5% of the accuracy. The search itself
-    optimises accuracy and speed as two objectives; the reward only orders the trials on screen.
+    The weighted product of MnasNet (Tan et al., CVPR 2019, arXiv 1807.11626, equation 2), of speed instead of
+    latency. Its default weight 0.07 follows the same rule of thumb: twice the speed is worth 5% of the
+    accuracy. The search itself optimises accuracy and speed as two objectives; the reward only orders the
+    trials on screen.
 
     Parameters
     ----------

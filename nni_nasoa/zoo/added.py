@@ -1,8 +1,9 @@
 """The family `searched`: networks of a search that a user has pretrained and added to a zoo of their own.
 
 A model is one file, NAME.safetensors, in the folder that the environment variable NASOA_ZOO names (default:
-nni_nasoa/zoo in XDG_DATA_HOME, which is ~/.local/share). Its metadata hold the encoding and how images are normalised. It
-is written under another name and renamed, so that a model is registered as a whole or not at all.
+nni_nasoa/zoo in XDG_DATA_HOME, which is ~/.local/share). Its metadata hold the encoding and how images are
+normalised. It is written under another name and renamed, so that a model is registered as a whole or not at
+all.
 """
 
 from __future__ import annotations
@@ -35,7 +36,10 @@ _MAX_CARD = 2**20  # bytes
 
 
 class ZooError(ValueError):
-    """A model that cannot be added to the user's zoo, removed from it or read there. The message is one line."""
+    """A model that cannot be added to the user's zoo, removed from it or read there.
+
+    The message is one line.
+    """
 
 
 def zoo_folder() -> Path:
@@ -103,17 +107,18 @@ def add_model(name: str, weights: str | os.PathLike, network: str | None = None)
     name
         Letters, digits, '.', '_' and '-', at most 64.
     weights
-        A `.safetensors` file, a published or own `.pth`, or a folder that `nasoa finetune` has saved. Files of pretraining,
-        their card beside them, and such folders know their network, input size and normalisation; for others, those
-        of ImageNet at 224 pixels are noted.
+        A `.safetensors` file, a published or own `.pth`, or a folder that `nasoa finetune` has saved. Files
+        of pretraining, their card beside them, and such folders know their network, input size and
+        normalisation; for others, those of ImageNet at 224 pixels are noted.
     network
-        An encoding, or the name of a model that has one, such as `front.json#2`; may be left out where `weights` knows it.
+        An encoding, or the name of a model that has one, such as `front.json#2`; may be left out where
+        `weights` knows it.
 
     Raises
     ------
     ZooError, WeightsError, ArchitectureError, FrontError
-        The name is taken or not a good one, the weights cannot be read or do not fit, or the folder cannot be written; all
-        are ValueErrors of one line. Nothing is registered then.
+        The name is taken or not a good one, the weights cannot be read or do not fit, or the folder cannot be
+        written; all are ValueErrors of one line. Nothing is registered then.
     """
     path = _free_path(name)
     file, known = _described(Path(weights))

@@ -20,7 +20,8 @@ def load_checkpoint(network: nn.Module, path: str | os.PathLike, heads: Iterable
     network
         Its tensors have the names that they have in the file.
     path
-        The file. Where its head is for another number of classes, the network's own head stays, and a warning says so.
+        The file. Where its head is for another number of classes, the network's own head stays, and a warning
+        says so.
     heads
         Names of the layers that give logits.
     owner
@@ -29,7 +30,8 @@ def load_checkpoint(network: nn.Module, path: str | os.PathLike, heads: Iterable
     Raises
     ------
     WeightsError
-        The file is missing or unreadable, or its tensors do not fit. The message is one line that names the file.
+        The file is missing or unreadable, or its tensors do not fit. The message is one line that names the
+        file.
     """
     from nni_nasoa.networks import WeightsError
     from nni_nasoa.networks.published import check_tensors

@@ -1,7 +1,8 @@
 """The ET-NAS family: the twelve networks that the paper published (NASOA, arXiv 2108.03434, table of the ET-NAS zoo).
 
-The checkpoints are not part of this package. Put a downloaded one under its upstream file name into the folder that the
-environment variable NASOA_WEIGHTS names (default: ~/.cache/nni_nasoa/weights), and `weights="default"` finds it.
+The checkpoints are not part of this package. Put a downloaded one under its upstream file name into the
+folder that the environment variable NASOA_WEIGHTS names (default: ~/.cache/nni_nasoa/weights), and
+`weights="default"` finds it.
 """
 
 from __future__ import annotations

@@ -30,8 +30,8 @@ class ModelInfo:
     infer_ms_v100_bs64, train_step_ms_v100_bs64
         Time of one inference and of one training step on an NVIDIA V100, batch 64, in milliseconds.
     search_accuracy, relative_speed
-        What the search measured that found the network: accuracy on its own dataset after brief training, 0 to 1, and training
-        speed over that of the reference network.
+        What the search measured that found the network: accuracy on its own dataset after brief training, 0
+        to 1, and training speed over that of the reference network.
     input_size
         Height and width that the weights were trained or are evaluated at, in pixels.
     mean, std

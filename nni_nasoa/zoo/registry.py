@@ -24,8 +24,8 @@ def register_family(family: Family, prefix: str | None = None) -> None:
     family
         The family.
     prefix
-        What the names of its models begin with, and no others: such a family is asked for these names only, and listed only
-        when it is named, so that it may be large, or need a library that is not there.
+        What the names of its models begin with, and no others: such a family is asked for these names only,
+        and listed only when it is named, so that it may be large, or need a library that is not there.
     """
     if family.name in _FAMILIES:
         raise ValueError(f"zoo: there is already a family '{family.name}'")
@@ -40,14 +40,15 @@ def list_models(family: str | None = None) -> list[str]:
     Parameters
     ----------
     family
-        A family such as `nano` or `searched` (what the user has added), or the path of a front file, whose networks are called
-        `front.json#1`, `front.json#2`, ... None lists all families but timm, which has over a thousand models and is listed by
-        its name only, as front files are by their path.
+        A family such as `nano` or `searched` (what the user has added), or the path of a front file, whose
+        networks are called `front.json#1`, `front.json#2`, ... None lists all families but timm, which has
+        over a thousand models and is listed by its name only, as front files are by their path.
 
     Raises
     ------
     ValueError
-        There is no such family; the message names close ones. (A front file that cannot be read: FrontError, a ValueError.)
+        There is no such family; the message names close ones. (A front file that cannot be read: FrontError,
+        a ValueError.)
     """
     families = _listed() if family is None else [_family(family)]
     return [name for family in families for name in family.models()]
@@ -74,17 +75,18 @@ def create_model(
     name_or_encoding
         A name of `list_models`, a network of a front file (`front.json#1`), or an ET-NAS encoding.
     num_classes
-        Outputs of the head. Where the weights are for another number, the head starts afresh, and a warning says so. Those of
-        the nano family have no head: it was for fractals, and the network's starts afresh for any number, without a warning.
+        Outputs of the head. Where the weights are for another number, the head starts afresh, and a warning
+        says so. Those of the nano family have no head: it was for fractals, and the network's starts afresh
+        for any number, without a warning.
     weights
-        None for a fresh network, "default" for the model's pretrained weights, or the path of a `.safetensors` file or a
-        published `.pth`.
+        None for a fresh network, "default" for the model's pretrained weights, or the path of a
+        `.safetensors` file or a published `.pth`.
 
     Raises
     ------
     ValueError
-        There is no such model (the message names close ones), or its weights cannot be had (WeightsError); an encoding
-        that does not describe a network is an ArchitectureError.
+        There is no such model (the message names close ones), or its weights cannot be had (WeightsError); an
+        encoding that does not describe a network is an ArchitectureError.
     """
     if name_or_encoding[:1].isdigit() and "_" in name_or_encoding and not FrontFile.owns(name_or_encoding):
         return create_et_net(name_or_encoding, num_classes, weights, owner=f"the encoding {name_or_encoding}")

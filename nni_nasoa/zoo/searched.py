@@ -1,7 +1,7 @@
 """Networks that a search has found: a front file is a family whose models are called `front.json#1`, `front.json#2`, ...
 
-A front file is JSON: {"format": "nni-nasoa front", "version": 1, "networks": [record, ...], ...}, best accuracy first; a
-record is the final metric of a trial and names its network in "architecture".
+A front file is JSON: {"format": "nni-nasoa front", "version": 1, "networks": [record, ...], ...}, best
+accuracy first; a record is the final metric of a trial and names its network in "architecture".
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def read_front(path: str | os.PathLike) -> list[dict]:
 
     Returns
     -------
-    One dict a network; each has a valid "architecture", and figures such as "accuracy" are finite numbers where given.
+    One dict a network; each has a valid "architecture", and figures such as "accuracy" are finite numbers
+    where given.
 
     Raises
     ------
@@ -96,7 +97,7 @@ def _check(record: object, where: str) -> None:
 class FrontFile:
     """The networks of one front file, as a family."""
 
-    def __init__(self, path: str):
+    def __init__(self, path: str) -> None:
         self.name = path
 
     @staticmethod
@@ -128,5 +129,8 @@ class FrontFile:
         return infos
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:
-        """Build a network; see `create_model`. A search trains its networks only briefly and keeps no weights of them."""
+        """Build a network; see `create_model`.
+
+        A search trains its networks only briefly and keeps no weights of them.
+        """
         return create_et_net(info.encoding, num_classes, weights, owner=info.name)

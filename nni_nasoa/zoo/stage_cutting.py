@@ -1,7 +1,7 @@
 """Cut a network into stages, by its graph.
 
-Parameters are numbered by stage; torch.fx traces the network, and a cut is made where the first parameter of a stage is
-used, if a single tensor crosses there.
+Parameters are numbered by stage; torch.fx traces the network, and a cut is made where the first parameter of
+a stage is used, if a single tensor crosses there.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ class StagedError(ValueError):
 
 
 def cut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
-    """The stages of a network in eval mode, and its head; see `zoo.staged`. `size` is an input size that the network takes."""
+    """The stages of a network in eval mode, and its head; see `zoo.staged`.
+
+    `size` is an input size that the network takes.
+    """
     numbers = _consecutive(_stage_numbers(network))
     try:
         optional = list(inspect.signature(network.forward).parameters.values())[1:]
@@ -104,7 +107,7 @@ def _consecutive(numbers: dict[str, int]) -> dict[str, int]:
 class _Tracer(fx.Tracer):
     """Looks into the modules that hold parameters of several stages, or the last linear layer, and leaves all others whole."""
 
-    def __init__(self, network: nn.Module, numbers: Mapping[str, int]):
+    def __init__(self, network: nn.Module, numbers: Mapping[str, int]) -> None:
         super().__init__()
         self.numbers = numbers
         self.last = next(
@@ -186,7 +189,7 @@ def _slice(network: nn.Module, nodes: list[fx.Node], source: fx.Node, result: fx
 class _Features(nn.Module):
     """The features of a timm model that is not cut, as its own head would see them."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
@@ -195,7 +198,10 @@ class _Features(nn.Module):
 
 
 def _uncut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
-    """One stage and a head. The network's own head is taken out of it, since its parameters must not be frozen with the stage."""
+    """One stage and a head.
+
+    The network's own head is taken out of it, since its parameters must not be frozen with the stage.
+    """
     if not all(
         hasattr(network, method) for method in ("forward_features", "forward_head", "reset_classifier")
     ):

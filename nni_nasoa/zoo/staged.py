@@ -1,7 +1,8 @@
 """One view of every network: stages in forward order, then a linear head.
 
-Fine-tuning asks a network few questions: where it can be frozen, what its features and its head are, how its images are
-normalised. `staged` answers them for all families, so that nothing above the zoo knows which family it has.
+Fine-tuning asks a network few questions: where it can be frozen, what its features and its head are, how its
+images are normalised. `staged` answers them for all families, so that nothing above the zoo knows which
+family it has.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ class Staged(nn.Module):
     Parameters
     ----------
     stages
-        Modules in forward order; the first takes normalised images (n, 3, height, width), the last gives features
-        (n, features).
+        Modules in forward order; the first takes normalised images (n, 3, height, width), the last gives
+        features (n, features).
     head
         From features to logits. It may be replaced by a layer for other classes.
     mean, std
@@ -41,7 +42,7 @@ class Staged(nn.Module):
         mean: tuple[float, ...],
         std: tuple[float, ...],
         input_size: int,
-    ):
+    ) -> None:
         super().__init__()
         self.stages, self.head = nn.ModuleList(stages), head
         self.mean, self.std, self.input_size = tuple(mean), tuple(std), input_size
@@ -68,8 +69,8 @@ class Staged(nn.Module):
     def freeze(self, count: int) -> Staged:
         """Freeze the first `count` stages, and free the others and the head: 0 frees everything, `len(stages)` leaves the head.
 
-        A frozen stage gets no gradients and stays in eval mode, also when `train()` is called: its normalisation keeps its
-        statistics, so what it computes from an image is fixed.
+        A frozen stage gets no gradients and stays in eval mode, also when `train()` is called: its
+        normalisation keeps its statistics, so what it computes from an image is fixed.
 
         Raises
         ------
@@ -98,23 +99,25 @@ def staged(network: nn.Module, name: str | None = None) -> Staged:
     """View a network as stages and a head. Parameters are shared, logits are the network's own, bit for bit.
 
     - ETNet: its stages, the stem with the first of them.
-    - torchvision's ResNet, ResNeXt, RegNet: their four stages. EfficientNet, MobileNetV3, ConvNeXt: cut where resolution
+    - torchvision's ResNet, ResNeXt, RegNet: their four stages. EfficientNet, MobileNetV3, ConvNeXt: cut where
+      resolution
       falls; layers between pooling and the last linear layer belong to the last stage.
-    - timm: the groups of the model's own `group_matcher`, those of plain transformers joined to four. A model whose graph
-      cannot be traced, or between whose stages more than a tensor passes, is one stage. A model whose head is not one linear
-      layer (distilled transformers have two) loses it, and gets a fresh linear head on its `pre_logits`: there alone logits
-      differ.
+    - timm: the groups of the model's own `group_matcher`, those of plain transformers joined to four. A model
+      whose graph
+      cannot be traced, or between whose stages more than a tensor passes, is one stage. A model whose head is
+      not one linear layer (distilled transformers have two) loses it, and gets a fresh linear head on its
+      `pre_logits`: there alone logits differ.
 
-    Dropout and stochastic depth work as in the network where they are modules; a functional dropout outside them, which only
-    some timm models with a `drop_rate` have, is left out.
+    Dropout and stochastic depth work as in the network where they are modules; a functional dropout outside
+    them, which only some timm models with a `drop_rate` have, is left out.
 
     Parameters
     ----------
     network
         Of any family, or any traceable network that ends in a linear layer.
     name
-        Its name in the zoo, for its normalisation and input size. Without it they are what timm notes in the network, else
-        ImageNet's at 224 pixels.
+        Its name in the zoo, for its normalisation and input size. Without it they are what timm notes in the
+        network, else ImageNet's at 224 pixels.
 
     Raises
     ------

@@ -18,7 +18,10 @@ PREFIX = "timm/"
 
 
 class _TimmModels(Mapping):
-    """timm's models, described when they are asked for. A name may have a pretrained tag, as in `timm/resnet50.a1_in1k`."""
+    """timm's models, described when they are asked for.
+
+    A name may have a pretrained tag, as in `timm/resnet50.a1_in1k`.
+    """
 
     def __iter__(self) -> Iterator[str]:
         return (PREFIX + name for name in _timm().list_models())

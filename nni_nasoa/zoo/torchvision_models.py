@@ -1,9 +1,10 @@
 """The torchvision family: ResNet, RegNet, EfficientNet, MobileNet and ConvNeXt by torchvision's names, with its weights.
 
-`torchvision_models.csv` holds what torchvision says of its weights, so that they can be listed and compared without loading
-torch; `table` makes it again:
+`torchvision_models.csv` holds what torchvision says of its weights, so that they can be listed and compared
+without loading torch; `table` makes it again:
 
-    python -c "from nni_nasoa.zoo.torchvision_models import table; print(table(), end='')" > nni_nasoa/zoo/torchvision_models.csv
+    python -c "from nni_nasoa.zoo.torchvision_models import table; print(table(), end='')" >
+    nni_nasoa/zoo/torchvision_models.csv
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class TorchvisionFamily:
         return self._models
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> nn.Module:
-        """Build a model; see `create_model`. "default" weights are downloaded by torchvision, into torch's own cache."""
+        """Build a model; see `create_model`.
+
+        "default" weights are downloaded by torchvision, into torch's own cache.
+        """
         from torchvision import models
 
         network = models.get_model(info.name, num_classes=num_classes)

@@ -4,14 +4,16 @@
     get_task("signs-20").classes
     open_dataset("task:signs-20", input_size=48)
 
-An image follows from the task's name, so a task is the same everywhere. Kinds that are held out are for evaluation alone.
+An image follows from the task's name, so a task is the same everywhere. Kinds that are held out are for
+evaluation alone.
 """
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 
-from ..arrays import DatasetError, ImageSplit
+from nni_nasoa.data.arrays import DatasetError, ImageSplit
+
 from .task import Drawing, Task
 
 __all__ = ["Task", "get_task", "list_tasks", "open_task"]

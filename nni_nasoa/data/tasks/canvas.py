@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..digits import resize_bilinear
+from nni_nasoa.data.digits import resize_bilinear
 
 SIZE = 64  # pixels, of what is drawn
 _FINE = 3  # times as fine, before it is smoothed
@@ -24,7 +24,7 @@ CENTRE = np.array([0.5, 0.5])
 class Mask:
     """Where ink lies. Points go through a pose before they are drawn."""
 
-    def __init__(self, pose: Pose = lambda points: points):
+    def __init__(self, pose: Pose = lambda points: points) -> None:
         from PIL import Image, ImageDraw
 
         self._image = Image.new("L", (_FINE * SIZE, _FINE * SIZE))
@@ -159,7 +159,10 @@ def _flat(colour: np.ndarray) -> np.ndarray:
 
 
 def hsv(hue: float, saturation: float, value: float) -> np.ndarray:
-    """A colour, (3,), 0 to 255, of a saturation and a value from 0 to 1. Hues go around from 0 to 1, and on."""
+    """A colour, (3,), 0 to 255, of a saturation and a value from 0 to 1.
+
+    Hues go around from 0 to 1, and on.
+    """
     return 255 * np.array(colorsys.hsv_to_rgb(hue % 1, saturation, value))
 
 

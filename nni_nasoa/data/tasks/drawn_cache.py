@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..arrays import ImageArrays, ImageSplit
-from ..cache import make_room, map_array, open_entry
+from nni_nasoa.data.arrays import ImageArrays, ImageSplit
+from nni_nasoa.data.cache import make_room, map_array, open_entry
+
 from .canvas import SIZE
 from .task import Drawing
 

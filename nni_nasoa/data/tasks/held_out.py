@@ -6,7 +6,8 @@ from functools import cache, partial
 
 import numpy as np
 
-from ..arrays import DatasetError
+from nni_nasoa.data.arrays import DatasetError
+
 from .canvas import (
     SIZE,
     Mask,
@@ -43,7 +44,8 @@ def _count(label, rng):
     return painted(mask, rng, scene if rng.random() < 0.7 else cluttered)
 
 
-# -- plants: Lindenmayer systems (Prusinkiewicz and Lindenmayer, The Algorithmic Beauty of Plants, 1990, section 1.6) --
+# -- plants: Lindenmayer systems (Prusinkiewicz and Lindenmayer, The Algorithmic Beauty of Plants, 1990,
+# section 1.6) --
 
 _SYSTEMS = {  # rules, rounds, angle in degrees
     "reed": ({"F": "F[+F]F[-F]F"}, 3, 25.7),
@@ -119,7 +121,10 @@ def _photo(name: str) -> np.ndarray:
 
 
 def _part(label, rng):
-    """A patch of a part of a photograph, mirrored or not, in other light. Patches for training and validation overlap."""
+    """A patch of a part of a photograph, mirrored or not, in other light.
+
+    Patches for training and validation overlap.
+    """
     from PIL import Image
 
     name, left, top, right, bottom = list(PARTS.values())[label]

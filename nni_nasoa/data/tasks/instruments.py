@@ -22,7 +22,7 @@ _SEGMENTS = {
 _LIT = ("abcdef", "bc", "abged", "abgcd", "fgbc", "afgcd", "afgedc", "abc", "abcdefg", "abcdfg")
 
 
-def _figures(mask, number, left, top, width, height, gap):
+def _figures(mask, number, left, top, width, height, gap) -> None:
     for i, digit in enumerate(number):
         for segment in _LIT[int(digit)]:
             mask.area(_SEGMENTS[segment] * (width, height) + (left + i * (width + gap), top))

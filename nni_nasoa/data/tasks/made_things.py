@@ -6,7 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from ..digits import resize_bilinear
+from nni_nasoa.data.digits import resize_bilinear
+
 from .canvas import CENTRE, SIZE, Mask, box, cluttered, ellipse, finished, over, polygon, pose, scene, smooth
 from .prototypes import prototype
 from .task import drawing

@@ -6,8 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from ..digits import resize_bilinear
-from ..fractals import fractal_images
+from nni_nasoa.data.digits import resize_bilinear
+from nni_nasoa.data.fractals import fractal_images
+
 from .canvas import SIZE, Mask, finished, painted, pose, scene
 from .task import Drawing, drawing
 

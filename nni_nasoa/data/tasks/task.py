@@ -53,7 +53,8 @@ class Drawing:
     Parameters
     ----------
     imbalance
-        How many times as many training images the largest class has as the smallest; sizes fall geometrically.
+        How many times as many training images the largest class has as the smallest; sizes fall
+        geometrically.
     """
 
     task: Task

@@ -207,7 +207,8 @@ def _defect(label, rng):
     )
 
 
-# The trunk's lean; near arm, far arm, near leg, far leg: the upper and the lower part of each, in degrees from hanging down.
+# The trunk's lean; near arm, far arm, near leg, far leg: the upper and the lower part of each, in degrees
+# from hanging down.
 POSES = {
     "standing": (0, 12, 8, -12, -8, 5, 3, -5, -3),
     "arms up": (0, 155, 170, -155, -170, 6, 3, -6, -3),
