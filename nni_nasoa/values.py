@@ -14,6 +14,7 @@ import re
 import sys
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from numbers import Integral, Real
@@ -73,6 +74,7 @@ class Rule:
 
 
 # -- kinds of rules --
+# Those of many values first take all of them at once, which is quick, and look for the wrong one where there is one.
 
 
 def number(low: float, high: float, what: str = "") -> Rule:
@@ -136,11 +138,11 @@ def mapping(values: Rule, what: str = f"an object of at most {MAX_KEYS} names an
     def convert(place: str, pairs: Any) -> Any:
         if not isinstance(pairs, (dict, Mapping)) or len(pairs) > MAX_KEYS:
             return WRONG
-        kept = {TEXT(place, key): values.convert(place, value) for key, value in pairs.items()}
-        if WRONG in kept.values():
-            for key, value in pairs.items():
-                values(f"{place}, '{key}'", value)
-        return kept
+        with suppress(InputError):
+            kept = {TEXT(place, key): values.convert(place, value) for key, value in pairs.items()}
+            if WRONG not in kept.values():
+                return kept
+        return {TEXT(place, key): values(f"{place}, {shown(key)}", value) for key, value in pairs.items()}
 
     return Rule(what, convert)
 
@@ -151,11 +153,13 @@ def list_of(item: Rule, what: str, least: int = 0, most: float = math.inf) -> Ru
     def convert(place: str, values: Any) -> Any:
         if not isinstance(values, (list, tuple)) or not least <= len(values) <= most:
             return WRONG
-        kept = tuple([item.convert(place, value) for value in values])
-        if WRONG in kept:
-            for position, value in enumerate(values, start=1):
-                item(f"{place}, item {position}", value)
-        return kept
+        with suppress(InputError):
+            kept = tuple([item.convert(place, value) for value in values])
+            if WRONG not in kept:
+                return kept
+        return tuple(
+            [item(f"{place}, entry {number}", value) for number, value in enumerate(values, start=1)]
+        )
 
     return Rule(what, convert)
 

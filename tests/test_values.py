@@ -184,10 +184,10 @@ def test_what_is_wrong_is_said_with_what_would_be_right(rule, value, line):
 @pytest.mark.parametrize(
     ("rule", "value", "line"),
     [
-        (list_of(SHARE, "shares"), [0, 1, 2], "place, item 3: 2 is not a number from 0 to 1"),
+        (list_of(SHARE, "shares"), [0, 1, 2], "place, entry 3: 2 is not a number from 0 to 1"),
         (mapping(SHARE), {"a": 1, "b": -1}, "place, 'b': -1 is not a number from 0 to 1"),
         (mapping(SHARE), {1: 1}, "place: 1 is not a text of 1 to 500"),
-        (mapping(list_of(SHARE, "shares")), {"a": [2]}, "place, item 1: 2 is not"),
+        (mapping(list_of(SHARE, "shares")), {"a": [2]}, "place, 'a', entry 1: 2 is not"),
     ],
 )
 def test_what_is_wrong_deeper_is_said_with_its_place(rule, value, line):

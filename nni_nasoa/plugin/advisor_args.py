@@ -1,15 +1,15 @@
-"""The advisor's arguments as they stand in a yml, checked: every error is one line that says what would be right."""
+"""The advisor's arguments as they stand in a yml, checked: an error is a line that says what is right."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nni_nasoa.values import MAX_MINUTES
+from nni_nasoa.values import MINUTES, WRONG, Rule, above, list_of, number, text, whole
 
-from .class_args import ClassArgsError, is_number, parsed, wrong
+from .class_args import ClassArgsError, parsed
 
 LIMITS = ("max_params_m", "max_latency_ms", "max_memory_mib")
 
@@ -50,7 +50,7 @@ class AdvisorArgs:
         ClassArgsError
             The first argument that is unknown, wrong or missing.
         """
-        given = parsed(class_args, _PARSERS)
+        given = parsed(class_args, _RULES)
         one = {name: given.pop(name) for name in ("dataset", "minutes") if name in given}
         if one and "tasks" in given:
             raise ClassArgsError(
@@ -63,66 +63,24 @@ class AdvisorArgs:
 
 
 def _task(place: str, given: Mapping[str, Any]) -> TaskArgs:
-    for name, right in (
-        ("dataset", "the folder or the name of a dataset"),
-        ("minutes", "the budget of a run"),
-    ):
+    for name, right in (("dataset", _DATASET.what), ("minutes", "the budget of a run")):
         if name not in given:
             raise ClassArgsError(f"{place}: {name} is missing: {right}")
     return TaskArgs(**given)
 
 
-def _tasks(value) -> tuple[TaskArgs, ...]:
-    if not isinstance(value, (list, tuple)) or not value:
-        raise wrong("tasks", value, "a list of {dataset: .., minutes: ..}")
-    tasks = []
-    for number, one in enumerate(value, start=1):
-        if not isinstance(one, Mapping):
-            raise wrong(f"tasks, entry {number}", one, "{dataset: .., minutes: ..}")
-        place = f"classArgs: tasks, entry {number}"
-        try:
-            tasks.append(
-                _task(place, parsed(one, {name: _PARSERS[name] for name in ("dataset", "minutes")}, place))
-            )
-        except ClassArgsError as error:
-            line = str(error)
-            raise ClassArgsError(
-                line if line.startswith(place) else line.replace("classArgs", place, 1)
-            ) from None
-    return tuple(tasks)
+def _as_task(place: str, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return WRONG
+    return _task(place, parsed(value, {"dataset": _DATASET, "minutes": MINUTES}, place))
 
 
-def _text(name: str, right: str) -> Callable[[Any], str]:
-    def parse(value) -> str:
-        if not isinstance(value, str) or not value.strip():
-            raise wrong(name, value, right)
-        return value
-
-    return parse
-
-
-def _minutes(value) -> float:
-    if not is_number(value) or not 0 < value <= MAX_MINUTES:
-        raise wrong("minutes", value, "a number of minutes above 0")
-    return float(value)
-
-
-def _whole(name: str, right: str = "a whole number from 0") -> Callable[[Any], int]:
-    def parse(value) -> int:
-        if not is_number(value, int) or value < 0:
-            raise wrong(name, value, right)
-        return value
-
-    return parse
-
-
-def _zoo(value) -> str:
+def _as_zoo(place: str, value: Any) -> Any:
     from nni_nasoa.advisor.models import models_of
 
-    zoo = _text("zoo", "the name of a family of models, names of models, or a front file")(value)
-    if not zoo.endswith(
-        ".json"
-    ):  # a front file is read when the tuner starts, as its path may be relative to codeDirectory
+    zoo = _ZOO(place, value)
+    # A front file is read when the tuner starts, as its path may be relative to codeDirectory.
+    if not zoo.endswith(".json"):
         try:
             models_of(zoo)
         except ValueError as error:
@@ -130,31 +88,26 @@ def _zoo(value) -> str:
     return zoo
 
 
-def _limits(value) -> dict[str, float]:
-    if not isinstance(value, Mapping):
-        raise wrong("limits", value, "a mapping such as {max_params_m: 2}")
-    return parsed(value, {name: _limit(name) for name in LIMITS}, "classArgs: limits")
+def _as_limits(place: str, value: Any) -> Any:
+    return parsed(value, {name: _LIMIT for name in LIMITS}, place) if isinstance(value, Mapping) else WRONG
 
 
-def _limit(name: str) -> Callable[[Any], float]:
-    def parse(value) -> float:
-        if not is_number(value) or not 0 < value < math.inf:
-            raise wrong(f"limits: {name}", value, "a number above 0")
-        return float(value)
-
-    return parse
-
-
-_PARSERS = {
-    "dataset": _text("dataset", "the folder or the name of a dataset"),
-    "minutes": _minutes,
-    "tasks": _tasks,
-    "zoo": _zoo,
-    "store": _text("store", "a file, or postgresql://user@server/database"),
-    "device": _text("device", "auto, cpu, cuda, cuda:1, ..."),
-    "threads": _whole("threads"),
-    "alternatives": _whole("alternatives"),
-    "limits": _limits,
-    "output": _text("output", "a folder"),
-    "root": _text("root", "a folder"),
+_DATASET = text("the folder or the name of a dataset")
+_ZOO = text("the name of a family of models, names of models, or a front file")
+_LIMIT = number(above(0), math.inf, "a number above 0")
+_FOLDER = text("a folder")
+_RULES = {
+    "dataset": _DATASET,
+    "minutes": MINUTES,
+    "tasks": list_of(
+        Rule("{dataset: .., minutes: ..}", _as_task), "a list of {dataset: .., minutes: ..}", least=1
+    ),
+    "zoo": Rule(_ZOO.what, _as_zoo),
+    "store": text("a file, or postgresql://user@server/database"),
+    "device": text("auto, cpu, cuda, cuda:1, ..."),
+    "threads": whole(0),
+    "alternatives": whole(0),
+    "limits": Rule("a mapping such as {max_params_m: 2}", _as_limits),
+    "output": _FOLDER,
+    "root": _FOLDER,
 }

@@ -58,6 +58,7 @@ def test_everything_that_can_be_given():
         ({**ONE, "minutes": "2"}, "classArgs: minutes: '2' is not a number"),
         ({**ONE, "minutes": float("nan")}, "classArgs: minutes: nan is not a number"),
         ({**ONE, "minutes": float("inf")}, "classArgs: minutes: inf is not a number"),
+        ({**ONE, "minutes": 10**400}, "classArgs: minutes: 1000"),
         ({**ONE, "minutes": True}, "classArgs: minutes: True is not a number"),
         ({**ONE, "dataset": ""}, "classArgs: dataset: '' is not the folder or the name of a dataset"),
         (

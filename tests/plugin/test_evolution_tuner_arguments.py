@@ -89,6 +89,9 @@ def test_blocks_from_an_experiment_by_its_id(tmp_path, monkeypatch, started, new
             "classArgs: initial, entry 2: block layer 1: op '9' is not one of 0-6",
         ),
         ({"blocks_from": 3}, "classArgs: blocks_from: 3 is not a front file or an experiment id"),
+        ({"limits": {"params_m": {"max": 10**400}}}, "classArgs: limits: params_m: {'max': 1000"),
+        ({"population_size": float("nan")}, "classArgs: population_size: nan is not a whole number from 2"),
+        ({"crossover_probability": 10**400}, "classArgs: crossover_probability: 1000"),
         ({"seed": -1}, "classArgs: seed: -1 is not a whole number from 0"),
     ],
 )

@@ -21,7 +21,7 @@ TINY = dict(block_designs=("1-", "0-", "020-"), macros=("8_1-2", "16_1-1"))
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(objectives=[("accuracy", "up")]), "objectives: .*'up'.* is not a metric's name"),
+        (dict(objectives=[("accuracy", "up")]), "objectives, entry 1: .*'up'.* is not a metric's name"),
         (dict(objectives="accuracy"), "objectives: 'accuracy' is not a list"),
         (
             dict(objectives=["accuracy", Objective("accuracy", False)]),
