@@ -117,7 +117,7 @@ def test_list_models_before_the_run():
     with pytest.raises(RuntimeError, match="has not been run"):
         next(NasoaEvolution().list_models())
     with pytest.raises(RuntimeError, match="not attached"):
-        NasoaEvolution().evolution
+        _ = NasoaEvolution().evolution
 
 
 def test_failed_trials_are_counted_and_do_not_block(run, space_of, names, report):
