@@ -1,1 +1,1 @@
-"""Evolutionary search: NSGA-II selection, an ask/tell core, and what it varies (architectures, or plain samples)."""
+"""Evolutionary search: NSGA-II selection, an ask/tell core, and what it varies: architectures, or samples."""

@@ -1,4 +1,4 @@
-"""The search space as labelled choices: one definition for NNI's model space, the configs' `searchSpace` and Architecture.
+"""The search space as labelled choices: one definition for NNI's model space and the configs' `searchSpace`.
 
 `choices` turns an `ArchitectureSpace` into labels and values (NASOA, section 3.1 and figure 2); `encode` and
 `decode` map between an Architecture and a sample of them.
@@ -35,11 +35,12 @@ from numbers import Integral
 from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, Block, Macro, Skip
+from nni_nasoa.architecture.parts import KINDS, LAST_RATIO
 from nni_nasoa.architecture.space import doubling_places, parse_macro
 from nni_nasoa.architecture.variation import macro_of, skip_places
 
-KINDS = {"a": "add", "c": "concat"}
-_MOST = 99  # layers, stages, blocks or doublings: above what any network can have, so that a wrong number costs nothing
+# Layers, stages, blocks or doublings: above what any network can have, so that a wrong number costs nothing.
+_MOST = 99
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class LabelledChoice:
     """One labelled choice of the space."""
 
     label: str
-    values: tuple
+    values: tuple[int | str, ...]
 
 
 def choices(space: ArchitectureSpace) -> tuple[LabelledChoice, ...]:
@@ -102,7 +103,7 @@ def architecture_space(nni_space: Mapping[str, Any]) -> ArchitectureSpace:
         The space is not one that `search_space` would give; the message names the first label that differs.
     """
 
-    def values(label):
+    def values(label: str) -> tuple[Any, ...]:
         choice = nni_space.get(label)
         if (
             not isinstance(choice, Mapping)
@@ -114,7 +115,7 @@ def architecture_space(nni_space: Mapping[str, Any]) -> ArchitectureSpace:
             )
         return tuple(choice["_value"])
 
-    given: dict[str, tuple] = {}
+    given: dict[str, tuple[Any, ...]] = {}
     if "block" in nni_space:
         given["block_designs"] = values("block")
     else:
@@ -142,13 +143,14 @@ def architecture_space(nni_space: Mapping[str, Any]) -> ArchitectureSpace:
             )
         if list(values(label)) != expected[label]["_value"]:
             raise ArchitectureError(
-                f"search space: '{label}' has {list(values(label))}, where the other labels ask for {expected[label]['_value']}"
+                f"search space: '{label}' has {list(values(label))}, "
+                f"where the other labels ask for {expected[label]['_value']}"
             )
     return space
 
 
 def encode(architecture: Architecture, space: ArchitectureSpace) -> dict[str, Any]:
-    """The architecture as a sample: every label of the space with a value; those that do not count hold their first.
+    """The architecture as a sample: a value for each label of the space, its first where it does not count.
 
     Raises
     ------
@@ -179,7 +181,8 @@ def encode(architecture: Architecture, space: ArchitectureSpace) -> dict[str, An
     for label, value in sample.items():
         if label not in known or value not in known[label]:
             raise ArchitectureError(
-                f"{architecture}: {label} = {value} is not in the search space, which has {list(known.get(label, ()))}"
+                f"{architecture}: {label} = {value} is not in the search space, "
+                f"which has {list(known.get(label, ()))}"
             )
     if decode(sample) != architecture:
         raise ArchitectureError(
@@ -213,7 +216,7 @@ def decode(sample: Mapping[str, Any]) -> Architecture:
 def _count(sample: Mapping[str, Any], label: str, least: int = 1) -> int:
     """A label's value that says how many there are of something."""
     value = sample[label]
-    if not isinstance(value, Integral) or not least <= value <= _MOST:
+    if not isinstance(value, Integral) or not least <= int(value) <= _MOST:
         raise ArchitectureError(f"{label}: {repr(value)[:40]} is not a whole number from {least} to {_MOST}")
     return int(value)
 
@@ -230,7 +233,7 @@ def _decode_block(sample: Mapping[str, Any]) -> Block:
             skips.append(Skip(kinds[name], source, target))
     return Block(
         tuple(sample[f"op{i}"] for i in range(1, n + 1)),
-        tuple(sample[f"ratio{i}"] for i in range(1, n)) + (2,),
+        (*(sample[f"ratio{i}"] for i in range(1, n)), LAST_RATIO),
         tuple(skips),
     )
 

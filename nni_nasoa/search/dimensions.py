@@ -7,11 +7,13 @@ and types.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from numbers import Real
 from typing import Any, Protocol
+
+from numpy.random import Generator
 
 from .numeric_dimensions import Distribution, EitherParent, Integer, Normal, Uniform
 
@@ -36,28 +38,36 @@ __all__ = [
 class Dimension(Protocol):
     """The values of one label."""
 
-    def random(self, rng) -> Any:
+    def random(self, rng: Generator) -> Any:
         """Draw a value."""
 
-    def mutate(self, value: Any, rng) -> Any:
-        """Return another value, near this one where values have an order; the same one only where there is no other."""
+    def mutate(self, value: Any, rng: Generator) -> Any:
+        """Return another value, near this one if values have an order; this one if there is no other."""
 
-    def crossover(self, a: Any, b: Any, rng) -> Any:
+    def crossover(self, a: Any, b: Any, rng: Generator) -> Any:
         """Return one value from two."""
 
     def encode(self, value: Any) -> Any:
-        """Return what JSON can hold, equal for equal values; ValueError for a value that is none of this dimension."""
+        """Return what JSON can hold, equal for equal values.
+
+        Raises
+        ------
+        ValueError
+            The value is none of this dimension.
+        """
 
     def decode(self, data: Any) -> Any:
         """Return the value of `encode` again."""
 
 
-def _position(values: Sequence, value) -> int:
+def _position(values: Sequence[Any], value: Any) -> int:
     """Index of a value, of the same type if there is one (True == 1 == 1.0)."""
-    for same in (lambda other: type(other) is type(value) and other == value, lambda other: other == value):
-        for index, other in enumerate(values):
-            if same(other):
-                return index
+    equal = [index for index, other in enumerate(values) if other == value]
+    for index in equal:
+        if type(values[index]) is type(value):
+            return index
+    if equal:
+        return equal[0]
     raise ValueError(f"{value!r} is not one of {list(values)}")
 
 
@@ -65,14 +75,14 @@ def _position(values: Sequence, value) -> int:
 class Categorical(EitherParent):
     """One of some values without an order: choice. `weights` are their probabilities, equal if None."""
 
-    values: Sequence
+    values: Sequence[Any]
     weights: Sequence[float] | None = None
 
-    def random(self, rng):
+    def random(self, rng: Generator) -> Any:
         """Draw a value."""
         return self.values[int(rng.choice(len(self.values), p=self.weights))]
 
-    def mutate(self, value, rng):
+    def mutate(self, value: Any, rng: Generator) -> Any:
         """Draw another value."""
         others = len(self.values) - 1
         if not others:
@@ -80,11 +90,11 @@ class Categorical(EitherParent):
         drawn = int(rng.integers(others))
         return self.values[drawn + (drawn >= _position(self.values, value))]
 
-    def encode(self, value) -> int:
+    def encode(self, value: Any) -> int:
         """Return the value's index."""
         return _position(self.values, value)
 
-    def decode(self, data: int):
+    def decode(self, data: int) -> Any:
         """Return the value at the index."""
         return self.values[data]
 
@@ -97,17 +107,17 @@ class Multiple:
     values, which sum to 1; else the probability of each value to be in.
     """
 
-    values: Sequence
+    values: Sequence[Any]
     chosen: int | None = None
     weights: Sequence[float] | None = None
 
-    def _listed(self, indices) -> list:
+    def _listed(self, indices: Iterable[int]) -> list[Any]:
         return [self.values[index] for index in sorted(indices)]
 
-    def _indices(self, value) -> set[int]:
+    def _indices(self, value: Iterable[Any]) -> set[int]:
         return {_position(self.values, one) for one in value}
 
-    def random(self, rng) -> list:
+    def random(self, rng: Generator) -> list[Any]:
         """Draw a list."""
         n = len(self.values)
         if self.chosen is not None:
@@ -116,7 +126,7 @@ class Multiple:
             index for index, drawn in enumerate(rng.random(n)) if drawn < (self.weights or [0.5] * n)[index]
         )
 
-    def mutate(self, value, rng) -> list:
+    def mutate(self, value: Sequence[Any], rng: Generator) -> list[Any]:
         """Exchange one value, or, where any number may be chosen, add or remove one."""
         inside = self._indices(value)
         outside = [index for index in range(len(self.values)) if index not in inside]
@@ -126,20 +136,19 @@ class Multiple:
             return self._listed(inside)
         return self._listed(inside - {int(rng.choice(sorted(inside)))} | {int(rng.choice(outside))})
 
-    def crossover(self, a, b, rng) -> list:
+    def crossover(self, a: Sequence[Any], b: Sequence[Any], rng: Generator) -> list[Any]:
         """Keep what both have, and draw from what one has; as many as the one or the other had."""
-        a, b = self._indices(a), self._indices(b)
+        first, second = self._indices(a), self._indices(b)
+        both, one = first & second, sorted(first ^ second)
         if self.chosen is None:
-            return self._listed((a & b) | {index for index in sorted(a ^ b) if rng.random() < 0.5})
-        return self._listed(
-            (a & b) | set(rng.permutation(sorted(a ^ b))[: self.chosen - len(a & b)].tolist())
-        )
+            return self._listed(both | {index for index in one if rng.random() < 0.5})
+        return self._listed(both | set(rng.permutation(one)[: self.chosen - len(both)].tolist()))
 
-    def encode(self, value) -> list[int]:
+    def encode(self, value: Sequence[Any]) -> list[int]:
         """Return the sorted indices."""
         return sorted(self._indices(value))
 
-    def decode(self, data) -> list:
+    def decode(self, data: Sequence[int]) -> list[Any]:
         """Return the values at the indices."""
         return self._listed(data)
 
@@ -153,38 +162,38 @@ class Nested:
 
     branches: Mapping[str, Mapping[str, Dimension]]
 
-    def _branch(self, value) -> Mapping[str, Dimension]:
+    def _branch(self, value: Any) -> Mapping[str, Dimension]:
         name = value.get("_name") if isinstance(value, Mapping) else None
-        if name not in self.branches:
+        if not isinstance(name, str) or name not in self.branches:
             raise ValueError(f"{value!r} has a _name that is not one of {list(self.branches)}")
         return self.branches[name]
 
-    def random(self, rng) -> dict:
+    def random(self, rng: Generator) -> dict[str, Any]:
         """Draw a branch, then a sample of it."""
         return self._in_branch(list(self.branches)[int(rng.integers(len(self.branches)))], rng)
 
-    def _in_branch(self, name, rng) -> dict:
+    def _in_branch(self, name: str, rng: Generator) -> dict[str, Any]:
         return {"_name": name, **random_sample(self.branches[name], rng)}
 
-    def mutate(self, value, rng) -> dict:
-        """Change something inside the branch, or go over to another one: each label and the branch equally likely."""
+    def mutate(self, value: Mapping[str, Any], rng: Generator) -> dict[str, Any]:
+        """Change something in the branch, or go over to another: each label and the branch equally likely."""
         branch = self._branch(value)
         others = [name for name in self.branches if name != value["_name"]]
         if branch and (not others or rng.random() < len(branch) / (len(branch) + 1)):
             return {"_name": value["_name"], **mutate_sample(value, branch, rng)}
         return self._in_branch(others[int(rng.integers(len(others)))], rng) if others else dict(value)
 
-    def crossover(self, a, b, rng) -> dict:
+    def crossover(self, a: Mapping[str, Any], b: Mapping[str, Any], rng: Generator) -> dict[str, Any]:
         """Mix the labels where both are in the same branch; else take either."""
         if a["_name"] == b["_name"]:
             return {"_name": a["_name"], **crossover_sample(a, b, self._branch(a), rng)}
         return dict(a if rng.random() < 0.5 else b)
 
-    def encode(self, value) -> dict:
+    def encode(self, value: Mapping[str, Any]) -> dict[str, Any]:
         """Return the branch's name and its encoded sample."""
         return {"_name": value["_name"], **encode_sample(value, self._branch(value))}
 
-    def decode(self, data) -> dict:
+    def decode(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """Return the sample with its branch's name."""
         return {"_name": data["_name"], **decode_sample(data, self._branch(data))}
 
@@ -192,12 +201,12 @@ class Nested:
 # -- samples: dicts from label to value --
 
 
-def random_sample(dimensions: Mapping[str, Dimension], rng) -> dict[str, Any]:
+def random_sample(dimensions: Mapping[str, Dimension], rng: Generator) -> dict[str, Any]:
     """Draw a value for every label."""
     return {label: dimension.random(rng) for label, dimension in dimensions.items()}
 
 
-def mutate_sample(sample: Mapping, dimensions: Mapping[str, Dimension], rng) -> dict[str, Any]:
+def mutate_sample(sample: Mapping, dimensions: Mapping[str, Dimension], rng: Generator) -> dict[str, Any]:
     """Mutate each label with probability 1 / labels, and at least one, if any can be."""
     chosen = rng.random(len(dimensions)) < 1 / len(dimensions)
     mutated = {
@@ -213,7 +222,9 @@ def mutate_sample(sample: Mapping, dimensions: Mapping[str, Dimension], rng) -> 
     return mutated
 
 
-def crossover_sample(a: Mapping, b: Mapping, dimensions: Mapping[str, Dimension], rng) -> dict[str, Any]:
+def crossover_sample(
+    a: Mapping, b: Mapping, dimensions: Mapping[str, Dimension], rng: Generator
+) -> dict[str, Any]:
     """Take or mix each label's value from either sample (uniform crossover)."""
     return {label: dimension.crossover(a[label], b[label], rng) for label, dimension in dimensions.items()}
 
@@ -246,7 +257,7 @@ def decode_sample(data: Mapping, dimensions: Mapping[str, Dimension]) -> dict[st
 
 
 def dimensions_from_search_space(search_space: Mapping[str, Any]) -> dict[str, Dimension]:
-    """Read an NNI search space: a dict from label to {"_type": ..., "_value": [...]}, choices of sub-spaces included.
+    """Read an NNI search space, a dict from label to {"_type": ..., "_value": [...]}, which may be nested.
 
     Raises
     ------
@@ -258,7 +269,7 @@ def dimensions_from_search_space(search_space: Mapping[str, Any]) -> dict[str, D
     return {label: _dimension(label, spec) for label, spec in search_space.items() if label != "_name"}
 
 
-def _dimension(label: str, spec) -> Dimension:
+def _dimension(label: str, spec: object) -> Dimension:
     if not isinstance(spec, Mapping) or not {"_type", "_value"} <= set(spec):
         raise ValueError(f"search space '{label}': expected a dict with _type and _value, got {spec!r}")
     type_, values = spec["_type"], spec["_value"]
@@ -270,7 +281,7 @@ def _dimension(label: str, spec) -> Dimension:
     return _READERS[type_](where, values)
 
 
-def _choice(where, values) -> Dimension:
+def _choice(where: str, values: Sequence[Any]) -> Dimension:
     if not all(isinstance(value, Mapping) and "_name" in value for value in values):
         return Categorical(tuple(values))
     names = [value["_name"] for value in values]
@@ -282,21 +293,21 @@ def _choice(where, values) -> Dimension:
         raise ValueError(f"{where}: {error}") from None
 
 
-def _numbers(where, values, wanted: str) -> list[float]:
+def _numbers(where: str, values: Sequence[Any], wanted: str) -> list[float]:
     count = len(wanted.split(", "))
     if len(values) != count or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
         raise ValueError(f"{where}: expected {count} numbers [{wanted}], got {list(values)}")
     return [float(value) for value in values]
 
 
-def _randint(where, values) -> Dimension:
+def _randint(where: str, values: Sequence[Any]) -> Dimension:
     low, high = map(math.ceil, _numbers(where, values, "low, high"))
     if low >= high:
         raise ValueError(f"{where}: high must be above low, as it is not drawn itself; got {list(values)}")
     return Integer(low, high)
 
 
-def _uniform(where, values, log=False, quantized=False) -> Dimension:
+def _uniform(where: str, values: Sequence[Any], log: bool = False, quantized: bool = False) -> Dimension:
     low, high, *quantum = _numbers(where, values, "low, high, q" if quantized else "low, high")
     if low > high:
         raise ValueError(f"{where}: high must not be below low; got {list(values)}")
@@ -305,20 +316,20 @@ def _uniform(where, values, log=False, quantized=False) -> Dimension:
     return Uniform(low, high, log, _quantum(where, quantum))
 
 
-def _normal(where, values, log=False, quantized=False) -> Dimension:
+def _normal(where: str, values: Sequence[Any], log: bool = False, quantized: bool = False) -> Dimension:
     mu, sigma, *quantum = _numbers(where, values, "mu, sigma, q" if quantized else "mu, sigma")
     if sigma < 0:
         raise ValueError(f"{where}: sigma must not be negative; got {list(values)}")
     return Normal(mu, sigma, log, _quantum(where, quantum))
 
 
-def _quantum(where, quantum: list[float]) -> float | None:
+def _quantum(where: str, quantum: list[float]) -> float | None:
     if quantum and quantum[0] <= 0:
         raise ValueError(f"{where}: q must be above 0; got {quantum[0]}")
     return quantum[0] if quantum else None
 
 
-_READERS = {
+_READERS: dict[str, Callable[[str, Sequence[Any]], Dimension]] = {
     "choice": _choice,
     "randint": _randint,
     "uniform": _uniform,

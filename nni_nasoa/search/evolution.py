@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from threading import RLock
@@ -32,8 +32,8 @@ class _Entry:
     """An individual as selection sees it."""
 
     individual: Individual
-    values: tuple[float, ...]  # the objectives, all maximised
-    violation: float  # sum over the limits; 0 is feasible
+    values: tuple[float, ...]  # what the objectives are, all maximised
+    violation: float  # how far it is outside, summed over the limits; 0 is feasible
 
 
 class Evolution:
@@ -64,7 +64,8 @@ class Evolution:
 
     Examples
     --------
-    >>> evolution = Evolution(operators, [Objective("accuracy"), Objective("seconds", maximize=False)], seed=0)
+    >>> objectives = [Objective("accuracy"), Objective("seconds", maximize=False)]
+    >>> evolution = Evolution(operators, objectives, seed=0)
     >>> while not done:
     ...     candidate = evolution.ask()
     ...     evolution.tell(candidate, {"accuracy": 0.9, "seconds": 12.0})
@@ -79,7 +80,7 @@ class Evolution:
         limits: Sequence[Limit] = (),
         population_size: int = 20,
         crossover_probability: float = 0.5,
-        initial: Iterable = (),
+        initial: Iterable[Any] = (),
         seed: int | None = None,
     ) -> None:
         names = [objective.name for objective in objectives]
@@ -98,13 +99,12 @@ class Evolution:
         self._failed: set[str] = set()
         self._pending: dict[str, Any] = {}
         self._population: list[_Entry] = []
-        self._standing: list[tuple[int, float]] | None = (
-            None  # of the population, from when a tournament asks for it
-        )
+        # How the members of the population stand, from when a tournament asks for it.
+        self._standing: list[tuple[int, float]] | None = None
 
     # -- ask and tell --
 
-    def ask(self):
+    def ask(self) -> Any:
         """Propose a candidate that was never asked, told or failed before. Never waits.
 
         Raises
@@ -117,7 +117,7 @@ class Evolution:
             self._pending[key] = candidate
             return candidate
 
-    def tell(self, candidate, metrics: Mapping[str, Any]) -> None:
+    def tell(self, candidate: Any, metrics: Mapping[str, Any]) -> None:
         """Enter the result of a candidate, asked for or not.
 
         The first result of a candidate stays; it overrules an earlier failure. Metrics in which an objective
@@ -140,7 +140,7 @@ class Evolution:
             self._evaluated[key] = entry
             self._select(entry)
 
-    def fail(self, candidate) -> None:
+    def fail(self, candidate: Any) -> None:
         """Count a candidate as failed: it is not asked again. A candidate that has a result keeps it."""
         with self._lock:
             key = self.operators.key(candidate)
@@ -149,7 +149,7 @@ class Evolution:
                 self._failed.add(key)
 
     def requeue_pending(self) -> None:
-        """Ask again, and first, for what was asked and not answered: for a restart that lost the evaluations under way."""
+        """Ask again, and first, for what was not answered: for a restart that lost what was under way."""
         with self._lock:
             self._to_ask_first.extendleft(reversed(self._pending.values()))
             self._pending.clear()
@@ -189,7 +189,7 @@ class Evolution:
 
     # -- state --
 
-    def state_dict(self) -> dict:
+    def state_dict(self) -> dict[str, Any]:
         """Return results, failures, pending candidates and the random state, as JSON can hold them."""
         to_json = self.operators.to_json
         with self._lock:
@@ -205,7 +205,7 @@ class Evolution:
                 "rng": self._rng.bit_generator.state,
             }
 
-    def load_state_dict(self, state: Mapping) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where `state_dict` was taken, in place of what was known so far.
 
         The results are told again one by one, under the present objectives and limits, so these may have
@@ -231,7 +231,7 @@ class Evolution:
 
     # -- variation --
 
-    def _new_ones(self):
+    def _new_ones(self) -> Iterator[tuple[str, Any]]:
         """Yield (key, candidate) for the proposals that nobody made before."""
         for candidate in self._proposals():
             key = self.operators.key(candidate)
@@ -239,8 +239,8 @@ class Evolution:
                 yield key, candidate
         raise SpaceExhausted("no candidate was found that was not proposed before")
 
-    def _proposals(self):
-        """Yield what to ask for first; then children of the population, or random candidates to start it or to leave it."""
+    def _proposals(self) -> Iterator[Any]:
+        """Yield what to ask for first; then children of the population, or random candidates without one."""
         while self._to_ask_first:
             yield self._to_ask_first.popleft()
         if len(self._evaluated) + len(self._pending) >= self.population_size and len(self._population) >= 2:
@@ -252,39 +252,40 @@ class Evolution:
         for _ in range(1000 + 20 * known):
             yield self.operators.random(self._rng)
 
-    def _child(self):
+    def _child(self) -> Any:
         parent, other = self._tournament(), self._tournament()
         if parent is not other and self._rng.random() < self.crossover_probability:
             return self.operators.mutate(self.operators.crossover(parent, other, self._rng), self._rng)
         return self.operators.mutate(parent, self._rng)
 
-    def _tournament(self):
+    def _tournament(self) -> Any:
         """The better of two random members: by front, then by crowding (section III-B), then by chance."""
         if self._standing is None:
             self._standing = _standing(self._population)
         pair = self._rng.choice(len(self._population), 2, replace=False).tolist()
-        better = min(
-            pair, key=self._standing.__getitem__
-        )  # the first on a tie, and the two come in random order
+        # The first one on a tie: the two come in random order.
+        better = min(pair, key=self._standing.__getitem__)
         return self._population[better].individual.candidate
 
     # -- selection --
 
-    def _entry(self, candidate, metrics) -> _Entry:
-        numbers = {
-            name: _number(metrics, name) for name in [part.name for part in (*self.objectives, *self.limits)]
-        }
+    def _entry(self, candidate: Any, metrics: Mapping[str, Any]) -> _Entry:
+        names = [*(objective.name for objective in self.objectives), *(limit.name for limit in self.limits)]
+        numbers = {name: _number(metrics, name) for name in names}
         values = tuple(
             numbers[objective.name] * (1 if objective.maximize else -1) for objective in self.objectives
         )
         violation = sum(limit.violation(numbers[limit.name]) for limit in self.limits)
-        further = {
+        further = {  # as JSON can hold it
             name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()
-        }  # for JSON
+        }
         return _Entry(Individual(candidate, {**further, **numbers}), values, violation)
 
     def _select(self, entry: _Entry) -> None:
-        """Let a new one in, and the most crowded one of the last front out if it gets full; the younger one on a tie."""
+        """Let a new one in, and if it gets full the most crowded one of the last front out.
+
+        On a tie the younger one has to go.
+        """
         population = [*self._population, entry]
         if len(population) > self.population_size:
             ranks = _ranks(population)
@@ -294,7 +295,7 @@ class Evolution:
         self._population, self._standing = population, None
 
 
-def _number(metrics: Mapping, name: str) -> float:
+def _number(metrics: Mapping[str, Any], name: str) -> float:
     value = metrics.get(name)
     if not isinstance(value, Real) or math.isnan(value):
         raise ValueError(f"metric '{name}' is {value!r}, not a number")

@@ -12,7 +12,6 @@ import json
 import math
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.values import above, number
 from nni_nasoa.zoo.searched import FORMAT, VERSION, FrontError, read_front
 
 from .evolution import Limit, Objective
@@ -46,23 +46,19 @@ OBJECTIVES = (Objective("accuracy"), Objective("relative_speed"))
 """What a search of architectures maximises unless it is told otherwise."""
 
 _TEXT = ("architecture", "device", "dataset", "trial_id")  # columns that stay text, whatever they look like
+_FINITE, _POSITIVE = number(-math.inf, math.inf), number(above(0), math.inf)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan")
-
-
-def _is_finite(value: Any) -> bool:
-    """Whether it is a number that a float can hold. JSON may have longer ones."""
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _usable(record: Mapping[str, Any], objectives: Sequence[Objective | Limit]) -> bool:
     """Whether all objectives are finite numbers."""
-    return all(_is_finite(record.get(objective.name)) for objective in objectives)
+    return all(_FINITE.allows(record.get(objective.name)) for objective in objectives)
 
 
 def distinct(
     records: Iterable[Mapping[str, Any]], objectives: Sequence[Objective | Limit] = OBJECTIVES
 ) -> list[Record]:
-    """Return the records that have all objectives as finite numbers, the first one of each architecture, in their order."""
+    """Return the records whose objectives are finite numbers, of each architecture the first, in order."""
     kept: dict[Any, Record] = {}
     for position, record in enumerate(records):
         if _usable(record, objectives):
@@ -81,18 +77,18 @@ def pareto_front(
     A record is left out where an objective or a limited metric is missing or not finite; of an architecture
     that was reported twice, the first record counts.
     """
-    records = [
+    feasible = [
         record
         for record in distinct(records, [*objectives, *limits])
         if all(limit.violation(record[limit.name]) == 0 for limit in limits)
     ]
-    if not records:
+    if not feasible:
         return []
     signs = [1 if objective.maximize else -1 for objective in objectives]
     points = [
-        [sign * record[objective.name] for sign, objective in zip(signs, objectives)] for record in records
+        [sign * record[objective.name] for sign, objective in zip(signs, objectives)] for record in feasible
     ]
-    best = [pair for pair, rank in zip(zip(points, records), non_dominated_ranks(points)) if rank == 0]
+    best = [pair for pair, rank in zip(zip(points, feasible), non_dominated_ranks(points)) if rank == 0]
     return [record for _, record in sorted(best, key=lambda pair: pair[0], reverse=True)]
 
 
@@ -104,7 +100,7 @@ def write_front(
     objectives: Sequence[Objective] = OBJECTIVES,
     limits: Sequence[Limit] = (),
 ) -> Path:
-    """Write the Pareto front of `records` as a front file, which `zoo.create_model` and a macro-level search accept.
+    """Write the Pareto front of `records` as a front file, which the zoo and a macro-level search accept.
 
     The file is replaced in one step: who reads it meanwhile sees the old one or the new one.
 
@@ -139,7 +135,10 @@ def write_front(
 
 
 def write_records(path: str | Path, records: Sequence[Mapping[str, Any]]) -> Path:
-    """Write records as CSV, a column for every key that any of them has; what is neither text nor number goes in as JSON."""
+    """Write records as CSV, a column for every key that any of them has.
+
+    What is neither text nor number goes in as JSON, and None as nothing.
+    """
     text = io.StringIO()
     writer = csv.DictWriter(
         text, list(dict.fromkeys(key for record in records for key in record)), lineterminator="\n"
@@ -189,13 +188,13 @@ def read_records(path: str | Path) -> list[Record]:
         raise FrontError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
     except RecursionError:
         raise FrontError(f"{path}: nested too deeply for a results file") from None
-    for number, record in enumerate(records, start=1):
+    for position, record in enumerate(records, start=1):
         if not isinstance(record, dict):
-            raise FrontError(f"{path}: record {number} is not an object of names and values")
+            raise FrontError(f"{path}: record {position} is not an object of names and values")
         try:
             "architecture" in record and Architecture.parse(record["architecture"])
         except ArchitectureError as error:
-            raise FrontError(f"{path}: record {number}: {error}") from None
+            raise FrontError(f"{path}: record {position}: {error}") from None
     return records
 
 
@@ -207,7 +206,8 @@ def _read_csv(path: Path) -> list[Record]:
         for row in rows:
             if row and len(row) != len(header):
                 raise FrontError(
-                    f"{path}, line {rows.line_num}: {len(row)} fields, where the header line has {len(header)}"
+                    f"{path}, line {rows.line_num}: {len(row)} fields, "
+                    f"where the header line has {len(header)}"
                 )
             if row:
                 records.append({key: _value(key, text) for key, text in zip(header, row) if text})
@@ -281,27 +281,26 @@ def comparable_step_times(records: Sequence[Mapping[str, Any]]) -> StepTimes:
     records were measured. Records without a reference keep their raw `step_time_ms`.
     """
 
-    def number(record, key):
-        value = record.get(key)
-        return float(value) if _is_finite(value) and value > 0 else math.nan
+    def positive(record: Mapping[str, Any], key: str) -> float:
+        return float(record[key]) if _POSITIVE.allows(record.get(key)) else math.nan
 
     devices = Counter(
         record["device"] for record in records if record.get("device") and isinstance(record["device"], str)
     )
     device = devices.most_common(1)[0][0] if devices else None
     references = [
-        number(record, "reference_step_time_ms") for record in records if record.get("device") == device
+        positive(record, "reference_step_time_ms") for record in records if record.get("device") == device
     ]
     references = [value for value in references if not math.isnan(value)]
     if not references:
-        return StepTimes(device, tuple(number(record, "step_time_ms") for record in records))
+        return StepTimes(device, tuple(positive(record, "step_time_ms") for record in records))
     reference = median(references)
     return StepTimes(
         device,
         tuple(
-            reference / number(record, "relative_speed")
+            reference / positive(record, "relative_speed")
             if "reference_step_time_ms" in record
-            else number(record, "step_time_ms")
+            else positive(record, "step_time_ms")
             for record in records
         ),
     )

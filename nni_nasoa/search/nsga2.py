@@ -1,7 +1,7 @@
-"""The selection of NSGA-II (Deb et al., "A fast and elitist multiobjective genetic algorithm", 2002), and hypervolume.
+"""The selection of NSGA-II, and hypervolume.
 
-Points are float arrays of shape (n, objectives), every objective maximised. Infinite values are allowed, NaN
-is not.
+Deb et al., "A fast and elitist multiobjective genetic algorithm: NSGA-II", 2002. Points are float arrays of
+shape (n, objectives), every objective maximised. Infinite values are allowed, NaN is not.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import math
 from bisect import bisect_right
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-_LARGE_FRONT = 64  # points from which on a pass of numpy costs less than the interpreter's sweep
+# Points from which on a pass of numpy costs less than the interpreter's sweep.
+_LARGE_FRONT = 64
 
 
-def _checked(points) -> np.ndarray:
-    """`points` as a float64 array of shape (n, objectives) without NaN."""
-    points = np.asarray(points, dtype=np.float64)
+def _checked(given: ArrayLike) -> np.ndarray:
+    """What was given as a float64 array of shape (n, objectives) without NaN."""
+    points = np.asarray(given, dtype=np.float64)
     if points.ndim != 2 or not points.shape[1]:
         raise ValueError(f"points: expected shape (n, objectives), got {points.shape}")
     if np.isnan(points).any():
@@ -24,7 +26,7 @@ def _checked(points) -> np.ndarray:
     return points
 
 
-def non_dominated_ranks(points) -> np.ndarray:
+def non_dominated_ranks(points: ArrayLike) -> np.ndarray:
     """Rank points by Pareto front (section III-A of the paper).
 
     A point dominates another if it is nowhere smaller and somewhere greater. Equal points do not dominate
@@ -45,21 +47,20 @@ def non_dominated_ranks(points) -> np.ndarray:
     ValueError
         The array has another shape, or contains NaN.
     """
-    points = _checked(points)
-    if points.shape[1] == 1:
-        return np.unique(-points[:, 0], return_inverse=True)[1].reshape(-1)
-    if points.shape[1] == 2:
-        return _ranks_of_pairs(points)
-    return _ranks_by_peeling(points)
+    array = _checked(points)
+    if array.shape[1] == 1:
+        return np.unique(-array[:, 0], return_inverse=True)[1].reshape(-1)
+    if array.shape[1] == 2:
+        return _ranks_of_pairs(array)
+    return _ranks_by_peeling(array)
 
 
 def _ranks_of_pairs(points: np.ndarray) -> np.ndarray:
-    """Sort by the first value, then rank by the second: large fronts are peeled off in numpy, many small ones swept."""
+    """Sort by the first value, then rank by the second: peel off large fronts, sweep many small ones."""
     if not len(points):
         return np.empty(0, dtype=np.intp)
-    pairs = np.negative(points, order="C").view(np.complex128)[
-        :, 0
-    ]  # complex numbers compare as pairs, and fast
+    # Complex numbers compare as pairs, and fast.
+    pairs = np.negative(points, order="C").view(np.complex128)[:, 0]
     order = np.argsort(pairs)
     pairs = pairs[order]
     distinct = np.ones(len(pairs), dtype=bool)
@@ -86,7 +87,8 @@ def _sweep(second: list[float]) -> list[int]:
     value, which is that of its latest point, is as good. These values rise from front to front: bisection
     finds the first front that does not dominate.
     """
-    found, latest = [], []
+    found: list[int] = []
+    latest: list[float] = []
     for value in second:
         rank = bisect_right(latest, value)
         found.append(rank)
@@ -115,8 +117,8 @@ def _ranks_by_peeling(points: np.ndarray) -> np.ndarray:
     return ranks
 
 
-def crowding_distances(points) -> np.ndarray:
-    """How far each point of one front stands from its neighbours (section III-B of the paper), as pymoo computes it.
+def crowding_distances(points: ArrayLike) -> np.ndarray:
+    """How far each point of a front is from its neighbours (section III-B of the paper), as in pymoo.
 
     The mean over the objectives of the gap between a point's two neighbours, relative to the objective's
     extent. The first and the last point of an objective get infinity; among equal values there, one does. An
@@ -138,12 +140,12 @@ def crowding_distances(points) -> np.ndarray:
     ValueError
         The array has another shape, or contains NaN.
     """
-    points = _checked(points)
-    n, objectives = points.shape
+    array = _checked(points)
+    n, objectives = array.shape
     if n <= 2:
         return np.full(n, math.inf)
     distances = np.zeros(n)
-    for column in points.T:
+    for column in array.T:
         order = np.argsort(-column, kind="stable")
         ordered = column[order]
         extent = float(ordered[0]) - float(ordered[-1])
@@ -156,7 +158,7 @@ def crowding_distances(points) -> np.ndarray:
     return distances / objectives
 
 
-def hypervolume(points, reference) -> float:
+def hypervolume(points: ArrayLike, reference: ArrayLike) -> float:
     """Volume that the points dominate above a reference point (Zitzler and Thiele, 1998).
 
     Two objectives take one sweep; each further one slices the volume along the last objective.
@@ -178,13 +180,13 @@ def hypervolume(points, reference) -> float:
     ValueError
         The arrays do not fit together, contain NaN, or the reference is not finite.
     """
-    reference = np.asarray(reference, dtype=np.float64)
-    points = np.asarray(points, dtype=np.float64)
-    points = _checked(points.reshape(-1, reference.size) if points.size == 0 else points)
-    if reference.shape != points.shape[1:] or not np.isfinite(reference).all():
-        raise ValueError(f"reference: expected {points.shape[1]} finite numbers, got {reference.tolist()}")
-    above = points[(points > reference).all(axis=1)]
-    return _volume(above - reference) if np.isfinite(above).all() else math.inf
+    origin = np.asarray(reference, dtype=np.float64)
+    given = np.asarray(points, dtype=np.float64)
+    array = _checked(given.reshape(-1, origin.size) if given.size == 0 else given)
+    if origin.shape != array.shape[1:] or not np.isfinite(origin).all():
+        raise ValueError(f"reference: expected {array.shape[1]} finite numbers, got {origin.tolist()}")
+    above = array[(array > origin).all(axis=1)]
+    return _volume(above - origin) if np.isfinite(above).all() else math.inf
 
 
 def _volume(points: np.ndarray) -> float:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from numpy.random import Generator
+
 from nni_nasoa.architecture import Architecture, ArchitectureSpace, crossover, mutate, random_architecture
 
 from .dimensions import (
@@ -23,19 +25,19 @@ _TRIES = 1000
 
 @dataclass(frozen=True)
 class ArchitectureOperators:
-    """Block-aware variation of architectures: it knows layers, skips and stages, and yields valid networks only."""
+    """Variation of architectures that knows layers, skips and stages, and yields valid networks only."""
 
     space: ArchitectureSpace
 
-    def random(self, rng) -> Architecture:
+    def random(self, rng: Generator) -> Architecture:
         """Draw an architecture from the space."""
         return random_architecture(rng, self.space)
 
-    def mutate(self, candidate: Architecture, rng) -> Architecture:
+    def mutate(self, candidate: Architecture, rng: Generator) -> Architecture:
         """Change one thing about the architecture."""
         return mutate(candidate, rng, self.space)
 
-    def crossover(self, a: Architecture, b: Architecture, rng) -> Architecture:
+    def crossover(self, a: Architecture, b: Architecture, rng: Generator) -> Architecture:
         """Join parts of two architectures."""
         return crossover(a, b, rng, self.space)
 
@@ -66,11 +68,11 @@ class SampleOperators:
     dimensions: Mapping[str, Dimension]
     valid: Callable[[dict], bool] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not self.dimensions:
             raise ValueError("search space: has no label")
 
-    def random(self, rng) -> dict[str, Any]:
+    def random(self, rng: Generator) -> dict[str, Any]:
         """Draw a sample.
 
         Raises
@@ -83,17 +85,20 @@ class SampleOperators:
             raise ValueError(f"search space: none of {_TRIES} random samples is valid")
         return sample
 
-    def mutate(self, candidate: Mapping, rng) -> dict[str, Any]:
-        """Change one dimension or a few; the same sample comes back only where no other valid one was found."""
+    def mutate(self, candidate: Mapping, rng: Generator) -> dict[str, Any]:
+        """Change one dimension or a few; the same sample comes back only if no other valid one was found."""
         mutated = self._first_valid(lambda: mutate_sample(candidate, self.dimensions, rng))
         return dict(candidate) if mutated is None else mutated
 
-    def crossover(self, a: Mapping, b: Mapping, rng) -> dict[str, Any]:
-        """Take each label from either parent (uniform crossover); the first parent comes back where none of it is valid."""
+    def crossover(self, a: Mapping, b: Mapping, rng: Generator) -> dict[str, Any]:
+        """Take each label from either parent (uniform crossover).
+
+        The first parent comes back where none of what was drawn is valid.
+        """
         child = self._first_valid(lambda: crossover_sample(a, b, self.dimensions, rng))
         return dict(a) if child is None else child
 
-    def _first_valid(self, propose):
+    def _first_valid(self, propose: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
         proposals = (propose() for _ in range(_TRIES))
         return next((sample for sample in proposals if self.valid is None or self.valid(sample)), None)
 

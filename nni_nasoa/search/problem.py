@@ -1,4 +1,4 @@
-"""What an evolution is given and gives back: objectives, limits, individuals, and the operators on candidates."""
+"""What an evolution is given and gives back: objectives, limits, individuals, operators on candidates."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Limit:
     maximum: float | None = None
     minimum: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.maximum is None and self.minimum is None:
             raise ValueError(f"limit '{self.name}': needs a maximum or a minimum")
         if any(bound is not None and math.isnan(bound) for bound in (self.maximum, self.minimum)):
@@ -76,5 +76,5 @@ class Operators(Protocol):
         """Return the candidate again."""
 
 
-class SpaceExhausted(Exception):
+class SpaceExhausted(Exception):  # noqa: N818  # it ends a search, as StopIteration ends a loop
     """No candidate is left, or none was found in many tries, that was not proposed before."""
