@@ -1,6 +1,8 @@
-"""The course of a clock-driven run, as `finetune.run` takes it: how many epochs fit into a budget, and what known epochs take.
+"""A clock-driven run, simulated: how many epochs fit into a budget, and what known epochs take.
 
-All arguments and results are arrays (n,) of seconds or counts, or numbers. How a run shares out its time, the trainer's own
+`simulate` takes runs through what `finetune` does, as it does it: start-up, a first pass over the images, an
+evaluation, training by the clock with evaluations between, and what is kept back for the end. All arguments
+and results are arrays (n,) of seconds or counts, or numbers. How a run shares out its time, the trainer's own
 constants say.
 """
 
@@ -35,12 +37,15 @@ from nni_nasoa.training.time_shares import (
     VALIDATION_SHARE,
 )
 
-# In forward passes over a batch, the time at the end in which no features are computed: it begins when a step that computes them
-# has ended, half a pass later on average than they become too late.
+ALL_TRAINED, SOME_FROZEN, HEAD_ONLY = range(3)  # kinds of runs, by what they were asked to train
+# In forward passes over a batch, the time at the end in which no features are computed: it begins when a step
+# that computes them has ended, half a pass later on average than they become too late.
 CHEAP_PASSES = 1 / LAST_FEATURES_SHARE - 0.5
 LEAST_PASS = (
     2**MIN_CHUNKS - 1
 ) * FIRST_CHUNK  # images: the first chunks, each twice as large as the one before
+# A step is kept back for the last one, which begins in the window and ends, on average, half a step after it.
+LAST_STEP = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +55,8 @@ class StepSeconds:
     Parameters
     ----------
     train
-        A training step on inputs that are there, images drawn and augmented included where no stage is frozen.
+        A training step on inputs that are there, images drawn and augmented included where no stage is
+        frozen.
     renewal
         The features of the frozen stages for a batch, anew; 0 where none is frozen.
     clean
@@ -65,110 +71,92 @@ class StepSeconds:
     forward: np.ndarray
     rest: np.ndarray
 
-    def times(self, factor) -> StepSeconds:
+    def times(self, factor: np.ndarray | float) -> StepSeconds:
         """All of them, a factor longer."""
-        return StepSeconds(
-            *(factor * part for part in (self.train, self.renewal, self.clean, self.forward, self.rest))
-        )
+        parts = (self.train, self.renewal, self.clean, self.forward, self.rest)
+        return StepSeconds(*(factor * part for part in parts))
 
-    def where(self, condition, others: StepSeconds) -> StepSeconds:
+    def where(self, condition: np.ndarray, others: StepSeconds) -> StepSeconds:
         """These where the condition holds, else the others."""
+        names = self.__dataclass_fields__
         return StepSeconds(
-            *(
-                np.where(condition, getattr(self, name), getattr(others, name))
-                for name in self.__dataclass_fields__
-            )
+            *(np.where(condition, getattr(self, name), getattr(others, name)) for name in names)
         )
 
 
 @dataclass(frozen=True, eq=False)
-class Course:
-    """A run, from its budget to its training window.
+class RunSetup:
+    """What runs begin with.
 
     Parameters
     ----------
     seconds, head
-        What its parts take, and with all stages frozen.
-    frozen
-        0 where no stage is frozen, 1 where some are, 2 where all are.
+        What their parts take, and with all stages frozen.
+    kind
+        ALL_TRAINED, SOME_FROZEN or HEAD_ONLY, as it was asked for.
     batch, train_images, val_images
         Counts. Fewer than one training image, where nobody has counted them, are taken as one.
     augmented
         Whether images are augmented, and so features renewed.
     budget, start_up
         In seconds: all of the wall clock, and what of it is gone before the first pass.
-    only_head
-        Whether the run gave up on its stages; None to have it follow from the budget.
+    gave_up
+        Whether the run gave up on its stages, where that is known; None to have it follow from the budget.
     """
 
     seconds: StepSeconds
     head: StepSeconds
-    frozen: np.ndarray
+    kind: np.ndarray
     batch: np.ndarray
     train_images: np.ndarray
     val_images: np.ndarray
     augmented: np.ndarray
     budget: np.ndarray
     start_up: np.ndarray
-    only_head: np.ndarray | None = None
+    gave_up: np.ndarray | None = None
 
-    def __post_init__(self):
-        n = np.maximum(self.train_images, 1.0)
-        object.__setattr__(self, "train_images", n)
-        reserve = (
-            np.clip(MARGIN_SHARE * self.budget, MIN_MARGIN, MAX_MARGIN) + SAVING_RESERVE * SAVING_SECONDS
-        )
-        forward = self.seconds.forward
-        remaining = np.maximum(self.budget - self.start_up, 0.0)
-        wants_head = self.frozen == 2
-        looked = self._look(remaining, np.where(wants_head, HEAD_PASS_SHARE, FIRST_PASS_SHARE), forward)
-        left = remaining - looked
-        wanted = np.minimum(MIN_STEPS, np.ceil(n / self.batch))
-        possible = (left - reserve) / np.maximum(STEP_FACTOR * self.batch * forward, 1e-12)
-        gives_up = (
-            (possible < wanted) & ~wants_head if self.only_head is None else self.only_head & ~wants_head
-        )
-        again = np.where(
-            gives_up,
-            np.minimum(self._look(left, HEAD_PASS_SHARE, forward), np.maximum(n * forward - looked, 0.0)),
-            0.0,
-        )
-        looked = looked + again
-        head_only = wants_head | gives_up
-        seconds = self.head.where(gives_up, self.seconds)
-        share = np.where(head_only, HEAD_VALIDATION_SHARE, VALIDATION_SHARE)
-        validated = np.minimum(
-            self.val_images, np.maximum(LEAST_VALIDATION, share * (remaining - looked) / forward)
-        )
-        evaluation = np.where(
-            head_only, np.minimum(seconds.train, HEAD_STEP_SECONDS), validated * seconds.rest
-        )
-        before = looked + validated * forward
-        # A step is kept back for the last one, which begins in the window and ends, on average, half a step after it.
-        window = (
-            remaining
-            - before
-            - reserve
-            - 0.6 * seconds.train
-            - EVALUATION_RESERVE * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
-        )
-        missing = np.where(self.frozen + head_only > 0, np.maximum(n - looked / forward, 0.0), 0.0)
-        for name, value in (
-            ("steps", seconds),
-            ("gives_up", gives_up),
-            ("head_only", head_only),
-            ("before", before),
-            ("window", window),
-            ("evaluation", evaluation),
-            ("missing", missing * seconds.clean),
-        ):
-            object.__setattr__(self, name, value)
 
-    def _look(self, remaining, share, forward):
-        """Seconds of a first pass: all images, or a share of the time and the rest of the chunk that ends after it."""
-        chunk = np.clip(0.75 * CHUNK_SECONDS / forward, FIRST_CHUNK, MAX_CHUNK) * forward
-        least = LEAST_PASS * forward
-        return np.minimum(self.train_images * forward, np.maximum(share * remaining + 0.5 * chunk, least))
+@dataclass(frozen=True, eq=False)
+class SimulatedRun:
+    """What becomes of runs.
+
+    Parameters
+    ----------
+    steps
+        What the parts of what is trained in the end take.
+    images, batch
+        Training images, and those of a step.
+    gives_up, head_only
+        Whether there is no time for the stages that were to be trained; whether only the head is trained,
+        asked for or not.
+    start_up, before
+        Seconds before the first pass, and of the first pass and the first evaluation.
+    window
+        Seconds for training, evaluations between included; below 0 where there is no time for any.
+    evaluation
+        Seconds of each evaluation after the first.
+    missing
+        Seconds that features of images take which the first pass has not seen; 0 where no stage is frozen.
+    renewal, renewal_share
+        Seconds to renew the features of a batch, and the share of the time that may go to it; 0 where nothing
+        is renewed.
+    cheap
+        Seconds at the end in which no features are computed: they could be late.
+    """
+
+    steps: StepSeconds
+    images: np.ndarray
+    batch: np.ndarray
+    gives_up: np.ndarray
+    head_only: np.ndarray
+    start_up: np.ndarray
+    before: np.ndarray
+    window: np.ndarray
+    evaluation: np.ndarray
+    missing: np.ndarray
+    renewal: np.ndarray
+    renewal_share: np.ndarray
+    cheap: np.ndarray
 
     @property
     def until_training(self) -> np.ndarray:
@@ -185,66 +173,120 @@ class Course:
         """Whether the run does what was asked for: trains its stages, or sees what it needs for a head."""
         return ~self.gives_up & (self.window > self.steps.train)
 
+    @property
+    def steps_per_epoch(self) -> np.ndarray:
+        """Steps of one pass over the training images; a part of one where a batch holds more than all."""
+        return self.images / self.batch
+
     def epochs(self) -> np.ndarray:
         """Passes over the training images that fit into the budget."""
         window = np.maximum(self.window, 0.0)
         training = window - np.minimum(EVALUATION_SHARE * window, (MAX_EVALUATIONS - 1) * self.evaluation)
-        train, renewal, per_epoch = self.steps.train, self._renewal, self.train_images / self.batch
-        cheap = np.minimum(self._cheap, training)
+        train, per_epoch = self.steps.train, self.steps_per_epoch
+        cheap = np.minimum(self.cheap, training)
         computing = training - cheap
         first, missing = self._first_epoch()
-        # Every step renews features, where that stays below its share of the time; else as many as that share allows.
-        renewing = np.where(renewal > 0, computing / (train + renewal), 0.0)
-        steps = np.maximum(renewing, (computing - missing - self._share * (self.before + computing)) / train)
-        return (
-            np.where(computing < first, computing / first, np.maximum(steps / per_epoch, 1.0))
-            + cheap / train / per_epoch
-        )
+        # Every step renews features, where that stays below its share of the time; else as many as that share
+        # allows.
+        renewing = np.where(self.renewal > 0, computing / (train + self.renewal), 0.0)
+        capped = (computing - missing - self.renewal_share * (self.before + computing)) / train
+        later = np.maximum(np.maximum(renewing, capped) / per_epoch, 1.0)
+        return np.where(computing < first, computing / first, later) + cheap / train / per_epoch
 
-    def seconds_of(self, epochs) -> np.ndarray:
-        """Seconds from the end of the first evaluation to that of the last one, in a run of so many epochs."""
-        train, renewal, per_epoch = self.steps.train, self._renewal, self.train_images / self.batch
-        cheap = np.minimum(self._cheap, epochs * per_epoch * train)
+    def seconds_of(self, epochs: np.ndarray | float) -> np.ndarray:
+        """Seconds from the end of the first evaluation to that of the last, in a run of so many epochs."""
+        train, per_epoch = self.steps.train, self.steps_per_epoch
+        cheap = np.minimum(self.cheap, epochs * per_epoch * train)
         computed = np.maximum(epochs - cheap / train / per_epoch, 0.0)
         steps = computed * per_epoch
         first, missing = self._first_epoch()
-        renewing = np.where(renewal > 0, steps * (train + renewal), np.inf)
-        many = np.minimum(renewing, (steps * train + missing + self._share * self.before) / (1 - self._share))
+        renewing = np.where(self.renewal > 0, steps * (train + self.renewal), np.inf)
+        share = self.renewal_share
+        many = np.minimum(renewing, (steps * train + missing + share * self.before) / (1 - share))
         training = cheap + np.where(computed < 1, computed * first, np.maximum(many, first))
         # Evaluations take their share of the window, which ends with one more.
-        return (
-            training
-            + np.minimum(
-                training * EVALUATION_SHARE / (1 - EVALUATION_SHARE), (MAX_EVALUATIONS - 1) * self.evaluation
-            )
-            + self.evaluation
+        between = np.minimum(
+            training * EVALUATION_SHARE / (1 - EVALUATION_SHARE), (MAX_EVALUATIONS - 1) * self.evaluation
         )
+        return training + between + self.evaluation
 
-    @property
-    def _cheap(self):
-        """Seconds at the end in which no features are computed: they could be late."""
-        trained = np.where(self.frozen + self.head_only > 0, 1.0, 0.0)
-        return trained * CHEAP_PASSES * self.steps.forward * self.batch
+    def _first_epoch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Seconds of the first epoch, and what of them goes to missing features.
 
-    @property
-    def _renewal(self):
-        return np.where(self.augmented, self.steps.renewal, 0.0)
-
-    @property
-    def _share(self):
-        return np.where(self.augmented & (self.steps.renewal > 0), RENEWAL_SHARE, 0.0)
-
-    def _first_epoch(self):
-        """Seconds of the first epoch, and of them what goes to features of images that have none and are not renewed anyway."""
-        steps, per_epoch, share = self.steps, self.train_images / self.batch, self._share
-        without = self.missing / np.maximum(self.train_images * steps.clean, 1e-12)  # of the images
+        That is to those of images which have none, and for which renewing makes none anyway.
+        """
+        steps, per_epoch, share = self.steps, self.steps_per_epoch, self.renewal_share
+        without = self.missing / np.maximum(self.images * steps.clean, 1e-12)  # of the images
         plain = per_epoch * steps.train + self.missing
         first = (plain + (1 - without) * share * self.before) / (1 - (1 - without) * share)
-        renewed = per_epoch * self._renewal
-        all_renewed = per_epoch * steps.train + renewed
+        renewed = per_epoch * self.renewal
         capped = (share > 0) & (share * (self.before + first) >= renewed)
-        first = np.where(capped, all_renewed, first)
-        part = np.where(
-            renewed > 0, np.minimum(share * (self.before + first) / np.maximum(renewed, 1e-12), 1.0), 0.0
-        )
+        first = np.where(capped, per_epoch * steps.train + renewed, first)
+        most = share * (self.before + first)
+        part = np.where(renewed > 0, np.minimum(most / np.maximum(renewed, 1e-12), 1.0), 0.0)
         return np.maximum(first, 1e-9), self.missing * (1 - part)
+
+
+def simulate(setup: RunSetup) -> SimulatedRun:
+    """Take runs from their start to their training window."""
+    images = np.maximum(setup.train_images, 1.0)
+    remaining = np.maximum(setup.budget - setup.start_up, 0.0)
+    reserve = np.clip(MARGIN_SHARE * setup.budget, MIN_MARGIN, MAX_MARGIN) + SAVING_RESERVE * SAVING_SECONDS
+    looked, gives_up = _first_pass(setup, images, remaining, reserve)
+    head_only = (setup.kind == HEAD_ONLY) | gives_up
+    forward, steps = setup.seconds.forward, setup.head.where(gives_up, setup.seconds)
+    share = np.where(head_only, HEAD_VALIDATION_SHARE, VALIDATION_SHARE)
+    validated = np.maximum(LEAST_VALIDATION, share * (remaining - looked) / forward)
+    validated = np.minimum(setup.val_images, validated)
+    evaluation = np.where(head_only, np.minimum(steps.train, HEAD_STEP_SECONDS), validated * steps.rest)
+    before = looked + validated * forward
+    last = LAST_STEP * steps.train + EVALUATION_RESERVE * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
+    on_features = (setup.kind != ALL_TRAINED) | head_only
+    renewal = np.where(setup.augmented, steps.renewal, 0.0)
+    return SimulatedRun(
+        steps=steps,
+        images=images,
+        batch=setup.batch,
+        gives_up=gives_up,
+        head_only=head_only,
+        start_up=setup.start_up,
+        before=before,
+        window=remaining - before - reserve - last,
+        evaluation=evaluation,
+        missing=np.where(on_features, np.maximum(images - looked / forward, 0.0), 0.0) * steps.clean,
+        renewal=renewal,
+        renewal_share=np.where(renewal > 0, RENEWAL_SHARE, 0.0),
+        cheap=np.where(on_features, CHEAP_PASSES * steps.forward * setup.batch, 0.0),
+    )
+
+
+def _first_pass(
+    setup: RunSetup, images: np.ndarray, remaining: np.ndarray, reserve: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds of the first pass, and whether the run then gives up on its stages.
+
+    Where it does, it looks at more images, for the head.
+    """
+    forward, asked_for_head = setup.seconds.forward, setup.kind == HEAD_ONLY
+    share = np.where(asked_for_head, HEAD_PASS_SHARE, FIRST_PASS_SHARE)
+    looked = _look(images, share * remaining, forward)
+    left = remaining - looked
+    if setup.gave_up is None:
+        wanted = np.minimum(MIN_STEPS, np.ceil(images / setup.batch))
+        possible = (left - reserve) / np.maximum(STEP_FACTOR * setup.batch * forward, 1e-12)
+        gives_up = (possible < wanted) & ~asked_for_head
+    else:
+        gives_up = setup.gave_up & ~asked_for_head
+    more = np.maximum(images * forward - looked, 0.0)
+    return looked + np.where(
+        gives_up, np.minimum(_look(images, HEAD_PASS_SHARE * left, forward), more), 0.0
+    ), gives_up
+
+
+def _look(images: np.ndarray, seconds: np.ndarray, forward: np.ndarray) -> np.ndarray:
+    """Seconds of a pass over all images, or over those that there is time for.
+
+    The chunk counts as a whole that begins in the `seconds` and ends after them.
+    """
+    chunk = np.clip(0.75 * CHUNK_SECONDS / forward, FIRST_CHUNK, MAX_CHUNK) * forward
+    return np.minimum(images * forward, np.maximum(seconds + 0.5 * chunk, LEAST_PASS * forward))

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from nni_nasoa.experience.records import StepTime
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
+from nni_nasoa.training.regime import OPTIMIZERS
 
 from .simulated_run import StepSeconds
 from .step_times import DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES
 
 CHUNK = 64  # images at a time, typically, in a first pass or an evaluation
-LEAST_SLOPE = 0.02  # of a step's time, an image's share of the batch at least: no step of many images costs what one of few does
+# Of a step's time, an image's share of the batch at least: no step of many images costs what one of few does.
+LEAST_SLOPE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,10 @@ class Lines:
     image: np.ndarray
 
     def at(self, input_size: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Seconds of a step and of an image, (n,) each: between sizes as pixels are, beyond them in proportion to pixels."""
+        """Seconds of a step and of an image, (n,) each.
+
+        Between sizes they are as pixels are, beyond them in proportion to pixels.
+        """
         pixels = np.square(np.asarray(input_size, dtype=np.float64))
         last = len(self.pixels) - 1
         upper = np.clip(np.searchsorted(self.pixels, pixels), min(1, last), last)
@@ -102,7 +106,8 @@ class ModelTimes:
     features
         Kinds 0 to `stages` - 1: what the first 1 to `stages` stages make of images.
     adamw
-        (2,) seconds that a step of AdamW takes more than one of SGD, for all weights and for the head's alone.
+        (2,) seconds that a step of AdamW takes more than one of SGD, for all weights and for the head's
+        alone.
     views
         Seconds that a step on features takes more where images have several kept views.
     rough
@@ -186,10 +191,10 @@ def _times_of(rows: list[StepTime]) -> ModelTimes | None:
 
 
 def _share_out(train: Lines, features: Lines, points: Points) -> None:
-    """Where steps with some frozen stages were measured with few images only, have an image take its stages' share of the time.
+    """Have an image take its stages' share of the time, where steps were measured with few images only.
 
-    A stage takes its forward pass, and as much for its weights' gradients; and once more for those of its input, but for the
-    first stage that is trained.
+    A stage takes its forward pass, and as much for its weights' gradients; and once more for those of its
+    input, but for the first stage that is trained.
     """
     forward = np.maximum(
         np.diff(features.image, axis=1, prepend=0.0), 0.0
@@ -215,44 +220,3 @@ def drawing_lines(rows: Iterable[StepTime]) -> Lines | None:
         ),
         len(DRAW_MODES),
     )
-
-
-def places(values, names: tuple[str, ...]) -> np.ndarray:
-    """Places in `names` of a name, of names, or of what are places already."""
-    values = np.asarray(values)
-    if values.dtype.kind in "iu":
-        return values
-    return np.vectorize(names.index, otypes=[np.int64])(values)
-
-
-def augmentation_places(values) -> np.ndarray:
-    """Places in AUGMENTATIONS."""
-    return places(values, AUGMENTATIONS)
-
-
-def optimizer_places(values) -> np.ndarray:
-    """Places in OPTIMIZERS."""
-    return places(values, OPTIMIZERS)
-
-
-def distinct_rows(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of columns (n,) that differ from each other, by the first of each, and for every row which of them it is like.
-
-    Candidates differ in much that has nothing to do with time. Columns of one value count for nothing; where others hold more than
-    whole numbers, all rows are taken.
-    """
-    n = len(columns[0])
-    every = np.arange(n)
-    varied = [
-        column for column in columns if column.strides != (0,) and n > 1 and (column != column[0]).any()
-    ]
-    if not all(column.dtype.kind in "iu" and column.min() >= 0 for column in varied):
-        return every, every
-    key, most = np.zeros(n, dtype=np.int64), 1
-    for column in varied:
-        width = int(column.max()) + 1
-        key, most = key * width + column, most * width
-    if most >= 2**62:
-        return every, every
-    _, first, inverse = np.unique(key, return_index=True, return_inverse=True)
-    return first, inverse

@@ -1,18 +1,19 @@
-"""What a run will take, and how many epochs it will do: from measured step times, corrected by what past runs took.
+"""What a run will take, and how many epochs it will do, by measured step times and by what past runs took.
 
-A run is driven by the clock and fills its budget, so that the question is how many epochs fit: after start-up, decoding, a
-first pass over the images and an evaluation, less the evaluations between, what is kept back for the end, and the features
-of frozen stages, which are computed once and renewed in a quarter of the time where images are augmented. `course` is that
-calculation. What it does not know of (other processes, caches, what a library does with a batch) comes in as factors that are
-learned from records, for every device, model and share of frozen stages.
+A run is driven by the clock and fills its budget, so that the question is how many epochs fit: after
+start-up, decoding, a first pass over the images and an evaluation, less the evaluations between, what is kept
+back for the end, and the features of frozen stages, which are computed once and renewed in a quarter of the
+time where images are augmented. `simulated_run` is that calculation. What it does not know of (other
+processes, caches, what a library does with a batch) comes in as factors that are learned from records, for
+every device, model and share of frozen stages.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,27 +22,26 @@ from nni_nasoa.device.device import Device, possible_keys
 from nni_nasoa.experience.records import COUNTS, HALVED, ONLY_HEAD, SAMPLED, RunRecord, StepTime, positive
 
 from .corrections import Corrections
-from .simulated_run import Course
+from .run_columns import RunColumns
+from .simulated_run import ALL_TRAINED, HEAD_ONLY, SOME_FROZEN, RunSetup, SimulatedRun, simulate
+from .start_up import START_UP, start_up_until, without_decoding
 from .step_times import step_times_for
-from .tables import (
-    Lines,
-    ModelTimes,
-    augmentation_places,
-    distinct_rows,
-    drawing_lines,
-    model_times,
-    optimizer_places,
-)
+from .tables import Lines, ModelTimes, drawing_lines, model_times
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from nni_nasoa.experience.store import ExperienceStore
 
 VERSION = 1
-START_UP = 0.3  # seconds, where no run has told
-MIN_START_UP, MAX_START_UP = 0.01, 600.0
 STATE = "time: "  # and the device's key: its name in the store
 RELEARNED = 300  # of the store's newest runs, by a model that begins while there are runs already
 FEW_POINTS = 2  # of a curve, that tell the time between them
+KINDS = (
+    "all trained",
+    "some frozen",
+    "head",
+)  # as corrections are kept, in the order of the kinds of `simulated_run`
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,8 @@ class TimeEstimate:
     seconds
         The wall clock: the budget less what is kept back and not needed.
     feasible
-        Whether the budget is enough for what is asked: some training steps, or with all stages frozen a pass for the head.
+        Whether the budget is enough for what is asked: some training steps, or with all stages frozen a pass
+        for the head.
     step_seconds
         Of a training step.
     rough
@@ -68,6 +69,12 @@ class TimeEstimate:
     step_seconds: np.ndarray
     rough: np.ndarray
 
+    @classmethod
+    def unknown(cls, n: int) -> TimeEstimate:
+        """Of runs of a model of which nothing is known."""
+        nothing, no = np.full(n, np.nan), np.zeros(n, dtype=bool)
+        return cls(nothing, nothing, no, nothing, no)
+
 
 class TimeModel:
     """Predicts times of runs on one device.
@@ -77,7 +84,7 @@ class TimeModel:
     step_times
         What was measured there; see `step_times.step_times_for`.
     device_key
-        See `devices.Device.key`.
+        See `device.Device.key`.
     """
 
     def __init__(self, step_times: Iterable[StepTime], device_key: str):
@@ -104,114 +111,67 @@ class TimeModel:
 
     def estimate(
         self,
-        model: str | Sequence[str],
+        model: str,
         *,
-        frozen_stages,
-        batch_size,
-        input_size,
-        train_images,
-        val_images,
-        budget,
-        start_up=None,
+        start_up: ArrayLike | None = None,
         source: str = "advise",
-        augmentation="crop-flip",
-        optimizer="sgd",
+        augmentation: ArrayLike = "crop-flip",
+        optimizer: ArrayLike = "sgd",
         corrected: bool = True,
+        **asked: ArrayLike,
     ) -> TimeEstimate:
-        """What runs will take.
+        """What runs of a model will take.
 
         Parameters
         ----------
-        model
-            A name, or n names.
-        frozen_stages, batch_size, input_size
-            Of the regimes, (n,) or numbers.
-        augmentation, optimizer
-            Names, or arrays (n,) of names or of places in `regime.AUGMENTATIONS` and `OPTIMIZERS`.
-        train_images, val_images, budget
-            Counts, and seconds.
+        asked, augmentation, optimizer
+            The other columns of `RunColumns`: frozen_stages, batch_size, ..., arrays (n,) or single values.
         start_up, source
-            Seconds before the first pass, decoding included, (n,) or a number; by default what runs of this source took without it.
+            Seconds before the first pass, decoding included, (n,) or a number; by default what runs of this
+            source took without it.
         corrected
             Whether past runs count.
         """
-        names = [model] if isinstance(model, str) else list(dict.fromkeys(model))
-        codes = dict(zip(names, range(len(names))))
-        which = (
-            np.zeros(1, dtype=np.int64)
-            if isinstance(model, str)
-            else np.array([codes[name] for name in model], dtype=np.int64)
-        )
         start_up = self.start_up(source) if start_up is None else start_up
-        columns = np.broadcast_arrays(
-            *map(
-                np.atleast_1d,
-                (
-                    which,
-                    frozen_stages,
-                    batch_size,
-                    input_size,
-                    augmentation_places(augmentation),
-                    optimizer_places(optimizer),
-                    train_images,
-                    val_images,
-                    budget,
-                    start_up,
-                ),
-            )
+        runs = RunColumns.of(augmentation=augmentation, optimizer=optimizer, start_up=start_up, **asked)
+        if not self.knows(model):
+            return TimeEstimate.unknown(len(runs))
+        found = simulate(self._setup(model, runs, corrected))
+        return TimeEstimate(
+            epochs=found.epochs(),
+            seconds=np.minimum(runs.budget, found.seconds_until_the_end),
+            feasible=found.feasible,
+            step_seconds=found.steps.train,
+            rough=np.full(len(runs), self.is_rough(model)),
         )
-        rows, inverse = distinct_rows(columns)
-        which, frozen, batch, size, augmentation, optimizer, train, val, budget, start_up = (
-            column[rows] for column in columns
-        )
-        nothing = np.full(len(rows), np.nan)
-        found = {
-            "epochs": nothing.copy(),
-            "seconds": nothing.copy(),
-            "feasible": np.zeros(len(rows), dtype=bool),
-            "step_seconds": nothing.copy(),
-            "rough": np.zeros(len(rows), dtype=bool),
-        }
-        for code, name in enumerate(names):
-            mine = np.flatnonzero(which == code)
-            if not self.knows(name) or not len(mine):
-                continue
-            course = self._course(
-                name,
-                *(
-                    column[mine]
-                    for column in (frozen, batch, size, train, val, budget, augmentation, optimizer, start_up)
-                ),
-                corrected=corrected,
-            )
-            for key, values in (
-                ("epochs", course.epochs()),
-                ("feasible", course.feasible),
-                ("step_seconds", course.steps.train),
-                ("seconds", np.minimum(budget[mine], course.seconds_until_the_end)),
-                ("rough", self.is_rough(name)),
-            ):
-                found[key][mine] = values
-        return TimeEstimate(**{key: values[inverse] for key, values in found.items()})
 
     def seconds_for(self, record: RunRecord, corrected: bool = True) -> float:
-        """The wall clock that a run of the record's epochs is expected to take; NaN where that cannot be told."""
-        course = self._course_of(record, self.start_up(record.source if corrected else None), corrected)
-        return (
-            math.nan
-            if course is None
-            else float((course.until_training + course.seconds_of(record.epochs))[0])
-        )
+        """The wall clock that the record's epochs are expected to take; NaN where that cannot be told."""
+        run = self.simulated(record, self.start_up(record.source if corrected else None), corrected)
+        return math.nan if run is None else float((run.until_training + run.seconds_of(record.epochs))[0])
 
     def epochs_for(self, record: RunRecord, corrected: bool = True) -> float:
-        """The epochs that were to be expected of a run that ended with its budget; NaN where that cannot be told."""
-        course = self._course_of(record, self.start_up(record.source if corrected else None), corrected)
-        return math.nan if course is None else float(course.epochs()[0])
+        """The epochs to be expected of a run that ends with its budget; NaN where that cannot be told."""
+        run = self.simulated(record, self.start_up(record.source if corrected else None), corrected)
+        return math.nan if run is None else float(run.epochs()[0])
+
+    def simulated(self, record: RunRecord, start_up: float, corrected: bool = True) -> SimulatedRun | None:
+        """What a run does by the tables, from its first pass on; None where that cannot be told.
+
+        Parameters
+        ----------
+        start_up
+            Seconds before the first pass.
+        corrected
+            Whether past runs count.
+        """
+        setup = self._setup_of(record, start_up, corrected)
+        return None if setup is None else simulate(setup)
 
     def kind_of(self, record: RunRecord) -> int | None:
-        """0 where a run trained all stages, 1 some, 2 the head alone; None where nothing is known of it."""
-        course = self._course_of(record, self.start_up(record.source), corrected=False)
-        return None if course is None else 2 if course.head_only[0] else int(course.frozen[0])
+        """What a run trained: ALL_TRAINED, SOME_FROZEN or HEAD_ONLY; None where nothing is known of it."""
+        setup = self._setup_of(record, START_UP, corrected=False)
+        return None if setup is None else _kind(setup)
 
     def latency(self, model: str, input_size) -> np.ndarray:
         """Seconds of inference for one image, (n,)."""
@@ -238,103 +198,67 @@ class TimeModel:
             return False
         if any("diverged" in note or HALVED in note for note in record.notes) or (record.epochs or 0) <= 0:
             return False
-        course = self._course_of(record, self.start_up(record.source), corrected=False)
-        if course is None:
+        setup = self._setup_of(record, self.start_up(record.source), corrected=False)
+        if setup is None:
             return False
-        took, expected = record.curve[-1][0] - record.curve[0][0], float(course.seconds_of(record.epochs)[0])
-        if not self._speed.observe(
-            _path(record.model, 2 if course.head_only[0] else int(course.frozen[0])), took / expected
-        ):
+        took = record.curve[-1][0] - record.curve[0][0]
+        expected = float(simulate(setup).seconds_of(record.epochs)[0])
+        if not self._speed.observe(_path(record.model, _kind(setup)), took / expected):
             return False
-        if not any(
-            SAMPLED in note for note in record.notes
-        ):  # else most of it was decoding that came to nothing
-            course = self._course_of(record, 0.0, corrected=True)
-            start_up = self._without_decoding(self._start_up_of(course, record.curve[0][0]), record)
+        if not any(SAMPLED in note for note in record.notes):  # else most of it was decoding in vain
+            before = start_up_until(self._setup_of(record, START_UP, corrected=True), record.curve[0][0])
+            start_up = without_decoding(before, record.profile, self.start_up(record.source))
             self._start_up.observe((record.source,), start_up / START_UP)
         return True
 
-    def _without_decoding(self, opening: float, record: RunRecord) -> float:
-        """The start-up in what went before the first pass.
+    # -- runs to be simulated --
 
-        Whether the images had to be decoded, and in how many threads they were, nobody says: of what the start-up can have been,
-        it is taken to be what is nearest to the expected.
-        """
-        decoding = (positive(record.profile, "decode_seconds") or 0.0) * sum(
-            record.profile[name] for name in COUNTS
-        )
-        return max(MIN_START_UP, min(max(self.start_up(record.source), opening - decoding), opening))
-
-    @staticmethod
-    def _start_up_of(course: Course, until_training: float) -> float:
-        """The start-up after which a run's first evaluation ends at a time, by halving the range."""
-        low, high = MIN_START_UP, min(MAX_START_UP, until_training)
-        for _ in range(12):
-            middle = (low + high) / 2
-            ends = replace(course, start_up=np.array([middle])).until_training[0]
-            low, high = (middle, high) if ends < until_training else (low, middle)
-        return max(MIN_START_UP, low)
-
-    # -- the course of a run --
-
-    def _course_of(self, record: RunRecord, start_up: float, corrected: bool) -> Course | None:
+    def _setup_of(self, record: RunRecord, start_up: float, corrected: bool) -> RunSetup | None:
+        """Of a run that was made; None where the dataset or the model is not known."""
         regime = record.regime
         train, val = (positive(record.profile, name) for name in COUNTS)
         size = regime["input_size"] or positive(record.model_figures, "input_size")
         if not (self.knows(record.model) and train and val and size and record.epochs is not None):
             return None
-        only_head = np.array([any(ONLY_HEAD in note for note in record.notes)])
-        row = (
-            regime["frozen_stages"],
-            regime["batch_size"],
-            size,
-            train,
-            val,
-            record.budget_seconds,
-            augmentation_places(regime["augmentation"]),
-            optimizer_places(regime["optimizer"]),
-            start_up,
+        runs = RunColumns.of(
+            frozen_stages=regime["frozen_stages"],
+            batch_size=regime["batch_size"],
+            input_size=size,
+            augmentation=regime["augmentation"],
+            optimizer=regime["optimizer"],
+            train_images=train,
+            val_images=val,
+            budget=record.budget_seconds,
+            start_up=start_up,
         )
-        return self._course(record.model, *map(np.atleast_1d, row), corrected=corrected, only_head=only_head)
+        gave_up = np.array([any(ONLY_HEAD in note for note in record.notes)])
+        return self._setup(record.model, runs, corrected, gave_up)
 
-    def _course(
-        self,
-        model: str,
-        frozen,
-        batch,
-        size,
-        train,
-        val,
-        budget,
-        augmentation,
-        optimizer,
-        start_up,
-        *,
-        corrected: bool,
-        only_head=None,
-    ) -> Course:
+    def _setup(
+        self, model: str, runs: RunColumns, corrected: bool, gave_up: np.ndarray | None = None
+    ) -> RunSetup:
         times = self._models[model]
-        frozen = np.minimum(frozen, times.stages)
-        batch = np.maximum(np.minimum(batch, train), 2)
-        kind = np.where(frozen == 0, 0, np.where(frozen < times.stages, 1, 2))
+        frozen = np.minimum(runs.frozen_stages, times.stages)
+        batch = np.maximum(np.minimum(runs.batch_size, runs.train_images), 2)
+        kind = np.where(frozen == 0, ALL_TRAINED, np.where(frozen < times.stages, SOME_FROZEN, HEAD_ONLY))
         steps, head = (
-            times.steps(first, batch, size, augmentation, optimizer, self._drawing)
+            times.steps(first, batch, runs.input_size, runs.augmentation, runs.optimizer, self._drawing)
             for first in (frozen, np.full_like(frozen, times.stages))
         )
         if corrected:
-            factors = np.array([self._speed.factor(_path(model, place)) for place in range(3)])
-            steps, head = steps.times(factors[kind]), head.times(factors[2])
-        return Course(
+            factors = np.array([self._speed.factor(_path(model, place)) for place in range(len(KINDS))])
+            steps, head = steps.times(factors[kind]), head.times(factors[HEAD_ONLY])
+        return RunSetup(
             steps,
             head,
             kind,
             batch,
-            np.asarray(train, dtype=np.float64),
-            np.asarray(val, dtype=np.float64),
-            augmentation > 0,
-            np.asarray(budget, dtype=np.float64),
-            np.asarray(start_up, dtype=np.float64),
-            only_head,
+            runs.train_images.astype(np.float64),
+            runs.val_images.astype(np.float64),
+            runs.augmentation > 0,
+            runs.budget.astype(np.float64),
+            runs.start_up.astype(np.float64),
+            gave_up,
         )
 
     # -- state --
@@ -407,7 +331,8 @@ class TimeModel:
     def learn_in_store(store: ExperienceStore, record: RunRecord) -> bool:
         """Let the time model of the record's device learn from a run that is in the store; whether it did.
 
-        Other processes may do so at the same time: no run is lost. A model that begins learns from the newest runs that are there.
+        Other processes may do so at the same time: no run is lost. A model that begins learns from the newest
+        runs that are there.
         """
         for key in possible_keys(record.device, record.threads):
             if rows := store.step_times(device=key):
@@ -430,5 +355,10 @@ class TimeModel:
         return True
 
 
+def _kind(setup: RunSetup) -> int:
+    """What a run that was made trained in the end."""
+    return HEAD_ONLY if setup.gave_up[0] else int(setup.kind[0])
+
+
 def _path(model: str, kind: int) -> tuple[str, str]:
-    return model, ("all trained", "some frozen", "head")[kind]
+    return model, KINDS[kind]

@@ -1,4 +1,4 @@
-"""The trainer itself, in a world where steps take the time that a table says: what it does is what the course foretells."""
+"""The trainer itself, in a world where steps take what a table says: it does what is simulated."""
 
 from __future__ import annotations
 
@@ -11,6 +11,14 @@ import torch
 from torch import nn
 
 from nni_nasoa.advisor import RunRecord, StepTime
+from nni_nasoa.advisor.time.simulated_run import (
+    ALL_TRAINED,
+    HEAD_ONLY,
+    SOME_FROZEN,
+    RunSetup,
+    StepSeconds,
+    simulate,
+)
 from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import ImageArrays
@@ -178,9 +186,8 @@ def test_the_trainer_does_as_many_epochs_as_are_foretold(world, model, budget, b
 def test_the_seconds_before_training_are_foretold(world, model):
     record = world.run(FineTuneRegime("model", batch_size=32, input_size=SIZE), 15.0)
     assert model.observe(record)
-    assert model._course_of(record, START_UP, corrected=False).until_training[0] == pytest.approx(
-        record.curve[0][0], rel=0.1
-    )
+    simulated = model.simulated(record, START_UP, corrected=False)
+    assert simulated.until_training[0] == pytest.approx(record.curve[0][0], rel=0.1)
 
 
 @pytest.mark.parametrize("frozen", range(STAGES + 1))
@@ -202,3 +209,26 @@ def test_odd_counts_and_budgets_give_numbers(model, frozen, train, val, budget, 
         )
     assert (estimate.epochs >= 0).all() and np.isfinite(estimate.epochs).all()
     assert (estimate.seconds >= 0).all() and (estimate.seconds <= budget).all()
+
+
+@pytest.mark.parametrize("kind", [ALL_TRAINED, SOME_FROZEN, HEAD_ONLY])
+@pytest.mark.parametrize("augmented", [False, True])
+def test_epochs_and_seconds_are_inverse(kind, augmented):
+    n = 60
+    renewal, clean = (0.0, 0.0) if kind == ALL_TRAINED else (0.03, 4e-4)
+    rest = 1e-9 if kind == HEAD_ONLY else 6e-4
+    steps = StepSeconds(*(np.full(n, value) for value in (0.01, renewal, clean, 1e-3, rest)))
+    setup = RunSetup(
+        seconds=steps,
+        head=steps,
+        kind=np.full(n, kind),
+        batch=np.full(n, 64.0),
+        train_images=np.full(n, 1500.0),
+        val_images=np.full(n, 300.0),
+        augmented=np.full(n, augmented),
+        budget=np.geomspace(3, 300, n),
+        start_up=np.full(n, 0.3),
+    )
+    run = simulate(setup)
+    some = run.window > 0
+    assert (run.seconds_of(run.epochs()) - run.evaluation)[some] == pytest.approx(run.window[some], rel=0.02)

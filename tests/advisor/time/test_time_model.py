@@ -8,9 +8,9 @@ import pytest
 from test_step_times import rows_of
 
 from nni_nasoa.advisor import ExperienceStore, StepTime
-from nni_nasoa.advisor.time.simulated_run import Course, StepSeconds
+from nni_nasoa.advisor.time.start_up import START_UP
 from nni_nasoa.advisor.time.step_times import DRAW_MODES, IMAGES, OPTIMIZER_MODES
-from nni_nasoa.advisor.time.time_model import START_UP, TimeModel
+from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.device.device import processor_key
 from nni_nasoa.finetune import FineTuneRegime
 
@@ -62,16 +62,16 @@ def make_run(make_record, model):
         if "curve" in changes:
             return record
         training = TimeModel(model_rows(), KEY).seconds_for(record) - float(
-            _course_of(record).until_training[0]
+            simulated(record).until_training[0]
         )
         return dataclasses.replace(record, curve=((1.0, 0.5), (1.0 + factor * training, 0.6)))
 
     return make
 
 
-def _course_of(record):
+def simulated(record):
     model = TimeModel(model_rows(), KEY)
-    return model._course_of(record, model.start_up(record.source), corrected=False)
+    return model.simulated(record, model.start_up(record.source), corrected=False)
 
 
 def estimate(model, name="small", **changes):
@@ -141,15 +141,19 @@ def test_a_short_budget_is_not_feasible_but_for_a_head(model):
     assert not estimate(model, budget=0.2, frozen_stages=STAGES, start_up=0.3).feasible[0]
 
 
-def test_models_in_any_order_and_unknown_ones(model):
-    mixed = estimate(model, ["large", "other", "small", "large"], frozen_stages=np.array([0, 0, 1, 2]))
-    assert mixed.epochs[[0, 3]] == pytest.approx(
-        estimate(model, "large", frozen_stages=np.array([0, 2])).epochs
-    )
-    assert mixed.epochs[2] == estimate(model, frozen_stages=1).epochs[0]
-    assert np.isnan(mixed.epochs[1]) and not mixed.feasible[1]
+def test_of_an_unknown_model_or_device_nothing_is_told(model):
+    found = estimate(model, "other", frozen_stages=np.array([0, 1]))
+    assert np.isnan(found.epochs).all() and np.isnan(found.seconds).all() and len(found.epochs) == 2
+    assert not found.feasible.any()
     assert (model.knows("small"), model.knows("other")) == (True, False)
     assert not TimeModel(model_rows(), "another device").knows("small")
+
+
+@pytest.mark.parametrize("more, name", [({"colour": 1}, "colour"), ({}, "train_images")])
+def test_what_is_asked_is_all_that_has_to_be_known_and_no_more(model, more, name):
+    asked = dict(frozen_stages=0, batch_size=8, input_size=48, val_images=1, budget=5.0) | more
+    with pytest.raises(TypeError, match=f"columns: .*{name}"):
+        model.estimate("small", **asked)
 
 
 def test_latency_is_that_of_one_image(model):
@@ -166,43 +170,12 @@ def test_tens_of_thousands_are_like_one_at_a_time(model):
         augmentation=rng.integers(0, 4, n),
         optimizer=rng.integers(0, 2, n),
     )
-    names = rng.choice(["small", "large"], n).tolist()
-    found = estimate(model, names, **columns)
+    found = {name: estimate(model, name, **columns) for name in ("small", "large")}
     for i in rng.integers(0, n, 20):
-        one = estimate(model, names[i], **{name: column[i] for name, column in columns.items()})
-        assert (one.epochs[0], one.seconds[0], one.feasible[0]) == (
-            found.epochs[i],
-            found.seconds[i],
-            found.feasible[i],
-        )
-
-
-# -- the course of a run --
-
-
-@pytest.mark.parametrize("kind", [0, 1, 2])
-@pytest.mark.parametrize("augmented", [False, True])
-def test_epochs_and_seconds_are_inverse(kind, augmented):
-    n = 60
-    steps = StepSeconds(
-        *(
-            np.full(n, value)
-            for value in (0.01, 0.03 * (kind > 0), 4e-4 * (kind > 0), 1e-3, 1e-9 if kind == 2 else 6e-4)
-        )
-    )
-    run = Course(
-        steps,
-        steps,
-        np.full(n, kind),
-        np.full(n, 64.0),
-        np.full(n, 1500.0),
-        np.full(n, 300.0),
-        np.full(n, augmented),
-        np.geomspace(3, 300, n),
-        np.full(n, 0.3),
-    )
-    some = run.window > 0
-    assert (run.seconds_of(run.epochs()) - run.evaluation)[some] == pytest.approx(run.window[some], rel=0.02)
+        for name, many in found.items():
+            one = estimate(model, name, **{name: column[i] for name, column in columns.items()})
+            assert one.epochs[0] == many.epochs[i] and one.seconds[0] == many.seconds[i]
+            assert one.feasible[0] == many.feasible[i]
 
 
 # -- learning --
@@ -266,7 +239,7 @@ def test_runs_that_tell_nothing_change_nothing(model, make_run):
 def test_start_up_is_learned_by_source(model, make_run):
     for _ in range(30):
         record = make_run(curve=((1.0, 0.5), (2.0, 0.6)), source="nni")
-        first = float(_course_of(record).before[0])
+        first = float(simulated(record).before[0])
         model.observe(dataclasses.replace(record, curve=((first + 3.0, 0.5), (first + 5.0, 0.6))))
     assert model.start_up("nni") == pytest.approx(3.0, rel=0.25)
 
@@ -284,7 +257,7 @@ def test_decoding_is_no_start_up(model, make_run, opening, learned):
         profile={**TASK, "decode_seconds": 0.01}, curve=((1.0, 0.5), (2.0, 0.6)), source="nni"
     )  # 18 s for all
     for _ in range(30):
-        first = float(model._course_of(record, 0.0, corrected=True).until_training[0]) + opening
+        first = float(model.simulated(record, 0.0).until_training[0]) + opening
         assert model.observe(dataclasses.replace(record, curve=((first, 0.5), (first + 2.0, 0.6))))
     assert model.start_up("nni") == pytest.approx(learned, rel=0.3)
 
