@@ -18,8 +18,9 @@ ESTIMATED_OVER = 600  # seconds whose speed tells the time that is left
 def collect_runs(location: str | None, runs: int, jobs: int, **options) -> None:
     """Collect runs into the store at a location; `options` are those of `make_plan`."""
     from nni_nasoa.advisor import ExperienceStore
-    from nni_nasoa.making.collecting import collect, make_plan, missing
+    from nni_nasoa.making.collecting import collect, missing
     from nni_nasoa.making.collecting_jobs import JobError
+    from nni_nasoa.making.collecting_plan import make_plan
 
     with clear_errors(), _terminable():
         plan = make_plan(**options)
@@ -53,7 +54,7 @@ def _terminable():
 
 
 class Bar:
-    """A bar of the seconds of the budgets, with the time that is left; where stderr is no terminal, a line now and then."""
+    """A bar of the budgets' seconds, with the time left; where stderr is no terminal, a line now and then."""
 
     def __init__(self, seconds: float, done: int, runs: int):
         from rich.console import Console

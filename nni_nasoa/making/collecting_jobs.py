@@ -1,4 +1,4 @@
-"""Processes that carry out the runs of a collection: started once, started anew where they die, gone when we are."""
+"""Processes that carry out the runs of a collection: started anew where they die, and gone when we are."""
 
 from __future__ import annotations
 
@@ -11,24 +11,21 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nni_nasoa.experience.records import RunRecord, figures_of
 from nni_nasoa.values import one_line
 
-if TYPE_CHECKING:
-    from .collecting import PlannedRun
+from .collecting_plan import PlannedRun
 
-PATIENCE = (
-    20.0,
-    600.0,
-)  # budgets, and seconds on top of them for imports, drawing and profiles, after which a run hangs
+# Budgets, and seconds on top of them for imports, drawing and profiles, after which a run hangs.
+PATIENCE = (20.0, 600.0)
 TROUBLE = "trouble"  # key of an answer that says why there is no record
 ATTEMPTS = 3  # to start a process, before its trouble is the user's
 
 
 class JobError(RuntimeError):
-    """Nothing can be collected: processes do not come up, a task cannot be opened. The message is one line."""
+    """Nothing can be collected: processes do not come up, or a task cannot be opened. One line says why."""
 
 
 class Job:
@@ -115,7 +112,8 @@ class Job:
                     if self._ended:
                         raise JobError("the collection was ended")
                     self._drop()
-                    # In a session of its own, Ctrl-C does not reach it; when we are gone, however that was, its stdin ends.
+                    # In a session of its own, Ctrl-C does not reach it; when we are gone, however that was,
+                    # its stdin ends.
                     self._process = subprocess.Popen(
                         [sys.executable, "-m", "nni_nasoa.making.collecting_worker"],
                         env=environment,

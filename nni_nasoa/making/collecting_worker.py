@@ -1,7 +1,7 @@
-"""The process that carries out the runs of a collection: a JSON object a line on stdin, a record a line on stdout.
+"""The process that carries out the runs of a collection: a JSON object a line in, a record a line out.
 
-The first line says where the store is and which models profiles are made with; the answer to it is what the records of
-failed runs need. When stdin ends, the process does, whatever it is doing.
+The first line says where the store is and which models profiles are made with; the answer to it is what the
+records of failed runs need. When stdin ends, the process does, whatever it is doing.
 """
 
 from __future__ import annotations
@@ -26,11 +26,8 @@ if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.finetune import FineTuneRegime, FineTuneResult
 
-PACKAGES = (
-    "nni-nasoa",
-    "torch",
-    "torchvision",
-)  # whose versions the records of failed runs tell, as those of others do
+# Their versions are in the records of failed runs, as in those of others.
+PACKAGES = ("nni-nasoa", "torch", "torchvision")
 
 
 class Worker:
@@ -109,6 +106,7 @@ def _on_all_images(result: FineTuneResult, split: ImageSplit) -> FineTuneResult:
 
 
 def main() -> None:
+    """Answer one line after the other, until there are no more."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print does not get between the answers
     lines: queue.SimpleQueue = queue.SimpleQueue()

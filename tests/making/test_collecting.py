@@ -4,10 +4,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter, defaultdict
-from itertools import product
 
-import numpy as np
 import psutil
 import pytest
 from click.testing import CliRunner
@@ -15,20 +12,14 @@ from click.testing import CliRunner
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.task.profiles import TaskProfile, task_profile
 from nni_nasoa.cli import main
-from nni_nasoa.data import DatasetError
-from nni_nasoa.data.tasks import get_task, list_tasks
+from nni_nasoa.data.tasks import get_task
 from nni_nasoa.making import collecting_jobs
-from nni_nasoa.making.collecting import (
-    BUDGETS,
-    SHORT_MORE_OFTEN,
-    CollectingError,
-    Plan,
-    collect,
-    make_plan,
-    missing,
-)
+from nni_nasoa.making.collecting import collect, missing
 from nni_nasoa.making.collecting_jobs import JobError
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
+from nni_nasoa.making.collecting_plan import (
+    Plan,
+    make_plan,
+)
 from nni_nasoa.zoo import list_models
 
 TASKS, MODELS = ("segments-few", "materials-grey-few"), ("nano-a", "nano-b")
@@ -56,63 +47,6 @@ def location(tmp_path, profiled):
     path = tmp_path / "store.db"
     path.write_bytes(profiled)
     return str(path)
-
-
-# -- the plan --
-
-
-def test_a_plan_covers_everything_evenly():
-    plan = make_plan()
-    runs = list(plan.runs(640))
-    assert {run.task for run in runs} == set(list_tasks(held_out=False)) and not any(
-        get_task(run.task).held_out for run in runs
-    )
-    pairs = list(product(plan.tasks, plan.models))
-    for key, choices in (
-        (lambda run: run.task, plan.tasks),
-        (lambda run: (run.task, run.regime.model), pairs),
-    ):
-        counts = Counter(map(key, runs))
-        assert len(counts) == len(choices) and max(counts.values()) - min(counts.values()) <= 1
-    shares = np.power(BUDGETS, -SHORT_MORE_OFTEN)
-    for budget, share in zip(BUDGETS, shares / shares.sum()):
-        assert sum(run.budget == budget for run in runs) / len(runs) == pytest.approx(share, abs=0.02)
-    assert len({(run.regime.model, run.budget) for run in runs}) == len(plan.models) * len(BUDGETS)
-    budgets = defaultdict(set)
-    for run in plan.runs(25 * len(plan.tasks)):
-        budgets[run.task].add(run.budget)
-    assert all(seen == set(BUDGETS) for seen in budgets.values())
-    assert 6.5 < sum(run.budget for run in runs) / len(runs) < 7.5
-    assert {run.regime.augmentation for run in runs} == set(AUGMENTATIONS) and {
-        run.regime.optimizer for run in runs
-    } == set(OPTIMIZERS)
-    assert len({run.regime.learning_rate for run in runs}) >= 8 and {
-        run.regime.frozen_stages for run in runs
-    } >= {0, 1, 2, 3}
-
-
-def test_a_plan_follows_from_its_seed():
-    first, again, other = (list(make_plan(seed=seed).runs(60)) for seed in (3, 3, 4))
-    assert first == again and list(make_plan(seed=3).runs(30)) == first[:30]
-    assert len({run.id for run in (*first, *other)}) == 120 and [run.regime for run in first] != [
-        run.regime for run in other
-    ]
-    assert not {run.id for run in first} & {run.id for run in make_plan(seed=3, budgets=(1, 2)).runs(60)}
-
-
-def test_tasks_are_chosen():
-    assert make_plan(["signs-20", "task:hues"], ["plants"]).tasks == ("hues", "plants", "signs-20")
-    assert set(make_plan(include=["plants"]).tasks) == {*list_tasks(held_out=False), "plants"}
-    with pytest.raises(CollectingError, match="'plants' is held out; --include plants"):
-        make_plan(["plants"])
-    with pytest.raises(DatasetError, match="did you mean 'hues'"):
-        make_plan(["huse"])
-    for budgets in ((), (0.0,), (float("nan"),)):
-        with pytest.raises(CollectingError, match="^budgets: "):
-            make_plan(budgets=budgets)
-
-
-# -- collecting --
 
 
 def test_collect(location):

@@ -1,0 +1,179 @@
+"""The plan of a collection: an endless sequence of fine-tuning runs over many small tasks.
+
+Each run follows from its number alone, so that a collection can be stopped, resumed and extended.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nni_nasoa.advisor.candidates import own_size, random_regime
+from nni_nasoa.advisor.defaults import DECAY, RATE, SMOOTHING
+from nni_nasoa.data.tasks import get_task, list_tasks
+from nni_nasoa.experience.records import figures_of
+from nni_nasoa.training.regime import FineTuneRegime
+
+BUDGETS = (3.0, 5.0, 8.0, 13.0, 20.0)  # seconds
+SHORT_MORE_OFTEN = 0.8  # a budget's share falls with this power of it: the mean of BUDGETS is about 7 s
+GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill 0 to 1 evenly, however many there are
+# Share of the runs that are close to the defaults, and of their settings that are as there.
+USUAL_RUNS, USUAL_SETTINGS = 0.5, 0.6
+VERSION = 2  # of what a plan is
+# No module's name any more, but what all plans go by: with another one, no collection that there is could be
+# resumed.
+_NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "nni_nasoa.advisor.collecting")
+
+
+class CollectingError(ValueError):
+    """A collection that cannot be done. The message is one line."""
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run of a plan.
+
+    Parameters
+    ----------
+    id
+        Of its record.
+    task
+        Name of the task, without "task:".
+    budget
+        In seconds.
+    """
+
+    id: str
+    task: str
+    regime: FineTuneRegime
+    budget: float
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {"id": self.id, "task": self.task, "regime": self.regime.to_json(), "budget": self.budget}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which runs to do: a low-discrepancy sequence over tasks, models and budgets, with regimes at random.
+
+    In every round each task comes once; each task meets all models before it meets one again, and its budgets
+    are as frequent as they should be after any number of rounds. Half of the regimes lie anywhere in the grid
+    of candidates, half around the defaults, where the best ones are more often: there the predictor has to
+    tell good from better.
+
+    Parameters
+    ----------
+    tasks, models
+        Names.
+    budgets
+        In seconds.
+    seed
+        Of the plan.
+
+    Raises
+    ------
+    CollectingError
+        There are no tasks, models or budgets, or some are not what they should be.
+    """
+
+    tasks: tuple[str, ...]
+    models: tuple[str, ...]
+    budgets: tuple[float, ...] = BUDGETS
+    seed: int = 0
+
+    def __post_init__(self):
+        for what, values in (("tasks", self.tasks), ("models", self.models), ("budgets", self.budgets)):
+            if not values:
+                raise CollectingError(f"{what}: none are given")
+        for name in self.tasks:
+            get_task(name)
+        for budget in self.budgets:
+            if not 0 < budget < math.inf:
+                raise CollectingError(f"budgets: {budget!r} is not a number of seconds above 0")
+
+    @property
+    def id(self) -> uuid.UUID:
+        """Which plan it is."""
+        text = json.dumps([VERSION, self.tasks, self.models, self.budgets, self.seed])
+        return uuid.uuid5(_NAMESPACE, hashlib.sha256(text.encode()).hexdigest())
+
+    def __getitem__(self, index: int) -> PlannedRun:
+        """The run of a number, from 0."""
+        number, place = divmod(index, len(self.tasks))
+        task = int(self._rng(0, number).permutation(len(self.tasks))[place])
+        turn, of_turn = divmod(number, len(self.models))
+        model = self.models[self._rng(1, task, turn).permutation(len(self.models))[of_turn]]
+        along = (self._rng(2, task).random() + number * GOLDEN) % 1
+        shares = np.cumsum(np.power(self.budgets, -SHORT_MORE_OFTEN))
+        budget = self.budgets[int(np.searchsorted(shares / shares[-1], along, side="right"))]
+        return PlannedRun(
+            str(uuid.uuid5(self.id, str(index))),
+            self.tasks[task],
+            _regime(self._rng(3, index), model),
+            budget,
+        )
+
+    def runs(self, count: int) -> Iterator[PlannedRun]:
+        """The first runs."""
+        return map(self.__getitem__, range(count))
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=key))
+
+
+def _regime(rng: np.random.Generator, model: str) -> FineTuneRegime:
+    regime = random_regime(rng, (model,))
+    if rng.random() >= USUAL_RUNS:
+        return regime
+    usual = (
+        {"optimizer": "sgd", "learning_rate": RATE, "weight_decay": DECAY},
+        {"frozen_stages": 0},
+        {"batch_size": 32},
+        {"input_size": own_size(figures_of(model))},
+        {"augmentation": "crop"},
+        {"label_smoothing": SMOOTHING},
+    )
+    for settings in usual:
+        if rng.random() < USUAL_SETTINGS:
+            regime = replace(regime, **settings)
+    return regime
+
+
+def make_plan(
+    tasks: Sequence[str] = (),
+    include: Sequence[str] = (),
+    zoo: str = "nano",
+    budgets: Sequence[float] = BUDGETS,
+    seed: int = 0,
+) -> Plan:
+    """The plan for a family of models.
+
+    Parameters
+    ----------
+    tasks
+        Names; by default all that are not held out.
+    include
+        Names of more tasks, held out or not.
+    zoo
+        A family of the zoo.
+
+    Raises
+    ------
+    CollectingError, DatasetError
+        There is no such task or family, or the plan would be empty.
+    """
+    from nni_nasoa.zoo import list_models
+
+    names = [name.removeprefix("task:") for name in (*(tasks or list_tasks(held_out=False)), *include)]
+    for name in tasks:
+        if get_task(name.removeprefix("task:")).held_out and name not in include:
+            raise CollectingError(f"tasks: '{name}' is held out; --include {name} takes it all the same")
+    return Plan(tuple(sorted(set(names))), tuple(list_models(zoo)), tuple(map(float, budgets)), seed)
