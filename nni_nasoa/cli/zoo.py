@@ -153,7 +153,8 @@ def pretrain(models: tuple[str, ...], output: Path, jobs: int, device: str, **se
 
     Run it again after an interruption: finished networks stay, and the others go on from their last epoch.
     """
-    from nni_nasoa.making.pretraining import PretrainError, pretrain_all
+    from nni_nasoa.making.pretraining import pretrain_all
+    from nni_nasoa.making.pretraining_recipe import PretrainError
 
     from .zoo_pretrain import recipes_of, show_epochs
 

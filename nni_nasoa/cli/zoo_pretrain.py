@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from nni_nasoa.making.pretraining import Epoch, PretrainRecipe
+    from nni_nasoa.making.pretraining import Epoch
+    from nni_nasoa.making.pretraining_recipe import PretrainRecipe
 
 
 def recipes_of(models: Iterable[str], settings: Mapping[str, Any]) -> dict[PretrainRecipe, dict[str, str]]:
@@ -31,7 +32,7 @@ def recipes_of(models: Iterable[str], settings: Mapping[str, Any]) -> dict[Pretr
     ValueError
         There is no such model, it has no encoding, or two would be written to the same file.
     """
-    from nni_nasoa.making.pretraining import PretrainRecipe
+    from nni_nasoa.making.pretraining_recipe import PretrainRecipe
     from nni_nasoa.zoo import list_models, nano
 
     recipes: dict[PretrainRecipe, dict[str, str]] = {}

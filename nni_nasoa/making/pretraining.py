@@ -1,7 +1,7 @@
 """Pretrain small networks on fractal images: how the weights of the nano family are made, and made again.
 
-Beside each NAME.safetensors stands NAME.json, a card that says how it was made. A run that is interrupted goes on from
-its last whole epoch; networks that are finished are not trained again.
+Beside each NAME.safetensors stands NAME.json, a card that says how it was made. A run that is interrupted
+goes on from its last whole epoch; networks that are finished are not trained again.
 """
 
 from __future__ import annotations
@@ -22,53 +22,22 @@ from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture
 
+from .pretraining_recipe import DEFAULT_RECIPE, MEAN, STD, PretrainError, PretrainRecipe
+
 if TYPE_CHECKING:
     from multiprocessing.queues import SimpleQueue
 
     from nni_nasoa.networks import ETNet
 
-MEAN, STD = (0.5, 0.5, 0.5), (0.33, 0.33, 0.33)  # of fractal images, rounded
 FORMAT, VERSION = "nni-nasoa pretraining", 1
 _POLL_SECONDS = 0.2
 
 
-class PretrainError(RuntimeError):
-    """A pretraining run that cannot go on. The message is one line."""
-
-
-@dataclass(frozen=True)
-class PretrainRecipe:
-    """How networks are pretrained.
-
-    Parameters
-    ----------
-    classes, instances, val_instances, size, seed
-        Of the images, see `data.fractals.open_fractals`; the seed is that of initial weights, order and augmentation, too.
-    epochs, batch_size
-        Passes over all images, and images a step.
-    learning_rate, weight_decay, label_smoothing
-        Of AdamW, and of the cross-entropy; the rate is the peak. SGD hardly gets off the ground with so many classes.
-    warmup
-        Share of all steps in which the learning rate rises; half a cosine brings it down to 0.
-    """
-
-    classes: int = 500
-    instances: int = 200
-    val_instances: int = 2
-    size: int = 48
-    epochs: int = 6
-    batch_size: int = 64
-    learning_rate: float = 0.01
-    weight_decay: float = 0.05
-    label_smoothing: float = 0.1
-    warmup: float = 0.05
-    seed: int = 0
-
-
 @dataclass(frozen=True)
 class Epoch:
-    """What is told after each epoch: its number from 1, the mean loss, top-1 accuracy on unseen images (0 to 1), and the
-    seconds since the start, those of interrupted runs included.
+    """What is told after each epoch: its number from 1, the mean loss, accuracy on unseen images (0 to 1).
+
+    The seconds are since the start, those of interrupted runs included.
     """
 
     name: str
@@ -81,7 +50,7 @@ class Epoch:
 def pretrain_all(
     networks: Mapping[str, str],
     folder: str | os.PathLike,
-    recipe: PretrainRecipe = PretrainRecipe(),
+    recipe: PretrainRecipe = DEFAULT_RECIPE,
     *,
     jobs: int = 1,
     device: str = "cpu",
@@ -184,7 +153,7 @@ def pretrain(
     name: str,
     encoding: str,
     folder: str | os.PathLike,
-    recipe: PretrainRecipe = PretrainRecipe(),
+    recipe: PretrainRecipe = DEFAULT_RECIPE,
     *,
     device: str = "cpu",
     on_epoch: Callable[[Epoch], None] | None = None,
@@ -211,8 +180,8 @@ def pretrain(
     Raises
     ------
     PretrainError
-        The folder cannot be made or has a checkpoint of another recipe, the images are too small for the network, or the
-        loss is not finite.
+        The folder cannot be made or has a checkpoint of another recipe, the images are too small for the
+        network, or the loss is not finite.
     ArchitectureError, DatasetError
         The encoding is wrong; the images cannot be cached.
     """
@@ -221,7 +190,7 @@ def pretrain(
     from nni_nasoa.data.fractals import open_fractals
     from nni_nasoa.device.device import resolve_device
 
-    from .pretraining_run import Pretrainer
+    from .pretrainer import Pretrainer
 
     architecture, folder, identity = (
         Architecture.parse(encoding),
@@ -271,7 +240,7 @@ def _check(folder: Path, name: str, identity: Mapping[str, Any], device: str) ->
     """Find before the work what would stop it."""
     from nni_nasoa.device.device import resolve_device
 
-    from .pretraining_run import read_checkpoint
+    from .pretrainer import read_checkpoint
 
     resolve_device(device)
     stride, size = Architecture.parse(identity["encoding"]).total_stride, identity["recipe"]["size"]

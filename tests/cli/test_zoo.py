@@ -126,7 +126,7 @@ def test_the_nano_family_is_made_again_by_its_cards(nasoa, tmp_path, monkeypatch
     monkeypatch.setattr("nni_nasoa.zoo.registry._FAMILIES", {"nano": nano.FAMILY})
     if not with_cards:  # then all that no option sets are the defaults
         from nni_nasoa.cli.zoo_pretrain import recipes_of
-        from nni_nasoa.making.pretraining import PretrainRecipe
+        from nni_nasoa.making.pretraining_recipe import PretrainRecipe
 
         assert recipes_of([], {"seed": 3}) == {
             PretrainRecipe(seed=3): {"nano-a": ENCODING, "nano-b": "2-_8_11-2"}

@@ -7,7 +7,8 @@ import torch
 from safetensors.torch import load_file
 
 from nni_nasoa.architecture import ArchitectureError
-from nni_nasoa.making.pretraining import MEAN, STD, PretrainError, PretrainRecipe, pretrain, pretrain_all
+from nni_nasoa.making.pretraining import pretrain, pretrain_all
+from nni_nasoa.making.pretraining_recipe import MEAN, STD, PretrainError, PretrainRecipe
 from nni_nasoa.networks import ETNet
 
 ENCODING = "2-_8_11-21"

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 
 from nni_nasoa import zoo
 from nni_nasoa.architecture import Architecture
-from nni_nasoa.making.pretraining import PretrainRecipe, pretrain
+from nni_nasoa.making.pretraining import pretrain
+from nni_nasoa.making.pretraining_recipe import PretrainRecipe
 from nni_nasoa.networks import WeightsError
 from nni_nasoa.zoo import nano
 

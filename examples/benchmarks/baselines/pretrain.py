@@ -17,7 +17,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from nni_nasoa.making.pretraining import Epoch, PretrainError, PretrainRecipe, pretrain_all
+from nni_nasoa.making.pretraining import Epoch, pretrain_all
+from nni_nasoa.making.pretraining_recipe import PretrainError, PretrainRecipe
 from nni_nasoa.zoo import add_model, list_models, nano, remove_model
 
 HERE = Path(__file__).resolve().parent

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -20,10 +20,7 @@ from nni_nasoa.training.inputs import Images
 from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.training.speed import device_lock
 
-from .pretraining import MEAN, STD, PretrainError
-
-if TYPE_CHECKING:
-    from .pretraining import PretrainRecipe
+from .pretraining_recipe import MEAN, STD, PretrainError, PretrainRecipe
 
 _EVAL_BATCH = 256
 
