@@ -3,8 +3,8 @@
     model.safetensors   the network's weights; its metadata holds the description, too
     classifier.json     the description: classes, model, regime, normalisation, metrics, versions
 
-Each file is written under another name and renamed. `model.safetensors` is whole in itself, so that a process that is
-killed between the two leaves the new weights with the new description in them, and never a mixture.
+Each file is written under another name and renamed. `model.safetensors` is whole in itself, so that a process
+that is killed between the two leaves the new weights with the new description in them, and never a mixture.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from nni_nasoa.device.precision import autocast
 from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 from nni_nasoa.values import MAX_INPUT_SIZE
 
+from .errors import ClassifierError, one_line
+from .onnx_export import export_onnx
+
 FORMAT, VERSION = "nni-nasoa classifier", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "classifier.json"
 BATCH = 64
-
-
-class ClassifierError(ValueError):
-    """A classifier that cannot be loaded, saved or used. The message is one line."""
 
 
 class Prediction(NamedTuple):
@@ -50,7 +49,8 @@ class Classifier:
     Parameters
     ----------
     network
-        Takes normalised images (n, 3, input_size, input_size), gives logits (n, classes). It is put into eval mode.
+        Takes normalised images (n, 3, input_size, input_size), gives logits (n, classes). It is put into eval
+        mode.
     about
         The description, see `describe`.
     device
@@ -97,8 +97,8 @@ class Classifier:
         Parameters
         ----------
         images
-            Paths of image files, PIL images, or arrays (height, width, 3) uint8. They are resized and cropped as the
-            training images were.
+            Paths of image files, PIL images, or arrays (height, width, 3) uint8. They are resized and cropped
+            as the training images were.
         top_k
             How many classes to give for each.
 
@@ -133,9 +133,9 @@ class Classifier:
 
     def export_onnx(self, path: str | os.PathLike) -> Path:
         """Write an ONNX file; see `onnx_export.export_onnx`."""
-        from .onnx_export import export_onnx
-
-        return export_onnx(self, path)
+        return export_onnx(
+            self.network, path, input_size=self.input_size, mean=self.about["mean"], std=self.about["std"]
+        )
 
 
 def describe(
@@ -155,7 +155,8 @@ def describe(
     Parameters
     ----------
     encoding
-        The network's ET-NAS encoding, by which it can be built where its name is not known; None for other kinds.
+        The network's ET-NAS encoding, by which it can be built where its name is not known; None for other
+        kinds.
     weights_of
         Whose names the weights go by: "network", or "staged" where that has another head than the network.
     mean, std
@@ -203,13 +204,14 @@ def check_folder(folder: str | os.PathLike) -> Path:
     strange = sorted(name for name in names if not name.endswith(".partial"))
     if strange and not names & {WEIGHTS, DESCRIPTION, "evaluations.jsonl"}:
         raise ClassifierError(
-            f"output: {folder} is not empty and holds no classifier (there is '{strange[0]}'); give a new folder"
+            f"output: {folder} is not empty and holds no classifier (there is '{strange[0]}'); "
+            "give a new folder"
         )
     return folder
 
 
 def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:
-    """Save a network's state_dict and its description; see the module's text for what a killed process leaves.
+    """Save a network's state_dict and its description; the module's text says what a killed process leaves.
 
     Raises
     ------
@@ -225,7 +227,8 @@ def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], abou
         folder.mkdir(parents=True, exist_ok=True)
         for stale in folder.glob(".*.partial"):  # of a process that was killed
             stale.unlink(missing_ok=True)
-        # No fsync: it guards against a power cut, not a kill, and takes seconds on a busy disk, past a deadline.
+        # No fsync: it guards against a power cut, not a kill, and takes seconds on a busy disk, past a
+        # deadline.
         partial = _partial(folder, WEIGHTS)
         # Not by safetensors' save_file, which maps the file: where the disk is full, that ends the process.
         partial.write_bytes(serialize(tensors, metadata={"format": "pt", "classifier": text}))
@@ -294,7 +297,8 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
         raise ClassifierError(f'{folder}: not a classifier, whose description has "format": "{FORMAT}"')
     if about.get("version") != VERSION:
         raise ClassifierError(
-            f"{folder}: classifier of version {about.get('version')!r:.20}, where this release reads {VERSION}"
+            f"{folder}: classifier of version {about.get('version')!r:.20}, "
+            f"where this release reads {VERSION}"
         )
     for key, right in (
         ("classes", lambda v: isinstance(v, list) and len(v) >= 2 and all(isinstance(c, str) for c in v)),
@@ -313,11 +317,6 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
     except RegimeError as error:
         raise ClassifierError(f"{folder}: {error}") from None
     return about
-
-
-def one_line(error: BaseException) -> str:
-    """A message in one line, shortened."""
-    return " ".join(str(error).split())[:150] or type(error).__name__
 
 
 def _three_numbers(values: Any) -> bool:

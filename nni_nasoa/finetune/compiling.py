@@ -11,6 +11,7 @@ from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.stepping import Stepper
 
 from .clock import Clock
+from .errors import one_line
 
 COMPILING_SHARE = 0.4  # of the time that is left
 
@@ -18,9 +19,10 @@ COMPILING_SHARE = 0.4  # of the time that is left
 def compiled_in_time(
     stepper: Stepper, module: nn.Module, clock: Clock, interruption: Interruption, group: Alone | Together
 ) -> str:
-    """Have a stepper train through torch.compile, if it works, and in a share of the time, in all processes; else a line says why.
+    """Have a stepper train through torch.compile, if that works in a share of the time; else a line says why.
 
-    Compiling happens as the first gradients are computed; of the steps that follow, none has to wait for it.
+    It is so in all processes, or in none. Compiling happens as the first gradients are computed; of the steps
+    that follow, none has to wait for it.
     """
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
     seconds, begin, failure = COMPILING_SHARE * clock.remaining, clock.now(), ""
@@ -33,7 +35,7 @@ def compiled_in_time(
         failure = f"torch.compile was not done after {clock.now() - begin:.1f} s: trained without it"
     except Exception as error:  # a compiler can fail in any way
         if not is_out_of_memory(error):  # else the first step fails, too, and halves the batch
-            failure = f"torch.compile failed ({' '.join(str(error).split())[:150] or type(error).__name__}): trained without it"
+            failure = f"torch.compile failed ({one_line(error)}): trained without it"
     finally:
         stepper.optimizer.zero_grad()
         for buffer, before in buffers:

@@ -1,4 +1,4 @@
-"""Errors of a run in one line."""
+"""Errors of fine-tuning, in one line each."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.training.errors import FineTuneError
 
 
+class ClassifierError(ValueError):
+    """A classifier that cannot be loaded, saved or used. The message is one line."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message in one line, shortened; the error's type where it has none."""
+    return " ".join(str(error).split())[:150] or type(error).__name__
+
+
 @contextmanager
 def memory_errors(device: torch.device) -> Iterator[None]:
     """Say in one line that the memory is full where no smaller batch can help."""
@@ -19,7 +28,7 @@ def memory_errors(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        full = " ".join(str(error).split())[:150]
+        full = one_line(error)
     else:
         return
     raise FineTuneError(f"{device}: out of memory ({full}); give a smaller model or input size")

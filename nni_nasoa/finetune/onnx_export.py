@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from .classifier import ClassifierError, one_line
-
-if TYPE_CHECKING:
-    from .classifier import Classifier
+from .errors import ClassifierError, one_line
 
 PACKAGES = ("onnx", "onnxscript")
 
@@ -38,28 +35,47 @@ class _Exported(nn.Module):
         return self.network((images - self.mean) / self.std).softmax(1)
 
 
-def export_onnx(classifier: Classifier, path: str | os.PathLike) -> Path:
-    """Write an ONNX file that takes images (n, 3, input_size, input_size) float32 from 0 to 1 and gives probabilities (n, classes).
+def export_onnx(
+    network: nn.Module,
+    path: str | os.PathLike,
+    *,
+    input_size: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+) -> Path:
+    """Write an ONNX file of a classifier, with its normalisation and softmax.
+
+    It takes images (n, 3, input_size, input_size) float32 from 0 to 1 and gives probabilities (n, classes).
+
+    Parameters
+    ----------
+    network
+        Takes normalised images, gives logits; in eval mode, and on the same device afterwards.
+    path
+        The file; its folder is there.
+    input_size
+        Height and width of the images, in pixels.
+    mean, std
+        Of the normalisation, three numbers each, for images from 0 to 1.
 
     Raises
     ------
     ClassifierError
-        The package onnx or onnxscript is missing, the network cannot be exported, or the file cannot be written.
+        The package onnx or onnxscript is missing, the network cannot be exported, or the file cannot be
+        written.
     """
     require_onnx()
-    path, size = Path(path), classifier.input_size
+    path, device = Path(path), next(network.parameters()).device
     if not path.parent.is_dir():
         raise ClassifierError(f"{path}: cannot be written (there is no folder {path.parent})")
-    mean, std = (
-        torch.tensor(classifier.about[key], dtype=torch.float32).view(3, 1, 1) for key in ("mean", "std")
-    )
+    columns = (torch.tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (mean, std))
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    exported = _Exported(classifier.network.cpu(), mean, std).eval()
+    exported = _Exported(network.cpu(), *columns).eval()
     try:
         # Two images, for a batch of one would be taken for a constant.
         torch.onnx.export(
             exported,
-            (torch.zeros(2, 3, size, size),),
+            (torch.zeros(2, 3, input_size, input_size),),
             str(partial),
             input_names=["images"],
             output_names=["probabilities"],
@@ -75,5 +91,5 @@ def export_onnx(classifier: Classifier, path: str | os.PathLike) -> Path:
         raise ClassifierError(f"{path}: the network cannot be exported ({one_line(error)})") from None
     finally:
         partial.unlink(missing_ok=True)
-        classifier.network.to(classifier.device)
+        network.to(device)
     return path

@@ -12,12 +12,12 @@ from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.finetune import classifier as module
 from nni_nasoa.finetune.classifier import (
     Classifier,
-    ClassifierError,
     check_folder,
     describe,
     load_classifier,
     save_classifier,
 )
+from nni_nasoa.finetune.errors import ClassifierError
 from nni_nasoa.networks import ETNet
 
 CLASSES = ("Hund", "猫", "bird\udcff")  # the last from a folder whose name is not UTF-8

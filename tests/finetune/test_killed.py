@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.data import open_dataset
-from nni_nasoa.finetune.classifier import ClassifierError, load_classifier
+from nni_nasoa.finetune.classifier import load_classifier
+from nni_nasoa.finetune.errors import ClassifierError
 
 KILLS = 20
 

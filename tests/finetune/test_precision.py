@@ -20,9 +20,15 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA dev
 
 @pytest.mark.parametrize("frozen", [0, 1, 3])
 def test_half_precision_trains(blobs, tiny, monkeypatch, frozen):
-    for name in ("stepping", "inputs", "first_pass", "validation", "classifier"):
+    for name in (
+        "training.stepping",
+        "training.inputs",
+        "finetune.first_pass",
+        "finetune.validation",
+        "finetune.classifier",
+    ):
         monkeypatch.setattr(
-            importlib.import_module(f"nni_nasoa.finetune.{name}"),
+            importlib.import_module(f"nni_nasoa.{name}"),
             "autocast",
             lambda device: torch.autocast("cpu", dtype=torch.bfloat16),
         )
