@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,17 +15,22 @@ import click
 if TYPE_CHECKING:
     from nni_nasoa.making.pretraining import Epoch
     from nni_nasoa.making.pretraining_recipe import PretrainRecipe
+    from nni_nasoa.zoo.nano import NanoFamily
 
 
-def recipes_of(models: Iterable[str], settings: Mapping[str, Any]) -> dict[PretrainRecipe, dict[str, str]]:
+def recipes_of(
+    models: Sequence[str], settings: Mapping[str, Any], family: NanoFamily | None = None
+) -> dict[PretrainRecipe, dict[str, str]]:
     """The networks to train, names and encodings, by their recipes.
 
     Parameters
     ----------
     models
-        Nano networks, front files or networks of them, encodings; none of them are the nano family.
+        Nano networks, front files or networks of them, encodings; none of them are the whole `family`.
     settings
         Fields of the recipe that are not to be those of a nano network's card, or the defaults.
+    family
+        The family whose cards tell the recipes; None is the one that this package has.
 
     Raises
     ------
@@ -33,21 +38,35 @@ def recipes_of(models: Iterable[str], settings: Mapping[str, Any]) -> dict[Pretr
         There is no such model, it has no encoding, or two would be written to the same file.
     """
     from nni_nasoa.making.pretraining_recipe import PretrainRecipe
-    from nni_nasoa.zoo import list_models, nano
+    from nni_nasoa.zoo import nano
 
+    family = family or nano.FAMILY
+    networks = (
+        _networks(models) if models else {name: info.encoding for name, info in family.models().items()}
+    )
     recipes: dict[PretrainRecipe, dict[str, str]] = {}
-    files: dict[str, str] = {}
-    for model in models or nano.FAMILY.models():
+    for name, encoding in networks.items():
+        card = family.card(name) or {}
+        recipe = dataclasses.replace(PretrainRecipe(**card.get("recipe", {})), **settings)
+        recipes.setdefault(recipe, {})[name] = encoding
+    return recipes
+
+
+def _networks(models: Iterable[str]) -> dict[str, str]:
+    """Encodings of networks by what their files will be called."""
+    from nni_nasoa.zoo import list_models
+
+    networks: dict[str, str] = {}
+    sources: dict[str, str] = {}
+    for model in models:
         for source in list_models(model) if model.endswith(".json") else [model]:
             name, encoding = _network(source)
-            if files.setdefault(name, source) != source:
+            if sources.setdefault(name, source) != source:
                 raise ValueError(
-                    f"{source}: would be called {name}, as {files[name]}; pretrain it into a folder of its own"
+                    f"{source}: would be called {name}, as {sources[name]}; pretrain it into a folder of its own"
                 )
-            card = nano.FAMILY.card(name) or {}
-            recipe = dataclasses.replace(PretrainRecipe(**card.get("recipe", {})), **settings)
-            recipes.setdefault(recipe, {})[name] = encoding
-    return recipes
+            networks[name] = encoding
+    return networks
 
 
 def _network(model: str) -> tuple[str, str]:

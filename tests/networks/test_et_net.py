@@ -103,7 +103,7 @@ def test_compiles_without_graph_breaks(encoding):
         graphs.append(graph)
         return graph.forward
 
-    torch._dynamo.reset()
+    torch.compiler.reset()
     outputs = torch.compile(network, backend=backend, fullgraph=True)(images()), twin(images())
     torch.testing.assert_close(*outputs)
     for output in outputs:
@@ -115,7 +115,7 @@ def test_compiles_without_graph_breaks(encoding):
 
 def test_compiles_with_functionalisation():
     """In-place steps are safe to rewrite, which is what torch.compile's default backend does."""
-    torch._dynamo.reset()
+    torch.compiler.reset()
     network = ETNet(RICH, 5)
     twin = copy.deepcopy(network)
     outputs = torch.compile(network, backend="aot_eager", fullgraph=True)(images()), twin(images())

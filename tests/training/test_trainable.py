@@ -57,7 +57,7 @@ def counted(monkeypatch):
         graphs.append(graph)
         return graph
 
-    torch._dynamo.reset()
+    torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
     return graphs
 
