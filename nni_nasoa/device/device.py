@@ -15,7 +15,7 @@ from .processor import default_threads, processor_name
 if TYPE_CHECKING:
     import torch
 
-# In /dev where torch can have a GPU: NVIDIA's, AMD's, and Windows' own.
+# Device nodes where torch can have a GPU: NVIDIA's, AMD's, and Windows' own.
 _NODES = ("nvidia[0-9]*", "nvidiactl", "kfd", "dxg")
 
 
@@ -64,20 +64,26 @@ def resolve(device: str = "auto") -> Device:
         There is no such device. The message is one line.
     """
     device = str(device)
-    if device == "cpu" or (device == "auto" and not _may_have_gpu()):
+    if device == "cpu" or (device == "auto" and not may_have_gpu()):
         return Device("cpu", one_line(processor_name()), _threads())
     found = resolve_device(device)
     kind = "cpu" if found.type == "cpu" else str(found)  # "cpu:0" is the same device
     return Device(kind, one_line(device_name(found)), _threads())
 
 
-def _may_have_gpu() -> bool:
-    """Whether torch could have one here, as far as the system tells."""
+def may_have_gpu(nodes: Path = Path("/dev")) -> bool:
+    """Whether torch could have a GPU here, as far as the system tells.
+
+    Parameters
+    ----------
+    nodes
+        The folder of the device nodes, which Linux has for every GPU whose driver is there.
+    """
     if os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1"):
         return False
     if sys.platform != "linux":
         return sys.platform != "darwin"
-    return any(next(Path("/dev").glob(name), None) for name in _NODES)
+    return any(next(nodes.glob(name), None) for name in _NODES)
 
 
 def _threads() -> int:

@@ -7,9 +7,15 @@ import sys
 import pytest
 import torch
 
-from nni_nasoa.device import device as devices
-from nni_nasoa.device import processor
-from nni_nasoa.device.device import Device, device_name, possible_keys, processor_key, resolve
+from nni_nasoa.device.device import (
+    Device,
+    device_name,
+    may_have_gpu,
+    possible_keys,
+    processor_key,
+    resolve,
+)
+from nni_nasoa.device.processor import count_cores, default_threads, processor_name
 
 THREADS = """
 from nni_nasoa.device.device import resolve
@@ -71,38 +77,39 @@ def test_cores_are_counted_once_and_only_those_allowed(tmp_path, monkeypatch):
         for number in range(8)
     ]
     (tmp_path / "cpuinfo").write_text("\n".join(blocks))
-    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "cpuinfo")
-    assert processor.processor_name() == "A Processor @ 1GHz"
-    assert processor._cores(set(range(8))) == 4
-    assert processor._cores({0, 1, 2}) == 2
-    monkeypatch.setattr(processor, "_CPUINFO", tmp_path / "nothing")
-    assert processor._cores({0, 1}) == 0
-    assert processor.processor_name()
+    assert processor_name(tmp_path / "cpuinfo") == "A Processor @ 1GHz"
+    assert count_cores(set(range(8)), tmp_path / "cpuinfo") == 4
+    assert count_cores({0, 1, 2}, tmp_path / "cpuinfo") == 2
+    nothing = tmp_path / "nothing"
+    assert count_cores({0, 1}, nothing) == 0
+    assert processor_name(nothing)
     monkeypatch.setenv("MKL_NUM_THREADS", "7")
-    assert processor.default_threads() == 7  # nobody knows better
+    assert default_threads(nothing) == 7  # nobody knows better
 
 
 def test_auto_asks_torch_only_where_a_gpu_can_be(monkeypatch):
     asked = []
-    monkeypatch.setattr(
-        "nni_nasoa.device.device.resolve_device", lambda device: asked.append(device) or torch.device("cpu")
-    )
-    monkeypatch.setattr(devices, "_may_have_gpu", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: bool(asked.append("torch")))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert resolve("auto").kind == "cpu" and asked == []
-    monkeypatch.setattr(devices, "_may_have_gpu", lambda: True)
-    assert resolve("auto").kind == "cpu" and asked == ["auto"]
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setattr(sys, "platform", "win32")  # where nobody but torch can tell
+    assert resolve("auto").kind == "cpu" and asked == ["torch"]
 
 
-def test_hidden_gpus_are_none(monkeypatch):
-    monkeypatch.setattr(devices, "_NODES", ("null",))
+def test_a_gpu_has_a_node_unless_it_is_hidden(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert devices._may_have_gpu()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert not devices._may_have_gpu()
+    (tmp_path / "null").touch()
+    assert not may_have_gpu(tmp_path)
+    (tmp_path / "nvidia0").touch()
+    assert may_have_gpu(tmp_path)
+    for hidden in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
+        assert not may_have_gpu(tmp_path)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert not devices._may_have_gpu()
+    assert not may_have_gpu(tmp_path)
 
 
 def test_a_device_that_there_is_not_gets_one_line():
