@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, product
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.search.evolution import Objective
@@ -15,6 +15,10 @@ from nni_nasoa.search.front import comparable_step_times, distinct, pareto_front
 
 from .block_drawing import CLASSIC_BLOCKS
 from .paper import log_axis
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SIZE, _DPI = (8.0, 5.2), 150  # inches; 1200 pixels wide, the text still readable at 800
 _TRIED, _FRONT, _CLASSIC, _INK = "#3b82c4", "#1f2933", "#d1242f", "#1f2933"
@@ -27,7 +31,27 @@ def draw_search_front(
     *,
     front: Sequence[Mapping[str, Any]] | None = None,
 ) -> Path:
-    """Draw accuracy against training step time of all networks that a search tried.
+    """Draw `search_front_figure` into a file.
+
+    Parameters
+    ----------
+    records, front
+        As `search_front_figure` takes them.
+    path
+        The image file to write; its suffix (.png, .svg, .pdf, ..) says in which format.
+
+    Raises
+    ------
+    ValueError
+        There is no record to draw.
+    """
+    return _saved(search_front_figure(records, front=front), path)
+
+
+def search_front_figure(
+    records: Iterable[Mapping[str, Any]], *, front: Sequence[Mapping[str, Any]] | None = None
+) -> Figure:
+    """Accuracy against training step time of all networks that a search tried.
 
     Blue dots are the networks, the dark line is the Pareto front (numbered as in the report's table, 1 being
     the most accurate), and red marks are networks of classic blocks: basic, bottleneck, inverted residual,
@@ -41,8 +65,6 @@ def draw_search_front(
     records
         Final results with `architecture`, `accuracy` (0 to 1), `relative_speed` and a step time; others are
         left out.
-    path
-        The image file to write; its suffix (.png, .svg, .pdf, ..) says in which format.
     front
         Those of the records that are on the front, in order; by default all that no other one dominates.
 
@@ -94,7 +116,8 @@ def draw_search_front(
         + _each(records, ", {} epochs", "epochs").replace(" 1 epochs", " 1 epoch"),
         times.device,
     )
-    return _finish(figure, axes, best, (-1, 1), path)
+    _finish(figure, axes, best, (-1, 1))
+    return figure
 
 
 def draw_objectives(
@@ -104,7 +127,17 @@ def draw_objectives(
     *,
     front: Sequence[Mapping[str, Any]] | None = None,
 ) -> Path:
-    """Draw the results of any search: its first two objectives against each other, or a single one along the trials.
+    """Draw `objectives_figure` into a file; see `draw_search_front`."""
+    return _saved(objectives_figure(records, objectives, front=front), path)
+
+
+def objectives_figure(
+    records: Iterable[Mapping[str, Any]],
+    objectives: Sequence[Objective],
+    *,
+    front: Sequence[Mapping[str, Any]] | None = None,
+) -> Figure:
+    """The results of any search: its first two objectives against each other, or a single one along the trials.
 
     Raises
     ------
@@ -136,14 +169,15 @@ def draw_objectives(
         axes, best, "Pareto front" if others else "best so far", line="none" if len(others) > 1 else "-"
     )
     better = [1 if objective.maximize else -1 for objective in objectives[:2]][::-1]
-    return _finish(figure, axes, best if others else [], tuple(better), path)
+    _finish(figure, axes, best if others else [], tuple(better))
+    return figure
 
 
 def _better(objective: Objective) -> str:
     return "higher is better" if objective.maximize else "lower is better"
 
 
-def _paper():
+def _paper() -> tuple[Figure, Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -208,12 +242,15 @@ def _title(axes, title: str, below: str | None) -> None:
 
 
 def _finish(
-    figure, axes, front: Sequence[tuple[float, float]], better: tuple[int, int], path: str | Path
-) -> Path:
+    figure: Figure, axes: Axes, front: Sequence[tuple[float, float]], better: tuple[int, int]
+) -> None:
     figure.legend(
         loc="outside lower center", ncols=4, frameon=False, fontsize=9
     )  # below the axes it hides nothing
     _number(figure, axes, front, better)
+
+
+def _saved(figure: Figure, path: str | Path) -> Path:
     figure.savefig(path, dpi=_DPI)
     return Path(path)
 

@@ -97,7 +97,8 @@ def test_labels_stay_below_the_title_of_a_panel(recorded):
     figure = along_time_figure(runs)
     figure.draw_without_rendering()
     for axes in figure.axes:
-        title = axes._left_title.get_window_extent()
+        (title,) = (text for text in axes.findobj(Text) if text.get_text() == axes.get_title("left"))
+        title = title.get_window_extent()
         assert len(axes.texts) == 5 and not any(
             title.overlaps(Text.get_window_extent(text)) for text in axes.texts
         )

@@ -2,8 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nni_nasoa.figures import search_front
-from nni_nasoa.figures.search_front import draw_objectives, draw_search_front
+from nni_nasoa.figures.search_front import (
+    draw_objectives,
+    draw_search_front,
+    objectives_figure,
+    search_front_figure,
+)
 from nni_nasoa.search.evolution import Objective
 
 RECORDS = [
@@ -30,28 +34,14 @@ RECORDS = [
 ]
 
 
-@pytest.fixture
-def drawn(monkeypatch):
-    """What the figures that are saved show."""
-    kept = []
-    finish = search_front._finish
-    monkeypatch.setattr(
-        search_front,
-        "_finish",
-        lambda figure, axes, *rest: (kept.append(axes), finish(figure, axes, *rest))[1],
-    )
-    return kept
-
-
 def points(axes, label):
     (found,) = [artist for artist in [*axes.collections, *axes.lines] if artist.get_label() == label]
     data = found.get_offsets() if hasattr(found, "get_offsets") else found.get_xydata()
     return [tuple(round(float(value), 6) for value in point) for point in data]
 
 
-def test_accuracy_stands_against_step_time(drawn, tmp_path):
-    path = draw_search_front(RECORDS, tmp_path / "front.png")
-    (axes,) = drawn
+def test_accuracy_stands_against_step_time():
+    (axes,) = search_front_figure(RECORDS).axes
     assert points(axes, "networks tried: 6") == [
         (25, 90),
         (40, 93),
@@ -73,13 +63,16 @@ def test_accuracy_stands_against_step_time(drawn, tmp_path):
     assert (
         axes.get_ylabel() == "accuracy, %" and axes.get_title() == "Search on digits, 2 epochs\na $100 CPU_1"
     )
-    image = Image.open(path)
+
+
+def test_a_picture(tmp_path):
+    image = Image.open(draw_search_front(RECORDS, tmp_path / "front.png"))
     assert (
         image.width == 1200 and len(np.unique(np.asarray(image.convert("RGB")).reshape(-1, 3), axis=0)) > 20
     )
 
 
-def test_numbers_overlap_neither_each_other_nor_the_axis(drawn, tmp_path):
+def test_numbers_overlap_neither_each_other_nor_the_axis(tmp_path):
     rng = np.random.default_rng(0)
     speeds = np.sort(rng.uniform(0.2, 2.0, 80))
     crowd = [
@@ -91,9 +84,10 @@ def test_numbers_overlap_neither_each_other_nor_the_axis(drawn, tmp_path):
         }
         for k, speed in enumerate(speeds)
     ]
-    draw_search_front(crowd, tmp_path / "front.png")
-    (axes,) = drawn
-    axes.figure.draw_without_rendering()  # extents are those of the last drawing, and saving has another resolution
+    figure = search_front_figure(crowd)
+    figure.savefig(tmp_path / "front.png")
+    (axes,) = figure.axes
+    figure.draw_without_rendering()  # extents are those of the last drawing, and saving has another resolution
     # Less what matplotlib, before 3.11, leaves below a line for letters such as p.
     boxes = [text.get_window_extent().padded(0, -2) for text in axes.texts]
     assert len(boxes) >= 10
@@ -105,7 +99,7 @@ def test_numbers_overlap_neither_each_other_nor_the_axis(drawn, tmp_path):
         assert not any(a.count_overlaps([b]) for b in ticks[k + 1 :])
 
 
-def test_step_times_of_a_mixed_cluster_are_those_of_one_device(drawn, tmp_path):
+def test_step_times_of_a_mixed_cluster_are_those_of_one_device():
     other = [
         record
         | {
@@ -116,9 +110,17 @@ def test_step_times_of_a_mixed_cluster_are_those_of_one_device(drawn, tmp_path):
         }
         for record in RECORDS[:2]
     ]
-    draw_search_front(RECORDS + other, tmp_path / "front.png")
-    tried = points(drawn[0], "networks tried: 8")
+    (axes,) = search_front_figure(RECORDS + other).axes
+    tried = points(axes, "networks tried: 8")
     assert tried[6:] == tried[:2] == [(25, 90), (40, 93)]
+
+
+def test_a_picture_of_any_objectives(tmp_path):
+    records = [{"loss": loss, "seconds": seconds} for loss, seconds in [(0.1, 9), (0.2, 5)]]
+    path = draw_objectives(
+        records, [Objective("loss", False), Objective("seconds", False)], tmp_path / "a.svg"
+    )
+    assert path == tmp_path / "a.svg" and "<svg" in path.read_text()
 
 
 def test_one_network_is_enough(tmp_path):
@@ -139,16 +141,13 @@ def test_nothing_to_draw(tmp_path):
         draw_objectives([{"a": 1}], [Objective("a"), Objective("b")], tmp_path / "front.png")
 
 
-def test_two_objectives_of_any_space(drawn, tmp_path):
+def test_two_objectives_of_any_space():
     records = [
         {"loss": loss, "seconds": seconds} for loss, seconds in [(0.1, 9), (0.2, 5), (0.3, 6), (0.5, 1)]
     ]
-    draw_objectives(
-        records,
-        [Objective("loss", maximize=False), Objective("seconds", maximize=False)],
-        tmp_path / "front.png",
-    )
-    (axes,) = drawn
+    (axes,) = objectives_figure(
+        records, [Objective("loss", maximize=False), Objective("seconds", maximize=False)]
+    ).axes
     assert points(axes, "Pareto front") == [(1, 0.5), (5, 0.2), (9, 0.1)]
     assert axes.get_ylabel() == "loss (lower is better)" and axes.get_xlabel() == "seconds (lower is better)"
     for text in axes.texts:  # on the side where no result is: down and left
@@ -156,10 +155,7 @@ def test_two_objectives_of_any_space(drawn, tmp_path):
 
 
 @pytest.mark.parametrize("maximize, best", [(True, [(1, 3), (3, 5)]), (False, [(1, 3), (2, 1)])])
-def test_one_objective_is_drawn_along_the_trials(drawn, tmp_path, maximize, best):
-    draw_objectives(
-        [{"default": value} for value in (3, 1, 5, 5, 2)],
-        [Objective("default", maximize)],
-        tmp_path / "front.png",
-    )
-    assert points(drawn[0], "best so far") == best
+def test_one_objective_is_drawn_along_the_trials(maximize, best):
+    records = [{"default": value} for value in (3, 1, 5, 5, 2)]
+    (axes,) = objectives_figure(records, [Objective("default", maximize)]).axes
+    assert points(axes, "best so far") == best
