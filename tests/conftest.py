@@ -21,7 +21,7 @@ import psutil
 import pytest
 import yaml
 
-pytest_plugins = ["fixtures.training", "fixtures.experience"]
+pytest_plugins = ["fixtures.training", "fixtures.experience", "fixtures.figures"]
 
 CONFIGS = Path(__file__).parent.parent / "experiment_configs"
 # nnictl, with a minute's patience for its server to start: NNI's own 3 s are too few on a busy machine.

@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nni_nasoa.cli import main
-from nni_nasoa.figures import make_runs as making
+from nni_nasoa.figures.make_runs import identified, plan
 from nni_nasoa.figures.runs import append_run, read_runs
+from nni_nasoa.finetune import finetune
 
 TINY = "2-_8_2-1-1"  # three stages
 SHORT = ("--model", TINY, "--dataset", "digits", "--weights", "none", "--input-size", 16, "--device", "cpu")
@@ -34,13 +35,13 @@ def figures(tmp_path, monkeypatch):
 @pytest.fixture
 def runs_made(monkeypatch):
     """What is fine-tuned, warm-up included: (model, frozen stages, seed, seconds)."""
-    made, finetuned = [], making._finetuned
+    made = []
 
-    def noted(settings, seconds, *rest, **options):
-        made.append((settings.regime.model, settings.regime.frozen_stages, settings.seed, seconds))
-        return finetuned(settings, seconds, *rest, **options)
+    def noted(dataset, regime, minutes, *, seed, **options):
+        made.append((regime.model, regime.frozen_stages, seed, round(60 * minutes, 6)))
+        return finetune(dataset, regime, minutes, seed=seed, **options)
 
-    monkeypatch.setattr(making, "_finetuned", noted)
+    monkeypatch.setattr("nni_nasoa.finetune.finetune", noted)
     return made
 
 
@@ -241,9 +242,7 @@ def test_folders_and_front_files_are_known_by_their_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     from nni_nasoa.training.regime import FineTuneRegime
 
-    (settings,) = making.plan(
-        ["cats"], [FineTuneRegime("front.json#1")], [5.0], 1, device="cpu", weights="w.pth"
-    )
+    (settings,) = plan(["cats"], [FineTuneRegime("front.json#1")], [5.0], 1, device="cpu", weights="w.pth")
     assert (
         settings.dataset == str(tmp_path / "cats")
         and settings.regime.model == str(tmp_path / "front.json") + "#1"
@@ -253,4 +252,4 @@ def test_folders_and_front_files_are_known_by_their_path(tmp_path, monkeypatch):
         and settings.regime.input_size == 224
         and "thread" in settings.device
     )
-    assert making.identified("CIFAR-10") == "cifar10" and making.identified("digits") == "digits"
+    assert identified("CIFAR-10") == "cifar10" and identified("digits") == "digits"
