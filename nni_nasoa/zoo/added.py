@@ -49,7 +49,10 @@ def zoo_folder() -> Path:
 
 
 class _AddedModels(Mapping):
-    """The models in the folder, read when they are asked for; damaged ones are left out of the list, with a warning each."""
+    """The models in the folder, read when they are asked for.
+
+    Damaged ones are left out of the list, with a warning each.
+    """
 
     def __iter__(self) -> Iterator[str]:
         folder = zoo_folder()
@@ -91,9 +94,7 @@ class AddedFamily:
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:
         """Build a model; see `create_model`."""
-        return create_et_net(
-            info.encoding, num_classes, _path(info.name) if weights == "default" else weights, owner=info.name
-        )
+        return create_et_net(info, num_classes, _path(info.name) if weights == "default" else weights)
 
 
 FAMILY = AddedFamily()
@@ -125,7 +126,8 @@ def add_model(name: str, weights: str | os.PathLike, network: str | None = None)
     encoding = _encoding(network) if network is not None else known.get("encoding")
     if encoding is None:
         raise ZooError(
-            f"{weights}: does not say which network it is of; name it (--network), by encoding or as front.json#2"
+            f"{weights}: does not say which network it is of; "
+            "name it (--network), by encoding or as front.json#2"
         )
     if known.get("encoding", encoding) != encoding:
         raise ZooError(f"{weights}: weights of the network {known['encoding']}, not of {encoding}")
@@ -194,7 +196,8 @@ def _free_path(name: str) -> Path:
     if taken is None or get(taken).family == FAMILY.name:
         there = taken or name
         raise ZooError(
-            f"zoo: there is already a model '{there}'; take another name, or remove it (nasoa zoo remove {there})"
+            f"zoo: there is already a model '{there}'; "
+            f"take another name, or remove it (nasoa zoo remove {there})"
         )
     raise ZooError(f"zoo: '{taken}' is a model of the family {get(taken).family}; take another name")
 
@@ -211,7 +214,7 @@ def _encoding(network: str) -> str:
 
 
 def _described(weights: Path) -> tuple[Path, dict[str, Any]]:
-    """The file with the tensors, and what it or its card tells: encoding, input size, mean, std; or nothing."""
+    """The file with the tensors, and what it or its card tells, if so: encoding, input size, mean, std."""
     file = weights / "model.safetensors" if weights.is_dir() else weights
     if not file.is_file():
         raise ZooError(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nni_nasoa.networks import WeightsError
+
 
 def load_checkpoint(network: nn.Module, path: str | os.PathLike, heads: Iterable[str], owner: str) -> None:
     """Load a state_dict from a `.safetensors` or `.pth` file into a network, in place.
@@ -63,7 +65,7 @@ def _other_classes(
     return None
 
 
-def download_error(name: str, error: Exception, instead: str):
+def download_error(name: str, error: Exception, instead: str) -> WeightsError:
     """The one line that says that weights could not be had, and what can be done."""
     from nni_nasoa.networks import WeightsError
 

@@ -1,4 +1,4 @@
-"""The ET-NAS family: the twelve networks that the paper published (NASOA, arXiv 2108.03434, table of the ET-NAS zoo).
+"""The ET-NAS family: the twelve networks that the paper published (NASOA, arXiv 2108.03434).
 
 The checkpoints are not part of this package. Put a downloaded one under its upstream file name into the
 folder that the environment variable NASOA_WEIGHTS names (default: ~/.cache/nni_nasoa/weights), and
@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .family import ModelInfo, create_et_net
 
@@ -41,9 +41,7 @@ class ETNASFamily:
     @cached_property
     def _models(self) -> dict[str, ModelInfo]:
         return {
-            name: ModelInfo(
-                name, self.name, row["encoding"], **{figure: float(row[figure]) for figure in _FIGURES}
-            )
+            name: ModelInfo(name, self.name, row["encoding"], **_figures(row))
             for name, row in self._rows.items()
         }
 
@@ -55,7 +53,7 @@ class ETNASFamily:
         """Build a model; see `create_model`."""
         if weights == "default":
             weights = self._checkpoint(info.name)
-        return create_et_net(info.encoding, num_classes, weights, owner=info.name)
+        return create_et_net(info, num_classes, weights)
 
     def _checkpoint(self, name: str) -> Path:
         """The model's checkpoint in the weights folder, with or without its upstream folder."""
@@ -66,9 +64,14 @@ class ETNASFamily:
             if path.is_file():
                 return path
         raise WeightsError(
-            f"{name}: no file {weights_folder() / upstream.name}; download the published ET-NAS checkpoint {upstream} "
-            "and put it there (NASOA_WEIGHTS names another folder), or give its path as weights"
+            f"{name}: no file {weights_folder() / upstream.name}; "
+            f"download the published ET-NAS checkpoint {upstream} and put it there "
+            "(NASOA_WEIGHTS names another folder), or give its path as weights"
         )
+
+
+def _figures(row: Mapping[str, str]) -> dict[str, Any]:
+    return {figure: float(row[figure]) for figure in _FIGURES}
 
 
 FAMILY = ETNASFamily()

@@ -65,24 +65,25 @@ class Family(Protocol):
         """Build one of the family's models; see `create_model`."""
 
 
-def create_et_net(encoding: str, num_classes: int, weights: str | os.PathLike | None, owner: str) -> ETNet:
-    """Build an ETNet, with the weights of a file if one is given.
+def create_et_net(info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:
+    """Build the ETNet of a model that has an encoding, with the weights of a file if one is given.
 
     Raises
     ------
     ArchitectureError
         The encoding does not describe a network.
     WeightsError
-        The file does not fit, or `weights` is "default", which `owner` does not have.
+        The file does not fit, or `weights` is "default", which the model does not have.
     """
     from nni_nasoa.networks import ETNet, WeightsError, load_weights
 
     if weights == "default":
         raise WeightsError(
-            f"{owner} has no pretrained weights: start without any (--weights none, or weights=None), give a file, "
-            "or make some with 'nasoa zoo pretrain' and register them with 'nasoa zoo add'"
+            f"{info.name} has no pretrained weights: start without any (--weights none, or weights=None), "
+            "give a file, or make some with 'nasoa zoo pretrain' and register them with 'nasoa zoo add'"
         )
-    network = ETNet(encoding, num_classes)
+    assert info.encoding is not None, info.name
+    network = ETNet(info.encoding, num_classes)
     if weights is not None:
         load_weights(network, weights)
     return network

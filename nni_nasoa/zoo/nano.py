@@ -1,8 +1,8 @@
-"""The nano family: small ET-NAS networks from a search's front, pretrained on fractal images, with weights in this package.
+"""The nano family: small ET-NAS networks from a search's front, pretrained on fractals, with weights.
 
 `nano.csv` lists them, and what the search measured of them; examples/nano_family/choose.py writes it from a
-front file. `nano_weights` holds the weights, and beside each a card that says how they were made; `nasoa zoo
-pretrain` makes them again.
+front file. `nano_weights` in this package holds the weights, and beside each a card that says how they were
+made; `nasoa zoo pretrain` makes them again.
 """
 
 from __future__ import annotations
@@ -47,18 +47,17 @@ class NanoFamily:
 
     def _info(self, row: Mapping[str, str]) -> ModelInfo:
         card = self.card(row["name"]) or {}
-        images = {key: tuple(card[key]) for key in ("mean", "std") if key in card}
-        images |= {key: card[key] for key in ("input_size",) if key in card}
-        return ModelInfo(
-            row["name"], self.name, row["encoding"], **{key: float(row[key]) for key in _FIGURES}, **images
-        )
+        known: dict[str, Any] = {key: float(row[key]) for key in _FIGURES}
+        known |= {key: tuple(card[key]) for key in ("mean", "std") if key in card}
+        known |= {key: card[key] for key in ("input_size",) if key in card}
+        return ModelInfo(row["name"], self.name, row["encoding"], **known)
 
     def models(self) -> Mapping[str, ModelInfo]:
         """Every model by its name, in order."""
         return self._models
 
     def card(self, name: str) -> dict[str, Any] | None:
-        """How a model was pretrained: recipe, accuracy on unseen fractals, versions; None where there are no weights."""
+        """How a model was pretrained: recipe, accuracy on unseen fractals, versions; None without weights."""
         try:
             return json.loads((self.weights / f"{name}.json").read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -71,7 +70,7 @@ class NanoFamily:
         """
         if weights == "default":
             weights = self.weights / f"{info.name}.safetensors"
-        return create_et_net(info.encoding, num_classes, weights, owner=info.name)
+        return create_et_net(info, num_classes, weights)
 
 
 FAMILY = NanoFamily()

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
 
 _FAMILIES: dict[str, Family] = {}
-_PREFIXES: dict[str, str] = {}  # of the families that own all names with a prefix
+# What the names begin with in families that own all names with a prefix.
+_PREFIXES: dict[str, str] = {}
 
 
 def register_family(family: Family, prefix: str | None = None) -> None:
@@ -89,7 +90,8 @@ def create_model(
         encoding that does not describe a network is an ArchitectureError.
     """
     if name_or_encoding[:1].isdigit() and "_" in name_or_encoding and not FrontFile.owns(name_or_encoding):
-        return create_et_net(name_or_encoding, num_classes, weights, owner=f"the encoding {name_or_encoding}")
+        info = ModelInfo(f"the encoding {name_or_encoding}", "", name_or_encoding)
+        return create_et_net(info, num_classes, weights)
     family, info = _find(name_or_encoding)
     return family.create(info, num_classes, weights)
 

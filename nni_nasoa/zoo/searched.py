@@ -1,4 +1,4 @@
-"""Networks that a search has found: a front file is a family whose models are called `front.json#1`, `front.json#2`, ...
+"""Networks that a search has found: a front file is a family, its models `front.json#1`, `front.json#2`, ...
 
 A front file is JSON: {"format": "nni-nasoa front", "version": 1, "networks": [record, ...], ...}, best
 accuracy first; a record is the final metric of a trial and names its network in "architecture".
@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 
@@ -38,7 +38,7 @@ class FrontError(ValueError):
     """A file that is not a front file. The message is one line that names the file and the place in it."""
 
 
-def read_front(path: str | os.PathLike) -> list[dict]:
+def read_front(path: str | os.PathLike) -> list[dict[str, Any]]:
     """Read the records of a front file, in its order.
 
     Returns
@@ -133,4 +133,4 @@ class FrontFile:
 
         A search trains its networks only briefly and keeps no weights of them.
         """
-        return create_et_net(info.encoding, num_classes, weights, owner=info.name)
+        return create_et_net(info, num_classes, weights)

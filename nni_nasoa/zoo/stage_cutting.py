@@ -9,15 +9,17 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
 from nni_nasoa.device.signals import signals_deferred
 
-MAX_STAGES = 8  # plain transformers have a stage for each of their blocks: more than this are joined ...
-JOINED_STAGES = 4  # ... to this many
-# ETNet and those of timm without a group_matcher; ResNet; RegNet
+# Plain transformers have a stage for each of their blocks: where there are more than MAX_STAGES, they are
+# joined to JOINED_STAGES.
+MAX_STAGES, JOINED_STAGES = 8, 4
+# The stages of ETNet and of timm's models without a group_matcher; of ResNet; of RegNet.
 _STAGE = re.compile(r"(?:stages\.|transformers\.|layer|trunk_output\.block)(\d+)\b")
 
 
@@ -33,22 +35,22 @@ def cut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
     numbers = _consecutive(_stage_numbers(network))
     try:
         optional = list(inspect.signature(network.forward).parameters.values())[1:]
-        with (
-            signals_deferred()
-        ):  # interrupted as it takes its patches of torch back, torch.fx leaves some that break all modules
+        # Interrupted as it takes its patches of torch back, torch.fx leaves some that break all modules.
+        with signals_deferred():
             graph = _Tracer(network, numbers).trace(
                 network, {argument.name: argument.default for argument in optional}
             )
     except Exception:  # control flow that depends on the data, in whichever way the network does it
         return _uncut(network, size)
-    head = _head_node(graph, network)
-    if head is None:
+    found = _head(graph, network)
+    if found is None:
         return _uncut(network, size)
+    head, linear = found
     stages = _slices(network, graph, head, numbers)
     # A few of timm's models hand tuples from stage to stage, which the graph does not show.
     if hasattr(network, "forward_head") and not _pass_tensors(stages, network, size):
         return _uncut(network, size)
-    return stages, network.get_submodule(head.target)
+    return stages, linear
 
 
 @torch.no_grad()
@@ -67,7 +69,8 @@ def _stage_numbers(network: nn.Module) -> dict[str, int]:
     if hasattr(network, "group_matcher"):
         from timm.models import group_parameters
 
-        groups = group_parameters(network, network.group_matcher(coarse=True), reverse=True)
+        timm_network: Any = network
+        groups = group_parameters(network, timm_network.group_matcher(coarse=True), reverse=True)
         last = max(groups.values())  # what follows the stages; 0 is the stem
         return {name: min(max(group, 1), max(last - 1, 1)) for name, group in groups.items()}
     if isinstance(features := getattr(network, "features", None), nn.Sequential):
@@ -85,8 +88,9 @@ def _stage_numbers(network: nn.Module) -> dict[str, int]:
 
 
 def _by_resolution(features: nn.Sequential) -> dict[str, int]:
-    """A stage for every child: one ends where the next child has a stride, but the stem is none of its own."""
-    stage, length, stages = 0, 0, {}
+    """A stage for every child: one ends where the next has a stride, but the stem is none of its own."""
+    stage, length = 0, 0
+    stages: dict[str, int] = {}
     for name, child in features.named_children():
         strided = any(isinstance(module, nn.Conv2d) and max(module.stride) > 1 for module in child.modules())
         if (strided and length > 1) or (strided and stage):
@@ -105,7 +109,7 @@ def _consecutive(numbers: dict[str, int]) -> dict[str, int]:
 
 
 class _Tracer(fx.Tracer):
-    """Looks into the modules that hold parameters of several stages, or the last linear layer, and leaves all others whole."""
+    """Looks into modules with parameters of several stages or the last linear layer; others stay whole."""
 
     def __init__(self, network: nn.Module, numbers: Mapping[str, int]) -> None:
         super().__init__()
@@ -122,13 +126,13 @@ class _Tracer(fx.Tracer):
         )
 
 
-def _head_node(graph: fx.Graph, network: nn.Module) -> fx.Node | None:
+def _head(graph: fx.Graph, network: nn.Module) -> tuple[fx.Node, nn.Linear] | None:
     """The linear layer whose output is the network's output."""
     node = graph.output_node().args[0]
     while isinstance(node, fx.Node) and node.op == "call_module":
-        module = network.get_submodule(node.target)
+        module = network.get_submodule(str(node.target))
         if isinstance(module, nn.Linear):
-            return node
+            return node, module
         if not isinstance(module, nn.Identity):
             return None
         node = node.args[0]
@@ -152,20 +156,20 @@ def _slices(
             modules.append(_slice(network, nodes[begin:i], source, crossing[0]))
             source, begin = crossing[0], i
         stage = own
-    return [*modules, _slice(network, nodes[begin:], source, head.args[0])]
+    return [*modules, _slice(network, nodes[begin:], source, head.all_input_nodes[0])]
 
 
 def _stage_of(node: fx.Node, network: nn.Module, numbers: Mapping[str, int]) -> int | None:
     if node.op == "call_module":
         parameters = (
-            f"{node.target}.{name}" for name, _ in network.get_submodule(node.target).named_parameters()
+            f"{node.target}.{name}" for name, _ in network.get_submodule(str(node.target)).named_parameters()
         )
         return max((numbers[name] for name in parameters if name in numbers), default=None)
     return None
 
 
 def _crossing(nodes: list[fx.Node], place: int, head: fx.Node) -> list[fx.Node]:
-    """Values from before `place` that are used at or after it; the network's own tensors can be had anywhere."""
+    """Values from before `place` that are used at or after it, but for tensors of the network itself."""
     after = {*nodes[place:], head}
     before = [source for source in nodes[0].graph.nodes if source not in after and source.op != "get_attr"]
     return [node for node in before if node.op != "output" and any(user in after for user in node.users)]
@@ -191,7 +195,7 @@ class _Features(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.network = network
+        self.network: Any = network
 
     def forward(self, x: Tensor) -> Tensor:
         return self.network.forward_head(self.network.forward_features(x), pre_logits=True)
@@ -208,9 +212,10 @@ def _uncut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
         raise StagedError(
             f"{type(network).__name__}: no linear layer at its end, so there is no head to fine-tune"
         )
-    head, classes = network.get_classifier(), network.num_classes
-    network.reset_classifier(0)
-    features = _Features(network)
+    timm_network: Any = network
+    head, classes = timm_network.get_classifier(), timm_network.num_classes
+    timm_network.reset_classifier(0)
+    features = _Features(timm_network)
     if not isinstance(head, nn.Linear):
         with torch.no_grad():
             width = features(_blank(network, size)).shape[-1]

@@ -67,10 +67,11 @@ class Staged(nn.Module):
         return x
 
     def freeze(self, count: int) -> Staged:
-        """Freeze the first `count` stages, and free the others and the head: 0 frees everything, `len(stages)` leaves the head.
+        """Freeze the first `count` stages, and free the others and the head.
 
-        A frozen stage gets no gradients and stays in eval mode, also when `train()` is called: its
-        normalisation keeps its statistics, so what it computes from an image is fixed.
+        0 frees everything, `len(stages)` leaves the head alone free. A frozen stage gets no gradients and
+        stays in eval mode, also when `train()` is called: its normalisation keeps its statistics, so what it
+        computes from an image is fixed.
 
         Raises
         ------
@@ -79,7 +80,8 @@ class Staged(nn.Module):
         """
         if not 0 <= count <= len(self.stages):
             raise ValueError(
-                f"frozen stages: {count} is not a number from 0 to {len(self.stages)}, the stages of this network"
+                f"frozen stages: {count} is not a number from 0 to {len(self.stages)}, "
+                "the stages of this network"
             )
         self.frozen_stages = count
         for number, stage in enumerate(self.stages):
@@ -100,13 +102,11 @@ def staged(network: nn.Module, name: str | None = None) -> Staged:
 
     - ETNet: its stages, the stem with the first of them.
     - torchvision's ResNet, ResNeXt, RegNet: their four stages. EfficientNet, MobileNetV3, ConvNeXt: cut where
-      resolution
-      falls; layers between pooling and the last linear layer belong to the last stage.
+      resolution falls; layers between pooling and the last linear layer belong to the last stage.
     - timm: the groups of the model's own `group_matcher`, those of plain transformers joined to four. A model
-      whose graph
-      cannot be traced, or between whose stages more than a tensor passes, is one stage. A model whose head is
-      not one linear layer (distilled transformers have two) loses it, and gets a fresh linear head on its
-      `pre_logits`: there alone logits differ.
+      whose graph cannot be traced, or between whose stages more than a tensor passes, is one stage. A model
+      whose head is not one linear layer (distilled transformers have two) loses it, and gets a fresh linear
+      head on its `pre_logits`: there alone logits differ.
 
     Dropout and stochastic depth work as in the network where they are modules; a functional dropout outside
     them, which only some timm models with a `drop_rate` have, is left out.
@@ -141,7 +141,7 @@ def staged(network: nn.Module, name: str | None = None) -> Staged:
 def _info_in(network: nn.Module) -> ModelInfo:
     """What timm notes in its models; the defaults are ImageNet's."""
     noted: Mapping[str, Any] = getattr(network, "pretrained_cfg", None) or {}
-    known = {field: tuple(noted[field]) for field in ("mean", "std") if noted.get(field)}
+    known: dict[str, Any] = {field: tuple(noted[field]) for field in ("mean", "std") if noted.get(field)}
     if noted.get("input_size"):
         known["input_size"] = noted["input_size"][-1]
     return ModelInfo("", "", **known)

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .checkpoints import download_error, load_checkpoint
@@ -79,7 +80,7 @@ class TimmFamily:
 
 @contextmanager
 def _hub_in_silence() -> Iterator[None]:
-    """Without the lines that Hugging Face's library logs for each try of a download; what came of them all is one line."""
+    """Without the lines that Hugging Face's library logs for each try; what came of them all is one line."""
     logger = logging.getLogger("huggingface_hub")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -89,7 +90,7 @@ def _hub_in_silence() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _timm():
+def _timm() -> ModuleType:
     import timm
 
     return timm

@@ -1,4 +1,4 @@
-"""The torchvision family: ResNet, RegNet, EfficientNet, MobileNet and ConvNeXt by torchvision's names, with its weights.
+"""The torchvision family: ResNet, RegNet, EfficientNet, MobileNet and ConvNeXt, with torchvision's weights.
 
 `torchvision_models.csv` holds what torchvision says of its weights, so that they can be listed and compared
 without loading torch; `table` makes it again:
@@ -28,7 +28,10 @@ _PREFIXES = ("resnet", "resnext", "wide_resnet", "regnet_", "efficientnet_", "mo
 
 
 class TorchvisionFamily:
-    """Models by torchvision's names, with the figures of their best weights; top-1 at the weights' own input size."""
+    """Models by torchvision's names, with the figures of their best weights.
+
+    Top-1 accuracy is that at the weights' own input size.
+    """
 
     name = "torchvision"
 
@@ -47,8 +50,8 @@ class TorchvisionFamily:
                 gmacs_224=float(row["gmacs_224"]),
                 imagenet_top1=float(row["imagenet_top1"]),
                 input_size=int(row["input_size"]),
-                mean=_numbers(row["mean"]),
-                std=_numbers(row["std"]),
+                mean=_by_channel(row["mean"]),
+                std=_by_channel(row["std"]),
             )
             for name, row in self._rows.items()
         }
@@ -91,8 +94,9 @@ class TorchvisionFamily:
             raise download_error(name, error, instead) from error
 
 
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(map(float, text.split()))
+def _by_channel(text: str) -> tuple[float, float, float]:
+    red, green, blue = map(float, text.split())
+    return red, green, blue
 
 
 def _head(network: nn.Module) -> str:
