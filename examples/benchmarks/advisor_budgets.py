@@ -64,6 +64,7 @@ def run_advised(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | Non
     from nni_nasoa.advisor import ExperienceStore
     from nni_nasoa.advisor.advising import advise
     from nni_nasoa.advisor.task.profiles import task_profile
+    from nni_nasoa.data import Dataset
     from nni_nasoa.zoo import list_models
 
     with TemporaryDirectory() as folder:
@@ -71,7 +72,7 @@ def run_advised(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | Non
         for known in ExperienceStore(step_times).step_times():
             store.set_step_time(known)
         if job["series"] == PROFILED:
-            task_profile(job["task"], store, list_models("nano"), show_progress=False)
+            task_profile(Dataset(job["task"]), store, list_models("nano"), show_progress=False)
         begin = time.monotonic()
         choice = advise(
             job["task"], job["budget"] / 60, device="cpu", store=store, started=begin, show_progress=False

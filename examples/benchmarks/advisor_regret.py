@@ -67,6 +67,7 @@ from nni_nasoa.advisor.task.profiles import (
     sized_probes,
     task_profile,
 )
+from nni_nasoa.data import Dataset
 from nni_nasoa.training.regime import FineTuneRegime
 
 MODELS = tuple(f"nano-{letter}" for letter in "abcdef")
@@ -140,8 +141,8 @@ def _profile(task: str, sizes: Sequence[int]) -> TaskProfile:
     for size in sizes:
         open_task(task, size)
     if "@" not in task:
-        return task_profile(task, None, MODELS, device="cpu", show_progress=False)
-    known = task_profile(open_task(task, 48), None, MODELS, device="cpu", show_progress=False)
+        return task_profile(Dataset(task), None, MODELS, device="cpu", show_progress=False)
+    known = task_profile(Dataset(open_task(task, 48)), None, MODELS, device="cpu", show_progress=False)
     sized = {
         name: probe(open_task(task, size), name.partition("@")[0], images=FEW)
         for name, size in sized_probes(MODELS).items()
@@ -193,7 +194,7 @@ def judge_choices(
     against_recorded: dict[str, list[float]] = {method: [] for method in OWN}
     for name, task in result["tasks"].items():
 
-        def accuracy(regime: Mapping[str, Any]) -> float:
+        def accuracy(regime: Mapping[str, Any], name: str = name) -> float:
             return float(
                 np.mean(
                     [

@@ -12,11 +12,14 @@ data of a kind that no run was on, the predictor chooses among candidates with r
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from nni_nasoa.data import Dataset, ImageSplit
+from nni_nasoa.data.defaults import VAL_FRACTION
 from nni_nasoa.values import MAX_MINUTES
 
 from .accuracy.predictor import AccuracyPredictor
@@ -26,7 +29,6 @@ from .models import AdviceError, has_weights, models_of
 from .options import Options
 
 if TYPE_CHECKING:
-    from nni_nasoa.data.folder import FoundFolder
     from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.zoo import ModelInfo
 
@@ -41,7 +43,7 @@ MAX_TOP = 50
 
 
 def advise(
-    dataset,
+    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
     minutes: float,
     *,
     zoo: str = "nano",
@@ -49,8 +51,8 @@ def advise(
     store: ExperienceStore | None = None,
     top_k: int = 3,
     limits: Limits = NO_LIMITS,
-    root=None,
-    val_fraction: float = 0.2,
+    root: str | os.PathLike[str] | None = None,
+    val_fraction: float = VAL_FRACTION,
     started: float | None = None,
     show_progress: bool | None = None,
 ) -> Advice:
@@ -61,8 +63,10 @@ def advise(
 
     Parameters
     ----------
-    dataset, root, val_fraction
-        An ImageSplit, or what `open_dataset` takes.
+    dataset
+        A Dataset, or the source of one: a name, a folder, or an ImageSplit.
+    root, val_fraction
+        As `Dataset` takes them; a Dataset brings its own.
     minutes
         The budget of a run, a year at most: all of its wall clock.
     zoo
@@ -79,7 +83,7 @@ def advise(
         When the budget began, by time.monotonic(), where finding out what is missing counts too: it is given a share of the
         budget then, and the regimes are for what is left in the end. By default the budget begins with the run.
     show_progress
-        As `open_dataset` takes it.
+        As `Dataset.open` takes it.
 
     Raises
     ------
@@ -89,6 +93,7 @@ def advise(
         The dataset, the store, the models or the device; one line.
     """
     _check(minutes, top_k)
+    dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction)
     budget = 60 * float(minutes)
     models = models_of(zoo)
     from nni_nasoa.device.device import resolve
@@ -104,16 +109,12 @@ def advise(
     def share(of: float) -> float | None:
         return None if started is None else max(0.0, of * (budget - (time.monotonic() - started)))
 
-    found = _found(dataset, val_fraction)
     profile, models, notes = profile_for(
         dataset,
         store,
         models,
         device=device.kind,
         seconds=share(PROFILE_SHARE),
-        root=root,
-        val_fraction=val_fraction,
-        found=found,
         show_progress=show_progress,
     )
     for_times = None if started is None else max(share(TIMES_SHARE), min(LEAST_SECONDS, share(LEAST_SHARE)))
@@ -131,7 +132,7 @@ def advise(
         budget,
         limits,
         source="finetune" if started is None else "advise",
-        decoded=_decoded(found, profile, models),
+        decoded=_decoded(dataset, profile, models),
     )
     return Advice(
         profile.dataset.name,
@@ -153,31 +154,14 @@ def _check(minutes, top_k) -> None:
         raise AdviceError(f"top_k: {top_k!r} is not a whole number from 1 to {MAX_TOP}")
 
 
-def _found(dataset, val_fraction: float) -> FoundFolder | None:
-    """What a folder of images has; None of other datasets. Tens of thousands of files are to be asked about once."""
-    from nni_nasoa.data import ImageSplit
-    from nni_nasoa.data.datasets import existing_folder
-    from nni_nasoa.data.folder import find_folder
-    from nni_nasoa.data.profile import is_named
-
-    if isinstance(dataset, ImageSplit) or is_named(dataset):
-        return None
-    return find_folder(existing_folder(dataset), val_fraction=val_fraction)
-
-
-def _decoded(found: FoundFolder | None, profile: TaskProfile, models: Sequence[ModelInfo]) -> set[int]:
-    """Input sizes of models at which a dataset's images need not be decoded any more."""
-    if found is None:
-        return set()
-    from nni_nasoa.data.folder import decoded_sizes
-
-    return decoded_sizes(
-        found, {size for model in models for size in input_sizes(profile.model_figures(model.name))}
-    )
+def _decoded(dataset: Dataset, profile: TaskProfile, models: Sequence[ModelInfo]) -> set[int]:
+    """Input sizes of models at which a folder's images need not be decoded any more."""
+    sizes = (size for model in models for size in input_sizes(profile.model_figures(model.name)))
+    return dataset.decoded(set(sizes))
 
 
 def profile_for(
-    dataset, store, models: Sequence[ModelInfo], **options
+    dataset: Dataset, store: ExperienceStore | None, models: Sequence[ModelInfo], **options: Any
 ) -> tuple[TaskProfile, list[ModelInfo], list[str]]:
     """What is known of a dataset, with probes of models, the models whose weights can be had, and a line on those whose cannot.
 

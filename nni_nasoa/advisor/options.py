@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nni_nasoa.data.defaults import SAMPLE_VAL_SHARE
 from nni_nasoa.device.processor import allowed_processors
-from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE, SAMPLE_VAL_SHARE
+from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE
 
 from .accuracy.familiarity import Familiarity
 from .accuracy.features import features

@@ -15,6 +15,7 @@ from nni_nasoa.values import one_line
 from .accuracy.predictor import AccuracyPredictor, learn_in_store
 
 if TYPE_CHECKING:
+    from nni_nasoa.data import Dataset
     from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.finetune import FineTuneError, FineTuneRegime, FineTuneResult
 
@@ -103,7 +104,9 @@ class Recorder:
             self._failure = str(error)
 
     @classmethod
-    def open(cls, location: str | os.PathLike | None, dataset, model: str, **options) -> Recorder:
+    def open(
+        cls, location: str | os.PathLike[str] | None, dataset: Dataset, model: str, **options: Any
+    ) -> Recorder:
         """The recorder of a run on a dataset, as far as the store at a location knows it; see `known_before`."""
         try:
             from nni_nasoa.experience.store import ExperienceStore
@@ -124,9 +127,17 @@ class Recorder:
         return self._add(lambda: RunRecord.of_run(result, **self._known, **fields))
 
     def record_failure(
-        self, error: FineTuneError, dataset, regime: FineTuneRegime, budget: float, device: str, **fields
+        self,
+        error: FineTuneError,
+        dataset: Dataset,
+        regime: FineTuneRegime,
+        budget: float,
+        device: str,
+        **fields: Any,
     ) -> str:
-        """Record a run that gave no classifier, in the first of torchrun's processes; what is returned, and `fields`, as in `record`.
+        """Record a run that gave no classifier, in the first of torchrun's processes.
+
+        What is returned, and `fields`, are as in `record`.
 
         Parameters
         ----------
@@ -141,7 +152,7 @@ class Recorder:
 
             where = resolve(device)
             return RunRecord(
-                task=one_line(os.path.basename(os.path.abspath(os.path.expanduser(dataset)))),
+                task=one_line(dataset.name),
                 model=regime.model,
                 regime=regime.to_json(),
                 device=where.name,
@@ -165,26 +176,29 @@ class Recorder:
 
 
 def known_before(
-    store: ExperienceStore, dataset, model: str, *, weights="default", root=None, val_fraction: float = 0.2
+    store: ExperienceStore,
+    dataset: Dataset,
+    model: str,
+    *,
+    weights: str | os.PathLike[str] | None = "default",
 ) -> dict[str, Any]:
     """What a store knows of a dataset and a model, as fields of a `RunRecord`.
 
     Parameters
     ----------
-    dataset, root, val_fraction
-        As `finetune` takes them. The profile is the one that the store has: the run is learned from where there is one.
+    dataset
+        The profile is the one that the store has: the run is learned from where there is one.
     model, weights
         That will be fine-tuned, and from what. From a run that does not begin with the model's own weights ("default"), nothing
         is learned.
     """
     from nni_nasoa.data import DatasetError
-    from nni_nasoa.data.profile import fingerprint
 
-    from .task.profiles import TaskProfile
+    from .task.profiles import TaskProfile, profiled
 
     profile = None
     with suppress(DatasetError):
-        kept = store.profile(fingerprint(dataset, root=root, val_fraction=val_fraction))
+        kept = store.profile(profiled(dataset).fingerprint)
         with suppress(ValueError):
             profile = None if kept is None else TaskProfile.from_json(kept)
     figures = figures_of(model) if profile is None else profile.model_figures(model)

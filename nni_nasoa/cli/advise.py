@@ -9,10 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nni_nasoa.data.defaults import VAL_FRACTION
+
 from .terminal import OneLine, clear_errors
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Advice, Choice
+    from nni_nasoa.data import Dataset
+    from nni_nasoa.experience.store import ExperienceStore
 
 TABLE = (
     ("network", "left"),
@@ -86,7 +90,7 @@ TABLE = (
 @click.option(
     "--val-fraction",
     type=float,
-    default=0.2,
+    default=VAL_FRACTION,
     show_default=True,
     help="Held back for validation where the dataset brings no such part.",
 )
@@ -119,15 +123,15 @@ def advise(
         from nni_nasoa.advisor import ExperienceStore
         from nni_nasoa.advisor.advice import Limits
         from nni_nasoa.advisor.advising import advise as ask
+        from nni_nasoa.data import Dataset
         from nni_nasoa.finetune.clock import process_started
 
         limits = Limits(max_params, max_latency_ms, max_memory)
+        dataset = Dataset(dataset, root=root, val_fraction=val_fraction)
         if nni_config is not None:
             from nni_nasoa.plugin.advice_experiment import run as run_on_nni
 
-            run_on_nni(
-                nni_config, dataset, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits, root=root
-            )
+            run_on_nni(nni_config, dataset, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits)
             return
         if run_here:
             from nni_nasoa.finetune.classifier import check_folder
@@ -142,29 +146,17 @@ def advise(
             store=opened,
             top_k=top_k or 3,
             limits=limits,
-            root=root,
-            val_fraction=val_fraction,
             started=process_started() if run_here else None,
         )
     if as_json:
-        commands = [
-            _command(choice, dataset, minutes, device, store, root, val_fraction) for choice in advice.choices
-        ]
+        commands = [_command(choice, dataset, minutes, device, store) for choice in advice.choices]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
     else:
         _show(advice)
         if not run_here:
-            click.echo("\n" + _command(advice.best, dataset, minutes, device, store, root, val_fraction))
+            click.echo("\n" + _command(advice.best, dataset, minutes, device, store))
     if run_here:
-        _run(
-            advice,
-            opened,
-            output=output,
-            dataset=dataset,
-            device=device,
-            root=root,
-            val_fraction=val_fraction,
-        )
+        _run(advice, opened, dataset, output=output, device=device)
 
 
 def _show(advice: Advice) -> None:
@@ -210,14 +202,14 @@ def _time(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
 
 
-def _command(choice: Choice, dataset, minutes, device, store, root, val_fraction) -> str:
+def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, store: str | None) -> str:
     """The command that carries a choice out, to be pasted into a shell."""
     regime = choice.regime
     words = [
         "nasoa",
         "finetune",
         "--dataset",
-        str(dataset),
+        str(dataset.source),
         "--minutes",
         f"{minutes:g}",
         "--model",
@@ -237,17 +229,18 @@ def _command(choice: Choice, dataset, minutes, device, store, root, val_fraction
         words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
     words += ["--weights", "none"] if choice.weights is None else []
     words += ["--device", device] if device != "auto" else []
-    words += ["--val-fraction", f"{val_fraction:g}"] if val_fraction != 0.2 else []
+    if dataset.val_fraction != VAL_FRACTION:
+        words += ["--val-fraction", f"{dataset.val_fraction:g}"]
     words += [
         word
-        for name, value in (("--root", root), ("--store", store))
+        for name, value in (("--root", dataset.root), ("--store", store))
         if value is not None
         for word in (name, str(value))
     ]
     return shlex.join(words)
 
 
-def _run(advice: Advice, store, **options) -> None:
+def _run(advice: Advice, store: ExperienceStore, dataset: Dataset, *, output: Path, device: str) -> None:
     """Carry out the best choice in what is left of the minutes, and record it with what was expected of it."""
     from nni_nasoa.advisor.recording import Recorder
 
@@ -259,7 +252,6 @@ def _run(advice: Advice, store, **options) -> None:
         from nni_nasoa.finetune.api import finetune
         from nni_nasoa.training.errors import FineTuneError
 
-        dataset = options.pop("dataset")
         try:
             result = finetune(
                 dataset,
@@ -269,11 +261,10 @@ def _run(advice: Advice, store, **options) -> None:
                 bar=None,
                 started=advice.made,
                 margin=margin_of(advice.budget, recorder),
-                **options,
+                output=output,
+                device=device,
             )
         except FineTuneError as error:
-            recorder.record_failure(
-                error, dataset, choice.regime, advice.budget, options["device"], source="advise"
-            )
+            recorder.record_failure(error, dataset, choice.regime, advice.budget, device, source="advise")
             raise
     report(result, recorder.record(result, source="advise"), deadline=advice.made + advice.budget)

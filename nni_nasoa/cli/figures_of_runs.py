@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .terminal import clear_errors
+
+if TYPE_CHECKING:
+    from nni_nasoa.data import Dataset
+    from nni_nasoa.figures.runs import RunSettings
 
 _OPTIONS = (
     click.option(
@@ -152,10 +157,11 @@ def _recorded(records: Path, *, datasets, models, minutes, **_) -> list:
     runs = list(_by_settings(records).values())
     if not runs:
         raise RunsError(f"{records}: there are no runs in it")
-    from nni_nasoa.figures.make_runs import identified, identified_model
+    from nni_nasoa.data import Dataset
+    from nni_nasoa.figures.make_runs import identified_model
 
     for option, given, of_run in (
-        ("--dataset", [identified(name) for name in datasets], lambda run: run.settings.dataset),
+        ("--dataset", [Dataset(name).identity for name in datasets], lambda run: run.settings.dataset),
         ("--model", [identified_model(name) for name in models], lambda run: run.settings.regime.model),
         ("--minutes", minutes, lambda run: round(run.settings.budget / 60, 6)),
     ):
@@ -204,11 +210,13 @@ def _made(
             raise click.UsageError(f"Missing option '{option}', which --minutes needs to make runs.")
     fields |= {key: value for key, value in settings.items() if value is not None}
     regimes = [FineTuneRegime.from_json(fields | {"model": model}) for model in dict.fromkeys(models)]
+    from nni_nasoa.data import Dataset
     from nni_nasoa.figures.make_runs import plan
 
+    given = [Dataset(name, root=root) for name in dict.fromkeys(datasets)]
     budgets = [round(60 * value, 6) for value in dict.fromkeys(minutes)]
     planned = plan(
-        list(dict.fromkeys(datasets)),
+        given,
         regimes,
         budgets,
         seeds,
@@ -218,7 +226,7 @@ def _made(
     )
     recorded = _by_settings(records)
     try:
-        _make([settings for settings in planned if settings not in recorded], records, device, root)
+        _make([settings for settings in planned if settings not in recorded], given, records, device)
     except KeyboardInterrupt as interruption:
         done = len(_by_settings(records).keys() & planned)
         click.echo(
@@ -230,16 +238,16 @@ def _made(
     return [recorded[settings] for settings in planned]
 
 
-def _make(missing: list, records: Path, device: str, root: str | None) -> None:
+def _make(missing: list[RunSettings], datasets: list[Dataset], records: Path, device: str) -> None:
     """Make what is missing, with a line for each run."""
     from nni_nasoa.figures.make_runs import make_runs, prepare
     from nni_nasoa.figures.runs import duration, last_part
 
-    prepare(missing, records, device=device, root=root)
+    prepare(missing, datasets, records, device=device)
     left = [sum(settings.budget for settings in missing[number:]) for number in range(len(missing) + 1)]
     if missing:
         click.echo(f"{len(missing)} runs to make, in about {duration(left[0])}", err=True)
-    for number, run in enumerate(make_runs(missing, records, device=device, root=root), start=1):
+    for number, run in enumerate(make_runs(missing, datasets, records, device=device), start=1):
         described, frozen = run.settings.described(), run.settings.regime.frozen_stages
         click.echo(
             f"run {number} of {len(missing)}: {described['model']} on {last_part(run.settings.dataset)}, "

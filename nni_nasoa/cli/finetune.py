@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from nni_nasoa.data.defaults import MAX_BAD, VAL_FRACTION
+
 from .terminal import clear_errors
 
 EXIT_SECONDS = 0.15  # of the processor that the end of a command takes
@@ -64,14 +66,14 @@ EXIT_SECONDS = 0.15  # of the processor that the end of a command takes
 @click.option(
     "--val-fraction",
     type=float,
-    default=0.2,
+    default=VAL_FRACTION,
     show_default=True,
     help="Held back for validation where the dataset brings no such part.",
 )
 @click.option(
     "--max-bad",
     type=click.FloatRange(0, 1),
-    default=0.1,
+    default=MAX_BAD,
     show_default=True,
     help="Share of the images that may be unreadable; they are left out and listed.",
 )
@@ -106,6 +108,7 @@ def finetune(
 
     Ctrl-C saves the best so far.
     """
+    from nni_nasoa.data import Dataset
     from nni_nasoa.finetune.clock import process_started
     from nni_nasoa.training.regime import FineTuneRegime
 
@@ -116,13 +119,12 @@ def finetune(
             raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")
         regime = FineTuneRegime.from_json(fields)
         weights = None if weights == "none" else weights
+        dataset = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
         recorder = None
         if record:  # before training: its imports and look-ups take time
             from nni_nasoa.advisor.recording import Recorder
 
-            recorder = Recorder.open(
-                store, dataset, regime.model, weights=weights, root=root, val_fraction=val_fraction
-            )
+            recorder = Recorder.open(store, dataset, regime.model, weights=weights)
         from nni_nasoa.finetune.api import finetune as run
         from nni_nasoa.training.errors import FineTuneError
 
@@ -136,9 +138,6 @@ def finetune(
                 device=device,
                 seed=seed,
                 weights=weights,
-                root=root,
-                val_fraction=val_fraction,
-                max_bad=max_bad,
                 compile=compile,
                 bar=None,
                 tensorboard=tensorboard,

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .left_out import Report
 
 
 class DatasetError(ValueError):
     """A dataset that cannot be used. The message is one line that says what would be right."""
+
+
+class NotInTimeError(DatasetError):
+    """A dataset of which not even the least that is needed could be opened in the time that there was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +33,7 @@ class ImageArrays:
     images: np.ndarray
     labels: np.ndarray
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.labels)
 
 
@@ -68,7 +73,7 @@ class ImageSplit:
         return self.train.images.shape[-1]
 
 
-def stratified_split(labels, val_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(labels: ArrayLike, val_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of a training and a validation part in which all classes have the same share.
 
     Every class keeps at least one image for training, and one of two or more goes to validation.
@@ -106,8 +111,30 @@ def stratified_split(labels, val_fraction: float, seed: int) -> tuple[np.ndarray
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(val))
 
 
-def classes_in_turn(labels, seed: int) -> np.ndarray:
-    """A random order of images in which every class comes once before one comes again, so that its beginnings are fair samples.
+@dataclass(frozen=True)
+class Holdout:
+    """What is held back for validation of a dataset that brings no such part.
+
+    Parameters
+    ----------
+    fraction
+        Of each class, between 0 and 1.
+    seed
+        The same seed gives the same parts.
+    """
+
+    fraction: float
+    seed: int
+
+    def parts(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the training and the validation part; see `stratified_split`."""
+        return stratified_split(labels, self.fraction, self.seed)
+
+
+def classes_in_turn(labels: ArrayLike, seed: int) -> np.ndarray:
+    """A random order of images in which every class comes once before one comes again.
+
+    So its beginnings are fair samples.
 
     Parameters
     ----------

@@ -12,11 +12,10 @@ import numpy as np
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .cache import has_entry, make_room, map_array, open_entry
-from .left_out import LIST_NAME, BadFile, DatasetWarning, Report, read_bad_files, write_bad_files
+from .left_out import LIST_NAME, BadFile, Report, read_bad_files, write_bad_files
 from .parallel import in_threads, progress_bar
 
 VERSION = 2  # of what an entry holds, and of how images are decoded
-MAX_BAD = 0.1  # share of the images that may be unreadable, where nothing else is said
 
 
 class Sample(NamedTuple):
@@ -42,15 +41,15 @@ def open_decoded(
     source: Callable[[], Source],
     mirrored: bool = True,
     *,
-    max_bad: float = MAX_BAD,
     empty_classes: tuple[str, ...] = (),
     other_files: int = 0,
     show_progress: bool | None = None,
 ) -> ImageSplit:
     """Open a dataset from the cache; `source` is called only where it has to be decoded first.
 
-    An entry holds the images that can be read and the list of those that cannot, however many these are. So it depends on
-    the images alone, and one with too many is refused, or admitted by a higher `max_bad`, without decoding again.
+    An entry holds the images that can be read and the list of those that cannot, however many these are. So
+    it depends on the images alone, and one with too many is refused, or admitted by a higher `max_bad`,
+    without decoding again; see `check_usable`.
 
     Parameters
     ----------
@@ -58,53 +57,37 @@ def open_decoded(
         What the dataset is called.
     key
         What the images depend on besides the size, as JSON values.
-    max_bad, show_progress
-        As `open_dataset` takes them.
     empty_classes, other_files
         For the report.
+    show_progress
+        As `Dataset.open` takes it.
 
     Raises
     ------
     DatasetError
-        Too many images cannot be read, what remains is of a single class or leaves nothing to validate on, or the cache
-        cannot be written.
-
-    Warns
-    -----
-    DatasetWarning
-        Images or classes are left out.
+        The cache cannot be written.
     """
 
-    def load(entry: Path):
+    def load(entry: Path) -> ImageSplit:
         about = json.loads((entry / "about.json").read_text())
         train, val = (
             ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
             for part in ("train", "val")
         )
         bad = read_bad_files(entry)
-        return (
-            train,
-            val,
-            about["classes"],
-            Report(
-                about["images"],
-                bad,
-                entry / LIST_NAME if bad else None,
-                (*empty_classes, *about["empty_classes"]),
-                other_files,
-            ),
+        report = Report(
+            about["images"],
+            bad,
+            entry / LIST_NAME if bad else None,
+            (*empty_classes, *about["empty_classes"]),
+            other_files,
         )
+        return ImageSplit(train, val, tuple(about["classes"]), name, mirrored, report)
 
-    def build(entry: Path):
+    def build(entry: Path) -> None:
         _decode_source(source(), input_size, entry, name, show_progress)
 
-    train, val, classes, report = open_entry(_key(key, input_size), build, load)
-    _check(name, report, max_bad, classes, len(val))
-    if line := report.summary():
-        warnings.warn(
-            f"{name}: {line}", DatasetWarning, stacklevel=4
-        )  # names the line that opens the dataset
-    return ImageSplit(train, val, tuple(classes), name, mirrored, report)
+    return open_entry(_key(key, input_size), build, load)
 
 
 def is_decoded(key: Mapping[str, Any], input_size: int) -> bool:
@@ -124,11 +107,21 @@ def check_bad(name: str, report: Report, max_bad: float) -> None:
         )
 
 
-def _check(name: str, report: Report, max_bad: float, classes: Sequence[str], val_images: int) -> None:
-    check_bad(name, report, max_bad)
-    if len(classes) < 2 or not val_images:
-        what = "two classes" if len(classes) < 2 else "an image to validate on"
-        raise DatasetError(f"{name}: {what} needed{', but ' + report.bad_line() if report.bad else ''}")
+def check_usable(split: ImageSplit, max_bad: float) -> None:
+    """Raise DatasetError where too many of a dataset's images cannot be read, or too few remain.
+
+    Parameters
+    ----------
+    split
+        As `open_decoded` gives it.
+    max_bad
+        Share of the images that may be unreadable.
+    """
+    check_bad(split.name, split.report, max_bad)
+    if len(split.classes) < 2 or not len(split.val):
+        what = "two classes" if len(split.classes) < 2 else "an image to validate on"
+        bad = f", but {split.report.bad_line()}" if split.report.bad else ""
+        raise DatasetError(f"{split.name}: {what} needed{bad}")
 
 
 def _decode_source(source: Source, size: int, folder: Path, name: str, show_progress: bool | None) -> None:
@@ -165,7 +158,7 @@ def _decode_source(source: Source, size: int, folder: Path, name: str, show_prog
 def _decode_part(
     samples: Sequence[Sample], size: int, path: Path, bad: list[BadFile], advance: Callable[[int], None]
 ) -> np.ndarray:
-    """Write the images that can be read to a .npy file, note the others in `bad`, return the labels of the former."""
+    """Write the images that can be read to a .npy file, and note the others; the labels of the former."""
     labels = []
     # Written as a stream, not through a memory map, whose owner would be killed by a full disk.
     with open(path, "wb") as file:

@@ -1,8 +1,9 @@
 """The embedded dataset: 1797 handwritten digits of 8x8 pixels.
 
-`digits.npz` holds the images of `sklearn.datasets.load_digits`, which are the test part of "Optical Recognition of
-Handwritten Digits" (E. Alpaydin, C. Kaynak, UCI Machine Learning Repository, 1998, doi 10.24432/C50P49, CC BY 4.0).
-They are shipped, and not imported from scikit-learn, since every trial of a search is a process that would pay for it.
+`digits.npz` holds the images of `sklearn.datasets.load_digits`, which are the test part of "Optical
+Recognition of Handwritten Digits" (E. Alpaydin, C. Kaynak, UCI Machine Learning Repository, 1998, doi
+10.24432/C50P49, CC BY 4.0). They are shipped, and not imported from scikit-learn, since every trial of a
+search is a process that would pay for it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .arrays import ImageArrays, ImageSplit, stratified_split
+from .arrays import Holdout, ImageArrays, ImageSplit
 
 WHITE = 16  # grey levels run from 0 to 16
 
@@ -22,15 +23,15 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
         return file["images"], file["labels"].astype(np.int64)
 
 
-def open_digits(input_size: int, seed: int, val_fraction: float) -> ImageSplit:
-    """Open the digits as RGB images of `input_size`, interpolated bilinearly; see `open_dataset`."""
+def open_digits(input_size: int, holdout: Holdout) -> ImageSplit:
+    """Open the digits as RGB images of `input_size`, interpolated bilinearly; see `Dataset.open`."""
     images, labels = load_digits()
     grey = resize_bilinear(images * np.float32(255 / WHITE), input_size).round().astype(np.uint8)
 
-    def part(indices):
+    def part(indices: np.ndarray) -> ImageArrays:
         return ImageArrays(np.repeat(grey[indices, None], 3, axis=1), labels[indices])
 
-    train, val = stratified_split(labels, val_fraction, seed)
+    train, val = holdout.parts(labels)
     return ImageSplit(part(train), part(val), tuple("0123456789"), "digits", mirrored=False)
 
 

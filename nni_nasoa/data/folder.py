@@ -5,95 +5,142 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
-from functools import partial
+from difflib import get_close_matches
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from .arrays import ImageSplit
+from .arrays import DatasetError, Holdout, ImageSplit
 from .content import content_digest, kept_digest, stat_digest
 from .decoded import Sample, Source, is_decoded, open_decoded
+from .fingerprint import fingerprint_of
 from .left_out import readable
 from .listing import ImageFile, Listing, list_folder
+from .named import dataset_names
+from .torchvision_sets import normalized
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
-def open_folder(
-    folder: Path,
-    input_size: int,
-    seed: int,
-    val_fraction: float,
-    max_bad: float,
-    show_progress: bool | None = None,
-) -> ImageSplit:
-    """Open a folder of images; see `open_dataset`.
-
-    The cache is keyed by the names and the contents of the files, and by how they are split: a changed folder is decoded
-    anew, a copied, moved or touched one is not.
-    """
-    listing = list_folder(folder, seed, val_fraction)
-    parts = listing.train, listing.val
-    key = _key(listing, content_digest(folder, _paths(listing), show_progress), seed, val_fraction)
-
-    def source():
-        return Source(listing.classes, *([sample_of(folder, file) for file in part] for part in parts))
-
-    return open_decoded(
-        readable(folder.resolve().name),
-        key,
-        input_size,
-        source,
-        max_bad=max_bad,
-        show_progress=show_progress,
-        empty_classes=listing.empty_classes,
-        other_files=listing.other_files,
-    )
-
-
-class FoundFolder(NamedTuple):
-    """A folder whose images were listed, and their sizes and times asked for, once for all who want to know."""
-
-    folder: Path
-    listing: Listing
-    times: str  # see `content.stat_digest`
-    seed: int
-    val_fraction: float
-
-
-def find_folder(folder: Path, seed: int = 0, val_fraction: float = 0.2) -> FoundFolder:
-    """List a folder's images; none is opened.
+class Folder:
+    """A folder of images, listed when somebody first asks, and once for all who want to know.
 
     Parameters
     ----------
-    folder, seed, val_fraction
-        As `open_dataset` takes them.
-
-    Raises
-    ------
-    DatasetError
-        As in `open_dataset`, where it shows without opening an image.
+    given
+        Its path, as a user writes it. Whether there is such a folder shows when it is asked for something.
     """
-    listing = list_folder(folder, seed, val_fraction)
-    return FoundFolder(folder, listing, stat_digest(folder.resolve(), _paths(listing))[0], seed, val_fraction)
+
+    def __init__(self, given: str | os.PathLike[str]):
+        self._given = given
+
+    @cached_property
+    def name(self) -> str:
+        """What results call it: the last part of its path, on one line."""
+        return readable(os.path.basename(os.path.realpath(os.path.expanduser(self._given)))) or "/"
+
+    @property
+    def identity(self) -> str:
+        """Its absolute path; what was given where there is no such folder."""
+        try:
+            return str(self.path.resolve())
+        except DatasetError:
+            return str(self._given)
+
+    @cached_property
+    def path(self) -> Path:
+        """Where it is; a DatasetError where it is not there."""
+        return existing_folder(self._given)
+
+    @cached_property
+    def listing(self) -> Listing:
+        """Its images; a DatasetError as of `list_folder`."""
+        return list_folder(self.path)
+
+    @cached_property
+    def _files(self) -> list[str]:
+        return sorted(file.path for file in self.listing.files)
+
+    @cached_property
+    def _times(self) -> str:
+        return stat_digest(self.path.resolve(), self._files)[0]
+
+    def check(self) -> None:
+        """Raise a DatasetError where it is not there."""
+        existing_folder(self._given)
+
+    def fingerprint(self, holdout: Holdout) -> str:
+        """Of its name, of the paths, sizes and times of its images, and of how they are split."""
+        self.listing.parts(holdout)  # something is left to validate on
+        split = [holdout.fraction, holdout.seed] if self.listing.val is None else None
+        return fingerprint_of("folder", os.fsdecode(self.path.resolve().name), self._times, split)
+
+    def open(self, size: int, holdout: Holdout, show_progress: bool | None) -> ImageSplit:
+        """The images; see `Dataset.open`.
+
+        The cache is keyed by the names and the contents of the files, and by how they are split: a changed
+        folder is decoded anew, a copied, moved or touched one is not.
+        """
+        listing, parts = self.listing, self.listing.parts(holdout)
+
+        def source() -> Source:
+            return Source(listing.classes, *([sample_of(self.path, file) for file in part] for part in parts))
+
+        return open_decoded(
+            self.name,
+            self._key(content_digest(self.path, self._files, show_progress), holdout),
+            size,
+            source,
+            show_progress=show_progress,
+            empty_classes=listing.empty_classes,
+            other_files=listing.other_files,
+        )
+
+    def decoded(self, sizes: Iterable[int], holdout: Holdout) -> set[int]:
+        """At which of some sizes, in pixels, its images lie decoded in the cache; no file is read for it."""
+        content = kept_digest(self.path, self._times)
+        if content is None:
+            return set()
+        key = self._key(content, holdout)
+        return {size for size in sizes if is_decoded(key, size)}
+
+    def _key(self, content: str, holdout: Holdout) -> dict[str, Any]:
+        return {
+            "content": content,
+            "classes": self.listing.classes,
+            "split": [holdout.seed, holdout.fraction] if self.listing.val is None else None,
+        }
 
 
-def decoded_sizes(found: FoundFolder, sizes: Iterable[int]) -> set[int]:
-    """At which of some sizes, in pixels, a folder's images lie decoded in the cache; no file is read for it."""
-    content = kept_digest(found.folder, found.times)
-    if content is None:
-        return set()
-    key = _key(found.listing, content, found.seed, found.val_fraction)
-    return {size for size in sizes if is_decoded(key, size)}
-
-
-def _paths(listing: Listing) -> list[str]:
-    return sorted(file.path for file in listing.train + listing.val)
-
-
-def _key(listing: Listing, content: str, seed: int, val_fraction: float) -> dict[str, Any]:
-    return {
-        "content": content,
-        "classes": listing.classes,
-        "split": None if listing.has_val else [seed, val_fraction],
-    }
+def existing_folder(given: str | os.PathLike[str]) -> Path:
+    """The path of a folder, or a DatasetError that says why it is none."""
+    name = readable(str(given))
+    try:
+        folder = Path(given).expanduser()
+        if not name:
+            raise FileNotFoundError
+        if stat.S_ISDIR(os.stat(folder).st_mode):
+            return folder
+    except (FileNotFoundError, NotADirectoryError):
+        close = get_close_matches(normalized(name), dataset_names(), n=1)
+        hint = (
+            f"did you mean '{close[0]}'?"
+            if close
+            else f"give a folder of images, or one of {', '.join(dataset_names())}"
+        )
+        raise DatasetError(f"dataset: '{name}' is neither a folder nor a known name; {hint}") from None
+    except (
+        OSError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # no permission, a link to itself, a zero byte, no such user's home
+        raise DatasetError(
+            f"dataset: '{name}' cannot be opened ({getattr(error, 'strerror', None) or error})"
+        ) from error
+    raise DatasetError(
+        f"dataset: '{name}' is a file, where a folder of images is needed (unpack an archive first)"
+    )
 
 
 def sample_of(folder: Path, file: ImageFile) -> Sample:
@@ -101,7 +148,7 @@ def sample_of(folder: Path, file: ImageFile) -> Sample:
     return Sample(partial(_open_image, folder / file.path), file.label, file.path)
 
 
-def _open_image(path: Path):
+def _open_image(path: Path) -> Image.Image:
     from PIL import Image
 
     about = os.stat(path)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 import unicodedata
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +24,7 @@ class BadFile(NamedTuple):
     file: str
     reason: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{readable(self.file)} ({self.reason})"
 
 
@@ -37,7 +39,8 @@ class Report:
     bad
         Those that could not be read.
     bad_list
-        A file of JSON lines that holds `bad`, with keys "file" and "reason"; it lies in the cache. None where all could be read.
+        A file of JSON lines that holds `bad`, with keys "file" and "reason"; it lies in the cache. None where
+        all could be read.
     empty_classes
         Names of class folders without an image to train on, which are no classes of the dataset.
     other_files
@@ -58,7 +61,7 @@ class Report:
         )
 
     def summary(self) -> str | None:
-        """One line about what is missing; None where nothing is, for files that are no images are not missed."""
+        """One line about what is missing; None where nothing is, for other files are not missed."""
         parts = [self.bad_line(" and are left out")] if self.bad else []
         if self.empty_classes:
             names = ", ".join(f"'{readable(name)}'" for name in self.empty_classes[:5])
@@ -67,6 +70,15 @@ class Report:
         if parts and self.other_files:
             parts.append(f"passed over as no images by their names: {self.other_files} files")
         return "; ".join(parts) or None
+
+
+def warn_of(report: Report, name: str) -> None:
+    """Warn of what is missing, naming the line outside of this room that opens the dataset."""
+    if line := report.summary():
+        level, frame = 1, sys._getframe()
+        while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
+            level, frame = level + 1, frame.f_back
+        warnings.warn(f"{name}: {line}", DatasetWarning, stacklevel=level)
 
 
 def write_bad_files(folder: Path, bad: Iterable[BadFile]) -> None:
@@ -82,7 +94,7 @@ def read_bad_files(folder: Path) -> tuple[BadFile, ...]:
 
 
 def readable(name: str) -> str:
-    """A file's name as it can be printed on one line: control characters and bytes that are no text are escaped."""
+    """A file's name as it can be printed on one line: what is no printable text in it is escaped."""
     return "".join(
         character.encode("unicode_escape").decode()
         if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from .arrays import DatasetError, stratified_split
+from .arrays import DatasetError, Holdout
 from .left_out import readable
 
 SUFFIXES = frozenset(
@@ -29,63 +29,83 @@ class Listing(NamedTuple):
     """The images of a folder; see `Report` for what was left out."""
 
     classes: tuple[str, ...]
-    train: list[ImageFile]
-    val: list[ImageFile]
-    has_val: bool  # whether the folder brings a validation part, which then does not depend on a seed
+    train: list[ImageFile]  # all of them, where the folder brings no validation part
+    val: list[ImageFile] | None
     empty_classes: tuple[str, ...]
     other_files: int
 
+    @property
+    def files(self) -> list[ImageFile]:
+        """All images."""
+        return self.train + (self.val or [])
 
-def list_folder(folder: Path, seed: int, val_fraction: float) -> Listing:
-    """Find the classes and the images of the two parts.
+    def parts(self, holdout: Holdout) -> tuple[list[ImageFile], list[ImageFile]]:
+        """The training and the validation part; what the folder brings as such depends on no holdout.
 
-    A folder for each class, or such folders in train/, which may come with val/ or test/; capitals do not matter. Links are
-    followed, but into no folder a second time.
+        Raises
+        ------
+        DatasetError
+            Nothing is left to validate on.
+        """
+        if self.val is not None:
+            return self.train, self.val
+        train, val = holdout.parts([file.label for file in self.train])
+        return [self.train[i] for i in train], [self.train[i] for i in val]
+
+
+def list_folder(folder: Path) -> Listing:
+    """Find the classes and the images of a folder, each folder in it being read once.
+
+    A folder for each class, or such folders in train/, which may come with val/ or test/; capitals do not
+    matter. Links are followed, but into no folder a second time.
 
     Raises
     ------
     DatasetError
-        No images, a single class, a class to validate on that is not trained on, a folder that may not be read.
+        No images, a single class, a class to validate on that is not trained on, a folder that may not be
+        read.
     """
-    names = {entry.name.lower(): entry.name for entry in _scan(folder) if _is_folder(entry)}
+    entries = _scan(folder)
+    names = {entry.name.lower(): entry.name for entry in entries if _is_folder(entry)}
     train = _first_with_images(folder, names, TRAIN)
     val = _first_with_images(folder, names, VAL) if train is not None else None
-    train = train or _Part(folder, "")
+    train = train or _Part(folder, "", entries)
     _check_classes(train)
     classes = tuple(name for name, paths in train.by_class.items() if paths)
     files = train.labelled(classes)
-    left_out = tuple(name for name, paths in train.by_class.items() if not paths), train.other_files
+    left_out = tuple(name for name, paths in train.by_class.items() if not paths)
     if val is None:
-        indices = stratified_split([file.label for file in files], val_fraction, seed)
-        return Listing(classes, *([files[i] for i in part] for part in indices), False, *left_out)
+        return Listing(classes, files, None, left_out, train.other_files)
     if strange := sorted(name for name, paths in val.by_class.items() if paths and name not in classes):
         raise DatasetError(
             f"{val.folder}: class '{readable(strange[0])}' is not in {train.folder}; "
             "both need the same class folders"
         )
-    return Listing(classes, files, val.labelled(classes), True, left_out[0], left_out[1] + val.other_files)
+    return Listing(classes, files, val.labelled(classes), left_out, train.other_files + val.other_files)
 
 
 class _Part:
-    """The class folders in `root`/`name`, and the images below each, as paths relative to `root`, in order of name.
+    """The class folders in `root`/`name`, whose entries are given, and the images below each.
 
-    The names of classes are in Unicode's composed form (NFC), whatever system the folder was made on.
+    These are paths relative to `root`, in order of name. The names of classes are in Unicode's composed form
+    (NFC), whatever system the folder was made on.
     """
 
-    def __init__(self, root: Path, name: str):
+    def __init__(self, root: Path, name: str, entries: Iterable[os.DirEntry]):
         self.folder = root / name
         self.by_class: dict[str, list[str]] = {}
         self.loose = self.other_files = 0
         self._root = root
         self._entered = {_identity(root), _identity(self.folder)}
         folders = []
-        for entry in _scan(self.folder):
+        for entry in entries:
             if _is_folder(entry):
                 folders.append(entry)
             else:
                 self.loose += _is_image(entry.name)
                 self.other_files += not _is_image(entry.name)
-        # All are entered before any is walked through: what is a class is not also a part of another. Real ones come first.
+        # All are entered before any is walked through: what is a class is not also a part of another. Real
+        # ones come first.
         folders.sort(key=lambda entry: (entry.is_symlink(), entry.name))
         classes = [entry.name for entry in folders if not _is_hidden(entry.name) and self._enter(entry)]
         for class_name, folder_name in sorted(
@@ -125,7 +145,7 @@ class _Part:
             ]
 
     def _enter(self, folder: os.DirEntry) -> bool:
-        """Whether a folder is to be walked through: it was not yet, nor is it a link up to a folder that holds it."""
+        """Whether to walk through a folder: one that was not yet, nor is a link up to one that holds it."""
         if folder.is_symlink():
             here, target = os.path.realpath(os.path.dirname(folder.path)), os.path.realpath(folder.path)
             if os.path.commonpath((here, target)) == target:
@@ -138,7 +158,7 @@ class _Part:
 
 
 def _first_with_images(root: Path, names: dict[str, str], wanted: tuple[str, ...]) -> _Part | None:
-    parts = (_Part(root, names[name]) for name in wanted if name in names)
+    parts = (_Part(root, names[name], _scan(root / names[name])) for name in wanted if name in names)
     return next((part for part in parts if any(part.by_class.values())), None)
 
 
@@ -178,7 +198,7 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def _identity(folder) -> tuple[int, int]:
+def _identity(folder: os.PathLike[str]) -> tuple[int, int]:
     stat = os.stat(folder)
     return stat.st_dev, stat.st_ino
 

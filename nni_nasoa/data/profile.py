@@ -1,28 +1,22 @@
 """What a dataset is like, as numbers, without reading more of it than that takes.
 
-All files of a folder are listed and their sizes asked for; the headers of a sample of them are read, and a smaller sample is
-decoded. `fingerprint` tells whether a dataset is still the one that a profile was made of, without opening an image.
+All files of a folder are listed and their sizes asked for; the headers of a sample of them are read, and a
+smaller sample is decoded. The fingerprint tells whether a dataset is still the one that a profile was made
+of, without opening an image.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import os
 import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import decoded, tasks
 from .arrays import ImageSplit, classes_in_turn
-from .datasets import dataset_names, existing_folder, open_dataset
-from .folder import FoundFolder, find_folder
+from .dataset import Dataset, Kind
 from .image_statistics import (
     COLOURS,
     PIXEL_SIZE,
@@ -34,12 +28,9 @@ from .image_statistics import (
 )
 from .left_out import readable
 from .parallel import progress_bar
-from .torchvision_sets import normalized
 
-VERSION = 1  # of what a profile says
 HEADERS, PIXELS = 2000, 400  # images whose headers are read, and that are decoded, at most
 HEADER_SHARE, PIXEL_SHARE = 0.5, 0.9  # of the time, by when headers and pixels have to be read
-HASHED_BYTES = 2**26  # of an array's images, evenly spaced, go into its digest
 MAX_NAME, MAX_NUMBER = 200, 1e15
 
 
@@ -49,20 +40,23 @@ class ProfileError(ValueError):
 
 @dataclass(frozen=True)
 class DatasetProfile:
-    """What a dataset is like. None stands for what is not known: there was no time, or it comes as arrays, without files.
+    """What a dataset is like.
+
+    None stands for what is not known: there was no time, or it comes as arrays, without files.
 
     Parameters
     ----------
     name
         Of the dataset, as results have it.
     fingerprint
-        See `fingerprint`.
+        See `Dataset.fingerprint`.
     images, train_images, val_images, classes
         How many there are; of images, also those that cannot be read.
     class_mean, class_std, class_min, class_max
         Images of a class, in both parts.
     width, height, width_std, height_std
-        Medians and standard deviations, in pixels, as an image is shown (a rotation noted in EXIF is applied).
+        Medians and standard deviations, in pixels, as an image is shown (a rotation noted in EXIF is
+        applied).
     aspect, aspect_std
         Width over height: median and standard deviation.
     grey_share, alpha_share
@@ -76,7 +70,8 @@ class DatasetProfile:
     headers_read, pixels_read
         How many images the above was found in.
     decode_seconds
-        To decode an image to 48 pixels square, on average: time of one processor, whatever else it does meanwhile.
+        To decode an image to 48 pixels square, on average: time of one processor, whatever else it does
+        meanwhile.
 
     Raises
     ------
@@ -115,7 +110,7 @@ class DatasetProfile:
     pixels_read: int | None = None
     decode_seconds: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for field in fields(self):
             value = _checked(field.name, field.type.partition(" ")[0], getattr(self, field.name))
             object.__setattr__(self, field.name, value)
@@ -131,7 +126,8 @@ class DatasetProfile:
         Raises
         ------
         ProfileError
-            Not a mapping, fields that are missing or that there are not, or one that is not what it has to be.
+            Not a mapping, fields that are missing or that there are not, or one that is not what it has to
+            be.
         """
         names = {field.name for field in fields(cls)}
         if not isinstance(data, Mapping):
@@ -162,106 +158,32 @@ def _checked(name: str, kind: str, value: Any) -> Any:
     raise ProfileError(f"profile: {name} is neither {right} nor null")
 
 
-def is_named(dataset) -> bool:
-    """Whether `open_dataset` takes this as the name of a dataset, not as a folder."""
-    return _canonical(dataset) in dataset_names() or str(dataset).startswith(tasks.PREFIX)
-
-
-def _canonical(dataset) -> str:
-    return str(dataset) if str(dataset).startswith(tasks.PREFIX) else normalized(str(dataset))
-
-
-def fingerprint(
-    dataset, *, root=None, val_fraction: float = 0.2, seed: int = 0, found: FoundFolder | None = None
-) -> str:
-    """What tells a dataset, and how it is split, from others; no image is opened for it.
-
-    Of a folder it is a digest of the paths, sizes and times of its files, so that a folder with a change in it has another one,
-    as a copy of it has. Of a named dataset it is one of the name and the version of this package; of an ImageSplit one of its
-    labels and of up to 64 MiB of its images, evenly spaced.
-
-    Parameters
-    ----------
-    dataset, root, val_fraction, seed
-        An ImageSplit, or what `open_dataset` takes.
-    found
-        The folder, where it was looked at already.
-
-    Raises
-    ------
-    DatasetError
-        As in `open_dataset`, where it shows without opening an image.
-    """
-    if isinstance(dataset, ImageSplit):
-        parts = map(_array_digest, (dataset.train, dataset.val))
-        return _digest("arrays", dataset.name, dataset.classes, dataset.mirrored, *parts)
-    if is_named(dataset):
-        from nni_nasoa import __version__
-
-        place = None if root is None else os.path.abspath(os.path.expanduser(root))
-        return _digest("named", _canonical(dataset), __version__, decoded.VERSION, place, val_fraction, seed)
-    return _folder_fingerprint(found or find_folder(existing_folder(dataset), seed, val_fraction))
-
-
-def _folder_fingerprint(found: FoundFolder) -> str:
-    split = None if found.listing.has_val else [found.val_fraction, found.seed]
-    return _digest("folder", os.fsdecode(found.folder.resolve().name), found.times, split)
-
-
-def _digest(*parts: Any) -> str:
-    return hashlib.sha256(json.dumps([VERSION, *parts]).encode()).hexdigest()
-
-
-def _array_digest(part) -> str:
-    step = max(1, math.ceil(part.images.nbytes / HASHED_BYTES))
-    digest = hashlib.sha256(f"{part.images.shape} {part.images.dtype}".encode())
-    digest.update(np.ascontiguousarray(part.labels))
-    digest.update(np.ascontiguousarray(part.images[::step]))
-    return digest.hexdigest()
-
-
 def profile_dataset(
-    dataset,
-    *,
-    root=None,
-    val_fraction: float = 0.2,
-    seed: int = 0,
-    show_progress: bool | None = None,
-    seconds: float = 20.0,
+    dataset: Dataset, *, show_progress: bool | None = None, seconds: float = 20.0
 ) -> DatasetProfile:
     """Find out what a dataset is like.
 
     Parameters
     ----------
-    dataset, root, val_fraction, seed
-        An ImageSplit, or what `open_dataset` takes. A named dataset is opened, which may decode it first.
+    dataset
+        One with a name is opened, which may decode it first.
     show_progress
-        As `open_dataset` takes it.
+        As `Dataset.open` takes it.
     seconds
         After which no more images of a folder are opened; listing it takes the time that it takes.
 
     Raises
     ------
     DatasetError
-        As in `open_dataset`. Files that cannot be read are passed over, however many they are.
+        As in `Dataset.open`. Files that cannot be read are passed over, however many they are.
     """
-    started, split = time.monotonic(), dataset if isinstance(dataset, ImageSplit) else None
-    if split is None and is_named(dataset):
-        split = open_dataset(
-            dataset,
-            input_size=PIXEL_SIZE,
-            seed=seed,
-            root=root,
-            val_fraction=val_fraction,
-            show_progress=show_progress,
-        )
-    if split is not None:
-        return profile_arrays(split, fingerprint(dataset, root=root, val_fraction=val_fraction, seed=seed))
-    return _profile_folder(existing_folder(dataset), val_fraction, seed, show_progress, started, seconds)
+    if dataset.kind is Kind.FOLDER:
+        return _profile_folder(dataset, show_progress, time.monotonic(), seconds)
+    return profile_arrays(dataset.open(PIXEL_SIZE, show_progress), dataset.fingerprint)
 
 
 def profile_arrays(split: ImageSplit, fingerprint: str) -> DatasetProfile:
-    """The profile of a dataset that was opened; of the size of its images and files nothing is known any more."""
+    """The profile of a dataset that was opened; of the sizes of its images and files nothing is known."""
     chosen = np.sort(classes_in_turn(split.train.labels, 0)[:PIXELS])
     return DatasetProfile(
         _shown(split.name),
@@ -273,16 +195,14 @@ def profile_arrays(split: ImageSplit, fingerprint: str) -> DatasetProfile:
 
 
 def _profile_folder(
-    folder: Path, val_fraction: float, seed: int, show_progress: bool | None, started: float, seconds: float
+    dataset: Dataset, show_progress: bool | None, started: float, seconds: float
 ) -> DatasetProfile:
-    found = find_folder(folder, seed, val_fraction)
-    listing = found.listing
-    files = listing.train + listing.val
-    labels = [
-        np.array([file.label for file in part], dtype=np.int64) for part in (listing.train, listing.val)
-    ]
-    sample = [files[i] for i in classes_in_turn(np.concatenate(labels), seed)[:HEADERS]]
-    name = _shown(folder.resolve().name)
+    folder, listing = dataset.folder.path, dataset.folder.listing
+    parts = listing.parts(dataset.holdout)
+    train, val = (np.array([file.label for file in part], dtype=np.int64) for part in parts)
+    files = [file for part in parts for file in part]
+    sample = [files[i] for i in classes_in_turn(np.concatenate([train, val]), dataset.seed)[:HEADERS]]
+    name = _shown(dataset.name)
     with (
         progress_bar(
             f"{name}: profiling", len(files) + len(sample) + len(sample[:PIXELS]), show_progress
@@ -295,11 +215,11 @@ def _profile_folder(
         known |= pixel_statistics(folder, sample[:PIXELS], started + PIXEL_SHARE * seconds, advance)
     return DatasetProfile(
         name,
-        _folder_fingerprint(found),
+        dataset.fingerprint,
         mirrored=True,
         bytes_total=bytes_total,
         bytes_mean=bytes_total / len(files),
-        **class_statistics(*labels, len(listing.classes)),
+        **class_statistics(train, val, len(listing.classes)),
         **known,
     )
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import DatasetError, ImageSplit, stratified_split
+from .arrays import DatasetError, Holdout, ImageSplit
 from .cache import cache_folder, file_lock
-from .decoded import MAX_BAD, Sample, Source, open_decoded
+from .decoded import Sample, Source, open_decoded
 
 
 @dataclass(frozen=True)
@@ -59,39 +59,30 @@ def normalized(name: str) -> str:
 
 
 def open_torchvision(
-    name: str,
-    input_size: int,
-    seed: int,
-    val_fraction: float,
-    root=None,
-    max_bad: float = MAX_BAD,
-    show_progress: bool | None = None,
+    name: str, folder: Path | None, holdout: Holdout, input_size: int, show_progress: bool | None = None
 ) -> ImageSplit:
-    """Open one of `KNOWN`; see `open_dataset`."""
+    """Open one of `KNOWN`, whose files lie in a folder, by default in the cache; see `Dataset.open`."""
     known = KNOWN[name]
-    root = Path(root).expanduser() if root is not None else cache_folder() / "torchvision"
+    root = folder.expanduser() if folder is not None else cache_folder() / "torchvision"
     key = {"torchvision": name, "root": str(root.resolve())}
     if known.val is None:
-        key |= {"seed": seed, "val_fraction": val_fraction}
+        key |= {"seed": holdout.seed, "val_fraction": holdout.fraction}
     return open_decoded(
         name,
         key,
         input_size,
-        lambda: _source(name, seed, val_fraction, root),
+        lambda: _source(name, holdout, root),
         known.mirrored,
-        max_bad=max_bad,
         show_progress=show_progress,
     )
 
 
-def _source(name: str, seed: int, val_fraction: float, root: Path) -> Source:
+def _source(name: str, holdout: Holdout, root: Path) -> Source:
     known = KNOWN[name]
     dataset = _load(name, root, known.train)
     labels = _labels(dataset)
     if known.val is None:
-        train, val = (
-            _samples(dataset, labels, indices) for indices in stratified_split(labels, val_fraction, seed)
-        )
+        train, val = (_samples(dataset, labels, indices) for indices in holdout.parts(labels))
     else:
         other = _load(name, root, known.val)
         other_labels = _labels(other)

@@ -8,8 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
-from nni_nasoa.data import ImageSplit, dataset_names, open_dataset
-from nni_nasoa.data.torchvision_sets import normalized
+from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.finetune.results import FineTuneResult
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.zoo import create_model, get
@@ -21,7 +20,7 @@ WARM_UP_SECONDS = 1.0
 
 
 def plan(
-    datasets: Sequence[str],
+    datasets: Sequence[Dataset],
     regimes: Sequence[FineTuneRegime],
     budgets: Sequence[float],
     seeds: int,
@@ -59,9 +58,9 @@ def plan(
     if weights not in (None, "default"):
         weights = str(Path(weights).expanduser().resolve())
     return [
-        RunSettings(dataset, regime, budget, seed, weights, called(device))
+        RunSettings(dataset.identity, regime, budget, seed, weights, called(device))
         for seed in range(seeds)
-        for dataset in map(identified, datasets)
+        for dataset in datasets
         for regime in regimes
         for budget in budgets
     ]
@@ -78,12 +77,6 @@ def _whole(regime: FineTuneRegime) -> FineTuneRegime:
     except ValueError:  # an encoding
         own = DEFAULT_INPUT_SIZE
     return dataclasses.replace(regime, model=model, input_size=regime.input_size or own)
-
-
-def identified(dataset: str) -> str:
-    """A dataset's name as the records have it: a known name, or the absolute path of a folder."""
-    name, folder = normalized(dataset), Path(dataset).expanduser()
-    return name if name in dataset_names() else str(folder.resolve()) if folder.exists() else dataset
 
 
 def identified_model(model: str) -> str:
@@ -112,10 +105,10 @@ def called(device: str) -> str:
 
 def prepare(
     missing: Iterable[RunSettings],
-    path: str | os.PathLike,
+    datasets: Iterable[Dataset],
+    path: str | os.PathLike[str],
     *,
     device: str = "auto",
-    root: str | os.PathLike | None = None,
 ) -> None:
     """Open each dataset, and give every model a second of training on it that is not recorded.
 
@@ -124,17 +117,18 @@ def prepare(
 
     Parameters
     ----------
-    missing, path, device, root
+    missing, datasets, path, device
         As in `make_runs`, whose errors it has.
     """
     _check_writable(Path(path))
+    named = {dataset.identity: dataset for dataset in datasets}
     one_of_each: dict[tuple, RunSettings] = {}
     for settings in missing:
         one_of_each.setdefault(
             (settings.dataset, settings.regime.model, settings.regime.input_size), settings
         )
     for settings in one_of_each.values():
-        _finetuned(settings, WARM_UP_SECONDS, device, root, bar=False)
+        _finetuned(settings, WARM_UP_SECONDS, named[settings.dataset], device, bar=False)
 
 
 def _check_writable(path: Path) -> None:
@@ -147,10 +141,10 @@ def _check_writable(path: Path) -> None:
 
 def make_runs(
     missing: Iterable[RunSettings],
-    path: str | os.PathLike,
+    datasets: Iterable[Dataset],
+    path: str | os.PathLike[str],
     *,
     device: str = "auto",
-    root: str | os.PathLike | None = None,
 ) -> Iterator[RecordedRun]:
     """Make runs, and append each to a file of records when it is over; see `prepare`.
 
@@ -158,10 +152,12 @@ def make_runs(
     ----------
     missing
         The runs to make.
+    datasets
+        Those that the runs are on, at least; the seeds are the runs' own.
     path
         The file of records.
-    device, root
-        As `finetune` takes them.
+    device
+        As `finetune` takes it.
 
     Raises
     ------
@@ -172,8 +168,9 @@ def make_runs(
     """
     from nni_nasoa.training.speed import environment
 
+    named = {dataset.identity: dataset for dataset in datasets}
     for settings in missing:
-        result = _finetuned(settings, settings.budget, device, root, bar=None)
+        result = _finetuned(settings, settings.budget, named[settings.dataset], device, bar=None)
         run = RecordedRun(
             settings,
             stage_count(settings.regime.model),
@@ -192,10 +189,12 @@ def make_runs(
         yield run
 
 
-def _finetuned(settings: RunSettings, seconds: float, device: str, root, bar: bool | None) -> FineTuneResult:
+def _finetuned(
+    settings: RunSettings, seconds: float, dataset: Dataset, device: str, bar: bool | None
+) -> FineTuneResult:
     from nni_nasoa.finetune import finetune
 
-    split = _opened(settings.dataset, settings.regime.input_size, settings.seed, root)
+    split = _opened(dataset.but(seed=settings.seed), settings.regime.input_size)
     result = finetune(
         split,
         settings.regime,
@@ -211,5 +210,5 @@ def _finetuned(settings: RunSettings, seconds: float, device: str, root, bar: bo
 
 
 @lru_cache(maxsize=16)
-def _opened(dataset: str, input_size: int, seed: int, root) -> ImageSplit:
-    return open_dataset(dataset, input_size=input_size, seed=seed, root=root)
+def _opened(dataset: Dataset, input_size: int) -> ImageSplit:
+    return dataset.open(input_size)

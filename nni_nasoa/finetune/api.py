@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
-from nni_nasoa.data import ImageArrays, ImageSplit
-from nni_nasoa.data.datasets import check_name
-from nni_nasoa.data.decoded import MAX_BAD
+from nni_nasoa.data import Dataset, ImageArrays, ImageSplit
+from nni_nasoa.data.dataset import Kind
+from nni_nasoa.data.defaults import MAX_BAD, VAL_FRACTION
 from nni_nasoa.device.device import device_name, resolve_device
 from nni_nasoa.device.interruption import interruptions
 from nni_nasoa.device.settings import settings_of_run
@@ -39,7 +39,7 @@ RESIDENT_SHARE, READING_SPEED = 0.05, 500e6  # of the time may go to moving imag
 
 
 def finetune(
-    dataset,
+    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
     regime: FineTuneRegime,
     minutes: float,
     *,
@@ -48,8 +48,8 @@ def finetune(
     seed: int = 0,
     weights: str | os.PathLike | None = "default",
     network: nn.Module | None = None,
-    root=None,
-    val_fraction: float = 0.2,
+    root: str | os.PathLike[str] | None = None,
+    val_fraction: float = VAL_FRACTION,
     max_bad: float = MAX_BAD,
     feature_cache: bool = True,
     memory_limit: float | None = None,
@@ -67,7 +67,7 @@ def finetune(
     Parameters
     ----------
     dataset
-        What `open_dataset` takes, or an ImageSplit; one of another size than the regime's input size is not resized.
+        A Dataset, or the source of one: a name, a folder, or an ImageSplit, which is not resized.
     regime
         The model, and how to fine-tune it.
     minutes
@@ -77,14 +77,15 @@ def finetune(
     device
         "auto", "cpu", "cuda", ...
     seed
-        Of the split, the head, the order of images and augmentation. How many steps fit into the budget, the clock says.
+        Of the head, the order of images and augmentation; and of the split, where no Dataset is given. How
+        many steps fit into the budget, the clock says.
     weights
         As `zoo.create_model` takes them: "default" for the model's pretrained ones, None for none, or a file.
     network
         A network to fine-tune, in place of one that is built by the regime's model and `weights`; it is changed. It needs as
         many outputs as the dataset has classes.
     root, val_fraction, max_bad
-        As `open_dataset` takes them.
+        As `Dataset` takes them; a Dataset brings its own.
     feature_cache
         Whether the features of frozen stages are kept.
     memory_limit
@@ -110,12 +111,13 @@ def finetune(
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
         raise FineTuneError(f"seed: {seed!r} is not a whole number from 0 to 2^63 - 1")
     clock = Clock(60 * minutes, started=started)
-    if not isinstance(dataset, ImageSplit):
-        check_name(dataset)
+    split_by = {} if isinstance(dataset, Dataset) else {"seed": seed}
+    dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction, max_bad=max_bad, **split_by)
+    dataset.check()
     device = device_of_process(resolve_device(device))
     regime = _with_input_size(regime, dataset)
     if network is None:
-        _check_model(regime, weights, thorough=not isinstance(dataset, ImageSplit))
+        _check_model(regime, weights, thorough=dataset.kind is not Kind.ARRAYS)
     if tensorboard is not None:
         require_tensorboard()
     with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
@@ -128,10 +130,6 @@ def finetune(
                 dataset,
                 clock,
                 input_size=regime.input_size,
-                seed=seed,
-                root=root,
-                val_fraction=val_fraction,
-                max_bad=max_bad,
                 show_progress=bar if group.rank == 0 else False,
             )
             network, view = _network(network, regime, split, weights, device)
@@ -185,9 +183,9 @@ def finetune(
     )
 
 
-def _with_input_size(regime: FineTuneRegime, dataset) -> FineTuneRegime:
+def _with_input_size(regime: FineTuneRegime, dataset: Dataset) -> FineTuneRegime:
     """The regime with the input size that it leaves open: that of an opened dataset, else the model's own."""
-    if isinstance(dataset, ImageSplit):
+    if dataset.input_size is not None:
         size = dataset.input_size
     elif regime.input_size is not None:
         return regime

@@ -21,7 +21,7 @@ from .collecting_jobs import TROUBLE
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.task.profiles import TaskProfile
-    from nni_nasoa.data import ImageSplit
+    from nni_nasoa.data import Dataset, ImageSplit
     from nni_nasoa.experience.records import RunRecord
     from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.finetune import FineTuneRegime, FineTuneResult
@@ -53,14 +53,15 @@ class Worker:
         ValueError
             The task or the store cannot be opened, for which the regime is not to blame.
         """
+        from nni_nasoa.data import Dataset
         from nni_nasoa.experience.records import RunRecord
         from nni_nasoa.finetune import FineTuneRegime, finetune
         from nni_nasoa.values import one_line
 
-        regime, task = FineTuneRegime.from_json(run["regime"]), f"task:{run['task']}"
-        profile, split = self._profile(task), self._split(task, regime)
+        regime, dataset = FineTuneRegime.from_json(run["regime"]), Dataset(f"task:{run['task']}")
+        profile, split = self._profile(dataset), self._split(dataset, regime)
         known = {
-            "task": task,
+            "task": dataset.name,
             "id": run["id"],
             "source": "collect",
             "profile": profile.flat(),
@@ -80,21 +81,20 @@ class Worker:
                 notes=(one_line(error) or type(error).__name__,),
             )
 
-    def _profile(self, task: str) -> TaskProfile:
+    def _profile(self, dataset: Dataset) -> TaskProfile:
         from nni_nasoa.advisor.task.profiles import task_profile
 
-        if task not in self._profiles:
-            self._profiles[task] = task_profile(
-                task, self._store, self._models, device="cpu", show_progress=False
+        if dataset.name not in self._profiles:
+            self._profiles[dataset.name] = task_profile(
+                dataset, self._store, self._models, device="cpu", show_progress=False
             )
-        return self._profiles[task]
+        return self._profiles[dataset.name]
 
-    def _split(self, task: str, regime: FineTuneRegime) -> ImageSplit:
+    def _split(self, dataset: Dataset, regime: FineTuneRegime) -> ImageSplit:
         """The images, opened before the clock runs."""
-        from nni_nasoa.data import open_dataset
         from nni_nasoa.zoo import get
 
-        return open_dataset(task, input_size=regime.input_size or get(regime.model).input_size)
+        return dataset.open(regime.input_size or get(regime.model).input_size)
 
 
 def _on_all_images(result: FineTuneResult, split: ImageSplit) -> FineTuneResult:

@@ -14,7 +14,10 @@ from .classifiers import read_list
 from .experiments import read_status
 
 if TYPE_CHECKING:
+    from nni.experiment.config import ExperimentConfig
+
     from nni_nasoa.advisor.advice import Limits
+    from nni_nasoa.data import Dataset
 
 TUNER = "nni_nasoa.plugin.advisor_tuner.OnlineAdvisor"
 TRIAL_MODULE = "nni_nasoa.plugin.finetune_trial"
@@ -41,14 +44,13 @@ class AdviceExperimentError(ValueError):
 
 def run(
     config: str | Path,
-    dataset: str,
+    dataset: Dataset,
     minutes: float,
     *,
     zoo: str = "nano",
     store: str | None = None,
     top_k: int = 1,
     limits: Limits | None = None,
-    root: str | None = None,
     port: int | None = None,
 ) -> dict[str, Any]:
     """Carry out the advice on NNI, wait for it, and say what came of it and where the classifier is.
@@ -57,8 +59,10 @@ def run(
     ----------
     config
         An experiment config of NNI: its training service, and what trials need there (`KEPT`), are taken from it.
-    dataset, minutes, zoo, store, limits, root
-        As `advise` takes them; datasets and `root` are on the trials' machine.
+    dataset
+        What it is about, on the trials' machine.
+    minutes, zoo, store, limits
+        As `advise` takes them.
     top_k
         How many runs: the first is the advice, the others are what most can be learned from besides.
     port
@@ -76,7 +80,7 @@ def run(
         Ctrl-C; the experiment has been stopped.
     """
     made = experiment_config(
-        config, dataset, minutes, zoo=zoo, store=store, alternatives=top_k - 1, limits=limits, root=root
+        config, dataset, minutes, zoo=zoo, store=store, alternatives=top_k - 1, limits=limits
     )
     from nni.experiment import Experiment
     from requests import RequestException
@@ -103,15 +107,14 @@ def run(
 
 def experiment_config(
     path: str | Path,
-    dataset: str,
+    dataset: Dataset,
     minutes: float,
     *,
     zoo: str,
     store: str | None,
     alternatives: int,
     limits: Limits | None,
-    root: str | None,
-):
+) -> ExperimentConfig:
     """The experiment of an advice, on the training service of another config; NNI's ExperimentConfig.
 
     Raises
@@ -127,31 +130,28 @@ def experiment_config(
 
     path = Path(path)
     given = _read(path)
+    experiment_name = f"nasoa advice, {dataset.source}"
+    if _is_local(given["trainingService"]):
+        dataset = dataset.absolute()
     ours = given.get("tuner", {}).get("classArgs") if _is_ours(given.get("tuner")) else None
     args = {
-        "dataset": dataset,
+        "dataset": str(dataset.source),
         "minutes": minutes,
         "zoo": zoo,
         "alternatives": alternatives,
-        "root": root,
+        "root": None if dataset.root is None else str(dataset.root),
         "store": store if store is None or "://" in store else str(Path(store).expanduser().absolute()),
         "limits": {name: value for name, value in asdict(limits).items() if value is not None}
         if limits
         else None,
     }
     args |= {name: ours[name] for name in OURS if isinstance(ours, Mapping) and name in ours}
-    if _is_local(given["trainingService"]):
-        args |= {
-            name: str(Path(args[name]).expanduser().absolute())
-            for name in ("dataset", "root")
-            if args[name] and _is_path(args[name])
-        }
     args = {name: value for name, value in args.items() if value is not None}
     AdvisorArgs.parse(args)
     command = given.get("trialCommand")
     made = {name: given[name] for name in KEPT if name in given}
     made |= {
-        "experimentName": f"nasoa advice, {dataset}",
+        "experimentName": experiment_name,
         "searchSpace": {},
         "trialConcurrency": given.get("trialConcurrency", 1),
         "trialCommand": command if TRIAL_MODULE in str(command) else _trial_command(command),
@@ -198,12 +198,6 @@ def _is_ours(tuner: Any) -> bool:
 
 def _is_local(service: Any) -> bool:
     return isinstance(service, Mapping) and service.get("platform") == "local"
-
-
-def _is_path(dataset: str) -> bool:
-    from nni_nasoa.data.profile import is_named
-
-    return not is_named(dataset)
 
 
 def _trial_command(command: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from threading import RLock, Timer
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import nni
 from nni.tuner import Tuner
@@ -15,7 +15,7 @@ from nni.utils import ClassArgsValidator
 
 from nni_nasoa.advisor.acquisition import next_choice
 
-from .advisor_args import AdvisorArgs, ClassArgsError
+from .advisor_args import AdvisorArgs, ClassArgsError, TaskArgs
 from .assignment import Assignment
 from .dispatcher import clear_errors, end_when_done, end_with_manager
 from .experiment_state import Progress
@@ -23,6 +23,9 @@ from .experiments import metrics_of
 from .journal import Journal
 from .run_ledger import RunLedger
 from .survey import look_at_all
+
+if TYPE_CHECKING:
+    from nni_nasoa.data import Dataset
 
 _logger = logging.getLogger(__name__)
 _NAME = "OnlineAdvisor"
@@ -191,7 +194,6 @@ class OnlineAdvisor(Tuner):
             model.name for model in models_of(self._path(zoo) if zoo.endswith(".json") else zoo)
         )
         self._limits = Limits(**args.limits)
-        self._datasets = [self._dataset(task.dataset) for task in args.tasks]
         self._begun = True
         if self._resumed:
             self._progress.replay()
@@ -200,32 +202,33 @@ class OnlineAdvisor(Tuner):
                 number: task for number, task in enumerate(args.tasks) if number not in self._progress.surveys
             }
             self._looks = look_at_all(
-                {number: (self._datasets[number], task.seconds) for number, task in unknown.items()},
+                {number: (self._dataset(task), task.seconds) for number, task in unknown.items()},
                 self._look_done,
                 models=self._models,
                 device=args.device,
                 threads=args.threads,
                 store=self._progress.store,
-                root=self._path_of_trials(args.root),
             )
 
     def _path(self, path: str) -> str:
         """An absolute path; relative ones start at codeDirectory, as NNI runs the tuner in the experiment's log folder."""
-        folder = (
-            (self._config.get("tuner") or {}).get("codeDirectory")
-            or self._config.get("trialCodeDirectory")
-            or "."
-        )
-        return str((Path(folder) / Path(path).expanduser()).absolute())
+        return str((Path(self._folder) / Path(path).expanduser()).absolute())
+
+    @property
+    def _folder(self) -> str:
+        tuner = self._config.get("tuner") or {}
+        return tuner.get("codeDirectory") or self._config.get("trialCodeDirectory") or "."
 
     def _path_of_trials(self, path: str | None) -> str | None:
         """A path that trials are given: where they run elsewhere, it is theirs."""
         return self._path(path) if path and self._here else path
 
-    def _dataset(self, dataset: str) -> str:
-        from nni_nasoa.data.profile import is_named
+    def _dataset(self, task: TaskArgs) -> Dataset:
+        """What a task is about, on the trials' machine. Made for each use: files may come and go in between."""
+        from nni_nasoa.data import Dataset
 
-        return dataset if is_named(dataset) else self._path_of_trials(dataset)
+        given = Dataset(task.dataset, root=self._args.root)
+        return given.absolute(self._folder) if self._here else given
 
     # -- what to do next --
 
@@ -292,13 +295,14 @@ class OnlineAdvisor(Tuner):
                 "output": self._path_of_trials(args.output),
             }
         )
+        dataset = self._dataset(args.tasks[task])
         assignment = Assignment(
             self._runs.new_name(task, survey),
-            self._datasets[task],
+            str(dataset.source),
             args.tasks[task].minutes,
             device=args.device,
             threads=args.threads,
-            root=self._path_of_trials(args.root),
+            root=dataset.root,
             **what,
         )
         self._progress.asked(task, assignment, None if survey else choice.predicted)

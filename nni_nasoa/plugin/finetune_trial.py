@@ -76,15 +76,18 @@ def run(
     """
     import torch
 
+    from nni_nasoa.data import Dataset
+
     threads = assignment.threads if settings.threads is None else settings.threads
     if threads:
         torch.set_num_threads(threads)
     device = settings.device or assignment.device or "auto"
     root = settings.root or assignment.root
+    dataset = Dataset(assignment.dataset, root=root, seed=settings.seed)
     if assignment.survey is not None:
         from .survey import survey
 
-        return survey(assignment, device=device, threads=threads, root=root)
+        return survey(assignment, dataset, device=device, threads=threads)
 
     from nni_nasoa.finetune import finetune
 
@@ -92,14 +95,13 @@ def run(
     margin = default_margin(60 * assignment.minutes) + ENDING_SECONDS
     with _evaluations_of(folder / "evaluations.jsonl", on_evaluation):
         result = finetune(
-            assignment.dataset,
+            dataset,
             assignment.regime,
             assignment.minutes,
             output=folder,
             device=device,
             seed=settings.seed,
             weights=None if assignment.weights == "none" else assignment.weights,
-            root=root,
             bar=None if on_evaluation is None else False,
             started=process_started() + waited,
             margin=margin,

@@ -14,17 +14,20 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.data.defaults import MAX_BAD
 from nni_nasoa.search.choices import decode
 from nni_nasoa.search.reward import DEFAULT_WEIGHT, reward
 
 from .kept_results import KeptResults
 from .trial import TrialError, first_line, manager_needed, report_accuracy, under_nni
+
+if TYPE_CHECKING:
+    from nni_nasoa.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class SearchTrialSettings:
 
     dataset: str = "digits"
     root: str | None = None
-    max_bad: float = 0.1
+    max_bad: float = MAX_BAD
     epochs: int = 2
     batch_size: int = 64
     learning_rate: float = 0.1
@@ -46,6 +49,13 @@ class SearchTrialSettings:
     target_speed: float = 1.0
     speed_weight: float = DEFAULT_WEIGHT
     seed: int = 0
+
+    @property
+    def proxy(self) -> Dataset:
+        """What candidates are trained on."""
+        from nni_nasoa.data import Dataset
+
+        return Dataset(self.dataset, root=self.root, max_bad=self.max_bad)
 
     @property
     def speed_shape(self) -> tuple[int, int]:
@@ -83,7 +93,6 @@ def evaluate(
     """
     import torch
 
-    from nni_nasoa.data import open_dataset
     from nni_nasoa.device.device import device_name, resolve_device
     from nni_nasoa.networks import ETNet
     from nni_nasoa.training.proxy import check_input_size, mixed_precision, train_proxy
@@ -95,9 +104,7 @@ def evaluate(
     speed_size, speed_batch = settings.speed_shape
     check_input_size(architecture, settings.input_size)
     check_input_size(architecture, speed_size, "speed input size")
-    split = open_dataset(
-        settings.dataset, input_size=settings.input_size, root=settings.root, max_bad=settings.max_bad
-    )
+    split = settings.proxy.open(settings.input_size)
     torch.manual_seed(settings.seed)
     network = ETNet(architecture, split.num_classes)
     accuracy = train_proxy(
@@ -134,11 +141,10 @@ def evaluate(
 
 def identity(architecture: Architecture, settings: SearchTrialSettings) -> dict[str, Any]:
     """The part of a result record that says what it belongs to, known before the evaluation."""
-    dataset = Path(settings.dataset).expanduser()
     speed_size, speed_batch = settings.speed_shape
     return {
         "architecture": str(architecture),
-        "dataset": dataset.resolve().name if dataset.is_dir() else settings.dataset,
+        "dataset": settings.proxy.name,
         "input_size": settings.input_size,
         "batch_size": settings.batch_size,
         "epochs": settings.epochs,

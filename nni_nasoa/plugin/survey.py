@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Limits
     from nni_nasoa.advisor.options import Options
     from nni_nasoa.advisor.task.profiles import TaskProfile
+    from nni_nasoa.data import Dataset
     from nni_nasoa.device.device import Device
 
 SHARE, LEAST_SECONDS = 0.2, 60.0  # of a run's budget that a survey may take, and what it may take in any case
@@ -112,21 +113,20 @@ class Survey:
 
 
 def look(
-    dataset: str,
+    dataset: Dataset,
     models: Sequence[str],
     *,
     budget: float,
     device: str,
     threads: int,
     store: ExperienceStore | None,
-    root: str | None,
 ) -> Survey:
     """Find out what the store does not know yet, on this machine.
 
     Parameters
     ----------
-    dataset, root
-        As `open_dataset` takes them.
+    dataset
+        What is looked at.
     models
         Names of the zoo.
     budget
@@ -156,7 +156,6 @@ def look(
         [get(name) for name in models],
         device=found.kind,
         seconds=seconds,
-        root=root,
         show_progress=False,
     )
     names = tuple(model.name for model in kept)
@@ -166,7 +165,7 @@ def look(
 
 
 def look_at_all(
-    tasks: Mapping[int, tuple[str, float]], done: Callable[[], None], **options
+    tasks: Mapping[int, tuple[Dataset, float]], done: Callable[[], None], **options: Any
 ) -> dict[int, Future[Survey]]:
     """`look` at datasets one after the other, in the background.
 
@@ -190,8 +189,11 @@ def look_at_all(
     return looks
 
 
-def survey(assignment: Assignment, *, device: str, threads: int, root: str | None) -> dict[str, Any]:
-    """What a trial reports of a survey, JSON values: `survey` as JSON text, and a `default` that ranks behind all runs."""
+def survey(assignment: Assignment, dataset: Dataset, *, device: str, threads: int) -> dict[str, Any]:
+    """What a trial reports of a survey, JSON values.
+
+    They are `survey` as JSON text, and a `default` that ranks behind all runs.
+    """
     from nni_nasoa.advisor import ExperienceStore, StoreError
 
     try:
@@ -199,13 +201,12 @@ def survey(assignment: Assignment, *, device: str, threads: int, root: str | Non
     except StoreError:  # no home to write to; then nothing is kept
         store = None
     found = look(
-        assignment.dataset,
+        dataset,
         assignment.survey,
         budget=assignment.budget,
         device=device,
         threads=threads,
         store=store,
-        root=root,
     )
     return {
         "default": 0.0,

@@ -5,9 +5,9 @@ Without torch, so that a forecast need not load it.
 
 from __future__ import annotations
 
-# Of the budget, before anything is computed: decoding all images of a folder may take the first share, else a sample of them the
-# second; of the sample, so much is for validation.
-CACHE_SHARE, SAMPLE_SHARE, SAMPLE_VAL_SHARE = 0.35, 0.15, 0.25
+# Of the budget, before anything is computed: decoding all images of a folder may take the first share, else a
+# sample of them the second.
+CACHE_SHARE, SAMPLE_SHARE = 0.35, 0.15
 
 # Of the time that is left, a first pass over the images: one that only times, one that all start from, one that the head stays
 # with. It takes two chunks at least, and doubles them up to the largest.

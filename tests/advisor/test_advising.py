@@ -14,7 +14,7 @@ from nni_nasoa.advisor.advice import Limits
 from nni_nasoa.advisor.advising import advise, profile_for
 from nni_nasoa.advisor.models import AdviceError, has_weights, models_of, parameters_m
 from nni_nasoa.advisor.options import Options
-from nni_nasoa.data import DatasetError, ImageArrays, ImageSplit, folder, open_dataset
+from nni_nasoa.data import Dataset, DatasetError, ImageArrays, ImageSplit, folder, open_dataset
 from nni_nasoa.device.device import resolve
 from nni_nasoa.experience.records import StepTime, figures_of
 from nni_nasoa.zoo import get, list_models
@@ -171,7 +171,9 @@ def test_a_front_file_is_a_zoo_of_networks_without_weights(measured, split, tmp_
 
 def test_networks_whose_weights_cannot_be_had_are_left_out(measured, split, tmp_path, monkeypatch):
     monkeypatch.setenv("NASOA_WEIGHTS", str(tmp_path))
-    profile, kept, notes = profile_for(split, measured, [get("nano-b"), get("et-nas-a")], device="cpu")
+    profile, kept, notes = profile_for(
+        Dataset(split), measured, [get("nano-b"), get("et-nas-a")], device="cpu"
+    )
     assert [model.name for model in kept] == ["nano-b"] and "left out" in notes[0] and "et-nas-a" in notes[0]
     assert set(profile.probes) == {"nano-a", "nano-b"}
     with pytest.raises(ValueError, match="et-nas-a: no file"):
@@ -182,7 +184,7 @@ def test_networks_whose_weights_cannot_be_had_are_left_out(measured, split, tmp_
 
 def test_a_dataset_that_is_none_is_told_so_though_weights_are_missing(measured, tmp_path):
     with pytest.raises(DatasetError, match="neither a folder nor a known name"):
-        profile_for(tmp_path / "none", measured, [get("nano-a"), get("nano-b")], device="cpu")
+        profile_for(Dataset(tmp_path / "none"), measured, [get("nano-a"), get("nano-b")], device="cpu")
 
 
 def test_zoos():

@@ -10,6 +10,7 @@ from nni_nasoa.advisor import ExperienceStore, RecordError
 from nni_nasoa.advisor.accuracy import predictor
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
 from nni_nasoa.advisor.recording import Recorder, import_results, known_before, record_result
+from nni_nasoa.data import Dataset
 from nni_nasoa.finetune import FineTuneError, FineTuneRegime
 
 
@@ -106,7 +107,7 @@ def test_runs_that_end_at_once_in_several_processes_are_all_learned(store, world
     code = """
 import json
 from pathlib import Path
-from nni_nasoa.advisor import predictor
+from nni_nasoa.advisor.accuracy import predictor
 from nni_nasoa.advisor.recording import record_result
 predictor.PRIOR = Path({folder!r}) / "none"
 for number in {numbers}:
@@ -121,50 +122,53 @@ for number in {numbers}:
 
 
 def test_a_recorder_knows_before_the_run_what_the_store_knows_of_the_dataset(store, world):
-    from nni_nasoa.data.profile import fingerprint
-
-    own = fingerprint("digits")
-    assert known_before(store, "digits", "nano-a")["profile"] == {}
+    own = Dataset("digits").fingerprint
+    assert known_before(store, Dataset("digits"), "nano-a")["profile"] == {}
     profile = world.profile(0, name="digits", fingerprint=own)
     store.set_profile(own, profile.to_json())
-    known = known_before(store, "digits", "nano-a")
+    known = known_before(store, Dataset("digits"), "nano-a")
     assert known == {"profile": profile.flat(), "model_figures": profile.model_figures("nano-a")}
-    assert known_before(store, "digits", "nano-a", weights=None)["model_figures"]["weights"] == "none"
-    assert known_before(store, "digits", "nano-a", weights="x.pth")["model_figures"]["weights"] == "a file"
-    assert known_before(store, "digits", "nano-a", val_fraction=0.5)["profile"] == {}  # split otherwise
+    assert (
+        known_before(store, Dataset("digits"), "nano-a", weights=None)["model_figures"]["weights"] == "none"
+    )
+    assert (
+        known_before(store, Dataset("digits"), "nano-a", weights="x.pth")["model_figures"]["weights"]
+        == "a file"
+    )
+    assert (
+        known_before(store, Dataset("digits", val_fraction=0.5), "nano-a")["profile"] == {}
+    )  # split otherwise
     store.set_profile(own, {"damaged": True})
-    assert known_before(store, "digits", "nano-a")["profile"] == {}
-    assert known_before(store, "no such folder", "nano-a")["profile"] == {}
+    assert known_before(store, Dataset("digits"), "nano-a")["profile"] == {}
+    assert known_before(store, Dataset("no such folder"), "nano-a")["profile"] == {}
 
 
 def test_a_store_that_fails_is_a_line_and_no_error(tmp_path):
     (tmp_path / "experience.db").write_text("this is not a database, and never was one")
-    line = Recorder.open(tmp_path / "experience.db", "digits", "nano-a").record(object())
+    line = Recorder.open(tmp_path / "experience.db", Dataset("digits"), "nano-a").record(object())
     assert line.startswith("the run is not recorded (") and "experience.db" in line and "\n" not in line
-    assert "is a folder" in Recorder.open(tmp_path, "digits", "nano-a").record(object())
+    assert "is a folder" in Recorder.open(tmp_path, Dataset("digits"), "nano-a").record(object())
 
 
 def test_a_store_that_fails_at_the_end_is_a_line_too(tmp_path, world, monkeypatch):
     from nni_nasoa.advisor import RunRecord
 
     monkeypatch.setattr(RunRecord, "of_run", classmethod(lambda cls, result, **fields: world.record(0, 0)))
-    recorder = Recorder.open(tmp_path / "experience.db", "digits", "nano-a")
+    recorder = Recorder.open(tmp_path / "experience.db", Dataset("digits"), "nano-a")
     (tmp_path / "experience.db").write_bytes(b"damaged" * 2000)
     assert recorder.record(object()).startswith("the run is not recorded (")
 
 
 def test_a_run_without_a_classifier_is_recorded_and_not_learned_from(store, world, monkeypatch, tmp_path):
-    from nni_nasoa.data.profile import fingerprint
-
-    profile = world.profile(0, name="digits", fingerprint=fingerprint("digits"))
+    profile = world.profile(0, name="digits", fingerprint=Dataset("digits").fingerprint)
     store.set_profile(profile.dataset.fingerprint, profile.to_json())
     regime, error = (
         FineTuneRegime("nano-a"),
         FineTuneError("the memory of the device is full, even with a batch of 1"),
     )
     assert (
-        Recorder.open(store.location, "digits", "nano-a").record_failure(
-            error, "digits", regime, 30.0, "cpu", source="advise"
+        Recorder.open(store.location, Dataset("digits"), "nano-a").record_failure(
+            error, Dataset("digits"), regime, 30.0, "cpu", source="advise"
         )
         == ""
     )
@@ -178,12 +182,12 @@ def test_a_run_without_a_classifier_is_recorded_and_not_learned_from(store, worl
     )
     assert record.profile == profile.flat() and record.accuracy is None and states(store) == [None, None]
     monkeypatch.setenv("RANK", "1")
-    Recorder.open(store.location, "digits", "nano-a").record_failure(
-        error, tmp_path / "flowers", regime, 30.0, "cpu"
+    Recorder.open(store.location, Dataset("digits"), "nano-a").record_failure(
+        error, Dataset(tmp_path / "flowers"), regime, 30.0, "cpu"
     )
     assert store.count() == 1
     monkeypatch.setenv("RANK", "0")
-    Recorder.open(store.location, "digits", "nano-a").record_failure(
-        error, tmp_path / "flowers", regime, 30.0, "cpu"
+    Recorder.open(store.location, Dataset("digits"), "nano-a").record_failure(
+        error, Dataset(tmp_path / "flowers"), regime, 30.0, "cpu"
     )
     assert store.count(task="flowers") == 1

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nni_nasoa.cli import main
-from nni_nasoa.figures.make_runs import identified, plan
+from nni_nasoa.data import Dataset
+from nni_nasoa.figures.make_runs import plan
 from nni_nasoa.figures.runs import append_run, read_runs
 from nni_nasoa.finetune import finetune
 
@@ -242,7 +243,9 @@ def test_folders_and_front_files_are_known_by_their_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     from nni_nasoa.training.regime import FineTuneRegime
 
-    (settings,) = plan(["cats"], [FineTuneRegime("front.json#1")], [5.0], 1, device="cpu", weights="w.pth")
+    (settings,) = plan(
+        [Dataset("cats")], [FineTuneRegime("front.json#1")], [5.0], 1, device="cpu", weights="w.pth"
+    )
     assert (
         settings.dataset == str(tmp_path / "cats")
         and settings.regime.model == str(tmp_path / "front.json") + "#1"
@@ -252,4 +255,3 @@ def test_folders_and_front_files_are_known_by_their_path(tmp_path, monkeypatch):
         and settings.regime.input_size == 224
         and "thread" in settings.device
     )
-    assert identified("CIFAR-10") == "cifar10" and identified("digits") == "digits"

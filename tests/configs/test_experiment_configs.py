@@ -10,7 +10,7 @@ import yaml
 from nni.experiment.config import ExperimentConfig
 
 from nni_nasoa.architecture import Architecture, random_architecture
-from nni_nasoa.data.profile import fingerprint
+from nni_nasoa.data import Dataset
 from nni_nasoa.data.tasks import list_tasks
 from nni_nasoa.plugin.advisor_args import AdvisorArgs
 from nni_nasoa.plugin.class_args import EvolutionArgs
@@ -124,7 +124,7 @@ def test_those_with_a_web_page_say_that_it_has_no_password(path):
 
 def test_the_advisor_accepts_its_arguments_and_knows_its_datasets(advised):
     args = AdvisorArgs.parse(advised["tuner"]["classArgs"])
-    assert all(fingerprint(task.dataset) for task in args.tasks) and advised["searchSpace"] == {}
+    assert all(Dataset(task.dataset).fingerprint for task in args.tasks) and advised["searchSpace"] == {}
 
 
 def test_the_advisors_trial_is_told_everything(advised):

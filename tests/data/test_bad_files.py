@@ -211,11 +211,9 @@ def test_a_path_that_leads_nowhere_is_one_clear_line(tmp_path, monkeypatch, name
 
 
 def test_a_path_without_permission_is_one_clear_line(tmp_path, monkeypatch):
-    from nni_nasoa.data import datasets
-
     def refuse(path):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(datasets.os, "stat", refuse)
+    monkeypatch.setattr("os.stat", refuse)
     with pytest.raises(DatasetError, match=r"cannot be opened \(Permission denied\)"):
         open_dataset(tmp_path / "set", input_size=8)

@@ -4,8 +4,7 @@ import warnings
 import numpy as np
 import pytest
 
-from nni_nasoa.data import DatasetError, DatasetWarning, open_dataset
-from nni_nasoa.data.folder import decoded_sizes, find_folder
+from nni_nasoa.data import Dataset, DatasetError, DatasetWarning, open_dataset
 
 
 def test_a_folder_for_each_class(animals):
@@ -149,10 +148,10 @@ def test_folders_that_look_alike_are_told_apart(animals, tmp_path, write):
 
 def test_it_is_known_at_which_sizes_a_folder_is_decoded_without_reading_it(animals, write, monkeypatch):
     monkeypatch.setattr("nni_nasoa.data.content.SETTLED", -1.0)
-    assert decoded_sizes(find_folder(animals), (8, 16)) == set()
+    assert Dataset(animals).decoded((8, 16)) == set()
     open_dataset(animals, input_size=8)
     monkeypatch.setattr("nni_nasoa.data.content._read", lambda *_: pytest.fail("files are read"))
-    assert decoded_sizes(find_folder(animals), (8, 16)) == {8}
-    assert decoded_sizes(find_folder(animals, val_fraction=0.5), (8, 16)) == set()
+    assert Dataset(animals).decoded((8, 16)) == {8}
+    assert Dataset(animals, val_fraction=0.5).decoded((8, 16)) == set()
     write(animals / "cat" / "new.png")
-    assert decoded_sizes(find_folder(animals), (8, 16)) == set()
+    assert Dataset(animals).decoded((8, 16)) == set()

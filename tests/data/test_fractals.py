@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from nni_nasoa.data import datasets, fractals
+from nni_nasoa.data import fractals, named, open_dataset
 from nni_nasoa.data.fractal_drawing import draw, rasterize
 from nni_nasoa.data.fractals import (
     MIN_FILLING,
@@ -174,11 +174,11 @@ def test_processes_draw_the_same(tmp_path, monkeypatch):
 
 def test_fractals_are_a_dataset_of_other_classes_than_those_of_pretraining(tmp_path, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path))
-    monkeypatch.setattr(datasets, "FRACTALS", {"classes": 3, "instances": 2, "val_instances": 1})
-    split = datasets.open_dataset("fractals", input_size=16)
+    monkeypatch.setattr(named, "FRACTALS", {"classes": 3, "instances": 2, "val_instances": 1})
+    split = open_dataset("fractals", input_size=16)
     assert (len(split.train), len(split.val), split.num_classes, split.mirrored) == (6, 3, 3, False)
     pretraining = open_fractals(3, 2, size=16, val_instances=1)
     assert not np.array_equal(split.train.images, pretraining.train.images)
     assert not np.array_equal(
-        split.train.images, datasets.open_dataset("fractals", input_size=16, seed=1).train.images
+        split.train.images, open_dataset("fractals", input_size=16, seed=1).train.images
     )

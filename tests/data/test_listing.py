@@ -4,6 +4,7 @@ import unicodedata
 import pytest
 
 from nni_nasoa.data import DatasetError, listing, open_dataset
+from nni_nasoa.data.arrays import Holdout
 from nni_nasoa.data.listing import list_folder
 
 
@@ -13,11 +14,11 @@ def touch(root, *paths):
         (root / path).touch()
 
 
-def names(root, **options):
+def names(root):
     """The files of each class, in order."""
-    found = list_folder(root, **{"seed": 0, "val_fraction": 0.2, **options})
+    found = list_folder(root)
     return {
-        name: sorted(file.path for part in (found.train, found.val) for file in part if file.label == label)
+        name: sorted(file.path for file in found.files if file.label == label)
         for label, name in enumerate(found.classes)
     }
 
@@ -93,11 +94,11 @@ def test_names_in_unicode(tmp_path):
         f"train/{broken}/{broken}.png",
         f"val/{broken}/\n.png",
     )
-    found = list_folder(tmp_path, 0, 0.2)
+    found = list_folder(tmp_path)
     assert found.classes == ("\\udcff\\udcfe", composed)
     assert [file.label for file in found.train] == [0, 1] and [file.label for file in found.val] == [0, 1]
     touch(tmp_path, f"train/{decomposed}/3.png")
-    assert [file.label for file in list_folder(tmp_path, 0, 0.2).train] == [0, 1, 1]
+    assert [file.label for file in list_folder(tmp_path).train] == [0, 1, 1]
 
 
 def test_images_with_names_in_unicode_are_opened(tmp_path, write, open_quietly):
@@ -133,12 +134,12 @@ def test_every_folder_is_listed_once_and_every_image_statted_once(tmp_path, monk
 
     for name in counts:
         monkeypatch.setattr(os, name, counted(name, getattr(os, name)))
-    found = list_folder(tmp_path, 0, 0.2)
-    assert len(found.train) == 16_000 and len(found.val) == 4_000
-    assert counts["scandir"] == 1 + 1 + 20 + 20 and counts["stat"] <= 2 + 40
+    found = list_folder(tmp_path)
+    assert len(found.files) == 20_000 and [*map(len, found.parts(Holdout(0.2, 0)))] == [16_000, 4_000]
+    assert counts["scandir"] == 1 + 20 + 20 and counts["stat"] <= 2 + 40
     counts["stat"] = 0
-    content.stat_digest(tmp_path, [file.path for file in found.train])
-    assert counts["stat"] == 16_000
+    content.stat_digest(tmp_path, [file.path for file in found.files])
+    assert counts["stat"] == 20_000
 
 
 def test_a_folder_without_permission_is_one_clear_line(root, monkeypatch):

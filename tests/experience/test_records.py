@@ -243,13 +243,11 @@ def test_record_of_a_run():
     assert record.notes[0].startswith("note of two lines") and len(record.notes[0]) == MAX_TEXT
 
 
-def test_a_run_on_a_sample_is_recorded_with_the_images_that_it_had(tmp_path, monkeypatch):
+def test_a_run_on_a_sample_is_recorded_with_the_images_that_it_had(tmp_path, monkeypatch, slow_processes):
     """A folder whose decoding takes too long, and a run of it, as it is."""
     from nni_nasoa.finetune import finetune
-    from nni_nasoa.finetune import open_in_time as opening
 
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(opening, "_BUILD", "import time; time.sleep(600)")
     rng = np.random.default_rng(0)
     for label in ("dark", "light"):
         (tmp_path / "photos" / label).mkdir(parents=True)

@@ -6,13 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nni_nasoa.data import DatasetError, open_dataset
+from nni_nasoa.data import Dataset, DatasetError, open_dataset
 from nni_nasoa.finetune import FineTuneError
-from nni_nasoa.finetune import open_in_time as opening
 from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.finetune.open_in_time import open_in_time, sample_folder
-
-SLEEP = "import time; time.sleep(600)"
+from nni_nasoa.finetune.open_in_time import open_in_time
 
 
 @pytest.fixture
@@ -30,9 +27,10 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_with_time_it_is_open_dataset(folder):
+    dataset = Dataset(folder, seed=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the note says it
-        split, note = open_in_time(folder, Clock(600), input_size=16, seed=3)
+        split, note = open_in_time(dataset, Clock(600), input_size=16)
     expected = open_quietly(folder, seed=3)
     assert note == f"pets: {expected.report.summary()}" and "1 of 46 images cannot be read" in note
     assert str(split.report.bad_list) in note and split.classes == expected.classes == ("a", "b", "c")
@@ -40,30 +38,29 @@ def test_with_time_it_is_open_dataset(folder):
         split.val.labels == expected.val.labels
     ).all()
     (folder / "a" / "broken.png").unlink()
-    assert open_in_time(folder, Clock(600), input_size=16, seed=3).note is None
+    assert open_in_time(Dataset(folder, seed=3), Clock(600), input_size=16).note is None
 
 
 def test_the_share_that_may_be_bad_is_passed_on(folder):
     with pytest.raises(DatasetError, match="1 of 46 images cannot be read, more than the 1% that max_bad"):
-        open_in_time(folder, Clock(600), input_size=16, max_bad=0.01)
+        open_in_time(Dataset(folder, max_bad=0.01), Clock(600), input_size=16)
 
 
 def test_a_dataset_that_is_open_is_taken_as_it_is(digits):
-    assert open_in_time(digits, Clock(1), input_size=16).split is digits
+    assert open_in_time(Dataset(digits), Clock(1), input_size=16).split is digits
 
 
 def test_errors_are_those_of_open_dataset(tmp_path):
     (tmp_path / "one" / "class").mkdir(parents=True)
     with pytest.raises(DatasetError, match="no images found"):
-        open_in_time(tmp_path / "one", Clock(600), input_size=16)
+        open_in_time(Dataset(tmp_path / "one"), Clock(600), input_size=16)
     with pytest.raises(DatasetError, match="neither a folder nor a known name"):
-        open_in_time("none", Clock(600), input_size=16)
+        open_in_time(Dataset("none"), Clock(600), input_size=16)
 
 
-def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, monkeypatch):
-    monkeypatch.setattr(opening, "_BUILD", SLEEP)
+def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, slow_processes):
     clock = Clock(4)
-    split, note = open_in_time(folder, clock, input_size=16)
+    split, note = open_in_time(Dataset(folder), clock, input_size=16)
     assert "decoding all images takes longer" in note and clock.elapsed < 4
     assert len(split.report.bad) == ("images cannot be read" in note) and split.report.bad_list is None
     assert (
@@ -74,39 +71,24 @@ def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, monkeyp
     assert len(split.train) + len(split.val) <= 45 and set(split.val.labels) <= {0, 1, 2}
 
 
-def test_a_download_that_takes_too_long_is_one_line(monkeypatch):
-    monkeypatch.setattr(opening, "_BUILD", SLEEP)
-    with pytest.raises(FineTuneError, match="'cifar10' could not be downloaded"):
-        open_in_time("cifar10", Clock(0.5), input_size=16)
+def test_a_download_that_takes_too_long_is_one_line(slow_processes):
+    with pytest.raises(FineTuneError, match="'CIFAR-10' could not be downloaded"):
+        open_in_time(Dataset("CIFAR-10"), Clock(0.5), input_size=16)
 
 
-def test_the_process_that_decodes_is_ended(monkeypatch):
-    monkeypatch.setattr(opening, "_BUILD", SLEEP)
-    made, popen = [], opening.subprocess.Popen
-    monkeypatch.setattr(opening.subprocess, "Popen", lambda *a, **k: made.append(popen(*a, **k)) or made[-1])
-    assert not opening._built("x", {}, 0.1)
-    assert made[0].returncode == -9
-
-
-def test_a_sample_has_every_class_in_turn_and_the_parts_of_the_split(folder):
-    whole = sample_folder(folder, 600, 16, 0, 0.2)
-    expected = {image.tobytes() for image in open_quietly(folder).train.images}
-    assert {image.tobytes() for image in whole.train.images} == expected
-    assert np.bincount(whole.train.labels[:6], minlength=3).tolist() == [2, 2, 2]
-    short = sample_folder(folder, 0, 16, 0, 0.2)
-    assert len(set(short.train.labels)) >= 2 and len(short.val) >= 1 and len(short.train) < 20
-    few = sample_folder(folder, 600, 16, 0, 0.2, most=8)
-    assert len(few.train) + len(few.val) + len(few.report.bad) == 8 and set(few.train.labels) == {0, 1, 2}
-
-
-def test_a_sample_too_knows_the_share_that_may_be_bad(folder, monkeypatch):
-    monkeypatch.setattr(opening, "_BUILD", SLEEP)
+def test_a_sample_too_knows_the_share_that_may_be_bad(folder, slow_processes):
     for image in folder.glob("*/*.png"):
         image.write_bytes(b"no image")
     with pytest.raises(
-        DatasetError, match="pets: [0-9]+ of 46 images cannot be read, more than the 10% that max_bad"
+        DatasetError, match=r"pets: \d+ of 46 images cannot be read, more than the 10% that max_bad"
     ):
-        open_in_time(folder, Clock(2), input_size=16)
+        open_in_time(Dataset(folder), Clock(2), input_size=16)
+
+
+def test_a_budget_without_time_for_two_classes_is_an_error_of_the_run(folder, monkeypatch):
+    monkeypatch.setattr("nni_nasoa.data.sample.LEAST_PATIENCE", 0.0)
+    with pytest.raises(FineTuneError, match="the budget is too short to decode an image of two classes"):
+        open_in_time(Dataset(folder), Clock(1e-6), input_size=16)
 
 
 def open_quietly(folder, **options):

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.task.profiles import TaskProfile, task_profile
 from nni_nasoa.cli import main
+from nni_nasoa.data import Dataset
 from nni_nasoa.data.tasks import get_task
 from nni_nasoa.making import collecting_jobs
 from nni_nasoa.making.collecting import collect, missing
@@ -38,7 +39,7 @@ def profiled(tmp_path_factory):
     path = tmp_path_factory.mktemp("store") / "store.db"
     store = ExperienceStore(path)
     for task in TASKS:
-        task_profile(f"task:{task}", store, list_models("nano"))
+        task_profile(Dataset(f"task:{task}"), store, list_models("nano"))
     return path.read_bytes()
 
 

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import nni
 import pytest
 
+from nni_nasoa.data import Dataset
 from nni_nasoa.plugin.evolution_tuner import EvolutionTuner
 
 # -- the tuner --
@@ -202,12 +203,12 @@ class Known:
                         device.key, model, size, batch, frozen, FEATURES, 0.001 + image * frozen / 4
                     )
 
-    def survey(self, dataset: str, models=(), *, store=None, **options):
+    def survey(self, dataset: Dataset, models=(), *, store=None, **options):
         from nni_nasoa.device.device import Device
         from nni_nasoa.plugin.survey import Survey
 
         device = Device("cpu", "a processor", 1)
-        survey = Survey(self.profile(dataset), self.models, device, tuple(self.step_times(device)))
+        survey = Survey(self.profile(dataset.name), self.models, device, tuple(self.step_times(device)))
         if store is not None:
             survey.keep(store)
         return survey

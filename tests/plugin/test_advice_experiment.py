@@ -14,6 +14,7 @@ import yaml
 
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.advice import Limits
+from nni_nasoa.data import Dataset
 from nni_nasoa.finetune import load_classifier
 from nni_nasoa.plugin.advice_experiment import AdviceExperimentError, experiment_config, run
 
@@ -35,13 +36,12 @@ def made(tmp_path):
         (tmp_path / "config.yml").write_text(given if isinstance(given, str) else yaml.safe_dump(given))
         config = experiment_config(
             tmp_path / "config.yml",
-            dataset,
+            Dataset(dataset, root=root),
             minutes,
             zoo=zoo,
             store=store,
             alternatives=alternatives,
             limits=limits,
-            root=root,
         )
         return config.canonical_copy().json()
 
@@ -133,7 +133,13 @@ def test_what_is_wrong_is_one_line(made, given, options, message):
 def test_a_config_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(ValueError, match=r"none.yml: cannot be read \(No such file or directory\)"):
         experiment_config(
-            tmp_path / "none.yml", "digits", 1, zoo="nano", store=None, alternatives=0, limits=None, root=None
+            tmp_path / "none.yml",
+            Dataset("digits"),
+            1,
+            zoo="nano",
+            store=None,
+            alternatives=0,
+            limits=None,
         )
 
 
@@ -151,7 +157,7 @@ def test_a_manager_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
     ):
         monkeypatch.setattr(Experiment, "start", lambda self, port, error=error: (_ for _ in ()).throw(error))
         with pytest.raises(AdviceExperimentError) as raised:
-            run(tmp_path / "config.yml", "digits", 1, port=1)
+            run(tmp_path / "config.yml", Dataset("digits"), 1, port=1)
         assert str(raised.value) == f"could not start the experiment on NNI: {' '.join(str(error).split())}"
     assert len(stopped) == 3
 
@@ -160,10 +166,11 @@ def test_a_manager_that_does_not_answer_is_one_line(tmp_path, monkeypatch):
 
 CODE = """
 import sys
+from nni_nasoa.data import Dataset
 from nni_nasoa.plugin.advice_experiment import run
 import nni.experiment.launcher as launcher
 launcher._check_rest_server.__defaults__ = (60, None)  # on a busy machine the 3 s of NNI are too few
-run(sys.argv[1], "digits", float(sys.argv[2]), zoo="nano-a", store=sys.argv[3], port=int(sys.argv[4]))
+run(sys.argv[1], Dataset("digits"), float(sys.argv[2]), zoo="nano-a", store=sys.argv[3], port=int(sys.argv[4]))
 """
 
 

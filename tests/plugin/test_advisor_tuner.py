@@ -204,7 +204,7 @@ def test_a_task_whose_dataset_is_missing_is_left_out(advisor, monkeypatch, known
     from nni_nasoa.data import DatasetError
 
     def fail(dataset, *args, **options):
-        if dataset == "digits":
+        if dataset.name == "digits":
             raise DatasetError("dataset: gone")
         return known_survey(dataset, *args, **options)
 

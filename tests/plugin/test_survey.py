@@ -9,6 +9,7 @@ import pytest
 
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.time.step_times import ROUGH
+from nni_nasoa.data import Dataset
 from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
 from nni_nasoa.plugin.experiment_state import Progress
@@ -18,7 +19,7 @@ from nni_nasoa.plugin.survey import Survey, look
 
 
 def test_there_and_back(known_survey):
-    survey = known_survey("digits")
+    survey = known_survey(Dataset("digits"))
     assert Survey.from_json(json.loads(json.dumps(survey.to_json()))) == survey
 
 
@@ -38,14 +39,14 @@ def test_there_and_back(known_survey):
     ],
 )
 def test_rubbish_is_no_survey(known_survey, change):
-    data = {**known_survey("digits").to_json(), **change} if isinstance(change, dict) else change
+    data = {**known_survey(Dataset("digits")).to_json(), **change} if isinstance(change, dict) else change
     with pytest.raises(ValueError) as raised:
         Survey.from_json(data)
     assert "\n" not in str(raised.value)
 
 
 def test_what_was_found_elsewhere_is_kept_but_no_estimates(known_survey, tmp_path):
-    store, survey = ExperienceStore(tmp_path / "store.db"), known_survey("digits")
+    store, survey = ExperienceStore(tmp_path / "store.db"), known_survey(Dataset("digits"))
     rough = [replace(step, model="nano-f", mode=ROUGH + step.mode) for step in survey.step_times]
     replace(survey, step_times=(*survey.step_times, *rough)).keep(store)
     assert len(store.step_times()) == len(survey.step_times) and store.step_times(model="nano-f") == []
@@ -56,7 +57,7 @@ def test_its_options_are_those_of_its_device_and_budget(known_survey, tmp_path):
     from nni_nasoa.advisor.advice import Limits
 
     store = ExperienceStore(tmp_path / "store.db")
-    survey = known_survey("digits", store=store)
+    survey = known_survey(Dataset("digits"), store=store)
     short, long = (survey.options(store, budget, Limits()) for budget in (10.0, 100.0))
     assert set(short.regimes.models) == set(survey.models) and len(short.regimes) > 1000
     assert long.epochs.max() > 5 * short.epochs.max()
@@ -64,14 +65,14 @@ def test_its_options_are_those_of_its_device_and_budget(known_survey, tmp_path):
 
 def test_a_look_finds_profile_probes_and_times_and_the_store_has_them(tmp_path):
     store = ExperienceStore(tmp_path / "store.db")
-    survey = look("digits", ["nano-a"], budget=30.0, device="cpu", threads=1, store=store, root=None)
+    survey = look(Dataset("digits"), ["nano-a"], budget=30.0, device="cpu", threads=1, store=store)
     assert (
         survey.models == ("nano-a",)
         and survey.profile.dataset.classes == 10
         and "nano-a" in survey.profile.probes
     )
     assert survey.device.threads == 1 and {step.device for step in survey.step_times} == {survey.device.key}
-    again = look("digits", ["nano-a"], budget=30.0, device="cpu", threads=1, store=store, root=None)
+    again = look(Dataset("digits"), ["nano-a"], budget=30.0, device="cpu", threads=1, store=store)
     assert again.profile.dataset == survey.profile.dataset and set(again.step_times) == set(survey.step_times)
 
 

@@ -8,24 +8,21 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.data import ImageSplit, open_dataset
+from nni_nasoa.data import Dataset, ImageSplit
+from nni_nasoa.data.arrays import NotInTimeError
+from nni_nasoa.data.dataset import Kind
 from nni_nasoa.data.profile import (
     PIXEL_SIZE,
     DatasetProfile,
     ProfileError,
-    fingerprint,
-    is_named,
     profile_arrays,
     profile_dataset,
 )
 from nni_nasoa.experience.records import figures_of
-from nni_nasoa.finetune import FineTuneError
-from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.finetune.open_in_time import open_in_time, sample_folder
 from nni_nasoa.training.regime import MAX_STAGES
+from nni_nasoa.training.time_shares import CACHE_SHARE
 from nni_nasoa.values import MAX_NUMBER, SHARE, number, or_none, whole
 from nni_nasoa.zoo import get
 
@@ -35,7 +32,6 @@ from .landmarks import HIGH_RATE, RATE, landmark
 from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
 
 if TYPE_CHECKING:
-    from nni_nasoa.data.folder import FoundFolder
     from nni_nasoa.experience.store import ExperienceStore
 
 PROBE_MODEL = "nano-a"
@@ -47,7 +43,6 @@ PROFILE_SHARE, SAMPLE_SHARE = (
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
 NETWORK_IMAGES = 300  # that could be looked at in the time that it takes to make a network, and to make something of what it sees
-MIN_SECONDS = 1e-3  # a clock needs some
 LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")  # of `PROBE_MODEL`, see `landmark_settings`
 _FIELDS = {"version", "dataset", "probes", "landmarks"}
 _PROBE = {
@@ -196,16 +191,18 @@ def landmark_settings() -> dict[str, tuple[int, float]]:
     return dict(zip(LANDMARKS, ((own, RATE), (own, HIGH_RATE), (large, RATE))))
 
 
+def profiled(dataset: Dataset) -> Dataset:
+    """The dataset as a profile sees it, by whose fingerprint it is kept: the split of seed 0, with what can be read."""
+    return dataset.but(seed=0, max_bad=1.0)
+
+
 def task_profile(
-    dataset,
+    dataset: Dataset,
     store: ExperienceStore | None,
     models: Sequence[str] = (),
     *,
     device="cpu",
     seconds: float | None = None,
-    root=None,
-    val_fraction: float = 0.2,
-    found: FoundFolder | None = None,
     show_progress: bool | None = None,
 ) -> TaskProfile:
     """What is known of a dataset; what is missing is found out, and kept.
@@ -214,8 +211,8 @@ def task_profile(
 
     Parameters
     ----------
-    dataset, root, val_fraction
-        An ImageSplit, or what `open_dataset` takes.
+    dataset
+        Whose seed makes no difference: a profile is that of the split of seed 0, whatever the run's.
     store
         Where profiles are kept; None keeps nothing.
     models
@@ -225,32 +222,28 @@ def task_profile(
         Where they run.
     seconds
         For all of it. What does not fit stays unknown, and is not kept: it is looked for again the next time.
-    found
-        The folder, where it was looked at already.
     show_progress
-        As `open_dataset` takes it.
+        As `Dataset.open` takes it.
 
     Raises
     ------
     DatasetError
-        As in `open_dataset`.
+        As in `Dataset.open`; but files that cannot be read are passed over, however many they are.
     ValueError
         There is no such model, or it has no weights.
     StoreError
         The store cannot be read or written.
     """
-    reader = _Reader(dataset, seconds, root, val_fraction, show_progress)
-    own = fingerprint(dataset, root=root, val_fraction=val_fraction, found=found)
+    dataset = profiled(dataset)
+    reader, own = _Reader(dataset, seconds, show_progress), dataset.fingerprint
     known = kept = _kept(store, own)
     sizes, marks = {model: get(model).input_size for model in (PROBE_MODEL, *models)}, landmark_settings()
-    if isinstance(dataset, ImageSplit):  # whose images come in one size
+    if dataset.kind is Kind.ARRAYS:  # whose images come in one size
         del marks["landmark_large"]
     else:
         sizes |= sized_probes(models)
     if known is None or known.dataset.pixels_read is None:
-        known = (
-            TaskProfile(reader.profile(own)) if known is None else replace(known, dataset=reader.profile(own))
-        )
+        known = TaskProfile(reader.profile()) if known is None else replace(known, dataset=reader.profile())
     probes = _probes(reader, {name: size for name, size in sizes.items() if name not in known.probes}, device)
     landmarks = _landmarks(
         reader, {name: how for name, how in marks.items() if name not in known.landmarks}, device
@@ -339,44 +332,32 @@ def _work(model: str, size: int) -> float:
 class _Reader:
     """Opens a dataset, or a sample of it, within the time."""
 
-    def __init__(self, dataset, seconds: float | None, root, val_fraction: float, show_progress: bool | None):
-        self.dataset, self.deadline = dataset, None if seconds is None else time.monotonic() + seconds
-        self._options = {"root": root, "val_fraction": val_fraction, "show_progress": show_progress}
+    def __init__(self, dataset: Dataset, seconds: float | None, show_progress: bool | None):
+        self.deadline = None if seconds is None else time.monotonic() + seconds
+        self._dataset, self._show_progress = dataset, show_progress
         self._samples: dict[int, ImageSplit | None] = {}
 
     def left(self) -> float:
         """Seconds until the deadline, infinitely many where there is none."""
         return math.inf if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
-    def profile(self, own: str) -> DatasetProfile:
+    def profile(self) -> DatasetProfile:
         """The dataset's profile, as far as there is time for it."""
-        if isinstance(self.dataset, ImageSplit) or not is_named(self.dataset):
-            return profile_dataset(
-                self.dataset, seconds=min(PROFILE_SECONDS, PROFILE_SHARE * self.left()), **self._options
-            )
-        split = self.sample(PIXEL_SIZE)
-        return DatasetProfile(str(self.dataset), own) if split is None else profile_arrays(split, own)
+        if self._dataset.kind is not Kind.NAME:
+            seconds = min(PROFILE_SECONDS, PROFILE_SHARE * self.left())
+            return profile_dataset(self._dataset, seconds=seconds, show_progress=self._show_progress)
+        split, own = self.sample(PIXEL_SIZE), self._dataset.fingerprint
+        return DatasetProfile(self._dataset.name, own) if split is None else profile_arrays(split, own)
 
     def sample(self, size: int) -> ImageSplit | None:
         """Images of this size, where they do not come in one; None where there is no time to open any."""
-        if isinstance(self.dataset, ImageSplit):
-            return self.dataset
         if size not in self._samples:
+            # A named dataset is opened whole or not at all; of a folder there is something in any time.
+            seconds = CACHE_SHARE * self.left()
+            if self._dataset.kind is Kind.FOLDER:
+                seconds = min(SAMPLE_SECONDS, SAMPLE_SHARE * self.left())
             try:
-                self._samples[size] = self._named(size) if is_named(self.dataset) else self._of_folder(size)
-            except FineTuneError:  # not in time
+                self._samples[size] = self._dataset.sample(size, seconds, IMAGES, self._show_progress)
+            except NotInTimeError:
                 self._samples[size] = None
         return self._samples[size]
-
-    def _named(self, size: int) -> ImageSplit:
-        if self.deadline is None:
-            return open_dataset(self.dataset, input_size=size, **self._options)
-        return open_in_time(
-            self.dataset, Clock(max(MIN_SECONDS, self.left())), input_size=size, **self._options
-        ).split
-
-    def _of_folder(self, size: int) -> ImageSplit:
-        seconds = min(SAMPLE_SECONDS, SAMPLE_SHARE * self.left())
-        return sample_folder(
-            Path(self.dataset).expanduser(), seconds, size, 0, self._options["val_fraction"], IMAGES
-        )

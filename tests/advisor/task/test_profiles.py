@@ -15,8 +15,8 @@ from nni_nasoa.advisor.task import profiles
 from nni_nasoa.advisor.task.landmarks import HIGH_RATE, RATE
 from nni_nasoa.advisor.task.probing import FEW, IMAGES
 from nni_nasoa.advisor.task.profiles import LANDMARKS, PROBE_MODEL, TaskProfile, sized_probes, task_profile
-from nni_nasoa.data import DatasetError, open_dataset
-from nni_nasoa.data.profile import DatasetProfile, ProfileError, fingerprint
+from nni_nasoa.data import Dataset, DatasetError, open_dataset
+from nni_nasoa.data.profile import DatasetProfile, ProfileError
 from nni_nasoa.experience.records import figures_of
 from nni_nasoa.zoo import list_models
 
@@ -36,7 +36,8 @@ COLD = """
 import sys
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.task.profiles import task_profile
-found = task_profile(sys.argv[2], ExperienceStore(sys.argv[1]), ["nano-b"])
+from nni_nasoa.data import Dataset
+found = task_profile(Dataset(sys.argv[2]), ExperienceStore(sys.argv[1]), ["nano-b"])
 print(found.flat()["separability_nearest_mean"], found.model_figures("nano-b")["stages"])
 print({"torch", "PIL", "nni"} & {*sys.modules})
 """
@@ -90,19 +91,22 @@ def unread(monkeypatch):
     """A function after whose call no image can be opened and nothing be probed."""
 
     def forbid():
-        for name in ("probe", "landmark", "sample_folder", "profile_dataset", "open_dataset"):
-            monkeypatch.setattr(profiles, name, lambda *_, **__: pytest.fail("something was opened"))
+        for owner, name in (
+            *((profiles, name) for name in ("probe", "landmark", "profile_dataset")),
+            *((Dataset, name) for name in ("open", "sample", "decode_in_time")),
+        ):
+            monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("something was opened"))
 
     return forbid
 
 
 def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, unread):
-    first = task_profile(folder, store, ["nano-b"])
+    first = task_profile(Dataset(folder), store, ["nano-b"])
     assert set(first.probes) == {*ALWAYS, *B} and first.dataset.pixels_read == 9
     assert all(found["images"] == 9 and 0 <= found["nearest_mean"] <= 1 for found in first.probes.values())
     assert set(first.landmarks) == {*LANDMARKS} and all(0 <= found <= 1 for found in first.landmarks.values())
     unread()
-    assert task_profile(folder, store, ["nano-b"]) == first
+    assert task_profile(Dataset(folder), store, ["nano-b"]) == first
     run = subprocess.run(
         [sys.executable, "-c", COLD, store.location, folder], capture_output=True, text=True, check=True
     )
@@ -110,7 +114,7 @@ def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, un
 
 
 def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, probed):
-    task_profile(folder, store, ["nano-b", "nano-c", "nano-b"])
+    task_profile(Dataset(folder), store, ["nano-b", "nano-c", "nano-b"])
     assert [(model, split.input_size) for model, split in probed] == [
         (PROBE_MODEL, 48),
         ("nano-b", 48),
@@ -126,22 +130,24 @@ def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, probe
 
 
 def test_only_what_is_missing_is_found(folder, store, probed, monkeypatch):
-    task_profile(folder, store)
+    task_profile(Dataset(folder), store)
     monkeypatch.setattr(profiles, "profile_dataset", lambda *_, **__: pytest.fail("the profile is known"))
-    found = task_profile(folder, store, ["nano-b"])
+    found = task_profile(Dataset(folder), store, ["nano-b"])
     assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b"] * 2 and set(found.probes) == {
         *ALWAYS,
         *B,
     }
-    assert task_profile(folder, store) == found and len(probed) == 5
+    assert task_profile(Dataset(folder), store) == found and len(probed) == 5
 
 
 def test_a_changed_dataset_is_another(folder, store, probed):
-    before = task_profile(folder, store)
+    before = task_profile(Dataset(folder), store)
     (folder / "b" / "0.png").unlink()
-    after = task_profile(folder, store)
+    after = task_profile(Dataset(folder), store)
     assert (before.dataset.images, after.dataset.images, len(probed)) == (10, 9, 6)
-    assert task_profile(folder, store, val_fraction=0.4).dataset.val_images > after.dataset.val_images
+    assert (
+        task_profile(Dataset(folder, val_fraction=0.4), store).dataset.val_images > after.dataset.val_images
+    )
 
 
 @pytest.mark.parametrize(
@@ -162,9 +168,9 @@ def test_a_changed_dataset_is_another(folder, store, probed):
     ],
 )
 def test_what_is_damaged_in_the_store_is_found_anew(folder, store, probed, damage):
-    good = task_profile(folder, store)
+    good = task_profile(Dataset(folder), store)
     store.set_profile(good.dataset.fingerprint, damage(good.to_json()))
-    again = task_profile(folder, store)
+    again = task_profile(Dataset(folder), store)
     assert len(probed) == 6 and (again.dataset.images, again.probes) == (good.dataset.images, good.probes)
     assert TaskProfile.from_json(store.profile(good.dataset.fingerprint)) == again
 
@@ -174,11 +180,11 @@ def test_what_is_no_json_in_the_store_is_found_anew(folder, store, probed, monke
         return json.loads("{")
 
     monkeypatch.setattr(store, "profile", profile)
-    assert task_profile(folder, store).probes[PROBE_MODEL] == FOUND
+    assert task_profile(Dataset(folder), store).probes[PROBE_MODEL] == FOUND
 
 
 def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, probed):
-    short = task_profile(folder, store, seconds=0)
+    short = task_profile(Dataset(folder), store, seconds=0)
     assert short.dataset.images == 10 and short.dataset.width is short.dataset.red_mean is None
     assert not short.probes and not probed and not short.landmarks
     flat = short.flat()
@@ -190,8 +196,8 @@ def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, pr
         is short.model_figures("nano-a")["probe_log_me"]
         is None
     )
-    assert task_profile(folder, store).dataset.width == 24 and len(probed) == 3
-    named = task_profile("fractals", store, seconds=0)
+    assert task_profile(Dataset(folder), store).dataset.width == 24 and len(probed) == 3
+    named = task_profile(Dataset("fractals"), store, seconds=0)
     assert (named.dataset.name, named.dataset.images, named.probes) == ("fractals", None, {})
 
 
@@ -201,13 +207,6 @@ def watch(monkeypatch):
     import_module("torch")  # else three seconds are kept for that
     now = [0.0]
     monkeypatch.setattr(profiles, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    monkeypatch.setattr(
-        profiles,
-        "open_in_time",
-        lambda name, clock, *, input_size, **_: SimpleNamespace(
-            split=open_dataset(name, input_size=input_size)
-        ),
-    )
 
     def probe(split, model, *, device, seconds, images):
         each = (
@@ -225,7 +224,7 @@ def watch(monkeypatch):
 
     def look(seconds):
         begin = now[0]
-        found = task_profile("digits", None, list_models("nano"), seconds=seconds)
+        found = task_profile(Dataset("digits"), None, list_models("nano"), seconds=seconds)
         return {name: probe["images"] for name, probe in found.probes.items()}, now[0] - begin
 
     return look
@@ -276,11 +275,11 @@ def test_a_probe_of_fewer_images_is_compared_by_those_that_both_have_seen():
 def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
     nothing = {**dict.fromkeys(FOUND), "images": 2, "stages": 4}
     monkeypatch.setattr(profiles, "probe", lambda *_, **__: nothing)
-    assert task_profile(folder, store, seconds=900).probes == {}
+    assert task_profile(Dataset(folder), store, seconds=900).probes == {}
     monkeypatch.setattr(
         profiles, "probe", lambda *_, **__: {**nothing, "images": 9}
     )  # all were seen: it has no value
-    assert task_profile(folder, store).probes == dict.fromkeys(ALWAYS, {**nothing, "images": 9})
+    assert task_profile(Dataset(folder), store).probes == dict.fromkeys(ALWAYS, {**nothing, "images": 9})
 
 
 def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store, probed, monkeypatch):
@@ -288,17 +287,20 @@ def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store
     monkeypatch.setattr(
         profiles, "landmark", lambda split, model, rate, *, device, seconds: reached[split.input_size, rate]
     )
-    assert task_profile(folder, store, seconds=900).landmarks == {"landmark": 0.6, "landmark_high_rate": 0.5}
+    assert task_profile(Dataset(folder), store, seconds=900).landmarks == {
+        "landmark": 0.6,
+        "landmark_high_rate": 0.5,
+    }
     reached[48, RATE] = 0.1  # is known
     whole = {
         "landmark": 0.6,
         "landmark_high_rate": 0.5,
         "landmark_large": None,
     }  # with all the time, the last has no value
-    assert task_profile(folder, store).landmarks == whole
+    assert task_profile(Dataset(folder), store).landmarks == whole
     reached[96, RATE] = 0.7
-    assert task_profile(folder, store, seconds=900).landmarks == whole and len(probed) == 3
-    opened = task_profile(open_dataset("digits", input_size=48), store)
+    assert task_profile(Dataset(folder), store, seconds=900).landmarks == whole and len(probed) == 3
+    opened = task_profile(Dataset(open_dataset("digits", input_size=48)), store)
     assert opened.landmarks == {"landmark": 0.1, "landmark_high_rate": 0.5}  # arrays come in one size
 
 
@@ -311,16 +313,16 @@ def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
             store.set_profile(own, other.to_json())
         return dict(FOUND)
 
-    own = fingerprint(folder)
+    own = Dataset(folder).fingerprint
     monkeypatch.setattr(profiles, "probe", probe)
-    task_profile(folder, store, ["nano-b"])
+    task_profile(Dataset(folder), store, ["nano-b"])
     assert set(store.profile(own)["probes"]) == {*ALWAYS, *B, "nano-f"}
     assert set(store.profile(own)["landmarks"]) == {*LANDMARKS, "landmark_new"}
 
 
 def test_names_and_open_datasets(store, probed):
     digits = open_dataset("digits", input_size=16)
-    named, opened = task_profile("digits", store), task_profile(digits, store)
+    named, opened = task_profile(Dataset("digits"), store), task_profile(Dataset(digits), store)
     assert (
         named.dataset.images == opened.dataset.images == 1797
         and named.dataset.fingerprint != opened.dataset.fingerprint
@@ -328,27 +330,29 @@ def test_names_and_open_datasets(store, probed):
     assert [split.input_size for _, split in probed[:3]] == [48, 32, 96] and probed[3][1] is digits
     assert set(opened.probes) == {PROBE_MODEL}  # arrays come in one size
     assert (
-        task_profile("digits", store) == named and task_profile(digits, store) == opened and len(probed) == 4
+        task_profile(Dataset("digits"), store) == named
+        and task_profile(Dataset(digits), store) == opened
+        and len(probed) == 4
     )
-    assert task_profile("digits", None).probes == named.probes and len(probed) == 7
+    assert task_profile(Dataset("digits"), None).probes == named.probes and len(probed) == 7
 
 
 def test_named_datasets_are_opened_in_time(store, probed, tmp_path):
-    found = task_profile("digits", store, seconds=900)
+    found = task_profile(Dataset("digits"), store, seconds=900)
     assert found.dataset.images == 1797 and set(found.probes) == {*ALWAYS}
 
 
 def test_errors_are_one_line_before_work_starts(folder, store, unread, tmp_path):
     unread()
     with pytest.raises(ValueError, match="^zoo: no model 'nano-x'; .*$"):
-        task_profile(folder, store, ["nano-x"])
+        task_profile(Dataset(folder), store, ["nano-x"])
     with pytest.raises(DatasetError, match="neither a folder nor a known name"):
-        task_profile(tmp_path / "none", store)
-    assert store.profile(fingerprint(folder)) is None
+        task_profile(Dataset(tmp_path / "none"), store)
+    assert store.profile(Dataset(folder).fingerprint) is None
 
 
 def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_record):
-    found = task_profile(folder, store, ["nano-a"])
+    found = task_profile(Dataset(folder), store, ["nano-a"])
     record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a"))
     assert record.profile == found.dataset.to_json() | {
         "separability_nearest_mean": 0.5,
@@ -382,7 +386,7 @@ def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_r
 
 
 def test_a_profile_survives_json(folder, probed):
-    found = task_profile(folder, None, ["nano-a"])
+    found = task_profile(Dataset(folder), None, ["nano-a"])
     assert TaskProfile.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
     good = found.to_json()
     for wrong in (

@@ -1,0 +1,356 @@
+"""What a command or a call is about, as a value: a dataset's name, a folder of images, or images in memory.
+
+It is made once, where the command or the call begins, and passed on. It alone asks what was given; and what
+it finds out, such as which files there are, is found out once. So it is not to be kept for longer than the
+command: files may come and go.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from nni_nasoa.values import INPUT_SIZE, SEED, above, below, number
+
+from .arrays import DatasetError, Holdout, ImageSplit, NotInTimeError
+from .decoded import check_usable
+from .defaults import MAX_BAD, VAL_FRACTION
+from .fingerprint import fingerprint_of_arrays
+from .folder import Folder
+from .left_out import warn_of
+from .named import EMBEDDED, Named, known_name
+from .own_process import over_in_time
+from .sample import sample_folder
+
+_RULES = {
+    "val_fraction": number(above(0), below(1), "between 0 and 1"),
+    "seed": SEED,
+    "max_bad": number(0, 1, "a share between 0 and 1"),
+}
+
+
+class Kind(Enum):
+    """As what a dataset is given."""
+
+    NAME = "a name"
+    FOLDER = "a folder"
+    ARRAYS = "arrays"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset, and how it is to be taken; the same values always give the same images in the same parts.
+
+    Whether it is there shows when it is asked for something, or by `check`: it may be one of another
+    machine's.
+
+    Parameters
+    ----------
+    source
+        "digits" (embedded), "fractals" (drawn here from formulas: 40 classes), a torchvision dataset's name
+        ("cifar10", "flowers102", ...), "task:NAME" (a small task that is drawn here, see `tasks.list_tasks`),
+        or a folder: a folder of images for each class, or train/ and val/ (or test/) with such folders in
+        them. A folder whose name is that of a dataset is meant by "./name". Or an ImageSplit, which is taken
+        as it is.
+    root
+        Where torchvision's datasets lie or are downloaded to; by default in the cache, see
+        `cache.cache_folder`.
+    val_fraction
+        Share of each class that is held back for validation, where the dataset brings no validation part. The
+        official test parts of torchvision's datasets are never touched: they are for the last comparison, not
+        for a search.
+    seed
+        Of the split, where the dataset brings no validation part of its own.
+    max_bad
+        Share of the images that may be unreadable. They are left out and listed in the report of what is
+        opened; more are an error.
+
+    Raises
+    ------
+    DatasetError
+        One of these is not what it has to be. One line.
+    """
+
+    source: str | os.PathLike[str] | ImageSplit
+    root: str | os.PathLike[str] | None = None
+    val_fraction: float = VAL_FRACTION
+    seed: int = 0
+    max_bad: float = MAX_BAD
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.source, (str, os.PathLike, ImageSplit)):
+            raise DatasetError(
+                f"dataset: {type(self.source).__name__} is neither a name, nor a folder, nor an ImageSplit"
+            )
+        for name, rule in _RULES.items():
+            object.__setattr__(self, name, rule(name, getattr(self, name), DatasetError))
+
+    @classmethod
+    def of(cls, given: Dataset | str | os.PathLike[str] | ImageSplit, **options: Any) -> Dataset:
+        """What a public call was given, as a Dataset.
+
+        Parameters
+        ----------
+        given
+            A Dataset, which is taken as it is, or the source of one.
+        options
+            The other fields. Beside a Dataset, which brings its own, they have to be the defaults.
+
+        Raises
+        ------
+        DatasetError
+            A field is not what it has to be, or is given beside a Dataset. One line.
+        """
+        if not isinstance(given, Dataset):
+            return cls(given, **options)
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        for name, value in options.items():
+            if value != defaults[name]:
+                raise DatasetError(f"{name}: {value!r} is given beside a Dataset, which brings its own")
+        return given
+
+    def but(self, *, seed: int | None = None, max_bad: float | None = None) -> Dataset:
+        """The same images, taken in another way; what is known of their files is known to both."""
+        other = dataclasses.replace(
+            self,
+            seed=self.seed if seed is None else seed,
+            max_bad=self.max_bad if max_bad is None else max_bad,
+        )
+        vars(other)["_images"] = self._images
+        return other
+
+    def absolute(self, base: str | os.PathLike[str] = ".") -> Dataset:
+        """The dataset with absolute paths; relative ones begin at a folder, "~" is the home."""
+
+        def whole(path: str | os.PathLike[str]) -> str:  # of an empty text nothing is made: it is no path
+            return str((Path(base) / Path(path).expanduser()).absolute()) if os.fspath(path) else ""
+
+        root = None if self.root is None else whole(self.root)
+        if isinstance(self.source, ImageSplit) or self.kind is Kind.NAME:
+            return dataclasses.replace(self, root=root)
+        return dataclasses.replace(self, source=whole(self.source), root=root)
+
+    @cached_property
+    def _images(self) -> ImageSplit | Named | Folder:
+        if isinstance(self.source, ImageSplit):
+            return self.source
+        name = known_name(str(self.source))
+        return Folder(self.source) if name is None else Named(name, self.root)
+
+    @property
+    def kind(self) -> Kind:
+        """As what it is given."""
+        if isinstance(self._images, ImageSplit):
+            return Kind.ARRAYS
+        return Kind.FOLDER if isinstance(self._images, Folder) else Kind.NAME
+
+    @property
+    def name(self) -> str:
+        """What results call it: of a folder the last part of its path."""
+        return self._images.name
+
+    @property
+    def identity(self) -> str:
+        """What tells it from others on this machine: its name, or the absolute path of a folder."""
+        return self._images.identity if isinstance(self._images, Folder) else self.name
+
+    @property
+    def input_size(self) -> int | None:
+        """Height and width of images in memory, in pixels; None of others, which come in any size."""
+        return self._images.input_size if isinstance(self._images, ImageSplit) else None
+
+    @property
+    def folder(self) -> Folder:
+        """The folder, with its files.
+
+        Raises
+        ------
+        DatasetError
+            It is given as something else.
+        """
+        if isinstance(self._images, Folder):
+            return self._images
+        raise DatasetError(f"dataset: '{self.name}' is given as {self.kind.value}, which has no files")
+
+    @property
+    def holdout(self) -> Holdout:
+        """What is held back for validation."""
+        return Holdout(self.val_fraction, self.seed)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What tells the dataset, and how it is split, from others; no image is opened for it.
+
+        Of a folder it is a digest of the paths, sizes and times of its files, so that a folder with a change
+        in it has another one, as a copy of it has. Of a named dataset it is one of the name and the version
+        of this package; of an ImageSplit one of its labels and of up to 64 MiB of its images, evenly spaced.
+
+        Raises
+        ------
+        DatasetError
+            As in `open`, where it shows without opening an image.
+        """
+        if isinstance(self._images, ImageSplit):
+            return fingerprint_of_arrays(self._images)
+        return self._images.fingerprint(self.holdout)
+
+    def check(self) -> None:
+        """Raise what `open` raises about what is neither a known name nor a folder, without opening it."""
+        if not isinstance(self._images, ImageSplit):
+            self._images.check()
+
+    def open(self, size: int, show_progress: bool | None = None) -> ImageSplit:
+        """The images, decoded and in their two parts.
+
+        Parameters
+        ----------
+        size
+            Height and width in pixels: the shorter side is resized to it, the centre cropped. An ImageSplit
+            is not resized.
+        show_progress
+            Whether to show a bar on stderr while images are decoded; None shows one where that is a terminal.
+
+        Raises
+        ------
+        DatasetError
+            One line: what is wrong, and what would be right.
+
+        Warns
+        -----
+        DatasetWarning
+            One line about what was left out: images that cannot be read, classes without images.
+        """
+        size = _checked_size(size)
+        if isinstance(self._images, ImageSplit):
+            return self._images
+        split = self._images.open(size, self.holdout, show_progress)
+        check_usable(split, self.max_bad)
+        warn_of(split.report, split.name)
+        return split
+
+    def decode_in_time(self, size: int, seconds: float, show_progress: bool | None = False) -> bool:
+        """Decode the images into the cache in a process of its own; whether that was over in time.
+
+        If it was, `open` takes next to no time, or fails at once as that did. The process is ended when its
+        time is up, without harm to the cache. It does not list a folder's files again.
+
+        Parameters
+        ----------
+        size, show_progress
+            As `open` takes them.
+        seconds
+            That it may take; where they are infinitely many, there is no need for a process.
+
+        Raises
+        ------
+        DatasetError
+            Where it shows without opening an image.
+        """
+        size = _checked_size(size)
+        images = self._images
+        at_once = isinstance(images, ImageSplit) or (isinstance(images, Named) and images.name == EMBEDDED)
+        if at_once or math.isinf(seconds):
+            return True
+        deadline = time.monotonic() + seconds
+        if isinstance(images, Folder):  # is listed here, and not once more in that process
+            images.listing.parts(self.holdout)
+        call = partial(_decode, self, size, show_progress)
+        return over_in_time(call, deadline - time.monotonic(), quiet=show_progress is False)
+
+    def sample(
+        self, size: int, seconds: float, most: int | None = None, show_progress: bool | None = False
+    ) -> ImageSplit:
+        """As many images as can be had in some time.
+
+        Of a folder images are decoded into memory, all classes in turn, until the time is over. Other
+        datasets are opened, or not.
+
+        Parameters
+        ----------
+        size, show_progress
+            As `open` takes them.
+        seconds
+            That it may take; a little more, where a folder's first images take longer.
+        most
+            Images of a folder, at most.
+
+        Raises
+        ------
+        NotInTimeError
+            There was not even an image of two classes, and one to validate on.
+        DatasetError
+            As in `open`. As for unreadable images: those that were found are more than the share `max_bad` of
+            all in a folder.
+        """
+        size = _checked_size(size)
+        if isinstance(self._images, Folder):
+            return sample_folder(
+                self._images, self.holdout, size, seconds=seconds, most=most, max_bad=self.max_bad
+            )
+        if not self.decode_in_time(size, seconds, show_progress):
+            raise NotInTimeError(f"dataset: '{self.name}' could not be opened in {seconds:.3g} s")
+        return self.open(size, show_progress)
+
+    def decoded(self, sizes: Iterable[int]) -> set[int]:
+        """At which of some sizes, in pixels, a folder's images lie decoded in the cache; no file is read.
+
+        Raises
+        ------
+        DatasetError
+            As in `open`, where it shows without opening an image.
+        """
+        return self._images.decoded(sizes, self.holdout) if isinstance(self._images, Folder) else set()
+
+
+def open_dataset(
+    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
+    *,
+    input_size: int,
+    seed: int = 0,
+    root: str | os.PathLike[str] | None = None,
+    val_fraction: float = VAL_FRACTION,
+    max_bad: float = MAX_BAD,
+    show_progress: bool | None = None,
+) -> ImageSplit:
+    """Open a dataset at a given size; the same arguments always give the same images in the same parts.
+
+    Parameters
+    ----------
+    dataset
+        A Dataset, or the source of one: a name or a folder.
+    input_size, show_progress
+        As `Dataset.open` takes them.
+    seed, root, val_fraction, max_bad
+        As `Dataset` takes them; a Dataset brings its own.
+
+    Raises
+    ------
+    DatasetError
+        One line: what is wrong, and what would be right.
+
+    Warns
+    -----
+    DatasetWarning
+        One line about what was left out: images that cannot be read, classes without images.
+    """
+    _checked_size(input_size)
+    given = Dataset.of(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
+    return given.open(input_size, show_progress)
+
+
+def _decode(dataset: Dataset, size: int, show_progress: bool | None) -> None:
+    with suppress(DatasetError):  # who opens it next will see the same
+        dataset.open(size, show_progress)
+
+
+def _checked_size(size: int) -> int:
+    return INPUT_SIZE("input size", size, DatasetError)

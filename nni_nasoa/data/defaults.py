@@ -1,0 +1,10 @@
+"""What holds where nothing else is said of a dataset, and what others have to know of how it is taken.
+
+Without imports, so that a command's help can tell it at once.
+"""
+
+from __future__ import annotations
+
+VAL_FRACTION = 0.2  # of each class is held back, where a dataset brings no validation part
+MAX_BAD = 0.1  # share of the images that may be unreadable
+SAMPLE_VAL_SHARE = 0.25  # of a sample of a folder is for validation

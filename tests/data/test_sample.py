@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nni_nasoa.data import Dataset, DatasetError
+from nni_nasoa.data.arrays import NotInTimeError
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """45 images of three classes, and one that is broken."""
+    rng = np.random.default_rng(0)
+    for label, n in (("a", 30), ("b", 12), ("c", 3)):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for i in range(n):
+            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(
+                tmp_path / "pets" / label / f"{i}.png"
+            )
+    (tmp_path / "pets" / "a" / "broken.png").write_bytes(b"no image")
+    return tmp_path / "pets"
+
+
+def test_a_sample_has_every_class_in_turn_and_the_parts_of_the_split(pets, open_quietly):
+    whole = Dataset(pets).sample(16, 600)
+    expected = {image.tobytes() for image in open_quietly(pets, input_size=16).train.images}
+    assert {image.tobytes() for image in whole.train.images} == expected
+    assert np.bincount(whole.train.labels[:6], minlength=3).tolist() == [2, 2, 2]
+    short = Dataset(pets).sample(16, 0)
+    assert len(set(short.train.labels)) >= 2 and len(short.val) >= 1 and len(short.train) < 20
+    few = Dataset(pets).sample(16, 600, most=8)
+    assert len(few.train) + len(few.val) + len(few.report.bad) == 8 and set(few.train.labels) == {0, 1, 2}
+    assert few.name == "pets" and few.classes == ("a", "b", "c")
+
+
+def test_a_sample_too_knows_the_share_that_may_be_bad(pets):
+    with pytest.raises(
+        DatasetError, match="pets: 1 of 46 images cannot be read, more than the 1% that max_bad"
+    ):
+        Dataset(pets, max_bad=0.01).sample(16, 600)
+    for image in pets.glob("*/*.png"):
+        image.write_bytes(b"no image")
+    with pytest.raises(
+        DatasetError, match=r"pets: \d+ of 46 images cannot be read, more than the 10% that max_bad"
+    ):
+        Dataset(pets).sample(16, 0)
+    with pytest.raises(DatasetError, match="46 of 46 images cannot be read, which leaves too few for two"):
+        Dataset(pets, max_bad=1).sample(16, 600)
+
+
+def test_where_there_is_not_even_time_for_two_classes_it_says_so(pets, monkeypatch):
+    monkeypatch.setattr("nni_nasoa.data.sample.LEAST_PATIENCE", 0.0)
+    with pytest.raises(
+        NotInTimeError, match="too short to decode an image of two classes; give more minutes"
+    ):
+        Dataset(pets).sample(16, 0)
