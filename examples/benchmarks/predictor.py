@@ -285,7 +285,7 @@ def plot(result: dict, path: Path) -> None:
         "Above: moving average over a tenth of the stream; beside the names, the MAE over all of it. "
         "Below: what the hedge predictor gives to each of its heads.",
     )
-    label_ends(below, heads)
+    label_ends(figure, below, heads)
     save(figure, path)
 
 

@@ -1,4 +1,4 @@
-"""Draw accuracy along time for several models on one axis (NASOA, arXiv 2108.03434, figure 7, and 6, right)."""
+"""Draw accuracy along time for several models on one axis (NASOA, arXiv 2108.03434, figures 6 and 7)."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = 3
-_MINUTES_FROM = 180  # seconds: longer runs are drawn in minutes
+_MINUTES_FROM = 180  # Seconds from which on runs are drawn in minutes.
 
 
 def draw_along_time(runs: Sequence[RecordedRun], path: str | os.PathLike) -> Path:
-    """Draw `along_time_figure` into an image file, of which the suffix (.png, .svg, .pdf, ..) says the format."""
+    """Draw `along_time_figure` into an image file, whose suffix (.png, .svg, .pdf, ..) says the format."""
     check_picture(path)
     return save(along_time_figure(runs), path)
 
 
 def along_time_figure(runs: Sequence[RecordedRun]) -> Figure:
-    """Draw accuracy along time, a panel for each dataset and a line for each model, or whatever else tells runs apart.
+    """Draw accuracy along time, a panel for each dataset, a line for each model or what else runs differ in.
 
     A run's schedule depends on its budget: half way, a run of 60 s is not where one of 30 s ends. So with
     several budgets, the points are what runs of each budget have at their end, joined by a line, and thin
@@ -51,7 +51,8 @@ def along_time_figure(runs: Sequence[RecordedRun]) -> Figure:
     columns = min(_COLUMNS, len(datasets))
     rows = math.ceil(len(datasets) / columns)
     figure, panels = sheet(rows, columns, (7.2, 4.2) if columns == 1 else (4.9, 3.5))
-    groups, ends = [], []
+    groups: list[list[RecordedRun]] = []
+    ends = []
     for dataset, axes in zip_longest(datasets, (axes for row in panels for axes in row)):
         if dataset is None:
             axes.remove()
@@ -92,7 +93,7 @@ def along_time_figure(runs: Sequence[RecordedRun]) -> Figure:
         "; ".join(filter(None, [*caption, seeds_of(groups), *shared(runs, "device")])),
     )
     for axes, of_axes in ends:
-        label_ends(axes, of_axes)
+        label_ends(figure, axes, of_axes)
     return figure
 
 
@@ -105,7 +106,12 @@ def _by_budget(runs: Sequence[RecordedRun], dataset: str) -> dict[float, list[Re
 
 
 def course(runs: Sequence[RecordedRun]) -> list[tuple[float, float, float, float]]:
-    """(seconds, lowest, median, highest) of the best accuracy so far over runs, from when all have one until all are over."""
+    """The best accuracy so far over runs, from when all have one until all are over.
+
+    Returns
+    -------
+    (seconds, lowest, median, highest) for each time at which one of them changes.
+    """
     curves = [points for run in runs if (points := run.best_so_far())]
     if not curves:
         return []

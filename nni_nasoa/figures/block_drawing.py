@@ -1,4 +1,4 @@
-"""Draw a block: operations, channels and skip connections from top to bottom (NASOA, arXiv 2108.03434, figure 8).
+"""Draw a block: operations, channels and skips from top to bottom (NASOA, arXiv 2108.03434, figure 8).
 
 `lay_out` says where everything goes, in inches with y downwards, and `draw_block` puts it on paper. The
 operations stand in one column; every extra skip has a lane of its own on the right, the longer ones further
@@ -7,6 +7,7 @@ out, and the residual has one on the left, so that no line runs through a box.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import wrap
@@ -16,6 +17,7 @@ from nni_nasoa.architecture import OPS, Architecture, Block, BlockLayout, Conv, 
 from nni_nasoa.architecture.layout import block_layout
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 CLASSIC_BLOCKS = {
@@ -30,24 +32,28 @@ CLASSIC_BLOCKS = {
     "6-": "separable block",
     "626-": "separable block",
 }
-"""Blocks of well-known networks: ResNet, ResNeXt, MobileNetV2 (expansion 4 and 2) and depthwise-separable ones."""
+"""Blocks of well-known networks: ResNet, ResNeXt, MobileNetV2 (expansion 4, 2), depthwise-separable ones."""
 
 _RATIOS = ("C/4", "C/2", "C", "2C", "4C")
-_BOX = (2.1, 0.52)  # an operation, in inches
-_PROJECTION = (0.86, 0.38)
-_PLACE, _MERGE = 0.13, 0.13  # radii
-_GAP = 0.16  # between two things in the column
-_ARROW = 0.42  # from a place to its operation: room for the channels and for the lines that leave the place
+# In inches, as all lengths here: width and height of an operation's box and of a projection's.
+_BOX, _PROJECTION = (2.1, 0.52), (0.86, 0.38)
+_PLACE, _MERGE = 0.13, 0.13  # Radii of the circles.
+_GAP = 0.16  # The space between two things in the column.
+_ARROW = 0.42  # From a place to its operation: room for the channels and for the lines that leave the place.
 _LANE, _MARGIN, _BEND = 0.3, 0.25, 0.12
 _DPI, _MOST_PIXELS = 160, 6000
 _INK, _FADED, _RESIDUAL = "#1f2933", "#52606d", "#52606d"
-_SKIP = {"a": "#0b69a3", "c": "#b44d12"}  # add, concat
-_FILL = ("#cfe3f5", "#eef2f6", "#d5ecd9", "#c3e4ca", "#fbe6c4", "#d9e8bb", "#f6d5cf")  # by operation code
+_SKIP = {"a": "#0b69a3", "c": "#b44d12"}  # An add's colour, and a concatenation's.
+# The colour of an operation, by its code.
+_FILL = ("#cfe3f5", "#eef2f6", "#d5ecd9", "#c3e4ca", "#fbe6c4", "#d9e8bb", "#f6d5cf")
 
 
 @dataclass(frozen=True)
 class Lane:
-    """A skip connection's way: from (0, top) out to x and back to (0, bottom), past a projection centred at (x, middle)."""
+    """A skip connection's way: from (0, top) out to x and back to (0, bottom).
+
+    A projection on it is centred at (x, middle).
+    """
 
     skip: SkipLayout
     x: float
@@ -62,7 +68,7 @@ class Column:
 
     places: list[float] = field(default_factory=list)
     operations: list[float] = field(default_factory=list)
-    merges: list[float] = field(default_factory=list)  # one a skip, in the order of BlockLayout.skips
+    merges: list[float] = field(default_factory=list)  # One a skip, in the order of BlockLayout.skips.
     activations: list[float] = field(default_factory=list)
     lanes: list[Lane] = field(default_factory=list)
     left: float = 0.0
@@ -130,7 +136,7 @@ def _lay_lanes(column: Column, skips: tuple[SkipLayout, ...]) -> None:
             default=-1,
         )
 
-    def add_lane(edge, members, sign):
+    def add_lane(edge: float, members: Sequence[int], sign: int) -> float:
         half = _PROJECTION[0] / 2 if any(skips[k].projection for k in members) else 0.0
         x = edge + _LANE + half
         for k in members:
@@ -234,13 +240,12 @@ def _words(block: Block, layout: BlockLayout, wide: float) -> tuple[list[str], l
     return wrap(title, int(wide / 0.11)), wrap(caption, int(wide / 0.075))
 
 
-def _paint_lanes(axes, column: Column) -> None:
+def _paint_lanes(axes: Axes, column: Column) -> None:
     from matplotlib.patches import PathPatch
     from matplotlib.path import Path as Line
 
-    for lane in sorted(
-        column.lanes, key=lambda lane: -abs(lane.x)
-    ):  # inner ones over the outer where they share a way
+    # Inner ones are painted over the outer where they share a way.
+    for lane in sorted(column.lanes, key=lambda lane: -abs(lane.x)):
         sign = 1 if lane.x > 0 else -1
         color, end = _SKIP[lane.skip.kind] if lane.x > 0 else _RESIDUAL, sign * (_MERGE + 0.07)
         bend = lane.x - sign * _BEND
@@ -281,7 +286,7 @@ def _paint_lanes(axes, column: Column) -> None:
             _box(axes, lane.x, lane.middle, _PROJECTION, text, "white", color, 7.5)
 
 
-def _paint_column(axes, column: Column, block: Block, layout: BlockLayout) -> None:
+def _paint_column(axes: Axes, column: Column, block: Block, layout: BlockLayout) -> None:
     from matplotlib.patches import Circle
 
     axes.plot([0, 0], [column.places[0], column.places[-1]], color=_INK, linewidth=1.4, zorder=1)
@@ -318,7 +323,7 @@ def _paint_column(axes, column: Column, block: Block, layout: BlockLayout) -> No
 
 
 def _box(
-    axes, x: float, y: float, size: tuple[float, float], text: str, fill: str, edge: str, font: float
+    axes: Axes, x: float, y: float, size: tuple[float, float], text: str, fill: str, edge: str, font: float
 ) -> None:
     from matplotlib.patches import FancyBboxPatch
 

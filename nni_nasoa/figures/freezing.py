@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from .paper import COLORS, MARKERS, check_picture, label_ends, log_axis, save, sheet, titles
 from .runs import RecordedRun, RunsError
 from .series import dataset_titles, lines_of, seeds_of, shared, spread
@@ -16,14 +18,15 @@ from .series import dataset_titles, lines_of, seeds_of, shared, spread
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
-_TARGET = 0.9  # of the best accuracy is what runs are timed to
+_TARGET = 0.9  # Part of the best accuracy that runs are timed to.
 
 
 def draw_freezing(
     runs: Sequence[RecordedRun], path: str | os.PathLike, *, target: float | None = None
 ) -> Path:
-    """Draw `freezing_figure` into an image file, of which the suffix (.png, .svg, .pdf, ..) says the format."""
+    """Draw `freezing_figure` into an image file, whose suffix (.png, .svg, .pdf, ..) says the format."""
     check_picture(path)
     return save(freezing_figure(runs, target=target), path)
 
@@ -80,19 +83,18 @@ def freezing_figure(runs: Sequence[RecordedRun], *, target: float | None = None)
     titles(figure, title, "; ".join(filter(None, caption)))
     if len(lines) > 1:
         for row in panels:
-            label_ends(
-                row[0],
-                [
-                    (*line.get_xydata()[-1], line.get_label(), line.get_color())
-                    for line in row[0].lines
-                    if line.get_label() in lines and len(line.get_xydata())
-                ],
-            )
+            drawn = [line for line in row[0].lines if line.get_label() in lines and _points(line)]
+            ends = [(*_points(line)[-1], str(line.get_label()), str(line.get_color())) for line in drawn]
+            label_ends(figure, row[0], ends)
     return figure
 
 
+def _points(line: Line2D) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in np.asarray(line.get_xydata())]
+
+
 def _by_freeze(runs: Sequence[RecordedRun], dataset: str) -> dict[int, list[RecordedRun]]:
-    """The runs on a dataset by the number of stages that was to be frozen: the head alone is as many as the model has."""
+    """The runs on a dataset by the number of stages that was to be frozen; all of them for the head alone."""
     by_freeze: dict[int, list[RecordedRun]] = {}
     for run in runs:
         if run.settings.dataset == dataset:
@@ -106,15 +108,15 @@ def _row(row: Sequence[Axes], lines: dict[str, dict[int, list[RecordedRun]]], ta
     if target is None:
         best = max((spread(run.accuracy for run in group)[1] for group in _groups(lines)), default=math.nan)
         target = math.floor(100 * _TARGET * best) / 100 if best > 0 else 0.0
-    missed = Counter()  # lines without a time, by frozen stages
-    for number, (label, by_freeze) in enumerate(lines.items()):
+    missed: Counter[int] = Counter()  # How many lines have no time, for each number of frozen stages.
+    for number, (label, groups) in enumerate(lines.items()):
         style = {
             "color": COLORS[number % len(COLORS)],
             "marker": MARKERS[number % len(MARKERS)],
             "label": label,
         }
-        _crosses(accuracy, by_freeze, style["color"])
-        as_asked = {k: [run for run in group if not run.head_alone] for k, group in by_freeze.items()}
+        _crosses(accuracy, groups, style["color"])
+        as_asked = {k: [run for run in group if not run.head_alone] for k, group in groups.items()}
         by_freeze = {k: group for k, group in as_asked.items() if group}
         percents = {k: [100 * run.accuracy for run in group] for k, group in by_freeze.items()}
         _line(accuracy, percents, style)
@@ -147,7 +149,7 @@ def _row(row: Sequence[Axes], lines: dict[str, dict[int, list[RecordedRun]]], ta
             axes.set_xticklabels([*range(max(stages)), f"{max(stages)}\nhead only"])
         axes.set_xlim(-0.45, max(stages, default=0) + 0.45)
     for axes in (epoch, reach):
-        if any(len(line.get_xydata()) for line in axes.lines):
+        if any(map(_points, axes.lines)):
             log_axis(axes.yaxis, more=0.3 if missed and axes is reach else 0.0)
 
 

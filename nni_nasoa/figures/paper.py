@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
 
 INK, FADED, GRID = "#1f2933", "#52606d", "#e4e7eb"
 COLORS = ("#3b82c4", "#d55e00", "#009e73", "#b0568f", "#8a6d00", "#1f2933", "#5f9ed1", "#a33a00")
 MARKERS = "osD^vXP*"
-_DPI, _LABEL, _LABEL_WIDTH = 150, 8.5, 22  # points and characters of a label
+_DPI = 150
+_LABEL, _LABEL_WIDTH = 8.5, 22  # Points of a label's letters, and how many are on a line at most.
 _MANTISSAS = ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7))
 
 
@@ -32,23 +34,27 @@ def check_picture(path: str | os.PathLike) -> None:
 
     path, known = Path(path), FigureCanvasAgg.get_supported_filetypes()
     if path.suffix[1:].lower() not in known:
-        known = ", ".join(f".{suffix}" for suffix in sorted(known))
-        raise ValueError(f"output: {path} has the suffix '{path.suffix}', where one of {known} is needed")
+        suffixes = ", ".join(f".{suffix}" for suffix in sorted(known))
+        raise ValueError(f"output: {path} has the suffix '{path.suffix}', where one of {suffixes} is needed")
     if not path.parent.is_dir():
         raise ValueError(f"output: there is no folder {path.parent} to write {path.name} to")
 
 
-def sheet(rows: int, columns: int, panel: tuple[float, float], **options) -> tuple[Figure, list[list[Axes]]]:
-    """A figure of panels, each so many inches wide and high; `options` as `Figure.subplots` takes them."""
+def sheet(
+    rows: int, columns: int, panel: tuple[float, float], *, sharex: bool = False
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure of panels in rows and columns, each `panel` inches; with `sharex` on one x axis."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     figure = Figure(
-        figsize=(panel[0] * columns, panel[1] * rows + 0.9), layout="constrained", facecolor="white"
+        figsize=(panel[0] * columns, panel[1] * rows + 0.9),
+        layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08),
+        facecolor="white",
     )
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.08)
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    axes = figure.subplots(rows, columns, squeeze=False, sharex=sharex)
     for each in axes.flat:
         each.grid(True, color=GRID, linewidth=0.8)
         each.set_axisbelow(True)
@@ -64,8 +70,16 @@ def titles(figure: Figure, title: str, caption: str) -> None:
     figure.supxlabel(fill(caption, int(1.15 * width)), fontsize=8.5, color=FADED, parse_math=False)
 
 
-def log_axis(axis, more: float = 0.0) -> None:
-    """Make an axis logarithmic, with a handful of round numbers also where it has less than a decade."""
+def log_axis(axis: XAxis | YAxis, more: float = 0.0) -> None:
+    """Make an axis logarithmic, with a handful of round numbers also where it has less than a decade.
+
+    Parameters
+    ----------
+    axis
+        The x or the y axis, with everything drawn.
+    more
+        Room to add at its upper end, as a part of the highest value there.
+    """
     from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     name = axis.axis_name
@@ -85,12 +99,12 @@ def log_axis(axis, more: float = 0.0) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.10g}"))
 
 
-def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
-    """Write (x, y, label, color) beside the right edge, each at the height of its point, or as near as there is room."""
+def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:
+    """Write (x, y, label, color) beside the axes' right edge, as near to the points' heights as can be."""
     if not ends:
         return
-    axes.figure.draw_without_rendering()  # settles the layout, on which the heights depend
-    inch = axes.bbox.height / axes.figure.dpi
+    figure.draw_without_rendering()  # settles the layout, on which the heights depend
+    inch = axes.bbox.height / figure.dpi
     texts = [fill(label, _LABEL_WIDTH) for _, _, label, _ in ends]
     heights = [(text.count("\n") + 1) * 1.3 * _LABEL / 72 / inch for text in texts]
     wanted = [axes.transAxes.inverted().transform(axes.transData.transform((x, y)))[1] for x, y, _, _ in ends]
@@ -122,17 +136,17 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
 
 
 def spread_out(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:
-    """The places nearest to the wanted ones (least squares) at which things of these heights, centred there, do not overlap.
+    """The places nearest to the wanted ones at which things of these heights do not overlap.
 
-    Without the heights, this is isotonic regression: neighbours that overlap are pooled into a block around
-    their mean.
+    Things are centred at their places, and nearest is meant in least squares. Without the heights, this is
+    isotonic regression: neighbours that overlap are pooled into a block around their mean.
     """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     offsets, total = [], 0.0
     for i in order:
         offsets.append(total + heights[i] / 2)
         total += heights[i]
-    blocks: list[tuple[float, int]] = []  # sum and size
+    blocks: list[tuple[float, int]] = []  # the sum of each, and its size
     for i, offset in zip(order, offsets):
         block = (wanted[i] - offset, 1)
         while blocks and blocks[-1][0] / blocks[-1][1] > block[0] / block[1]:

@@ -1,4 +1,4 @@
-"""Draw what a search found: accuracy against training step time, with the classic blocks (NASOA, arXiv 2108.03434, figure 9)."""
+"""Draw what a search found: accuracy against training step time (NASOA, arXiv 2108.03434, figure 9)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_SIZE, _DPI = (8.0, 5.2), 150  # inches; 1200 pixels wide, the text still readable at 800
+# Inches, and dots in one: 1200 pixels wide, and the text is still readable at 800.
+_SIZE, _DPI = (8.0, 5.2), 150
 _TRIED, _FRONT, _CLASSIC, _INK = "#3b82c4", "#1f2933", "#d1242f", "#1f2933"
 _MARKERS = "sD^vXP*p"
 
@@ -86,8 +87,10 @@ def search_front_figure(
         )
     figure, axes = _paper()
     axes.set_xscale("log")
+    xs, ys = zip(*at.values())
     axes.scatter(
-        *zip(*at.values()),
+        xs,
+        ys,
         s=26,
         color=_TRIED,
         alpha=0.55,
@@ -137,7 +140,7 @@ def objectives_figure(
     *,
     front: Sequence[Mapping[str, Any]] | None = None,
 ) -> Figure:
-    """The results of any search: its first two objectives against each other, or a single one along the trials.
+    """The results of any search: its first two objectives against each other, or one along the trials.
 
     Raises
     ------
@@ -162,14 +165,15 @@ def objectives_figure(
         so_far = list(accumulate((value for _, value in points), max if y.maximize else min))
         best = [point for k, point in enumerate(points) if k == 0 or so_far[k] != so_far[k - 1]]
         axes.set_xlabel("trial")
+    xs, ys = zip(*points)
     axes.scatter(
-        *zip(*points), s=26, color=_TRIED, alpha=0.55, linewidths=0, zorder=2, label=f"trials: {len(records)}"
+        xs, ys, s=26, color=_TRIED, alpha=0.55, linewidths=0, zorder=2, label=f"trials: {len(records)}"
     )
     _draw_front(
         axes, best, "Pareto front" if others else "best so far", line="none" if len(others) > 1 else "-"
     )
-    better = [1 if objective.maximize else -1 for objective in objectives[:2]][::-1]
-    _finish(figure, axes, best if others else [], tuple(better))
+    signs = [1 if objective.maximize else -1 for objective in objectives[:2]]
+    _finish(figure, axes, best if others else [], (signs[-1], signs[0]))
     return figure
 
 
@@ -192,7 +196,7 @@ def _paper() -> tuple[Figure, Axes]:
 
 
 def _draw_front(
-    axes, front: Sequence[tuple[float, float]], label: str = "Pareto front", line: str = "-"
+    axes: Axes, front: Sequence[tuple[float, float]], label: str = "Pareto front", line: str = "-"
 ) -> None:
     axes.plot(
         *zip(*sorted(front)),
@@ -208,7 +212,7 @@ def _draw_front(
     )
 
 
-def _draw_classics(axes, at: Mapping[str, tuple[float, float]]) -> None:
+def _draw_classics(axes: Axes, at: Mapping[str, tuple[float, float]]) -> None:
     """Mark the networks of classic blocks, a marker for each name."""
     named: dict[str, list[tuple[float, float]]] = {}
     for text, point in at.items():
@@ -216,8 +220,10 @@ def _draw_classics(axes, at: Mapping[str, tuple[float, float]]) -> None:
         if name:
             named.setdefault(name, []).append(point)
     for k, name in enumerate(sorted(named)):
+        xs, ys = zip(*named[name])
         axes.scatter(
-            *zip(*named[name]),
+            xs,
+            ys,
             s=48,
             color=_CLASSIC,
             marker=_MARKERS[k % len(_MARKERS)],
@@ -229,13 +235,13 @@ def _draw_classics(axes, at: Mapping[str, tuple[float, float]]) -> None:
 
 
 def _each(records: Sequence[Mapping[str, Any]], template: str, *keys: str) -> str:
-    """The value that all records share under the first key that they have, put into the template; "" where they differ."""
+    """The template with the value that all records have under the first key that they have; else ""."""
     values = [next((record[key] for key in keys if record.get(key) is not None), None) for record in records]
     shared = isinstance(values[0], (str, int, float)) and all(value == values[0] for value in values)
     return template.format(values[0]) if shared else ""
 
 
-def _title(axes, title: str, below: str | None) -> None:
+def _title(axes: Axes, title: str, below: str | None) -> None:
     axes.set_title(
         "\n".join(wrap(title, 80) + wrap(below or "", 80)), fontsize=11, color=_INK, parse_math=False
     )
@@ -244,9 +250,8 @@ def _title(axes, title: str, below: str | None) -> None:
 def _finish(
     figure: Figure, axes: Axes, front: Sequence[tuple[float, float]], better: tuple[int, int]
 ) -> None:
-    figure.legend(
-        loc="outside lower center", ncols=4, frameon=False, fontsize=9
-    )  # below the axes it hides nothing
+    # Below the axes it hides nothing.
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=9)
     _number(figure, axes, front, better)
 
 
@@ -255,19 +260,20 @@ def _saved(figure: Figure, path: str | Path) -> Path:
     return Path(path)
 
 
-def _number(figure, axes, front: Sequence[tuple[float, float]], better: tuple[int, int]) -> None:
-    """Number the front's points on the side where `better` (the signs of x and y) points, which no other result is on.
+def _number(
+    figure: Figure, axes: Axes, front: Sequence[tuple[float, float]], better: tuple[int, int]
+) -> None:
+    """Number the front's points on their better side, of which `better` has the signs of x and y.
 
-    Where points crowd, the labels for which there is no room are left out: the numbers run along the front
-    anyway.
+    Nothing else is there. Where points crowd, the labels for which there is no room are left out: the numbers
+    run along the front anyway.
     """
     figure.draw_without_rendering()  # settles the layout, on which the positions depend
-    points = [
-        tuple(axes.transData.transform(point) * 72 / figure.dpi) for point in front
-    ]  # in typographic points
+    # In typographic points.
+    points = [tuple(axes.transData.transform(point) * 72 / figure.dpi) for point in front]
     taken = [(x, y, 4.0, 4.0) for x, y in points]  # boxes: centre, half width, half height
     for number, (point, (x, y)) in enumerate(zip(front, points), start=1):
-        wide, high = 3.4 * len(str(number)), 4.5  # of the label, at 9 pt
+        wide, high = 3.4 * len(str(number)), 4.5  # half of the label, at 9 points
         for radius, angle in product((11, 16), (45, 70, 20, 90, 0)):
             dx, dy = (
                 better[0] * radius * math.cos(math.radians(angle)),

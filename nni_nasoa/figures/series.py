@@ -11,9 +11,9 @@ from .runs import RecordedRun, last_part
 
 
 def lines_of(runs: Iterable[RecordedRun], apart_from: Collection[str]) -> dict[str, list[RecordedRun]]:
-    """Put runs together that share all settings but the dataset, the seed and those of `apart_from`, under a label.
+    """Put runs together that share all settings but the dataset, the seed and those of `apart_from`.
 
-    The label is the model, and what tells it apart from others of the same model.
+    They are under a label: the model, and what tells it apart from others of the same model.
     """
     groups: dict[tuple, list[RecordedRun]] = {}
     for run in runs:
@@ -34,7 +34,7 @@ def shared(runs: Iterable[RecordedRun], *keys: str) -> list[str]:
 
 
 def dataset_titles(runs: Iterable[RecordedRun]) -> dict[str, str]:
-    """Datasets in the order of the runs, and how to call them: folders by their last part, where that says which one."""
+    """Datasets in the order of the runs, and how to call them: folders by their last part, if one has it."""
     names = dict.fromkeys(run.settings.dataset for run in runs)
     short = [last_part(name) for name in names]
     return {name: last_part(name) if short.count(last_part(name)) == 1 else name for name in names}
