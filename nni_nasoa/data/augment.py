@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LEVELS = ("none", "crop", "crop-flip", "full")
-SCALE = (0.35, 1.0)  # share of the image's area that a random resized crop keeps
+SCALE = (0.35, 1.0)  # share of the image's area that a random resized crop keeps, at least and at most
 RATIO = (3 / 4, 4 / 3)  # its width over its height
 JITTER = 0.3  # brightness, contrast and saturation are multiplied by 1 - JITTER .. 1 + JITTER
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -64,14 +64,21 @@ def _places(n: int, size: int, pixels: int, generator: torch.Generator, device) 
     return (torch.arange(size, device=device) + offset).clamp_(0, size - 1)
 
 
-def resized_crop(images: Tensor, generator: torch.Generator, mirrored: bool = True) -> Tensor:
+def resized_crop(
+    images: Tensor,
+    generator: torch.Generator,
+    mirrored: bool = True,
+    *,
+    scale: tuple[float, float] = SCALE,
+    ratio: tuple[float, float] = RATIO,
+) -> Tensor:
     """Cut out a random part of each image and resize it to the whole (Szegedy et al., arXiv 1409.4842), in one resampling."""
     n, device = len(images), images.device
 
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(n, generator=generator, device=device)
 
-    area, log_ratio = uniform(*SCALE), uniform(*torch.tensor(RATIO).log().tolist())
+    area, log_ratio = uniform(*scale), uniform(*torch.tensor(ratio).log().tolist())
     width = (area.sqrt() * (log_ratio / 2).exp()).clamp_(max=1)
     height = (area.sqrt() * (-log_ratio / 2).exp()).clamp_(max=1)
     transform = torch.zeros(n, 2, 3, device=device)

@@ -122,7 +122,7 @@ def fractal_images(seed: int, labels: Sequence[int], instances: Sequence[int], s
         batch = slice(start, start + BATCH)
         pairs = [(int(label), int(instance)) for label, instance in zip(labels[batch], instances[batch])]
         rngs = [_rng(seed, 1, *pair) for pair in pairs]
-        systems = [_perturbed(_system(seed, label), rng) for (label, _), rng in zip(pairs, rngs)]
+        systems = [perturbed(_system(seed, label), rng) for (label, _), rng in zip(pairs, rngs)]
         density, tone = rasterize(orbits(systems, rngs), rngs, size)
         for i, rng in enumerate(rngs):
             images[start + i] = draw(density[i], tone[i], rng)
@@ -196,7 +196,7 @@ def _table(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.vstack([maps.T, tones]).astype(np.float32)[:, map_of_byte]
 
 
-def _perturbed(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def perturbed(maps: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One of the six parameters weighted by 0.8 to 1.2 in all maps, as in the paper; still contractions."""
     maps = maps.copy()
     maps[:, rng.integers(6)] *= np.float32(rng.uniform(0.8, 1.2))

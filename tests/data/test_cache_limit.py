@@ -1,14 +1,15 @@
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nni_nasoa.data import DatasetError, open_dataset
-from nni_nasoa.data import cache as cache_module
 from nni_nasoa.data.cache import cache_limit, make_room, map_array, open_entry
 
 LONG_AGO = 1_000_000_000
@@ -107,7 +108,7 @@ def test_an_entry_above_the_limit_is_one_clear_line(animals, monkeypatch, old, e
 
 def test_a_disk_without_room_is_one_clear_line(animals, monkeypatch, old, entries):
     old("a")
-    monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(
         DatasetError, match="the decoded images take .* left; set NASOA_CACHE to a folder with room"
     ):
@@ -134,7 +135,7 @@ def test_an_entry_that_was_just_asked_for_stays(old):
     assert entry.exists()
 
 
-def test_an_entry_that_another_process_has_mapped_stays(animals):
+def test_an_entry_that_another_process_has_mapped_stays(animals, cache, entries):
     code = (
         "import sys; from nni_nasoa.data import open_dataset; split = open_dataset(sys.argv[1], input_size=8); "
         "print('open', flush=True); sys.stdin.read(); print(int(split.train.images.sum()))"
@@ -144,12 +145,12 @@ def test_an_entry_that_another_process_has_mapped_stays(animals):
     )
     try:
         assert process.stdout.readline() == "open\n"
-        (entry,) = (path for path in cache_module._images_folder().iterdir() if path.is_dir())
+        (entry,) = (cache / "images" / name for name in entries())
         os.utime(entry, (LONG_AGO, LONG_AGO))
         make_room(cache_limit())
         assert entry.exists()
         expected = open_dataset(animals, input_size=8).train.images.sum()
-        cache_module._delete(entry)  # as where there are no locks: the mapped file stays
+        shutil.rmtree(entry)  # as where there are no locks: the mapped file stays
         assert process.communicate("", timeout=60)[0] == f"{expected}\n"
     finally:
         process.kill()

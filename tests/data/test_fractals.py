@@ -1,9 +1,11 @@
 import hashlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from nni_nasoa.data import fractals, named, open_dataset
+from nni_nasoa.data import open_dataset
 from nni_nasoa.data.fractal_drawing import draw, rasterize
 from nni_nasoa.data.fractals import (
     MIN_FILLING,
@@ -12,9 +14,19 @@ from nni_nasoa.data.fractals import (
     fractal_system,
     open_fractals,
     orbits,
+    perturbed,
 )
+from nni_nasoa.data.named import FRACTAL_SEED
 
 LABELS = np.arange(40)
+DRAW = """
+import sys
+import numpy as np
+from nni_nasoa.data.fractals import fractal_images
+
+labels = np.arange(40)
+sys.stdout.buffer.write(fractal_images(7, labels, labels % 3, 32).tobytes())
+"""
 
 
 def _rng(seed=0):
@@ -64,8 +76,8 @@ def test_images_follow_from_seed_class_and_instance_alone():
     shuffled = _rng().permutation(40)
     assert np.array_equal(fractal_images(7, LABELS[shuffled], (LABELS % 3)[shuffled], 32), images[shuffled])
     assert np.array_equal(fractal_images(7, [9], [0], 32)[0], images[9])
-    fractals._system.cache_clear()
-    assert np.array_equal(fractal_images(7, LABELS, LABELS % 3, 32), images)
+    again = subprocess.run([sys.executable, "-c", DRAW], capture_output=True, check=True)
+    assert again.stdout == images.tobytes()
 
 
 def test_images_are_distinct():
@@ -102,9 +114,9 @@ def test_classes_are_recognised_by_nearest_neighbours_of_their_shape():
     """With all drawn alike, the shape alone must tell the class of another instance far more often than chance."""
 
     def shapes(instances):
-        rngs = [fractals._rng(0, 1, label, instance) for label in LABELS for instance in instances]
+        rngs = [np.random.default_rng((label, instance)) for label in LABELS for instance in instances]
         systems = [
-            fractals._perturbed(fractal_system(0, label), rng)
+            perturbed(fractal_system(0, label), rng)
             for label, rng in zip(np.repeat(LABELS, len(instances)), rngs)
         ]
         points = orbits(systems, rngs)
@@ -144,6 +156,13 @@ def test_drawing_covers_what_the_points_cover():
         )
 
 
+def written(folder):
+    """When each file of images was written."""
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.npy")}
+    assert times
+    return times
+
+
 def test_open_fractals_caches_a_split(tmp_path, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path))
     split = open_fractals(3, 4, size=16, seed=5, val_instances=2)
@@ -155,11 +174,12 @@ def test_open_fractals_caches_a_split(tmp_path, monkeypatch):
     assert split.train.labels.tolist() == [0] * 4 + [1] * 4 + [2] * 4 and split.train.labels.dtype == np.int64
     assert np.array_equal(split.train.images, fractal_images(5, split.train.labels, list(range(4)) * 3, 16))
     assert np.array_equal(split.val.images, fractal_images(5, split.val.labels, [4, 5] * 3, 16))
-    monkeypatch.setattr(fractals, "fractal_images", None)  # nothing is drawn twice
+    drawn = written(tmp_path)
     again = open_fractals(3, 4, size=16, seed=5, val_instances=2)
     assert np.array_equal(again.train.images, split.train.images) and isinstance(
         again.train.images, np.memmap
     )
+    assert written(tmp_path) == drawn  # nothing is drawn twice
 
 
 def test_processes_draw_the_same(tmp_path, monkeypatch):
@@ -174,11 +194,12 @@ def test_processes_draw_the_same(tmp_path, monkeypatch):
 
 def test_fractals_are_a_dataset_of_other_classes_than_those_of_pretraining(tmp_path, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path))
-    monkeypatch.setattr(named, "FRACTALS", {"classes": 3, "instances": 2, "val_instances": 1})
-    split = open_dataset("fractals", input_size=16)
-    assert (len(split.train), len(split.val), split.num_classes, split.mirrored) == (6, 3, 3, False)
-    pretraining = open_fractals(3, 2, size=16, val_instances=1)
-    assert not np.array_equal(split.train.images, pretraining.train.images)
-    assert not np.array_equal(
-        split.train.images, open_dataset("fractals", input_size=16, seed=1).train.images
-    )
+    split = open_dataset("fractals", input_size=8, seed=1)
+    assert (len(split.train), len(split.val), split.num_classes, split.mirrored) == (1600, 400, 40, False)
+
+    def first(seed):
+        return fractal_images(seed, [0] * 40, range(40), 8)
+
+    assert np.array_equal(split.train.images[:40], first(FRACTAL_SEED + 1))
+    for seed in (0, 1, FRACTAL_SEED):  # those of pretraining, and of another split
+        assert not np.array_equal(split.train.images[:40], first(seed))

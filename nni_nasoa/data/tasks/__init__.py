@@ -24,7 +24,7 @@ PREFIX = "task:"
 def list_tasks(held_out: bool | None = None) -> list[str]:
     """Names of the tasks; of those that are held out, or are not, or of all."""
     return [
-        name for name, drawing in _drawings().items() if held_out is None or drawing.task.held_out == held_out
+        name for name, drawing in drawings().items() if held_out is None or drawing.task.held_out == held_out
     ]
 
 
@@ -47,17 +47,18 @@ def open_task(name: str, input_size: int) -> ImageSplit:
 
 
 def _drawing(name: str) -> Drawing:
-    drawings = _drawings()
-    if name in drawings:
-        return drawings[name]
-    close = get_close_matches(name, drawings, n=1)
+    known = drawings()
+    if name in known:
+        return known[name]
+    close = get_close_matches(name, known, n=1)
     raise DatasetError(
         f"task: there is none of the name '{name}'; "
-        + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(drawings)}")
+        + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(known)}")
     )
 
 
-def _drawings() -> dict[str, Drawing]:
+def drawings() -> dict[str, Drawing]:
+    """How each task is drawn, by its name."""
     from . import (
         arrangements,
         colours,
