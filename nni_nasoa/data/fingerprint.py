@@ -12,7 +12,7 @@ import numpy as np
 from .arrays import ImageArrays, ImageSplit
 
 VERSION = 1  # of what goes into a fingerprint
-HASHED_BYTES = 2**26  # of the images of a part, evenly spaced, go into that of arrays
+HASHED_BYTES = 2**26  # of the images of a part that go into the fingerprint of arrays, at most
 
 
 def fingerprint_of(*parts: Any) -> str:
@@ -20,14 +20,14 @@ def fingerprint_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps([VERSION, *parts]).encode()).hexdigest()
 
 
-def fingerprint_of_arrays(split: ImageSplit) -> str:
-    """A digest of the labels of images in memory, and of up to 64 MiB of the images of each part."""
-    parts = map(_array_digest, (split.train, split.val))
+def fingerprint_of_arrays(split: ImageSplit, hashed_bytes: int = HASHED_BYTES) -> str:
+    """A digest of the labels of images in memory, and of up to so many bytes of each part's, evenly spaced."""
+    parts = [_array_digest(part, hashed_bytes) for part in (split.train, split.val)]
     return fingerprint_of("arrays", split.name, split.classes, split.mirrored, *parts)
 
 
-def _array_digest(part: ImageArrays) -> str:
-    step = max(1, math.ceil(part.images.nbytes / HASHED_BYTES))
+def _array_digest(part: ImageArrays, hashed_bytes: int) -> str:
+    step = max(1, math.ceil(part.images.nbytes / hashed_bytes))
     digest = hashlib.sha256(f"{part.images.shape} {part.images.dtype}".encode())
     digest.update(np.ascontiguousarray(part.labels).data)
     digest.update(np.ascontiguousarray(part.images[::step]).data)

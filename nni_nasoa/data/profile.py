@@ -159,7 +159,12 @@ def _checked(name: str, kind: str, value: Any) -> Any:
 
 
 def profile_dataset(
-    dataset: Dataset, *, show_progress: bool | None = None, seconds: float = 20.0
+    dataset: Dataset,
+    *,
+    show_progress: bool | None = None,
+    seconds: float = 20.0,
+    headers: int = HEADERS,
+    pixels: int = PIXELS,
 ) -> DatasetProfile:
     """Find out what a dataset is like.
 
@@ -171,6 +176,8 @@ def profile_dataset(
         As `Dataset.open` takes it.
     seconds
         After which no more images of a folder are opened; listing it takes the time that it takes.
+    headers, pixels
+        Images of a folder whose headers are read, and of those how many are decoded, at most.
 
     Raises
     ------
@@ -178,7 +185,7 @@ def profile_dataset(
         As in `Dataset.open`. Files that cannot be read are passed over, however many they are.
     """
     if dataset.kind is Kind.FOLDER:
-        return _profile_folder(dataset, show_progress, time.monotonic(), seconds)
+        return _profile_folder(dataset, show_progress, time.monotonic(), seconds, headers, pixels)
     return profile_arrays(dataset.open(PIXEL_SIZE, show_progress), dataset.fingerprint)
 
 
@@ -195,24 +202,24 @@ def profile_arrays(split: ImageSplit, fingerprint: str) -> DatasetProfile:
 
 
 def _profile_folder(
-    dataset: Dataset, show_progress: bool | None, started: float, seconds: float
+    dataset: Dataset, show_progress: bool | None, started: float, seconds: float, headers: int, pixels: int
 ) -> DatasetProfile:
     folder, listing = dataset.folder.path, dataset.folder.listing
     parts = listing.parts(dataset.holdout)
     train, val = (np.array([file.label for file in part], dtype=np.int64) for part in parts)
     files = [file for part in parts for file in part]
-    sample = [files[i] for i in classes_in_turn(np.concatenate([train, val]), dataset.seed)[:HEADERS]]
+    sample = [files[i] for i in classes_in_turn(np.concatenate([train, val]), dataset.seed)[:headers]]
     name = _shown(dataset.name)
     with (
         progress_bar(
-            f"{name}: profiling", len(files) + len(sample) + len(sample[:PIXELS]), show_progress
+            f"{name}: profiling", len(files) + len(sample) + len(sample[:pixels]), show_progress
         ) as advance,
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # Pillow's, about metadata
         bytes_total = total_bytes(folder, files, advance)
         known = header_statistics(folder, sample, started + HEADER_SHARE * seconds, advance)
-        known |= pixel_statistics(folder, sample[:PIXELS], started + PIXEL_SHARE * seconds, advance)
+        known |= pixel_statistics(folder, sample[:pixels], started + PIXEL_SHARE * seconds, advance)
     return DatasetProfile(
         name,
         dataset.fingerprint,

@@ -1,6 +1,5 @@
 import os
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -30,12 +29,6 @@ def reads(folder, monkeypatch):
 
     monkeypatch.setattr("builtins.open", noted)
     return paths
-
-
-@pytest.fixture
-def later(monkeypatch):
-    """A minute later than the files were written."""
-    monkeypatch.setattr(time, "time", lambda now=time.time: now() + 60)
 
 
 FILES = ["a/0.png", "a/1.png", "b/0.png"]

@@ -12,18 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nni_nasoa.data import Dataset, DatasetError, ImageArrays, ImageSplit, fingerprint, listing, open_dataset
+from nni_nasoa.data import Dataset, DatasetError, ImageArrays, ImageSplit, open_dataset
 from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.data.dataset import Kind
+from nni_nasoa.data.fingerprint import fingerprint_of_arrays
 
 
 @pytest.fixture
 def scans(monkeypatch):
     """Folders that were listed in this process."""
     scanned, scandir = [], os.scandir
-    monkeypatch.setattr(
-        listing.os, "scandir", lambda folder: scanned.append(Path(folder).name) or scandir(folder)
-    )
+    monkeypatch.setattr("os.scandir", lambda folder: scanned.append(Path(folder).name) or scandir(folder))
     return scanned
 
 
@@ -226,7 +225,7 @@ def test_a_folder_with_a_validation_part_depends_on_no_seed(tmp_path, write):
     assert Dataset(tmp_path, seed=1, val_fraction=0.5).fingerprint == Dataset(tmp_path).fingerprint
 
 
-def test_fingerprints_of_names_and_arrays(monkeypatch):
+def test_fingerprints_of_names_and_arrays():
     split = open_dataset("digits", input_size=8)
     assert Dataset(open_dataset("digits", input_size=8)).fingerprint == Dataset(split).fingerprint
     changed = split.train.images.copy()
@@ -243,9 +242,20 @@ def test_fingerprints_of_names_and_arrays(monkeypatch):
         Dataset(other).fingerprint,
     ]
     assert Dataset("cifar10").fingerprint == names[0] and len(set(names)) == len(names)
-    monkeypatch.setattr(fingerprint, "HASHED_BYTES", 1000)
-    again = Dataset(split).fingerprint
-    assert again == Dataset(open_dataset("digits", input_size=8)).fingerprint != names[5]
+
+
+def test_only_some_of_many_images_in_memory_are_read_for_a_fingerprint():
+    split = open_dataset("digits", input_size=8)
+    few = fingerprint_of_arrays(split, 1000)
+    assert (
+        few == fingerprint_of_arrays(open_dataset("digits", input_size=8), 1000) != Dataset(split).fingerprint
+    )
+    images = split.train.images.copy()
+    images[700, 0, 3, 3] += 1  # is none of the few
+    changed = ImageSplit(ImageArrays(images, split.train.labels), split.val, split.classes, "digits", False)
+    assert fingerprint_of_arrays(changed, 1000) == few
+    images[0, 0, 3, 3] += 1
+    assert fingerprint_of_arrays(changed, 1000) != few
 
 
 def test_profiles_that_stores_have_kept_are_found(monkeypatch):

@@ -146,12 +146,15 @@ def test_folders_that_look_alike_are_told_apart(animals, tmp_path, write):
         assert open_dataset(other, input_size=8).train.images.max() <= 10
 
 
-def test_it_is_known_at_which_sizes_a_folder_is_decoded_without_reading_it(animals, write, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.data.content.SETTLED", -1.0)
+def test_it_is_known_at_which_sizes_a_folder_is_decoded_without_reading_it(
+    animals, write, later, monkeypatch
+):
     assert Dataset(animals).decoded((8, 16)) == set()
     open_dataset(animals, input_size=8)
-    monkeypatch.setattr("nni_nasoa.data.content._read", lambda *_: pytest.fail("files are read"))
-    assert Dataset(animals).decoded((8, 16)) == {8}
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", lambda path, *_, **__: pytest.fail(f"{path} is read"))
+        decoded = Dataset(animals).decoded((8, 16))
+    assert decoded == {8}
     assert Dataset(animals, val_fraction=0.5).decoded((8, 16)) == set()
     write(animals / "cat" / "new.png")
     assert Dataset(animals).decoded((8, 16)) == set()

@@ -3,7 +3,7 @@ import unicodedata
 
 import pytest
 
-from nni_nasoa.data import DatasetError, listing, open_dataset
+from nni_nasoa.data import DatasetError, open_dataset
 from nni_nasoa.data.arrays import Holdout
 from nni_nasoa.data.listing import list_folder
 
@@ -150,7 +150,7 @@ def test_a_folder_without_permission_is_one_clear_line(root, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return scandir(folder)
 
-    monkeypatch.setattr(listing.os, "scandir", refuse)
+    monkeypatch.setattr("os.scandir", refuse)
     with pytest.raises(DatasetError) as error:
         open_dataset(root, input_size=8)
     assert str(error.value) == f"{root}/b/deep: the folder cannot be read (Permission denied)"

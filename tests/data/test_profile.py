@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError, ImageArrays, ImageSplit, open_dataset
-from nni_nasoa.data import profile as profile_module
 from nni_nasoa.data.arrays import classes_in_turn
 from nni_nasoa.data.image_statistics import colour_statistics
 from nni_nasoa.data.profile import DatasetProfile, ProfileError, profile_arrays, profile_dataset
@@ -153,13 +152,11 @@ def test_errors_are_those_of_open_dataset(tmp_path, write):
         profile_dataset(Dataset("digit"))
 
 
-def test_samples_are_small_and_of_all_classes(animals, monkeypatch):
-    monkeypatch.setattr(profile_module, "HEADERS", 6)
-    monkeypatch.setattr(profile_module, "PIXELS", 4)
+def test_samples_are_small_and_of_all_classes(animals):
     (animals / "bird").mkdir()
     (animals / "cat" / "0.png").rename(animals / "bird" / "0.png")
     (animals / "cat" / "1.png").rename(animals / "bird" / "1.png")
-    found = profile_dataset(Dataset(animals))
+    found = profile_dataset(Dataset(animals), headers=6, pixels=4)
     assert (found.images, found.headers_read, found.pixels_read) == (15, 6, 4)
     assert found.bytes_total == sum(path.stat().st_size for path in animals.rglob("*.*") if path.is_file())
 
