@@ -21,6 +21,7 @@ from numbers import Integral, Real
 from typing import Any
 
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
+LARGEST = sys.float_info.max  # finite number
 MAX_SHOWN = 60  # characters of a value in a message
 MAX_MINUTES = 60 * 24 * 365  # of a budget
 MAX_INPUT_SIZE = 2048  # pixels
@@ -74,16 +75,19 @@ class Rule:
 
 
 # -- kinds of rules --
-# Those of many values first take all of them at once, which is quick, and look for the wrong one where there is one.
+# Those of many values take all of them at once, which is quick, and look for the wrong one where there is one.
 
 
 def number(low: float, high: float, what: str = "") -> Rule:
-    """Finite numbers in a closed interval, as float; see `above` and `below` for open ends."""
-    low, high = max(low, -sys.float_info.max), min(high, sys.float_info.max)  # whole numbers may be larger
-    return Rule(
-        what or f"a number from {low:g} to {high:g}",
-        lambda _, value: float(value) if _is_number(value) and low <= value <= high else WRONG,
-    )
+    """Numbers in a closed interval, as float; see `above` and `below` for open ends."""
+
+    def convert(_: str, value: Any) -> Any:
+        try:
+            return float(value) if _is_number(value) and low <= value <= high else WRONG
+        except OverflowError:  # a whole number that no float holds, where `high` is infinite
+            return WRONG
+
+    return Rule(what or f"a number from {low:g} to {high:g}", convert)
 
 
 def above(low: float) -> float:
@@ -177,10 +181,15 @@ def check_names(
             raise error(f"{place}: {unknown} {shown(name)}; {suggestion(name, known)}")
 
 
-def check_fields(value: object, rules: Mapping[str, Rule], error: type[Exception] = InputError) -> None:
-    """Put the fields of a frozen dataclass into the form in which they are kept; for its `__post_init__`."""
+def check_fields(
+    value: object, rules: Mapping[str, Rule], error: type[Exception] = InputError, place: str = ""
+) -> None:
+    """Put the fields of a frozen dataclass into the form in which they are kept; for its `__post_init__`.
+
+    The name of a field is the place in messages, after `place`.
+    """
     for name, rule in rules.items():
-        object.__setattr__(value, name, rule(name, getattr(value, name), error))
+        object.__setattr__(value, name, rule(place + name, getattr(value, name), error))
 
 
 def _is_number(value: Any) -> bool:
@@ -219,9 +228,10 @@ def _as_time(_: str, value: Any) -> Any:
 
 # -- rules that several rooms ask for --
 
-NUMBER = number(-math.inf, math.inf, "a number")
-POSITIVE = number(above(0), math.inf, "a positive number")
+NUMBER = number(-LARGEST, LARGEST, "a number")
+POSITIVE = number(above(0), LARGEST, "a positive number")
 SHARE = number(0, 1)
+TRUTH = Rule("a truth value", lambda _, value: value if isinstance(value, bool) else WRONG)
 SECONDS = number(0, MAX_NUMBER, "a number of seconds, 0 or more")
 POSITIVE_SECONDS = number(above(0), MAX_NUMBER, "a number of seconds above 0")
 MINUTES = number(above(0), MAX_MINUTES, f"a number of minutes above 0, up to {MAX_MINUTES} (a year)")

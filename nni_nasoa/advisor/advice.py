@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.values import POSITIVE, check_fields, or_none
 
 from .models import AdviceError
 
@@ -32,12 +32,8 @@ class Limits:
     max_latency_ms: float | None = None
     max_memory_mib: float | None = None
 
-    def __post_init__(self):
-        for name, value in asdict(self).items():
-            if value is not None and (
-                isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf
-            ):
-                raise AdviceError(f"{name}: {value!r} is not a positive number")
+    def __post_init__(self) -> None:
+        check_fields(self, dict.fromkeys(asdict(self), or_none(POSITIVE)), AdviceError)
 
     @property
     def within(self) -> str:

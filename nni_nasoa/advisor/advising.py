@@ -11,7 +11,6 @@ data of a kind that no run was on, the predictor chooses among candidates with r
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.data.defaults import VAL_FRACTION
-from nni_nasoa.values import MAX_MINUTES
+from nni_nasoa.values import MINUTES, whole
 
 from .accuracy.predictor import AccuracyPredictor
 from .advice import NO_LIMITS, Advice, Limits
@@ -39,7 +38,7 @@ PROFILE_SHARE, TIMES_SHARE = (
     0.2,
 )  # of what is left of a budget that runs already may go to profile and probes, and to step times,
 LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5  # which need so much, if that is no more than this share
-MAX_TOP = 50
+_TOP = whole(1, 50)
 
 
 def advise(
@@ -92,9 +91,9 @@ def advise(
     DatasetError, StoreError, ValueError
         The dataset, the store, the models or the device; one line.
     """
-    _check(minutes, top_k)
+    minutes, top_k = MINUTES("minutes", minutes, AdviceError), _TOP("top_k", top_k, AdviceError)
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction)
-    budget = 60 * float(minutes)
+    budget = 60 * minutes
     models = models_of(zoo)
     from nni_nasoa.device.device import resolve
 
@@ -143,15 +142,6 @@ def advise(
         profile,
         made,
     )
-
-
-def _check(minutes, top_k) -> None:
-    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < math.inf:
-        raise AdviceError(f"minutes: {minutes!r} is not a positive number")
-    if minutes > MAX_MINUTES:
-        raise AdviceError(f"minutes: {minutes:g} are more than a year; give {MAX_MINUTES} or fewer")
-    if isinstance(top_k, bool) or not isinstance(top_k, int) or not 1 <= top_k <= MAX_TOP:
-        raise AdviceError(f"top_k: {top_k!r} is not a whole number from 1 to {MAX_TOP}")
 
 
 def _decoded(dataset: Dataset, profile: TaskProfile, models: Sequence[ModelInfo]) -> set[int]:

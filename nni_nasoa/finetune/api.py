@@ -6,7 +6,6 @@ import dataclasses
 import math
 import os
 import warnings
-from numbers import Integral
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from nni_nasoa.training.distributed import Alone, Together, device_of_process, p
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.inputs import Images
 from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.values import MINUTES, SEED
 from nni_nasoa.zoo import ModelInfo, create_model, get
 from nni_nasoa.zoo.staged import Staged, staged
 
@@ -106,10 +106,7 @@ def finetune(
     DatasetError, RegimeError, ClassifierError, FineTuneError, ValueError
         The dataset, the regime, the output folder, the run, or the model: one line that says what is wrong.
     """
-    if isinstance(minutes, bool) or not isinstance(minutes, (int, float)) or not 0 < minutes < math.inf:
-        raise FineTuneError(f"minutes: {minutes!r} is not a positive number")
-    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= seed < 2**63:
-        raise FineTuneError(f"seed: {seed!r} is not a whole number from 0 to 2^63 - 1")
+    minutes, seed = MINUTES("minutes", minutes, FineTuneError), SEED("seed", seed, FineTuneError)
     clock = Clock(60 * minutes, started=started)
     split_by = {} if isinstance(dataset, Dataset) else {"seed": seed}
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction, max_bad=max_bad, **split_by)

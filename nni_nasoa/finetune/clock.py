@@ -25,6 +25,7 @@ from nni_nasoa.training.time_shares import (
     MIN_MARGIN,
     SAVING_RESERVE,
 )
+from nni_nasoa.values import POSITIVE_SECONDS
 
 
 class Clock:
@@ -43,9 +44,7 @@ class Clock:
     def __init__(
         self, budget: float, *, started: float | None = None, now: Callable[[], float] = time.monotonic
     ):
-        if not (math.isfinite(budget) and budget > 0):
-            raise ValueError(f"budget: {budget} is not a positive number of seconds")
-        self.budget, self.now = budget, now
+        self.budget, self.now = POSITIVE_SECONDS("budget", budget), now
         self.started = now() if started is None else started
 
     @property

@@ -20,6 +20,7 @@ from nni_nasoa.advisor.defaults import DECAY, RATE, SMOOTHING
 from nni_nasoa.data.tasks import get_task, list_tasks
 from nni_nasoa.experience.records import figures_of
 from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.values import POSITIVE_SECONDS
 
 BUDGETS = (3.0, 5.0, 8.0, 13.0, 20.0)  # seconds
 SHORT_MORE_OFTEN = 0.8  # a budget's share falls with this power of it: the mean of BUDGETS is about 7 s
@@ -96,8 +97,7 @@ class Plan:
         for name in self.tasks:
             get_task(name)
         for budget in self.budgets:
-            if not 0 < budget < math.inf:
-                raise CollectingError(f"budgets: {budget!r} is not a number of seconds above 0")
+            POSITIVE_SECONDS("budgets", budget, CollectingError)
 
     @property
     def id(self) -> uuid.UUID:

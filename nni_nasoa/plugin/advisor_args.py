@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from nni_nasoa.values import MINUTES, WRONG, Rule, above, list_of, number, text, whole
+from nni_nasoa.values import LARGEST, MINUTES, WRONG, Rule, above, list_of, number, text, whole
 
 from .class_args import ClassArgsError, parsed
 
@@ -94,7 +93,7 @@ def _as_limits(place: str, value: Any) -> Any:
 
 _DATASET = text("the folder or the name of a dataset")
 _ZOO = text("the name of a family of models, names of models, or a front file")
-_LIMIT = number(above(0), math.inf, "a number above 0")
+_LIMIT = number(above(0), LARGEST, "a number above 0")
 _FOLDER = text("a folder")
 _RULES = {
     "dataset": _DATASET,

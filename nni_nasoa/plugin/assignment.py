@@ -11,10 +11,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.values import MINUTES, check_fields, one_of, text
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.records import RunRecord
     from nni_nasoa.finetune import FineTuneResult
+
+
+_RULES = {
+    "run": text("a text"),
+    "dataset": text("a text"),
+    "minutes": MINUTES,
+    "weights": one_of(("default", "none")),
+}
 
 
 @dataclass(frozen=True)
@@ -55,18 +64,8 @@ class Assignment:
     output: str | None = None
     root: str | None = None
 
-    def __post_init__(self):
-        for name in ("run", "dataset"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise ValueError(f"{name}: {getattr(self, name)!r} is not a text")
-        if (
-            isinstance(self.minutes, bool)
-            or not isinstance(self.minutes, (int, float))
-            or not 0 < self.minutes < math.inf
-        ):
-            raise ValueError(f"minutes: {self.minutes!r} is not a positive number")
-        if self.weights not in ("default", "none"):
-            raise ValueError(f"weights: {self.weights!r} is neither default nor none")
+    def __post_init__(self) -> None:
+        check_fields(self, _RULES)
         if (self.regime is None) == (self.survey is None):
             raise ValueError("regime: there has to be one, or a survey")
 

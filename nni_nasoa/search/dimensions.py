@@ -10,10 +10,11 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from numbers import Real
 from typing import Any, Protocol
 
 from numpy.random import Generator
+
+from nni_nasoa.values import NUMBER, shown
 
 from .numeric_dimensions import Distribution, EitherParent, Integer, Normal, Uniform
 
@@ -68,7 +69,7 @@ def _position(values: Sequence[Any], value: Any) -> int:
             return index
     if equal:
         return equal[0]
-    raise ValueError(f"{value!r} is not one of {list(values)}")
+    raise ValueError(f"{shown(value)} is not one of {shown(list(values))}")
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Nested:
     def _branch(self, value: Any) -> Mapping[str, Dimension]:
         name = value.get("_name") if isinstance(value, Mapping) else None
         if not isinstance(name, str) or name not in self.branches:
-            raise ValueError(f"{value!r} has a _name that is not one of {list(self.branches)}")
+            raise ValueError(f"{shown(value)} has a _name that is not one of {list(self.branches)}")
         return self.branches[name]
 
     def random(self, rng: Generator) -> dict[str, Any]:
@@ -271,13 +272,13 @@ def dimensions_from_search_space(search_space: Mapping[str, Any]) -> dict[str, D
 
 def _dimension(label: str, spec: object) -> Dimension:
     if not isinstance(spec, Mapping) or not {"_type", "_value"} <= set(spec):
-        raise ValueError(f"search space '{label}': expected a dict with _type and _value, got {spec!r}")
+        raise ValueError(f"search space '{label}': expected a dict with _type and _value, got {shown(spec)}")
     type_, values = spec["_type"], spec["_value"]
     where = f"search space '{label}' ({type_})"
     if not isinstance(type_, str) or type_ not in _READERS:
         raise ValueError(f"{where}: the type is not one of {', '.join(_READERS)}")
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:
-        raise ValueError(f"{where}: _value is not a list with values: {values!r}")
+        raise ValueError(f"{where}: _value is not a list with values: {shown(values)}")
     return _READERS[type_](where, values)
 
 
@@ -286,7 +287,7 @@ def _choice(where: str, values: Sequence[Any]) -> Dimension:
         return Categorical(tuple(values))
     names = [value["_name"] for value in values]
     if len(set(names)) < len(names):
-        raise ValueError(f"{where}: a _name stands twice in {names}")
+        raise ValueError(f"{where}: a _name stands twice in {shown(names)}")
     try:
         return Nested({value["_name"]: dimensions_from_search_space(value) for value in values})
     except ValueError as error:
@@ -295,31 +296,31 @@ def _choice(where: str, values: Sequence[Any]) -> Dimension:
 
 def _numbers(where: str, values: Sequence[Any], wanted: str) -> list[float]:
     count = len(wanted.split(", "))
-    if len(values) != count or not all(isinstance(value, Real) and math.isfinite(value) for value in values):
-        raise ValueError(f"{where}: expected {count} numbers [{wanted}], got {list(values)}")
+    if len(values) != count or not all(map(NUMBER.allows, values)):
+        raise ValueError(f"{where}: expected {count} numbers [{wanted}], got {shown(values)}")
     return [float(value) for value in values]
 
 
 def _randint(where: str, values: Sequence[Any]) -> Dimension:
     low, high = map(math.ceil, _numbers(where, values, "low, high"))
     if low >= high:
-        raise ValueError(f"{where}: high must be above low, as it is not drawn itself; got {list(values)}")
+        raise ValueError(f"{where}: high must be above low, as it is not drawn itself; got {shown(values)}")
     return Integer(low, high)
 
 
 def _uniform(where: str, values: Sequence[Any], log: bool = False, quantized: bool = False) -> Dimension:
     low, high, *quantum = _numbers(where, values, "low, high, q" if quantized else "low, high")
     if low > high:
-        raise ValueError(f"{where}: high must not be below low; got {list(values)}")
+        raise ValueError(f"{where}: high must not be below low; got {shown(values)}")
     if log and low <= 0:
-        raise ValueError(f"{where}: low must be above 0; got {list(values)}")
+        raise ValueError(f"{where}: low must be above 0; got {shown(values)}")
     return Uniform(low, high, log, _quantum(where, quantum))
 
 
 def _normal(where: str, values: Sequence[Any], log: bool = False, quantized: bool = False) -> Dimension:
     mu, sigma, *quantum = _numbers(where, values, "mu, sigma, q" if quantized else "mu, sigma")
     if sigma < 0:
-        raise ValueError(f"{where}: sigma must not be negative; got {list(values)}")
+        raise ValueError(f"{where}: sigma must not be negative; got {shown(values)}")
     return Normal(mu, sigma, log, _quantum(where, quantum))
 
 

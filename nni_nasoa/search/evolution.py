@@ -7,18 +7,18 @@ worker never waits for a generation.
 from __future__ import annotations
 
 import logging
-import math
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from threading import RLock
 from typing import Any
 
 import numpy as np
 
+from nni_nasoa.values import SHARE, whole
+
 from .nsga2 import crowding_distances, non_dominated_ranks
-from .problem import Individual, Limit, Objective, Operators, SpaceExhausted
+from .problem import METRIC, Individual, Limit, Objective, Operators, SpaceExhausted
 
 __all__ = ["Evolution", "Individual", "Limit", "Objective", "Operators", "SpaceExhausted"]
 
@@ -86,12 +86,9 @@ class Evolution:
         names = [objective.name for objective in objectives]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"objectives: need one or more different names, got {names}")
-        if population_size < 2:
-            raise ValueError(f"population size: {population_size} is below 2")
-        if not 0 <= crossover_probability <= 1:
-            raise ValueError(f"crossover probability: {crossover_probability} is not from 0 to 1")
         self.operators, self.objectives, self.limits = operators, tuple(objectives), tuple(limits)
-        self.population_size, self.crossover_probability = population_size, crossover_probability
+        self.population_size = whole(2)("population size", population_size)
+        self.crossover_probability = SHARE("crossover probability", crossover_probability)
         self._rng = np.random.default_rng(seed)
         self._lock = RLock()
         self._to_ask_first = deque(initial)
@@ -271,7 +268,7 @@ class Evolution:
 
     def _entry(self, candidate: Any, metrics: Mapping[str, Any]) -> _Entry:
         names = [*(objective.name for objective in self.objectives), *(limit.name for limit in self.limits)]
-        numbers = {name: _number(metrics, name) for name in names}
+        numbers = {name: METRIC(f"metric '{name}'", metrics.get(name)) for name in names}
         values = tuple(
             numbers[objective.name] * (1 if objective.maximize else -1) for objective in self.objectives
         )
@@ -293,13 +290,6 @@ class Evolution:
             crowding = crowding_distances([population[i].values for i in last])
             del population[min(zip(crowding, -last, last))[2]]
         self._population, self._standing = population, None
-
-
-def _number(metrics: Mapping[str, Any], name: str) -> float:
-    value = metrics.get(name)
-    if not isinstance(value, Real) or math.isnan(value):
-        raise ValueError(f"metric '{name}' is {value!r}, not a number")
-    return float(value)
 
 
 def _ranks(entries: Sequence[_Entry]) -> np.ndarray:

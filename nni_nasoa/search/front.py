@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
-from nni_nasoa.values import above, number
+from nni_nasoa.values import NUMBER, POSITIVE
 from nni_nasoa.zoo.searched import FORMAT, VERSION, FrontError, read_front
 
 from .evolution import Limit, Objective
@@ -46,13 +46,12 @@ OBJECTIVES = (Objective("accuracy"), Objective("relative_speed"))
 """What a search of architectures maximises unless it is told otherwise."""
 
 _TEXT = ("architecture", "device", "dataset", "trial_id")  # columns that stay text, whatever they look like
-_FINITE, _POSITIVE = number(-math.inf, math.inf), number(above(0), math.inf)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan")
 
 
 def _usable(record: Mapping[str, Any], objectives: Sequence[Objective | Limit]) -> bool:
     """Whether all objectives are finite numbers."""
-    return all(_FINITE.allows(record.get(objective.name)) for objective in objectives)
+    return all(NUMBER.allows(record.get(objective.name)) for objective in objectives)
 
 
 def distinct(
@@ -282,7 +281,7 @@ def comparable_step_times(records: Sequence[Mapping[str, Any]]) -> StepTimes:
     """
 
     def positive(record: Mapping[str, Any], key: str) -> float:
-        return float(record[key]) if _POSITIVE.allows(record.get(key)) else math.nan
+        return float(record[key]) if POSITIVE.allows(record.get(key)) else math.nan
 
     devices = Counter(
         record["device"] for record in records if record.get("device") and isinstance(record["device"], str)

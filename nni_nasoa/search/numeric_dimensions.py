@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any, TypeVar
 
 from numpy.random import Generator
+
+from nni_nasoa.values import NUMBER, shown
 
 T = TypeVar("T")
 
@@ -36,8 +37,8 @@ class _Numeric(EitherParent, ABC):
 
     def encode(self, value: object) -> float:
         """Return the number as float, so that 1 and 1.0 are the same."""
-        if not isinstance(value, Real) or isinstance(value, bool):
-            raise ValueError(f"{value!r} is not a number")
+        if not NUMBER.allows(value):
+            raise ValueError(f"{shown(value)} is not a number")
         return float(value) + 0.0  # -0.0 becomes 0.0
 
     def decode(self, data: float) -> float:

@@ -9,6 +9,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nni_nasoa.values import number, or_none
+
+METRIC = number(-math.inf, math.inf, "a number")  # what could not be measured to an end may be infinite
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -32,8 +36,8 @@ class Limit:
     def __post_init__(self) -> None:
         if self.maximum is None and self.minimum is None:
             raise ValueError(f"limit '{self.name}': needs a maximum or a minimum")
-        if any(bound is not None and math.isnan(bound) for bound in (self.maximum, self.minimum)):
-            raise ValueError(f"limit '{self.name}': a bound is NaN")
+        for bound in (self.maximum, self.minimum):
+            or_none(METRIC)(f"limit '{self.name}'", bound)
 
     def violation(self, value: float) -> float:
         """How far `value` is outside, relative to the bound (absolute for a bound of 0); 0 inside."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
+from nni_nasoa.values import LARGEST, POSITIVE, SHARE, number
 
 DEFAULT_WEIGHT = 0.07
+_WEIGHT = number(0, LARGEST, "a number from 0")
 
 
 def reward(
@@ -33,12 +34,5 @@ def reward(
     ValueError
         A value is out of its range.
     """
-    if not 0 <= accuracy <= 1:
-        raise ValueError(f"accuracy: {accuracy} is not from 0 to 1")
-    if not (0 < relative_speed < math.inf):
-        raise ValueError(f"relative speed: {relative_speed} is not a positive number")
-    if not (0 < target < math.inf):
-        raise ValueError(f"target: {target} is not a positive number")
-    if not (0 <= weight < math.inf):
-        raise ValueError(f"weight: {weight} is not a number from 0")
-    return accuracy * (relative_speed / target) ** weight
+    ratio = POSITIVE("relative speed", relative_speed) / POSITIVE("target", target)
+    return SHARE("accuracy", accuracy) * ratio ** _WEIGHT("weight", weight)

@@ -122,7 +122,7 @@ def test_real_steps_are_measured_where_there_are_none(split):
 @pytest.mark.parametrize(
     "arguments, right",
     [
-        ({"minutes": 0}, "minutes: 0 is not a positive number"),
+        ({"minutes": 0}, "minutes: 0 is not a number of minutes above 0"),
         ({"minutes": float("nan")}, "minutes: nan is not"),
         ({"minutes": True}, "minutes: True"),
         ({"top_k": 0}, "top_k: 0 is not a whole number from 1 to 50"),

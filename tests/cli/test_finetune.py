@@ -141,7 +141,7 @@ def test_a_regime_file_and_options_before_it(nasoa, tiny, tmp_path):
 @pytest.mark.parametrize(
     "arguments, right",
     [
-        (["--minutes", "0"], "minutes: 0.0 is not a positive number"),
+        (["--minutes", "0"], "minutes: 0.0 is not a number of minutes above 0"),
         (["--minutes", "1", "--learning-rate", "-1"], "learning_rate: -1.0"),
         (["--minutes", "1", "--device", "gpu"], "device: 'gpu'"),
         (["--minutes", "1", "--weights", "x.pth"], "x.pth: no such file"),

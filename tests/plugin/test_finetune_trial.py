@@ -52,12 +52,12 @@ def test_parameters_there_and_back():
     ("change", "message"),
     [
         ({"run": None}, "run: None is not a text"),
-        ({"minutes": 0}, "minutes: 0 is not a positive number"),
-        ({"minutes": math.nan}, "minutes: nan is not a positive number"),
+        ({"minutes": 0}, "minutes: 0 is not a number of minutes above 0"),
+        ({"minutes": math.nan}, "minutes: nan is not a number of minutes above 0"),
         ({"regime": None}, "regime: there has to be one, or a survey"),
         ({"survey": ["nano-a"]}, "regime: there has to be one, or a survey"),
         ({"regime": {"model": "nano-a", "lr": 1}}, "regime: no field 'lr'"),
-        ({"weights": "mine"}, "weights: 'mine' is neither default nor none"),
+        ({"weights": "mine"}, "weights: 'mine' is not one of default, none"),
         ({"layers": 3}, "the parameters have 'layers'"),
     ],
 )
@@ -276,7 +276,7 @@ def test_without_nni_it_prints_the_result(tmp_path, regime_file):
         (["--minutes", "1", "--dataset", "digits"], "--regime is missing"),
         (
             ["--minutes", "-1", "--dataset", "digits", "--regime", "FILE"],
-            "minutes: -1.0 is not a positive number",
+            "minutes: -1.0 is not a number of minutes above 0",
         ),
         (["--minutes", "1", "--dataset", "digits", "--regime", "none.yml"], "none.yml: cannot be read"),
     ],

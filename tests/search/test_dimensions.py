@@ -287,6 +287,8 @@ def test_crossover_inside_the_same_branch():
         ),
         ({"lr": {"_type": "uniform", "_value": [0, "1"]}}, r"'lr' \(uniform\): expected 2 numbers"),
         ({"lr": {"_type": "uniform", "_value": [0, math.nan]}}, r"'lr' \(uniform\): expected 2 numbers"),
+        ({"lr": {"_type": "uniform", "_value": [0, 10**400]}}, r"'lr' \(uniform\): expected 2 numbers"),
+        ({"lr": {"_type": "uniform", "_value": [False, True]}}, r"'lr' \(uniform\): expected 2 numbers"),
         (
             {"lr": {"_type": "quniform", "_value": [0, 1]}},
             r"'lr' \(quniform\): expected 3 numbers \[low, high, q\]",
@@ -325,6 +327,10 @@ def test_a_bad_search_space_gets_one_clear_line(space, message):
         (
             {"choice": 3, "nested": {"_name": "empty"}, "normal": "much"},
             "sample: 'normal': 'much' is not a number",
+        ),
+        (
+            {"choice": 3, "nested": {"_name": "empty"}, "normal": 10**400},
+            r"sample: 'normal': 10+\.\.\. is not a number",
         ),
     ],
 )

@@ -72,7 +72,16 @@ def test_the_first_result_stays():
 
 
 @pytest.mark.parametrize(
-    "metrics", [{"x": 1}, {"x": 1, "y": float("nan")}, {"x": 1, "y": None}, {"x": 1, "y": "2"}, {}]
+    "metrics",
+    [
+        {"x": 1},
+        {"x": 1, "y": float("nan")},
+        {"x": 1, "y": None},
+        {"x": 1, "y": "2"},
+        {"x": 1, "y": True},
+        {"x": 1, "y": 10**400},
+        {},
+    ],
 )
 def test_bad_metrics_are_a_failure_that_a_later_result_overrules(metrics, caplog):
     evolution = Evolution(SQUARE, BOTH, seed=0)

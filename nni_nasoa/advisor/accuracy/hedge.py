@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from .hedge_inputs import RunningScale, checked_x, checked_y, number, whole
+from nni_nasoa.values import SHARE, TRUTH, above, number, whole
+
+from .hedge_inputs import RunningScale, checked_x, checked_y
 from .hedge_network import HedgeNetwork
 
 VERSION = 2
@@ -96,22 +98,20 @@ class HedgeRegressor:
         batch: int = 96,
         seed: int = 0,
     ):
-        if not isinstance(residual, bool):
-            raise ValueError(f"residual: {residual!r} is not a truth value")
         self._settings = {
-            "features": whole("features", features, 1, 10_000),
-            "depth": whole("depth", depth, 0, 20),
-            "width": whole("width", width, 1, 1024),
-            "learning_rate": number("learning_rate", learning_rate, 1),
-            "weight_decay": number("weight_decay", weight_decay, 100, zero=True),
-            "beta": number("beta", beta, 1),
-            "smoothing": number("smoothing", smoothing, 1, zero=True),
-            "coverage": number("coverage", coverage, 0.999),
-            "replay": whole("replay", replay, 1, 1_000_000),
-            "steps": whole("steps", steps, 1, 100),
-            "batch": whole("batch", batch, 2, 1024),
-            "seed": whole("seed", seed, 0, 2**32 - 1),
-            "residual": residual,
+            "features": whole(1, 10_000)("features", features),
+            "depth": whole(0, 20)("depth", depth),
+            "width": whole(1, 1024)("width", width),
+            "learning_rate": number(above(0), 1, "a number above 0 to 1")("learning_rate", learning_rate),
+            "weight_decay": number(0, 100)("weight_decay", weight_decay),
+            "beta": number(above(0), 1, "a number above 0 to 1")("beta", beta),
+            "smoothing": SHARE("smoothing", smoothing),
+            "coverage": number(above(0), 0.999, "a number above 0 to 0.999")("coverage", coverage),
+            "replay": whole(1, 1_000_000)("replay", replay),
+            "steps": whole(1, 100)("steps", steps),
+            "batch": whole(2, 1024)("batch", batch),
+            "seed": whole(0, 2**32 - 1)("seed", seed),
+            "residual": TRUTH("residual", residual),
         }
         self.features, self.depth, self.coverage = int(features), int(depth), float(coverage)
         self._network = HedgeNetwork(2 * self.features, depth, width, residual, learning_rate, weight_decay)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -103,19 +102,3 @@ def _floats(name: str, values: Any) -> np.ndarray:
         return array if array.dtype == np.float32 else array.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
         raise ValueError(f"{name}: expected an array of numbers") from None
-
-
-def whole(name: str, value: Any, low: int, high: int) -> int:
-    """`value` as an int from `low` to `high`; a ValueError says what is wrong."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
-        raise ValueError(f"{name}: {value!r} is not a whole number from {low} to {high}")
-    return int(value)
-
-
-def number(name: str, value: Any, high: float, zero: bool = False) -> float:
-    """`value` as a float from 0 (if `zero`, itself included) to `high`; a ValueError says what is wrong."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not (0 <= value <= high and (value or zero)):
-        raise ValueError(
-            f"{name}: {value!r} is not a number from 0{'' if zero else ' (excluded)'} to {high:g}"
-        )
-    return float(value)

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from nni_nasoa.values import NUMBER
+
 BOUND = math.log(20)  # no correction, and no ratio that is learned from, is further from 1
 STRENGTH = (
     3.0  # a group's own ratios weigh as much as what they are shrunk towards when there are so many of them
@@ -76,10 +78,8 @@ class Corrections:
         new = cls()
         try:
             for path, ratios in data:
-                values = [float(value) for value in ratios]
-                if not all(math.isfinite(value) for value in values) or not all(
-                    isinstance(part, str) for part in path
-                ):
+                values = [NUMBER("ratio", value) for value in ratios]
+                if not all(isinstance(part, str) for part in path):
                     raise ValueError
                 new._ratios[tuple(path)] = deque(values, maxlen=RECENT if path else RECENT_OF_ALL)
         except (TypeError, ValueError):
