@@ -73,7 +73,7 @@ class ImageSplit:
         return self.train.images.shape[-1]
 
 
-def stratified_split(labels: ArrayLike, val_fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def stratified_split(labels: ArrayLike, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Indices of a training and a validation part in which all classes have the same share.
 
     Every class keeps at least one image for training, and one of two or more goes to validation.
@@ -82,7 +82,7 @@ def stratified_split(labels: ArrayLike, val_fraction: float, seed: int) -> tuple
     ----------
     labels
         (n,) integers.
-    val_fraction
+    fraction
         Share of the validation part, between 0 and 1.
     seed
         The same seed gives the same parts.
@@ -96,14 +96,14 @@ def stratified_split(labels: ArrayLike, val_fraction: float, seed: int) -> tuple
     DatasetError
         The fraction is not between 0 and 1, or nothing is left to validate on.
     """
-    if not 0 < val_fraction < 1:
-        raise DatasetError(f"val_fraction: {val_fraction} is not between 0 and 1")
+    if not 0 < fraction < 1:
+        raise DatasetError(f"fraction: {fraction} is not between 0 and 1")
     rng = np.random.default_rng(seed)
     labels = np.asarray(labels)
     train, val = [], []
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
-        held_back = min(len(members) - 1, max(1, round(val_fraction * len(members))))
+        held_back = min(len(members) - 1, max(1, round(fraction * len(members))))
         val.append(members[:held_back])
         train.append(members[held_back:])
     if not sum(map(len, val)):

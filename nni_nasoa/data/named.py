@@ -40,13 +40,13 @@ class Named:
     ----------
     name
         As `known_name` gives it.
-    root
+    place
         Where torchvision's datasets lie or are downloaded to; None for the cache.
     """
 
-    def __init__(self, name: str, root: str | os.PathLike[str] | None):
+    def __init__(self, name: str, place: str | os.PathLike[str] | None):
         self.name = name
-        self._root = root
+        self._place = place
 
     def check(self) -> None:
         """Raise a DatasetError where it is a task that there is not."""
@@ -57,7 +57,7 @@ class Named:
         """Of the name, of where it lies, of the split and of the version of this package."""
         from nni_nasoa import __version__
 
-        place = None if self._root is None else os.path.abspath(os.path.expanduser(self._root))
+        place = None if self._place is None else os.path.abspath(os.path.expanduser(self._place))
         return fingerprint_of(
             "named", self.name, __version__, decoded.VERSION, place, holdout.fraction, holdout.seed
         )
@@ -70,5 +70,5 @@ class Named:
             return open_digits(size, holdout)
         if self.name == "fractals":
             return open_fractals(size=size, seed=FRACTAL_SEED + holdout.seed, **FRACTALS)
-        folder = None if self._root is None else Path(self._root)
+        folder = None if self._place is None else Path(self._place)
         return open_torchvision(self.name, folder, holdout, size, show_progress)

@@ -1,4 +1,4 @@
-"""The value for what a command is about: what it says of itself, by name, folder and arrays, and what it finds out once."""
+"""What a command is about, as a value: by name, as a folder, as arrays; and what it finds out once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def scans(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("source", "kind", "name"),
+    "source, kind, name",
     [
         ("digits", Kind.NAME, "digits"),
         ("CIFAR-10", Kind.NAME, "cifar10"),
@@ -120,7 +120,7 @@ def test_it_can_be_taken_in_another_way_and_is_listed_once_for_both(animals, sca
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    "fields, message",
     [
         ({"source": 3}, "dataset: int is neither a name, nor a folder, nor an ImageSplit"),
         ({"source": None}, "dataset: NoneType is neither"),
