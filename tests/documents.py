@@ -35,7 +35,7 @@ class Document:
 
     def rows(self, heading: str) -> list[list[str]]:
         """The cells of the table whose first heading cells are these."""
-        lines = iter(self.text.splitlines())
+        lines = map(str.strip, self.text.splitlines())
         next(line for line in lines if line.startswith(f"| {heading} |"))
         next(lines)
         table = []
@@ -48,4 +48,6 @@ README = Document("README.md")
 CONFIGS = Document("experiment_configs/README.md")
 EXAMPLES = Document("examples/README.md")
 MEASURED = Document("examples/benchmarks/README.md")
-DOCUMENTS = (README, CONFIGS, EXAMPLES, MEASURED)
+CONTRIBUTING = Document("CONTRIBUTING.md")
+CHANGELOG = Document("CHANGELOG.md")
+DOCUMENTS = (README, CONFIGS, EXAMPLES, MEASURED, CONTRIBUTING, CHANGELOG)

@@ -4,19 +4,24 @@ import ast
 import importlib
 import re
 import shlex
+import subprocess
+import sys
 from itertools import pairwise
 
 import click
 import pytest
 import yaml
-from documents import CONFIGS, DOCUMENTS, EXAMPLES, ROOT
+from documents import CHANGELOG, CONFIGS, CONTRIBUTING, DOCUMENTS, EXAMPLES, ROOT
 
+from nni_nasoa import __version__
 from nni_nasoa.advisor.models import models_of
+from nni_nasoa.architecture import Architecture
 from nni_nasoa.cli import main as nasoa
 from nni_nasoa.cli.advise import advise
 from nni_nasoa.plugin.advisor_args import AdvisorArgs
 from nni_nasoa.plugin.class_args import EvolutionArgs
 from nni_nasoa.plugin.finetune_trial import main as finetune_trial
+from nni_nasoa.plugin.search_trial import SearchTrialSettings, evaluate
 from nni_nasoa.plugin.search_trial import main as search_trial
 from nni_nasoa.training.regime import FineTuneRegime
 
@@ -27,6 +32,7 @@ COMMANDS = {
     "nni_nasoa.plugin.search_trial": search_trial,
     "nni_nasoa.plugin.finetune_trial": finetune_trial,
 }
+PACKAGE = ROOT / "nni_nasoa"
 YML = sorted((ROOT / "experiment_configs").glob("*.yml"))
 
 
@@ -137,10 +143,55 @@ def test_there_is_python_to_check():
     )
 
 
-def test_its_tuner_is_one_that_the_tuner_accepts():
-    (tuner,) = (yaml.safe_load(block)["tuner"] for block in CONFIGS.blocks("yaml") if "tuner:" in block)
+@pytest.mark.parametrize("document", [CONFIGS, CONTRIBUTING], ids=lambda document: document.name)
+def test_its_tuner_is_one_that_the_tuner_accepts(document):
+    (tuner,) = (yaml.safe_load(block)["tuner"] for block in document.blocks("yaml") if "tuner:" in block)
     assert tuner["className"] == "nni_nasoa.plugin.evolution_tuner.EvolutionTuner"
     EvolutionArgs.parse(tuner["classArgs"])
+
+
+def test_the_modules_that_it_names_are_there(document):
+    named = set(re.findall(r"`((?:\w+/)+\w+\.py)`", document.text))
+    places = (ROOT, ROOT / "nni_nasoa", document.path.parent)
+    assert [name for name in named if not any((place / name).exists() for place in places)] == []
+
+
+def test_each_room_is_explained():
+    rooms = {path.name + "/" for path in PACKAGE.iterdir() if (path / "__init__.py").exists()}
+    modules = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    explained = [row[0] for row in CONTRIBUTING.rows("room | question")]
+    assert sorted(explained) == sorted(rooms | modules)
+
+
+def test_rooms_import_from_those_above_them_alone():
+    """The table is in the order that the contract of import-linter has."""
+    contracts = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    layers = re.search(r'id = "layers".*?^layers = \[\n(.*?)^\]', contracts, re.MULTILINE | re.DOTALL)[
+        1
+    ].splitlines()
+    level = {room: -number for number, layer in enumerate(layers) for room in re.findall(r"\w+", layer)}
+    explained = [row[0].removesuffix("/").removesuffix(".py") for row in CONTRIBUTING.rows("room | question")]
+    levels = [level[room] for room in explained]
+    assert levels == sorted(levels)
+
+
+def test_the_family_that_it_shows_can_be_fine_tuned():
+    (family,) = (block for block in CONTRIBUTING.blocks("python") if "register_family" in block)
+    uses = """
+from nni_nasoa.finetune import FineTuneRegime, finetune
+
+result = finetune("digits", FineTuneRegime("toy-s", frozen_stages=1), 0.1, weights=None)
+print(len(result.classifier.classes), result.regime.input_size)
+"""
+    done = subprocess.run([sys.executable, "-c", family + uses], check=False, capture_output=True, text=True)
+    assert done.stdout == "10 32\n", done.stderr
+
+
+def test_the_metrics_of_a_search_are_those_that_a_trial_reports():
+    settings = SearchTrialSettings(epochs=1, input_size=16, speed_repeats=3, threads=0)
+    reported = evaluate(Architecture.parse("2-_8_1-2"), settings)
+    rows = CONFIGS.rows("a trial of a search reports")
+    assert {name for row in rows for name in re.findall(r"\w+", row[0])} == set(reported)
 
 
 def test_all_arguments_of_the_tuners_are_explained():
@@ -176,3 +227,27 @@ def test_the_models_that_it_names_are_in_the_zoo(document):
         for option, value in pairwise(words):
             if option in ("--model", "--zoo") and value not in ("mynet", "timm/NAME"):
                 assert models_of(value)
+
+
+def test_one_version_stands_everywhere():
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    released = re.findall(r"^## \[(\d[\d.]*)\]", CHANGELOG.text, re.MULTILINE)
+    assert cited["version"] == released[0] == __version__
+
+
+def test_the_modules_that_moved_are_where_the_changelog_says():
+    for before, now in CHANGELOG.rows("before | now"):
+        for text, there in ((before, False), (now, True)):
+            start = ""
+            for name in text.split(", "):
+                start = start if (name := name.strip("`")).startswith(".") else name.rpartition(".")[0]
+                whole = start + name if name.startswith(".") else name
+                assert is_there(whole) == there, whole
+
+
+def is_there(name):
+    """Whether there is a module of this name, or something of this name in a module."""
+    if (path := ROOT / name.replace(".", "/")).is_dir() or path.with_suffix(".py").is_file():
+        return True
+    module, _, attribute = name.rpartition(".")
+    return is_there(module) and hasattr(importlib.import_module(module), attribute)
