@@ -232,11 +232,13 @@ def finetuned(
     weights: str | None = "default",
 ) -> dict[str, Any] | None:
     """Carry out a run; what is kept of its record, None where it was interrupted."""
-    from nni_nasoa.finetune import finetune
+    from nni_nasoa.finetune import Timing, finetune
     from nni_nasoa.zoo import get
 
     split = open_task(task, regime.input_size or get(regime.model).input_size)
-    result = finetune(split, regime, budget / 60, device="cpu", seed=seed, weights=weights, started=started)
+    result = finetune(
+        split, regime, budget / 60, device="cpu", seed=seed, weights=weights, timing=Timing(started)
+    )
     record = RunRecord.of_run(result, task=task, source=SOURCE).to_json()
     if record["status"] == "killed":
         return None

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from small_tasks import tasks
 
-from nni_nasoa.finetune import FineTuneRegime, finetune
+from nni_nasoa.finetune import FineTuneRegime, Resources, finetune
 from nni_nasoa.training.speed import environment
 from nni_nasoa.zoo import create_model
 from nni_nasoa.zoo.staged import staged
@@ -77,7 +77,7 @@ def main() -> None:
                             weights=weights,
                             seed=seed,
                             device="cpu",
-                            feature_cache=kept,
+                            resources=Resources(feature_cache=kept),
                         )
                     )
             rate = {kept: statistics.median(map(epochs_per_second, of)) for kept, of in runs.items()}

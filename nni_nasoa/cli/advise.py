@@ -249,6 +249,7 @@ def _run(advice: Advice, store: ExperienceStore, dataset: Dataset, *, output: Pa
     choice = advice.best
     recorder = Recorder(store, advice.about(choice))
     with clear_errors():
+        from nni_nasoa.finetune import Monitoring, Timing
         from nni_nasoa.finetune.api import finetune
         from nni_nasoa.training.errors import FineTuneError
 
@@ -258,9 +259,8 @@ def _run(advice: Advice, store: ExperienceStore, dataset: Dataset, *, output: Pa
                 choice.regime,
                 advice.budget / 60,
                 weights=choice.weights,
-                bar=None,
-                started=advice.made,
-                margin=margin_of(advice.budget, recorder),
+                monitoring=Monitoring(bar=None),
+                timing=Timing(advice.made, margin_of(advice.budget, recorder)),
                 output=output,
                 device=device,
             )

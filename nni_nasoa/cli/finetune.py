@@ -109,8 +109,8 @@ def finetune(
     Ctrl-C saves the best so far.
     """
     from nni_nasoa.data import Dataset
+    from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing
     from nni_nasoa.finetune.clock import process_started
-    from nni_nasoa.training.regime import FineTuneRegime
 
     with clear_errors():
         fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
@@ -138,11 +138,9 @@ def finetune(
                 device=device,
                 seed=seed,
                 weights=weights,
-                compile=compile,
-                bar=None,
-                tensorboard=tensorboard,
-                started=started,
-                margin=margin_of(60 * minutes, recorder),
+                resources=Resources(compile=compile),
+                monitoring=Monitoring(bar=None, tensorboard=tensorboard),
+                timing=Timing(started, margin_of(60 * minutes, recorder)),
             )
         except FineTuneError as error:
             if recorder:

@@ -33,6 +33,11 @@ class Turns:
         self.device, self.patience = device, patience
         self._waiting: threading.Thread | None = None
 
+    @classmethod
+    def of_run(cls, device: torch.device, budget: float) -> Turns:
+        """Those of a run of so many seconds."""
+        return cls(device, PATIENCE * budget)
+
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Share the lock in this context, or go on without it."""

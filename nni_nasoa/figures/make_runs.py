@@ -192,7 +192,7 @@ def make_runs(
 def _finetuned(
     settings: RunSettings, seconds: float, dataset: Dataset, device: str, bar: bool | None
 ) -> FineTuneResult:
-    from nni_nasoa.finetune import finetune
+    from nni_nasoa.finetune import Monitoring, finetune
 
     split = _opened(dataset.but(seed=settings.seed), settings.regime.input_size)
     result = finetune(
@@ -202,7 +202,7 @@ def _finetuned(
         device=device,
         seed=settings.seed,
         weights=settings.weights,
-        bar=bar,
+        monitoring=Monitoring(bar),
     )
     if result.stopped.startswith("interrupted"):
         raise KeyboardInterrupt(result.stopped)

@@ -1,6 +1,6 @@
 """Fine-tuning that ends on time: the best classifier that a number of minutes can buy.
 
-    regime = FineTuneRegime("nano-3", learning_rate=0.02, frozen_stages=2)
+    regime = FineTuneRegime("nano-d", learning_rate=0.02, frozen_stages=2)
     result = finetune("my-images/", regime, minutes=5, output="my-classifier")
     load_classifier("my-classifier").predict(["cat.jpg"])
 
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 
+from .options import Monitoring, Resources, Timing
+
 if TYPE_CHECKING:
     from .api import finetune
     from .classifier import Classifier, load_classifier, save_classifier
@@ -24,7 +26,10 @@ __all__ = [
     "FineTuneError",
     "FineTuneRegime",
     "FineTuneResult",
+    "Monitoring",
     "RegimeError",
+    "Resources",
+    "Timing",
     "finetune",
     "load_classifier",
     "save_classifier",

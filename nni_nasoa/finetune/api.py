@@ -18,6 +18,7 @@ from nni_nasoa.data.defaults import MAX_BAD, VAL_FRACTION
 from nni_nasoa.device.device import device_name, resolve_device
 from nni_nasoa.device.interruption import interruptions
 from nni_nasoa.device.settings import settings_of_run
+from nni_nasoa.device.turns import Turns
 from nni_nasoa.training.distributed import Alone, Together, device_of_process, processes
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.inputs import Images
@@ -28,8 +29,10 @@ from nni_nasoa.zoo.staged import Staged, staged
 
 from .classifier import Classifier, check_folder, describe, save_classifier
 from .clock import Clock
+from .context import RunContext
 from .errors import memory_errors
 from .open_in_time import open_in_time
+from .options import DEFAULT_RESOURCES, FROM_NOW, NOBODY_WATCHES, Monitoring, Resources, Timing
 from .progress import require_tensorboard, watching
 from .results import FineTuneResult
 from .trainer import Trainer
@@ -51,18 +54,14 @@ def finetune(
     root: str | os.PathLike[str] | None = None,
     val_fraction: float = VAL_FRACTION,
     max_bad: float = MAX_BAD,
-    feature_cache: bool = True,
-    memory_limit: float | None = None,
-    compile: bool = False,
-    bar: bool = False,
-    tensorboard: str | os.PathLike | None = None,
-    started: float | None = None,
-    margin: float | None = None,
+    resources: Resources = DEFAULT_RESOURCES,
+    monitoring: Monitoring = NOBODY_WATCHES,
+    timing: Timing = FROM_NOW,
 ) -> FineTuneResult:
     """Fine-tune a classifier within a number of minutes, everything included: decoding, training, evaluating, saving.
 
-    The learning rate follows the clock: warm-up, then cosine, ending when the budget does, less what the end needs. Under
-    torchrun the processes train together, each on its share of the images; the first one saves.
+    The learning rate follows the clock: warm-up, then cosine, ending when the budget does, less what the end
+    needs. Under torchrun the processes train together, each on its share of the images; the first one saves.
 
     Parameters
     ----------
@@ -82,24 +81,16 @@ def finetune(
     weights
         As `zoo.create_model` takes them: "default" for the model's pretrained ones, None for none, or a file.
     network
-        A network to fine-tune, in place of one that is built by the regime's model and `weights`; it is changed. It needs as
-        many outputs as the dataset has classes.
+        A network to fine-tune, in place of one that is built by the regime's model and `weights`; it is
+        changed. It needs as many outputs as the dataset has classes.
     root, val_fraction, max_bad
         As `Dataset` takes them; a Dataset brings its own.
-    feature_cache
-        Whether the features of frozen stages are kept.
-    memory_limit
-        Bytes of memory for features, above which they lie in a mapped file; None is a quarter of what is free.
-    compile
-        Whether to train through torch.compile, which takes its time first.
-    bar
-        Whether to show a live bar; None shows one where stderr is a terminal.
-    tensorboard
-        Folder for TensorBoard's log.
-    started
-        When the budget began, by time.monotonic(); by default now.
-    margin
-        Seconds kept back besides what the end is known to need; see `ClockSchedule`.
+    resources
+        What may be used of the machine: memory for features, torch.compile.
+    monitoring
+        How the run is watched: a live bar, TensorBoard.
+    timing
+        When the budget began, and what is kept back of it.
 
     Raises
     ------
@@ -107,7 +98,7 @@ def finetune(
         The dataset, the regime, the output folder, the run, or the model: one line that says what is wrong.
     """
     minutes, seed = MINUTES("minutes", minutes, FineTuneError), SEED("seed", seed, FineTuneError)
-    clock = Clock(60 * minutes, started=started)
+    clock = Clock(60 * minutes, started=timing.started)
     split_by = {} if isinstance(dataset, Dataset) else {"seed": seed}
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction, max_bad=max_bad, **split_by)
     dataset.check()
@@ -115,19 +106,19 @@ def finetune(
     regime = _with_input_size(regime, dataset)
     if network is None:
         _check_model(regime, weights, thorough=dataset.kind is not Kind.ARRAYS)
-    if tensorboard is not None:
+    if monitoring.tensorboard is not None:
         require_tensorboard()
     with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
         clock = Clock(clock.budget, started=clock.now() - group.from_first([clock.elapsed])[0])
-        folder = check_folder(output) if output is not None and group.rank == 0 else None
-        with watching(
-            clock.budget, folder, *((bar, tensorboard) if group.rank == 0 else (False, None))
-        ) as watcher:
+        if group.rank > 0:  # the first process saves, and is watched
+            output, monitoring = None, NOBODY_WATCHES
+        folder = check_folder(output) if output is not None else None
+        with watching(clock.budget, folder, monitoring) as watcher:
             split, note = open_in_time(
                 dataset,
                 clock,
                 input_size=regime.input_size,
-                show_progress=bar if group.rank == 0 else False,
+                show_progress=monitoring.bar,
             )
             network, view = _network(network, regime, split, weights, device)
             resident = RESIDENT_SHARE * max(0.0, clock.remaining) * READING_SPEED
@@ -135,22 +126,18 @@ def finetune(
                 _images(part, split, view, regime, device, seed, group, resident)
                 for part in (split.train, split.val)
             )
+            turns = Turns.of_run(device, clock.budget)
             with interruptions() as interruption:
                 run = Trainer(
                     view,
                     train,
                     val,
                     regime,
-                    clock,
-                    group,
-                    interruption,
-                    watcher,
+                    RunContext(clock, device, turns, group, interruption, watcher),
                     seed=seed,
                     head_start=weights is not None,
-                    feature_cache=feature_cache,
-                    memory_limit=memory_limit,
-                    compiled=compile,
-                    margin=margin,
+                    resources=resources,
+                    margin=timing.margin,
                     save=None if folder is None else lambda run: _save(folder, run, network, split),
                 )
                 if note is not None:
@@ -207,8 +194,8 @@ def _info(model: str) -> ModelInfo | None:
 def _check_model(regime: FineTuneRegime, weights, thorough: bool) -> None:
     """Raise what `create_model` would raise about a name, and if `thorough` about weights that cannot be had, too.
 
-    That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing. An input size that is too
-    small for the network is found then, too.
+    That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing. An
+    input size that is too small for the network is found then, too.
     """
     model, info = regime.model, _info(regime.model)
     if info is None:

@@ -5,30 +5,28 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from nni_nasoa.device.interruption import Interruption, TimeIsUp, at_most
+from nni_nasoa.device.interruption import TimeIsUp, at_most
 from nni_nasoa.device.out_of_memory import is_out_of_memory
-from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.stepping import Stepper
 
-from .clock import Clock
+from .context import RunContext
 from .errors import one_line
 
 COMPILING_SHARE = 0.4  # of the time that is left
 
 
-def compiled_in_time(
-    stepper: Stepper, module: nn.Module, clock: Clock, interruption: Interruption, group: Alone | Together
-) -> str:
+def compiled_in_time(stepper: Stepper, module: nn.Module, context: RunContext) -> str:
     """Have a stepper train through torch.compile, if that works in a share of the time; else a line says why.
 
     It is so in all processes, or in none. Compiling happens as the first gradients are computed; of the steps
     that follow, none has to wait for it.
     """
     buffers = [(buffer, buffer.clone()) for buffer in module.buffers()]
-    seconds, begin, failure = COMPILING_SHARE * clock.remaining, clock.now(), ""
+    clock, failure = context.clock, ""
+    seconds, begin = COMPILING_SHARE * clock.remaining, clock.now()
     module.train()
     try:
-        with at_most(seconds, interruption):
+        with at_most(seconds, context.interruption):
             stepper.module = torch.compile(module)
             stepper.gradients(cheap=False)
     except TimeIsUp:
@@ -40,7 +38,7 @@ def compiled_in_time(
         stepper.optimizer.zero_grad()
         for buffer, before in buffers:
             buffer.copy_(before)
-    if group.most(bool(failure)):
+    if context.group.most(bool(failure)):
         stepper.module = module
         return failure or "torch.compile failed in another process: trained without it"
     return ""

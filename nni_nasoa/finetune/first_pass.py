@@ -11,12 +11,10 @@ from torch import Tensor
 from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
-from nni_nasoa.device.turns import Turns
-from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.time_shares import CHUNK_SECONDS, FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS
 
-from .clock import Clock
+from .context import RunContext
 from .head_start import HELD_OUT, ClassStatistics, set_head
 
 MAX_HELD_OUT = 2000
@@ -32,12 +30,12 @@ class FirstPass:
         A `zoo.staged` view.
     order
         Indices of images, shuffled.
-    clock, turns
+    context
         Of the run.
     """
 
-    def __init__(self, network, order: Tensor, clock: Clock, turns: Turns):
-        self.network, self.order, self.clock, self.turns = network, order, clock, turns
+    def __init__(self, network, order: Tensor, context: RunContext) -> None:
+        self.network, self.order, self.context, self.clock = network, order, context, context.clock
         self.images = 0  # that were seen, by this process
         self.kept: list[tuple[Tensor, Tensor]] = []  # indices and features of the first of them
         self._chunk, self._timed, self._held = FIRST_CHUNK, [], []
@@ -55,7 +53,7 @@ class FirstPass:
         ):
             indices = self.order[self.images : self.images + self._chunk]
             try:
-                with self.turns.turn():
+                with self.context.turns.turn():
                     self._try_kernels(inputs, indices)
                     chunk_begin = self.clock.now()
                     features = self._features(inputs, indices)
@@ -115,12 +113,12 @@ class FirstPass:
         largest = max(size for size, _ in timed)  # small chunks do not fill the device
         return [seconds for size, seconds in timed if size >= largest / 2]
 
-    def fit_head(self, group: Alone | Together, label_smoothing: float, max_norm: float | None) -> None:
+    def fit_head(self, label_smoothing: float, max_norm: float | None) -> None:
         """Fit the network's head to the features that all processes have seen; see `head_start.set_head`."""
         sums = self._sums.copy()
-        group.sum(sums.tensors())
+        self.context.group.sum(sums.tensors())
         head = self.network.head
         weight, bias = sums.head(use_covariance=sums.images >= 2 * head.out_features)
         features, labels = (torch.cat(parts) for parts in zip(*self._held))
         set_head(head, weight, bias, features, labels, label_smoothing=label_smoothing, max_norm=max_norm)
-        group.share([p.data for p in head.parameters()])  # each has held out other images
+        self.context.group.share([p.data for p in head.parameters()])  # each has held out other images

@@ -13,6 +13,8 @@ from typing import Any
 
 from nni_nasoa.training.errors import FineTuneError
 
+from .options import Monitoring
+
 REFRESH_SECONDS = 0.2
 
 
@@ -159,17 +161,15 @@ def require_tensorboard() -> None:
 
 
 @contextmanager
-def watching(
-    budget: float, folder: Path | None, bar: bool | None, tensorboard: str | os.PathLike | None
-) -> Iterator[Watcher]:
-    """Those that were asked for; `bar` None is a bar where stderr is a terminal."""
+def watching(budget: float, folder: Path | None, monitoring: Monitoring) -> Iterator[Watcher]:
+    """Those that were asked for, and the file of evaluations in the folder, where there is one."""
     watchers = Watchers()
     try:
         if folder is not None:
             watchers.add(EvaluationsFile(folder / "evaluations.jsonl"))
-        if tensorboard is not None:
-            watchers.add(TensorBoard(tensorboard))
-        if sys.stderr.isatty() if bar is None else bar:
+        if monitoring.tensorboard is not None:
+            watchers.add(TensorBoard(monitoring.tensorboard))
+        if sys.stderr.isatty() if monitoring.bar is None else monitoring.bar:
             watchers.add(LiveBar(budget))
         yield watchers
     finally:

@@ -9,10 +9,7 @@ from typing import Any
 
 import torch
 
-from nni_nasoa.device.interruption import Interruption
 from nni_nasoa.device.threads import Threads
-from nni_nasoa.device.turns import PATIENCE, Turns
-from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Images, Inputs
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import Stepper, batch_of_process
@@ -32,15 +29,15 @@ from nni_nasoa.training.time_shares import (
 from nni_nasoa.training.trainable import Trainable
 
 from .best_state import Best
-from .clock import Clock, ClockSchedule
+from .clock import ClockSchedule
 from .compiling import compiled_in_time
+from .context import RunContext
 from .first_pass import FirstPass
-from .progress import Watcher
+from .options import DEFAULT_RESOURCES, Resources
 from .validation import Validation
 
-HEAD_NORM = (
-    1.0  # of a class's weights at the start, where stages are trained too; trained heads have about that
-)
+# Of a class's weights at the start, where stages are trained, too; trained heads have about that.
+HEAD_NORM = 1.0
 SAVING_SPEED = 100e6  # bytes per second, until the first save tells
 LOWER_RATE = 0.1  # after divergence
 DIVERGED = 10  # times the loss of guessing
@@ -56,6 +53,18 @@ class Trainer:
         A `zoo.staged` view on the device.
     train, val
         This process's images.
+    regime
+        How to train.
+    context
+        In what time, where and with whom.
+    seed
+        Of the order of images, and of what else is drawn.
+    head_start
+        Whether the network is pretrained, so that a head in closed form is a start.
+    resources
+        What may be used of the machine.
+    margin
+        Of the schedule, see `ClockSchedule`.
     save
         Called to save the network's present state, which is then the best one.
     """
@@ -66,36 +75,24 @@ class Trainer:
         train: Images,
         val: Images,
         regime: FineTuneRegime,
-        clock: Clock,
-        group: Alone | Together,
-        interruption: Interruption,
-        watcher: Watcher,
+        context: RunContext,
         *,
-        seed: int,
-        head_start: bool,
-        feature_cache: bool,
-        memory_limit: float | None,
-        compiled: bool,
-        margin: float | None,
-        save: Callable[[Trainer], None] | None,
-    ):
+        seed: int = 0,
+        head_start: bool = True,
+        resources: Resources = DEFAULT_RESOURCES,
+        margin: float | None = None,
+        save: Callable[[Trainer], None] | None = None,
+    ) -> None:
         self.network, self.train_images, self.val_images, self.regime = network, train, val, regime
-        self.clock, self.group, self.interruption, self.watcher, self._save = (
-            clock,
-            group,
-            interruption,
-            watcher,
-            save,
-        )
-        self.schedule = ClockSchedule(clock, margin=margin)
-        self.device = train.labels.device
+        self.context, self._save = context, save
+        self.clock, self.group, self.interruption = context.clock, context.group, context.interruption
+        self.schedule = ClockSchedule(context.clock, margin=margin)
+        self.device = context.device
         size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
         self.schedule.saving.expected = 0.0 if save is None else SAVING_SECONDS + size / SAVING_SPEED
-        self.turns = Turns(self.device, PATIENCE * clock.budget)
         self.threads = Threads.of_run(self.device)
-        self.head_start, self._compiled = head_start, compiled
-        self._caching = {"cached": feature_cache, "memory_limit": memory_limit, "seed": seed + group.rank}
-        self._seed, self._order = seed, torch.Generator().manual_seed(seed + group.rank)
+        self.head_start, self.resources, self._compiled = head_start, resources, resources.compile
+        self._seed, self._order = seed, torch.Generator().manual_seed(seed + self.group.rank)
         self.stepper: Stepper | None = None
         self.loss = math.nan
         self.best: Best | None = None
@@ -130,17 +127,25 @@ class Trainer:
     def _set_frozen(self, frozen: int) -> None:
         self.frozen = frozen
         self.network.freeze(frozen)
-        self.inputs = Inputs(self.train_images, self.network, frozen, **self._caching)
-        self.val_inputs = Inputs(self.val_images, self.network, frozen, **self._caching)
+        self.inputs, self.val_inputs = (
+            Inputs(
+                images,
+                self.network,
+                frozen,
+                cached=self.resources.feature_cache,
+                memory_limit=self.resources.memory_limit,
+                seed=self._seed + self.group.rank,
+            )
+            for images in (self.train_images, self.val_images)
+        )
         self.trainable = Trainable(self.network, frozen)
 
     def _first_pass(self) -> None:
         """Learn what a step will take, fit the head, and give up on the stages that there is no time for."""
         self._adapt_threads()
         count, head_only = len(self.network.stages), self.frozen == len(self.network.stages)
-        seen = FirstPass(
-            self.network, torch.randperm(len(self.inputs), generator=self._order), self.clock, self.turns
-        )
+        order = torch.randperm(len(self.inputs), generator=self._order)
+        seen = FirstPass(self.network, order, self.context)
         self.network.eval()
         self._look(
             seen, HEAD_PASS_SHARE if head_only else FIRST_PASS_SHARE if self.head_start else TIMING_SHARE
@@ -164,7 +169,7 @@ class Trainer:
                 f"the head is fitted to {seen.images} of {len(self.inputs)}"
             )
         if head_only or self.head_start:
-            seen.fit_head(self.group, self.regime.label_smoothing, None if head_only else HEAD_NORM)
+            seen.fit_head(self.regime.label_smoothing, None if head_only else HEAD_NORM)
         self._forward_seconds = seen.seconds_per_image
         if (
             not head_only
@@ -202,7 +207,7 @@ class Trainer:
             self.note(
                 f"evaluations are on {count} of {len(self.val_inputs)} validation images, to keep them within the budget"
             )
-        self.validation = Validation(self.val_inputs, order, self.group, self.turns)
+        self.validation = Validation(self.val_inputs, order, self.context)
         self.validation.batch = max(1, min(self.validation.batch, int(0.2 / self._forward_seconds)))
         self.schedule.evaluation.expected = count * self._forward_seconds
 
@@ -216,7 +221,8 @@ class Trainer:
         in_time = self.clock.time_for_another(self.schedule.saving_time + self.schedule.margin / 2)
         evaluation = self.validation.evaluate(self.trainable, lambda: in_time() and not self.interruption)
         if evaluation.complete:
-            # The features of frozen stages are there from now on; behind all stages, an evaluation is no more than a head's step.
+            # The features of frozen stages are there from now on; behind all stages, an evaluation is no more
+            # than a head's step.
             again = (
                 self.val_inputs.store is None
                 or self.val_inputs.computed == computed
@@ -245,7 +251,7 @@ class Trainer:
             "best": self.best.evaluation is evaluation,
         }
         self.evaluations.append(record)
-        self.watcher.evaluation(record)
+        self.context.watcher.evaluation(record)
 
     @property
     def steps(self) -> int:
@@ -303,9 +309,7 @@ class Trainer:
     def _prepare_steps(self) -> None:
         """Train through torch.compile, if that was asked for and is ready in time, and several processes with overlapping messages."""
         if self._compiled:
-            why_not = compiled_in_time(
-                self.stepper, self.trainable, self.clock, self.interruption, self.group
-            )
+            why_not = compiled_in_time(self.stepper, self.trainable, self.context)
             if why_not:
                 self._compiled = False
                 self.note(why_not)
@@ -333,7 +337,7 @@ class Trainer:
         self.stepper.optimizer.learning_rate = self.regime.learning_rate * self.stepper.rate_scale * share
         done, computed, total = 0, self.inputs.computed, torch.zeros((), device=self.device)
         cold, self._cold = self._cold, False
-        with self.turns.turn():  # whoever measures times on this device is alone meanwhile
+        with self.context.turns.turn():  # whoever measures times on this device is alone meanwhile
             begin = self.clock.elapsed
             while done < (1 if cold else steps) and (done == 0 or self.stepper.go_on):
                 loss = self.stepper.step(
@@ -355,7 +359,7 @@ class Trainer:
             self.schedule.step.add((self.clock.elapsed - begin) / done)
         if not math.isfinite(self.loss) or self.loss > DIVERGED * math.log(self.network.head.out_features):
             self._step_back()
-        self.watcher.step(self.clock.elapsed, self.loss, self.best.evaluation.accuracy)
+        self.context.watcher.step(self.clock.elapsed, self.loss, self.best.evaluation.accuracy)
 
     def _computing_is_too_slow(self) -> bool:
         """Whether the time is too short for the features of one more batch."""
@@ -389,4 +393,4 @@ class Trainer:
     def note(self, text: str) -> None:
         """Something goes differently from what was asked for."""
         self.notes.append(text)
-        self.watcher.note(text)
+        self.context.watcher.note(text)

@@ -11,9 +11,9 @@ from torch.nn import functional as F
 
 from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.device.precision import autocast
-from nni_nasoa.device.turns import Turns
-from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.inputs import Inputs
+
+from .context import RunContext
 
 MAX_BATCH = 512
 
@@ -25,7 +25,8 @@ class Evaluation:
     Parameters
     ----------
     correct
-        Which of this process's images it gives the right class, in the order of evaluation; (n,) bool on the CPU.
+        Which of this process's images it gives the right class, in the order of evaluation; (n,) bool on the
+        CPU.
     accuracy, loss
         Over the images of all processes.
     images
@@ -50,12 +51,12 @@ class Validation:
         Inputs of the trainable part, from this process's images.
     order
         Their indices, shuffled, so that the first ones stand for all.
-    group, turns
-        The run's.
+    context
+        Of the run.
     """
 
-    def __init__(self, inputs: Inputs, order: Tensor, group: Alone | Together, turns: Turns):
-        self.inputs, self.order, self.group, self.turns = inputs, order, group, turns
+    def __init__(self, inputs: Inputs, order: Tensor, context: RunContext) -> None:
+        self.inputs, self.order, self.context = inputs, order, context
         self.batch = MAX_BATCH
 
     @torch.no_grad()
@@ -68,7 +69,7 @@ class Validation:
         while start < len(self.order) and (start == 0 or in_time()):
             indices = self.order[start : start + self.batch]
             try:
-                with self.turns.turn():
+                with self.context.turns.turn():
                     right, loss = self._batch(trainable, indices)
             except RuntimeError as error:
                 if not is_out_of_memory(error) or self.batch == 1:
@@ -84,7 +85,7 @@ class Validation:
             dtype=torch.float64,
             device=losses.device,
         )
-        self.group.sum([sums])
+        self.context.group.sum([sums])
         hits, loss, images, cut_short = sums.tolist()
         return Evaluation(right, hits / max(1, images), loss / max(1, images), int(images), cut_short == 0)
 
@@ -104,5 +105,5 @@ class Validation:
             dtype=torch.float64,
             device=self.inputs.labels.device,
         )
-        self.group.sum([difference])
+        self.context.group.sum([difference])
         return difference.item() >= 0

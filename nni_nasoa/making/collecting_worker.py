@@ -68,7 +68,7 @@ class Worker:
             "model_figures": profile.model_figures(regime.model),
         }
         try:
-            result = finetune(split, regime, run["budget"] / 60, device="cpu", bar=False)
+            result = finetune(split, regime, run["budget"] / 60, device="cpu")
             return RunRecord.of_run(_on_all_images(result, split), **known)
         except Exception as error:  # of any kind: that it failed is what there is to learn from it
             return RunRecord(

@@ -89,7 +89,7 @@ def run(
 
         return survey(assignment, dataset, device=device, threads=threads)
 
-    from nni_nasoa.finetune import finetune
+    from nni_nasoa.finetune import Monitoring, Timing, finetune
 
     folder = Path(settings.output).expanduser()
     margin = default_margin(60 * assignment.minutes) + ENDING_SECONDS
@@ -102,9 +102,8 @@ def run(
             device=device,
             seed=settings.seed,
             weights=None if assignment.weights == "none" else assignment.weights,
-            bar=None if on_evaluation is None else False,
-            started=process_started() + waited,
-            margin=margin,
+            monitoring=Monitoring(bar=None if on_evaluation is None else False),
+            timing=Timing(process_started() + waited, margin),
         )
     return result_of(result, assignment)
 

@@ -6,8 +6,8 @@ from torch import nn
 
 from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune.clock import Clock
+from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.finetune.first_pass import FirstPass
-from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.inputs import Images, Inputs
 
 CPU = torch.device("cpu")
@@ -41,7 +41,9 @@ def make(digits, shallow, time):
         view = network.view().eval()
         inputs = Inputs(Images(digits.train, CPU, (0.5,) * 3, (0.25,) * 3), view, frozen)
         return (
-            FirstPass(view, torch.randperm(len(inputs)), Clock(1e6, now=time), Turns(CPU, 0)),
+            FirstPass(
+                view, torch.randperm(len(inputs)), RunContext(Clock(1e6, now=time), CPU, Turns(CPU, 0))
+            ),
             inputs,
             view,
         )
@@ -69,7 +71,7 @@ def test_the_head_learns_and_more_images_make_it_better(make, digits):
     labels, accuracies = torch.from_numpy(digits.train.labels), []
     for images in (60, 1438):
         seen.run(inputs, lambda _, images=images: seen.images < images)
-        seen.fit_head(Alone(), 0.1, None)
+        seen.fit_head(0.1, None)
         with torch.no_grad():
             accuracies.append(
                 (view(inputs.clean(torch.arange(1438))).argmax(1) == labels).float().mean().item()

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from nni_nasoa.device.out_of_memory import is_out_of_memory
-from nni_nasoa.finetune import FineTuneRegime, finetune, load_classifier
+from nni_nasoa.finetune import FineTuneRegime, Resources, finetune, load_classifier
 from nni_nasoa.finetune.errors import memory_errors
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training.errors import FineTuneError
@@ -94,7 +94,9 @@ def test_a_gpu_trains_in_time(digits, tiny, tmp_path, fields):
 def test_images_and_features_that_stay_in_the_host_travel(digits, tiny, monkeypatch, frozen):
     monkeypatch.setattr("nni_nasoa.finetune.api.RESIDENT_SHARE", 0.0)
     regime = FineTuneRegime(tiny, 0.1, frozen_stages=frozen, augmentation="crop")
-    result = finetune(digits, regime, 15 * SECONDS, weights=None, device="cuda", memory_limit=1000)
+    result = finetune(
+        digits, regime, 15 * SECONDS, weights=None, device="cuda", resources=Resources(memory_limit=1000)
+    )
     assert result.seconds <= result.budget and result.accuracy > 0.2 and result.steps > 20
 
 
@@ -121,5 +123,7 @@ def test_a_gpu_whose_memory_is_full_halves_the_batch(blobs, shallow):
 @gpu
 def test_a_gpu_trains_compiled(digits, tiny):
     regime = FineTuneRegime(tiny, 0.1, augmentation="crop")
-    result = finetune(digits, regime, 240 * SECONDS, weights=None, device="cuda", compile=True)
+    result = finetune(
+        digits, regime, 240 * SECONDS, weights=None, device="cuda", resources=Resources(compile=True)
+    )
     assert result.seconds <= result.budget and result.accuracy > 0.5 and not result.notes

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from nni_nasoa.finetune import FineTuneError
+from nni_nasoa.finetune import FineTuneError, Monitoring
 from nni_nasoa.finetune.progress import LiveBar, watching
 
 RECORD = {"elapsed": 1.5, "val_accuracy": 0.5, "val_loss": 1.0, "train_loss": None, "learning_rate": 0.1}
@@ -14,7 +14,7 @@ RECORD = {"elapsed": 1.5, "val_accuracy": 0.5, "val_loss": 1.0, "train_loss": No
 
 def test_evaluations_are_there_as_soon_as_they_are_made(tmp_path):
     (tmp_path / "evaluations.jsonl").write_text("of an earlier run\n")
-    with watching(10, tmp_path, False, None) as watcher:
+    with watching(10, tmp_path, Monitoring()) as watcher:
         watcher.evaluation(RECORD)
         assert json.loads((tmp_path / "evaluations.jsonl").read_text()) == RECORD
         watcher.evaluation(RECORD)
@@ -30,7 +30,7 @@ def test_the_bar_shows_time_loss_accuracy_and_notes(monkeypatch):
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with watching(90, None, None, None) as watcher:
+    with watching(90, None, Monitoring(bar=None)) as watcher:
         watcher.step(12.34, 0.4567, 0.875)
         watcher.note("out of memory")
         watcher.step(12.35, 9.9, None)  # too soon to be shown
@@ -46,14 +46,14 @@ def test_the_bar_shows_time_loss_accuracy_and_notes(monkeypatch):
 
 def test_there_is_no_bar_where_there_is_no_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with watching(90, None, None, None) as watcher:
+    with watching(90, None, Monitoring(bar=None)) as watcher:
         assert not any(isinstance(w, LiveBar) for w in watcher.watchers)
         watcher.step(1, 1, 1)
 
 
 def test_an_earlier_log_stays_until_there_is_something_new(tmp_path):
     (tmp_path / "evaluations.jsonl").write_text("of an earlier run\n")
-    with watching(10, tmp_path, False, None):
+    with watching(10, tmp_path, Monitoring()):
         pass
     assert (tmp_path / "evaluations.jsonl").read_text() == "of an earlier run\n"
 
@@ -61,21 +61,21 @@ def test_an_earlier_log_stays_until_there_is_something_new(tmp_path):
 def test_tensorboard_missing_is_one_line_that_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(FineTuneError, match=r"pip install 'nni-nasoa\[tensorboard\]'"):
-        with watching(10, tmp_path, False, tmp_path / "log"):
+        with watching(10, tmp_path, Monitoring(tensorboard=tmp_path / "log")):
             pass
 
 
 def test_tensorboard_where_it_cannot_write_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(FineTuneError, match="file/log: TensorBoard's log cannot be written"):
-        with watching(10, tmp_path, False, tmp_path / "file" / "log"):
+        with watching(10, tmp_path, Monitoring(tensorboard=tmp_path / "file" / "log")):
             pass
 
 
 def test_tensorboard_reads_what_was_logged(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    with watching(10, None, False, tmp_path / "log") as watcher:
+    with watching(10, None, Monitoring(tensorboard=tmp_path / "log")) as watcher:
         watcher.evaluation(RECORD)
         watcher.evaluation({**RECORD, "elapsed": 2.5, "val_accuracy": 0.75, "train_loss": 2.0})
     log = EventAccumulator(str(tmp_path / "log")).Reload()
@@ -85,7 +85,7 @@ def test_tensorboard_reads_what_was_logged(tmp_path):
 
 
 def test_watchers_are_closed_when_a_run_fails(tmp_path):
-    with pytest.raises(KeyError), watching(10, tmp_path, False, None) as watcher:
+    with pytest.raises(KeyError), watching(10, tmp_path, Monitoring()) as watcher:
         raise KeyError
     with pytest.raises(ValueError):
         watcher.evaluation(RECORD)
@@ -93,10 +93,10 @@ def test_watchers_are_closed_when_a_run_fails(tmp_path):
 
 def test_a_run_without_an_evaluation_leaves_no_file_of_its_own(tmp_path):
     file = tmp_path / "evaluations.jsonl"
-    with watching(10, tmp_path, False, None):
+    with watching(10, tmp_path, Monitoring()):
         assert file.exists()
     assert not file.exists()
     file.write_text("of an earlier run\n")
-    with watching(10, tmp_path, False, None):
+    with watching(10, tmp_path, Monitoring()):
         pass
     assert file.read_text() == "of an earlier run\n"

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nni_nasoa.device.settings import settings_of_run
-from nni_nasoa.finetune import FineTuneError, FineTuneRegime, finetune, load_classifier
+from nni_nasoa.finetune import FineTuneError, FineTuneRegime, Timing, finetune, load_classifier
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training.stepping import Stepper
 
@@ -135,7 +135,9 @@ def test_a_machine_that_stands_still_for_a_moment_does_not_end_the_training(blob
 
 
 def test_time_that_is_left_is_explained(blobs, shallow):
-    result = finetune(blobs, small("shallow"), 2 * SECONDS, network=shallow(), device="cpu", margin=1.0)
+    result = finetune(
+        blobs, small("shallow"), 2 * SECONDS, network=shallow(), device="cpu", timing=Timing(margin=1.0)
+    )
     assert result.seconds < 0.9 * result.budget and "s are left, too short for a step" in result.notes[-1]
 
 

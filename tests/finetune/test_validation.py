@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from nni_nasoa.device.turns import Turns
+from nni_nasoa.finetune.clock import Clock
+from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.finetune.validation import Validation
-from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.inputs import Images, Inputs
 
 CPU = torch.device("cpu")
@@ -22,7 +23,11 @@ def network(shallow):
 @pytest.fixture
 def validation(digits, network):
     images = Images(digits.val, CPU, (0.5,) * 3, (0.25,) * 3)
-    return Validation(Inputs(images, network.view(), 0), torch.randperm(len(images)), Alone(), Turns(CPU, 0))
+    return Validation(
+        Inputs(images, network.view(), 0),
+        torch.randperm(len(images)),
+        RunContext(Clock(1e6), CPU, Turns(CPU, 0)),
+    )
 
 
 def test_accuracy_and_loss_are_those_of_all_images(validation, network, digits):

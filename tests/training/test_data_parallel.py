@@ -19,10 +19,11 @@ from nni_nasoa.training import data_parallel
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.training.distributed import processes
 from nni_nasoa.training.inputs import Images, Inputs
-from nni_nasoa.device.interruption import Interruption
+from nni_nasoa.device.turns import Turns
 from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.training.trainable import Trainable
 from nni_nasoa.finetune.compiling import compiled_in_time
+from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.zoo.staged import Staged
 
 torch.set_num_threads(1)
@@ -139,9 +140,10 @@ def a_compiled_module_is_compiled_alone_and_once():
     graphs, compile = [], torch.compile
     torch.compile = lambda module: compile(module, backend=lambda graph, inputs: graphs.append(graph) or graph)
     stepper, module = made()
+    context = RunContext(Clock(6000), CPU, Turns(CPU, 0), group)
     for _ in range(2):
         known, stepper._indices = len(graphs), itertools.repeat(torch.arange(stepper.batch))
-        assert compiled_in_time(stepper, module, Clock(6000), Interruption(), group) == "" and stepper.module is not module
+        assert compiled_in_time(stepper, module, context) == "" and stepper.module is not module
         stepper.overlap(math.inf)
         assert [step(stepper, module) for _ in range(4)][2] > 1 and len(graphs) == known + 1
         with trouble(stepper, module, 2 if group.rank else None):

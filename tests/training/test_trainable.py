@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from nni_nasoa.device.interruption import Interruption
-from nni_nasoa.finetune import FineTuneRegime, finetune
+from nni_nasoa.device.turns import Turns
+from nni_nasoa.finetune import FineTuneRegime, Resources, finetune
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.compiling import compiled_in_time
+from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.inputs import Images, Inputs
@@ -18,7 +20,7 @@ from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.training.trainable import Trainable
 from nni_nasoa.zoo.staged import staged
 
-SECONDS = 1 / 60
+CPU, SECONDS = torch.device("cpu"), 1 / 60
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def make(blobs, tiny):
 
 def compile_it(made, seconds=6000.0):
     stepper, module = made
-    return compiled_in_time(stepper, module, Clock(seconds), Interruption(), Alone())
+    return compiled_in_time(stepper, module, RunContext(Clock(seconds), CPU, Turns(CPU, 0)))
 
 
 @pytest.fixture
@@ -120,14 +122,16 @@ def test_an_interruption_ends_compiling(make, monkeypatch):
     interruption = Interruption()
     threading.Timer(0.3, lambda: setattr(interruption, "number", 15)).start()
     clock = Clock(10000)
-    assert compiled_in_time(stepper, module, clock, interruption, Alone())
+    assert compiled_in_time(stepper, module, RunContext(clock, CPU, Turns(CPU, 0), interruption=interruption))
     assert stepper.module is module and clock.elapsed < SLEEP
 
 
 def test_a_run_goes_on_without(blobs, shallow, monkeypatch):
     monkeypatch.setattr(torch, "compile", Sleeping)
     regime = FineTuneRegime("m", 0.05, batch_size=16, augmentation="none")
-    result = finetune(blobs, regime, 4 * SECONDS, network=shallow(), device="cpu", compile=True)
+    result = finetune(
+        blobs, regime, 4 * SECONDS, network=shallow(), device="cpu", resources=Resources(compile=True)
+    )
     assert result.seconds < SLEEP / 2 and result.steps > 0 and result.accuracy > 0.9
     assert any("torch.compile was not done" in note for note in result.notes)
 
@@ -149,7 +153,9 @@ def test_a_compiler_that_fails_is_told_and_not_needed(make, monkeypatch):
 def test_a_compiled_run_trains(blobs, tiny, counted):
     regime = FineTuneRegime(tiny, 0.05, batch_size=16, augmentation="crop")
     torch.manual_seed(0)
-    result = finetune(blobs, regime, 20 * SECONDS, network=ETNet(tiny, 2), device="cpu", compile=True)
+    result = finetune(
+        blobs, regime, 20 * SECONDS, network=ETNet(tiny, 2), device="cpu", resources=Resources(compile=True)
+    )
     assert (
         counted
         and not [note for note in result.notes if "compile" in note]

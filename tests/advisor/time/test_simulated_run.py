@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -23,14 +22,12 @@ from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import ImageArrays
 from nni_nasoa.device.device import processor_key
-from nni_nasoa.device.interruption import Interruption
 from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.finetune.progress import Watcher
+from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.finetune.trainer import Trainer
 from nni_nasoa.training import inputs
-from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.inputs import Images
 from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.zoo.staged import Staged
@@ -39,6 +36,7 @@ SIZE, CLASSES, STAGES, START_UP = 8, 3, 3, 0.25
 OPTIMIZER = 0.003
 FIXED, IMAGE = (0.004, 0.003, 0.002), (0.0012, 0.0006, 0.0004)  # seconds of a forward pass through each stage
 KEY = processor_key("a processor", 1)
+CPU = torch.device("cpu")
 
 
 class World:
@@ -47,7 +45,6 @@ class World:
     def __init__(self, monkeypatch):
         self.now = 0.0
         monkeypatch.setattr(inputs, "time", SimpleNamespace(monotonic=lambda: self.now))
-        monkeypatch.setattr(Turns, "turn", lambda _: nullcontext())
         step = Optimizer.step
         monkeypatch.setattr(Optimizer, "step", lambda optimizer: (self.passes(OPTIMIZER), step(optimizer)))
 
@@ -73,7 +70,7 @@ class World:
         images = [
             Images(
                 part,
-                torch.device("cpu"),
+                CPU,
                 view.mean,
                 view.std,
                 augmentation,
@@ -88,17 +85,7 @@ class World:
             view,
             *images,
             regime,
-            clock,
-            Alone(),
-            Interruption(),
-            Watcher(),
-            seed=0,
-            head_start=True,
-            feature_cache=True,
-            memory_limit=None,
-            compiled=False,
-            margin=None,
-            save=None,
+            RunContext(clock, CPU, Turns(CPU, 0)),
         )
         run.execute()
         return RunRecord(
