@@ -1,4 +1,4 @@
-"""Signals that have to wait."""
+"""Put off Ctrl-C and other signals while code runs that must not be cut in two."""
 
 from __future__ import annotations
 

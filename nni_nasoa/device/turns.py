@@ -1,4 +1,4 @@
-"""Let whoever measures times on the device be alone, but not at the price of the deadline.
+"""Take turns on a device: training pauses for whoever measures there, as long as its deadline allows.
 
 `device_lock` waits for as long as a measurement takes. A run has only so much patience, a share of its budget
 over all; then it goes on, and whoever measures has to repeat.

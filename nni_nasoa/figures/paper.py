@@ -1,4 +1,4 @@
-"""What the figures of runs share: the paper they are on, colours, ticks, and labels at the ends of lines."""
+"""The style that figures share: sheets, titles, colours, ticks, and labels at the ends of lines."""
 
 from __future__ import annotations
 

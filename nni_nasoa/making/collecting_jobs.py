@@ -1,4 +1,4 @@
-"""Processes that carry out the runs of a collection: started anew where they die, and gone when we are."""
+"""Processes that carry out the runs of a collection: started anew where they die, gone at its end."""
 
 from __future__ import annotations
 

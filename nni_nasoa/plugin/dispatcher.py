@@ -1,4 +1,4 @@
-"""Manners of a tuner in the process that NNI runs it in, the dispatcher: how it ends on an error, and with its manager."""
+"""How a tuner's process ends: with one line on an error, with NNI's manager, and when all is done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gradients that are averaged over the processes while others are still being computed, with a way out where memory is full.
+"""Average gradients over processes while others are still being computed, with a way out of full memory.
 
 torch's DistributedDataParallel (DDP) hands over the gradients of a backward pass bucket by bucket, in the same order in all
 processes, and what is sent overlaps with what is computed. Were one process's memory full in between, the others would wait
