@@ -1,7 +1,11 @@
-"""Parts in an arrangement: tilings, boards of noughts and crosses, molecules, constellations, braille, bridges; fruit, and shaded balls."""
+"""Parts in an arrangement: tilings, noughts and crosses, molecules, constellations, braille, bridges.
+
+And fruit, and shaded balls.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -9,6 +13,7 @@ import numpy as np
 from .canvas import (
     SIZE,
     Mask,
+    Points,
     board,
     cluttered,
     ellipse,
@@ -26,7 +31,7 @@ from .task import drawing
 from .textures import X, Y
 
 
-def _tiling(name, label, rng):
+def _tiling(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
     """A motif of the class's own, repeated in rows that are shifted against each other or not."""
     own = prototype(name, label)
     strokes = [own.random((int(own.integers(2, 5)), 2)) for _ in range(int(own.integers(2, 4)))]
@@ -36,7 +41,7 @@ def _tiling(name, label, rng):
         for column in range(-2, 6):
             for stroke in strokes:
                 mask.line(
-                    (stroke + (column + shifted * (row % 2), row)) * cell,
+                    (stroke + np.array((column + shifted * (row % 2), row))) * cell,
                     width * cell * rng.uniform(0.85, 1.15),
                 )
     return painted(mask, rng, scene, noise=25)
@@ -50,11 +55,11 @@ _COMPLETE = {
 }
 
 
-def _complete(cells: np.ndarray, lines) -> bool:
+def _complete(cells: np.ndarray, lines: Iterable[Sequence[int]]) -> bool:
     return any(len({*cells[list(line)]}) == 1 and cells[line[0]] for line in lines)
 
 
-def _noughts(label, rng):
+def _noughts(label: int, rng: np.random.Generator) -> np.ndarray:
     """Noughts and crosses, with a complete line of the class's direction and no other."""
     wanted = LINES[label]
     while True:
@@ -77,7 +82,8 @@ def _noughts(label, rng):
     return painted(mask, rng, paper if rng.random() < 0.5 else board, noise=15)
 
 
-MOLECULES = {  # bonds between atoms
+MOLECULES = {
+    # Bonds between atoms.
     "chain": [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)],
     "fork": [(0, 1), (1, 2), (2, 3), (2, 4), (1, 5)],
     "star": [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5)],
@@ -89,7 +95,7 @@ MOLECULES = {  # bonds between atoms
 }
 
 
-def _relaxed(bonds, rng) -> np.ndarray:
+def _relaxed(bonds: Sequence[tuple[int, int]], rng: np.random.Generator) -> Points:
     """Places of six atoms, from random ones: bonds pull to a length, all others push."""
     places = rng.normal(0, 0.3, (6, 2))
     bound = np.zeros((6, 6), bool)
@@ -105,7 +111,7 @@ def _relaxed(bonds, rng) -> np.ndarray:
     return 0.5 + 0.36 * places / np.abs(places).max()
 
 
-def _molecule(label, rng):
+def _molecule(label: int, rng: np.random.Generator) -> np.ndarray:
     bonds = list(MOLECULES.values())[label]
     places, turn = _relaxed(bonds, rng), pose(rng, turn=3, scale=(0.7, 1.0))
     image, ink = scene(rng)
@@ -113,12 +119,13 @@ def _molecule(label, rng):
     for first, second in bonds:
         sticks.line(places[[first, second]], rng.uniform(0.025, 0.045))
     image = over(image, sticks.array(), ink)
-    for place in places:
-        image = over(image, Mask(turn).disc(*place, rng.uniform(0.05, 0.085)).array(), rng.uniform(0, 255, 3))
+    for x, y in places:
+        atom = Mask(turn).disc(x, y, rng.uniform(0.05, 0.085))
+        image = over(image, atom.array(), rng.uniform(0, 255, 3))
     return finished(image, rng, 20)
 
 
-def _constellation(name, label, rng):
+def _constellation(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
     """Stars of the class's own places, among others, in a sky that glows here and there."""
     own = prototype(name, label)
     stars, sizes = own.uniform(0.12, 0.88, (7, 2)), own.uniform(0.02, 0.04, 7)
@@ -130,43 +137,15 @@ def _constellation(name, label, rng):
     return painted(mask, rng, lambda rng: (0.45 * scene(rng)[0], rng.uniform(190, 255, 3)), noise=30)
 
 
-BRAILLE = dict(
-    zip(
-        "abcdefghijklmnopqrstuvwxyz",
-        (
-            "1",
-            "12",
-            "14",
-            "145",
-            "15",
-            "124",
-            "1245",
-            "125",
-            "24",
-            "245",
-            "13",
-            "123",
-            "134",
-            "1345",
-            "135",
-            "1234",
-            "12345",
-            "1235",
-            "234",
-            "2345",
-            "136",
-            "1236",
-            "2456",
-            "1346",
-            "13456",
-            "1356",
-        ),
-    )
-)
+_DOTS = (
+    "1 12 14 145 15 124 1245 125 24 245 13 123 134 1345 "
+    "135 1234 12345 1235 234 2345 136 1236 2456 1346 13456 1356"
+).split()
+BRAILLE = dict(zip("abcdefghijklmnopqrstuvwxyz", _DOTS))
 
 
-def _braille(label, rng):
-    """The dots of a letter, raised: light on one side and dark on the other; places without a dot are seen faintly."""
+def _braille(label: int, rng: np.random.Generator) -> np.ndarray:
+    """The raised dots of a letter: light on one side, dark on the other; places without a dot are faint."""
     dots = list(BRAILLE.values())[label]
     place, size, step = (
         pose(rng, turn=0.1, scale=(0.75, 1.1), shift=0.08),
@@ -181,11 +160,8 @@ def _braille(label, rng):
         )
         move, strength = step * np.array((np.cos(light), np.sin(light))), 1 if dot in dots else 0.18
         for sign in (1, -1):
-            image = over(
-                image,
-                strength * Mask(place).disc(*((x, y) + sign * move), size).array(),
-                image.mean((0, 1)) + sign * contrast,
-            )
+            edge = Mask(place).disc(x + sign * move[0], y + sign * move[1], size)
+            image = over(image, strength * edge.array(), image.mean((0, 1)) + sign * contrast)
         image = over(image, strength * Mask(place).disc(x, y, size).array(), image.mean((0, 1)))
     return finished(image, rng, 18)
 
@@ -193,7 +169,7 @@ def _braille(label, rng):
 BRIDGES = ("beam", "arch below", "arch above", "suspension", "cable-stayed", "truss")
 
 
-def _bridge(label, rng):
+def _bridge(label: int, rng: np.random.Generator) -> np.ndarray:
     """A bridge over water, seen from the side."""
     name, deck = BRIDGES[label], rng.uniform(0.5, 0.62)
     image, ink = scene(rng)
@@ -237,7 +213,8 @@ def _bridge(label, rng):
     return finished(over(image, rng.uniform(0.4, 1) * mask.array(), ink), rng, 45)
 
 
-FRUIT = {  # hue, its spread, width, height, waist, how far it is bent
+FRUIT = {
+    # Hue, its spread, width, height, waist, and how far it is bent.
     "apple": (0.0, 0.12, 0.3, 0.29, 0.0, 0.0),
     "pear": (0.2, 0.05, 0.24, 0.34, 0.45, 0.0),
     "lemon": (0.15, 0.02, 0.34, 0.24, 0.0, 0.0),
@@ -251,7 +228,7 @@ FRUIT = {  # hue, its spread, width, height, waist, how far it is bent
 }
 
 
-def _fruit(label, rng):
+def _fruit(label: int, rng: np.random.Generator) -> np.ndarray:
     """One fruit or vegetable lying in any direction, with a light on it, a stalk and spots."""
     hue, spread, width, height, waist, bend = list(FRUIT.values())[label]
     image, _ = cluttered(rng)
@@ -266,8 +243,9 @@ def _fruit(label, rng):
     light = rng.uniform(0.3, 0.7, 2)
     glow = np.exp(-((X - light[0]) ** 2 + (Y - light[1]) ** 2) / 0.03)
     image = over(image, 0.6 * body * glow, np.full(3, 255.0))
-    for at in rng.normal(0, 0.15, (int(rng.integers(0, 12)), 2)):
-        image = over(image, 0.5 * body * Mask(place).disc(*(0.5 + at), 0.012).array(), 0.4 * colour)
+    for dx, dy in rng.normal(0, 0.15, (int(rng.integers(0, 12)), 2)):
+        spot = Mask(place).disc(0.5 + dx, 0.5 + dy, 0.012)
+        image = over(image, 0.5 * body * spot.array(), 0.4 * colour)
     stalk = smooth(
         0.5 + np.array([(0, -0.9 * height), (0.02, -height - 0.05), rng.normal((0.03, -height - 0.1), 0.02)]),
         12,
@@ -278,10 +256,10 @@ def _fruit(label, rng):
 LIGHTS = ("right", "below right", "below", "below left", "left", "above left", "above", "above right")
 
 
-def _lit(label, rng):
+def _lit(label: int, rng: np.random.Generator) -> np.ndarray:
     """A ball with a light from the class's direction, on a ground that is lighter in some other one."""
     angle = 2 * np.pi * (label + rng.uniform(-0.3, 0.3)) / 8
-    x, y, radius = *rng.uniform(0.35, 0.65, 2), rng.uniform(0.18, 0.32)
+    (x, y), radius = rng.uniform(0.35, 0.65, 2), rng.uniform(0.18, 0.32)
     u, v = (X - x) / radius, (Y - y) / radius
     inside = (u * u + v * v < 1).astype(float)
     depth = np.sqrt((1 - u * u - v * v).clip(0))

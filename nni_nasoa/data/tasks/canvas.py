@@ -6,18 +6,25 @@ import colorsys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from nni_nasoa.data.digits import resize_bilinear
 
-SIZE = 64  # pixels, of what is drawn
-_FINE = 3  # times as fine, before it is smoothed
-Points = np.ndarray  # (n, 2), x and y, from 0 to 1
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+SIZE = 64  # Pixels of an image in one direction.
+_FINE = 3  # How many times as fine masks are before they are smoothed.
+
+Points = np.ndarray
+"""Shape (n, 2): x and y, from 0 to 1."""
 Pose = Callable[[Points], Points]
-Look = Callable[
-    [np.random.Generator], tuple[np.ndarray, np.ndarray]
-]  # a background (SIZE, SIZE, 3) and an ink (3,), 0 to 255
+Look = Callable[[np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""From random numbers to a background (SIZE, SIZE, 3) and an ink (3,), from 0 to 255."""
+
 CENTRE = np.array([0.5, 0.5])
 
 
@@ -30,12 +37,12 @@ class Mask:
         self._image = Image.new("L", (_FINE * SIZE, _FINE * SIZE))
         self._draw, self._pose = ImageDraw.Draw(self._image), pose
 
-    def area(self, points, fill: float = 1.0) -> Mask:
+    def area(self, points: ArrayLike, fill: float = 1.0) -> Mask:
         """Fill a polygon, with 0 to make a hole."""
         self._draw.polygon(self._pixels(points), fill=round(255 * fill))
         return self
 
-    def line(self, points, width: float = 0.05, closed: bool = False, fill: float = 1.0) -> Mask:
+    def line(self, points: ArrayLike, width: float = 0.05, closed: bool = False, fill: float = 1.0) -> Mask:
         """Draw a line through points with round ends."""
         pixels, pen = self._pixels(points), max(1, round(width * _FINE * SIZE))
         pixels = [*pixels, pixels[0]] if closed else pixels
@@ -53,8 +60,8 @@ class Mask:
         """(SIZE, SIZE) float32 from 0 to 1."""
         return np.asarray(self._image.reduce(_FINE), np.float32) / 255
 
-    def _pixels(self, points) -> list[tuple[float, float]]:
-        return [tuple(point) for point in self._pose(np.asarray(points, float)) * _FINE * SIZE]
+    def _pixels(self, points: ArrayLike) -> list[tuple[float, float]]:
+        return [(x, y) for x, y in self._pose(np.asarray(points, float)) * _FINE * SIZE]
 
 
 def ellipse(
@@ -188,7 +195,7 @@ def painted(
 
 
 @cache
-def _font(name: str, size: int):
+def _font(name: str, size: int) -> FreeTypeFont:
     import matplotlib
     from PIL import ImageFont
 
@@ -204,7 +211,27 @@ def text(
     turn: float = 10.0,
     shift: float = 0.06,
 ) -> np.ndarray:
-    """A mask of characters in one of matplotlib's fonts: of a random height, turned by some degrees, moved."""
+    """A mask of characters in one of matplotlib's fonts, in a random pose.
+
+    Parameters
+    ----------
+    characters
+        What to write.
+    font
+        The font's file, without its suffix.
+    rng
+        Random numbers.
+    size
+        Lowest and highest height of the line, as a part of the image.
+    turn
+        Standard deviation of the angle, in degrees.
+    shift
+        How far it is moved at most, as a part of the image.
+
+    Returns
+    -------
+    Shape (SIZE, SIZE), float32 from 0 to 1.
+    """
     from PIL import Image, ImageDraw
 
     side = _FINE * SIZE

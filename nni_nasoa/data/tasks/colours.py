@@ -32,7 +32,7 @@ def _colour(name: str, rng: np.random.Generator) -> np.ndarray:
     return hsv(hue, rng.uniform(0.5, 1), rng.uniform(0.5, 1))
 
 
-def _hue(label, rng):
+def _hue(label: int, rng: np.random.Generator) -> np.ndarray:
     """A blot in a hue on grey, under coloured noise."""
     back = np.full((SIZE, SIZE, 3), rng.uniform(20, 235))
     mask = (
@@ -43,7 +43,7 @@ def _hue(label, rng):
     return finished(over(back, mask, _colour(HUES[label], rng)) + rng.normal(0, 20, back.shape), rng)
 
 
-def _pair(label, rng):
+def _pair(label: int, rng: np.random.Generator) -> np.ndarray:
     """Stripes, checks or halves in two hues."""
     first, second = (_colour(name, rng) for name in rng.permutation(PAIRS[label].split(" and ")))
     angle, waves = rng.uniform(0, np.pi), rng.uniform(0.5, 5)
@@ -54,7 +54,7 @@ def _pair(label, rng):
     return finished(over(np.tile(first, (SIZE, SIZE, 1)), (values > 0).astype(float), second), rng, 40)
 
 
-def _of_the_star(label, rng):
+def _of_the_star(label: int, rng: np.random.Generator) -> np.ndarray:
     """A star in a hue, among discs and squares in others."""
     image, _ = scene(rng)
     image = 0.5 * image + 0.25 * image.mean()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial, reduce
+from functools import partial
 from itertools import product
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .canvas import CENTRE, SIZE, Mask, cluttered, ellipse, finished, hsv, over, pose, scene, smooth
 from .prototypes import prototype
@@ -13,15 +14,17 @@ from .task import drawing
 from .textures import X, Y, cloud
 
 
-def _mottled(back, rng):
+def _mottled(back: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return back + (cloud(rng, rng.uniform(0.8, 2))[..., None] - 0.5) * rng.uniform(20, 100, 3)
 
 
-def _overlaid(image, *masks_and_colours):
-    return reduce(lambda under, layer: over(under, *layer), masks_and_colours, image)
+def _overlaid(image: np.ndarray, *masks_and_colours: tuple[np.ndarray, ArrayLike]) -> np.ndarray:
+    for mask, colour in masks_and_colours:
+        image = over(image, mask, np.asarray(colour))
+    return image
 
 
-def _butterfly(name, label, rng):
+def _butterfly(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
     """Families of four are alike in form and colours; species differ in band, spots, eyespots and margin."""
     kin, own = prototype(f"{name}-families", label // 4), prototype(name, label)
     reach, tip, cut, wide, deep = kin.uniform(
@@ -50,13 +53,13 @@ def _butterfly(name, label, rng):
     )
     place, spread = pose(rng, turn=0.5, scale=(0.65, 0.98)), rng.uniform(0.7, 1, 2) * (-1, 1)
     whole, inner, marks, dark, pupils = masks = [Mask(place) for _ in range(5)]
-    for wing, has_eye in zip((hind, fore), eyed):
-        wing = smooth(wing * rng.normal(1, 0.03, wing.shape), 30, closed=True)
+    for form, has_eye in zip((hind, fore), eyed):
+        wing = smooth(form * rng.normal(1, 0.03, form.shape), 30, closed=True)
         heart, outer = wing.mean(0), wing[[round(at) for at in np.linspace(6, 22, spots)]]
         areas = [
             (whole, wing),
             (inner, heart + (1 - margin) * (wing - heart)),
-            *((marks, ellipse(*at, size)[::3]) for at in heart + 0.84 * (outer - heart)),
+            *((marks, ellipse(x, y, size)[::3]) for x, y in heart + 0.84 * (outer - heart)),
         ]
         areas += (
             [(marks, across * wing[[7, 21, 21, 7]] + [(0, -0.02), (0, -0.02), (0, 0.03), (0, 0.03)])]
@@ -64,13 +67,13 @@ def _butterfly(name, label, rng):
             else []
         )
         areas += [
-            (mask, ellipse(*(eye * wing[13]), radius)[::2])
+            (mask, ellipse(eye * wing[13, 0], eye * wing[13, 1], radius)[::2])
             for mask, radius in ((dark, 0.055), (pupils, 0.028))
             if has_eye
         ]
         for (mask, points), side in product(areas, spread):
             mask.area(points * (side, 1) + CENTRE)
-    whole, *inside = (mask.array() for mask in masks)
+    outline, *inside = (mask.array() for mask in masks)
     body = (
         Mask(place)
         .area(ellipse(0.5, 0.52, 0.025, 0.17))
@@ -79,14 +82,17 @@ def _butterfly(name, label, rng):
     )
     image = _overlaid(
         _mottled(scene(rng)[0], rng),
-        (whole, edge),
-        *zip([mask * whole for mask in inside], (base, light, edge, light)),
+        (outline, edge),
+        *zip([mask * outline for mask in inside], (base, light, edge, light)),
     )
     return finished(over(image, body, 0.7 * edge), rng, 14)
 
 
-def _fish(name, label, rng):
-    """Plain, with bars, lines, both or spots, in water with bubbles; known by form, fins and marks more than by colour."""
+def _fish(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
+    """Plain, with bars, lines, both or spots, in water with bubbles.
+
+    They are known by form, fins and marks more than by colour.
+    """
     own, pattern = prototype(name, label), label % 5
     height, peak, blunt, belly = own.uniform((0.1, 0.6, 0.5, 0.7), (0.27, 1.1, 0.9, 1.2)) * rng.normal(
         1, 0.05, 4
@@ -125,13 +131,13 @@ def _fish(name, label, rng):
     water = _mottled(
         (1.1 - 0.6 * Y[..., None]) * hsv(rng.uniform(0.42, 0.65), *rng.uniform((0.3, 0.2), (0.8, 0.9))), rng
     )
-    body, fins, marks = (mask.array() for mask in masks)
+    shape, finned, marked = (mask.array() for mask in masks)
     return finished(
         _overlaid(
             water,
-            (rng.uniform(0.6, 0.95) * fins, rng.uniform(0.6, 1) * skin),
-            (body, skin),
-            (marks * body, paint),
+            (rng.uniform(0.6, 0.95) * finned, rng.uniform(0.6, 1) * skin),
+            (shape, skin),
+            (marked * shape, paint),
             (0.7 * bubbles.array(), np.full(3, 240.0)),
         ),
         rng,
@@ -140,6 +146,7 @@ def _fish(name, label, rng):
 
 
 CELLS = {
+    # The radius of each.
     "neutrophil": 0.26,
     "band cell": 0.26,
     "eosinophil": 0.26,
@@ -147,10 +154,10 @@ CELLS = {
     "lymphocyte": 0.225,
     "monocyte": 0.3,
     "blast": 0.275,
-}  # and radii
+}
 
 
-def _cell(contrast, noise, label, rng):
+def _cell(contrast: float, noise: float, label: int, rng: np.random.Generator) -> np.ndarray:
     """A stained white blood cell among red ones, told by its nucleus, its size and its grains."""
     (name, radius), stain, red = list(CELLS.items())[label], rng.normal(0, 9, (4, 3)), Mask()
     for u, v, wide in rng.uniform((-0.05, -0.05, 0.09), (1.05, 1.05, 0.13), (9, 3)):
@@ -162,7 +169,8 @@ def _cell(contrast, noise, label, rng):
         Mask(place).area(ellipse(0.5, 0.5, radius, radius * rng.uniform(0.92, 1.08))).array(),
         Mask(place),
     )
-    if lobes := {"neutrophil": rng.integers(3, 6), "eosinophil": 2, "basophil": rng.integers(2, 4)}.get(name):
+    lobed = {"neutrophil": int(rng.integers(3, 6)), "eosinophil": 2, "basophil": int(rng.integers(2, 4))}
+    if lobes := lobed.get(name):
         angles = np.linspace(-0.42, 0.42, lobes) * rng.uniform(3, 4.4) + rng.normal(0, 0.12, lobes)
         places = CENTRE + rng.uniform(0.09, 0.14, (lobes, 1)) * np.column_stack(
             [np.cos(angles), np.sin(angles)]
@@ -203,6 +211,7 @@ def _cell(contrast, noise, label, rng):
 
 
 GALAXIES = {
+    # How flat they are seen.
     "round elliptical": (0.85, 1),
     "flat elliptical": (0.4, 0.7),
     "tight spiral": (0.5, 1),
@@ -211,13 +220,13 @@ GALAXIES = {
     "ring": (0.5, 1),
     "edge-on": (0.09, 0.2),
     "irregular": (0.5, 1),
-}  # how flat they are seen
+}
 
 
-def _galaxy(label, rng):
+def _galaxy(label: int, rng: np.random.Generator) -> np.ndarray:
     """Old reddish and young bluish light of a galaxy, and stars, under noise of the sky."""
     (name, flats), turn = list(GALAXIES.items())[label], rng.uniform(0, np.pi)
-    flat, scale, left, top = rng.uniform(*flats), rng.uniform(0.07, 0.14), *rng.uniform(0.38, 0.62, 2)
+    flat, scale, (left, top) = rng.uniform(*flats), rng.uniform(0.07, 0.14), rng.uniform(0.38, 0.62, 2)
     u = ((X - left) * np.cos(turn) + (Y - top) * np.sin(turn)) / scale
     v = ((Y - top) * np.cos(turn) - (X - left) * np.sin(turn)) / scale / flat
     r, angle, clumps = (
@@ -275,7 +284,10 @@ def _galaxy(label, rng):
     )
 
 
-INSECTS = {  # half width and half length of head, thorax, abdomen; pairs of legs, their reach; feelers; wings: angle, length, width
+_Insect = tuple[tuple[float, ...], int, float, float, tuple[tuple[float, float, float], ...]]
+INSECTS: dict[str, _Insect] = {
+    # Half width and half length of head, thorax and abdomen; pairs of legs, and their reach; length of the
+    # feelers; pairs of wings, each by angle, length and width.
     "beetle": ((0.07, 0.05, 0.15, 0.07, 0.18, 0.22), 3, 0.36, 0.16, ()),
     "ant": ((0.085, 0.07, 0.05, 0.1, 0.1, 0.13), 3, 0.38, 0.2, ()),
     "spider": ((0.05, 0.03, 0.1, 0.1, 0.15, 0.17), 4, 0.42, 0, ()),
@@ -293,7 +305,7 @@ INSECTS = {  # half width and half length of head, thorax, abdomen; pairs of leg
 }
 
 
-def _insect(label, rng):
+def _insect(label: int, rng: np.random.Generator) -> np.ndarray:
     """An insect (or a spider) from above, on a ground with things in the way."""
     name, (sizes, legs, reach, feelers, wings) = list(INSECTS.items())[label]
     head, thorax, abdomen = (np.array(sizes) * rng.normal(1, 0.07, 6)).reshape(3, 2)
@@ -311,27 +323,23 @@ def _insect(label, rng):
     for side in (-1, 1):
         for angle in np.linspace(-0.75, 0.95, legs) + rng.normal(0, 0.12, legs):
             foot = rng.uniform(0.88, 1.08) * reach * np.array((side * np.cos(angle), np.sin(angle)))
-            limbs.line(
-                (0.5, shoulder + 0.06 * angle) + np.array((0 * foot, 0.6 * foot - (0, 0.03), foot)), width
-            )
-        limbs.line(
-            (0.5, front)
-            + feelers * np.array([(0, 0), (0.4 * side, -0.6), (side * rng.uniform(0.5, 0.9), -1)]),
-            0.8 * width,
-        )
+            hip = np.array((0.5, shoulder + 0.06 * angle))
+            limbs.line(hip + np.array((0 * foot, 0.6 * foot - (0, 0.03), foot)), width)
+        feeler = np.array([(0, 0), (0.4 * side, -0.6), (side * rng.uniform(0.5, 0.9), -1)])
+        limbs.line(np.array((0.5, front)) + feelers * feeler, 0.8 * width)
         for angle, long, wide in wings:
             wing = np.exp(1j * (angle + rng.normal(0, 0.1))) * (
                 ellipse(long / 2, 0, long / 2, wide) @ (1, 1j)
             )
             sails.area(np.column_stack([0.5 + side * wing.real, shoulder + wing.imag]))
-    (back, ink), (limbs, sails, trunk, marks) = cluttered(rng), (mask.array() for mask in masks)
+    (back, ink), (legged, winged, body, striped) = cluttered(rng), (mask.array() for mask in masks)
     return finished(
         _overlaid(
             _mottled(back, rng),
-            (limbs, ink),
-            (rng.uniform(0.5, 0.9) * sails, 0.5 * ink + rng.uniform(40, 127, 3)),
-            (trunk, ink),
-            (marks * trunk, 0.3 * ink + rng.uniform(0, 178, 3)),
+            (legged, ink),
+            (rng.uniform(0.5, 0.9) * winged, 0.5 * ink + rng.uniform(40, 127, 3)),
+            (body, ink),
+            (striped * body, 0.3 * ink + rng.uniform(0, 178, 3)),
         ),
         rng,
         25,

@@ -13,7 +13,7 @@ from nni_nasoa.data.cache import make_room, map_array, open_entry
 from .canvas import SIZE
 from .task import Drawing
 
-VERSION = 1  # of what is drawn
+VERSION = 1  # Counts up when what is drawn changes, so that caches are drawn anew.
 
 
 def open_drawing(drawing: Drawing, input_size: int) -> ImageSplit:
@@ -25,8 +25,8 @@ def open_drawing(drawing: Drawing, input_size: int) -> ImageSplit:
         The cache cannot be written, or what the task is drawn from is not installed.
     """
     task = drawing.task
-    parts = _opened(drawing, input_size)
-    return ImageSplit(*parts, task.classes, f"task:{task.name}", mirrored=task.mirrored)
+    train, val = _opened(drawing, input_size)
+    return ImageSplit(train, val, task.classes, f"task:{task.name}", mirrored=task.mirrored)
 
 
 def _opened(drawing: Drawing, size: int) -> list[ImageArrays]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
-from .canvas import board, cluttered, faint, painted, paper, scene, speckled, text
+import numpy as np
+
+from .canvas import Look, board, cluttered, faint, painted, paper, scene, speckled, text
 from .task import Drawing, drawing
 
 SANS = ("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSansMono", "DejaVuSansMono-Bold")
@@ -13,7 +17,7 @@ LATIN = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 GREEK = "αβγδεζηθικλμνξοπρστυφχψω"
 CYRILLIC = "БГДЖЗИЛПФЦЧШЩЭЮЯ"
 GEORGIAN = "აბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰ"
-OPERATORS = "∀∂∃∅∆∇∈∉∏∑∓√∝∞∠∧∨∩∪∫≈≠≡≤≥⊂⊃⊆⊕⊗⊥±×÷"
+OPERATORS = "∀∂∃∅∆∇∈∉∏∑∓√∝∞∠∧∨∩∪∫≈≠≡≤≥⊂⊃⊆⊕⊗⊥±×÷"  # noqa: RUF001  # these very signs are meant
 ARROWS = "←↑→↓↖↗↘↙"
 PICTURES = "♔♕♖♗♘♙♠♣♥♦☀☁☂☃☎☢☣☮☯☺✂✈✉✿❄★☽⚓⚔⚖"
 FONTS = {
@@ -28,16 +32,28 @@ FONTS = {
 }
 
 
-def _character(characters, fonts, look, label, rng, **pose):
-    return painted(text(characters[label], fonts[rng.integers(len(fonts))], rng, **pose), rng, look)
+def _character(
+    characters: str, fonts: Sequence[str], look: Look, label: int, rng: np.random.Generator, **pose: Any
+) -> np.ndarray:
+    font = fonts[int(rng.integers(len(fonts)))]
+    return painted(text(characters[label], font, rng, **pose), rng, look)
 
 
-def _of_font(fonts, label, rng):
+def _of_font(fonts: Sequence[str], label: int, rng: np.random.Generator) -> np.ndarray:
     characters = "".join(LATIN.lower()[i] for i in rng.integers(0, 26, 3))
     return painted(text(characters, fonts[label], rng, size=(0.85, 1.05), turn=4), rng, paper, noise=12)
 
 
-def _characters(name, kind, characters, fonts, look, train, val, **pose) -> Drawing:
+def _characters(
+    name: str,
+    kind: str,
+    characters: str,
+    fonts: Sequence[str],
+    look: Look,
+    train: int,
+    val: int,
+    **pose: Any,
+) -> Drawing:
     return drawing(
         name,
         kind,

@@ -1,7 +1,8 @@
-"""Tasks of kinds that are kept for evaluation: counts, plants, parts of photographs, gauges, mazes, landscapes."""
+"""Tasks of kinds that are kept for evaluation: counts, plants, photographs, gauges, mazes, landscapes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -29,18 +30,17 @@ from .textures import X, Y, cloud
 COUNTS = ("one", "two", "three", "four", "five", "six")
 
 
-def _count(label, rng):
+def _count(label: int, rng: np.random.Generator) -> np.ndarray:
     """Discs and squares that do not touch."""
-    mask, radius, places = Mask(), rng.uniform(0.045, 0.085), []
+    mask, radius = Mask(), rng.uniform(0.045, 0.085)
+    places: list[np.ndarray] = []
     while len(places) <= label:
         place = rng.uniform(radius, 1 - radius, 2)
         if all(np.hypot(*(place - other)) > 2.6 * radius for other in places):
             places.append(place)
-            mask.area(
-                ellipse(*place, radius)
-                if rng.random() < 0.5
-                else (polygon(4, 1.2, np.pi / 4) - 0.5) * radius + place
-            )
+            x, y = place
+            square = (polygon(4, 1.2, np.pi / 4) - 0.5) * radius + place
+            mask.area(ellipse(x, y, radius) if rng.random() < 0.5 else square)
     return painted(mask, rng, scene if rng.random() < 0.7 else cluttered)
 
 
@@ -69,7 +69,7 @@ def _word(name: str) -> str:
     return word
 
 
-def _plant(names, label, rng):
+def _plant(names: Sequence[str], label: int, rng: np.random.Generator) -> np.ndarray:
     place, heading, stack, lines = np.zeros(2), -np.pi / 2, [], []
     angle = np.deg2rad(_SYSTEMS[names[label]][2]) * rng.uniform(0.85, 1.15)
     shake, wind = 0.12, rng.normal(0, 0.08)
@@ -120,7 +120,7 @@ def _photo(name: str) -> np.ndarray:
     return load_sample_image(f"{name}.jpg")
 
 
-def _part(label, rng):
+def _part(label: int, rng: np.random.Generator) -> np.ndarray:
     """A patch of a part of a photograph, mirrored or not, in other light.
 
     Patches for training and validation overlap.
@@ -129,9 +129,8 @@ def _part(label, rng):
 
     name, left, top, right, bottom = list(PARTS.values())[label]
     side = int(rng.integers(40, min(120, right - left, bottom - top)))
-    left, top = rng.integers(left, right - side + 1), rng.integers(top, bottom - side + 1)
-    photo = _photo(name)
-    cut = Image.fromarray(photo[top : top + side, left : left + side])
+    x, y = rng.integers(left, right - side + 1), rng.integers(top, bottom - side + 1)
+    cut = Image.fromarray(_photo(name)[y : y + side, x : x + side])
     patch = np.asarray(cut.resize((SIZE, SIZE), Image.Resampling.BICUBIC), float)
     patch = patch if rng.random() < 0.5 else patch[:, ::-1]
     return finished(
@@ -145,7 +144,7 @@ HOURS = tuple(f"{hour} o'clock" for hour in range(1, 13))
 LEVELS = tuple(f"{10 * tenth} to {10 * tenth + 10} %" for tenth in range(0, 10, 2))
 
 
-def _clock(label, rng):
+def _clock(label: int, rng: np.random.Generator) -> np.ndarray:
     """An hour on a dial that is nearly upright; the long hand is at twelve."""
     mask = Mask(pose(rng, turn=0.06, scale=(0.7, 1.0), shift=0.07))
     if rng.random() < 0.8:
@@ -156,7 +155,7 @@ def _clock(label, rng):
     minutes = 0.0, rng.uniform(0.32, 0.4), 0.03
     hours = (label + 1) / 12 + rng.normal(0, 0.006), rng.uniform(0.2, 0.26), 0.055
     for turns, length, width in (minutes, hours):
-        mask.line([(0.5, 0.5), 0.5 + length * _direction(turns)], width)
+        mask.line([np.full(2, 0.5), 0.5 + length * _direction(turns)], width)
     return painted(mask, rng, scene)
 
 
@@ -165,7 +164,7 @@ def _direction(turns: float) -> np.ndarray:
     return np.array([np.sin(2 * np.pi * turns), -np.cos(2 * np.pi * turns)])
 
 
-def _level(label, rng):
+def _level(label: int, rng: np.random.Generator) -> np.ndarray:
     """A tank that is filled to a fifth of its height, seen upright."""
     share = (label + rng.uniform(0.1, 0.9)) / len(LEVELS)
     left, top, width, height = (
@@ -185,7 +184,7 @@ def _level(label, rng):
 MAZES = ("open", "long ways", "rows", "diagonal", "rooms")
 
 
-def _maze(label, rng):
+def _maze(label: int, rng: np.random.Generator) -> np.ndarray:
     """Walls of a maze, made by another rule in each class."""
     cells = int(rng.integers(8, 12))
     right, down = np.ones((2, cells, cells), bool)  # walls
@@ -236,7 +235,7 @@ def _maze(label, rng):
 LANDS = ("islands", "dunes", "craters", "canyons", "terraces", "peaks")
 
 
-def _land(label, rng):
+def _land(label: int, rng: np.random.Generator) -> np.ndarray:
     """Heights by another rule in each class, lit from a side, in earthen colours."""
     height = cloud(rng, 1.9)
     if label == 0:
@@ -271,8 +270,7 @@ def _land(label, rng):
     return finished(image, rng, 12)
 
 
-def _held_out(name, kind, classes, draw, train, val, **options):
-    return drawing(name, kind, tuple(classes), draw, train, val, held_out=True, **options)
+_held_out = partial(drawing, held_out=True)
 
 
 DRAWINGS = (

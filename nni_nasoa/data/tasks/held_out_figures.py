@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .canvas import SIZE, Mask, box, ellipse, finished, over, painted, polygon, pose, scene, smooth, star
+from .canvas import (
+    SIZE,
+    Mask,
+    Points,
+    box,
+    ellipse,
+    finished,
+    over,
+    painted,
+    polygon,
+    pose,
+    scene,
+    smooth,
+    star,
+)
 from .prototypes import prototype
 from .task import drawing
 
@@ -25,11 +42,29 @@ EXPRESSIONS = {
 _HAIR = np.array([(30, 25, 25), (95, 60, 35), (215, 180, 90), (190, 80, 35), (175, 175, 180)])
 
 
-def _face(features, person, rng, hair=None):
-    """A face with an expression and features of a person, widths and places; hair is a colour and how far it reaches down."""
+def _face(
+    features: Sequence[float],
+    person: np.ndarray,
+    rng: np.random.Generator,
+    hair: tuple[np.ndarray, float] | None = None,
+) -> np.ndarray:
+    """A face with an expression.
+
+    Parameters
+    ----------
+    features
+        As in EXPRESSIONS.
+    person
+        Widths and places: width and height of the face, how far the eyes are apart and how wide, how wide and
+        how low the mouth is.
+    rng
+        Random numbers.
+    hair
+        Its colour, and how far it reaches down.
+    """
     tilt, left, right, curve, opening = np.array(features) + rng.normal(0, 0.07, 5)
     width, height, apart, eye, mouth_width, low = person
-    back, ink = scene(rng)
+    back, _ = scene(rng)
     skin = (np.array((235, 195, 160)) * rng.uniform(0.45, 1.05) + rng.uniform(-12, 12, 3)).clip(0, 255)
     lines = rng.uniform(0, 50, 3)
     place = pose(rng, turn=0.12, scale=(0.75, 1.05), shift=0.07)
@@ -60,12 +95,12 @@ def _face(features, person, rng, hair=None):
     return finished(over(image, mask.array(), lines), rng, 10)
 
 
-def _expression(label, rng):
+def _expression(label: int, rng: np.random.Generator) -> np.ndarray:
     person = rng.uniform((0.32, 0.38, 0.13, 0.035, 0.13, 0.2), (0.42, 0.46, 0.18, 0.06, 0.2, 0.26))
     return _face(list(EXPRESSIONS.values())[label], person, rng)
 
 
-def _person(name, label, rng):
+def _person(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
     """Somebody's face, whatever its expression: known by its widths and hair."""
     own = prototype(name, label)
     person = own.uniform((0.26, 0.34, 0.1, 0.025, 0.08, 0.16), (0.44, 0.47, 0.2, 0.075, 0.22, 0.28))
@@ -105,12 +140,12 @@ _CLOTHS = np.array(
 )
 
 
-def _flag(name, label, rng):
+def _flag(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
     """A flag of the class's own layout and colours, waving in the wind."""
     own = prototype(name, label)
     layout = _LAYOUTS[own.integers(len(_LAYOUTS))]
     first, second, third = _CLOTHS[own.permutation(len(_CLOTHS))[:3]] + rng.normal(0, 6, (3, 3))
-    masks = {
+    layouts: dict[str, list[ArrayLike]] = {
         "three rows": [box(0, 0.33, 1, 0.67), box(0, 0.67, 1, 1)],
         "three columns": [box(0.33, 0, 0.67, 1), box(0.67, 0, 1, 1)],
         "cross": [box(0.28, 0, 0.5, 1), box(0, 0.38, 1, 0.62)],
@@ -124,29 +159,26 @@ def _flag(name, label, rng):
             [(1, 0), (0.8, 0), (0, 0.8), (0, 1), (0.2, 1), (1, 0.2)],
         ],
         "border": [box(0.16, 0.2, 0.84, 0.8), polygon(4, 0.2)],
-    }[layout]
+    }
     waves, phase, lift = rng.uniform(0.6, 1.4), rng.uniform(0, 6.28), rng.uniform(0.01, 0.035)
     base = pose(rng, turn=0.12, scale=(0.65, 1.0), shift=0.06)
 
-    def waving(points):
-        points = np.asarray(points, float) * (0.94, 0.62) + (0.03, 0.19)
-        return base(
-            points
-            + np.column_stack([0 * points[:, 0], lift * np.sin(2 * np.pi * waves * points[:, 0] + phase)])
-        )
+    def waving(points: Points) -> Points:
+        x, y = (points * (0.94, 0.62) + (0.03, 0.19)).T
+        return base(np.column_stack([x, y + lift * np.sin(2 * np.pi * waves * x + phase)]))
 
     image, _ = scene(rng)
     cloth = Mask(waving).area(_fine(box(0, 0, 1, 1))).array()
     image = over(image, cloth, first)
-    for points, colour in zip(masks, (second, third)):
+    for points, colour in zip(layouts[layout], (second, third)):
         image = over(image, Mask(waving).area(_fine(points)).array() * cloth, colour)
     shade = 1 + 0.25 * np.cos(2 * np.pi * waves * np.linspace(0, 1, SIZE) + phase)
     return finished(image * np.where(cloth[..., None] > 0.5, shade[None, :, None], 1), rng, 14)
 
 
-def _fine(points) -> np.ndarray:
+def _fine(corners: ArrayLike) -> Points:
     """A polygon with many points on each side, so that it can bend."""
-    points = np.asarray(points, float)
+    points = np.asarray(corners, float)
     along = np.linspace(0, 1, 12, endpoint=False)[:, None]
     return np.vstack(
         [first + along * (second - first) for first, second in zip(points, np.roll(points, -1, axis=0))]
@@ -155,7 +187,8 @@ def _fine(points) -> np.ndarray:
 
 # -- vehicles --
 
-VEHICLES = {  # areas; wheels: x, y, radius; lines
+VEHICLES: dict[str, tuple[list[Any], list[tuple[float, float, float]], list[Any]]] = {
+    # Areas; wheels, each by x, y and radius; lines.
     "car": (
         [
             [
@@ -224,22 +257,21 @@ VEHICLES = {  # areas; wheels: x, y, radius; lines
 }
 
 
-def _vehicle(label, rng):
+def _vehicle(label: int, rng: np.random.Generator) -> np.ndarray:
     areas, wheels, lines = list(VEHICLES.values())[label]
     base, facing = pose(rng, turn=0.08, scale=(0.6, 1.0), shift=0.1, stretch=0.15), rng.choice((-1, 1))
     mask = Mask(lambda points: base((points - 0.5) * (facing, 1) + 0.5))
     for area in areas:
         mask.area(np.asarray(area) + rng.normal(0, 0.012, np.shape(area)))
-    for x, y, radius in wheels:
-        radius *= rng.uniform(0.85, 1.15)
+    for x, y, typical in wheels:
+        radius = typical * rng.uniform(0.85, 1.15)
         mask.disc(x, y, radius + 0.02, 0).disc(x, y, radius).disc(x, y, 0.4 * radius, 0.3)
     for line in lines:
         mask.line(line, rng.uniform(0.025, 0.04))
     return painted(mask, rng, scene, noise=20)
 
 
-def _held_out(name, kind, classes, draw, train, val, **options):
-    return drawing(name, kind, tuple(classes), draw, train, val, held_out=True, **options)
+_held_out = partial(drawing, held_out=True)
 
 
 DRAWINGS = (

@@ -1,129 +1,31 @@
-"""Things that people make: road signs, buildings, tools, playing cards, vessels."""
+"""Things that people make: buildings, tools, playing cards, vessels."""
 
 from __future__ import annotations
 
 from functools import partial
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from nni_nasoa.data.digits import resize_bilinear
-
-from .canvas import CENTRE, SIZE, Mask, box, cluttered, ellipse, finished, over, polygon, pose, scene, smooth
+from .canvas import (
+    Mask,
+    box,
+    cluttered,
+    ellipse,
+    finished,
+    over,
+    polygon,
+    pose,
+    scene,
+    smooth,
+)
+from .outlines import drawn, lit, paths, slanted
 from .prototypes import prototype
 from .task import drawing
-from .textures import X, Y, cloud
+from .textures import X, cloud
 
-
-def _paths(text):
-    """Points in hundredths, such as "28,50 72,50; 50,25 50,75"."""
-    return [
-        np.array([pair.split(",") for pair in path.split()], float) / 100
-        for path in text.split(";")
-        if path.strip()
-    ]
-
-
-def _drawn(place, areas, lines=(), width=0.05):
-    """A mask of polygons (two points are corners of a box) and lines."""
-    mask = Mask(place)
-    for points in areas:
-        mask.area(box(*points.ravel()) if len(points) == 2 else points)
-    for points in lines:
-        mask.line(points, width)
-    return mask.array()
-
-
-def _slanted(rng, slant, **options):
-    """A pose, seen at a slant."""
-    base, towards = pose(rng, **options), rng.uniform(-slant, slant, 2)
-    return lambda points: (
-        CENTRE + (at := base(np.asarray(points, float)) - CENTRE) / np.maximum(1 + at @ towards, 0.3)[:, None]
-    )
-
-
-def _lit(image, rng, strength=0.5):
-    """An image in light that falls off to one side."""
-    x, y = rng.uniform(-strength, strength, 2)
-    return image * (1 + x * (X - 0.5) + y * (Y - 0.5))[..., None]
-
-
-PAINTS = {
-    "red": (195, 30, 40),
-    "blue": (30, 80, 170),
-    "yellow": (245, 190, 40),
-    "white": (235, 235, 235),
-    "black": (25, 25, 25),
-}
-_ROUND = ellipse(0.5, 0.5, 0.44)
-PLATES = {  # outline; share of the field in it; rim, field, ink; the symbol's size and how much lower it is; symbols
-    "triangle": (
-        polygon(3, 0.52) + (0, 0.1),
-        0.72,
-        "red white black",
-        0.6,
-        0.1,
-        "mark bend-left bend-right fork cross dots junction wave",
-    ),
-    "ring": (_ROUND, 0.76, "red white black", 0.8, 0, "bar cross dots slash H wave"),
-    "disc": (_ROUND, 0.92, "white blue white", 0.9, 0, "bar slash fork bend-left bend-right chevrons"),
-    "diamond": (
-        polygon(4, 0.48),
-        0.88,
-        "black yellow black",
-        0.75,
-        0,
-        "mark bend-left bend-right cross junction chevrons",
-    ),
-    "square": (box(0.1, 0.1, 0.9, 0.9), 0.92, "white blue white", 1, 0, "H T cross dots"),
-}
-SYMBOLS = {
-    "bar": "28,50 72,50",
-    "mark": "50,25 50,54; 50,74 50,75",
-    "cross": "50,25 50,75; 25,50 75,50",
-    "slash": "30,70 70,30",
-    "bend-left": "62,78 62,60 54,53 44,47 38,40 38,22",
-    "bend-right": "38,78 38,60 46,53 56,47 62,40 62,22",
-    "dots": "34,50 35,50; 65,50 66,50",
-    "fork": "50,78 50,52 30,25; 50,52 70,25",
-    "chevrons": "30,30 45,50 30,70; 55,30 70,50 55,70",
-    "wave": "27,40 35,35 42,39 50,45 58,41 65,35 73,40; 27,60 35,55 42,59 50,65 58,61 65,55 73,60",
-    "T": "50,30 50,77; 28,28 72,28",
-    "junction": "42,25 42,77; 42,50 72,50",
-    "H": "34,25 34,75; 66,25 66,75; 34,50 66,50",
-}
-SIGNS = tuple(f"{plate} {symbol}" for plate, (*_, symbols) in PLATES.items() for symbol in symbols.split())
-FAR = SIGNS[:6] + SIGNS[8:14]
-
-
-def _road_sign(classes, scale, shift, coarsest, label, rng):
-    """On a pole, in any light, sometimes partly behind something."""
-    plate, symbol = classes[label].split()
-    outline, share, paints, size, low, _ = PLATES[plate]
-    rim, field, ink = (
-        np.array(PAINTS[paint]) * rng.uniform(0.8, 1.1) + rng.normal(0, 10, 3) for paint in paints.split()
-    )
-    place, middle = _slanted(rng, 0.6, turn=0.08, scale=scale, shift=shift), np.array([0.5, 0.5 + low])
-    pen = np.ptp(place([(0, 0.5), (1, 0.5)])[:, 0]) * rng.uniform(0.1, 0.13) * size
-    symbol = _drawn(place, (), [(line - 0.5) * size + middle for line in _paths(SYMBOLS[symbol])], pen)
-    image = over(
-        cluttered(rng)[0], _drawn(place, [box(0.48, 0.5, 0.52, 4)]), np.full(3, rng.uniform(60, 180))
-    )
-    image = over(
-        over(image, _drawn(place, [outline]), rim),
-        _drawn(place, [(outline - middle) * share + middle]),
-        field,
-    )
-    twig = Mask().line(smooth(rng.uniform(-0.2, 1.2, (4, 2)), 20), rng.uniform(0.03, 0.08)).array() * (
-        rng.random() < 0.4
-    )
-    image = over(over(image, symbol, ink), twig, rng.uniform(0, 140, 3))
-    coarse = resize_bilinear(image.transpose(2, 0, 1), int(rng.integers(coarsest, SIZE + 1)))
-    return finished(
-        _lit(resize_bilinear(coarse, SIZE).transpose(1, 2, 0), rng, 0.7) * rng.uniform(0.25, 1), rng, 16
-    )
-
-
-BUILDINGS = {  # variants: walls | roofs | doors | where windows are, and how far from each other
+BUILDINGS = {
+    # Variants: walls | roofs | doors | where windows are, and how far from each other.
     "house": (
         "25,52 75,88 | 20,52 50,32 80,52; 61,28 68,50 | 46,70 54,88 | 25,53 75,70 16,16",
         "22,50 78,88 | 17,50 30,35 70,35 83,50 | 30,70 38,88 | 22,51 78,70 13,10",
@@ -133,11 +35,20 @@ BUILDINGS = {  # variants: walls | roofs | doors | where windows are, and how fa
         "40,36 60,88 | 34,36 50,12 66,36 | 46,76 54,88 | 40,40 60,74 10,14",
     ),
     "church": (
-        "25,58 85,88; 15,42 34,88 | 25,58 31,43 80,43 88,58; 13,42 24,12 37,42 | 21,46 28,54 | 36,61 83,84 11,23",
-        "26,60 74,88; 40,40 60,88 | 22,60 50,42 78,60; 38,40 50,8 62,40 | 45,70 55,88; 47,45 53,53 | 27,63 39,84 12,21",
+        (
+            "25,58 85,88; 15,42 34,88 | 25,58 31,43 80,43 88,58; 13,42 24,12 37,42 | 21,46 28,54 "
+            "| 36,61 83,84 11,23"
+        ),
+        (
+            "26,60 74,88; 40,40 60,88 | 22,60 50,42 78,60; 38,40 50,8 62,40 | 45,70 55,88; 47,45 53,53 "
+            "| 27,63 39,84 12,21"
+        ),
     ),
     "factory": (
-        "10,58 90,88; 18,15 25,60; 33,15 40,60 | 10,58 10,48 36,58; 36,58 36,48 63,58; 63,58 63,48 90,58 | | 10,60 90,84 12,20",
+        (
+            "10,58 90,88; 18,15 25,60; 33,15 40,60 | 10,58 10,48 36,58; 36,58 36,48 63,58; 63,58 63,48 90,58 "
+            "| | 10,60 90,84 12,20"
+        ),
         "10,55 90,88; 68,12 77,60 | | 13,70 28,88 | 30,58 90,84 10,12",
     ),
     "barn": (
@@ -145,12 +56,24 @@ BUILDINGS = {  # variants: walls | roofs | doors | where windows are, and how fa
         "20,58 80,88 | 17,58 28,42 50,35 72,42 83,58 | 30,66 50,88 | 54,62 78,78 12,16",
     ),
     "glasshouse": (
-        "25,54 75,88; 25,55 30,40 42,32 58,32 70,40 75,55 | | 29,53 38,37 38,53; 40,53 40,35 60,35 60,53 | 25,55 75,88 9,11",
-        "20,54 80,88; 20,55 50,30 80,55 | | 27,53 38,44 38,53; 40,53 40,42 60,42 60,53; 62,53 62,44 73,53 | 20,55 80,88 10,16",
+        (
+            "25,54 75,88; 25,55 30,40 42,32 58,32 70,40 75,55 | | 29,53 38,37 38,53; 40,53 40,35 60,35 60,53 "
+            "| 25,55 75,88 9,11"
+        ),
+        (
+            "20,54 80,88; 20,55 50,30 80,55 | | 27,53 38,44 38,53; 40,53 40,42 60,42 60,53; 62,53 62,44 73,53 "
+            "| 20,55 80,88 10,16"
+        ),
     ),
     "temple": (
-        "25,50 75,55; 20,82 80,88; 27,54 31,84; 41,54 45,84; 55,54 59,84; 69,54 73,84 | 21,50 50,34 79,50 | |",
-        "17,48 83,54; 12,83 88,88; 19,53 23,84; 34,53 38,84; 48,53 52,84; 62,53 66,84; 77,53 81,84 | 13,48 50,30 87,48 | |",
+        (
+            "25,50 75,55; 20,82 80,88; 27,54 31,84; 41,54 45,84; 55,54 59,84; 69,54 73,84 "
+            "| 21,50 50,34 79,50 | |"
+        ),
+        (
+            "17,48 83,54; 12,83 88,88; 19,53 23,84; 34,53 38,84; 48,53 52,84; 62,53 66,84; 77,53 81,84 "
+            "| 13,48 50,30 87,48 | |"
+        ),
     ),
     "skyscraper": (
         "38,14 62,88; 49,3 51,15 | | | 38,16 62,86 7,7",
@@ -159,20 +82,20 @@ BUILDINGS = {  # variants: walls | roofs | doors | where windows are, and how fa
 }
 
 
-def _building(label, rng):
+def _building(label: int, rng: np.random.Generator) -> np.ndarray:
     """Between sky and ground, partly behind bushes."""
     base, facing = (
-        _slanted(rng, 0.5, turn=0.05, scale=(0.65, 1.1), shift=0.1, stretch=0.2),
+        slanted(rng, 0.5, turn=0.05, scale=(0.65, 1.1), shift=0.1, stretch=0.2),
         np.array([rng.choice((-1, 1)), 1]),
     )
     eaves, half = 0.5 + rng.uniform(-0.08, 0.08), rng.uniform(0.2, 0.37)
     walls, roofs, openings, windows = (
-        _paths(part) for part in rng.choice(BUILDINGS[list(BUILDINGS)[label]]).split("|")
+        paths(part) for part in rng.choice(BUILDINGS[list(BUILDINGS)[label]]).split("|")
     )
     for first, last, apart in windows:
         many = np.maximum(np.round((last - first) / (apart * rng.uniform(0.75, 1.3))), 1)
         openings += [
-            first + (last - first) / many * (np.array(at) + [[0.5 - half], [0.5 + half]])
+            first + (last - first) / many * (np.array(at) + np.array([[0.5 - half], [0.5 + half]]))
             for at in np.ndindex(*many.astype(int))
         ]
     image, wall = 0.5 * scene(rng)[0] + 0.5 * rng.uniform(60, 240, 3), rng.uniform(60, 240, 3)
@@ -188,16 +111,17 @@ def _building(label, rng):
             np.column_stack([x, np.interp(y, (0, 0.5, 0.88, 9), (0, eaves, 0.88, 9))])
             for x, y in (points.T for points in areas)
         ]
-        image = over(image, _drawn(lambda points: base((points - 0.5) * facing + 0.5), raised), paint)
-    bushes = [
-        ellipse(*rng.uniform((0, 0.6), 1), 0.08, 0.14) + rng.normal(0, 0.015, (40, 2))
-        for _ in range(int(rng.integers(4)))
-    ]
-    return finished(_lit(over(image, _drawn(np.asarray, bushes), rng.uniform(10, 110, 3)), rng), rng, 16)
+        image = over(image, drawn(lambda points: base((points - 0.5) * facing + 0.5), raised), paint)
+    bushes = []
+    for _ in range(int(rng.integers(4))):
+        x, y = rng.uniform((0, 0.6), 1)
+        bushes.append(ellipse(x, y, 0.08, 0.14) + rng.normal(0, 0.015, (40, 2)))
+    return finished(lit(over(image, drawn(np.asarray, bushes), rng.uniform(10, 110, 3)), rng), rng, 16)
 
 
 _STICK, _NECK = "| 50,40 50,95", "50,12 50,42"
-TOOLS = {  # handle; metal: areas (boxes, if of two points) | lines
+TOOLS = {
+    # The handle, and the metal: areas, boxes if of two points | lines.
     "hammer": (_STICK, "30,10 62,10 74,20 62,24 30,26 |" + _NECK),
     "axe": (_STICK, "50,12 76,5 80,20 74,36 50,27 |" + _NECK),
     "spanner": ("| 50,66 50,92", "| 50,25 50,70; 37,6 38,18 50,24 62,18 63,6"),
@@ -222,7 +146,7 @@ TOOLS = {  # handle; metal: areas (boxes, if of two points) | lines
 }
 
 
-def _tool(label, rng):
+def _tool(label: int, rng: np.random.Generator) -> np.ndarray:
     """Lying on wood or among lines, with its shadow."""
     base, facing = (
         pose(rng, turn=0.5, scale=(0.85, 1.1), shift=0.06, stretch=0.15),
@@ -234,9 +158,9 @@ def _tool(label, rng):
     )
     image, masks = cluttered(rng)[0] if rng.random() < 0.4 else rng.uniform(50, 200, 3) * wood[..., None], []
     for part in TOOLS[list(TOOLS)[label]]:
-        areas, lines = (_paths(text) for text in part.split("|"))
+        areas, lines = (paths(text) for text in part.split("|"))
         masks.append(
-            _drawn(
+            drawn(
                 lambda points: base((points - 0.5) * facing + 0.5),
                 areas,
                 lines,
@@ -246,12 +170,14 @@ def _tool(label, rng):
     image = over(image, 0.5 * np.roll(np.maximum(*masks), rng.integers(-3, 4, 2), (0, 1)), np.zeros(3))
     for mask, paint in zip(masks, (rng.uniform(0, 255, 3), rng.uniform(130, 245) + rng.normal(0, 8, 3))):
         image = over(image, mask, paint)
-    return finished(_lit(image, rng), rng, 14)
+    return finished(lit(image, rng), rng, 14)
 
 
 _STEM = "; 0,10 35,100 -35,100"
-MOTIFS = {  # around 0; a disc of radius 44 at a single point
-    "heart": "0,95 -45,55 -85,10 -95,-30 -80,-65 -50,-75 -20,-65 0,-40 20,-65 50,-75 80,-65 95,-30 85,10 45,55",
+MOTIFS = {
+    # Around 0; a single point is a disc of radius 44.
+    "heart": "0,95 -45,55 -85,10 -95,-30 -80,-65 -50,-75 -20,-65 0,-40 20,-65 50,-75 80,-65 95,-30 85,10 "
+    "45,55",
     "spade": "0,-95 -45,-55 -85,-10 -95,20 -80,50 -50,60 -20,50 0,35 20,50 50,60 80,50 95,20 85,-10 45,-55"
     + _STEM,
     "club": "0,-50; -50,15; 50,15" + _STEM,
@@ -262,10 +188,10 @@ MOTIFS = {  # around 0; a disc of radius 44 at a single point
 CARDS = tuple(f"{motif}: {layout}" for motif in MOTIFS for layout in ("single", "two", "rows", "ring"))
 
 
-def _card(label, rng):
+def _card(label: int, rng: np.random.Generator) -> np.ndarray:
     """On a table, seen at a slant."""
     motif, layout = CARDS[label].split(": ")
-    centres, size = {
+    layouts: dict[str, tuple[ArrayLike, float]] = {
         "single": ([(0.5, 0.5)], 0.18),
         "two": ([(0.5, 0.3), (0.5, 0.7)], 0.14),
         "rows": (
@@ -276,26 +202,28 @@ def _card(label, rng):
             polygon(int(rng.integers(5, 8)), 0.26, rng.uniform(0, 6.3)) * (0.8, 1.1) + (0.1, -0.05),
             0.095,
         ),
-    }[layout]
-    place, size = _slanted(rng, 0.5, turn=0.25, scale=(0.85, 1.1), shift=0.06), size * rng.uniform(0.85, 1.1)
+    }
+    centres, typical = layouts[layout]
+    place = slanted(rng, 0.5, turn=0.25, scale=(0.85, 1.1), shift=0.06)
+    size = typical * rng.uniform(0.85, 1.1)
     image = over(
         cluttered(rng)[0],
-        _drawn(place, [box(0.2, 0.06, 0.8, 0.94)]),
+        drawn(place, [box(0.2, 0.06, 0.8, 0.94)]),
         rng.uniform(190, 250) + rng.uniform(-20, 5, 3),
     )
-    shapes = [
-        (ellipse(*area[0], 0.44) if len(area) == 1 else area) * size + centre
-        for centre in centres
-        for area in _paths(MOTIFS[motif])
+    areas = [
+        area + ellipse(0, 0, 0.44) if len(area) == 1 else area  # a disc at a single point
+        for area in paths(MOTIFS[motif])
     ]
+    shapes = [area * size + centre for centre in np.asarray(centres) for area in areas]
     return finished(
-        _lit(over(image, _drawn(place, shapes), rng.uniform(0, 150, 3) * rng.uniform(0, 1, 3)), rng, 0.9),
+        lit(over(image, drawn(place, shapes), rng.uniform(0, 150, 3) * rng.uniform(0, 1, 3)), rng, 0.9),
         rng,
         12,
     )
 
 
-def _vessel(name, label, rng):
+def _vessel(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
     """Of the class's own profile and handles, in any glaze."""
     own = prototype(name, label)
     tall, handles, radii = own.uniform(0.5, 0.85), int(own.integers(3)), own.uniform(0.1, 0.36, 6)
@@ -303,7 +231,7 @@ def _vessel(name, label, rng):
     place = pose(rng, turn=0.07, scale=(0.65, 1.0), shift=0.1, stretch=0.05)
     right = smooth(np.column_stack([radii * rng.normal(1, 0.03, 6), np.linspace(-0.5, 0.5, 6) * tall]), 40)
     mask, handle, ornament = (
-        _drawn(place, [np.vstack([right, right[::-1] * (-1, 1)]) + 0.5]),
+        drawn(place, [np.vstack([right, right[::-1] * (-1, 1)]) + 0.5]),
         Mask(place),
         Mask(place),
     )
@@ -324,25 +252,6 @@ def _vessel(name, label, rng):
 
 
 DRAWINGS = (
-    drawing(
-        "road-signs",
-        "road signs",
-        SIGNS,
-        partial(_road_sign, SIGNS, (0.6, 1.0), 0.12, 24),
-        900,
-        480,
-        mirrored=False,
-        imbalance=6,
-    ),
-    drawing(
-        "road-signs-far",
-        "road signs",
-        FAR,
-        partial(_road_sign, FAR, (0.32, 0.6), 0.2, 56),
-        960,
-        480,
-        mirrored=False,
-    ),
     drawing("buildings", "buildings", tuple(BUILDINGS), _building, 320, 400),
     drawing("tools", "tools", tuple(TOOLS), _tool, 720, 480),
     drawing("cards", "cards", CARDS, _card, 960, 480),

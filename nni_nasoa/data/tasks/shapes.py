@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
 from .canvas import (
     CENTRE,
+    Look,
     Mask,
+    Points,
+    Pose,
     board,
     box,
     cluttered,
@@ -59,19 +63,19 @@ STARS = {f"{n} spikes": star(n, 0.46) for n in range(3, 9)}
 SIMPLE = tuple(SHAPES[name] for name in ("disc", "square", "triangle", "star", "cross"))
 
 
-def _filled(shapes, look, label, rng):
+def _filled(shapes: Sequence[Points], look: Look, label: int, rng: np.random.Generator) -> np.ndarray:
     return painted(Mask(pose(rng, turn=0.35, scale=(0.4, 1.0), shift=0.15)).area(shapes[label]), rng, look)
 
 
-def _outlined(shapes, look, label, rng):
+def _outlined(shapes: Sequence[Points], look: Look, label: int, rng: np.random.Generator) -> np.ndarray:
     place = pose(rng, turn=1.5, scale=(0.55, 1.0), shift=0.08)
     return painted(Mask(place).line(shapes[label], rng.uniform(0.02, 0.06), closed=True), rng, look)
 
 
-def _silhouette(name, label, rng):
-    """A contour of its own for each class: a circle bent by a few waves, by a little different ones each time."""
+def _silhouette(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
+    """A contour of its own for each class: a circle bent by a few waves, by slightly other ones each time."""
 
-    def waves(own):
+    def waves(own: np.random.Generator) -> np.ndarray:
         return own.normal(0, 1, (6, 2)) / np.arange(2, 8)[:, None] ** 0.8
 
     amplitudes = waves(prototype(name, label)) + 0.12 * waves(rng)
@@ -83,7 +87,7 @@ def _silhouette(name, label, rng):
     return painted(Mask(pose(rng, turn=0.2, scale=(0.6, 1.0))).area(points), rng, scene)
 
 
-def _placed(label, rng):
+def _placed(label: int, rng: np.random.Generator) -> np.ndarray:
     """A red shape left of, right of, above or below a blue one."""
     offset = ((-1, 0), (1, 0), (0, -1), (0, 1))[label] * rng.uniform(0.17, 0.26, 2)
     offset = offset + rng.uniform(-0.1, 0.1, 2) * (np.array(offset) == 0)
@@ -102,7 +106,7 @@ def _placed(label, rng):
 NESTING = ("inside", "touching", "apart")
 
 
-def _nested(label, rng):
+def _nested(label: int, rng: np.random.Generator) -> np.ndarray:
     """A disc inside a ring, across it, or outside."""
     ring, size = rng.uniform(0.2, 0.27), rng.uniform(0.05, 0.08)
     middle = 0.5 + rng.uniform(-0.16, 0.16, 2)
@@ -111,11 +115,16 @@ def _nested(label, rng):
         gap = np.hypot(*(place - middle))
         if (gap < ring - size - 0.05, abs(gap - ring) < 0.4 * size, gap > ring + size + 0.06)[label]:
             break
-    mask = Mask().line(ellipse(*middle, ring), 0.03, closed=True).disc(*place, size)
+    (left, top), (x, y) = middle, place
+    mask = Mask().line(ellipse(left, top, ring), 0.03, closed=True).disc(x, y, size)
     return painted(mask, rng, cluttered if rng.random() < 0.3 else scene)
 
 
-def _same(label, rng):
+def _moved(place: Pose, move: np.ndarray) -> Pose:
+    return lambda points: place(points) + move
+
+
+def _same(label: int, rng: np.random.Generator) -> np.ndarray:
     """Two outlines of the same shape, or of two shapes; sizes differ."""
     first, second = rng.choice(len(SIMPLE), 2, replace=False)
     shapes = (first, first) if label == 0 else (first, second)
@@ -123,7 +132,7 @@ def _same(label, rng):
     for shape, x in zip(shapes, (0.27, 0.73)):
         place = pose(rng, turn=0.2, scale=(0.35, 0.5), shift=0)
         move = np.array([x, 0.5]) - CENTRE + rng.uniform((-0.03, -0.2), (0.03, 0.2))
-        mask = np.maximum(mask, Mask(lambda points: place(points) + move).area(SIMPLE[shape]).array())
+        mask = np.maximum(mask, Mask(_moved(place, move)).area(SIMPLE[shape]).array())
     return painted(mask, rng, paper if rng.random() < 0.5 else board)
 
 

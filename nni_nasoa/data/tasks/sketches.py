@@ -1,4 +1,4 @@
-"""Signs that a random hand has invented: each class has strokes of its own, drawn a little differently each time."""
+"""Signs that a random hand has invented: each class has strokes of its own, drawn differently each time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from .canvas import Mask, board, cluttered, painted, paper, pose, scene, smooth
+from .canvas import Look, Mask, board, cluttered, painted, paper, pose, scene, smooth
 from .prototypes import prototype
 from .task import Drawing, drawing
 
@@ -29,7 +29,9 @@ def _strokes(own: np.random.Generator) -> list[np.ndarray]:
     return strokes
 
 
-def _sign(name, look, shake, curved, label, rng):
+def _sign(
+    name: str, look: Look, shake: float, curved: bool, label: int, rng: np.random.Generator
+) -> np.ndarray:
     mask, width = Mask(pose(rng, turn=0.12, shift=0.07, stretch=0.15)), rng.uniform(0.03, 0.065)
     for stroke in _strokes(prototype(name, label)):
         points = stroke + rng.normal(0, shake, stroke.shape)
@@ -37,7 +39,16 @@ def _sign(name, look, shake, curved, label, rng):
     return painted(mask, rng, look)
 
 
-def _signs(name, classes, look, train, val, shake=0.03, curved=True, imbalance=1.0) -> Drawing:
+def _signs(
+    name: str,
+    classes: int,
+    look: Look,
+    train: int,
+    val: int,
+    shake: float = 0.03,
+    curved: bool = True,
+    imbalance: float = 1.0,
+) -> Drawing:
     names = tuple(f"sign {label}" for label in range(classes))
     return drawing(
         name,

@@ -12,16 +12,16 @@ from nni_nasoa.data.fractals import fractal_images
 from .canvas import SIZE, Mask, finished, painted, pose, scene
 from .task import Drawing, drawing
 
-_FRACTAL_SEED = 2_000_003  # far from those of pretraining and of the dataset "fractals"
+_FRACTAL_SEED = 2_000_003  # Far from the seeds of pretraining and of the dataset "fractals".
 
 
-def _fractal(first, label, rng):
+def _fractal(first: int, label: int, rng: np.random.Generator) -> np.ndarray:
     return fractal_images(_FRACTAL_SEED, [first + label], [int(rng.integers(2**31))], SIZE)[0].transpose(
         1, 2, 0
     )
 
 
-def _fractals(name, first, classes, train, val, imbalance=1.0) -> Drawing:
+def _fractals(name: str, first: int, classes: int, train: int, val: int, imbalance: float = 1.0) -> Drawing:
     return drawing(
         name,
         "fractals",
@@ -37,7 +37,7 @@ def _fractals(name, first, classes, train, val, imbalance=1.0) -> Drawing:
 SYMMETRIES = ("none", "left-right", "top-bottom", "both", "half turn")
 
 
-def _symmetric(label, rng):
+def _symmetric(label: int, rng: np.random.Generator) -> np.ndarray:
     """A pattern of soft cells that is made symmetric."""
     cells = int(rng.choice((6, 8, 10)))
     half = resize_bilinear(rng.random((3, cells, cells)), SIZE).transpose(1, 2, 0)
@@ -56,7 +56,7 @@ SPIRALS = tuple(
 )
 
 
-def _spiral(label, rng):
+def _spiral(label: int, rng: np.random.Generator) -> np.ndarray:
     arms, sign = label // 2 + 1, 1 if label % 2 else -1
     t = np.linspace(0.12, 1, 60)
     turns, start = rng.uniform(0.9, 1.5), rng.uniform(0, 2 * np.pi)

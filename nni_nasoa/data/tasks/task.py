@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,7 +42,7 @@ class Task:
 
     @property
     def seed(self) -> int:
-        """Of all its images."""
+        """The seed of all its images."""
         return zlib.crc32(self.name.encode())
 
 
@@ -65,7 +65,7 @@ class Drawing:
 def drawing(
     name: str,
     kind: str,
-    classes: tuple[str, ...],
+    classes: Iterable[str],
     draw: Draw,
     train: int,
     val: int,
@@ -75,4 +75,4 @@ def drawing(
     imbalance: float = 1.0,
 ) -> Drawing:
     """A drawing and its task; the parameters as there."""
-    return Drawing(Task(name, kind, classes, train, val, mirrored, held_out), draw, imbalance)
+    return Drawing(Task(name, kind, tuple(classes), train, val, mirrored, held_out), draw, imbalance)

@@ -1,7 +1,8 @@
-"""Textures from formulas: gratings, spectra of noise, cells, weaves, tilings; and smooth gradients and blobs."""
+"""Textures from formulas: gratings, noise, cells, weaves, tilings; and smooth gradients and blobs."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -16,7 +17,9 @@ COUNTS = tuple(f"{count} waves" for count in (3, 4, 6, 8, 11, 15))
 SPECTRA = ("white", "pink", "brown", "band", "streaks")
 
 
-def _coloured(values, rng, noise=8.0, grey=False):
+def _coloured(
+    values: np.ndarray, rng: np.random.Generator, noise: float = 8.0, grey: bool = False
+) -> np.ndarray:
     """Values from 0 to 1 as a ramp between two colours."""
     low, high = rng.uniform(0, 110, 3), rng.uniform(140, 255, 3)
     if grey:
@@ -26,23 +29,41 @@ def _coloured(values, rng, noise=8.0, grey=False):
     return finished(low + np.clip(values, 0, 1)[..., None] * (high - low), rng, noise)
 
 
-def _wave(angle, waves, rng):
+def _wave(angle: float, waves: float, rng: np.random.Generator) -> np.ndarray:
     return 0.5 + 0.5 * np.sin(2 * np.pi * (waves * (X * np.cos(angle) + Y * np.sin(angle)) + rng.random()))
 
 
-def _direction(label, rng):
+def _direction(label: int, rng: np.random.Generator) -> np.ndarray:
     return _coloured(_wave(np.pi * label / 8 + rng.normal(0, 0.05), rng.uniform(4, 14), rng), rng, 40)
 
 
-def _frequency(label, rng):
+def _frequency(label: int, rng: np.random.Generator) -> np.ndarray:
     waves = (3, 4, 6, 8, 11, 15)[label] * rng.uniform(0.92, 1.08)
     return _coloured(
         0.5 + (_wave(rng.uniform(0, np.pi), waves, rng) - 0.5) * rng.uniform(0.3, 1), rng, 30, grey=True
     )
 
 
-def cloud(rng, power, low=0.0, high=SIZE, stretch=1.0):
-    """Noise whose amplitude falls with a power of the frequency, in a band of it."""
+def cloud(
+    rng: np.random.Generator, power: float, low: float = 0.0, high: float = SIZE, stretch: float = 1.0
+) -> np.ndarray:
+    """Noise whose amplitude falls with a power of the frequency, in a band of frequencies.
+
+    Parameters
+    ----------
+    rng
+        Random numbers.
+    power
+        By which power the amplitude falls: 0 for white noise, 1 for pink, 2 for brown.
+    low, high
+        The band, in waves an image.
+    stretch
+        How many times as long as high things are; their area stays.
+
+    Returns
+    -------
+    Shape (SIZE, SIZE), with mean 0.5 and standard deviation 0.2.
+    """
     fy, fx = np.fft.fftfreq(SIZE)[:, None] * SIZE * stretch, np.fft.rfftfreq(SIZE) * SIZE / stretch
     frequency = np.hypot(fy, fx)
     weight = np.where(
@@ -52,8 +73,8 @@ def cloud(rng, power, low=0.0, high=SIZE, stretch=1.0):
     return 0.5 + 0.2 * values / values.std()
 
 
-def _spectrum(label, rng):
-    choices = (
+def _spectrum(label: int, rng: np.random.Generator) -> np.ndarray:
+    choices: tuple[dict[str, float], ...] = (
         {"power": 0},
         {"power": 1},
         {"power": 2},
@@ -63,67 +84,67 @@ def _spectrum(label, rng):
     return _coloured(np.rot90(cloud(rng, **choices[label])), rng, 0)
 
 
-def _distances(rng, count):
-    """To the nearest and the next of random points, and which is nearest."""
+def _distances(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Distances to the nearest and the next of random points, and which is nearest."""
     points = rng.uniform(-0.1, 1.1, (count, 2))
     distance = np.hypot(X[..., None] - points[:, 0], Y[..., None] - points[:, 1])
     nearest = np.partition(distance, 1, axis=-1)
     return nearest[..., 0], nearest[..., 1], distance.argmin(-1)
 
 
-def _turned(rng):
+def _turned(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates, turned and stretched."""
     angle, scale = rng.uniform(0, np.pi), rng.uniform(5, 9)
     u, v = X * np.cos(angle) + Y * np.sin(angle), Y * np.cos(angle) - X * np.sin(angle)
     return scale * u + rng.random(), scale * v + rng.random()
 
 
-def _checker(rng):
+def _checker(rng: np.random.Generator) -> np.ndarray:
     u, v = _turned(rng)
     return ((np.floor(u) + np.floor(v)) % 2).astype(float)
 
 
-def _dots(rng):
+def _dots(rng: np.random.Generator) -> np.ndarray:
     u, v = _turned(rng)
     return (np.hypot(u % 1 - 0.5, v % 1 - 0.5) < rng.uniform(0.2, 0.36)).astype(float)
 
 
-def _bricks(rng):
+def _bricks(rng: np.random.Generator) -> np.ndarray:
     u, v = _turned(rng)
     return 1.0 - (((u / 2 + 0.5 * (np.floor(v) % 2)) % 1 < 0.07) | (v % 1 < 0.14))
 
 
-def _weave(rng):
+def _weave(rng: np.random.Generator) -> np.ndarray:
     u, v = _turned(rng)
     over = (np.floor(u) + np.floor(v)) % 2
     return np.where(over, np.sin(np.pi * (u % 1)), 0.6 * np.sin(np.pi * (v % 1)))
 
 
-def _cells(rng):
+def _cells(rng: np.random.Generator) -> np.ndarray:
     first, second, _ = _distances(rng, int(rng.integers(25, 50)))
     return (second - first > 0.03).astype(float)
 
 
-def _patches(rng):
+def _patches(rng: np.random.Generator) -> np.ndarray:
     _, _, nearest = _distances(rng, int(rng.integers(25, 60)))
     return rng.random(nearest.max() + 1)[nearest]
 
 
-def _pebbles(rng):
+def _pebbles(rng: np.random.Generator) -> np.ndarray:
     first, second, _ = _distances(rng, int(rng.integers(30, 60)))
     return 1 - first / np.maximum(second, 1e-6)
 
 
-def _rings(rng):
+def _rings(rng: np.random.Generator) -> np.ndarray:
     x, y = rng.uniform(0, 1, 2)
     return 0.5 + 0.5 * np.sin(2 * np.pi * rng.uniform(5, 10) * np.hypot(X - x, Y - y))
 
 
-def _ripples(rng):
+def _ripples(rng: np.random.Generator) -> np.ndarray:
     return 0.5 + 0.5 * np.sin(2 * np.pi * (rng.uniform(5, 9) * _turned(rng)[0] / 7 + 0.6 * cloud(rng, 2)))
 
 
-def _marble(rng):
+def _marble(rng: np.random.Generator) -> np.ndarray:
     return np.abs(2 * cloud(rng, 1.7) - 1) * 1.6
 
 
@@ -141,11 +162,16 @@ MATERIALS = {
 }
 
 
-def _material(drawers, grey, label, rng):
+def _material(
+    drawers: Sequence[Callable[[np.random.Generator], np.ndarray]],
+    grey: bool,
+    label: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
     return _coloured(drawers[label](rng), rng, 25, grey)
 
 
-def _mixture(name, label, rng):
+def _mixture(name: str, label: int, rng: np.random.Generator) -> np.ndarray:
     """Three waves of the class's own, which make a texture, seen from a little other angle and distance."""
     own = prototype(name, label)
     waves, angles, weights = own.uniform(2, 14, 3), own.uniform(0, np.pi, 3), own.uniform(0.4, 1, 3)
@@ -160,7 +186,7 @@ def _mixture(name, label, rng):
 GRADIENTS = tuple(f"towards {round(360 * i / 8)} degrees" for i in range(8))
 
 
-def _gradient(label, rng):
+def _gradient(label: int, rng: np.random.Generator) -> np.ndarray:
     angle = 2 * np.pi * label / 8 + rng.normal(0, 0.08)
     ramp = 0.5 + ((X - 0.5) * np.cos(angle) + (Y - 0.5) * np.sin(angle)) * rng.uniform(0.25, 0.8)
     level = rng.uniform(60, 120)
@@ -169,7 +195,7 @@ def _gradient(label, rng):
     )
 
 
-def _blob(label, rng):
+def _blob(label: int, rng: np.random.Generator) -> np.ndarray:
     """A soft spot in one of nine fields, over uneven light."""
     row, column = divmod(label, 3)
     x, y = (column + rng.uniform(0.2, 0.8)) / 3, (row + rng.uniform(0.2, 0.8)) / 3
