@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
@@ -38,7 +39,10 @@ class Folder:
     @cached_property
     def name(self) -> str:
         """What results call it: the last part of its path, on one line."""
-        return readable(os.path.basename(os.path.realpath(os.path.expanduser(self._given)))) or "/"
+        path = os.path.expanduser(self._given)
+        with suppress(ValueError):  # a zero byte, which is in no path
+            path = os.path.realpath(path)
+        return readable(os.path.basename(path)) or "/"
 
     @property
     def identity(self) -> str:

@@ -32,7 +32,7 @@ class RunSettings:
     Parameters
     ----------
     dataset
-        A name that `open_dataset` knows, or the absolute path of a folder.
+        A name that `Dataset` knows, or the absolute path of a folder.
     regime
         How to fine-tune, the input size filled in.
     budget

@@ -49,7 +49,8 @@ class OnlineAdvisor(Tuner):
     Parameters
     ----------
     dataset, minutes
-        One task: what `open_dataset` takes, and the minutes of each run on it, from the start of the trial's process.
+        One task: a name or a folder as `Dataset` takes it, and the minutes of each run on it, from the start of
+        the trial's process.
     tasks
         Several tasks, `[{dataset: .., minutes: ..}, ...]`, in place of the two.
     zoo

@@ -35,7 +35,7 @@ class Assignment:
     run
         Its name, unique in the experiment.
     dataset
-        As `open_dataset` takes it, on the trial's machine.
+        The source of a `Dataset`, on the trial's machine.
     minutes
         The budget, from the start of the trial's process.
     regime

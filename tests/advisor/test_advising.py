@@ -201,6 +201,13 @@ def test_parameters_are_counted_for_the_classes_of_the_dataset():
     assert parameters_m({"params_m": 11.7}, 10) == 11.7 and parameters_m({}, 10) is None
 
 
+def test_a_dataset_brings_its_own_ways(measured, split):
+    given = advise(Dataset(split, seed=7), 1, device="cpu", store=measured)
+    assert given.choices == advise(split, 1, device="cpu", store=measured).choices
+    with pytest.raises(DatasetError, match=r"val_fraction: 0\.3 is given beside a Dataset"):
+        advise(Dataset(split), 1, device="cpu", store=measured, val_fraction=0.3)
+
+
 def test_images_that_lie_decoded_in_the_cache_need_no_time(measured, tmp_path, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("nni_nasoa.data.content.SETTLED", -1.0)

@@ -42,6 +42,7 @@ def scans(monkeypatch):
         (Path("~/flowers"), Kind.FOLDER, "flowers"),
         (os.fsdecode(b"\xff\n"), Kind.FOLDER, "\\udcff\\n"),
         ("/", Kind.FOLDER, "/"),
+        ("set\0", Kind.FOLDER, "set\\x00"),
     ],
 )
 def test_kind_and_name_follow_from_what_is_given(source, kind, name):

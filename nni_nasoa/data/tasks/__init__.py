@@ -40,7 +40,7 @@ def get_task(name: str) -> Task:
 
 
 def open_task(name: str, input_size: int) -> ImageSplit:
-    """The images of a task, named "task:NAME"; see `open_dataset`."""
+    """The images of a task, named "task:NAME"; see `Dataset.open`."""
     from .drawn_cache import open_drawing
 
     return open_drawing(_drawing(name), input_size)

@@ -17,7 +17,7 @@ VERSION = 1  # Counts up when what is drawn changes, so that caches are drawn an
 
 
 def open_drawing(drawing: Drawing, input_size: int) -> ImageSplit:
-    """Open a task at a size; see `open_dataset`.
+    """Open a task at a size; see `Dataset.open`.
 
     Raises
     ------

@@ -19,7 +19,7 @@ class Task:
     Parameters
     ----------
     name
-        What `open_dataset` knows it by, after "task:".
+        What `Dataset` knows it by, after "task:".
     kind
         What its images are of; tasks of a kind are alike.
     classes
