@@ -22,7 +22,7 @@ from typing import Any
 
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
 LARGEST = sys.float_info.max  # finite number
-MAX_SHOWN = 60  # characters of a value in a message
+MAX_SHOWN, MAX_REASON = 60, 150  # characters in a message: of a value, of another message
 MAX_MINUTES = 60 * 24 * 365  # of a budget
 MAX_INPUT_SIZE = 2048  # pixels
 
@@ -192,6 +192,15 @@ def check_fields(
         object.__setattr__(value, name, rule(place + name, getattr(value, name), error))
 
 
+def check_given(
+    given: Collection[object], rules: Mapping[str, Rule], error: type[Exception] = InputError, place: str = ""
+) -> None:
+    """Raise an `error` about the first name, after `place`, that is missing; it says what it would be."""
+    for name, rule in rules.items():
+        if name not in given:
+            raise error(f"{place}{name}: is missing; it is {rule.what}")
+
+
 def _is_number(value: Any) -> bool:
     kind = type(value)  # the usual ones first: to ask for a Real takes ten times as long
     return kind is float or kind is int or (isinstance(value, Real) and not isinstance(value, bool))
@@ -298,6 +307,12 @@ def one_line(text: object, most: int = MAX_TEXT) -> str:
     if not line and isinstance(text, BaseException):
         line = type(text).__name__
     return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, as it stands in brackets in another message: one line, shortened."""
+    said = error.strerror if isinstance(error, OSError) else None
+    return one_line(said or error, MAX_REASON)
 
 
 def shown(value: Any) -> str:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 import click
 
+from nni_nasoa.values import NUMBER
+
 
 class OneLine(click.Command):
     """A command that says what is wrong with its options in one line, without its usage before it."""
@@ -73,10 +75,7 @@ def clear_errors():
 
 
 def cell(value, factor: float, form: str) -> str:
-    is_number = (
-        isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    )
-    return format(value * factor, form) if is_number else text(value)
+    return format(value * factor, form) if NUMBER.allows(value) else text(value)
 
 
 def text(value) -> str:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from nni_nasoa.values import one_of
+
 LEVELS = ("none", "crop", "crop-flip", "full")
 SCALE = (0.35, 1.0)  # share of the image's area that a random resized crop keeps, at least and at most
 RATIO = (3 / 4, 4 / 3)  # its width over its height
@@ -40,8 +42,7 @@ def augment(images: Tensor, level: str, generator: torch.Generator, mirrored: bo
         return images
     if level == "full":
         return jitter_colors(resized_crop(images, generator, mirrored), generator)
-    if level not in LEVELS:
-        raise ValueError(f"augmentation: '{level}' is not one of {', '.join(LEVELS)}")
+    one_of(LEVELS)("augmentation", level)
     return shift(images, max(1, images.shape[-1] // 8), mirrored and level == "crop-flip", generator)
 
 

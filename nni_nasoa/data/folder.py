@@ -6,10 +6,11 @@ import os
 import stat
 from collections.abc import Iterable
 from contextlib import suppress
-from difflib import get_close_matches
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from nni_nasoa.values import reason, suggestion
 
 from .arrays import DatasetError, Holdout, ImageSplit
 from .content import content_digest, kept_digest, stat_digest
@@ -127,21 +128,12 @@ def existing_folder(given: str | os.PathLike[str]) -> Path:
         if stat.S_ISDIR(os.stat(folder).st_mode):
             return folder
     except (FileNotFoundError, NotADirectoryError):
-        close = get_close_matches(normalized(name), dataset_names(), n=1)
-        hint = (
-            f"did you mean '{close[0]}'?"
-            if close
-            else f"give a folder of images, or one of {', '.join(dataset_names())}"
-        )
+        known = dataset_names()
+        hint = suggestion(normalized(name), known, f"give a folder of images, or one of {', '.join(known)}")
         raise DatasetError(f"dataset: '{name}' is neither a folder nor a known name; {hint}") from None
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # no permission, a link to itself, a zero byte, no such user's home
-        raise DatasetError(
-            f"dataset: '{name}' cannot be opened ({getattr(error, 'strerror', None) or error})"
-        ) from error
+    # No permission, a link to itself, a zero byte, no such user's home.
+    except (OSError, ValueError, RuntimeError) as error:
+        raise DatasetError(f"dataset: '{name}' cannot be opened ({reason(error)})") from error
     raise DatasetError(
         f"dataset: '{name}' is a file, where a folder of images is needed (unpack an archive first)"
     )

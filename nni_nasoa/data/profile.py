@@ -15,6 +15,19 @@ from typing import Any
 
 import numpy as np
 
+from nni_nasoa.values import (
+    MAX_NUMBER,
+    TRUTH,
+    WRONG,
+    Rule,
+    check_fields,
+    check_given,
+    check_names,
+    number,
+    or_none,
+    whole,
+)
+
 from .arrays import ImageSplit, classes_in_turn
 from .dataset import Dataset, Kind
 from .image_statistics import (
@@ -31,7 +44,7 @@ from .parallel import progress_bar
 
 HEADERS, PIXELS = 2000, 400  # images whose headers are read, and that are decoded, at most
 HEADER_SHARE, PIXEL_SHARE = 0.5, 0.9  # of the time, by when headers and pixels have to be read
-MAX_NAME, MAX_NUMBER = 200, 1e15
+MAX_NAME = 200
 
 
 class ProfileError(ValueError):
@@ -111,9 +124,7 @@ class DatasetProfile:
     decode_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = _checked(field.name, field.type.partition(" ")[0], getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
+        check_fields(self, _RULES, ProfileError, "profile: ")
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -129,33 +140,32 @@ class DatasetProfile:
             Not a mapping, fields that are missing or that there are not, or one that is not what it has to
             be.
         """
-        names = {field.name for field in fields(cls)}
         if not isinstance(data, Mapping):
             raise ProfileError("profile: not an object with the fields of a dataset's profile")
-        if wrong := sorted(names.symmetric_difference(map(str, data))):
-            raise ProfileError(
-                f"profile: the field '{readable(wrong[0][:MAX_NAME])}' "
-                + ("is missing" if wrong[0] in names else "is not one of a dataset's profile")
-            )
+        check_names("profile", data, _RULES, ProfileError)
+        check_given(data, _RULES, ProfileError, "profile: ")
         return cls(**data)
 
 
-def _checked(name: str, kind: str, value: Any) -> Any:
-    """A value as it is kept; a ProfileError where it is not of that kind."""
+def _rule(name: str, kind: str) -> Rule:
+    """What a field of a profile has to be, by its name and its type."""
     if kind == "str":
-        if isinstance(value, str) and 0 < len(value) <= MAX_NAME and readable(value) == value:
-            return value
-        raise ProfileError(f"profile: {name} is not a text of 1 to {MAX_NAME} characters")
-    if value is None or (kind == "bool" and isinstance(value, bool)):
-        return value
-    most = 1 if name.endswith("_share") or name.partition("_")[0] in COLOURS else MAX_NUMBER
-    numbers = {"int": (int, np.integer), "float": (int, float, np.integer, np.floating)}.get(kind, ())
-    if isinstance(value, numbers) and not isinstance(value, bool) and 0 <= value <= most:
-        return int(value) if kind == "int" else float(value)
-    right = {"bool": "true or false", "int": "a whole number from 0"}.get(
-        kind, f"a number from 0 to {most:g}"
-    )
-    raise ProfileError(f"profile: {name} is neither {right} nor null")
+        return _NAME
+    if kind == "bool":
+        return or_none(TRUTH)
+    if kind == "int":
+        return or_none(whole(0, MAX_NUMBER, "a whole number from 0"))
+    share = name.endswith("_share") or name.partition("_")[0] in COLOURS
+    return or_none(number(0, 1 if share else MAX_NUMBER))
+
+
+_NAME = Rule(
+    f"a text of 1 to {MAX_NAME} characters",
+    lambda _, value: (
+        value if isinstance(value, str) and 0 < len(value) <= MAX_NAME and readable(value) == value else WRONG
+    ),
+)
+_RULES = {field.name: _rule(field.name, field.type.partition(" ")[0]) for field in fields(DatasetProfile)}
 
 
 def profile_dataset(

@@ -13,6 +13,7 @@ from nni_nasoa.values import (
     ID,
     INPUT_SIZE,
     MAX_NUMBER,
+    POSITIVE,
     POSITIVE_SECONDS,
     SCALAR,
     SECONDS,
@@ -23,6 +24,7 @@ from nni_nasoa.values import (
     InputError,
     Rule,
     check_fields,
+    check_given,
     check_names,
     list_of,
     mapping,
@@ -210,9 +212,7 @@ class RunRecord:
         if not isinstance(data, Mapping):
             raise RecordError(f"record: {shown(data)} is not an object with the fields of a run")
         check_names("record", data, _RULES, RecordError)
-        for name, rule in _RULES.items():
-            if name not in data:
-                raise RecordError(f"{name}: is missing; it is {rule.what}")
+        check_given(data, _RULES, RecordError)
         return cls(**data)
 
     @classmethod
@@ -277,7 +277,7 @@ class RunRecord:
 def positive(values: Mapping[str, Any], name: str) -> float | None:
     """A number above 0 in a record's profile or model_figures, where others may have put anything; None for what is none."""
     value = values.get(name)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0 else None
+    return value if POSITIVE.allows(value) else None
 
 
 def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from sqlalchemy import and_, column, func, or_, select, table, update
 
-from nni_nasoa.values import utc
+from nni_nasoa.values import WRONG, Rule, one_of, or_none, reason, utc, whole
 
 from .database import Database, StoreError, default_location
 from .migrations import MIGRATIONS, Migration, prepare
@@ -121,7 +121,9 @@ class ExperienceStore:
         StoreError
             No such status, a time that is none, a negative limit.
         """
-        return self._records(_conditions(task, model, device, status, since), _checked_limit(limit))
+        return self._records(
+            _conditions(task, model, device, status, since), or_none(whole(0))("limit", limit, StoreError)
+        )
 
     def _records(self, conditions: list, limit: int | None) -> Iterator[RunRecord]:
         key = (_RUNS.c.created, _RUNS.c.number)
@@ -315,23 +317,18 @@ def _row(record: RunRecord) -> dict[str, str]:
     }
 
 
+_SINCE = Rule(
+    "a date such as 2026-01-31 or a time with its zone such as 2026-01-31T12:00:00Z",
+    lambda _, value: utc(value) or WRONG,
+)
+
+
 def _conditions(task, model, device, status, since) -> list:
-    if status is not None and status not in STATUSES:
-        raise StoreError(f"status: {status!r} is not one of {', '.join(STATUSES)}")
-    start = None if since is None else utc(since)
-    if since is not None and start is None:
-        raise StoreError(
-            f"since: {since!r} is not a date such as 2026-01-31 or a time with its zone such as 2026-01-31T12:00:00Z"
-        )
+    status = or_none(one_of(STATUSES))("status", status, StoreError)
+    start = or_none(_SINCE)("since", since, StoreError)
     equal = {"task": task, "model": model, "device": device, "status": status}
     conditions = [_RUNS.c[name] == value for name, value in equal.items() if value is not None]
     return conditions if start is None else [*conditions, _RUNS.c.created >= start]
-
-
-def _checked_limit(limit: int | None) -> int | None:
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-        raise StoreError(f"limit: {limit!r} is not a whole number from 0")
-    return limit
 
 
 def _read_lines(file: BinaryIO, path: str | os.PathLike) -> Iterator[RunRecord]:
@@ -350,6 +347,4 @@ def _read_lines(file: BinaryIO, path: str | os.PathLike) -> Iterator[RunRecord]:
         except UnicodeDecodeError:
             raise StoreError(f"{path}, line {number}: not text in UTF-8") from None
         except (ValueError, RecursionError) as error:
-            raise StoreError(
-                f"{path}, line {number}: not JSON ({str(error).splitlines()[0][:100]})"
-            ) from None
+            raise StoreError(f"{path}, line {number}: not JSON ({reason(error)})") from None

@@ -26,9 +26,9 @@ from torch import Tensor, nn
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.training.regime import FineTuneRegime, RegimeError
-from nni_nasoa.values import MAX_INPUT_SIZE
+from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, WRONG, Rule, list_of, one_of, or_none, reason, text
 
-from .errors import ClassifierError, one_line
+from .errors import ClassifierError
 from .onnx_export import export_onnx
 
 FORMAT, VERSION = "nni-nasoa classifier", 1
@@ -129,7 +129,7 @@ class Classifier:
                 return to_array(image, self.input_size)
         except Exception as error:  # a broken file can fail in any way inside a decoder
             name = item if isinstance(item, (str, os.PathLike)) else type(item).__name__
-            raise ClassifierError(f"{name}: cannot be read as an image ({one_line(error)})") from None
+            raise ClassifierError(f"{name}: cannot be read as an image ({reason(error)})") from None
 
     def export_onnx(self, path: str | os.PathLike) -> Path:
         """Write an ONNX file; see `onnx_export.export_onnx`."""
@@ -237,7 +237,7 @@ def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], abou
         partial.write_text(text + "\n", encoding="utf-8")
         os.replace(partial, folder / DESCRIPTION)
     except (OSError, SafetensorError) as error:
-        raise ClassifierError(f"{folder}: the classifier cannot be saved ({one_line(error)})") from None
+        raise ClassifierError(f"{folder}: the classifier cannot be saved ({reason(error)})") from None
     return folder
 
 
@@ -266,7 +266,7 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
             about = json.loads((file.metadata() or {}).get("classifier", "null"))
             state = {name: file.get_tensor(name) for name in file.keys()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise ClassifierError(f"{folder / WEIGHTS}: damaged ({one_line(error)})") from None
+        raise ClassifierError(f"{folder / WEIGHTS}: damaged ({reason(error)})") from None
     about = _check(_edited(folder, about), folder)
     network = create_model(about["encoding"] or about["model"], num_classes=len(about["classes"]))
     if about["weights_of"] == "staged":
@@ -275,7 +275,7 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
         network.load_state_dict(state)
     except RuntimeError as error:
         raise ClassifierError(
-            f"{folder / WEIGHTS}: not the weights of {about['model']} ({one_line(error)})"
+            f"{folder / WEIGHTS}: not the weights of {about['model']} ({reason(error)})"
         ) from None
     return Classifier(network, about, device)
 
@@ -287,9 +287,21 @@ def _edited(folder: Path, about: Any) -> Any:
     except FileNotFoundError:
         return about
     except (OSError, ValueError, RecursionError) as error:
-        raise ClassifierError(f"{folder / DESCRIPTION}: not JSON ({one_line(error)})") from None
+        raise ClassifierError(f"{folder / DESCRIPTION}: not JSON ({reason(error)})") from None
     same = not isinstance(about, dict) or (isinstance(beside, dict) and beside.get("id") == about.get("id"))
     return beside if same else about
+
+
+_RULES = {
+    "classes": list_of(text("the name of a class"), "a list of two or more classes", least=2),
+    "model": text("the name of a model"),
+    "encoding": or_none(text("an encoding")),
+    "weights_of": one_of(("network", "staged")),
+    "metrics": Rule("an object", lambda _, value: value if isinstance(value, dict) else WRONG),
+    "input_size": INPUT_SIZE,
+    "mean": list_of(NUMBER, "three numbers", 3, 3),
+    "std": list_of(POSITIVE, "three positive numbers", 3, 3),
+}
 
 
 def _check(about: Any, folder: Path) -> dict[str, Any]:
@@ -300,24 +312,10 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
             f"{folder}: classifier of version {about.get('version')!r:.20}, "
             f"where this release reads {VERSION}"
         )
-    for key, right in (
-        ("classes", lambda v: isinstance(v, list) and len(v) >= 2 and all(isinstance(c, str) for c in v)),
-        ("model", lambda v: isinstance(v, str)),
-        ("encoding", lambda v: v is None or isinstance(v, str)),
-        ("weights_of", lambda v: v in ("network", "staged")),
-        ("metrics", lambda v: isinstance(v, dict)),
-        ("input_size", lambda v: isinstance(v, int) and 1 <= v <= MAX_INPUT_SIZE),
-        ("mean", _three_numbers),
-        ("std", _three_numbers),
-    ):
-        if not right(about.get(key)):
-            raise ClassifierError(f'{folder}: "{key}" of the description is {about.get(key)!r:.60}')
+    for key, rule in _RULES.items():
+        rule(f'{folder}: "{key}" of the description', about.get(key), ClassifierError)
     try:
         FineTuneRegime.from_json(about.get("regime"))
     except RegimeError as error:
         raise ClassifierError(f"{folder}: {error}") from None
     return about
-
-
-def _three_numbers(values: Any) -> bool:
-    return isinstance(values, list) and len(values) == 3 and all(isinstance(v, (int, float)) for v in values)

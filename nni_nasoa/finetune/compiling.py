@@ -8,9 +8,9 @@ from torch import nn
 from nni_nasoa.device.interruption import TimeIsUp, at_most
 from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.training.stepping import Stepper
+from nni_nasoa.values import reason
 
 from .context import RunContext
-from .errors import one_line
 
 COMPILING_SHARE = 0.4  # of the time that is left
 
@@ -33,7 +33,7 @@ def compiled_in_time(stepper: Stepper, module: nn.Module, context: RunContext) -
         failure = f"torch.compile was not done after {clock.now() - begin:.1f} s: trained without it"
     except Exception as error:  # a compiler can fail in any way
         if not is_out_of_memory(error):  # else the first step fails, too, and halves the batch
-            failure = f"torch.compile failed ({one_line(error)}): trained without it"
+            failure = f"torch.compile failed ({reason(error)}): trained without it"
     finally:
         stepper.optimizer.zero_grad()
         for buffer, before in buffers:

@@ -9,15 +9,11 @@ import torch
 
 from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.values import reason
 
 
 class ClassifierError(ValueError):
     """A classifier that cannot be loaded, saved or used. The message is one line."""
-
-
-def one_line(error: BaseException) -> str:
-    """An error's message in one line, shortened; the error's type where it has none."""
-    return " ".join(str(error).split())[:150] or type(error).__name__
 
 
 @contextmanager
@@ -28,7 +24,7 @@ def memory_errors(device: torch.device) -> Iterator[None]:
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
-        full = one_line(error)
+        full = reason(error)
     else:
         return
     raise FineTuneError(f"{device}: out of memory ({full}); give a smaller model or input size")

@@ -10,7 +10,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from .errors import ClassifierError, one_line
+from nni_nasoa.values import reason
+
+from .errors import ClassifierError
 
 PACKAGES = ("onnx", "onnxscript")
 
@@ -88,7 +90,7 @@ def export_onnx(
     except OSError as error:
         raise ClassifierError(f"{path}: cannot be written ({error.strerror})") from None
     except Exception as error:  # the exporter fails in many ways
-        raise ClassifierError(f"{path}: the network cannot be exported ({one_line(error)})") from None
+        raise ClassifierError(f"{path}: the network cannot be exported ({reason(error)})") from None
     finally:
         partial.unlink(missing_ok=True)
         network.to(device)

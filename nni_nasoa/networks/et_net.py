@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from nni_nasoa.architecture import Architecture, BlockLayout, Conv, SkipLayout, block_layouts
 from nni_nasoa.architecture.layout import stem_convs
+from nni_nasoa.values import whole
 
 
 class ConvNorm(nn.Sequential):
@@ -115,8 +116,7 @@ class ETNet(nn.Module):
 
     def __init__(self, architecture: Architecture | str, num_classes: int = 1000) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise ValueError(f"num_classes: {num_classes} is not a positive number")
+        num_classes = whole(1)("num_classes", num_classes)
         self.architecture = (
             architecture if isinstance(architecture, Architecture) else Architecture.parse(architecture)
         )

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nni_nasoa.architecture import Architecture
+from nni_nasoa.values import reason
 
 from .et_net import ETNet
 from .published import WeightsError, check_tensors, convert_published, is_published
@@ -103,18 +104,13 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         try:
             return load_file(path)
         except SafetensorError as error:
-            raise WeightsError(f"not a safetensors file ({_line(error)})") from None
+            raise WeightsError(f"not a safetensors file ({reason(error)})") from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        raise WeightsError(f"not a state_dict saved by torch ({_line(error)})") from None
+        raise WeightsError(f"not a state_dict saved by torch ({reason(error)})") from None
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
     ):
         raise WeightsError("not a plain state_dict, which has names and tensors only")
     return dict(state)
-
-
-def _line(error: Exception) -> str:
-    """The first line of a message, shortened."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:120]

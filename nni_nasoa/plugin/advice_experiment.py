@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nni_nasoa.values import reason
+
 from .classifiers import read_list
 from .experiments import read_status
 
@@ -182,7 +184,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read ({error.strerror}); give an experiment config of NNI"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise AdviceExperimentError(f"{path}: not YAML ({' '.join(str(error).split())[:150]})") from None
+        raise AdviceExperimentError(f"{path}: not YAML ({reason(error)})") from None
     if not isinstance(given, dict) or not isinstance(given.get("trainingService"), (dict, list)):
         raise AdviceExperimentError(
             f"{path}: has no trainingService, such as {{platform: local}}; give an experiment config of NNI"

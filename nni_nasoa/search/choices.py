@@ -31,13 +31,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, Block, Macro, Skip
 from nni_nasoa.architecture.parts import KINDS, LAST_RATIO
 from nni_nasoa.architecture.space import doubling_places, parse_macro
 from nni_nasoa.architecture.variation import macro_of, skip_places
+from nni_nasoa.values import whole
 
 # Layers, stages, blocks or doublings: above what any network can have, so that a wrong number costs nothing.
 _MOST = 99
@@ -216,9 +216,7 @@ def decode(sample: Mapping[str, Any]) -> Architecture:
 def _count(sample: Mapping[str, Any], label: str, least: int = 1) -> int:
     """A label's value that says how many there are of something."""
     value = sample[label]
-    if not isinstance(value, Integral) or not least <= int(value) <= _MOST:
-        raise ArchitectureError(f"{label}: {repr(value)[:40]} is not a whole number from {least} to {_MOST}")
-    return int(value)
+    return whole(least, _MOST)(label, value, ArchitectureError)
 
 
 def _decode_block(sample: Mapping[str, Any]) -> Block:

@@ -16,9 +16,9 @@ from nni_nasoa.values import (
     check_fields,
     check_names,
     number,
-    one_line,
     one_of,
     or_none,
+    reason,
     shown,
     text,
     whole,
@@ -129,7 +129,7 @@ class FineTuneRegime:
         try:
             data = yaml.safe_load(text)
         except (yaml.YAMLError, RecursionError) as error:
-            raise RegimeError(f"regime: not YAML ({one_line(error, 150)})") from None
+            raise RegimeError(f"regime: not YAML ({reason(error)})") from None
         if isinstance(data, dict):
             data = {key: _number(value) if key in _NUMBERS else value for key, value in data.items()}
         return cls.from_json(data)
@@ -147,7 +147,7 @@ class FineTuneRegime:
         except UnicodeDecodeError:
             raise RegimeError(f"{path}: not text in UTF-8") from None
         except (ValueError, RecursionError) as error:
-            raise RegimeError(f"{path}: not JSON ({one_line(error, 100)})") from None
+            raise RegimeError(f"{path}: not JSON ({reason(error)})") from None
 
 
 _NUMBERS = ("learning_rate", "weight_decay", "mixup", "label_smoothing")

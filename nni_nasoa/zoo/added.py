@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-import math
 import os
 import re
 import warnings
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, list_of, reason
 
 from .family import ModelInfo, create_et_net
 
@@ -31,8 +31,12 @@ FORMAT, VERSION = "nni-nasoa model", 1
 _KEY, _SUFFIX = "nni-nasoa", ".safetensors"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ENCODING = re.compile(r"[0-9].*_")
-_MAX_SIZE = 2048  # pixels
 _MAX_CARD = 2**20  # bytes
+_IMAGES = {  # what a card says of them
+    "input_size": INPUT_SIZE,
+    "mean": list_of(NUMBER, "three numbers", 3, 3),
+    "std": list_of(POSITIVE, "three positive numbers", 3, 3),
+}
 
 
 class ZooError(ValueError):
@@ -260,36 +264,25 @@ def _metadata(file: Path) -> dict[str, str]:
         with safe_open(file, "numpy") as opened:
             return opened.metadata() or {}
     except (SafetensorError, OSError) as error:
-        raise ZooError(
-            f"{file}: damaged, or not a safetensors file ({' '.join(str(error).split())[:120]})"
-        ) from None
+        raise ZooError(f"{file}: damaged, or not a safetensors file ({reason(error)})") from None
 
 
 def _card(text: str, where: str) -> dict[str, Any]:
     """Encoding, input size, mean and std from JSON; all others are left out."""
     try:
         card = json.loads(text)
-        encoding, size = card["encoding"], card["input_size"]
-        mean, std = (tuple(map(float, card[key])) for key in ("mean", "std"))
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise ZooError(
-            f"{where}: damaged (its description lacks encoding, input_size, mean or std)"
-        ) from None
-    if encoding is None:
+    except (ValueError, RecursionError):
+        card = None
+    if not isinstance(card, dict) or not {"encoding", *_IMAGES} <= set(card):
+        raise ZooError(f"{where}: damaged (its description lacks encoding, {', '.join(_IMAGES)})")
+    if card["encoding"] is None:
         raise ZooError(f"{where}: not an ET-NAS network; only those can be added")
     try:
-        encoding = str(Architecture.parse(encoding))
+        encoding = str(Architecture.parse(card["encoding"]))
     except ArchitectureError as error:
         raise ZooError(f"{where}: {error}") from None
-    whole = isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= _MAX_SIZE
-    if (
-        not whole
-        or not len(mean) == len(std) == 3
-        or not all(map(math.isfinite, mean + std))
-        or min(std) <= 0
-    ):
-        raise ZooError(f"{where}: damaged (input_size {size!r:.20}, mean {mean!r:.60}, std {std!r:.60})")
-    return {"encoding": encoding, "input_size": size, "mean": mean, "std": std}
+    images = {name: rule(f"{where}: damaged, {name}", card[name], ZooError) for name, rule in _IMAGES.items()}
+    return {"encoding": encoding, **images}
 
 
 def _read(path: Path) -> ModelInfo:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from typing import TYPE_CHECKING
+
+from nni_nasoa.values import shown, suggestion
 
 from .family import Family, ModelInfo, create_et_net
 from .searched import FrontFile
@@ -133,7 +134,4 @@ def _family(name: str) -> Family:
 
 def _unknown(what: str, name: str, known: list[str], otherwise: str) -> str:
     """One line that says what there is instead."""
-    close = difflib.get_close_matches(name.lower(), known, n=3)
-    return f"zoo: no {what} '{name[:80]}'; " + (
-        f"did you mean {', '.join(close)}?" if close else f"see {otherwise}"
-    )
+    return f"zoo: no {what} {shown(name)}; {suggestion(name, known, f'see {otherwise}', most=3)}"

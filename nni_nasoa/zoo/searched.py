@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.values import NUMBER, reason
 
 from .family import ModelInfo, create_et_net
 
@@ -58,7 +58,7 @@ def read_front(path: str | os.PathLike) -> list[dict[str, Any]]:
     except OSError as error:
         raise FrontError(f"{path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:
-        raise FrontError(f"{path}: not JSON ({str(error).splitlines()[0][:100]})") from None
+        raise FrontError(f"{path}: not JSON ({reason(error)})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FrontError(f'{path}: not a front file, which is a JSON object with "format": "{FORMAT}"')
     if content.get("version") != VERSION:
@@ -84,14 +84,8 @@ def _check(record: object, where: str) -> None:
     except ArchitectureError as error:
         raise FrontError(f"{where}: {error}") from None
     for key in _NUMBERS:
-        value = record.get(key, 0.0)
-        # JSON may have whole numbers that no float can hold.
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, (int, float))
-            or not abs(value) <= sys.float_info.max
-        ):
-            raise FrontError(f'{where}: "{key}" is {str(value)[:40]!r}, where a finite number is needed')
+        if key in record:
+            NUMBER(f"{where}: {key}", record[key], FrontError)
 
 
 class FrontFile:

@@ -112,5 +112,5 @@ def test_the_same_seed_gives_the_same_regimes():
 
 
 def test_a_random_regime_of_no_model_is_one_line():
-    with pytest.raises(ValueError, match="no model 'nano-x'; did you mean nano-"):
+    with pytest.raises(ValueError, match="no model 'nano-x'; did you mean 'nano-"):
         random_regime(np.random.default_rng(0), ["nano-x"])

@@ -325,7 +325,7 @@ def test_help_is_light():
         ),
         ([], {"minutes": "soon"}, "'soon' is not a valid float"),
         ([], {"minutes": 1e-4}, "Error: minutes: nothing can be trained in 0.006 s"),
-        ([], {"zoo": "nan"}, "did you mean nano"),
+        ([], {"zoo": "nan"}, "did you mean 'nano"),
         ([], {"zoo": "none.json"}, "Error: none.json: no such file"),
         ([], {"zoo": ","}, "Error: zoo: ',' names no model"),
         ([], {"device": "toaster"}, "toaster"),

@@ -378,7 +378,7 @@ def test_zoo(nasoa, tmp_path):
     nasoa("report", "-o", "out")
     assert "out/front.json#1" in nasoa("zoo", "--family", "out/front.json").output
     result = nasoa("zoo", "--family", "et-nos")
-    assert result.exit_code == 1 and "did you mean et-nas?" in result.stderr
+    assert result.exit_code == 1 and "did you mean 'et-nas'?" in result.stderr
 
 
 def test_block_drawing(nasoa, tmp_path):

@@ -132,7 +132,7 @@ def test_the_nano_family_is_made_again_by_its_cards(nasoa, tmp_path):
         (["nothing"], "zoo: no model 'nothing'; see `nasoa zoo list`"),
         (["resnet18"], "resnet18: not an ET-NAS network; only those can be pretrained"),
         (["missing.json"], "missing.json: no such file"),
-        (["front.json#3"], "zoo: no model 'front.json#3'; did you mean front.json#"),
+        (["front.json#3"], "zoo: no model 'front.json#3'; did you mean 'front.json#"),
         (["2-_8_19"], "macro stage 1 block 2: multiplier '9'"),
         (
             ["front.json", "sub/front.json"],

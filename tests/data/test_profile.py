@@ -224,20 +224,20 @@ def test_a_profile_survives_json(profile):
 @pytest.mark.parametrize(
     "changes, line",
     [
-        ({"images": -1}, "images is neither a whole number from 0 nor null"),
+        ({"images": -1}, "images: -1 is not a whole number from 0, or null"),
         ({"images": 1.5}, "images"),
         ({"images": True}, "images"),
-        ({"width": math.nan}, "width is neither a number"),
+        ({"width": math.nan}, "width: nan is not a number"),
         ({"width": "5"}, "width"),
         ({"height": math.inf}, "height"),
-        ({"grey_share": 1.01}, "grey_share is neither a number from 0 to 1 nor null"),
+        ({"grey_share": 1.01}, "grey_share: 1.01 is not a number from 0 to 1, or null"),
         ({"red_mean": 2}, "red_mean"),
-        ({"mirrored": 1}, "mirrored is neither true or false"),
-        ({"name": ""}, "name is not a text"),
+        ({"mirrored": 1}, "mirrored: 1 is not a truth value, or null"),
+        ({"name": ""}, "name: '' is not a text"),
         ({"name": None}, "name"),
         ({"fingerprint": "a\nb"}, "fingerprint"),
         ({"images": [1]}, "images"),
-        ({"more\n": 1}, "the field 'more\\\\n' is not one"),
+        ({"more\n": 1}, "no field 'more\\\\n'; "),
     ],
 )
 def test_a_damaged_profile_is_one_line(changes, line):
@@ -251,7 +251,7 @@ def test_what_is_no_profile_is_one_line():
     for data in (None, [], "profile", 3):
         with pytest.raises(ProfileError, match="not an object"):
             DatasetProfile.from_json(data)
-    with pytest.raises(ProfileError, match="'aspect' is missing"):
+    with pytest.raises(ProfileError, match="aspect: is missing; it is a number"):
         DatasetProfile.from_json(
             {k: v for k, v in DatasetProfile("a", "b").to_json().items() if k != "aspect"}
         )

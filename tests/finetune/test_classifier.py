@@ -166,6 +166,9 @@ def test_an_edited_description_counts(folder):
         (lambda f: edit(f, mean=[0, 0]), '"mean"'),
         (lambda f: edit(f, regime={"model": "a", "batch_size": 0}), "batch_size"),
         (lambda f: edit(f, input_size="16"), '"input_size"'),
+        (lambda f: edit(f, input_size=True), '"input_size"'),
+        (lambda f: edit(f, std=[1, 0, 1]), '"std" of the description, entry 2: 0 is not a positive number'),
+        (lambda f: edit(f, mean=[1, 10**400, 1]), '"mean" of the description, entry 2: 10'),
         (lambda f: edit(f, classes=list("abcd")), "not the weights"),
     ],
 )

@@ -166,6 +166,14 @@ def test_names_that_are_taken(own, pretrained, name, message):
     assert files(own) == ["mine.safetensors"]
 
 
+CARDS = {
+    "of another card": {"sha256": "0" * 64},
+    "card without spread": {"std": [0, 0, 0]},
+    "card of a huge mean": {"mean": [0, 10**400, 0]},
+    "card of huge images": {"input_size": 9999},
+}
+
+
 def broken(tmp_path, pretrained, kind):
     """A file, and the network it is said to be of."""
     state = load_file(pretrained)
@@ -181,10 +189,10 @@ def broken(tmp_path, pretrained, kind):
         path.write_text("nothing")
     elif kind == "folder":
         path.mkdir()
-    elif kind in ("of another card", "unreadable card", "senseless card"):
+    elif kind == "unreadable card" or kind in CARDS:
         shutil.copy(pretrained, path)
         card = json.loads(pretrained.with_suffix(".json").read_text())
-        card |= {"of another card": {"sha256": "0" * 64}, "senseless card": {"std": [0, 0, 0]}}.get(kind, {})
+        card |= CARDS.get(kind, {})
         path.with_suffix(".json").write_text(json.dumps(card)[: -1 if kind == "unreadable card" else None])
         return path, None
     return path, ENCODING
@@ -201,7 +209,9 @@ def broken(tmp_path, pretrained, kind):
         ("folder", "folder.safetensors: not saved by 'nasoa finetune'"),
         ("of another card", "the card of other weights than of another card.safetensors"),
         ("unreadable card", "unreadable card.json: damaged"),
-        ("senseless card", r"senseless card.json: damaged \(input_size 24, mean"),
+        ("card without spread", r"card.*json: damaged, std, entry 1: 0 is not a positive number"),
+        ("card of a huge mean", r"card.*json: damaged, mean, entry 2: 10+\.\.\. is not a number"),
+        ("card of huge images", "card.*json: damaged, input_size: 9999 is not a whole number from 1 to 2048"),
     ],
 )
 def test_files_that_are_broken_register_nothing(own, tmp_path, pretrained, kind, message):

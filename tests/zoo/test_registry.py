@@ -27,12 +27,12 @@ def test_every_listed_model_can_be_got():
 @pytest.mark.parametrize(
     "call, message",
     [
-        (lambda: zoo.get("et-nas-aa"), "zoo: no model 'et-nas-aa'; did you mean et-nas-a"),
-        (lambda: zoo.get("ET-NAS-A"), "zoo: no model 'ET-NAS-A'; did you mean et-nas-a"),
-        (lambda: zoo.create_model("et_nas_c"), "zoo: no model 'et_nas_c'; did you mean et-nas-c"),
+        (lambda: zoo.get("et-nas-aa"), "zoo: no model 'et-nas-aa'; did you mean 'et-nas-a"),
+        (lambda: zoo.get("ET-NAS-A"), "zoo: no model 'ET-NAS-A'; did you mean 'et-nas-a"),
+        (lambda: zoo.create_model("et_nas_c"), "zoo: no model 'et_nas_c'; did you mean 'et-nas-c"),
         (lambda: zoo.get("something else"), "zoo: no model 'something else'; see `nasoa zoo list`"),
         (lambda: zoo.create_model(""), "zoo: no model ''; see `nasoa zoo list`"),
-        (lambda: zoo.list_models("etnas"), "zoo: no family 'etnas'; did you mean et-nas?"),
+        (lambda: zoo.list_models("etnas"), "zoo: no family 'etnas'; did you mean 'et-nas'?"),
         (
             lambda: zoo.list_models("what"),
             "zoo: no family 'what'; see nano, lite, et-nas, torchvision, timm, searched, or the path of a front file (.json)",

@@ -33,8 +33,8 @@ def test_any_model_can_be_got_and_built():
 @pytest.mark.parametrize(
     "name, message",
     [
-        ("timm/resnet19", "zoo: no model 'timm/resnet19'; did you mean timm/resnet"),
-        ("timm/resnet18.of_nobody", "zoo: no model 'timm/resnet18.of_nobody'; did you mean timm/resnet18"),
+        ("timm/resnet19", "zoo: no model 'timm/resnet19'; did you mean 'timm/resnet"),
+        ("timm/resnet18.of_nobody", "zoo: no model 'timm/resnet18.of_nobody'; did you mean 'timm/resnet18"),
     ],
 )
 def test_unknown_names_are_one_line(name, message):

@@ -137,5 +137,5 @@ def test_files_that_do_not_fit_are_one_line(checkpoint, name, weights, message):
 
 
 def test_unknown_names_have_close_matches():
-    with pytest.raises(ValueError, match="zoo: no model 'resnet51'; did you mean resnet"):
+    with pytest.raises(ValueError, match="zoo: no model 'resnet51'; did you mean 'resnet"):
         zoo.create_model("resnet51")

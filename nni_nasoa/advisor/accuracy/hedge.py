@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from nni_nasoa.values import SHARE, TRUTH, above, number, whole
+from nni_nasoa.values import SHARE, TRUTH, above, number, reason, whole
 
 from .hedge_inputs import RunningScale, checked_x, checked_y
 from .hedge_network import HedgeNetwork
@@ -339,9 +339,7 @@ class HedgeRegressor:
         except (
             Exception
         ) as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
-            raise ValueError(
-                f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})"
-            ) from None
+            raise ValueError(f"saved predictor: not usable ({reason(error)})") from None
         return predictor
 
 

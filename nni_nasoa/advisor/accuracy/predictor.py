@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nni_nasoa.experience.records import RunRecord, positive
+from nni_nasoa.values import reason
 
 from .features import NAMES, features_of
 from .hedge import HedgeRegressor
@@ -113,9 +114,7 @@ class AccuracyPredictor:
         except (
             Exception
         ) as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
-            raise ValueError(
-                f"saved predictor: not usable ({' '.join(str(error).split())[:150] or type(error).__name__})"
-            ) from None
+            raise ValueError(f"saved predictor: not usable ({reason(error)})") from None
         if names != list(NAMES) or not members:
             raise ValueError("saved predictor: it was made of other features")
         return cls([HedgeRegressor.from_bytes(member) for member in members])

@@ -20,6 +20,7 @@ import numpy as np
 
 from nni_nasoa.device.device import Device, possible_keys
 from nni_nasoa.experience.records import COUNTS, HALVED, ONLY_HEAD, SAMPLED, RunRecord, StepTime, positive
+from nni_nasoa.values import reason
 
 from .corrections import Corrections
 from .run_columns import RunColumns
@@ -293,7 +294,7 @@ class TimeModel:
                 Corrections.from_json(state[name]) for name in ("speed", "start_up")
             )
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(f"saved time model: not usable ({' '.join(str(error).split())[:150]})") from None
+            raise ValueError(f"saved time model: not usable ({reason(error)})") from None
         return model
 
     @classmethod

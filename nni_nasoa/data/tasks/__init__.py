@@ -10,9 +10,8 @@ evaluation alone.
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from nni_nasoa.data.arrays import DatasetError, ImageSplit
+from nni_nasoa.values import shown, suggestion
 
 from .task import Drawing, Task
 
@@ -50,11 +49,7 @@ def _drawing(name: str) -> Drawing:
     known = drawings()
     if name in known:
         return known[name]
-    close = get_close_matches(name, known, n=1)
-    raise DatasetError(
-        f"task: there is none of the name '{name}'; "
-        + (f"did you mean '{close[0]}'?" if close else f"there are {', '.join(known)}")
-    )
+    raise DatasetError(f"task: there is none of the name {shown(name)}; {suggestion(name, known)}")
 
 
 def drawings() -> dict[str, Drawing]:
