@@ -195,7 +195,8 @@ class ExperienceStore:
         records = self.records(**filters)
         try:
             with open(draft, "w", encoding="utf-8") as file:
-                for count, record in enumerate(records, start=1):
+                for record in records:
+                    count += 1
                     file.write(_text(record.to_json()) + "\n")
                 file.flush()
                 os.fsync(file.fileno())
