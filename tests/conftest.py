@@ -21,7 +21,7 @@ import psutil
 import pytest
 import yaml
 
-pytest_plugins = ["fixtures.training", "fixtures.experience", "fixtures.figures"]
+pytest_plugins = ["fixtures.training", "fixtures.experience", "fixtures.figures", "fixtures.machine"]
 
 CONFIGS = Path(__file__).parent.parent / "experiment_configs"
 # nnictl, with a minute's patience for its server to start: NNI's own 3 s are too few on a busy machine.
@@ -30,6 +30,10 @@ NNICTL = (
     "from nni.tools.nnictl.nnictl import parse_args; parse_args()"
 )
 
+
+# One thread each, as several processes run tests at a time: threads that wait for each other on processors that
+# others use, too, made the advisor's small networks ten times as slow. Before numpy and torch are loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A process that a shell has started in the background ignores Ctrl-C, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

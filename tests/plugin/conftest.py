@@ -221,6 +221,14 @@ def known_survey():
 
 
 @pytest.fixture
+def store(tmp_path):
+    """The store that the advisors of a test record in."""
+    from nni_nasoa.advisor import ExperienceStore
+
+    return ExperienceStore(tmp_path / "store.db")
+
+
+@pytest.fixture
 def advisor(tmp_path, monkeypatch, known_survey):
     """A function that gives an OnlineAdvisor that has begun, with a store of its own."""
     from nni_nasoa.plugin.advisor_tuner import OnlineAdvisor

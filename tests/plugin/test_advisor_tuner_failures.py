@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import math
 import random
+from pathlib import Path
 
 import nni
 import pytest
 
-from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
 from nni_nasoa.plugin.run_ledger import MAX_FAILURES
 
 TASKS = [{"dataset": "digits", "minutes": 0.5}, {"dataset": "fractals", "minutes": 1}]
 
 
-def test_failed_trials_are_recorded_as_failed_and_others_take_their_place(advisor, good_result):
+def test_failed_trials_are_recorded_as_failed_and_others_take_their_place(advisor, good_result, store):
     tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
     first = tuner.generate_parameters(0)
     tuner.trial_end(0, False)
@@ -26,12 +26,12 @@ def test_failed_trials_are_recorded_as_failed_and_others_take_their_place(adviso
     tuner.trial_end(1, True)
     with pytest.raises(nni.NoMoreTrialError):
         tuner.generate_parameters(2)
-    records = {record.status: record for record in tuner._progress.store.records()}
+    records = {record.status: record for record in store.records()}
     assert set(records) == {"ok", "failed"}
     assert records["failed"].regime == first["regime"] and records["failed"].notes == (
         "the trial ended without a result",
     )
-    assert AccuracyPredictor.from_store(tuner._progress.store).seen == AccuracyPredictor.from_prior().seen + 1
+    assert AccuracyPredictor.from_store(store).seen == AccuracyPredictor.from_prior().seen + 1
 
 
 def test_it_gives_up_a_task_that_always_fails_and_goes_on_with_the_next(advisor, good_result):
@@ -42,22 +42,23 @@ def test_it_gives_up_a_task_that_always_fails_and_goes_on_with_the_next(advisor,
     assert tuner.generate_parameters(9)["dataset"] == "fractals"
 
 
-def test_a_killed_run_is_recorded_as_killed_and_teaches_nothing(advisor, good_result):
+def test_a_killed_run_is_recorded_as_killed_and_teaches_nothing(advisor, good_result, store):
     tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
     parameters = tuner.generate_parameters(0)
     tuner.receive_trial_result(0, parameters, good_result(parameters, status="killed"))
     tuner.trial_end(0, False)
     assert tuner.generate_parameters(1)["run"] == "1-digits-2"
-    assert [record.status for record in tuner._progress.store.records()] == ["killed"]
-    assert tuner._progress.store.state(STATE) is None
+    assert [record.status for record in store.records()] == ["killed"]
+    assert store.state(STATE) is None
 
 
-def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, good_result, monkeypatch):
+def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, store, good_result):
     """NaN, accuracies above 1, missing fields, records of other runs: of 100 runs, none counts."""
-    monkeypatch.setattr("nni_nasoa.plugin.run_ledger.MAX_FAILURES", 1000)
     rng = random.Random(0)
-    tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
-    store, before = tuner._progress.store, AccuracyPredictor.from_store(tuner._progress.store).to_bytes()
+    tasks = [{"dataset": f"set-{number}", "minutes": 0.5} for number in range(100 // MAX_FAILURES + 1)]
+    # With the one network that is so small there is less to choose from, which takes most of the time.
+    tuner = advisor(tasks=tasks, alternatives=0, limits={"max_params_m": 0.15})
+    before = AccuracyPredictor.from_store(store).to_bytes()
 
     def record_with(result, **changes):
         record = json.loads(result["record"])
@@ -106,28 +107,22 @@ def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, good_result, monkey
     assert statuses.count("ok") == 1 and set(statuses) == {"ok", "failed"} and len(statuses) <= 102
 
 
-def test_a_store_that_fails_now_and_then_loses_no_run(advisor, good_result, monkeypatch):
-    from nni_nasoa.advisor import StoreError
-
+def test_a_store_that_fails_now_and_then_loses_no_run(advisor, store, good_result, full_disk):
     tuner = advisor(dataset="digits", minutes=0.5)
     first, second = tuner.generate_parameters(0), tuner.generate_parameters(1)
-    with monkeypatch.context() as patched:
-
-        def fail(*args):
-            raise StoreError("the disk is full")
-
-        patched.setattr(ExperienceStore, "add", fail)
-        tuner.receive_trial_result(0, first, good_result(first, 0.7))
-        assert tuner._progress.store.count() == 0
+    result = good_result(first, 0.7)
+    with full_disk():
+        tuner.receive_trial_result(0, first, result)
+    assert store.count() == 0
     tuner.receive_trial_result(1, second, good_result(second, 0.8))
-    assert sorted(record.accuracy for record in tuner._progress.store.records()) == [0.7, 0.8]
+    assert sorted(record.accuracy for record in store.records()) == [0.7, 0.8]
 
 
 # -- resume --
 
 
 def test_after_a_kill_nothing_is_lost_or_recorded_twice(
-    checkpoint, new_database, advisor, resumed_advisor, good_result
+    checkpoint, new_database, advisor, resumed_advisor, good_result, store
 ):
     tuner = advisor(tasks=TASKS, alternatives=2)
     asked = [tuner.generate_parameters(number) for number in range(3)]
@@ -143,7 +138,7 @@ def test_after_a_kill_nothing_is_lost_or_recorded_twice(
     again = resumed_advisor(
         [{"parameter": asked[1], "value": results[0], "trialJobId": "T0"}], tasks=TASKS, alternatives=2
     )
-    assert again._progress.store.count() == 1 and again.runs.open() == [asked[1]["run"], asked[2]["run"]]
+    assert store.count() == 1 and again.runs.open() == [asked[1]["run"], asked[2]["run"]]
     assert again.generate_parameters(0) == asked[2]
     again.import_data(
         [{"parameter": {}, "value": results[1]}]
@@ -151,36 +146,42 @@ def test_after_a_kill_nothing_is_lost_or_recorded_twice(
     again.receive_trial_result(0, asked[2], results[2])
     again.trial_end(0, True)
     assert again.generate_parameters(1)["run"] == "2-fractals-1"
-    records = list(again._progress.store.records())
+    records = list(store.records())
     assert sorted(record.accuracy for record in records) == [0.5, 0.6, 0.7] and all(
         record.profile and record.predicted for record in records
     )
-    assert AccuracyPredictor.from_store(again._progress.store).seen == AccuracyPredictor.from_prior().seen + 3
+    assert AccuracyPredictor.from_store(store).seen == AccuracyPredictor.from_prior().seen + 3
 
 
 def test_a_process_that_dies_between_journal_and_store_loses_no_run(
-    checkpoint, advisor, resumed_advisor, good_result, monkeypatch
+    checkpoint, advisor, resumed_advisor, store, good_result, tmp_path
 ):
     tuner = advisor(dataset="digits", minutes=0.5)
     parameters = tuner.generate_parameters(0)
-    monkeypatch.setattr(tuner._progress, "_record", lambda record: None)
-    tuner.receive_trial_result(0, parameters, good_result(parameters))
-    assert tuner._progress.store.count() == 0
+    result = good_result(parameters)
+    file = Path(store.location)
+    file.rename(tmp_path / "away")
+    file.mkdir()  # the store fails, and the tuner keeps the run in memory, until it dies
+    tuner.receive_trial_result(0, parameters, result)
+    file.rmdir()
+    (tmp_path / "away").rename(file)
+    assert store.count() == 0
     for _ in range(2):
-        assert resumed_advisor(dataset="digits", minutes=0.5)._progress.store.count() == 1
+        resumed_advisor(dataset="digits", minutes=0.5)
+        assert store.count() == 1
 
 
-def test_what_failed_while_nobody_looked_is_recorded_once(checkpoint, new_database, advisor, resumed_advisor):
+def test_what_failed_while_nobody_looked_is_recorded_once(
+    checkpoint, new_database, advisor, resumed_advisor, store
+):
     tuner = advisor(dataset="digits", minutes=0.5, alternatives=0)
     parameters = tuner.generate_parameters(0)
     database = new_database(checkpoint.parent)
     database.event("T0", "WAITING", 0, parameters)
     database.event("T0", "FAILED")
-    for number in range(2):
+    for _ in range(2):
         again = resumed_advisor(dataset="digits", minutes=0.5, alternatives=0)
-        assert [record.regime for record in again._progress.store.records(status="failed")] == [
-            parameters["regime"]
-        ]
+        assert [record.regime for record in store.records(status="failed")] == [parameters["regime"]]
     assert again.generate_parameters(0)["run"] == "1-digits-2"
 
 
