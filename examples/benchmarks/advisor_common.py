@@ -29,15 +29,15 @@ from nni_nasoa.advisor.candidates import (
     RATES,
     SMOOTHINGS,
     Candidates,
-    input_sizes,
-    stages_of,
 )
-from nni_nasoa.advisor.options import Options
+from nni_nasoa.advisor.fitting import fitting
+from nni_nasoa.advisor.models import ModelFigures
+from nni_nasoa.advisor.scored_candidates import scored
 from nni_nasoa.advisor.task.profiles import TaskProfile
 from nni_nasoa.advisor.time.step_times import step_times_for
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.device.device import resolve
-from nni_nasoa.experience.records import RunRecord, StepTime, figures_of
+from nni_nasoa.experience.records import RunRecord, StepTime
 from nni_nasoa.training.regime import AUGMENTATIONS, FineTuneRegime
 
 DATA = Path(__file__).parent / "data"
@@ -290,10 +290,10 @@ def grid_regimes(models: Sequence[str], count: int, seed: int = 0) -> list[FineT
         column(np.linspace(0, 1, 5)),
         column(np.linspace(0, 1, 4)),
     )
-    known = {model: figures_of(model) for model in models}
-    made = [FineTuneRegime(model, input_size=known[model].get("input_size")) for model in models]
+    figures = {model: ModelFigures.of_zoo(model) for model in models}
+    made = [FineTuneRegime(model, input_size=figures[model].known.get("input_size")) for model in models]
     for model, (optimizer, rate), decay, batch, augmentation, smoothing, frozen, size in columns:
-        sizes = input_sizes(known[model])
+        sizes = figures[model].input_sizes
         made.append(
             FineTuneRegime(
                 model,
@@ -303,7 +303,7 @@ def grid_regimes(models: Sequence[str], count: int, seed: int = 0) -> list[FineT
                 batch_size=batch,
                 augmentation=augmentation,
                 label_smoothing=smoothing,
-                frozen_stages=round(frozen * stages_of(model, known[model])),
+                frozen_stages=round(frozen * figures[model].stages),
                 input_size=sizes[round(size * (len(sizes) - 1))],
             )
         )
@@ -363,16 +363,9 @@ class TaskGrid:
         from nni_nasoa.zoo import get
 
         models = [get(name) for name in dict.fromkeys(regime.model for regime in self.regimes)]
-        options = Options.of(
-            self.profile,
-            models,
-            advisor.time_model,
-            advisor.predictor,
-            self.budget,
-            source=SOURCE,
-            regimes=among,
-        )
-        return options.choices(1)[0].regime
+        fit = fitting(self.profile, models, advisor.time_model, self.budget, source=SOURCE, regimes=among)
+        among = scored(fit, advisor.predictor)
+        return among.regimes.regime(among.order(1)[0])
 
     def regrets(self) -> np.ndarray:
         """How far each run is behind the best, in points of accuracy, (n,)."""
@@ -403,7 +396,7 @@ def read_grid(path: Path) -> dict[str, TaskGrid]:
                         **unknown.to_json(),
                         **{name: line[name] for name in _KEPT},
                         "profile": profile.flat(),
-                        "model_figures": profile.model_figures(regime.model),
+                        "model_figures": profile.model_figures(regime.model).of_run(),
                     }
                 )
             )

@@ -30,8 +30,7 @@ import numpy as np
 from advisor_common import DATA, GRID, Advisor, TaskGrid, cold_advisor, read_grid, whole_grids
 from outputs import output_folder
 
-from nni_nasoa.advisor.candidates import input_sizes, stages_of
-from nni_nasoa.experience.records import figures_of
+from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.training.regime import FineTuneRegime
 
 BOHB_BUDGETS = 3  # its largest budget by default; the smallest is 1
@@ -50,7 +49,8 @@ class GridProblem:
     def __init__(self, grid: TaskGrid):
         self.grid = grid
         self._figures = {
-            model: figures_of(model) for model in dict.fromkeys(regime.model for regime in grid.regimes)
+            model: ModelFigures.of_zoo(model)
+            for model in dict.fromkeys(regime.model for regime in grid.regimes)
         }
         self._settings = [self._described(regime) for regime in grid.regimes]
         names = self._settings[0]
@@ -61,10 +61,10 @@ class GridProblem:
     def _described(self, regime: FineTuneRegime) -> dict[str, Any]:
         """A regime as a sample of the search space; frozen stages and image sizes relative to the network's."""
         figures = self._figures[regime.model]
-        sizes = input_sizes(figures)
+        sizes = figures.input_sizes
         return {
             "model": regime.model,
-            "frozen": round(regime.frozen_stages / stages_of(regime.model, figures), 3),
+            "frozen": round(regime.frozen_stages / figures.stages, 3),
             "batch_size": regime.batch_size,
             "optimizer_and_rate": f"{regime.optimizer} {regime.learning_rate:.6f}",
             "augmentation": regime.augmentation,

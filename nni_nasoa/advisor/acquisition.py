@@ -1,43 +1,50 @@
-"""Which regime to try next on a dataset, where there is time for more than one: the one that most can be learned from.
+"""Which regime to try next on a dataset: the one that most can be learned from.
 
 The first is the advice itself. Of the others, a candidate is worth
 
     expected accuracy + novelty x (upper end of its range - expected accuracy),
 
-so that among regimes that promise as much the less certain one is tried, and the novelty, from 0 for a regime that was tried or
-is being tried to 1 for one that is unlike all of these, keeps runs from telling the same twice. Only what may be the best counts:
-candidates whose range reaches the best accuracy that was seen, or that is expected of any. Where the advisor follows its
-defaults, it goes from network to network in their order first, and stays with rates that are sound everywhere after that.
+so that among regimes that promise as much the less certain one is tried, and the novelty, from 0 for a regime
+that was tried or is being tried to 1 for one that is unlike all of these, keeps runs from telling the same
+twice. Only what may be the best counts: candidates whose range reaches the best accuracy that was seen, or
+that is expected of any. Where the advisor follows its defaults, it goes from network to network in their
+order first, and stays with rates that are sound everywhere after that.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nni_nasoa.training.regime import FineTuneRegime
 
+from .advice import Choice
 from .candidates import Candidates
+from .choices import choice
 from .defaults import is_sound
 from .distances import distances
-
-if TYPE_CHECKING:
-    from .advice import Choice
-    from .options import Options
+from .scored_candidates import ScoredCandidates
 
 TOP = 50  # of the advisor's own choices, looked at in their order
 
 
 def next_choice(
-    options: Options, tried: Sequence[FineTuneRegime], best: float | None = None
+    scored: ScoredCandidates, tried: Sequence[FineTuneRegime], best: float | None = None
 ) -> Choice | None:
-    """The regime to run next.
+    """The regime to run next, None where all candidates were tried; see `next_row`."""
+    row = next_row(scored, tried, best)
+    return None if row is None else choice(scored, row)
+
+
+def next_row(
+    scored: ScoredCandidates, tried: Sequence[FineTuneRegime], best: float | None = None
+) -> int | None:
+    """The candidate to run next, a row.
 
     Parameters
     ----------
-    options
+    scored
         All candidates that fit, for the dataset and the budget.
     tried
         What was run on it or is running, failed or not.
@@ -49,16 +56,16 @@ def next_choice(
     None where all candidates were tried.
     """
     if not tried:
-        return options.choices(1)[0]
-    distance = distances(options.regimes, Candidates.of_regimes(tried, options.figures))
-    if not options.learned:
-        for choice in options.choices(TOP):
-            if not _same_as_any(choice.regime, tried):
-                return choice
-    allowed = np.isfinite(options.score) & (options.learned | is_sound(options.regimes))
-    worth = worths(options.mean, options.high, distance, best, allowed)
+        return scored.order(1)[0]
+    if not scored.learned:
+        for row in scored.order(TOP):
+            if scored.regimes.regime(row) not in tried:
+                return row
+    distance = distances(scored.regimes, Candidates.of_regimes(tried, scored.figures))
+    allowed = np.isfinite(scored.score) & (scored.learned | is_sound(scored.regimes))
+    worth = worths(scored.mean, scored.high, distance, best, allowed)
     row = int(np.argmax(worth))
-    return options.choice(row) if np.isfinite(worth[row]) else None
+    return row if np.isfinite(worth[row]) else None
 
 
 def worths(
@@ -84,7 +91,3 @@ def worths(
     plausible = allowed & (high >= to_reach)
     novelty = 1 - np.exp(-(distance**2))
     return np.where(plausible if plausible.any() else allowed, mean + novelty * (high - mean), -np.inf)
-
-
-def _same_as_any(regime: FineTuneRegime, tried: Sequence[FineTuneRegime]) -> bool:
-    return any(regime == other for other in tried)

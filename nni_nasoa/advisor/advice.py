@@ -130,9 +130,7 @@ class Advice:
 
     def about(self, choice: Choice) -> dict[str, Any]:
         """What is known before a run of a choice, as fields of its `RunRecord`."""
-        figures = self.profile.model_figures(choice.regime.model) | (
-            {} if choice.weights == "default" else {"weights": "none"}
-        )
+        figures = self.profile.model_figures(choice.regime.model).of_run(choice.weights or "none")
         return {"profile": self.profile.flat(), "model_figures": figures, "predicted": choice.predicted}
 
     def to_json(self) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from nni_nasoa.values import MINUTES, whole
 
 from .accuracy.predictor import AccuracyPredictor
 from .advice import NO_LIMITS, Advice, Limits
-from .candidates import input_sizes
+from .choices import choices
+from .fitting import fitting
 from .models import AdviceError, has_weights, models_of
-from .options import Options
+from .scored_candidates import scored
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
@@ -123,22 +124,22 @@ def advise(
         budget -= made - started
         if budget <= 0:
             raise AdviceError(f"minutes: {minutes:g} were over before the dataset was known; give more")
-    options = Options.of(
+    fit = fitting(
         profile,
         models,
         time_model,
-        AccuracyPredictor.from_store(store),
         budget,
         limits,
         source="finetune" if started is None else "advise",
         decoded=_decoded(dataset, profile, models),
     )
+    found_out = scored(fit, AccuracyPredictor.from_store(store))
     return Advice(
         profile.dataset.name,
         budget,
         device.key,
-        tuple(options.choices(top_k)),
-        (*notes, *options.notes),
+        tuple(choices(found_out, top_k)),
+        (*notes, *found_out.notes),
         profile,
         made,
     )
@@ -146,8 +147,8 @@ def advise(
 
 def _decoded(dataset: Dataset, profile: TaskProfile, models: Sequence[ModelInfo]) -> set[int]:
     """Input sizes of models at which a folder's images need not be decoded any more."""
-    sizes = (size for model in models for size in input_sizes(profile.model_figures(model.name)))
-    return dataset.decoded(set(sizes))
+    figures = (profile.model_figures(model.name) for model in models)
+    return dataset.decoded({size for known in figures for size in known.input_sizes})
 
 
 def profile_for(

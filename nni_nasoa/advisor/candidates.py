@@ -1,8 +1,8 @@
-"""The regimes to choose from: a grid over everything that can be chosen, as columns of numbers (section 3.2 of the paper).
+"""The regimes to choose from: a grid over all that can be chosen, as columns (section 3.2 of the paper).
 
-Rates of AdamW are a thirtieth of those of SGD: its steps do not depend on the size of the gradient. Sizes of images go from
-two thirds of what a small network was pretrained at to twice that, and from four sevenths to all of a large one's: what a
-network has learned of scales holds in that range.
+Rates of AdamW are a thirtieth of those of SGD: its steps do not depend on the size of the gradient. Sizes of
+images go from two thirds of what a small network was pretrained at to twice that, and from four sevenths to
+all of a large one's: what a network has learned of scales holds in that range.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 import numpy as np
 
-from nni_nasoa.experience.records import figures_of
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
+
+from .models import ModelFigures
 
 RATES = {
     "sgd": (0.003, 0.0065, 0.014, 0.03, 0.065, 0.14, 0.3),
@@ -24,10 +24,6 @@ RATES = {
 DECAYS = {"sgd": (1e-4, 2e-3), "adamw": (0.01, 0.1)}
 BATCHES = (16, 32, 64, 128)
 SMOOTHINGS = (0.0, 0.1)
-SMALL, LARGE = (2 / 3, 1, 4 / 3, 2), (4 / 7, 5 / 7, 6 / 7, 1)  # input sizes relative to the pretraining's
-LARGE_FROM = 128  # pixels of the pretraining
-DEFAULT_INPUT_SIZE = 224
-DEFAULT_STAGES = 4  # of a network whose stages nobody has counted; more than there are means all of them
 MOST = 100_000  # candidates that are scored at once
 
 _COLUMNS = (
@@ -49,7 +45,8 @@ class Candidates:
     Parameters
     ----------
     models
-        Names; the column `model` holds places in it, as `augmentation` and `optimizer` do in AUGMENTATIONS and OPTIMIZERS.
+        Names; the column `model` holds places in it, as `augmentation` and `optimizer` do in AUGMENTATIONS
+        and OPTIMIZERS.
     """
 
     models: tuple[str, ...]
@@ -70,6 +67,18 @@ class Candidates:
         """All columns by name."""
         return {name: getattr(self, name) for name in ("model", *_COLUMNS)}
 
+    def distinct(self, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Which candidates differ in some columns of whole numbers.
+
+        Returns
+        -------
+        The first row of each kind, (kinds,), and for every candidate its kind, (n,).
+        """
+        columns = [getattr(self, name) for name in names]
+        code = np.ravel_multi_index(columns, [column.max(initial=0) + 1 for column in columns])
+        _, first, kind = np.unique(code, return_index=True, return_inverse=True)
+        return first, kind
+
     def take(self, rows) -> Candidates:
         """Those of an array of indices or a mask."""
         return Candidates(self.models, **{name: column[rows] for name, column in self.columns().items()})
@@ -89,10 +98,8 @@ class Candidates:
         )
 
     @classmethod
-    def of_regimes(
-        cls, regimes: Sequence[FineTuneRegime], figures: Mapping[str, Mapping[str, Any]]
-    ) -> Candidates:
-        """Regimes as columns; an input size that is left open is the one in the model's figures."""
+    def of_regimes(cls, regimes: Sequence[FineTuneRegime], figures: Mapping[str, ModelFigures]) -> Candidates:
+        """Regimes as columns; an input size that is left open is the one that the model was pretrained at."""
         models = tuple(dict.fromkeys(regime.model for regime in regimes))
         rows = [
             (
@@ -102,7 +109,7 @@ class Candidates:
                 regime.learning_rate,
                 regime.weight_decay,
                 regime.batch_size,
-                regime.input_size or own_size(figures.get(regime.model, {})),
+                regime.input_size or figures.get(regime.model, ModelFigures(regime.model)).own_size,
                 AUGMENTATIONS.index(regime.augmentation),
                 regime.label_smoothing,
             )
@@ -111,67 +118,30 @@ class Candidates:
         return cls(models, *(np.array(column) for column in zip(*rows)))
 
 
-def stages_of(model: str, figures: Mapping[str, Any] | None = None) -> int:
-    """How many stages a model has: what its figures say, else its encoding, else the four that most networks have.
-
-    Parameters
-    ----------
-    figures
-        As `records.figures_of` gives them, with "stages" where those were counted.
-    """
-    figures = figures_of(model) if figures is None else figures
-    if isinstance(figures.get("stages"), int) and figures["stages"] > 0:
-        return figures["stages"]
-    if figures.get("encoding"):
-        from nni_nasoa.architecture import Architecture
-
-        return len(Architecture.parse(figures["encoding"]).macro.stages)
-    return DEFAULT_STAGES
-
-
-def own_size(figures: Mapping[str, Any]) -> int:
-    """The size of images that a model was pretrained at, in pixels; what most were, where the figures do not say."""
-    return int(figures.get("input_size") or DEFAULT_INPUT_SIZE)
-
-
-def input_sizes(figures: Mapping[str, Any]) -> tuple[int, ...]:
-    """Sizes of images for a model, in pixels, smallest first: none below its stride."""
-    own = own_size(figures)
-    step, shares = (32, LARGE) if own >= LARGE_FROM else (4, SMALL)
-    sizes = sorted({max(step, round(own * share / step) * step) if share != 1 else own for share in shares})
-    if figures.get("encoding"):
-        from nni_nasoa.architecture import Architecture
-
-        least = Architecture.parse(figures["encoding"]).total_stride
-        sizes = [size for size in sizes if size >= least] or [least]
-    return tuple(sizes)
-
-
-def candidates(
-    figures: Mapping[str, Mapping[str, Any]], mirrored: bool = True, most: int = MOST
-) -> Candidates:
+def candidates(models: Sequence[ModelFigures], mirrored: bool = True, most: int = MOST) -> Candidates:
     """The whole grid for some models.
 
     Parameters
     ----------
-    figures
-        What is known of each model, by its name; see `stages_of`.
+    models
+        What is known of each.
     mirrored
-        Whether images of the dataset mean the same when mirrored: else "crop-flip" is the same as "crop", and left out.
+        Whether images of the dataset mean the same when mirrored: else "crop-flip" is the same as "crop", and
+        left out.
     most
         Where the grid has more candidates, an even sample of every model's part; the same one each time.
     """
-    share = max(1, most // max(1, len(figures)))
+    share = max(1, most // max(1, len(models)))
     parts = []
-    for place, (model, known) in enumerate(figures.items()):
-        part = _grid(stages_of(model, known), input_sizes(known), mirrored)
+    for place, model in enumerate(models):
+        part = _grid(model.stages, model.input_sizes, mirrored)
         rows = len(part["learning_rate"])
         if rows > share:
             keep = np.sort(np.random.default_rng(0).choice(rows, share, replace=False))
             part = {name: column[keep] for name, column in part.items()}
         parts.append({"model": np.full(min(rows, share), place)} | part)
     return Candidates(
-        tuple(figures),
+        tuple(model.model for model in models),
         **{name: np.concatenate([part[name] for part in parts]) for name in ("model", *_COLUMNS)},
     )
 
@@ -194,7 +164,9 @@ def _grid(stages: int, sizes: tuple[int, ...], mirrored: bool) -> dict[str, np.n
 
 
 def random_regime(rng: np.random.Generator, models: Iterable[str]) -> FineTuneRegime:
-    """A regime of the grid at random, for runs to learn from: learning rates in the middle more often than those at the ends.
+    """A regime of the grid at random, for runs to learn from.
+
+    Learning rates in the middle come more often than those at the ends.
 
     Raises
     ------
@@ -203,18 +175,17 @@ def random_regime(rng: np.random.Generator, models: Iterable[str]) -> FineTuneRe
     """
     from nni_nasoa.zoo import get
 
-    model = get(str(rng.choice(list(models)))).name
-    figures = figures_of(model)
+    model = ModelFigures.of_zoo(get(str(rng.choice(list(models)))).name)
     optimizer = str(rng.choice(OPTIMIZERS))
     rates = RATES[optimizer]
     middle = np.minimum(np.arange(1, len(rates) + 1), np.arange(len(rates), 0, -1))
     return FineTuneRegime(
-        model,
+        model.model,
         learning_rate=float(rng.choice(rates, p=middle / middle.sum())),
         weight_decay=float(rng.choice(DECAYS[optimizer])),
-        frozen_stages=int(rng.integers(stages_of(model, figures) + 1)),
+        frozen_stages=int(rng.integers(model.stages + 1)),
         batch_size=int(rng.choice(BATCHES)),
-        input_size=int(rng.choice(input_sizes(figures))),
+        input_size=int(rng.choice(model.input_sizes)),
         augmentation=str(rng.choice(AUGMENTATIONS)),
         label_smoothing=float(rng.choice(SMOOTHINGS)),
         optimizer=optimizer,

@@ -25,7 +25,8 @@ import numpy as np
 
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
 
-from .candidates import Candidates, own_size
+from .candidates import Candidates
+from .models import ModelFigures
 
 ENOUGH_EPOCHS = 5
 FEW_PER_CLASS = 10
@@ -38,7 +39,7 @@ def default_choice(
     regimes: Candidates,
     model: int,
     epochs: np.ndarray,
-    figures: Mapping[str, Any],
+    figures: ModelFigures,
     profile: Mapping[str, Any],
     *,
     pretrained: bool = True,
@@ -52,7 +53,7 @@ def default_choice(
     model
         A place in `regimes.models`.
     figures, profile
-        Of this model, and of the dataset; see `features.features`.
+        What is known of this model, and of the dataset; see `features.features`.
     pretrained
         Whether the network has weights to start from.
 
@@ -67,7 +68,7 @@ def default_choice(
         return None
     images = profile.get("train_images") or 0
     batch = 64 if images >= LARGE_BATCH_FROM else 32
-    for column, value in ((regimes.input_size, own_size(figures)), (regimes.batch_size, batch)):
+    for column, value in ((regimes.input_size, figures.own_size), (regimes.batch_size, batch)):
         rows = _nearest(rows, np.log(column[rows] / value))
     rows = _least_frozen(rows, regimes, epochs, images / max(1, profile.get("classes") or 1))
     enough = (
@@ -102,16 +103,10 @@ def _least_frozen(rows: np.ndarray, regimes: Candidates, epochs: np.ndarray, per
     return rows[frozen == (good.min() if len(good) else frozen.max())]
 
 
-def merit(epochs: float, figures: Mapping[str, Any]) -> tuple:
+def merit(epochs: float, figures: ModelFigures) -> tuple[bool, float, float]:
     """By what the networks' default choices are ordered: the best is the greatest."""
-    probe = probed(figures)
-    size = figures.get("params_m")
+    probe, size = figures.probed, figures.known.get("params_m")
     return epochs >= ENOUGH_EPOCHS, -1.0 if probe is None else probe, -1.0 if size is None else float(size)
-
-
-def probed(figures: Mapping[str, Any]) -> float | None:
-    """How well a network separates the classes of the dataset as it is, from 0 to 1."""
-    return figures.get("probe_linear")
 
 
 def is_sound(regimes: Candidates) -> np.ndarray:

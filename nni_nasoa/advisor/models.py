@@ -1,17 +1,27 @@
-"""The models that an advice may choose from."""
+"""The models that an advice may choose from, and what is known of them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+from nni_nasoa.experience.records import figures_of
 from nni_nasoa.zoo import ModelInfo, get, list_models
 
+if TYPE_CHECKING:
+    from nni_nasoa.architecture import Architecture
+
 MOST_MODELS = 60  # each is probed on the user's data
+DEFAULT_INPUT_SIZE = 224
+DEFAULT_STAGES = 4  # of a network whose stages nobody has counted; more than there are means all of them
+# Input sizes relative to the pretraining's: what a network has learned of scales holds in that range.
+SMALL, LARGE = (2 / 3, 1, 4 / 3, 2), (4 / 7, 5 / 7, 6 / 7, 1)
+LARGE_FROM = 128  # pixels of the pretraining
 
 
 class AdviceError(ValueError):
-    """A question that there is no advice on. The message is one line that says why, and what would be right."""
+    """A question that there is no advice on. The message is one line: why, and what would be right."""
 
 
 def models_of(zoo: str) -> list[ModelInfo]:
@@ -67,10 +77,86 @@ def has_weights(model: ModelInfo) -> bool:
     return not model.family.endswith(".json")
 
 
-def parameters_m(figures: Mapping[str, Any], classes: int | None) -> float | None:
-    """Millions of parameters, with a head for the dataset's classes where the encoding tells; else as published."""
-    if figures.get("encoding"):
+@dataclass(frozen=True)
+class ModelFigures:
+    """What is known of a model before a run of it.
+
+    Parameters
+    ----------
+    model
+        Its name.
+    known
+        By the names under which records keep it: what the zoo says (family, encoding, params_m, gmacs,
+        input_size), and where a dataset was looked at what probes have found (stages, probe_linear, ...).
+        What is missing or None is not known.
+    """
+
+    model: str
+    known: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_zoo(cls, model: str) -> ModelFigures:
+        """What the zoo says; nothing of a model that it has not."""
+        return cls(model, figures_of(model))
+
+    @property
+    def gmacs(self) -> float | None:
+        """Billions of multiply-accumulates for an image of 224 pixels."""
+        return self.known.get("gmacs")
+
+    @property
+    def probed(self) -> float | None:
+        """How well a linear head on the network as it is separates the dataset's classes, from 0 to 1."""
+        return self.known.get("probe_linear")
+
+    @property
+    def counted_stages(self) -> int | None:
+        """How many stages it has, where those were counted or its encoding tells."""
+        stages = self.known.get("stages")
+        if isinstance(stages, int) and stages > 0:
+            return stages
+        architecture = self._architecture
+        return None if architecture is None else len(architecture.macro.stages)
+
+    @property
+    def stages(self) -> int:
+        """How many stages it has: the four that most networks have, where nobody knows."""
+        return self.counted_stages or DEFAULT_STAGES
+
+    @property
+    def own_size(self) -> int:
+        """The size of images that it was pretrained at, in pixels; what most were, where nobody knows."""
+        return int(self.known.get("input_size") or DEFAULT_INPUT_SIZE)
+
+    @property
+    def input_sizes(self) -> tuple[int, ...]:
+        """Sizes of images to fine-tune on, in pixels, smallest first: none below the network's stride."""
+        own, architecture = self.own_size, self._architecture
+        step, shares = (32, LARGE) if own >= LARGE_FROM else (4, SMALL)
+        sizes = {own if share == 1 else max(step, round(own * share / step) * step) for share in shares}
+        least = 0 if architecture is None else architecture.total_stride
+        return tuple(sorted(size for size in sizes if size >= least)) or (least,)
+
+    def parameters_m(self, classes: int | None) -> float | None:
+        """Millions of parameters, with a head for the classes where the encoding tells; else as published."""
+        architecture = self._architecture
+        if architecture is None:
+            return self.known.get("params_m")
+        return architecture.parameters(classes or 1000) / 1e6
+
+    def of_run(self, weights: str = "default") -> dict[str, Any]:
+        """What the record of a run keeps.
+
+        Parameters
+        ----------
+        weights
+            What the run begins with: "default", the model's own ones, or something else in a word.
+        """
+        return {**self.known, **({} if weights == "default" else {"weights": weights})}
+
+    @property
+    def _architecture(self) -> Architecture | None:
         from nni_nasoa.architecture import Architecture
 
-        return Architecture.parse(figures["encoding"]).parameters(classes or 1000) / 1e6
-    return figures.get("params_m")
+        encoding = self.known.get("encoding")
+        return Architecture.parse(encoding) if encoding else None

@@ -9,10 +9,11 @@ from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.experience.records import RunRecord, figures_of
+from nni_nasoa.experience.records import RunRecord
 from nni_nasoa.values import one_line
 
 from .accuracy.predictor import AccuracyPredictor, learn_in_store
+from .models import ModelFigures
 
 if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
@@ -201,7 +202,9 @@ def known_before(
         kept = store.profile(profiled(dataset).fingerprint)
         with suppress(ValueError):
             profile = None if kept is None else TaskProfile.from_json(kept)
-    figures = figures_of(model) if profile is None else profile.model_figures(model)
-    if weights != "default":
-        figures = {**figures, "weights": "none" if weights is None else "a file"}
-    return {"profile": {} if profile is None else profile.flat(), "model_figures": figures}
+    figures = ModelFigures.of_zoo(model) if profile is None else profile.model_figures(model)
+    begins_with = "none" if weights is None else weights if weights == "default" else "a file"
+    return {
+        "profile": {} if profile is None else profile.flat(),
+        "model_figures": figures.of_run(begins_with),
+    }

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from nni_nasoa.advisor.candidates import own_size, random_regime
+from nni_nasoa.advisor.candidates import random_regime
 from nni_nasoa.advisor.defaults import DECAY, RATE, SMOOTHING
+from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.data.tasks import get_task, list_tasks
-from nni_nasoa.experience.records import figures_of
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import POSITIVE_SECONDS
 
@@ -137,7 +137,7 @@ def _regime(rng: np.random.Generator, model: str) -> FineTuneRegime:
         {"optimizer": "sgd", "learning_rate": RATE, "weight_decay": DECAY},
         {"frozen_stages": 0},
         {"batch_size": 32},
-        {"input_size": own_size(figures_of(model))},
+        {"input_size": ModelFigures.of_zoo(model).own_size},
         {"augmentation": "crop"},
         {"label_smoothing": SMOOTHING},
     )

@@ -65,7 +65,7 @@ class Worker:
             "id": run["id"],
             "source": "collect",
             "profile": profile.flat(),
-            "model_figures": profile.model_figures(regime.model),
+            "model_figures": profile.model_figures(regime.model).of_run(),
         }
         try:
             result = finetune(split, regime, run["budget"] / 60, device="cpu")

@@ -273,10 +273,10 @@ class OnlineAdvisor(Tuner):
     def _choose(self, task: int):
         """The next choice of a task; None where there is none, and the task is given up."""
         try:
-            options = self._progress.surveys[task].options(
+            scored = self._progress.surveys[task].scored(
                 self._progress.store, self._args.tasks[task].seconds, self._limits
             )
-            choice = next_choice(options, self._runs.regimes(task), self._progress.best.get(task))
+            choice = next_choice(scored, self._runs.regimes(task), self._progress.best.get(task))
         except ValueError as error:
             self._give_up(task, str(error))
             return None

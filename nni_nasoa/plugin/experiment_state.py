@@ -192,9 +192,11 @@ class Progress:
         if survey is None:
             return known
         figures = survey.profile.model_figures(assignment.regime.model)
-        if assignment.weights != "default":
-            figures = {**figures, "weights": assignment.weights}
-        return {**known, "profile": survey.profile.flat(), "model_figures": figures}
+        return {
+            **known,
+            "profile": survey.profile.flat(),
+            "model_figures": figures.of_run(assignment.weights),
+        }
 
     def _note_best(self, run: str, accuracy: float | None) -> None:
         if accuracy is not None:

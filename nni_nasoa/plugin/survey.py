@@ -13,7 +13,7 @@ from .assignment import Assignment
 if TYPE_CHECKING:
     from nni_nasoa.advisor import ExperienceStore, StepTime
     from nni_nasoa.advisor.advice import Limits
-    from nni_nasoa.advisor.options import Options
+    from nni_nasoa.advisor.scored_candidates import ScoredCandidates
     from nni_nasoa.advisor.task.profiles import TaskProfile
     from nni_nasoa.data import Dataset
     from nni_nasoa.device.device import Device
@@ -78,7 +78,7 @@ class Survey:
         except (TypeError, AttributeError) as error:
             raise ValueError(f"survey: not usable ({error})") from None
 
-    def options(self, store: ExperienceStore, budget: float, limits: Limits) -> Options:
+    def scored(self, store: ExperienceStore, budget: float, limits: Limits) -> ScoredCandidates:
         """All regimes that fit a budget in seconds, with what is expected of each by what a store has learned until now.
 
         Raises
@@ -87,24 +87,19 @@ class Survey:
             Nothing fits; one line.
         """
         from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
-        from nni_nasoa.advisor.options import Options
+        from nni_nasoa.advisor.fitting import fitting
+        from nni_nasoa.advisor.scored_candidates import scored
         from nni_nasoa.advisor.time.time_model import TimeModel
         from nni_nasoa.zoo import get
 
         time_model = TimeModel.learned(store, self.step_times, self.device)
-        return Options.of(
-            self.profile,
-            [get(name) for name in self.models],
-            time_model,
-            AccuracyPredictor.from_store(store),
-            budget,
-            limits,
-            source="nni",
-        )
+        models = [get(name) for name in self.models]
+        fit = fitting(self.profile, models, time_model, budget, limits, source="nni")
+        return scored(fit, AccuracyPredictor.from_store(store))
 
     def keep(self, store: ExperienceStore) -> None:
         """Put what was found elsewhere into a store; not what was only estimated."""
-        from nni_nasoa.advisor.time.step_times import ROUGH
+        from nni_nasoa.advisor.time.step_kinds import ROUGH
 
         store.set_profile(self.profile.dataset.fingerprint, self.profile.to_json())
         for step in self.step_times:

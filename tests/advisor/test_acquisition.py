@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from nni_nasoa.advisor.acquisition import next_choice, worths
+from nni_nasoa.advisor.acquisition import next_choice, next_row, worths
 from nni_nasoa.advisor.candidates import Candidates
+from nni_nasoa.advisor.choices import choices
 from nni_nasoa.finetune import FineTuneRegime
 
 BASE = FineTuneRegime("nano-a", learning_rate=0.03, batch_size=32, input_size=48)
@@ -20,8 +21,8 @@ OTHERS = [
 ]
 
 
-def options(mean, high, learned=True, score=None):
-    """Options over BASE and OTHERS, with the parts that an acquisition looks at."""
+def scored(mean, high, learned=True, score=None):
+    """BASE and OTHERS with scores, as far as an acquisition looks at them."""
     regimes = [BASE, *OTHERS]
     mean, high = np.array(mean), np.array(high)
     made = SimpleNamespace(
@@ -32,18 +33,17 @@ def options(mean, high, learned=True, score=None):
         learned=learned,
         score=mean if score is None else np.array(score),
     )
-    made.choice = lambda row: SimpleNamespace(regime=regimes[row])
-    made.choices = lambda top: [made.choice(row) for row in np.argsort(-made.score, kind="stable")[:top]]
+    made.order = lambda top: np.argsort(-made.score, kind="stable")[:top].tolist()
     return made
 
 
-def chosen(*args):
-    choice = next_choice(*args)
-    return None if choice is None else choice.regime
+def chosen(candidates, *args):
+    row = next_row(candidates, *args)
+    return None if row is None else candidates.regimes.regime(row)
 
 
 def test_first_the_advice_then_whatever_else_may_be_best():
-    known = options([0.9, 0.89, 0.6, 0.85], [0.91, 0.92, 0.7, 0.95])
+    known = scored([0.9, 0.89, 0.6, 0.85], [0.91, 0.92, 0.7, 0.95])
     assert chosen(known, []) == BASE
     assert (
         chosen(known, [BASE]) == OTHERS[2]
@@ -53,7 +53,7 @@ def test_first_the_advice_then_whatever_else_may_be_best():
 
 
 def test_what_cannot_be_the_best_is_not_tried():
-    known = options([0.9, 0.8, 0.1, 0.7], [0.91, 0.85, 0.86, 0.88])
+    known = scored([0.9, 0.8, 0.1, 0.7], [0.91, 0.85, 0.86, 0.88])
     assert chosen(known, [BASE], 0.87) == OTHERS[2]
     assert (
         chosen(known, [BASE], 0.99) == OTHERS[1]
@@ -61,13 +61,13 @@ def test_what_cannot_be_the_best_is_not_tried():
 
 
 def test_what_may_not_be_advised_is_not_tried():
-    known = options([0.9, 0.89, 0.6, 0.85], [0.91, 0.92, 0.7, 0.95], score=[0.9, 0.89, -np.inf, -np.inf])
+    known = scored([0.9, 0.89, 0.6, 0.85], [0.91, 0.92, 0.7, 0.95], score=[0.9, 0.89, -np.inf, -np.inf])
     assert chosen(known, [BASE]) == OTHERS[0]
     assert chosen(known, [BASE, OTHERS[0]]) is None
 
 
 def test_following_defaults_it_goes_from_choice_to_choice():
-    known = options([0.2, 0.9, 0.3, 0.4], [1, 1, 1, 1], learned=False, score=[4, 1, 2, 3])
+    known = scored([0.2, 0.9, 0.3, 0.4], [1, 1, 1, 1], learned=False, score=[4, 1, 2, 3])
     order = []  # OTHERS[1], whose rate is high, is a default here all the same
     while (regime := chosen(known, order)) is not None:
         order.append(regime)
@@ -81,9 +81,19 @@ def test_the_same_twice_is_worth_nothing_and_the_uncertain_more():
 
 
 def test_after_the_defaults_rates_stay_sound():
-    known = options([0.5] * 4, [1] * 4, learned=False)
-    known.choices = lambda top: [known.choice(0)]
+    known = scored([0.5] * 4, [1] * 4, learned=False)
+    known.order = lambda top: [0]
     order = []
     while (regime := chosen(known, order)) is not None:
         order.append(regime)
     assert order[0] == BASE and {*order} == {BASE, OTHERS[0], OTHERS[2]}  # OTHERS[1] has a rate of 0.3
+
+
+def test_the_next_choice_is_the_candidate_with_what_is_expected_of_it(ask):
+    found = ask()
+    first = next_choice(found, [])
+    assert first == choices(found, 1)[0] and first.why
+    second = next_choice(found, [first.regime], 0.5)
+    row = next_row(found, [first.regime], 0.5)
+    assert second.regime == found.regimes.regime(row) != first.regime
+    assert second.accuracy == found.mean[row] and second.epochs == found.epochs[row]

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nni_nasoa.advisor import ExperienceStore
+from nni_nasoa.advisor import ExperienceStore, advising
 from nni_nasoa.advisor.advice import Limits
 from nni_nasoa.advisor.advising import advise, profile_for
-from nni_nasoa.advisor.models import AdviceError, has_weights, models_of, parameters_m
-from nni_nasoa.advisor.options import Options
+from nni_nasoa.advisor.fitting import fitting
+from nni_nasoa.advisor.models import AdviceError
 from nni_nasoa.data import Dataset, DatasetError, ImageArrays, ImageSplit, folder, open_dataset
 from nni_nasoa.device.device import resolve
-from nni_nasoa.experience.records import StepTime, figures_of
-from nni_nasoa.zoo import get, list_models
+from nni_nasoa.experience.records import StepTime
+from nni_nasoa.zoo import get
 
 
 @pytest.fixture
@@ -187,20 +187,6 @@ def test_a_dataset_that_is_none_is_told_so_though_weights_are_missing(measured, 
         profile_for(Dataset(tmp_path / "none"), measured, [get("nano-a"), get("nano-b")], device="cpu")
 
 
-def test_zoos():
-    assert [model.name for model in models_of("nano")] == list_models("nano")
-    assert [model.name for model in models_of(" nano-c, nano-a,nano-c ")] == ["nano-c", "nano-a"]
-    assert [model.name for model in models_of("nano-a,torchvision")][0] == "nano-a"
-    assert has_weights(get("nano-a"))
-
-
-def test_parameters_are_counted_for_the_classes_of_the_dataset():
-    figures = figures_of("nano-a")
-    assert parameters_m(figures, 1000) == pytest.approx(figures["params_m"], rel=1e-3)
-    assert parameters_m(figures, 10) < 0.7 * figures["params_m"]
-    assert parameters_m({"params_m": 11.7}, 10) == 11.7 and parameters_m({}, 10) is None
-
-
 def test_a_dataset_brings_its_own_ways(measured, split):
     given = advise(Dataset(split, seed=7), 1, device="cpu", store=measured)
     assert given.choices == advise(split, 1, device="cpu", store=measured).choices
@@ -218,15 +204,11 @@ def test_images_that_lie_decoded_in_the_cache_need_no_time(measured, tmp_path, m
             Image.fromarray(rng.integers(0, 256, (600, 800, 3), dtype=np.uint8)).save(
                 tmp_path / "photos" / label / f"{number}.png"
             )
-    known, of = [], Options.of.__func__
+    known = []
     monkeypatch.setattr(
-        Options,
-        "of",
-        classmethod(
-            lambda cls, *given, decoded, **more: (
-                known.append(decoded) or of(cls, *given, decoded=decoded, **more)
-            )
-        ),
+        advising,
+        "fitting",
+        lambda *given, decoded, **more: known.append(decoded) or fitting(*given, decoded=decoded, **more),
     )
     advise(tmp_path / "photos", 0.2, store=measured)
     open_dataset(tmp_path / "photos", input_size=64)

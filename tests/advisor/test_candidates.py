@@ -4,16 +4,20 @@ import numpy as np
 import pytest
 
 from nni_nasoa.advisor import candidates as module
-from nni_nasoa.advisor.candidates import Candidates, candidates, input_sizes, random_regime, stages_of
-from nni_nasoa.experience.records import figures_of
+from nni_nasoa.advisor.candidates import Candidates, candidates, random_regime
+from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.zoo import list_models
 
 NANO = list_models("nano")
 
 
+def figures_of(models):
+    return [ModelFigures.of_zoo(model) for model in models]
+
+
 @pytest.fixture(scope="module")
 def grid():
-    return candidates({model: figures_of(model) for model in NANO})
+    return candidates(figures_of(NANO))
 
 
 def test_the_grid_of_a_family_has_tens_of_thousands_and_each_is_another(grid):
@@ -34,7 +38,9 @@ def test_it_spans_what_is_promised(grid):
     assert values("batch_size") == {16, 32, 64, 128} and values("input_size") == {32, 48, 64, 96}
     assert values("augmentation") == {0, 1, 2, 3} and values("label_smoothing") == {0.0, 0.1}
     for place, model in enumerate(NANO):
-        assert set(grid.frozen_stages[grid.model == place]) == set(range(stages_of(model) + 1))
+        assert set(grid.frozen_stages[grid.model == place]) == set(
+            range(ModelFigures.of_zoo(model).stages + 1)
+        )
 
 
 def test_a_candidate_is_the_regime_of_its_row(grid):
@@ -54,13 +60,13 @@ def test_a_size_that_is_left_open_is_that_of_the_pretraining(grid):
 
     regimes = Candidates.of_regimes(
         [FineTuneRegime("nano-a"), FineTuneRegime("x"), FineTuneRegime("nano-a", input_size=32)],
-        {"nano-a": {"input_size": 48}},
+        {"nano-a": ModelFigures("nano-a", {"input_size": 48})},
     )
     assert regimes.input_size.tolist() == [48, 224, 32] and regimes.model.tolist() == [0, 1, 0]
 
 
 def test_a_large_zoo_gets_an_even_sample_the_same_each_time():
-    figures = {model: figures_of(model) for model in list_models("torchvision")[:20]}
+    figures = figures_of(list_models("torchvision")[:20])
     some, again = candidates(figures, most=5000), candidates(figures, most=5000)
     assert len(some) == 5000 and np.bincount(some.model).tolist() == [250] * 20
     assert all((column == again.columns()[name]).all() for name, column in some.columns().items())
@@ -71,23 +77,17 @@ def test_a_large_zoo_gets_an_even_sample_the_same_each_time():
 
 
 def test_nothing_is_mirrored_where_that_changes_the_meaning(grid):
-    fewer = candidates({model: figures_of(model) for model in NANO}, mirrored=False)
+    fewer = candidates(figures_of(NANO), mirrored=False)
     assert len(fewer) == 0.75 * len(grid) and set(fewer.augmentation.tolist()) == {0, 1, 3}
 
 
-def test_sizes_follow_the_pretraining_and_no_network_is_fed_less_than_its_stride():
-    assert input_sizes(figures_of("resnet18")) == (128, 160, 192, 224)
-    assert input_sizes({}) == (128, 160, 192, 224)
-    assert input_sizes({"encoding": "2-_32_2-11-112-1121112", "input_size": 32}) == (32, 44, 64)
-    assert input_sizes({"encoding": "2-_8_2-1-1-1-1-1-1", "input_size": 48}) == (256,)
-
-
-def test_stages_are_those_counted_else_those_of_the_encoding():
-    assert [stages_of(model) for model in NANO] == [4, 4, 4, 3, 3, 3]
-    assert (
-        stages_of("x", {"stages": 7, "encoding": "2-_32_2-11-112-1121112"}) == 7
-        and stages_of("x", {}) == module.DEFAULT_STAGES
-    )
+def test_candidates_are_alike_in_what_is_asked_and_differ_in_the_rest(grid):
+    names = ("model", "frozen_stages", "batch_size")
+    first, kind = grid.distinct(names)
+    rows = np.stack([grid.columns()[name] for name in names], axis=1)
+    assert len(first) == len(np.unique(rows, axis=0)) and len(kind) == len(grid)
+    assert np.array_equal(rows[first][kind], rows)
+    assert [len(part) for part in grid.take([]).distinct(names)] == [0, 0]
 
 
 def test_random_regimes_are_of_the_grid_and_reach_all_of_it(grid):
@@ -98,7 +98,7 @@ def test_random_regimes_are_of_the_grid_and_reach_all_of_it(grid):
     for name, column in grid.columns().items():
         if name != "model":
             assert set(columns.columns()[name].tolist()) == set(column.tolist()), name
-    assert all(regime.frozen_stages <= stages_of(regime.model) for regime in regimes)
+    assert all(regime.frozen_stages <= ModelFigures.of_zoo(regime.model).stages for regime in regimes)
     counts = np.bincount(np.unique(columns.learning_rate[columns.optimizer == 0], return_inverse=True)[1])
     assert counts[3] > 2 * counts[0] and counts[3] > 2 * counts[-1]
 

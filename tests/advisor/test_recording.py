@@ -127,7 +127,7 @@ def test_a_recorder_knows_before_the_run_what_the_store_knows_of_the_dataset(sto
     profile = world.profile(0, name="digits", fingerprint=own)
     store.set_profile(own, profile.to_json())
     known = known_before(store, Dataset("digits"), "nano-a")
-    assert known == {"profile": profile.flat(), "model_figures": profile.model_figures("nano-a")}
+    assert known == {"profile": profile.flat(), "model_figures": profile.model_figures("nano-a").of_run()}
     assert (
         known_before(store, Dataset("digits"), "nano-a", weights=None)["model_figures"]["weights"] == "none"
     )

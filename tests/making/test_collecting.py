@@ -78,7 +78,7 @@ def test_collect(location):
             and record.profile["train_images"] == get_task(run.task).train_images
         )
         assert (
-            record.model_figures == profile.model_figures(run.regime.model)
+            record.model_figures == profile.model_figures(run.regime.model).of_run()
             and record.model_figures["probe_nearest_mean"] > 0
         )
     assert sum(collect(plan, location, 4).values()) == 0  # all there

@@ -190,7 +190,7 @@ class Known:
 
     def step_times(self, device):
         from nni_nasoa.advisor import StepTime
-        from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
+        from nni_nasoa.advisor.time.step_kinds import FEATURES, TRAIN
 
         for place, model in enumerate(self.models):
             for size, batch, frozen in (

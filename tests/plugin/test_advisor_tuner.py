@@ -12,6 +12,7 @@ import nni
 import pytest
 
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
+from nni_nasoa.advisor.choices import choices
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.plugin import advisor_tuner
 from nni_nasoa.plugin.assignment import Assignment
@@ -30,8 +31,8 @@ def test_the_advice_comes_first_then_alternatives_then_no_more(advisor, good_res
         set(regimes(asked))
     ) == 4
     first = FineTuneRegime.from_json(asked[0]["regime"])
-    options = tuner._progress.surveys[0].options(tuner._progress.store, 30.0, tuner._limits)
-    assert first == options.choices(1)[0].regime  # which it would be by itself, too
+    scored = tuner._progress.surveys[0].scored(tuner._progress.store, 30.0, tuner._limits)
+    assert first == choices(scored, 1)[0].regime  # which it would be by itself, too
     with pytest.raises(nni.NoMoreTrialError):
         tuner.generate_parameters(4)
     for number, parameters in enumerate(asked):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.time.step_times import ROUGH
+from nni_nasoa.advisor.time.step_kinds import ROUGH
 from nni_nasoa.data import Dataset
 from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
@@ -53,12 +53,12 @@ def test_what_was_found_elsewhere_is_kept_but_no_estimates(known_survey, tmp_pat
     assert store.profile("fingerprint of digits") == survey.profile.to_json()
 
 
-def test_its_options_are_those_of_its_device_and_budget(known_survey, tmp_path):
+def test_its_candidates_are_those_of_its_device_and_budget(known_survey, tmp_path):
     from nni_nasoa.advisor.advice import Limits
 
     store = ExperienceStore(tmp_path / "store.db")
     survey = known_survey(Dataset("digits"), store=store)
-    short, long = (survey.options(store, budget, Limits()) for budget in (10.0, 100.0))
+    short, long = (survey.scored(store, budget, Limits()) for budget in (10.0, 100.0))
     assert set(short.regimes.models) == set(survey.models) and len(short.regimes) > 1000
     assert long.epochs.max() > 5 * short.epochs.max()
 

@@ -17,7 +17,7 @@ USERS = (
     "finetune.first_pass",
     "finetune.open_in_time",
     "finetune.trainer",
-    "advisor.options",
+    "advisor.time.decoding",
     "advisor.time.simulated_run",
 )
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..candidates import Candidates
+from nni_nasoa.advisor.candidates import Candidates
+
 from .features import DATASET, NAMES
 from .predictor import AccuracyPredictor
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from nni_nasoa.advisor.candidates import Candidates
+from nni_nasoa.advisor.models import SMALL, ModelFigures
 from nni_nasoa.experience.records import ONLY_HEAD, RunRecord
 from nni_nasoa.training.regime import AUGMENTATIONS, MAX_STAGES, OPTIMIZERS, FineTuneRegime
-
-from ..candidates import SMALL, Candidates, own_size, stages_of
 
 DATASET = (
     "log_train_images",
@@ -94,7 +94,7 @@ MIDDLE_RATES = {"sgd": 0.03, "adamw": 0.001}
 
 def features(
     profile: Mapping[str, Any],
-    figures: Mapping[str, Mapping[str, Any]],
+    figures: Mapping[str, ModelFigures],
     regimes: Candidates,
     epochs,
     budget: float,
@@ -106,7 +106,7 @@ def features(
     profile
         Of the dataset, as `TaskProfile.flat` gives it; what is missing is not known.
     figures
-        Of each model by its name, as `TaskProfile.model_figures` gives them.
+        What is known of each model, by its name.
     regimes
         The n regimes.
     epochs
@@ -121,7 +121,7 @@ def features(
     made = np.empty((len(regimes), len(NAMES)), dtype=np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         dataset = _of_dataset(profile)
-        by_model = [_of_model(name, figures.get(name, {}), dataset) for name in regimes.models]
+        by_model = [_of_model(figures.get(name, ModelFigures(name)), dataset) for name in regimes.models]
         model = {
             name: np.array([of[name] for of in by_model], dtype=np.float32)[regimes.model]
             for name in (*MODEL, "large_gain")
@@ -141,7 +141,7 @@ def features_of(record: RunRecord) -> np.ndarray:
     regime = FineTuneRegime.from_json(record.regime)
     if any(ONLY_HEAD in note for note in record.notes):
         regime = replace(regime, frozen_stages=MAX_STAGES)
-    figures = {record.model: record.model_figures}
+    figures = {record.model: ModelFigures(record.model, record.model_figures)}
     return features(
         record.profile,
         figures,
@@ -220,21 +220,22 @@ def _gain(values: Mapping[str, Any], other: str, few: str) -> float:
     return log_odds(_number(values, other)) - log_odds(_number(values, few))
 
 
-def _of_model(model: str, figures: Mapping[str, Any], dataset: Mapping[str, float]) -> dict[str, float]:
+def _of_model(figures: ModelFigures, dataset: Mapping[str, float]) -> dict[str, float]:
     """Those of a model. Where it did not look at the images itself, what the profile's small network sees stands for it."""
+    known = figures.known
     mean, linear = (
-        _known(log_odds(_number(figures, f"probe_{name}")), dataset[f"separability_{end}"])
+        _known(log_odds(_number(known, f"probe_{name}")), dataset[f"separability_{end}"])
         for name, end in (("nearest_mean", "mean"), ("linear", "linear"))
     )
     return {
-        "log_params": _log(_number(figures, "params_m")),
-        "log_gmacs": _log(_number(figures, "gmacs")),
-        "stages": float(stages_of(model, figures)),
+        "log_params": _log(_number(known, "params_m")),
+        "log_gmacs": _log(_number(known, "gmacs")),
+        "stages": float(figures.stages),
         "probe_mean": mean,
         "probe_linear": linear,
         "probe_gain": linear - dataset["separability_linear"],
-        "log_own_size": _log(own_size(figures)),
-        "large_gain": _known(_gain(figures, "probe_large", "probe_linear_few"), dataset["large_gain"]),
+        "log_own_size": _log(figures.own_size),
+        "large_gain": _known(_gain(known, "probe_large", "probe_linear_few"), dataset["large_gain"]),
     }
 
 

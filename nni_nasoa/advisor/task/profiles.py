@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from nni_nasoa.advisor.accuracy.features import log_odds
+from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.data.dataset import Kind
@@ -20,14 +22,11 @@ from nni_nasoa.data.profile import (
     profile_arrays,
     profile_dataset,
 )
-from nni_nasoa.experience.records import figures_of
 from nni_nasoa.training.regime import MAX_STAGES
 from nni_nasoa.training.time_shares import CACHE_SHARE
 from nni_nasoa.values import MAX_NUMBER, SHARE, number, or_none, whole
 from nni_nasoa.zoo import get
 
-from ..accuracy.features import log_odds
-from ..candidates import input_sizes, own_size
 from .landmarks import HIGH_RATE, RATE, landmark
 from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
 
@@ -133,16 +132,16 @@ class TaskProfile:
             | {name: self.landmarks.get(name) for name in LANDMARKS}
         )
 
-    def model_figures(self, model: str) -> dict[str, Any]:
-        """What is known of a model, on this dataset too: `figures_of`, its stages, and its probe; None for what is not known."""
-        figures, found = figures_of(model), self.probes.get(model, {})
-        stages = found.get("stages") or _stages(figures.get("encoding"))
-        seen = {f"probe_{name}": found.get(name) for name in ACCURACIES} | {
-            "probe_linear": self._linear_as_of_all(model)
+    def model_figures(self, model: str) -> ModelFigures:
+        """What is known of a model, on this dataset too: with its stages, and what its probes have found."""
+        of_zoo, found = ModelFigures.of_zoo(model), self.probes.get(model, {})
+        seen = {
+            **{f"probe_{name}": found.get(name) for name in ACCURACIES},
+            "stages": found.get("stages") or of_zoo.counted_stages,
+            "probe_linear": self._linear_as_of_all(model),
+            "probe_large": self._linear(model, _other_sizes(model)[1]),
         }
-        return (
-            figures | {"stages": stages} | seen | {"probe_large": self._linear(model, _other_sizes(model)[1])}
-        )
+        return ModelFigures(model, {**of_zoo.known, **seen})
 
     def _linear_as_of_all(self, model: str) -> float | None:
         """How well a linear head does, as of a probe of as many images as `PROBE_MODEL` has seen.
@@ -162,17 +161,14 @@ class TaskProfile:
         return self.probes.get(f"{model}@{size}", {}).get("linear")
 
 
-def _stages(encoding: str | None) -> int | None:
-    from nni_nasoa.architecture import Architecture
-
-    return None if encoding is None else len(Architecture.parse(encoding).macro.stages)
-
-
 def _other_sizes(model: str) -> tuple[int | None, int | None]:
     """The smallest and the largest images that there are candidates of, in pixels; None where that is the model's own size."""
-    figures = figures_of(model)
-    sizes = input_sizes(figures)
-    return tuple(None if size == own_size(figures) else size for size in (sizes[0], sizes[-1]))
+    figures = ModelFigures.of_zoo(model)
+    smallest, largest = (
+        None if size == figures.own_size else size
+        for size in (figures.input_sizes[0], figures.input_sizes[-1])
+    )
+    return smallest, largest
 
 
 def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
@@ -326,7 +322,7 @@ def _work(model: str, size: int) -> float:
     """What an image costs, in any unit. Time grows more slowly than multiply-adds do: those of the nano family, from 0.03 to 0.7
     billion at 224 pixels, take from one to seven times as long on a processor.
     """
-    return (figures_of(model).get("gmacs") or 1.0) ** 0.6 * size**2
+    return (ModelFigures.of_zoo(model).gmacs or 1.0) ** 0.6 * size**2
 
 
 class _Reader:

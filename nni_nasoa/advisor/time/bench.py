@@ -1,4 +1,4 @@
-"""Measures the step times that `step_times` tells about, with the parts that training is made of. Imports torch."""
+"""Measures step times with the parts that training is made of. Imports torch."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from nni_nasoa.training.trainable import Trainable
 from nni_nasoa.zoo import create_model, get
 from nni_nasoa.zoo.staged import Staged, staged
 
-from .step_times import FEATURES, IMAGES, OPTIMIZER, TRAIN, VIEW_MODES, draw_mode
+from .step_kinds import FEATURES, IMAGES, TRAIN, VIEW_MODES, draw_mode, optimizer_mode
 
 CLASSES = 10
 FEW, MANY = (8, 4, 2), (32, 24, 16, 12, 8)  # images a step; the largest of each that there is time for
 MIN_SAMPLES, MAX_SAMPLES, SAMPLED_SECONDS = 2, 4, 0.04  # of a step, until that time is over
 DRAWN, VIEWED = 64, 16  # images a batch, of drawing alone, and of the head with one or several views
-# All steps of some images take about so many forward passes over them: a training step is three, and as much again goes to
-# steps in which some stages are frozen; and each is taken three times.
+# All steps of some images take about so many forward passes over them: a training step is three, and as much
+# again goes to steps in which some stages are frozen; and each is taken three times.
 STEPS_COST = 20
 SMALLEST_SHARE = 0.5  # of the time, for the smallest size
 WAITING_SHARE = 0.25  # of the time that there is, for others to leave the device alone
@@ -73,7 +73,7 @@ def measured_steps(
 def measured_drawing(
     input_sizes: Sequence[int], device: Device, seconds: float | None, default: float
 ) -> list[StepTime]:
-    """Times of drawing images, of sizes for which there is time; where no seconds are given, `default` seconds."""
+    """Times of drawing images of those sizes that there is time for, by default in `default` seconds."""
     rows: list[StepTime] = []
     bench = _Bench(device)
     deadline = None if seconds is None else time.monotonic() + seconds
@@ -102,7 +102,8 @@ class _Bench:
 
     def __init__(self, device: Device):
         self.key, self.device, self._threads = device.key, torch.device(device.kind), device.threads
-        # Another process that takes turns with this one does not change the processor time of a single thread.
+        # Another process that takes turns with this one does not change the processor time of a single
+        # thread.
         self._processor_time = self.device.type == "cpu" and device.threads == 1
 
     def quiet(self, seconds: float | None):
@@ -121,7 +122,10 @@ class _Bench:
         return time.thread_time() if self._processor_time else time.perf_counter()
 
     def least(self, step: Callable[[], object]) -> float:
-        """Seconds of the fastest of some steps, after one that finds kernels and allocates memory: what disturbs only adds."""
+        """Seconds of the fastest of some steps: what disturbs only adds.
+
+        The first one, which finds kernels and allocates memory, does not count.
+        """
         step()
         times: list[float] = []
         while len(times) < MIN_SAMPLES or (len(times) < MAX_SAMPLES and sum(times) < SAMPLED_SECONDS):
@@ -131,7 +135,7 @@ class _Bench:
         return max(1e-9, min(times))
 
     def few(self, view: Staged, size: int, seconds: float) -> int | None:
-        """The first number of FEW whose steps are done in so many seconds of computing; None where none is."""
+        """The first number of FEW whose steps are done in some seconds of computing; None where none is."""
         view.eval()
         for count in reversed(FEW):  # what a few images take beside one says little of what many take
             images, indices = self.images(count, size), torch.arange(count)
@@ -212,5 +216,5 @@ class _Bench:
                 optimizer = Optimizer(kind, parameters, _NO_DECAY)
                 for parameter in parameters:
                     parameter.grad = torch.zeros_like(parameter)
-                yield self.row(model, size, 1, frozen, OPTIMIZER + kind, self.least(optimizer.step))
+                yield self.row(model, size, 1, frozen, optimizer_mode(kind), self.least(optimizer.step))
             optimizer.zero_grad()

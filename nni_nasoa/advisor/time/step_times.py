@@ -1,19 +1,11 @@
-"""How long steps of fine-tuning take on a device: measured once in seconds, with the trainer's own parts, and kept in the store.
+"""How long steps of fine-tuning take on a device, measured once, with the trainer's own parts.
 
-A run of any regime is put together from a few kinds of steps (modes of `StepTime`):
-
-- `train`: a training step from what enters the first trained stage (images, or kept features) to new weights, by SGD, on
-  images as they are. `frozen_stages` says where it begins; with all stages frozen, the head alone is trained.
-- `features`: what the first `frozen_stages` stages make of images, the images drawn and normalised; all stages: inference.
-- `draw:none`, `draw:crop`, ...: drawing, augmenting and normalising images, for any model (`IMAGES`).
-- `optimizer:sgd`, `optimizer:adamw`: the optimiser's step alone, of which there is one for any batch.
-- `views:one`, `views:several`: a training step of the head where images have one kept view each, or one of several is drawn.
-
-Each is measured with few images and with many, which gives the time of a step and that of an image. A device that others use too
-is faster and slower from second to second, so that a model measured in a slow one would seem slow for good: all models are
-measured in turns, several times, and the medians count. Of models that there was no time to measure, the modes begin with
-`rough:`: those of the measured model with the nearest multiply-accumulates, in proportion. They are never kept. Importing this
-module loads no torch; measuring does.
+What kinds of steps there are, `step_kinds` says. Each is measured with few images and with many, which gives
+the time of a step and that of an image. A device that others use too is faster and slower from second to
+second, so that a model measured in a slow one would seem slow for good: all models are measured in turns,
+several times, and the medians count. Of models that there was no time to measure, the modes begin with
+`rough:`: those of the measured model with the nearest multiply-accumulates, in proportion. They are never
+kept. Importing this module loads no torch; measuring does.
 """
 
 from __future__ import annotations
@@ -25,24 +17,19 @@ from dataclasses import astuple, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from nni_nasoa.experience.records import StepTime, figures_of
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
+from nni_nasoa.advisor.models import LARGE_FROM, ModelFigures
+from nni_nasoa.experience.records import StepTime
 
-from ..candidates import LARGE_FROM, input_sizes, stages_of
+from .step_kinds import FEATURES, IMAGES, ROUGH, TRAIN
 
 if TYPE_CHECKING:
     from nni_nasoa.device.device import Device
     from nni_nasoa.experience.store import ExperienceStore
 
-IMAGES = "images"  # the model of what does not depend on one
-TRAIN, FEATURES, DRAW, OPTIMIZER, ROUGH = "train", "features", "draw:", "optimizer:", "rough:"
-VIEW_MODES = ("views:one", "views:several")
 SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # for a model, by the size of its images
 DRAW_SECONDS = 0.5
-ROUNDS, LATER_ROUNDS_SHARE = (
-    3,
-    0.5,
-)  # of measuring all models; those after the first, while no more of the time is taken in all
+# Of measuring all models; those after the first, while no more of the time is taken in all.
+ROUNDS, LATER_ROUNDS_SHARE = 3, 0.5
 
 
 def step_times_for(
@@ -55,13 +42,15 @@ def step_times_for(
     Parameters
     ----------
     models
-        Names. Of those that there was no time for, times are estimated where their multiply-accumulates are known.
+        Names. Of those that there was no time for, times are estimated where their multiply-accumulates are
+        known.
     device
         See `devices.resolve`.
     store
         None keeps nothing.
     seconds
-        For measuring; by default some seconds a model in each of ROUNDS rounds, more for those with large images.
+        For measuring; by default some seconds a model in each of ROUNDS rounds, more for those with large
+        images.
 
     Raises
     ------
@@ -71,13 +60,13 @@ def step_times_for(
         The store fails.
     """
     models = list(dict.fromkeys(models))
-    figures = {model: figures_of(model) for model in models}
+    figures = {model: ModelFigures.of_zoo(model) for model in models}
     sizes = {model: _measured_sizes(figures[model]) for model in models}
     known = [] if store is None else store.step_times(device=device.key)
     there = {row.model for row in known}
     missing = sorted(
         (model for model in models if model not in there),
-        key=lambda model: figures[model].get("gmacs") or math.inf,
+        key=lambda model: figures[model].gmacs or math.inf,
     )
     if missing and (seconds is None or seconds > 0):
         deadline = None if seconds is None else time.monotonic() + seconds
@@ -91,7 +80,7 @@ def step_times_for(
             _measured({model: sizes[model] for model in missing}, known, present, store, deadline)
         )
     wanted = {IMAGES, *models}
-    return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
+    return [row for row in known if row.model in wanted] + _estimated(models, figures, known)
 
 
 def _measured(
@@ -101,7 +90,10 @@ def _measured(
     store: ExperienceStore | None,
     deadline: float | None,
 ) -> list[StepTime]:
-    """Step times of models, by the sizes of their images, and of drawing them, in rounds; what each round finds is kept."""
+    """Step times of models, by the sizes of their images, and of drawing these.
+
+    They are measured in rounds; what each round finds is kept.
+    """
     begin, times, disturbed = time.monotonic(), {}, set()
     later = None if deadline is None else begin + LATER_ROUNDS_SHARE * (deadline - begin)
     for number in range(ROUNDS if sizes else 0):
@@ -142,9 +134,10 @@ def _median(rows: Sequence[StepTime]) -> StepTime:
 
 
 class _Present:
-    """A device as it is now: where other processes compute, with the threads that a run would take beside them.
+    """A device as it is now: beside other processes, with the threads that a run would take.
 
-    Times are kept under the threads that they were measured with, so that those of a busy hour do not stay for good.
+    Times are kept under the threads that they were measured with, so that those of a busy hour do not stay
+    for good.
     """
 
     def __init__(self, asked: Device):
@@ -168,13 +161,14 @@ class _Present:
 def measure_step_times(
     model: str, input_sizes: Sequence[int], device: Device, *, seconds: float | None = None
 ) -> list[StepTime]:
-    """Measure a model on images of some sizes, the smallest first; sizes that there is no time for are left out.
+    """Measure a model on images of some sizes, the smallest first; those without time are left out.
 
     Parameters
     ----------
     seconds
-        In which measuring has to be done, building the network included. Nothing is measured where they are too few. By
-        default some seconds, not counted while others compute, in which the smallest size is measured at least.
+        In which measuring has to be done, building the network included. Nothing is measured where they are
+        too few. By default some seconds, not counted while others compute, in which the smallest size is
+        measured at least.
 
     Raises
     ------
@@ -200,27 +194,29 @@ def _measured_drawing(
     return []
 
 
-def _measured_sizes(figures) -> tuple[int, ...]:
+def _measured_sizes(figures: ModelFigures) -> tuple[int, ...]:
     """The smallest and the largest that there are candidates of; those between follow, as pixels do."""
-    sizes = input_sizes(figures)
+    sizes = figures.input_sizes
     return tuple(sorted({sizes[0], sizes[-1]}))
 
 
-def _estimated(models: Sequence[str], figures, known: Sequence[StepTime], device: Device) -> list[StepTime]:
+def _estimated(
+    models: Sequence[str], figures: Mapping[str, ModelFigures], known: Sequence[StepTime]
+) -> list[StepTime]:
     """Rough times of those models that were not measured, by those of the nearest that was."""
     there = dict.fromkeys(row.model for row in known if row.model != IMAGES)
     measured = {
-        model: gmacs for model in there if (gmacs := (figures.get(model) or figures_of(model)).get("gmacs"))
+        model: gmacs for model in there if (gmacs := (figures.get(model) or ModelFigures.of_zoo(model)).gmacs)
     }
     rows = []
     for model in models:
-        gmacs = figures[model].get("gmacs")
+        gmacs = figures[model].gmacs
         if model in there or not gmacs or not measured:
             continue
         nearest = min(measured, key=lambda other: abs(math.log(measured[other] / gmacs)))
         rows += _in_proportion(
             model,
-            stages_of(model, figures[model]),
+            figures[model].stages,
             gmacs / measured[nearest],
             [row for row in known if row.model == nearest],
         )
@@ -228,7 +224,7 @@ def _estimated(models: Sequence[str], figures, known: Sequence[StepTime], device
 
 
 def _in_proportion(model: str, stages: int, ratio: float, rows: Sequence[StepTime]) -> list[StepTime]:
-    """The rows of another model, as if they were of this one: the same shares of its stages, `ratio` times as long."""
+    """The rows of another model as if of this one: the same shares of its stages, `ratio` times as long."""
     others = max(row.frozen_stages for row in rows)
     result = []
     for frozen in range(stages + 1):
@@ -253,12 +249,3 @@ def _in_proportion(model: str, stages: int, ratio: float, rows: Sequence[StepTim
                     )
                 )
     return result
-
-
-def draw_mode(augmentation: str) -> str:
-    """The mode of drawing images."""
-    return DRAW + augmentation
-
-
-DRAW_MODES = tuple(map(draw_mode, AUGMENTATIONS))
-OPTIMIZER_MODES = tuple(OPTIMIZER + kind for kind in OPTIMIZERS)

@@ -13,7 +13,7 @@ from nni_nasoa.experience.records import StepTime
 from nni_nasoa.training.regime import OPTIMIZERS
 
 from .simulated_run import StepSeconds
-from .step_times import DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES
+from .step_kinds import DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES
 
 CHUNK = 64  # images at a time, typically, in a first pass or an evaluation
 # Of a step's time, an image's share of the batch at least: no step of many images costs what one of few does.

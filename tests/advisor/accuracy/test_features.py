@@ -35,7 +35,7 @@ def test_names_are_unique_and_many_rows_are_each_as_alone(world):
     assert len(set(NAMES)) == len(NAMES)
     profile = world.profile(0)
     figures = {model: profile.model_figures(model) for model in world.models}
-    grid = candidates(figures)
+    grid = candidates(list(figures.values()))
     rows = np.random.default_rng(0).choice(len(grid), 40, replace=False)
     epochs = np.linspace(0, 50, len(grid))
     together = features(profile.flat(), figures, grid, epochs, 30.0)

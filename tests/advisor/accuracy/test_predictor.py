@@ -157,7 +157,7 @@ def test_no_run_is_lost_among_processes(store, world, in_processes, tmp_path, ex
     code = """
 import json
 from pathlib import Path
-from nni_nasoa.advisor import predictor
+from nni_nasoa.advisor.accuracy import predictor
 predictor.PRIOR = Path({folder!r}) / "none"
 for number in {numbers}:
     record = RunRecord.from_json(json.loads((Path({folder!r}) / f"{{number}}.json").read_text()))

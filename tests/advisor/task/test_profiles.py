@@ -38,7 +38,7 @@ from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.task.profiles import task_profile
 from nni_nasoa.data import Dataset
 found = task_profile(Dataset(sys.argv[2]), ExperienceStore(sys.argv[1]), ["nano-b"])
-print(found.flat()["separability_nearest_mean"], found.model_figures("nano-b")["stages"])
+print(found.flat()["separability_nearest_mean"], found.model_figures("nano-b").stages)
 print({"torch", "PIL", "nni"} & {*sys.modules})
 """
 
@@ -193,7 +193,7 @@ def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, pr
         is flat["distance"]
         is flat["landmark"]
         is flat["landmark_large"]
-        is short.model_figures("nano-a")["probe_log_me"]
+        is short.model_figures("nano-a").known["probe_log_me"]
         is None
     )
     assert task_profile(Dataset(folder), store).dataset.width == 24 and len(probed) == 3
@@ -259,7 +259,7 @@ def test_a_probe_of_fewer_images_is_compared_by_those_that_both_have_seen():
         },
     )
     linear = {
-        model: known.model_figures(model)["probe_linear"]
+        model: known.model_figures(model).probed
         for model in (PROBE_MODEL, "nano-b", "nano-c", "nano-d", "nano-e")
     }
     odds = 9 * (0.85 / 0.15) / 4  # those of the first on all, by how much the other does better on few
@@ -353,7 +353,7 @@ def test_errors_are_one_line_before_work_starts(folder, store, unread, tmp_path)
 
 def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_record):
     found = task_profile(Dataset(folder), store, ["nano-a"])
-    record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a"))
+    record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a").of_run())
     assert record.profile == found.dataset.to_json() | {
         "separability_nearest_mean": 0.5,
         "separability_nearest_neighbour": 0.25,
@@ -372,7 +372,7 @@ def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_r
     assert [
         figures[f"probe_{name}"] for name in ("nearest_mean", "linear", "linear_few", "large", "log_me")
     ] == [0.5, 0.75, 0.625, 0.75, -0.1]
-    unknown = found.model_figures("nano-f")
+    unknown = found.model_figures("nano-f").known
     assert (unknown["stages"], unknown["probe_nearest_neighbour"]) == (3, None) and set(unknown) == set(
         figures
     )
@@ -380,8 +380,8 @@ def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_r
         sized_probes()
     )  # there are no larger candidates
     assert (
-        found.model_figures("resnet18")["stages"] is None
-        and found.model_figures("no such model")["stages"] is None
+        found.model_figures("resnet18").counted_stages is None
+        and found.model_figures("no such model").counted_stages is None
     )
 
 

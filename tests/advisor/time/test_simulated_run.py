@@ -18,7 +18,7 @@ from nni_nasoa.advisor.time.simulated_run import (
     StepSeconds,
     simulate,
 )
-from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
+from nni_nasoa.advisor.time.step_kinds import FEATURES, TRAIN
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import ImageArrays
 from nni_nasoa.device.device import processor_key

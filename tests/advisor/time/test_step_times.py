@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from nni_nasoa.advisor import ExperienceStore, StepTime
 from nni_nasoa.advisor.time import bench as stopwatch
 from nni_nasoa.advisor.time import step_times
-from nni_nasoa.advisor.time.step_times import (
+from nni_nasoa.advisor.time.step_kinds import (
     DRAW_MODES,
     FEATURES,
     IMAGES,
@@ -23,9 +23,8 @@ from nni_nasoa.advisor.time.step_times import (
     ROUGH,
     TRAIN,
     VIEW_MODES,
-    measure_step_times,
-    step_times_for,
 )
+from nni_nasoa.advisor.time.step_times import measure_step_times, step_times_for
 from nni_nasoa.advisor.time.tables import drawing_lines, model_times
 from nni_nasoa.device.device import Device, resolve
 from nni_nasoa.device.lock import device_lock
