@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -91,7 +92,7 @@ def measured_drawing(
                         DRAWN,
                         0,
                         draw_mode(augmentation),
-                        bench.least(lambda: images.augmented(indices)),
+                        bench.least(partial(images.augmented, indices)),
                     )
                 )
     return rows
@@ -170,12 +171,12 @@ class _Bench:
         images, indices = self.images(batch, size), torch.arange(batch)
         for frozen in range(len(view.stages) + 1):
             stepper = self._stepper(view, model, images, frozen)
-            yield self.row(model, size, batch, frozen, TRAIN, self.least(lambda: stepper.step(cheap=True)))
+            yield self.row(model, size, batch, frozen, TRAIN, self.least(partial(stepper.step, cheap=True)))
         view.eval()
-        seconds = self.least(lambda: images.clean(indices))
+        seconds = self.least(partial(images.clean, indices))
         x = images.clean(indices)
         for frozen, stage in enumerate(view.stages, start=1):
-            seconds += self.least(lambda: self._forward(stage, x))
+            seconds += self.least(partial(self._forward, stage, x))
             x = self._forward(stage, x)
             yield self.row(model, size, batch, frozen, FEATURES, seconds)
 
@@ -199,7 +200,7 @@ class _Bench:
         for mode, augmentation in zip(VIEW_MODES, ("none", "crop")):
             stepper = self._stepper(view, model, self.images(VIEWED, size, augmentation), len(view.stages))
             yield self.row(
-                model, size, VIEWED, len(view.stages), mode, self.least(lambda: stepper.step(cheap=True))
+                model, size, VIEWED, len(view.stages), mode, self.least(partial(stepper.step, cheap=True))
             )
 
     @torch.no_grad()
