@@ -20,8 +20,8 @@ import numpy as np
 from nni_nasoa.training.regime import FineTuneRegime
 
 from .advice import Choice
+from .alternatives import choice
 from .candidates import Candidates
-from .choices import choice
 from .defaults import is_sound
 from .distances import distances
 from .scored_candidates import ScoredCandidates

@@ -23,7 +23,7 @@ from nni_nasoa.values import MINUTES, whole
 
 from .accuracy.predictor import AccuracyPredictor
 from .advice import NO_LIMITS, Advice, Limits
-from .choices import choices
+from .alternatives import choices
 from .fitting import fitting
 from .models import AdviceError, has_weights, models_of
 from .scored_candidates import scored

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 
 from nni_nasoa.advisor.acquisition import next_choice, next_row, worths
+from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.advisor.candidates import Candidates
-from nni_nasoa.advisor.choices import choices
 from nni_nasoa.finetune import FineTuneRegime
 
 BASE = FineTuneRegime("nano-a", learning_rate=0.03, batch_size=32, input_size=48)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nni_nasoa.advisor.advice import Limits
-from nni_nasoa.advisor.choices import choices
+from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.advisor.models import AdviceError
 
 

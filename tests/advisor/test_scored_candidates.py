@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
+from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.advisor.candidates import Candidates
-from nni_nasoa.advisor.choices import choices
 from nni_nasoa.advisor.distances import distances
 from nni_nasoa.advisor.scored_candidates import HABIT, scored
 

@@ -12,7 +12,7 @@ import nni
 import pytest
 
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
-from nni_nasoa.advisor.choices import choices
+from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.plugin import advisor_tuner
 from nni_nasoa.plugin.assignment import Assignment

@@ -1,4 +1,4 @@
-"""Scored candidates as choices, with what is expected of them and why."""
+"""The best of the scored candidates and its alternatives, with what is expected of them and why."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nni_nasoa.advisor.choices import choices
+from nni_nasoa.advisor.alternatives import choices
 
 
 def test_figures_of_choices_are_those_of_their_candidates(world, ask):
