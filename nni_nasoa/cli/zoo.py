@@ -93,8 +93,8 @@ def add(name: str, network: str | None, weights: str):
 
     From then on every command takes NAME as a model. The zoo is the folder that NASOA_ZOO names, or ~/.local/share/nni_nasoa/zoo.
     """
+    from nni_nasoa.files import zoo_folder
     from nni_nasoa.zoo import add_model
-    from nni_nasoa.zoo.added import zoo_folder
 
     with clear_errors():
         model = add_model(name, weights, network)

@@ -8,7 +8,6 @@ that were not used for longest, but for those in use: an entry's images carry a 
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+
+from nni_nasoa.files import PARTIAL, cache_folder, locked, take_lock
 
 from .arrays import DatasetError
 
@@ -39,11 +40,6 @@ _UNITS = {
 T = TypeVar("T")
 
 
-def cache_folder() -> Path:
-    """Where decoded images and downloads are kept: the environment variable NASOA_CACHE, or ~/.cache/nni_nasoa."""
-    return Path(os.environ.get("NASOA_CACHE") or "~/.cache/nni_nasoa").expanduser()
-
-
 def cache_limit() -> int:
     """How many bytes of decoded images are kept: the environment variable NASOA_CACHE_LIMIT ("500MB", "1.5TB"), or 20 GB."""
     text = os.environ.get("NASOA_CACHE_LIMIT") or DEFAULT_LIMIT
@@ -55,20 +51,6 @@ def cache_limit() -> int:
             f"such as {DEFAULT_LIMIT}"
         )
     return int(float(match[1]) * _UNITS[unit])
-
-
-@contextmanager
-def file_lock(path: Path, wait: bool = True):
-    """Hold an exclusive lock between processes on `path`; the lock of a process that dies is free.
-
-    Raises
-    ------
-    BlockingIOError
-        Another one holds it, where `wait` is false.
-    """
-    with open(path, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
 
 
 def has_entry(key: Mapping[str, Any]) -> bool:
@@ -115,7 +97,7 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
     cache_limit()  # what is wrong with it is said before the work
     with _clear_errors("write to", folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with file_lock(folder / f"{digest}.lock"):  # nobody deletes the entry meanwhile
+        with locked(folder / f"{digest}.lock"):  # nobody deletes the entry meanwhile
             loaded = load_whole()
             if loaded is not None:  # another process was faster
                 return loaded
@@ -164,7 +146,7 @@ def map_array(path: Path) -> np.ndarray:
     """
     with open(path, "rb") as file:
         with suppress(OSError):  # a file system without locks
-            fcntl.flock(file, fcntl.LOCK_SH)  # belongs to the opened file, which the map holds on to
+            take_lock(file, shared=True)  # belongs to the opened file, which the map holds on to
         np.lib.format.read_magic(file)
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
         if 0 in shape:
@@ -199,9 +181,7 @@ def _is_there(entry: Path) -> bool:
 
 
 def _build(entry: Path, build: Callable[[Path], None]) -> None:
-    for stale in entry.parent.glob(
-        f"{entry.name}.*.partial"
-    ):  # of a process that was killed; the lock is ours now
+    for stale in entry.parent.glob(f"{entry.name}.*{PARTIAL}"):  # of a killed process: the lock is ours now
         shutil.rmtree(stale, ignore_errors=True)
     partial = _new_partial(entry)
     try:
@@ -213,7 +193,7 @@ def _build(entry: Path, build: Callable[[Path], None]) -> None:
 
 
 def _new_partial(entry: Path) -> Path:
-    return Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=".partial", dir=entry.parent))
+    return Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=PARTIAL, dir=entry.parent))
 
 
 def _entries(folder: Path):
@@ -225,9 +205,9 @@ def _entries(folder: Path):
 
 def _delete_unused(entry: Path) -> bool:
     """Delete an entry that nobody uses, or what a killed process has left of one; whether that was done."""
-    with suppress(OSError), file_lock(entry.with_name(f"{entry.name.partition('.')[0]}.lock"), wait=False):
+    with suppress(OSError), locked(entry.with_name(f"{entry.name.partition('.')[0]}.lock"), patience=0):
         # Nobody builds it, since the lock is ours.
-        if entry.suffix == ".partial" or (
+        if entry.suffix == PARTIAL or (
             time.time() - entry.stat().st_mtime > JUST_USED and not _is_mapped(entry)
         ):
             _delete(entry)
@@ -238,9 +218,7 @@ def _delete_unused(entry: Path) -> bool:
 def _is_mapped(entry: Path) -> bool:
     for path in entry.glob("*.npy"):
         with open(path, "rb+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not take_lock(file, patience=0):
                 return True
     return False
 

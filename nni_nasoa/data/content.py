@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .cache import cache_folder
+from nni_nasoa.files import cache_folder, write_text
+
 from .parallel import in_threads, progress_bar
 
 SETTLED = 2.0  # seconds without a change, after which another one is sure to show in a file's times
@@ -107,6 +107,4 @@ def _file_digest(path: str) -> bytes:
 
 def _keep(memo: Path, record: dict) -> None:
     memo.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=memo.parent, suffix=".partial", delete=False) as file:
-        json.dump(record, file)
-    os.replace(file.name, memo)
+    write_text(memo, json.dumps(record))

@@ -63,7 +63,7 @@ class Dataset:
         as it is.
     root
         Where torchvision's datasets lie or are downloaded to; by default in the cache, see
-        `cache.cache_folder`.
+        `files.cache_folder`.
     val_fraction
         Share of each class that is held back for validation, where the dataset brings no validation part. The
         official test parts of torchvision's datasets are never touched: they are for the last comparison, not

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from nni_nasoa.files import cache_folder, locked
+
 from .arrays import DatasetError, Holdout, ImageSplit
-from .cache import cache_folder, file_lock
 from .decoded import Sample, Source, open_decoded
 
 
@@ -99,7 +100,7 @@ def _load(name: str, root: Path, arguments: Mapping[str, Any]):
 
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with file_lock(root / f".{name}.lock"):  # two trials that start together download once
+        with locked(root / f".{name}.lock"):  # two trials that start together download once
             return getattr(datasets, KNOWN[name].class_name)(root, download=True, **arguments)
     except (
         Exception

@@ -43,15 +43,6 @@ class StoreError(ValueError):
     """A store that cannot be opened, read or written, or a file that cannot be imported. The message is one line."""
 
 
-def default_location() -> str:
-    """The user's own store: what the environment variable NASOA_STORE names, or nni_nasoa/experience.db in the data folder.
-
-    The data folder is XDG_DATA_HOME, by default ~/.local/share.
-    """
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return os.environ.get("NASOA_STORE") or str(Path(data, "nni_nasoa", "experience.db"))
-
-
 class Database:
     """Connections to a database, and transactions.
 

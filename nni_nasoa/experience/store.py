@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import astuple, fields
 from datetime import datetime
 from itertools import islice
@@ -14,11 +13,12 @@ from typing import Any, BinaryIO, NamedTuple
 
 from sqlalchemy import and_, column, func, or_, select, table, update
 
+from nni_nasoa.files import default_store, parse_line, replacing
 from nni_nasoa.values import WRONG, Rule, one_of, or_none, reason, utc, whole
 
-from .database import Database, StoreError, default_location
+from .database import Database, StoreError
 from .migrations import MIGRATIONS, Migration, prepare
-from .records import STATUSES, RecordError, RunRecord, StepTime
+from .records import STATUSES, RunRecord, StepTime
 
 PAGE = 500  # records that are read or written at a time
 MAX_LINE = 8 * 2**20  # bytes; no record is longer
@@ -48,7 +48,7 @@ class ExperienceStore:
     ----------
     url
         Path of an SQLite file, or a URL that begins with sqlite:/// or postgresql://. By default what the environment variable
-        NASOA_STORE says, or the user's own file; see `default_location`.
+        NASOA_STORE says, or the user's own file; see `files.default_store`.
     create
         Whether the store is made where it is not there.
     migrations
@@ -67,7 +67,7 @@ class ExperienceStore:
         create: bool = True,
         migrations: Sequence[Migration] = MIGRATIONS,
     ):
-        self._database = Database(default_location() if url is None else url, create)
+        self._database = Database(default_store() if url is None else url, create)
         prepare(self._database, create=create, migrations=migrations)
 
     def __repr__(self) -> str:
@@ -191,23 +191,16 @@ class ExperienceStore:
             As `records` takes them.
         """
         path, count = Path(path), 0
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
         records = self.records(**filters)
         try:
-            with open(draft, "w", encoding="utf-8") as file:
+            with replacing(path, durable=True) as draft, draft.open("w", encoding="utf-8") as file:
                 for record in records:
                     count += 1
                     file.write(_text(record.to_json()) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
         except OSError as error:
             raise StoreError(
-                f"{path}: cannot be written ({error.strerror}); give a file in a folder that may be written to"
+                f"{path}: cannot be written ({reason(error)}); give a file in a folder that may be written to"
             ) from None
-        finally:
-            with suppress(OSError):
-                draft.unlink()
         return count
 
     def import_(self, path: str | os.PathLike) -> int:
@@ -342,10 +335,6 @@ def _read_lines(file: BinaryIO, path: str | os.PathLike) -> Iterator[RunRecord]:
         if not line.strip():
             continue
         try:
-            yield RunRecord.from_json(json.loads(line.decode("utf-8")))
-        except RecordError as error:
+            yield RunRecord.from_json(parse_line(line))
+        except ValueError as error:
             raise StoreError(f"{path}, line {number}: {error}") from None
-        except UnicodeDecodeError:
-            raise StoreError(f"{path}, line {number}: not text in UTF-8") from None
-        except (ValueError, RecursionError) as error:
-            raise StoreError(f"{path}, line {number}: not JSON ({reason(error)})") from None

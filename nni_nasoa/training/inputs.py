@@ -19,10 +19,10 @@ from torch import Tensor
 
 from nni_nasoa.data import ImageArrays
 from nni_nasoa.data.augment import augment
-from nni_nasoa.data.cache import cache_folder
 from nni_nasoa.data.tensors import to_tensors
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
+from nni_nasoa.files import cache_folder
 
 from .time_shares import RENEWAL_SHARE
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.files import write_bytes, zoo_folder
 from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, list_of, reason
 
 from .family import ModelInfo, create_et_net
@@ -44,12 +45,6 @@ class ZooError(ValueError):
 
     The message is one line.
     """
-
-
-def zoo_folder() -> Path:
-    """Where the user's own models are kept."""
-    data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
-    return Path(os.environ.get("NASOA_ZOO") or Path(data, "nni_nasoa", "zoo")).expanduser()
 
 
 class _AddedModels(Mapping):
@@ -309,21 +304,12 @@ def _read(path: Path) -> ModelInfo:
 def _write(path: Path, state: Mapping[str, Any], card: Mapping[str, Any]) -> None:
     from safetensors.torch import save
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Clones, for tensors of a .pth may share memory.
+    tensors = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Clones, for tensors of a .pth may share memory.
-        partial.write_bytes(
-            save(
-                {name: tensor.detach().clone().contiguous() for name, tensor in state.items()},
-                {"format": "pt", _KEY: json.dumps(card)},
-            )
-        )
-        os.replace(partial, path)
+        write_bytes(path, save(tensors, {"format": "pt", _KEY: json.dumps(card)}))
     except OSError as error:
         raise ZooError(
-            f"zoo: cannot write {path} ({error.strerror}); NASOA_ZOO names another folder"
+            f"zoo: cannot write {path} ({reason(error)}); NASOA_ZOO names another folder"
         ) from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)

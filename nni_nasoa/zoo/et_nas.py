@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
+from nni_nasoa.files import weights_folder
+
 from .family import ModelInfo, create_et_net
 
 if TYPE_CHECKING:
@@ -21,11 +23,6 @@ if TYPE_CHECKING:
 
 _TABLE = Path(__file__).with_name("et_nas.csv")
 _FIGURES = ("params_m", "gmacs_224", "imagenet_top1", "infer_ms_v100_bs64", "train_step_ms_v100_bs64")
-
-
-def weights_folder() -> Path:
-    """Where published checkpoints are looked for."""
-    return Path(os.environ.get("NASOA_WEIGHTS") or Path.home() / ".cache" / "nni_nasoa" / "weights")
 
 
 class ETNASFamily:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.data import DatasetError, open_dataset
-from nni_nasoa.data.cache import cache_folder, open_entry
+from nni_nasoa.data.cache import open_entry
+from nni_nasoa.files import cache_folder
 
 
 def cached_entry(key, build):

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nni_nasoa import zoo
+from nni_nasoa.files import zoo_folder
 from nni_nasoa.making.pretraining import pretrain
 from nni_nasoa.making.pretraining_recipe import PretrainRecipe
 from nni_nasoa.networks import ETNet
 from nni_nasoa.networks.published import published_names
-from nni_nasoa.zoo.added import zoo_folder
 
 ENCODING, OTHER = "2-_8_11-21", "2-_8_11-2"
 
