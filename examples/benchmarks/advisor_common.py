@@ -232,14 +232,14 @@ def finetuned(
     weights: str | None = "default",
 ) -> dict[str, Any] | None:
     """Carry out a run; what is kept of its record, None where it was interrupted."""
-    from nni_nasoa.finetune import Timing, finetune
+    from nni_nasoa.finetune import Timing, finetune, record_of
     from nni_nasoa.zoo import get
 
     split = open_task(task, regime.input_size or get(regime.model).input_size)
     result = finetune(
         split, regime, budget / 60, device="cpu", seed=seed, weights=weights, timing=Timing(started)
     )
-    record = RunRecord.of_run(result, task=task, source=SOURCE).to_json()
+    record = record_of(result, task=task, source=SOURCE).to_json()
     if record["status"] == "killed":
         return None
     record["curve"] = [[round(seconds, 3), round(accuracy, 5)] for seconds, accuracy in record["curve"]]

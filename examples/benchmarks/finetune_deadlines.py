@@ -20,7 +20,7 @@ from outputs import output_file
 from rich.console import Console
 from rich.table import Table
 
-from nni_nasoa.finetune import FineTuneRegime, finetune
+from nni_nasoa.finetune import FineTuneRegime, StopReason, finetune
 from nni_nasoa.training.speed import environment
 
 MODELS = (
@@ -72,7 +72,7 @@ def main() -> None:
         "used s",
         "used %",
         "accuracy",
-        "stopped",
+        "ended by",
     )
     with loaded_machine():
         for run, budget in enumerate(budgets):
@@ -105,7 +105,7 @@ def main() -> None:
                     "in_time": used <= budget,
                     "share": used / budget,
                     "accuracy": result.accuracy,
-                    "stopped": result.stopped,
+                    "outcome": result.outcome.to_json(),
                     "steps": result.steps,
                     "notes": list(result.notes),
                 }
@@ -120,7 +120,7 @@ def main() -> None:
                 f"{used:.2f}",
                 f"{100 * used / budget:.1f}",
                 f"{result.accuracy:.3f}",
-                result.stopped.split(":")[0],
+                result.outcome.reason.value,
             )
     arguments.output.write_text(
         json.dumps({"environment": environment("cpu"), "results": results}, indent=1) + "\n"
@@ -132,8 +132,8 @@ def main() -> None:
         result
         for result in results
         if result["share"] < 0.9
-        and result["stopped"] == "budget"
-        and not any("s are left" in note for note in result["notes"])
+        and result["outcome"]["reason"] == StopReason.BUDGET.value
+        and not result["outcome"]["unused_seconds"]
     ]
     console.print(
         f"{len(results)} runs, {len(late)} after their deadline, {len(early)} that left more than a tenth without a reason"

@@ -28,11 +28,12 @@ from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import open_dataset
 from nni_nasoa.data.tasks import list_tasks
 from nni_nasoa.device.device import resolve
-from nni_nasoa.finetune import FineTuneError, finetune
+from nni_nasoa.experience.records import positive
+from nni_nasoa.finetune import FineTuneError, StopReason, finetune, record_of
 from nni_nasoa.training.speed import environment
 from nni_nasoa.zoo import list_models
 
-OWN = "own processor "  # in a note: its share of the wall clock
+OWN = "own_processor"  # in a record's profile: the run's share of the processor's time
 KINDS = {
     "all": lambda _: True,
     "no stages frozen": lambda run: run["kind"] == 0,
@@ -69,7 +70,7 @@ def make_runs(
             continue
         own = (time.process_time() - processor) / (time.perf_counter() - begin) / resolve("cpu").threads
         profile = {"train_images": len(split.train), "val_images": len(split.val)}
-        record = RunRecord.of_run(result, profile=profile, notes=(f"{OWN}{own:.3f}",))
+        record = record_of(result, profile=profile | {OWN: round(own, 3)})
         store.add(record)
         done += own >= least_own
         Console().print(
@@ -81,7 +82,7 @@ def make_runs(
 
 def own_share(record: RunRecord) -> float:
     """How much of the wall clock a run's process computed in; NaN where nobody has noted it."""
-    return next((float(note.removeprefix(OWN)) for note in record.notes if note.startswith(OWN)), np.nan)
+    return positive(record.profile, OWN) or np.nan
 
 
 def predicted(model: TimeModel, records: list[RunRecord]) -> list[dict]:
@@ -95,7 +96,7 @@ def predicted(model: TimeModel, records: list[RunRecord]) -> list[dict]:
             name: {"seconds": each.seconds_for(record), "epochs": each.epochs_for(record)}
             for name, each in (("uncorrected", plain), ("corrected", model))
         }
-        filled = not any(note.startswith("stopped: ") for note in record.notes)
+        filled = record.outcome.reason is StopReason.BUDGET
         if model.observe(record):
             rows.append(
                 {

@@ -3,7 +3,7 @@
     store = ExperienceStore()                       # the user's own; or a file, or postgresql://user@server/database
     advice = advise("flowers/", minutes=10, store=store)
     result = finetune("flowers/", advice.best.regime, minutes=10)
-    record_result(store, RunRecord.of_run(result, **advice.about(advice.best)))
+    record_result(store, record_of(result, **advice.about(advice.best)))
     for record in store.records(task="flowers"):
         ...
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.experience.records import RunRecord
+from nni_nasoa.finetune.run_record import record_of
 from nni_nasoa.values import one_line
 
 from .accuracy.predictor import AccuracyPredictor, learn_in_store
@@ -125,7 +126,7 @@ class Recorder:
         fields
             Of its `RunRecord`, such as source.
         """
-        return self._add(lambda: RunRecord.of_run(result, **self._known, **fields))
+        return self._add(lambda: record_of(result, **self._known, **fields))
 
     def record_failure(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -211,7 +212,7 @@ def _made(
     fields |= {key: value for key, value in settings.items() if value is not None}
     regimes = [FineTuneRegime.from_json(fields | {"model": model}) for model in dict.fromkeys(models)]
     from nni_nasoa.data import Dataset
-    from nni_nasoa.figures.make_runs import plan
+    from nni_nasoa.figures.make_runs import RunInterrupted, plan
 
     given = [Dataset(name, root=root) for name in dict.fromkeys(datasets)]
     budgets = [round(60 * value, 6) for value in dict.fromkeys(minutes)]
@@ -233,7 +234,9 @@ def _made(
             f"interrupted: {done} of {len(planned)} runs are recorded in {records}; the same command goes on from there",
             err=True,
         )
-        raise SystemExit(128 + (15 if "SIGTERM" in str(interruption) else 2)) from None
+        if isinstance(interruption, RunInterrupted):
+            raise SystemExit(interruption.outcome.exit_status) from None
+        raise SystemExit(128 + signal.SIGINT) from None
     recorded = _by_settings(records)
     return [recorded[settings] for settings in planned]
 

@@ -159,15 +159,17 @@ def margin_of(budget: float, recorder) -> float:
 
 def report(result, *notes: str | None, deadline: float) -> None:
     """Say what came of a run, and exit as its end asks for; `deadline` is by time.monotonic()."""
+    from nni_nasoa.training.outcome import StopReason
+
     late = time.monotonic() - deadline
-    if late > 0 and not any("after its deadline" in note for note in result.notes):
+    if late > 0 and result.seconds <= result.budget:  # else the run's notes say so
         notes = (*notes, f"the command ended {late:.2f} s after its deadline")
     for note in filter(None, (*result.notes, *notes)):
         click.echo(f"note: {note}")
     click.echo(
         f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
-        + ("" if result.stopped == "budget" else f" ({result.stopped})")
+        + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
     )
     click.echo(f"written to {result.folder}")
-    if result.stopped.startswith("interrupted"):
-        raise SystemExit(128 + (15 if result.stopped.endswith("SIGTERM") else 2))
+    if result.outcome.exit_status:
+        raise SystemExit(result.outcome.exit_status)

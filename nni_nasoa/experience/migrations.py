@@ -5,13 +5,16 @@ To change the tables, append a function here that changes those of the version b
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, column, inspect, select, table, update
 
 from .database import Database, StoreError
+from .old_records import upgraded_record
 
 Migration = Callable[[Connection], None]
+PAGE = 500  # records that are read at a time
 
 
 def _tables(connection: Connection) -> None:
@@ -34,7 +37,25 @@ def _tables(connection: Connection) -> None:
         connection.exec_driver_sql(statement)
 
 
-MIGRATIONS: tuple[Migration, ...] = (_tables,)
+def _outcomes(connection: Connection) -> None:
+    """Records say as values how their runs ended, no longer in notes alone; what is no record stays as it is."""
+    runs = table("nasoa_runs", column("number"), column("record"))
+    last = 0
+    while page := connection.execute(
+        select(runs.c.number, runs.c.record).where(runs.c.number > last).order_by(runs.c.number).limit(PAGE)
+    ).all():
+        last = page[-1].number
+        for number, text in page:
+            try:
+                old = json.loads(text)
+            except (ValueError, RecursionError):  # whoever reads it is told that it was damaged
+                continue
+            if (new := upgraded_record(old)) is not old:
+                values = {"record": json.dumps(new, ensure_ascii=False, separators=(",", ":"))}
+                connection.execute(update(runs).where(runs.c.number == number).values(values))
+
+
+MIGRATIONS: tuple[Migration, ...] = (_tables, _outcomes)
 
 
 def prepare(database: Database, *, create: bool = True, migrations: Sequence[Migration] = MIGRATIONS) -> None:

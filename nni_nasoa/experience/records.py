@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from nni_nasoa.training.outcome import Outcome, OutcomeError, StopReason
 from nni_nasoa.training.regime import MAX_BATCH, MAX_STAGES, FineTuneRegime, RegimeError
 from nni_nasoa.values import (
     ID,
@@ -37,19 +37,12 @@ from nni_nasoa.values import (
     whole,
 )
 
-if TYPE_CHECKING:
-    from nni_nasoa.finetune import FineTuneResult
+from .old_records import upgraded_record
 
 STATUSES = ("ok", "failed", "killed")
 SOURCES = ("finetune", "advise", "nni", "collect", "import")
 PREDICTED = ("seconds", "accuracy", "accuracy_low", "accuracy_high")
 COUNTS = ("train_images", "val_images")  # of a profile: what a run is on
-# In notes of runs, by `finetune`, where time or memory was too short for what was asked.
-ONLY_HEAD, SAMPLED, HALVED = (
-    "only the head is trained",
-    "decoding all images takes longer",
-    "out of memory: batch size",
-)
 MAX_POINTS, MAX_NOTES, MAX_THREADS = 1000, 100, 100_000
 
 
@@ -72,6 +65,13 @@ def _as_regime(place, value):
     except RegimeError as error:
         raise InputError(f"{place}: {one_line(error)}") from None
     return regime | {"model": TEXT(f"{place}, 'model'", regime["model"])}
+
+
+def _as_outcome(place, value):
+    try:
+        return value if isinstance(value, Outcome) else Outcome.from_json(value)
+    except OutcomeError as error:
+        raise InputError(f"{place}: {error}") from None
 
 
 def _as_point(place, value):
@@ -111,6 +111,7 @@ _RULES: dict[str, Rule] = {
         Rule(f"an object of {', '.join(PREDICTED)}, the accuracy between the other two", _as_predicted)
     ),
     "status": one_of(STATUSES),
+    "outcome": Rule("an object with the fields of an outcome", _as_outcome),
     "seconds": or_none(SECONDS),
     "accuracy": or_none(SHARE),
     "epochs": or_none(number(0, MAX_NUMBER, "a number of epochs, 0 or more")),
@@ -118,6 +119,12 @@ _RULES: dict[str, Rule] = {
     "versions": mapping(TEXT),
     "source": one_of(SOURCES),
     "notes": list_of(TEXT, f"a list of at most {MAX_NOTES} texts", most=MAX_NOTES),
+}
+_ENDED = (StopReason.BUDGET, StopReason.SATURATED, StopReason.DIVERGED)
+_REASONS = {  # that a status can have; the first is that of a record that does not say
+    "ok": (*_ENDED, StopReason.UNKNOWN),
+    "failed": (StopReason.FAILED, *_ENDED, StopReason.UNKNOWN),
+    "killed": (StopReason.INTERRUPTED, StopReason.UNKNOWN),
 }
 
 
@@ -141,6 +148,8 @@ class RunRecord:
         "ok"; "failed" (no accuracy came of it); "killed" (it was ended from outside).
     seconds, accuracy
         The time it took, and its validation accuracy, 0 to 1; None unless the status is "ok".
+    outcome
+        What it ended with; by default what the status says of that.
     epochs
         Passes over the training images; None where that is not known.
     curve
@@ -156,7 +165,7 @@ class RunRecord:
     source
         Who ran it: "finetune", "advise", "nni", "collect", or "import" for records that were made elsewhere.
     notes
-        What went differently from what was asked for, a line each.
+        What went differently from what was asked for, a line each, for people.
     id, created
         A UUID, and the time in UTC as ISO 8601; new ones unless given.
 
@@ -183,11 +192,20 @@ class RunRecord:
     versions: Mapping[str, str] = field(default_factory=dict)
     source: str = "finetune"
     notes: tuple[str, ...] = ()
+    outcome: Outcome = None  # type: ignore[assignment]  # never None once the record is made
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     created: str = field(default_factory=now)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        if self.outcome is None and self.status in STATUSES:
+            object.__setattr__(self, "outcome", Outcome(_REASONS[self.status][0]))
         check_fields(self, _RULES, RecordError)
+        if self.outcome.reason not in _REASONS[self.status]:
+            right = ", ".join(reason.value for reason in _REASONS[self.status])
+            raise RecordError(
+                f"outcome: reason '{self.outcome.reason.value}' in a run of status '{self.status}'; "
+                f"one of {right} would be right"
+            )
         for name in ("seconds", "accuracy"):
             if (getattr(self, name) is None) == (self.status == "ok"):
                 right = _RULES[name].what.partition(",")[0] if self.status == "ok" else "null"
@@ -198,11 +216,15 @@ class RunRecord:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
         data = {name: getattr(self, name) for name in _RULES}
-        return data | {"curve": [list(point) for point in self.curve], "notes": list(self.notes)}
+        return data | {
+            "curve": [list(point) for point in self.curve],
+            "notes": list(self.notes),
+            "outcome": self.outcome.to_json(),
+        }
 
     @classmethod
     def from_json(cls, data: Any) -> RunRecord:
-        """The inverse of `to_json`.
+        """The inverse of `to_json`, also for what earlier releases wrote; see `old_records`.
 
         Raises
         ------
@@ -211,67 +233,10 @@ class RunRecord:
         """
         if not isinstance(data, Mapping):
             raise RecordError(f"record: {shown(data)} is not an object with the fields of a run")
+        data = upgraded_record(data)
         check_names("record", data, _RULES, RecordError)
         check_given(data, _RULES, RecordError)
         return cls(**data)
-
-    @classmethod
-    def of_run(
-        cls,
-        result: FineTuneResult,
-        *,
-        task: str | None = None,
-        device: str | None = None,
-        threads: int | None = None,
-        model_figures: Mapping[str, Any] | None = None,
-        notes: Iterable[str] = (),
-        **fields,
-    ) -> RunRecord:
-        """The record of a run of `finetune`.
-
-        A run that was interrupted counts as killed, one without a measured accuracy as failed: what they would have reached
-        in their budget, nobody knows. Their curves are kept.
-
-        Parameters
-        ----------
-        result
-            What `finetune` gave back.
-        task, device, threads, model_figures
-            By default what the result, torch and the zoo say.
-        notes
-            More than the result's own.
-        fields
-            Others, such as profile, predicted and source. Where only a sample of the images could be decoded, the profile's
-            counts become those of the sample.
-        """
-        about, regime = result.classifier.about, result.regime
-        interrupted = result.stopped.startswith("interrupted")
-        status = "killed" if interrupted else "ok" if math.isfinite(result.accuracy) else "failed"
-        if any(SAMPLED in note for note in result.notes):
-            fields["profile"] = {
-                **fields.get("profile", {}),
-                **{name: about["metrics"][name] for name in COUNTS},
-            }
-        own = (*([] if result.stopped == "budget" else [f"stopped: {result.stopped}"]), *result.notes, *notes)
-        return cls(
-            task=one_line(about["dataset"] if task is None else task),
-            model=regime.model,
-            regime=regime.to_json(),
-            device=one_line(_device_name(result) if device is None else device),
-            threads=_threads() if threads is None else threads,
-            budget_seconds=result.budget,
-            status=status,
-            seconds=result.seconds if status == "ok" else None,
-            accuracy=result.accuracy if status == "ok" else None,
-            epochs=result.epochs,
-            curve=_curve_of(result.evaluations),
-            model_figures=figures_of(regime.model, about.get("encoding"))
-            if model_figures is None
-            else model_figures,
-            versions=about["versions"],
-            notes=tuple(one_line(note) for note in own[:MAX_NOTES]),
-            **fields,
-        )
 
 
 def positive(values: Mapping[str, Any], name: str) -> float | None:
@@ -295,29 +260,6 @@ def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:
         "gmacs": info.gmacs_224,
         "input_size": info.input_size,
     }
-
-
-def _device_name(result: FineTuneResult) -> str:
-    from nni_nasoa.device.device import device_name
-
-    return device_name(result.classifier.device)
-
-
-def _threads() -> int:
-    import torch
-
-    return torch.get_num_threads()
-
-
-def _curve_of(evaluations: Iterable[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
-    """The measured points, no more of them than a record holds: evenly thinned, the last one kept."""
-    points = [
-        (record["elapsed"], record["val_accuracy"])
-        for record in evaluations
-        if math.isfinite(record["val_accuracy"])
-    ]
-    step = -(-len(points) // MAX_POINTS) or 1
-    return tuple(points[::-1][::step][::-1])
 
 
 @dataclass(frozen=True)

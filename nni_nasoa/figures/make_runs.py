@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.finetune.results import FineTuneResult
+from nni_nasoa.training.outcome import Outcome, StopReason
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.zoo import create_model, get
 from nni_nasoa.zoo.searched import FrontFile
@@ -17,6 +18,14 @@ from nni_nasoa.zoo.searched import FrontFile
 from .runs import RecordedRun, RunSettings, append_run
 
 WARM_UP_SECONDS = 1.0
+
+
+class RunInterrupted(KeyboardInterrupt):
+    """A signal has interrupted the run at hand."""
+
+    def __init__(self, outcome: Outcome):
+        super().__init__(str(outcome))
+        self.outcome = outcome
 
 
 def plan(
@@ -161,8 +170,8 @@ def make_runs(
 
     Raises
     ------
-    KeyboardInterrupt
-        A signal came; its text names it. The run at hand is not recorded.
+    RunInterrupted
+        A signal came; the outcome names it. The run at hand is not recorded.
     DatasetError, FineTuneError, ValueError, OSError
         As in `finetune`; or the file cannot be written.
     """
@@ -180,7 +189,7 @@ def make_runs(
             result.epochs,
             result.steps,
             result.images,
-            result.stopped,
+            result.outcome.reason.value,
             result.evaluations,
             result.notes,
             environment(result.classifier.device),
@@ -204,8 +213,8 @@ def _finetuned(
         weights=settings.weights,
         monitoring=Monitoring(bar),
     )
-    if result.stopped.startswith("interrupted"):
-        raise KeyboardInterrupt(result.stopped)
+    if result.outcome.reason is StopReason.INTERRUPTED:
+        raise RunInterrupted(result.outcome)
     return result
 
 

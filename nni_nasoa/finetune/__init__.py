@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.training.outcome import Outcome, StopReason
 from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 
 from .options import Monitoring, Resources, Timing
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from .api import finetune
     from .classifier import Classifier, load_classifier, save_classifier
     from .results import FineTuneResult
+    from .run_record import record_of
 
 __all__ = [
     "Classifier",
@@ -27,11 +29,14 @@ __all__ = [
     "FineTuneRegime",
     "FineTuneResult",
     "Monitoring",
+    "Outcome",
     "RegimeError",
     "Resources",
+    "StopReason",
     "Timing",
     "finetune",
     "load_classifier",
+    "record_of",
     "save_classifier",
 ]
 
@@ -40,6 +45,7 @@ _MODULES = {
     "load_classifier": "classifier",
     "save_classifier": "classifier",
     "FineTuneResult": "results",
+    "record_of": "run_record",
     "finetune": "api",
 }
 

@@ -22,12 +22,13 @@ from nni_nasoa.device.turns import Turns
 from nni_nasoa.training.distributed import Alone, Together, device_of_process, processes
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.inputs import Images
+from nni_nasoa.training.outcome import Outcome
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SEED
 from nni_nasoa.zoo import ModelInfo, create_model, get
 from nni_nasoa.zoo.staged import Staged, staged
 
-from .classifier import Classifier, check_folder, describe, save_classifier
+from .classifier import Classifier, ClassifierError, check_folder, describe, save_classifier, tell_outcome
 from .clock import Clock
 from .context import RunContext
 from .errors import memory_errors
@@ -114,7 +115,7 @@ def finetune(
             output, monitoring = None, NOBODY_WATCHES
         folder = check_folder(output) if output is not None else None
         with watching(clock.budget, folder, monitoring) as watcher:
-            split, note = open_in_time(
+            split, note, sampled = open_in_time(
                 dataset,
                 clock,
                 input_size=regime.input_size,
@@ -138,7 +139,7 @@ def finetune(
                     head_start=weights is not None,
                     resources=resources,
                     margin=timing.margin,
-                    save=None if folder is None else lambda run: _save(folder, run, network, split),
+                    save=None if folder is None else lambda run: _save(folder, run, network, split, sampled),
                 )
                 if note is not None:
                     run.note(note)
@@ -147,9 +148,12 @@ def finetune(
                         f"opening the dataset and the model took {clock.elapsed:.1f} s of the {clock.budget:.0f} s"
                     )
                 run.execute()
-    classifier = Classifier(_saved_module(network, view), _about(run, network, split), device)
-    if clock.remaining < 0:
-        run.notes.append(f"the run ended {-clock.remaining:.2f} s after its deadline")
+                if folder is not None:
+                    _tell_outcome(folder, run, split, sampled)
+    classifier = Classifier(_saved_module(network, view), _about(run, network, split, sampled), device)
+    seconds = clock.elapsed
+    if seconds > clock.budget:
+        run.notes.append(f"the run ended {seconds - clock.budget:.2f} s after its deadline")
     return FineTuneResult(
         classifier,
         folder,
@@ -157,11 +161,9 @@ def finetune(
         regime,
         run.frozen,
         clock.budget,
-        clock.elapsed,
-        run.stopped,
+        seconds,
+        _outcome(run, split, sampled),
         run.epochs,
-        run.steps,
-        run.images,
         tuple(run.evaluations),
         tuple(run.notes),
     )
@@ -267,11 +269,32 @@ def _saved_module(network: nn.Module, view: Staged) -> nn.Module:
     return network if any(module is view.head for module in network.modules()) else view
 
 
-def _save(folder: Path, run: Trainer, network: nn.Module, split: ImageSplit) -> None:
-    save_classifier(folder, _saved_module(network, run.network).state_dict(), _about(run, network, split))
+def _outcome(run: Trainer, split: ImageSplit, sampled: bool) -> Outcome:
+    """What a run has come to, with what it had and did."""
+    return dataclasses.replace(
+        run.outcome,
+        sampled=sampled,
+        train_images=len(split.train),
+        val_images=len(split.val),
+        steps=run.steps,
+        images=run.images,
+    )
 
 
-def _about(run: Trainer, network: nn.Module, split: ImageSplit) -> dict:
+def _save(folder: Path, run: Trainer, network: nn.Module, split: ImageSplit, sampled: bool) -> None:
+    about = _about(run, network, split, sampled)
+    save_classifier(folder, _saved_module(network, run.network).state_dict(), about)
+
+
+def _tell_outcome(folder: Path, run: Trainer, split: ImageSplit, sampled: bool) -> None:
+    """Write down how the run ended; where that fails, the classifier is there all the same."""
+    try:
+        tell_outcome(folder, _outcome(run, split, sampled), run.notes)
+    except ClassifierError as error:
+        run.note(str(error))
+
+
+def _about(run: Trainer, network: nn.Module, split: ImageSplit, sampled: bool) -> dict:
     best, clock = run.best.evaluation, run.clock
     metrics = {
         "val_accuracy": best.accuracy,
@@ -295,5 +318,6 @@ def _about(run: Trainer, network: nn.Module, split: ImageSplit) -> dict:
         mean=run.network.mean,
         std=run.network.std,
         metrics=metrics,
+        outcome=_outcome(run, split, sampled),
         notes=run.notes,
     )

@@ -1,7 +1,7 @@
 """A fine-tuned classifier, and the folder that it is saved in.
 
     model.safetensors   the network's weights; its metadata holds the description, too
-    classifier.json     the description: classes, model, regime, normalisation, metrics, versions
+    classifier.json     the description: classes, model, regime, normalisation, metrics, outcome, versions
 
 Each file is written under another name and renamed. `model.safetensors` is whole in itself, so that a process
 that is killed between the two leaves the new weights with the new description in them, and never a mixture.
@@ -25,6 +25,8 @@ from torch import Tensor, nn
 
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.precision import autocast
+from nni_nasoa.experience.old_records import outcome_of
+from nni_nasoa.training.outcome import NOT_KNOWN, Outcome, OutcomeError
 from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, WRONG, Rule, list_of, one_of, or_none, reason, text
 
@@ -76,6 +78,11 @@ class Classifier:
     def metrics(self) -> dict[str, Any]:
         """What was measured when it was saved, such as "val_accuracy"."""
         return self.about["metrics"]
+
+    @property
+    def outcome(self) -> Outcome:
+        """What its run ended with; of an unknown reason where the run's process was killed, or an earlier release saved it."""
+        return Outcome.from_json(self.about["outcome"])
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -148,7 +155,8 @@ def describe(
     mean,
     std,
     metrics: Mapping[str, Any],
-    notes=(),
+    outcome: Outcome = NOT_KNOWN,
+    notes: Iterable[str] = (),
 ) -> dict[str, Any]:
     """The description of a classifier, as classifier.json holds it.
 
@@ -161,6 +169,8 @@ def describe(
         Whose names the weights go by: "network", or "staged" where that has another head than the network.
     mean, std
         Of the normalisation, three numbers each, for images from 0 to 1.
+    outcome
+        What the run has come to so far.
     """
     versions = {
         package: importlib.metadata.version(package) for package in ("nni-nasoa", "torch", "torchvision")
@@ -179,6 +189,7 @@ def describe(
         "std": list(std),
         "regime": regime.to_json(),
         "metrics": dict(metrics),
+        "outcome": outcome.to_json(),
         "notes": list(notes),
         "versions": {"python": platform.python_version(), **versions},
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -233,12 +244,32 @@ def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], abou
         # Not by safetensors' save_file, which maps the file: where the disk is full, that ends the process.
         partial.write_bytes(serialize(tensors, metadata={"format": "pt", "classifier": text}))
         os.replace(partial, folder / WEIGHTS)
-        partial = _partial(folder, DESCRIPTION)
-        partial.write_text(text + "\n", encoding="utf-8")
-        os.replace(partial, folder / DESCRIPTION)
+        _write_description(folder, text)
     except (OSError, SafetensorError) as error:
         raise ClassifierError(f"{folder}: the classifier cannot be saved ({reason(error)})") from None
     return folder
+
+
+def tell_outcome(folder: Path, outcome: Outcome, notes: Iterable[str]) -> None:
+    """Put the end of the run into the description of a classifier that may have been saved long before.
+
+    Raises
+    ------
+    ClassifierError
+        The description cannot be read or written.
+    """
+    try:
+        about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        about |= {"outcome": outcome.to_json(), "notes": list(notes)}
+        _write_description(folder, json.dumps(about, indent=2))
+    except (OSError, ValueError) as error:
+        raise ClassifierError(f"{folder}: how the run ended cannot be written ({reason(error)})") from None
+
+
+def _write_description(folder: Path, text: str) -> None:
+    partial = _partial(folder, DESCRIPTION)
+    partial.write_text(text + "\n", encoding="utf-8")
+    os.replace(partial, folder / DESCRIPTION)
 
 
 def _partial(folder: Path, name: str) -> Path:
@@ -314,8 +345,11 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
         )
     for key, rule in _RULES.items():
         rule(f'{folder}: "{key}" of the description', about.get(key), ClassifierError)
+    if "outcome" not in about:  # as an earlier release saved it
+        about = {**about, "outcome": outcome_of("unknown", about.get("notes"))}
     try:
         FineTuneRegime.from_json(about.get("regime"))
-    except RegimeError as error:
+        Outcome.from_json(about["outcome"])
+    except (RegimeError, OutcomeError) as error:
         raise ClassifierError(f"{folder}: {error}") from None
     return about

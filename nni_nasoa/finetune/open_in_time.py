@@ -19,10 +19,11 @@ from .clock import Clock
 
 
 class Opened(NamedTuple):
-    """A dataset, and a line on what is missing of it, if anything is."""
+    """A dataset, a line on what is missing of it, if anything is, and whether it is only a sample for lack of time."""
 
     split: ImageSplit
     note: str | None = None
+    sampled: bool = False
 
 
 def open_in_time(
@@ -68,4 +69,4 @@ def open_in_time(
         f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
         f"{len(split.val)} validated on; a longer run decodes all of them, once"
     )
-    return Opened(split, "; ".join(filter(None, (note, split.report.summary()))))
+    return Opened(split, "; ".join(filter(None, (note, split.report.summary()))), sampled=True)

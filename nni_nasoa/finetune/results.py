@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nni_nasoa.training.outcome import Outcome
     from nni_nasoa.training.regime import FineTuneRegime
 
     from .classifier import Classifier
@@ -30,14 +31,14 @@ class FineTuneResult:
         How many stages were frozen in the end: all, where the budget was too short for more than a head.
     budget, seconds
         The time that was given, and taken until the classifier was saved.
-    stopped
-        Why it ended: "budget", "saturated: ...", "interrupted: ..." or "diverged: ...".
-    epochs, steps, images
-        What was trained: passes over the training images, steps, images.
+    outcome
+        Why it ended, and what was cut of that which was asked for.
+    epochs
+        Passes over the training images.
     evaluations
         The records of the JSON-lines file, in order of time.
     notes
-        What went differently from what was asked for, a line each.
+        What went differently from what was asked for, a line each, for people.
     """
 
     classifier: Classifier
@@ -47,9 +48,17 @@ class FineTuneResult:
     frozen_stages: int
     budget: float
     seconds: float
-    stopped: str
+    outcome: Outcome
     epochs: float
-    steps: int
-    images: int
     evaluations: tuple[dict[str, Any], ...]
     notes: tuple[str, ...] = ()
+
+    @property
+    def steps(self) -> int:
+        """Training steps taken."""
+        return self.outcome.steps or 0
+
+    @property
+    def images(self) -> int:
+        """Training images seen in them, over all processes."""
+        return self.outcome.images or 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import signal
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import torch
 
 from nni_nasoa.device.threads import Threads
 from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.outcome import NOT_KNOWN, Outcome, StopReason
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import Stepper, batch_of_process
 from nni_nasoa.training.time_shares import (
@@ -42,6 +44,7 @@ SAVING_SPEED = 100e6  # bytes per second, until the first save tells
 LOWER_RATE = 0.1  # after divergence
 DIVERGED = 10  # times the loss of guessing
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200  # in a row without a mistake, on so many images
+UNUSED_SHARE = 0.1  # of the budget: if more is left at the end, that is worth a word
 
 
 class Trainer:
@@ -98,7 +101,7 @@ class Trainer:
         self.best: Best | None = None
         self.evaluations: list[dict[str, Any]] = []
         self.notes: list[str] = []
-        self.stopped = ""
+        self.outcome: Outcome = NOT_KNOWN
         self._perfect, self._steps_back, self._saved_at = 0, 0, -math.inf
         self._cold = False  # the next step has a new shape, for which kernels have to be found or compiled
 
@@ -110,13 +113,15 @@ class Trainer:
         self._prepare_validation()
         self._evaluate("start")
         self._train()
-        if not self.stopped.startswith(("interrupted", "diverged")):
+        if self.outcome.reason in (StopReason.BUDGET, StopReason.SATURATED):
             if self.steps or not self.best.evaluation.complete:
                 self._evaluate("end")
             left = self.clock.remaining - self.schedule.saving_time
-            if self.stopped == "budget" and left > 0.1 * self.clock.budget:
+            if self.outcome.reason is StopReason.BUDGET and left > UNUSED_SHARE * self.clock.budget:
                 self.note(
-                    f"{left:.1f} s are left, too short for a step of about {self.schedule.step.upper:.2g} s and what has to follow"
+                    f"{left:.1f} s are left, too short for a step of about {self.schedule.step.upper:.2g} s "
+                    "and what has to follow",
+                    unused_seconds=left,
                 )
         self.best.restore(self.network)
         if self._save is not None and not self.best.saved:
@@ -156,7 +161,9 @@ class Trainer:
         possible, step, wanted = self.group.from_first([self.schedule.window_left / step, step, wanted])
         if possible < wanted and not head_only:
             self.note(
-                f"the budget is too short for {wanted:g} training steps of about {step:.2g} s each: only the head is trained"
+                f"the budget is too short for {wanted:g} training steps of about {step:.2g} s each: "
+                "only the head is trained",
+                cut_to_head=True,
             )
             self._set_frozen(count)
             for indices, features in seen.kept:
@@ -171,13 +178,10 @@ class Trainer:
         if head_only or self.head_start:
             seen.fit_head(self.regime.label_smoothing, None if head_only else HEAD_NORM)
         self._forward_seconds = seen.seconds_per_image
-        if (
-            not head_only
-            and STEP_FACTOR * batch * wanted * seen.seconds_per_image > self.schedule.window_left
-        ):
-            self._forward_seconds = (
-                seen.least_seconds_per_image
-            )  # by which there is time: a chunk was held up
+        needed = STEP_FACTOR * batch * wanted * seen.seconds_per_image
+        if not head_only and needed > self.schedule.window_left:
+            # By this one there is time: a chunk was held up.
+            self._forward_seconds = seen.least_seconds_per_image
         stored = head_only and self.inputs.store is not None
         self.schedule.step.expected = (
             HEAD_STEP_SECONDS if stored else self._forward_seconds * batch * (1 if head_only else STEP_FACTOR)
@@ -196,12 +200,8 @@ class Trainer:
 
     def _prepare_validation(self) -> None:
         share = HEAD_VALIDATION_SHARE if self.frozen == len(self.network.stages) else VALIDATION_SHARE
-        count = int(
-            min(
-                len(self.val_inputs),
-                max(LEAST_VALIDATION, share * self.clock.remaining / self._forward_seconds),
-            )
-        )
+        in_time = share * self.clock.remaining / self._forward_seconds
+        count = int(min(len(self.val_inputs), max(LEAST_VALIDATION, in_time)))
         order = torch.randperm(len(self.val_inputs), generator=self._order)[:count]
         if count < len(self.val_inputs):
             self.note(
@@ -295,11 +295,11 @@ class Trainer:
         self._compiled = self._compiled and head_only is None
         self._prepare_steps()
         self.schedule.begin()
-        while not self.stopped:
+        while self.outcome.reason is StopReason.UNKNOWN:
             number = int(self.group.most(self.interruption.number))
             steps, share = (0, 0.0) if number else self.group.from_first(self._plan())
             if steps == 0:
-                self.stopped = f"interrupted: {signal.Signals(number).name}" if number else self._reason()
+                self.outcome = dataclasses.replace(self.outcome, **self._end(number))
             elif steps < 0:
                 self._evaluate("training")
                 self._adapt_threads()
@@ -324,12 +324,12 @@ class Trainer:
             return [-1, 0.0]
         return [self.schedule.steps_now(), self.schedule.learning_rate_share()]
 
-    def _reason(self) -> str:
-        if self._perfect >= SATURATED_EVALUATIONS:
-            return (
-                f"saturated: every validation image was right in {SATURATED_EVALUATIONS} evaluations in a row"
-            )
-        return "budget"
+    def _end(self, number: int) -> dict[str, Any]:
+        """Why there is no further step: a signal's number, if not 0; else no more to gain, or no more time."""
+        if number:
+            return {"reason": StopReason.INTERRUPTED, "signal": signal.Signals(number).name}
+        saturated = self._perfect >= SATURATED_EVALUATIONS
+        return {"reason": StopReason.SATURATED if saturated else StopReason.BUDGET}
 
     def _chunk(self, steps: int, share: float) -> None:
         """Take steps; end earlier where the time runs out, and look whether all is well."""
@@ -370,7 +370,9 @@ class Trainer:
 
     def _halve_batch(self) -> None:
         """Go on with a smaller batch, in all processes."""
-        self.note(self.stepper.halve_batch())
+        batch = self.stepper.halve_batch()
+        note = f"out of memory: batch size {batch} from here on, and the learning rate in proportion"
+        self.note(note, halved_batch=batch)
         self._prepare_steps()
 
     def _step_back(self) -> None:
@@ -379,9 +381,10 @@ class Trainer:
         rate = self.stepper.optimizer.learning_rate
         self.best.restore(self.network)
         if self._steps_back > 1:
-            self.stopped = (
-                f"diverged: the loss was {self.loss:.3g} again, at learning rate {rate:.2g}; "
-                f"a rate below {rate / 3:.1g} may do"
+            self.note(
+                f"the loss was {self.loss:.3g} again, at learning rate {rate:.2g}: no more training; "
+                f"a rate below {rate / 3:.1g} may do",
+                reason=StopReason.DIVERGED,
             )
             return
         self.stepper.optimizer.reset()
@@ -390,7 +393,8 @@ class Trainer:
             f"the loss was {self.loss:.3g} at learning rate {rate:.2g}: back to the best state, with {LOWER_RATE:g} of the rate"
         )
 
-    def note(self, text: str) -> None:
-        """Something goes differently from what was asked for."""
+    def note(self, text: str, **outcome: Any) -> None:
+        """Something goes differently from what was asked for: in words, for people, and as fields of the outcome."""
+        self.outcome = dataclasses.replace(self.outcome, **outcome)
         self.notes.append(text)
         self.context.watcher.note(text)

@@ -55,7 +55,7 @@ class Worker:
         """
         from nni_nasoa.data import Dataset
         from nni_nasoa.experience.records import RunRecord
-        from nni_nasoa.finetune import FineTuneRegime, finetune
+        from nni_nasoa.finetune import FineTuneRegime, finetune, record_of
         from nni_nasoa.values import one_line
 
         regime, dataset = FineTuneRegime.from_json(run["regime"]), Dataset(f"task:{run['task']}")
@@ -69,7 +69,7 @@ class Worker:
         }
         try:
             result = finetune(split, regime, run["budget"] / 60, device="cpu")
-            return RunRecord.of_run(_on_all_images(result, split), **known)
+            return record_of(_on_all_images(result, split), **known)
         except Exception as error:  # of any kind: that it failed is what there is to learn from it
             return RunRecord(
                 **known,

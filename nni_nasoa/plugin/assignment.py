@@ -117,12 +117,12 @@ def result_of(result: FineTuneResult, assignment: Assignment) -> dict[str, Any]:
     """What a trial reports of a run: JSON values without NaN.
 
     `default` and `accuracy` are the validation accuracy (0 and None where there was no time to measure it); `seconds`, `epochs`,
-    `stopped`, the regime's settings, `dataset`, `minutes`, `device`, `run`; `classifier` is its place, a path, or host:path where
+    `outcome` (the reason of its end), the regime's settings, `dataset`, `minutes`, `device`, `run`; `classifier` is its place, a path, or host:path where
     the trial is not on the user's machine; `record` is the RunRecord as JSON text.
     """
-    from nni_nasoa.experience.records import RunRecord
+    from nni_nasoa.finetune import record_of
 
-    record = RunRecord.of_run(result, source="nni")
+    record = record_of(result, source="nni")
     accuracy = result.accuracy if math.isfinite(result.accuracy) else None
     return {
         "default": accuracy or 0.0,
@@ -135,7 +135,7 @@ def result_of(result: FineTuneResult, assignment: Assignment) -> dict[str, Any]:
         "minutes": assignment.minutes,
         "device": record.device,
         "threads": record.threads,
-        "stopped": result.stopped,
+        "outcome": result.outcome.reason.value,
         "classifier": place_of(str(result.folder)),
         "record": json.dumps(record.to_json(), allow_nan=False),
     }

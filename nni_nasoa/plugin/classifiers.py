@@ -20,7 +20,7 @@ FIELDS = (
     "seconds",
     "epochs",
     "model",
-    "stopped",
+    "outcome",
     "device",
     "classifier",
 )

@@ -120,7 +120,8 @@ class Progress:
     def _take_record(self, run: str, metrics: Mapping[str, Any], ended: bool) -> None:
         record, known = read_record(metrics, self.runs.assignments[run]), self._known(run)
         if "profile" in known:
-            known["profile"] |= _sample_counts(record.profile, known["profile"])
+            counts, whole = record.outcome.sample_counts, known["profile"]
+            whole |= {name: count for name, count in counts.items() if count < (whole.get(name) or 0)}
         record = dataclasses.replace(record, **known)
         succeeded = record.status == "ok"
         self._journal.append(event="told", run=run, succeeded=succeeded, record=record.to_json())
@@ -247,12 +248,3 @@ class Progress:
         found = read(self._database) if self._database else []
         names = [parameters.get("run") for parameters in found if isinstance(parameters, Mapping)]
         return [name for name in names if name in self.runs.assignments]
-
-
-def _sample_counts(told: Mapping[str, Any], profile: Mapping[str, Any]) -> dict[str, int]:
-    """How many images a run had, where it tells of fewer than its dataset has."""
-    from nni_nasoa.experience.records import COUNTS, positive
-
-    return {
-        name: count for name in COUNTS if (count := positive(told, name)) and count < (profile.get(name) or 0)
-    }

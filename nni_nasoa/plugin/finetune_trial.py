@@ -28,7 +28,7 @@ import click
 from nni_nasoa.finetune.clock import default_margin, process_started
 from nni_nasoa.training.regime import FineTuneRegime
 
-from .assignment import Assignment, result_of
+from .assignment import Assignment, read_record, result_of
 from .kept_results import KeptResults
 from .trial import TrialError, first_line, manager_needed, report_accuracy, under_nni
 
@@ -198,8 +198,8 @@ def _run(
 def _end(result: Mapping[str, Any]) -> None:
     """Fail where the run was interrupted, so that nobody takes it for one that had its time."""
     gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
-    if str(result.get("stopped")).startswith("interrupted"):
-        raise SystemExit(128 + (15 if str(result["stopped"]).endswith("SIGTERM") else 2))
+    if "record" in result and (status := read_record(result, None).outcome.exit_status):
+        raise SystemExit(status)
 
 
 @click.command(context_settings={"show_default": True})

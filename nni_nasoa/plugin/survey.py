@@ -210,6 +210,5 @@ def survey(assignment: Assignment, dataset: Dataset, *, device: str, threads: in
         "minutes": assignment.minutes,
         "device": found.device.name,
         "threads": found.device.threads,
-        "stopped": "survey",
         "survey": json.dumps(found.to_json(), allow_nan=False),
     }

@@ -163,8 +163,8 @@ class Stepper:
             batch, queue = queue[: self.batch], queue[self.batch :]
             yield batch
 
-    def halve_batch(self) -> str:
-        """Go on with half the batch, in all processes, and half the learning rate; a line that says so.
+    def halve_batch(self) -> int:
+        """Go on with half the batch, in all processes, and half the learning rate; how many images a step is, over all of them.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class Stepper:
             torch.cuda.empty_cache()
         self.rate_scale *= (self.batch // 2) / self.batch
         self.batch //= 2
-        return f"out of memory: batch size {self.batch * self.group.size} from here on, and the learning rate in proportion"
+        return self.batch * self.group.size
 
 
 @torch.no_grad()

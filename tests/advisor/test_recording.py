@@ -151,9 +151,7 @@ def test_a_store_that_fails_is_a_line_and_no_error(tmp_path):
 
 
 def test_a_store_that_fails_at_the_end_is_a_line_too(tmp_path, world, monkeypatch):
-    from nni_nasoa.advisor import RunRecord
-
-    monkeypatch.setattr(RunRecord, "of_run", classmethod(lambda cls, result, **fields: world.record(0, 0)))
+    monkeypatch.setattr("nni_nasoa.advisor.recording.record_of", lambda result, **fields: world.record(0, 0))
     recorder = Recorder.open(tmp_path / "experience.db", Dataset("digits"), "nano-a")
     (tmp_path / "experience.db").write_bytes(b"damaged" * 2000)
     assert recorder.record(object()).startswith("the run is not recorded (")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 from nni_nasoa.finetune import classifier as module
 from nni_nasoa.finetune.classifier import (
     Classifier,
@@ -16,6 +16,7 @@ from nni_nasoa.finetune.classifier import (
     describe,
     load_classifier,
     save_classifier,
+    tell_outcome,
 )
 from nni_nasoa.finetune.errors import ClassifierError
 from nni_nasoa.networks import ETNet
@@ -217,3 +218,52 @@ def test_a_model_whose_head_the_view_has_taken_is_saved_by_the_view(tmp_path, bl
 def test_a_classifier_is_made_of_a_network_and_a_description(network, about):
     classifier = Classifier(network.train(), about)
     assert not network.training and classifier.probabilities(images()).shape == (5, 3)
+
+
+# -- how its run ended --
+
+
+def test_how_the_run_ended_is_told_when_it_has(folder, about):
+    """A state may have been saved long before; of a killed run nobody knows how it ended."""
+    assert load_classifier(folder).outcome == Outcome(StopReason.UNKNOWN)
+    outcome = Outcome(StopReason.INTERRUPTED, "SIGTERM", train_images=90, val_images=20, steps=7, images=224)
+    weights = (folder / "model.safetensors").read_bytes()
+    tell_outcome(folder, outcome, ["a note"])
+    loaded = load_classifier(folder)
+    assert loaded.outcome == outcome and loaded.about == {
+        **about,
+        "outcome": outcome.to_json(),
+        "notes": ["a note"],
+    }
+    assert (folder / "model.safetensors").read_bytes() == weights and not list(folder.glob(".*"))
+
+
+def test_how_the_run_ended_cannot_be_told_where_there_is_no_classifier(tmp_path):
+    with pytest.raises(ClassifierError, match=f"{tmp_path}: how the run ended cannot be written"):
+        tell_outcome(tmp_path, Outcome(StopReason.BUDGET), [])
+
+
+@pytest.mark.parametrize(
+    "notes", [(), ["decoding all images takes longer than it may: only the head is trained"]]
+)
+def test_a_classifier_of_an_earlier_release_is_loaded(folder, about, notes):
+    old = {key: value for key, value in about.items() if key != "outcome"} | {"notes": notes}
+    (folder / "classifier.json").write_text(json.dumps(old))
+    told = {"cut_to_head": True, "sampled": True} if notes else {}
+    assert load_classifier(folder).outcome == Outcome(StopReason.UNKNOWN, **told)
+
+
+@pytest.mark.parametrize(
+    "outcome, words",
+    [
+        (None, "outcome: None is not an object with the fields of an outcome"),
+        ({}, "reason: is missing"),
+        ({"reason": "it was late"}, "reason: 'it was late' is not one of budget"),
+        ({"reason": "budget", "steps": "many"}, "steps: 'many' is not a whole number"),
+    ],
+)
+def test_an_outcome_that_is_none_is_said_in_one_line(folder, about, outcome, words):
+    (folder / "classifier.json").write_text(json.dumps({**about, "outcome": outcome}))
+    with pytest.raises(ClassifierError, match=f"^{folder}: {words}") as caught:
+        load_classifier(folder)
+    assert "\n" not in str(caught.value)

@@ -30,7 +30,8 @@ def test_with_time_it_is_open_dataset(folder):
     dataset = Dataset(folder, seed=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the note says it
-        split, note = open_in_time(dataset, Clock(600), input_size=16)
+        split, note, sampled = open_in_time(dataset, Clock(600), input_size=16)
+    assert not sampled
     expected = open_quietly(folder, seed=3)
     assert note == f"pets: {expected.report.summary()}" and "1 of 46 images cannot be read" in note
     assert str(split.report.bad_list) in note and split.classes == expected.classes == ("a", "b", "c")
@@ -60,8 +61,8 @@ def test_errors_are_those_of_open_dataset(tmp_path):
 
 def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, slow_processes):
     clock = Clock(4)
-    split, note = open_in_time(Dataset(folder), clock, input_size=16)
-    assert "decoding all images takes longer" in note and clock.elapsed < 4
+    split, note, sampled = open_in_time(Dataset(folder), clock, input_size=16)
+    assert sampled and "decoding all images takes longer" in note and clock.elapsed < 4
     assert len(split.report.bad) == ("images cannot be read" in note) and split.report.bad_list is None
     assert (
         split.classes == ("a", "b", "c")

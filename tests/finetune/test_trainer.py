@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nni_nasoa.device.settings import settings_of_run
-from nni_nasoa.finetune import FineTuneError, FineTuneRegime, Timing, finetune, load_classifier
+from nni_nasoa.finetune import FineTuneError, FineTuneRegime, StopReason, Timing, finetune, load_classifier
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training.stepping import Stepper
 
@@ -36,7 +36,7 @@ def small(tiny, **fields) -> FineTuneRegime:
 def test_learns_within_the_budget(run):
     result, _ = run
     assert result.seconds <= result.budget == 12 and result.seconds >= 0.9 * 12
-    assert result.stopped == "budget" and result.accuracy > 0.5
+    assert result.outcome.reason is StopReason.BUDGET and result.accuracy > 0.5
     assert result.epochs == pytest.approx(result.images / 1438) and result.images == 64 * result.steps
 
 
@@ -115,6 +115,7 @@ def test_a_budget_too_short_for_steps_fits_the_head_alone_and_says_so(blobs, sha
     assert result.seconds <= result.budget and result.accuracy > 0.8
     assert result.frozen_stages == 2  # all that a network of these layers is cut into
     assert result.seconds >= 0.9 * result.budget
+    assert result.outcome.cut_to_head
     assert "only the head is trained" in result.notes[0] and any("of 120" in note for note in result.notes)
     assert any("of 40 validation images" in note for note in result.notes)
 
@@ -139,6 +140,8 @@ def test_time_that_is_left_is_explained(blobs, shallow):
         blobs, small("shallow"), 2 * SECONDS, network=shallow(), device="cpu", timing=Timing(margin=1.0)
     )
     assert result.seconds < 0.9 * result.budget and "s are left, too short for a step" in result.notes[-1]
+    assert 0.1 * result.budget < result.outcome.unused_seconds < 1.9
+    assert result.outcome.reason is StopReason.BUDGET
 
 
 def test_out_of_memory_halves_the_batch_and_the_rate(blobs, shallow):
@@ -156,6 +159,7 @@ def test_out_of_memory_halves_the_batch_and_the_rate(blobs, shallow):
         "out of memory: batch size 16 from here on, and the learning rate in proportion",
     ]
     assert result.images == 16 * result.steps > 0 and result.accuracy > 0.9
+    assert result.outcome.halved_batch == 16
     assert max(record["learning_rate"] or 0 for record in result.evaluations) <= 0.05 / 4
 
 
@@ -193,7 +197,7 @@ def test_divergence_steps_back_once(blobs, shallow):
     assert [note for note in result.notes if "loss was nan" in note] and "0.1 of the rate" in " ".join(
         result.notes
     )
-    assert result.stopped == "budget" and result.steps > 20 and result.accuracy > 0.9
+    assert result.outcome.reason is StopReason.BUDGET and result.steps > 20 and result.accuracy > 0.9
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
 
@@ -201,7 +205,10 @@ def test_divergence_again_gives_up_and_keeps_the_best(blobs, shallow, tmp_path):
     network = shallow()
     network.stages[0].append(Poisoned(lambda step: step >= 20))
     result = finetune(blobs, small("nan"), 30 * SECONDS, network=network, device="cpu", output=tmp_path / "c")
-    assert result.stopped.startswith("diverged: the loss was nan again") and "a rate below" in result.stopped
+    assert result.outcome.reason is StopReason.DIVERGED and str(result.outcome) == "diverged"
+    assert "the loss was nan again" in result.notes[-1] and "a rate below" in result.notes[-1]
+    described = json.loads((tmp_path / "c" / "classifier.json").read_text())  # of a state saved long before
+    assert described["outcome"] == result.outcome.to_json() and described["notes"] == list(result.notes)
     assert result.seconds < 30 and result.accuracy > 0.9 and (tmp_path / "c" / "model.safetensors").is_file()
     assert all(torch.isfinite(p).all() for p in network.parameters())
 
@@ -238,7 +245,9 @@ def test_a_signal_saves_the_best_so_far(digits, tiny, tmp_path, number):
     finally:
         over.set()
         thread.join()
-    assert result.stopped == f"interrupted: {number.name}" and result.seconds < 100
+    assert result.outcome.reason is StopReason.INTERRUPTED and result.outcome.signal == number.name
+    assert result.outcome.exit_status == 128 + number and result.seconds < 100
+    assert load_classifier(tmp_path / "c").outcome == result.outcome
     assert load_classifier(tmp_path / "c").metrics["val_accuracy"] == result.accuracy
     assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
 
@@ -249,7 +258,7 @@ def test_stops_when_saturated(digits, tiny, monkeypatch):
         digits, train=_two_digits(digits.train), val=_two_digits(digits.val), classes=("0", "1")
     )
     result = finetune(easy, small(tiny), 60 * SECONDS, weights=None, device="cpu")
-    assert result.stopped.startswith("saturated: ") and result.accuracy == 1 and result.seconds < 60
+    assert result.outcome.reason is StopReason.SATURATED and result.accuracy == 1 and result.seconds < 60
 
 
 def _two_digits(part):

@@ -261,7 +261,7 @@ def resumed_advisor(advisor, tmp_path):
 @pytest.fixture
 def good_result():
     """A function that gives what a trial reports on its parameters."""
-    from nni_nasoa.finetune import FineTuneRegime
+    from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
     from nni_nasoa.plugin.assignment import Assignment, result_of
 
     def make(parameters, accuracy=0.9, status="ok"):
@@ -277,7 +277,9 @@ def good_result():
             seconds=assignment.budget - 0.5,
             epochs=5.0,
             notes=(),
-            stopped="budget" if status == "ok" else "interrupted: SIGTERM",
+            outcome=Outcome(StopReason.BUDGET)
+            if status == "ok"
+            else Outcome(StopReason.INTERRUPTED, "SIGTERM"),
             evaluations=(
                 {"elapsed": 1.0, "val_accuracy": accuracy / 2},
                 {"elapsed": assignment.budget - 1, "val_accuracy": accuracy},

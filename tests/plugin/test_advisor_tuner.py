@@ -75,20 +75,25 @@ def test_a_result_is_recorded_with_all_that_was_known_and_learned_from(advisor, 
     assert state.seen == AccuracyPredictor.from_prior().seen + 1
 
 
+SAMPLED = {"reason": "budget", "sampled": True}
+
+
 @pytest.mark.parametrize(
     "told, recorded",
     [
-        ({"train_images": 100, "val_images": 30}, (100, 30)),
-        ({}, (1438, 359)),
-        ({"train_images": 10**9, "val_images": "many"}, (1438, 359)),
-        ({"train_images": -5, "val_images": None, "classes": 3}, (1438, 359)),
+        ({"outcome": {**SAMPLED, "train_images": 100, "val_images": 30}}, (100, 30)),
+        ({"outcome": {"reason": "budget", "train_images": 100, "val_images": 30}}, (1438, 359)),
+        ({"outcome": SAMPLED}, (1438, 359)),
+        ({"outcome": {**SAMPLED, "train_images": 10**9, "val_images": None}}, (1438, 359)),
+        ({"profile": {"train_images": 100, "val_images": 30, "classes": 3}}, (1438, 359)),
+        ({"notes": ["decoding all images takes longer: 100 are trained on, 30 validated on"]}, (1438, 359)),
     ],
 )
 def test_a_trial_tells_how_many_images_it_had_where_it_had_not_all(advisor, good_result, told, recorded):
     tuner = advisor(dataset="digits", minutes=0.5)
     parameters = tuner.generate_parameters(0)
     result = good_result(parameters)
-    result["record"] = json.dumps({**json.loads(result["record"]), "profile": told})
+    result["record"] = json.dumps({**json.loads(result["record"]), **told})
     tuner.receive_trial_result(0, parameters, result)
     (record,) = tuner._progress.store.records()
     assert (record.profile["train_images"], record.profile["val_images"], record.profile["classes"]) == (

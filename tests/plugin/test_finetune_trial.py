@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from nni_nasoa.advisor import RunRecord
-from nni_nasoa.finetune import FineTuneRegime, load_classifier
+from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason, load_classifier
 from nni_nasoa.plugin import finetune_trial
 from nni_nasoa.plugin.assignment import Assignment, place_of, read_record, result_of
 
@@ -82,7 +82,7 @@ def finished(accuracy=0.5, **changes):
             "regime": REGIME,
             "budget": 15.0,
             "seconds": 14.0,
-            "stopped": "budget",
+            "outcome": Outcome(StopReason.BUDGET),
             "epochs": 2.0,
             "evaluations": (evaluation,),
             "notes": (),
@@ -116,7 +116,8 @@ def test_without_a_measured_accuracy_it_has_failed_and_there_is_no_nan():
 
 
 def test_an_interrupted_run_was_killed():
-    assert read_record(result_of(finished(stopped="interrupted: SIGTERM"), SHORT), SHORT).status == "killed"
+    killed = finished(outcome=Outcome(StopReason.INTERRUPTED, "SIGTERM"))
+    assert read_record(result_of(killed, SHORT), SHORT).status == "killed"
 
 
 @pytest.mark.parametrize(
@@ -214,8 +215,9 @@ def test_sigterm_saves_what_there_is_and_reports_it(trials):
     kind, final = trials.metrics("first")[-1]
     assert (
         kind == "FINAL"
-        and final["stopped"] == "interrupted: SIGTERM"
+        and final["outcome"] == "interrupted"
         and read_record(final, LONG).status == "killed"
+        and read_record(final, LONG).outcome.signal == "SIGTERM"
     )
     assert load_classifier(final["classifier"]).metrics["val_accuracy"] == final["accuracy"]
 

@@ -67,7 +67,7 @@ torch.set_num_threads(1)
 regime = FineTuneRegime(encoding, 0.1, frozen_stages=int(frozen), batch_size=64, augmentation="crop")
 result = finetune(open_dataset("digits", input_size=16), regime, float(seconds) / 60, weights=None, device="cpu", output=folder)
 state = result.classifier.network.state_dict()
-report = {"accuracy": result.accuracy, "images": result.images, "steps": result.steps, "stopped": result.stopped, "notes": list(result.notes),
+report = {"accuracy": result.accuracy, "images": result.images, "steps": result.steps, "outcome": result.outcome.to_json(), "notes": list(result.notes),
           "evaluations": [e["val_accuracy"] for e in result.evaluations], "state": sum(float(v.double().abs().sum()) for v in state.values()),
           "in_time": result.seconds <= result.budget, "saved": result.folder is not None, "loaded": "torch._dynamo" in sys.modules, **counts}
 open(f"{folder}-{os.environ['RANK']}.json", "w").write(json.dumps(report))
@@ -94,7 +94,7 @@ def reports_of_both(process, tmp_path, returncode=0):
     output, _ = process.communicate(timeout=300)
     assert (process.returncode == 0) == (returncode == 0), output
     first, second = (json.loads((tmp_path / f"out-{rank}.json").read_text()) for rank in (0, 1))
-    for key in ("accuracy", "images", "steps", "evaluations", "state", "stopped"):
+    for key in ("accuracy", "images", "steps", "evaluations", "state", "outcome"):
         assert first[key] == second[key], key
     assert first["saved"] and not second["saved"]
     assert load_classifier(tmp_path / "out").metrics["val_accuracy"] == first["accuracy"]
@@ -142,7 +142,8 @@ def test_a_process_out_of_memory_halves_the_batch_of_all(torchrun, tmp_path, tro
         assert [note for note in result["notes"] if "memory" in note] == [
             "out of memory: batch size 32 from here on, and the learning rate in proportion"
         ]
-        assert after > 2 and result["images"] == 64 * before + 32 * after and result["stopped"] == "budget"
+        assert after > 2 and result["images"] == 64 * before + 32 * after
+        assert result["outcome"]["reason"] == "budget" and result["outcome"]["halved_batch"] == 32
         assert result["by hand"] == (result["steps"] if ddp == "no" else 0)
     if ddp != "no":  # the first one waited for buckets that the second one did not have
         each = buckets(first, max(0, step - 2) + after - 2)
@@ -155,7 +156,9 @@ def test_nan_in_one_process_steps_back_in_all(torchrun, tmp_path):
     for result in reports_of_both(torchrun(trouble="nan", step=5, ddp="before"), tmp_path):
         assert [note for note in result["notes"] if "loss was nan" in note and "0.1 of the rate" in note]
         assert (
-            result["steps"] > 5 and result["stopped"] == "budget" and buckets(result, result["steps"] - 2) > 1
+            result["steps"] > 5
+            and result["outcome"]["reason"] == "budget"
+            and buckets(result, result["steps"] - 2) > 1
         )
 
 
@@ -167,4 +170,4 @@ def test_a_signal_to_torchrun_saves_the_best_so_far(torchrun, tmp_path, number):
         time.sleep(0.1)
     process.send_signal(number)
     result, _ = reports_of_both(process, tmp_path, returncode=1)
-    assert result["stopped"] == f"interrupted: {number.name}"
+    assert (result["outcome"]["reason"], result["outcome"]["signal"]) == ("interrupted", number.name)

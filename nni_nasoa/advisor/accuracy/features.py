@@ -14,7 +14,7 @@ import numpy as np
 
 from nni_nasoa.advisor.candidates import Candidates
 from nni_nasoa.advisor.models import SMALL, ModelFigures
-from nni_nasoa.experience.records import ONLY_HEAD, RunRecord
+from nni_nasoa.experience.records import RunRecord
 from nni_nasoa.training.regime import AUGMENTATIONS, MAX_STAGES, OPTIMIZERS, FineTuneRegime
 
 DATASET = (
@@ -139,7 +139,7 @@ def features(
 def features_of(record: RunRecord) -> np.ndarray:
     """The features of a run that was made, as it was made, shape (1, len(NAMES))."""
     regime = FineTuneRegime.from_json(record.regime)
-    if any(ONLY_HEAD in note for note in record.notes):
+    if record.outcome.cut_to_head:
         regime = replace(regime, frozen_stages=MAX_STAGES)
     figures = {record.model: ModelFigures(record.model, record.model_figures)}
     return features(

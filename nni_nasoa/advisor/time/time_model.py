@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nni_nasoa.device.device import Device, possible_keys
-from nni_nasoa.experience.records import COUNTS, HALVED, ONLY_HEAD, SAMPLED, RunRecord, StepTime, positive
+from nni_nasoa.experience.records import COUNTS, RunRecord, StepTime, positive
+from nni_nasoa.training.outcome import StopReason
 from nni_nasoa.values import reason
 
 from .corrections import Corrections
@@ -197,7 +198,8 @@ class TimeModel:
             return False
         if len(record.curve) < FEW_POINTS:
             return False
-        if any("diverged" in note or HALVED in note for note in record.notes) or (record.epochs or 0) <= 0:
+        diverged = record.outcome.reason is StopReason.DIVERGED
+        if diverged or record.outcome.halved_batch is not None or (record.epochs or 0) <= 0:
             return False
         setup = self._setup_of(record, self.start_up(record.source), corrected=False)
         if setup is None:
@@ -206,7 +208,7 @@ class TimeModel:
         expected = float(simulate(setup).seconds_of(record.epochs)[0])
         if not self._speed.observe(_path(record.model, _kind(setup)), took / expected):
             return False
-        if not any(SAMPLED in note for note in record.notes):  # else most of it was decoding in vain
+        if not record.outcome.sampled:  # else most of it was decoding in vain
             before = start_up_until(self._setup_of(record, START_UP, corrected=True), record.curve[0][0])
             start_up = without_decoding(before, record.profile, self.start_up(record.source))
             self._start_up.observe((record.source,), start_up / START_UP)
@@ -232,7 +234,7 @@ class TimeModel:
             budget=record.budget_seconds,
             start_up=start_up,
         )
-        gave_up = np.array([any(ONLY_HEAD in note for note in record.notes)])
+        gave_up = np.array([record.outcome.cut_to_head])
         return self._setup(record.model, runs, corrected, gave_up)
 
     def _setup(

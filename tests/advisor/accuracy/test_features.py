@@ -18,7 +18,7 @@ from nni_nasoa.advisor.accuracy.features import (
     log_odds,
 )
 from nni_nasoa.advisor.candidates import Candidates, candidates
-from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 
 
 def of(regime, profile, epochs=5.0, budget=60.0, **changes):
@@ -214,7 +214,7 @@ def test_a_run_that_gave_up_on_its_stages_counts_as_one_of_a_head(world):
         regime=record.regime,
         model=record.model,
         model_figures=record.model_figures,
-        notes=("the budget is too short for 8 training steps of about 4.4 s each: only the head is trained",),
+        outcome=Outcome(StopReason.BUDGET, cut_to_head=True),
     )
     head = world.record(
         0,

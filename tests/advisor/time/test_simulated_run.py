@@ -100,7 +100,7 @@ class World:
             accuracy=run.best.evaluation.accuracy,
             epochs=run.epochs,
             curve=tuple((point["elapsed"], point["val_accuracy"]) for point in run.evaluations),
-            notes=tuple(run.notes),
+            outcome=run.outcome,
             profile={"train_images": train, "val_images": val},
         )
 
@@ -162,7 +162,7 @@ def test_the_trainer_does_as_many_epochs_as_are_foretold(world, model, budget, b
     )
     record = world.run(regime, budget)
     estimate = expected(model, regime, record)
-    gave_up = any("only the head" in note for note in record.notes)
+    gave_up = record.outcome.cut_to_head
     assert estimate.feasible[0] == (not gave_up)
     # In a few seconds, the last steps, which compute no features, are many of all.
     assert estimate.epochs[0] == pytest.approx(record.epochs, rel=0.2 if budget < 5 or gave_up else 0.12)

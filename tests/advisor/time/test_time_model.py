@@ -12,7 +12,7 @@ from nni_nasoa.advisor.time.start_up import START_UP
 from nni_nasoa.advisor.time.step_kinds import DRAW_MODES, IMAGES, OPTIMIZER_MODES
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.device.device import processor_key
-from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 
 KEY = processor_key("a processor", 1)
 STAGES = 4
@@ -228,7 +228,8 @@ def test_runs_that_tell_nothing_change_nothing(model, make_run):
         {"device": "another"},
         {"threads": 2},
         {"name": "other"},
-        {"notes": ("stopped: diverged: the loss was 9",)},
+        {"outcome": Outcome(StopReason.DIVERGED)},
+        {"outcome": Outcome(StopReason.BUDGET, halved_batch=8)},
         {"curve": ((1.0, 0.5), (1.0, 0.5))},
     ):
         assert not model.observe(make_run(**{**told, **changes})), changes
@@ -263,14 +264,15 @@ def test_decoding_is_no_start_up(model, make_run, opening, learned):
 
 
 def test_nothing_is_learned_of_start_up_from_a_run_that_waited_for_images_in_vain(model, make_run):
-    note = "decoding all images takes longer than the budget allows: 100 are trained on, 30 validated on"
-    assert model.observe(make_run(notes=(note,), curve=((5.0, 0.5), (9.0, 0.6)), source="nni"))
+    sample = Outcome(StopReason.BUDGET, sampled=True, train_images=100, val_images=30)
+    assert model.observe(make_run(outcome=sample, curve=((5.0, 0.5), (9.0, 0.6)), source="nni"))
     assert model.start_up("nni") == START_UP and model.seen == 1
 
 
 def test_a_run_that_gave_up_on_its_stages_counts_as_one_of_a_head(model, make_run):
-    note = "the budget is too short for 8 training steps of about 9 s each: only the head is trained"
-    record = make_run("large", notes=(note,), curve=((1.0, 0.5), (2.0, 0.6)))
+    record = make_run(
+        "large", outcome=Outcome(StopReason.BUDGET, cut_to_head=True), curve=((1.0, 0.5), (2.0, 0.6))
+    )
     assert model.observe(record)
     assert [path for path, _ in json.loads(model.to_bytes())["speed"]] == [[], ["large"], ["large", "head"]]
 
