@@ -241,7 +241,7 @@ class Dataset:
         """Decode the images into the cache in a process of its own; whether that was over in time.
 
         If it was, `open` takes next to no time, or fails at once as that did. The process is ended when its
-        time is up, without harm to the cache. It does not list a folder's files again.
+        time is up, without harm to the cache. It is given the listing of a folder, and makes none of its own.
 
         Parameters
         ----------
@@ -257,8 +257,9 @@ class Dataset:
         """
         size = _checked_size(size)
         images = self._images
-        at_once = isinstance(images, ImageSplit) or (isinstance(images, Named) and images.name == EMBEDDED)
-        if at_once or math.isinf(seconds):
+        if isinstance(images, ImageSplit) or (isinstance(images, Named) and images.name == EMBEDDED):
+            return True  # there is nothing to decode
+        if math.isinf(seconds):
             return True
         deadline = time.monotonic() + seconds
         if isinstance(images, Folder):  # is listed here, and not once more in that process
@@ -342,7 +343,6 @@ def open_dataset(
     DatasetWarning
         One line about what was left out: images that cannot be read, classes without images.
     """
-    _checked_size(input_size)
     given = Dataset.of(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
     return given.open(input_size, show_progress)
 
