@@ -1,4 +1,4 @@
-"""What holds where nothing else is said of a dataset, and what others have to know of how it is taken.
+"""The defaults of how a dataset is split and read.
 
 Without imports, so that a command's help can tell it at once.
 """

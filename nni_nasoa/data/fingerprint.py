@@ -1,4 +1,4 @@
-"""What tells a dataset, and how it is split, from others."""
+"""Fingerprints of datasets: the same for the same images, split in the same way, and others for others."""
 
 from __future__ import annotations
 

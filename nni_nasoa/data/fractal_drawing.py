@@ -1,4 +1,4 @@
-"""Draw attractors in many ways: networks that start from these images will see photographs, drawings and scans.
+"""Draw attractors in many looks, since networks that start from them will see photographs, drawings, scans.
 
 Colours run along the orbit, as in fractal flames, and attractors lie over backgrounds of many kinds; Anderson & Farrell
 ("Improving Fractal Pre-training", WACV 2022) found that both help. A fifth of the images is grey.
