@@ -78,7 +78,7 @@ def read_trials(folder: str | Path) -> list[TrialResult]:
     experiment may run a trial again with other parameters than it had. A result that is word for word an earlier one is
     left out, too, where it names its architecture.
     """
-    with _open(folder) as database:
+    with open_database(folder) as database:
         metrics = database.execute(
             "select trialJobId, parameterId, timestamp, data from MetricData where type = 'FINAL' order by rowid"
         ).fetchall()
@@ -124,7 +124,7 @@ def read_results(folder: str | Path) -> list[dict[str, Any]]:
 
 def read_unfinished(folder: str | Path) -> list[Any]:
     """Return the parameters of the trials that have not ended: a resumed experiment runs these again by itself."""
-    with _open(folder) as database:
+    with open_database(folder) as database:
         ended, submitted = _submitted(database)
     return [parameters for trial, parameters in submitted.items() if not ended[trial]]
 
@@ -135,7 +135,7 @@ def read_failed(folder: str | Path) -> list[Any]:
     Where such a trial was submitted with parameters that another one's result was got with, it had what that other one was
     submitted with. If no result tells yet, they are those that it was submitted with.
     """
-    with _open(folder) as database:
+    with open_database(folder) as database:
         ended, submitted = _submitted(database)
         with_result = {
             trial
@@ -162,7 +162,7 @@ def read_failed(folder: str | Path) -> list[Any]:
 
 def read_status(folder: str | Path) -> dict[str, Any]:
     """Return `id`, `name`, and how many trials there are: `succeeded`, `failed`, `unfinished`, `canceled`, and all as `trials`."""
-    with _open(folder) as database:
+    with open_database(folder) as database:
         events = database.execute("select trialJobId, event from TrialJobEvent order by rowid").fetchall()
     counts = Counter(
         {trial: event for trial, event in events if trial and event != "ADD_HYPERPARAMETER"}.values()
@@ -181,7 +181,7 @@ def read_status(folder: str | Path) -> dict[str, Any]:
 
 def read_config(folder: str | Path) -> dict[str, Any]:
     """Return the experiment's config as NNI keeps it: the names of the yml, with absolute paths."""
-    with _open(folder) as database:
+    with open_database(folder) as database:
         row = database.execute(
             "select params from ExperimentProfile order by revision desc limit 1"
         ).fetchone()
@@ -220,7 +220,14 @@ def _database(folder: str | Path) -> Path:
     return Path(folder) / "db" / "nni.sqlite"
 
 
-def _open(folder: str | Path):
+def open_database(folder: str | Path) -> closing[sqlite3.Connection]:
+    """An experiment's database, to be read; it cannot be written to.
+
+    Raises
+    ------
+    ExperimentError
+        There is none in the folder.
+    """
     path = _database(folder)
     if not path.is_file():
         raise ExperimentError(f"{folder}: not the folder of an NNI experiment (it has no db/nni.sqlite)")

@@ -406,9 +406,3 @@ def run(space_of):
 def names():
     """A function that names the architectures that a strategy has evaluated, in order."""
     return lambda strategy: [str(individual.candidate) for individual in strategy.evolution.evaluated]
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Look for idle workers more often, as the models of these tests take no time."""
-    monkeypatch.setattr("nni_nasoa.plugin.strategy._POLL", 0.005)

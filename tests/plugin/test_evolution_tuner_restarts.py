@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sqlite3
 
 import nni
 import pytest
-from nni.runtime.msg_dispatcher import MsgDispatcher
+from nni.runtime import msg_dispatcher
 from nni.runtime.tuner_command_channel import CommandType
 
 from nni_nasoa.architecture import ArchitectureSpace
-from nni_nasoa.plugin import evolution_tuner
 from nni_nasoa.plugin.evolution_tuner import EvolutionTuner
-from nni_nasoa.plugin.experiments import read_failed
 from nni_nasoa.search.choices import search_space
 
 SMALL = ArchitectureSpace(layers=(1, 2), channels=(16, 32), stages=(3,), blocks=(1, 2), doublings=(1, 2))
@@ -183,13 +183,11 @@ def dispatcher(monkeypatch):
     """
 
     def start(mode):
-        import nni.runtime.msg_dispatcher as module
-
         monkeypatch.setenv("NNI_MODE", mode)
-        monkeypatch.setattr(module, "_next_parameter_id", 0)
-        monkeypatch.setattr(module, "_trial_params", {})
-        monkeypatch.setattr(module, "_ended_trials", set())
-        running = MsgDispatcher("ws://_unittest_placeholder_", EvolutionTuner(seed=0, population_size=3))
+        module = importlib.reload(msg_dispatcher)  # it counts trials as long as it is loaded
+        running = module.MsgDispatcher(
+            "ws://_unittest_placeholder_", EvolutionTuner(seed=0, population_size=3)
+        )
         sent = []
         running.send = lambda command, data: sent.append((command, data))
         if mode == "resume":
@@ -345,9 +343,9 @@ def test_the_database_is_left_alone_once_all_that_is_run_again_has_ended(
     tuner, database = started(PLAIN, seed=0), new_database(checkpoint.parent)
     for parameter_id, trial in enumerate("AB"):
         database.event(trial, "WAITING", parameter_id, tuner.generate_parameters(parameter_id))
-    again, looks = resumed(PLAIN, seed=0), []
+    again, looks, connect = resumed(PLAIN, seed=0), [], sqlite3.connect
     monkeypatch.setattr(
-        evolution_tuner, "read_failed", lambda folder: looks.append(folder) or read_failed(folder)
+        sqlite3, "connect", lambda *given, **options: looks.append(given) or connect(*given, **options)
     )
     for parameter_id in range(2, 5):
         again.generate_parameters(parameter_id)

@@ -10,6 +10,7 @@ from nni_nasoa.plugin.experiments import (
     TrialResult,
     find_experiment,
     metrics_of,
+    open_database,
     read_config,
     read_failed,
     read_results,
@@ -262,7 +263,5 @@ def test_reading_while_the_manager_writes_and_after_it_was_killed_in_the_middle(
 
 
 def test_what_is_read_is_not_written_to(written):
-    from nni_nasoa.plugin.experiments import _open
-
-    with _open(written.folder) as database, pytest.raises(sqlite3.OperationalError, match="readonly"):
+    with open_database(written.folder) as database, pytest.raises(sqlite3.OperationalError, match="readonly"):
         database.execute("delete from MetricData")

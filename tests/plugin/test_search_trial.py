@@ -1,19 +1,20 @@
+import contextlib
 import json
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 import torch
 from click.testing import CliRunner
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from nni_nasoa.architecture import Architecture, ArchitectureSpace
+from nni_nasoa.networks import ETNet
 from nni_nasoa.plugin import search_trial
 from nni_nasoa.plugin.search_trial import SearchTrialSettings
 from nni_nasoa.search.choices import encode
 from nni_nasoa.search.reward import reward
-from nni_nasoa.training import proxy
 
 SMALL = "2-_8_1-2-2"
 OPTIONS = ["--input-size", "16", "--epochs", "2", "--speed-repeats", "3", "--device", "cpu"]
@@ -111,39 +112,22 @@ def invoke(*arguments):
     return CliRunner().invoke(search_trial.main, [*OPTIONS, *arguments], catch_exceptions=True)
 
 
-@pytest.fixture
-def quick(monkeypatch):
-    """Neither training nor timing."""
-    monkeypatch.setattr(proxy, "train_proxy", lambda *args, **kwargs: 0.5)
-    monkeypatch.setattr(
-        "nni_nasoa.training.speed.relative_speed",
-        lambda *args, **kwargs: SimpleNamespace(
-            relative_speed=4.0, throughput=640.0, step_time_ms=100.0, reference_step_time_ms=400.0
-        ),
-    )
-
-
-def test_without_nni_it_prints_the_record(quick):
-    result = invoke("--architecture", SMALL, "--target-speed", "2", "--speed-weight", "1")
+def test_without_nni_it_prints_the_record():
+    result = invoke("--architecture", SMALL, "--epochs", "1", "--target-speed", "2", "--speed-weight", "1")
     record = json.loads(result.stdout)
-    assert result.exit_code == 0 and record["architecture"] == SMALL and record["default"] == 1.0
+    assert result.exit_code == 0 and record["architecture"] == SMALL
+    assert record["default"] == pytest.approx(record["accuracy"] * record["relative_speed"] / 2)
 
 
-def test_the_speed_is_that_of_the_target_size(quick, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "nni_nasoa.training.speed.relative_speed",
-        lambda network, *args, **kwargs: (
-            seen.append(args)
-            or SimpleNamespace(
-                relative_speed=1.0, throughput=1.0, step_time_ms=1.0, reference_step_time_ms=1.0
-            )
-        ),
-    )
+def test_the_speed_is_that_of_the_target_size(batches):
     record = json.loads(
-        invoke("--architecture", SMALL, "--speed-input-size", "96", "--speed-batch-size", "4").stdout
+        invoke(
+            *("--architecture", SMALL, "--epochs", "1"),
+            *("--speed-input-size", "96", "--speed-batch-size", "4"),
+        ).stdout
     )
-    assert seen == [(96, 4, torch.device("cpu"))]
+    trained = next(number for number, (size, _) in enumerate(batches) if size == 96)
+    assert {size for size, _ in batches[:trained]} == {16} and set(batches[trained:]) == {(96, 4)}
     assert (record["speed_input_size"], record["speed_batch_size"]) == (96, 4)
     assert record["gmacs"] == Architecture.parse(SMALL).macs(96, 10) / 1e9
     assert (
@@ -157,6 +141,33 @@ def test_without_nni_and_architecture_it_says_so(monkeypatch):
     assert result.exit_code == 1 and "--architecture" in result.stderr and result.stderr.count("\n") == 1
 
 
+@pytest.fixture
+def failing():
+    """A function that has every step of every network fail with an error from now on."""
+    with contextlib.ExitStack() as hooks:
+
+        def fail_with(error):
+            def fail(*args):
+                raise error
+
+            hooks.enter_context(register_module_forward_pre_hook(fail))
+
+        yield fail_with
+
+
+@pytest.fixture
+def batches():
+    """Size of the images, and how many there are, of each batch that a network is given."""
+    seen = []
+
+    def note(module, inputs):
+        if isinstance(module, ETNet):
+            seen.append((inputs[0].shape[-1], len(inputs[0])))
+
+    with register_module_forward_pre_hook(note):
+        yield seen
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -167,11 +178,8 @@ def test_without_nni_and_architecture_it_says_so(monkeypatch):
         MemoryError(),
     ],
 )
-def test_out_of_memory_is_one_clear_line(quick, monkeypatch, error):
-    def fail(*args, **kwargs):
-        raise error
-
-    monkeypatch.setattr(proxy, "train_proxy", fail)
+def test_out_of_memory_is_one_clear_line(failing, error):
+    failing(error)
     result = invoke("--architecture", SMALL)
     assert result.exit_code == 1 and result.stdout == ""
     assert (
@@ -180,11 +188,8 @@ def test_out_of_memory_is_one_clear_line(quick, monkeypatch, error):
     assert invoke("--architecture", SMALL, "--debug").exception.__cause__ is error
 
 
-def test_a_full_disk_is_one_clear_line(quick, monkeypatch):
-    def fail(*args, **kwargs):
-        raise OSError(28, "No space left on device", "/cache/images")
-
-    monkeypatch.setattr(proxy, "train_proxy", fail)
+def test_a_full_disk_is_one_clear_line(failing):
+    failing(OSError(28, "No space left on device", "/cache/images"))
     result = invoke("--architecture", SMALL)
     assert (
         result.exit_code == 1
@@ -200,21 +205,17 @@ def test_a_full_disk_is_one_clear_line(quick, monkeypatch):
         ("gpu", "'gpu' is not one of auto, cpu, cuda, cuda:0, cuda:1, ..."),
     ],
 )
-def test_a_device_that_is_not_there_is_one_clear_line_before_any_work(quick, monkeypatch, device, reason):
-    def not_compiled(*args, **kwargs):
-        raise AssertionError("Torch not compiled with CUDA enabled")
-
+def test_a_device_that_is_not_there_is_one_clear_line_before_any_work(monkeypatch, failing, device, reason):
+    failing(AssertionError("Torch not compiled with CUDA enabled"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(proxy, "train_proxy", not_compiled)
-    monkeypatch.setattr(
-        "nni_nasoa.data.open_dataset", lambda *args, **kwargs: pytest.fail("it opened the dataset")
-    )
-    result = invoke("--architecture", SMALL, "--device", device)
+    result = invoke(
+        "--architecture", SMALL, "--device", device, "--dataset", "digitz"
+    )  # there is no such one
     assert result.exit_code == 1 and result.stderr == f"search_trial: {SMALL}: device: {reason}\n"
 
 
-def test_a_mistake_in_the_code_is_not_hidden(quick, monkeypatch):
-    monkeypatch.setattr(proxy, "train_proxy", lambda *args, **kwargs: [].nothing)
+def test_a_mistake_in_the_code_is_not_hidden(failing):
+    failing(AttributeError("'list' object has no attribute 'nothing'"))
     assert isinstance(invoke("--architecture", SMALL).exception, AttributeError)
 
 
@@ -267,7 +268,7 @@ runpy.run_module("nni_nasoa.plugin.search_trial", run_name="__main__")
 
 
 @pytest.mark.slow
-def test_an_experiment_goes_on_after_a_trial_that_fails(tmp_path):
+def test_an_experiment_goes_on_after_a_trial_that_fails(tmp_path, find_free_port):
     from nni.experiment import Experiment as NNIExperiment
 
     experiment = NNIExperiment("local")
@@ -277,7 +278,7 @@ def test_an_experiment_goes_on_after_a_trial_that_fails(tmp_path):
     experiment.config.search_space = {"architecture": {"_type": "choice", "_value": ["2-_8_1-1-1-1", SMALL]}}
     experiment.config.tuner.name = "GridSearch"
     experiment.config.max_trial_number, experiment.config.trial_concurrency = 2, 1
-    experiment.start(18300)
+    experiment.start(find_free_port())
     try:
         deadline = time.monotonic() + 300
         while experiment.get_status() not in ("DONE", "ERROR") and time.monotonic() < deadline:
