@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from nni_nasoa.advisor import RunRecord
 from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason, load_classifier
@@ -297,12 +298,10 @@ def test_without_nni_wrong_options_are_one_line(monkeypatch, regime_file, option
 @pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has ...")]
 )
-def test_out_of_memory_is_one_clear_line(monkeypatch, regime_file, tmp_path, error):
-    def fail(*args, **kwargs):
+def test_out_of_memory_is_one_clear_line(regime_file, tmp_path, error):
+    def fail(*args):
         raise error
 
-    monkeypatch.setattr("nni_nasoa.finetune.api.finetune", fail)
-    monkeypatch.setattr("nni_nasoa.finetune.finetune", fail, raising=False)
     options = [
         "--dataset",
         "digits",
@@ -313,7 +312,8 @@ def test_out_of_memory_is_one_clear_line(monkeypatch, regime_file, tmp_path, err
         "--output",
         str(tmp_path / "out"),
     ]
-    result = CliRunner().invoke(finetune_trial.main, options)
+    with register_module_forward_pre_hook(fail):
+        result = CliRunner().invoke(finetune_trial.main, options)
     assert (
         result.exit_code == 1
         and result.stderr.startswith("finetune_trial: try: out of memory")
