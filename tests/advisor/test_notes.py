@@ -84,7 +84,7 @@ def runs(world):
             outcome=outcome,
             model=regime.model,
             regime=regime.to_json(),
-            model_figures=profile.model_figures(regime.model),
+            model_figures=profile.model_figures(regime.model).of_run(),
             curve=((1.0, 0.2), (9.0, 0.6)),
         )
         for number, outcome in enumerate(OUTCOMES)
