@@ -21,13 +21,9 @@ from typing import Any, BinaryIO
 from nni_nasoa.values import reason
 
 PARTIAL = ".partial"  # how the name of what is not whole yet ends
-STALE_SECONDS = (
-    60.0  # since a draft was last written to, after which it may be what a killed process has left
-)
+STALE_SECONDS = 2.0  # since a draft was last written to, after which it is locked if it is in use
 POLL_SECONDS = 0.005  # between two tries to take a lock, where the wait is limited
-APPENDING_SECONDS = (
-    10.0  # to wait for others who append to the same file, after which they are taken for stuck
-)
+APPENDING_SECONDS = 10.0  # to wait for others who append to the same file; then they are taken for stuck
 
 StrPath = str | os.PathLike[str]
 

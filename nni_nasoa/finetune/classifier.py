@@ -17,6 +17,7 @@ import platform
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ from torch import Tensor, nn
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.experience.old_records import outcome_of
+from nni_nasoa.files import PARTIAL, write_bytes, write_text
 from nni_nasoa.training.outcome import NOT_KNOWN, Outcome, OutcomeError
 from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, WRONG, Rule, list_of, one_of, or_none, reason, text
@@ -208,11 +210,11 @@ def check_folder(folder: str | os.PathLike) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         names = {entry.name for entry in os.scandir(folder)}
-        _partial(folder, "check").touch()
-        _partial(folder, "check").unlink()
+        with TemporaryFile(dir=folder):
+            pass
     except OSError as error:
-        raise ClassifierError(f"output: cannot write to {folder} ({error.strerror})") from None
-    strange = sorted(name for name in names if not name.endswith(".partial"))
+        raise ClassifierError(f"output: cannot write to {folder} ({reason(error)})") from None
+    strange = sorted(name for name in names if not name.endswith(PARTIAL))
     if strange and not names & {WEIGHTS, DESCRIPTION, "evaluations.jsonl"}:
         raise ClassifierError(
             f"output: {folder} is not empty and holds no classifier (there is '{strange[0]}'); "
@@ -236,15 +238,10 @@ def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], abou
     tensors = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.glob(".*.partial"):  # of a process that was killed
-            stale.unlink(missing_ok=True)
-        # No fsync: it guards against a power cut, not a kill, and takes seconds on a busy disk, past a
-        # deadline.
-        partial = _partial(folder, WEIGHTS)
         # Not by safetensors' save_file, which maps the file: where the disk is full, that ends the process.
-        partial.write_bytes(serialize(tensors, metadata={"format": "pt", "classifier": text}))
-        os.replace(partial, folder / WEIGHTS)
-        _write_description(folder, text)
+        # Not durable, as waiting for a busy disk may end past the deadline.
+        write_bytes(folder / WEIGHTS, serialize(tensors, metadata={"format": "pt", "classifier": text}))
+        write_text(folder / DESCRIPTION, text + "\n")
     except (OSError, SafetensorError) as error:
         raise ClassifierError(f"{folder}: the classifier cannot be saved ({reason(error)})") from None
     return folder
@@ -261,19 +258,9 @@ def tell_outcome(folder: Path, outcome: Outcome, notes: Iterable[str]) -> None:
     try:
         about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         about |= {"outcome": outcome.to_json(), "notes": list(notes)}
-        _write_description(folder, json.dumps(about, indent=2))
+        write_text(folder / DESCRIPTION, json.dumps(about, indent=2) + "\n")
     except (OSError, ValueError) as error:
         raise ClassifierError(f"{folder}: how the run ended cannot be written ({reason(error)})") from None
-
-
-def _write_description(folder: Path, text: str) -> None:
-    partial = _partial(folder, DESCRIPTION)
-    partial.write_text(text + "\n", encoding="utf-8")
-    os.replace(partial, folder / DESCRIPTION)
-
-
-def _partial(folder: Path, name: str) -> Path:
-    return folder / f".{name}.{os.getpid()}.partial"
 
 
 def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu") -> Classifier:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nni_nasoa.files import replacing
 from nni_nasoa.values import reason
 
 from .errors import ClassifierError
@@ -71,27 +72,25 @@ def export_onnx(
     if not path.parent.is_dir():
         raise ClassifierError(f"{path}: cannot be written (there is no folder {path.parent})")
     columns = (torch.tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (mean, std))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     exported = _Exported(network.cpu(), *columns).eval()
     try:
         # Two images, for a batch of one would be taken for a constant.
-        torch.onnx.export(
-            exported,
-            (torch.zeros(2, 3, input_size, input_size),),
-            str(partial),
-            input_names=["images"],
-            output_names=["probabilities"],
-            dynamic_shapes={"images": {0: torch.export.Dim("n")}},
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-        os.replace(partial, path)
+        with replacing(path) as draft:
+            torch.onnx.export(
+                exported,
+                (torch.zeros(2, 3, input_size, input_size),),
+                str(draft),
+                input_names=["images"],
+                output_names=["probabilities"],
+                dynamic_shapes={"images": {0: torch.export.Dim("n")}},
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
     except OSError as error:
-        raise ClassifierError(f"{path}: cannot be written ({error.strerror})") from None
+        raise ClassifierError(f"{path}: cannot be written ({reason(error)})") from None
     except Exception as error:  # the exporter fails in many ways
         raise ClassifierError(f"{path}: the network cannot be exported ({reason(error)})") from None
     finally:
-        partial.unlink(missing_ok=True)
         network.to(device)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from nni_nasoa.files import append_line
 from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.values import reason
 
 from .options import Monitoring
 
@@ -65,24 +66,21 @@ class EvaluationsFile(Watcher):
     """A JSON line for each evaluation, written as it is made; with its first one a new run starts the file afresh."""
 
     def __init__(self, path: str | os.PathLike):
+        self._path, self._first = Path(path), True
         try:
-            self._file = open(path, "a", encoding="utf-8", buffering=1)
+            self._path.open("ab").close()
         except OSError as error:
-            raise FineTuneError(f"{path}: cannot be written ({error.strerror})") from None
-        self._first = True
+            raise FineTuneError(f"{path}: cannot be written ({reason(error)})") from None
 
     def evaluation(self, record):
         if self._first:  # until now it belongs to the classifier of an earlier run
-            self._file.truncate(0)
+            self._path.write_bytes(b"")
             self._first = False
-        self._file.write(json.dumps(record) + "\n")
+        append_line(self._path, record)
 
     def close(self):
-        self._file.close()
-        if (
-            os.path.getsize(self._file.name) == 0
-        ):  # the run did not come to an evaluation, nor did one before it
-            os.unlink(self._file.name)
+        if not self._path.stat().st_size:  # the run did not come to an evaluation, nor did one before it
+            self._path.unlink()
 
 
 class LiveBar(Watcher):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from torch.nn import functional as F
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.data import ImageSplit
 from nni_nasoa.device.precision import autocast
+from nni_nasoa.files import replacing
 from nni_nasoa.finetune.clock import learning_rate_share
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training.inputs import Images
@@ -133,21 +133,18 @@ class Pretrainer:
         return correct / len(self.val)
 
     def _keep(self) -> None:
-        partial = self.checkpoint.with_name(f".{self.checkpoint.name}.{os.getpid()}")
         moments = [
             {key: group[key] for key in ("momenta", "squares", "steps")}
             for group in self.optimizer.param_groups
         ]
-        torch.save(
-            {
-                "identity": self.identity,
-                "history": self.history,
-                "network": self.network.state_dict(),
-                "optimizer": moments,
-            },
-            partial,
-        )
-        os.replace(partial, self.checkpoint)
+        state = {
+            "identity": self.identity,
+            "history": self.history,
+            "network": self.network.state_dict(),
+            "optimizer": moments,
+        }
+        with replacing(self.checkpoint) as draft:
+            torch.save(state, draft)
 
     def _resume(self) -> None:
         if (state := read_checkpoint(self.checkpoint, self.identity, self.device)) is None:

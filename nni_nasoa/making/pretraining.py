@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture
+from nni_nasoa.files import remove_drafts, write_bytes, write_text
 
 from .pretraining_recipe import DEFAULT_RECIPE, MEAN, STD, PretrainError, PretrainRecipe
 
@@ -287,16 +288,8 @@ def _save(folder: Path, name: str, network: ETNet, card: dict[str, Any]) -> dict
     }
     content = save(state, {"name": name, "encoding": card["encoding"]})
     card = json.loads(json.dumps({**card, "sha256": hashlib.sha256(content).hexdigest()}))
-    _replace(folder / f"{name}.safetensors", content)
-    _replace(folder / f"{name}.json", (json.dumps(card, indent=1) + "\n").encode())
+    write_bytes(folder / f"{name}.safetensors", content)
+    write_text(folder / f"{name}.json", json.dumps(card, indent=1) + "\n")
     _checkpoint(folder, name).unlink(missing_ok=True)
-    for stale in folder.glob(f".{name}.*"):  # half-written, by a process that was killed
-        stale.unlink(missing_ok=True)
+    remove_drafts(_checkpoint(folder, name))
     return card
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file so that it is never there in part."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    os.replace(partial, path)

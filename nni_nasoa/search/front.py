@@ -10,7 +10,6 @@ import csv
 import io
 import json
 import math
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from statistics import median
 from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.files import write_text
 from nni_nasoa.values import NUMBER, POSITIVE
 from nni_nasoa.zoo.searched import FORMAT, VERSION, FrontError, read_front
 
@@ -114,7 +114,7 @@ def write_front(
     objectives, limits
         What makes the front, and its order.
     """
-    return _replace(
+    return write_text(
         path,
         json.dumps(
             {
@@ -153,14 +153,7 @@ def write_records(path: str | Path, records: Sequence[Mapping[str, Any]]) -> Pat
                 if value is not None
             }
         )
-    return _replace(path, text.getvalue())
-
-
-def _replace(path: str | Path, text: str) -> Path:
-    path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    return draft.replace(path)
+    return write_text(path, text.getvalue())
 
 
 def read_records(path: str | Path) -> list[Record]:

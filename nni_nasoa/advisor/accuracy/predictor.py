@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nni_nasoa.experience.records import RunRecord, positive
+from nni_nasoa.files import write_bytes
 from nni_nasoa.values import reason
 
 from .features import NAMES, features_of
@@ -257,8 +258,8 @@ def write_prior(records: Iterable[RunRecord], folder: str | os.PathLike) -> Accu
     prior, folder = make_prior(records), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lines = "".join(json.dumps(record.to_json(), separators=(",", ":")) + "\n" for record in records)
-    (folder / "records.jsonl.gz").write_bytes(gzip.compress(lines.encode("utf-8"), mtime=0))
-    (folder / "predictor.npz").write_bytes(prior.to_bytes())
+    write_bytes(folder / "records.jsonl.gz", gzip.compress(lines.encode("utf-8"), mtime=0))
+    write_bytes(folder / "predictor.npz", prior.to_bytes())
     return prior
 
 
