@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import RLock, Timer
@@ -22,7 +22,7 @@ from .experiment_state import Progress
 from .experiments import metrics_of
 from .journal import Journal
 from .run_ledger import RunLedger
-from .survey import look_at_all
+from .survey import Survey, look, look_at_all
 
 if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
@@ -104,6 +104,18 @@ class OnlineAdvisor(Tuner):
     def runs(self) -> RunLedger:
         """What was asked for, and what came of it."""
         return self._runs
+
+    @property
+    def best(self) -> Mapping[int, float]:
+        """The best accuracy so far, by task, counted from 0."""
+        return self._progress.best
+
+    def look(self, dataset: Dataset, models: Sequence[str], **options: Any) -> Survey:
+        """Find out what has to be known of a dataset before the first advice on it; see `survey.look`.
+
+        A tuner that knows it from somewhere else can do it in another way.
+        """
+        return look(dataset, models, **options)
 
     # -- what NNI calls --
 
@@ -203,6 +215,7 @@ class OnlineAdvisor(Tuner):
                 number: task for number, task in enumerate(args.tasks) if number not in self._progress.surveys
             }
             self._looks = look_at_all(
+                self.look,
                 {number: (self._dataset(task), task.seconds) for number, task in unknown.items()},
                 self._look_done,
                 models=self._models,

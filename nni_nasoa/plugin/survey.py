@@ -160,18 +160,23 @@ def look(
 
 
 def look_at_all(
-    tasks: Mapping[int, tuple[Dataset, float]], done: Callable[[], None], **options: Any
+    look: Callable[..., Survey],
+    tasks: Mapping[int, tuple[Dataset, float]],
+    done: Callable[[], None],
+    **options: Any,
 ) -> dict[int, Future[Survey]]:
-    """`look` at datasets one after the other, in the background.
+    """Look at datasets one after the other, in the background.
 
     Parameters
     ----------
+    look
+        As `look`.
     tasks
         Dataset and budget in seconds, by number.
     done
         Called whenever one more is known, or cannot be.
     options
-        Of `look`.
+        Of `look`, the same for all.
     """
     pool = ThreadPoolExecutor(1, thread_name_prefix="survey")
     looks = {

@@ -1,19 +1,15 @@
-"""What tests of the two faces of the evolution share: results, tuners in a search space, strategies on an engine."""
+"""What tests of the plugin share: results, tuners in a search space, advisors, trials, strategies on an engine."""
 
 from __future__ import annotations
 
-import json
-import os
-import sqlite3
-import subprocess
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import nni
 import pytest
+from fixtures.nni_folders import Database, Trials
+from fixtures.surveys import Known
 
-from nni_nasoa.data import Dataset
 from nni_nasoa.plugin.evolution_tuner import EvolutionTuner
 
 # -- the tuner --
@@ -70,46 +66,6 @@ def resumed():
     return resume
 
 
-class Database:
-    """An experiment's database with the tables that NNI 3.0 makes."""
-
-    def __init__(self, experiment: Path, config=None):
-        (experiment / "db").mkdir()
-        self.connection = sqlite3.connect(experiment / "db" / "nni.sqlite")
-        self.connection.executescript("""
-            create table TrialJobEvent (timestamp integer, trialJobId text, event text, data text, logPath text,
-                                        sequenceId integer, message text, environmentId text);
-            create table MetricData (timestamp integer, trialJobId text, parameterId text, type text, sequence integer, data text);
-            create table ExperimentProfile (params text, id text, execDuration integer, startTime integer, endTime integer,
-                                            logDir text, nextSequenceId integer, revision integer);""")
-        self.connection.execute(
-            "insert into ExperimentProfile values (?, 'id', 0, 0, 0, '', 0, 1)", [json.dumps(config or {})]
-        )
-        self.connection.commit()
-        self.time = 0
-
-    def event(self, trial, event, parameter_id=None, parameters=None):
-        self.time += 1
-        data = (
-            None
-            if parameter_id is None
-            else json.dumps({"parameter_id": parameter_id, "parameters": parameters})
-        )
-        self.connection.execute(
-            "insert into TrialJobEvent values (?, ?, ?, ?, null, 0, null, null)",
-            [self.time, trial, event, data],
-        )
-        self.connection.commit()
-
-    def final(self, trial, parameter_id, value):
-        self.time += 1
-        self.connection.execute(
-            "insert into MetricData values (?, ?, ?, 'FINAL', 0, ?)",
-            [self.time, trial, str(parameter_id), json.dumps(json.dumps(value))],
-        )
-        self.connection.commit()
-
-
 @pytest.fixture
 def new_database():
     """A function that makes the database of an experiment's folder."""
@@ -147,76 +103,9 @@ nni.report_final_result({"default": x, "score": x, "cost": x * x, "x": x})
 # -- the advisor --
 
 
-class Known:
-    """What surveys find: datasets and a device made up by formulas."""
-
-    models = ("nano-a", "nano-b", "nano-c")
-
-    def profile(self, dataset: str):
-        from nni_nasoa.advisor.task.profiles import TaskProfile
-        from nni_nasoa.data.profile import DatasetProfile
-
-        ease = len(dataset) / 20
-        probe = {
-            "nearest_neighbour": 0.45 + ease,
-            "linear": 0.5 + ease,
-            "linear_few": 0.45 + ease,
-            "log_me": 0.5,
-            "distance": 0.2,
-            "images": 500,
-            "stages": 4,
-        }
-        found = DatasetProfile(
-            dataset,
-            f"fingerprint of {dataset}",
-            images=1797,
-            train_images=1438,
-            val_images=359,
-            classes=10,
-            class_mean=179.7,
-            class_std=3.0,
-            class_min=174,
-            class_max=183,
-            grey_share=1.0,
-            mirrored=False,
-        )
-        return TaskProfile(
-            found,
-            {
-                model: {**probe, "nearest_mean": 0.4 + ease + place / 50}
-                for place, model in enumerate(self.models)
-            },
-        )
-
-    def step_times(self, device):
-        from nni_nasoa.advisor import StepTime
-        from nni_nasoa.advisor.time.step_kinds import FEATURES, TRAIN
-
-        for place, model in enumerate(self.models):
-            for size, batch, frozen in (
-                (size, batch, frozen) for size in (32, 96) for batch in (8, 64) for frozen in range(5)
-            ):
-                image = (1 + place) * 1e-4 * (size / 32) ** 2 * batch
-                yield StepTime(device.key, model, size, batch, frozen, TRAIN, 0.002 + image * (4.2 - frozen))
-                if frozen:
-                    yield StepTime(
-                        device.key, model, size, batch, frozen, FEATURES, 0.001 + image * frozen / 4
-                    )
-
-    def survey(self, dataset: Dataset, models=(), *, store=None, **options):
-        from nni_nasoa.device.device import Device
-        from nni_nasoa.plugin.survey import Survey
-
-        device = Device("cpu", "a processor", 1)
-        survey = Survey(self.profile(dataset.name), self.models, device, tuple(self.step_times(device)))
-        if store is not None:
-            survey.keep(store)
-        return survey
-
-
 @pytest.fixture
 def known_survey():
-    """In place of `survey.look`: finds something at once."""
+    """A way to look at datasets that finds something at once."""
     return Known().survey
 
 
@@ -229,14 +118,26 @@ def store(tmp_path):
 
 
 @pytest.fixture
-def advisor(tmp_path, monkeypatch, known_survey):
-    """A function that gives an OnlineAdvisor that has begun, with a store of its own."""
+def new_advisor(store, known_survey):
+    """A function that gives an OnlineAdvisor, and how it is to look at datasets."""
     from nni_nasoa.plugin.advisor_tuner import OnlineAdvisor
 
-    monkeypatch.setattr("nni_nasoa.plugin.survey.look", known_survey)
+    def make(look=known_survey, **class_args):
+        class Advisor(OnlineAdvisor):
+            def look(self, dataset, models, **options):
+                return look(dataset, models, **options)
 
-    def start(**class_args):
-        tuner = OnlineAdvisor(**{"store": str(tmp_path / "store.db"), "device": "cpu", **class_args})
+        return Advisor(**{"store": store.location, "device": "cpu", **class_args})
+
+    return make
+
+
+@pytest.fixture
+def advisor(new_advisor):
+    """A function that gives an OnlineAdvisor that has begun; see `new_advisor`."""
+
+    def start(*look, **class_args):
+        tuner = new_advisor(*look, **class_args)
         tuner.update_search_space({})
         return tuner
 
@@ -244,12 +145,11 @@ def advisor(tmp_path, monkeypatch, known_survey):
 
 
 @pytest.fixture
-def resumed_advisor(advisor, tmp_path):
+def resumed_advisor(new_advisor):
     """A function that gives an OnlineAdvisor as NNI brings it back."""
-    from nni_nasoa.plugin.advisor_tuner import OnlineAdvisor
 
     def resume(data=(), **class_args):
-        tuner = OnlineAdvisor(**{"store": str(tmp_path / "store.db"), "device": "cpu", **class_args})
+        tuner = new_advisor(**class_args)
         tuner.load_checkpoint()
         tuner.update_search_space({})
         tuner.import_data(list(data))
@@ -291,55 +191,6 @@ def good_result():
 
 
 # -- trials --
-
-
-class Trials:
-    """NNI's side of an experiment, as its local platform lays it out: a folder a trial, with a parameter and a metrics file."""
-
-    def __init__(self, folder: Path, module: str, options: tuple[str, ...]):
-        self.trials = folder / "environments" / "local-env" / "trials"
-        self.results = folder / "environments" / "local-env" / "results"
-        self._command = [sys.executable, "-m", module, *options]
-
-    def start(self, name: str, parameters, *options: str, **environment: str) -> subprocess.Popen:
-        """A trial's process."""
-        folder = self.trials / name
-        folder.mkdir(parents=True)
-        (folder / "parameter.cfg").write_text(json.dumps({"parameter_id": 7, "parameters": parameters}))
-        env = {
-            **os.environ,
-            "NNI_PLATFORM": "local",
-            "NNI_EXP_ID": "E",
-            "NNI_TRIAL_JOB_ID": name,
-            "NNI_TRIAL_SEQ_ID": "0",
-            "NNI_SYS_DIR": str(folder),
-            "NNI_OUTPUT_DIR": str(folder),
-            "OMP_NUM_THREADS": "1",
-            **environment,
-        }
-        return subprocess.Popen(
-            [*self._command, *options], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    def metrics(self, name: str) -> list[tuple[str, object]]:
-        """What a trial sent, as (type, value)."""
-        path, metrics = self.trials / name / ".nni" / "metrics", []
-        data = path.read_bytes() if path.exists() else b""
-        while data:  # each is b"ME", its length in six digits, JSON
-            length = int(data[2:8])
-            metric = json.loads(data[8 : 8 + length])
-            assert metric["parameter_id"] == 7 and metric["trial_job_id"] == name
-            metrics.append((metric["type"], json.loads(metric["value"])))
-            data = data[8 + length :]
-        return metrics
-
-    def run(self, name: str, parameters, *options: str, **environment: str):
-        """Run a trial: its process, and the metrics it sent."""
-        process = self.start(name, parameters, *options, **environment)
-        stdout, stderr = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr), self.metrics(
-            name
-        )
 
 
 @pytest.fixture

@@ -96,7 +96,7 @@ def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, store, good_result)
         tuner.receive_trial_result(number, parameters, result)
         tuner.trial_end(number, rng.random() < 0.5)
     tuner.generate_parameters(100)
-    assert not tuner.runs.open()[:-1] and not tuner._progress.best
+    assert not tuner.runs.open()[:-1] and not tuner.best
     assert AccuracyPredictor.from_store(store).to_bytes() == before
     tuner.trial_end(100, False)
     with pytest.raises(nni.NoMoreTrialError):
