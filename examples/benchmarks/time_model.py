@@ -24,6 +24,7 @@ from rich.table import Table
 
 from nni_nasoa.advisor import ExperienceStore, RunRecord
 from nni_nasoa.advisor.candidates import random_regime
+from nni_nasoa.advisor.time.step_times import step_times_for
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import open_dataset
 from nni_nasoa.data.tasks import list_tasks
@@ -125,7 +126,7 @@ def errors(rows: list[dict], what: str, which: str) -> dict[str, float]:
 def evaluate(store: ExperienceStore, arguments: argparse.Namespace) -> None:
     """Make the runs that are asked for, predict all that there are, and tell and write the errors."""
     device, begin = resolve("cpu"), time.monotonic()
-    fresh = TimeModel.from_store(store, list_models("nano"), device)
+    fresh = TimeModel.from_store(store, step_times_for(list_models("nano"), device, store), device.key)
     measuring = time.monotonic() - begin
     if arguments.runs:
         make_runs(

@@ -98,6 +98,7 @@ def advise(
     models = models_of(zoo)
     from nni_nasoa.device.device import resolve
 
+    from .time.step_times import step_times_for
     from .time.time_model import TimeModel
 
     device = resolve(device)
@@ -118,7 +119,8 @@ def advise(
         show_progress=show_progress,
     )
     for_times = None if started is None else max(share(TIMES_SHARE), min(LEAST_SECONDS, share(LEAST_SHARE)))
-    time_model = TimeModel.from_store(store, [model.name for model in models], device, seconds=for_times)
+    step_times = step_times_for([model.name for model in models], device, store, seconds=for_times)
+    time_model = TimeModel.from_store(store, step_times, device.key)
     made = time.monotonic()
     if started is not None:
         budget -= made - started

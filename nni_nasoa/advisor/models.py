@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.experience.records import figures_of
+from nni_nasoa.experience.records import figures_of, positive
 from nni_nasoa.zoo import ModelInfo, get, list_models
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class ModelFigures:
     @property
     def own_size(self) -> int:
         """The size of images that it was pretrained at, in pixels; what most were, where nobody knows."""
-        return int(self.known.get("input_size") or DEFAULT_INPUT_SIZE)
+        return int(positive(self.known, "input_size") or DEFAULT_INPUT_SIZE)
 
     @property
     def input_sizes(self) -> tuple[int, ...]:
@@ -158,5 +159,6 @@ class ModelFigures:
     def _architecture(self) -> Architecture | None:
         from nni_nasoa.architecture import Architecture
 
-        encoding = self.known.get("encoding")
-        return Architecture.parse(encoding) if encoding else None
+        with suppress(ValueError):  # in a record, others may have put anything
+            return Architecture.parse(self.known["encoding"]) if self.known.get("encoding") else None
+        return None

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from nni_nasoa.device.device import possible_keys
 from nni_nasoa.experience.records import RunRecord
 from nni_nasoa.finetune.run_record import record_of
 from nni_nasoa.values import one_line
 
-from .accuracy.predictor import AccuracyPredictor, learn_in_store
+from .accuracy import predictor
 from .models import ModelFigures
 
 if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
-    from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.experience.records import StepTime
+    from nni_nasoa.experience.store import ExperienceStore, State
     from nni_nasoa.finetune import FineTuneError, FineTuneRegime, FineTuneResult
 
+# Of the newest runs in a store, those that a predictor or a time model learns from which begins after them.
+EARLIER_RUNS, EARLIER_RUNS_OF_DEVICE = 100, 300
 LONGER, MOST_SECONDS = 3.0, 3.0  # than its rehearsal, and at all, recording may take
 
 
 def record_result(store: ExperienceStore, record: RunRecord | Mapping[str, Any]) -> bool:
-    """Add a run to a store, and learn from it, beside any other process that does so; whether it is new.
+    """Add a run to a store, with what is learned from it; whether it is new.
 
-    A run that failed or was killed is kept, but nothing is learned from it; one that is there already is not learned from again.
+    Other processes may do so at the same time: no run is lost. A run that failed or was killed is kept, but
+    nothing is learned from it; one that is there already is not learned from again. A process that dies
+    leaves both or neither, the run and what was learned from it.
 
     Parameters
     ----------
@@ -39,35 +46,89 @@ def record_result(store: ExperienceStore, record: RunRecord | Mapping[str, Any])
     RecordError
         It is no record: nothing changes.
     StoreError
-        The store fails.
+        The store fails: nothing changes.
     """
-    from .time.time_model import TimeModel
-
     record = record if isinstance(record, RunRecord) else RunRecord.from_json(record)
-    if not store.add(record):
-        return False
-    learn_in_store(store, record)
-    TimeModel.learn_in_store(store, record)
-    return True
+    return _add(store, [record]) == 1
 
 
-def import_results(store: ExperienceStore, path: str | os.PathLike) -> int:
-    """Add the runs of a file that `ExperienceStore.export` has written, and learn from those that are new; how many they are.
+def import_results(store: ExperienceStore, path: str | os.PathLike[str]) -> int:
+    """Add the runs of a file that `ExperienceStore.export` has written, and learn from those that are new.
+
+    Returns
+    -------
+    How many are new.
 
     Raises
     ------
     StoreError
         The file cannot be read, a line is not a record, or the store fails: none is added.
     """
-    from .time.time_model import TimeModel
+    from nni_nasoa.experience.store import read_records
 
-    before = store.ids()
-    if added := store.import_(path):
-        new = [record for record in store.records() if record.id not in before]
-        learn_in_store(store, *new)
-        for record in new:
-            TimeModel.learn_in_store(store, record)
-    return added
+    return _add(store, read_records(path))
+
+
+def _add(store: ExperienceStore, records: Iterable[RunRecord]) -> int:
+    """Add those that are new, with what is learned from them, in one step; how many they are.
+
+    What is learned is worked out before that step, which takes a while, and again where another process was
+    faster.
+    """
+    by_id: dict[str, RunRecord] = {}
+    for record in records:
+        by_id.setdefault(record.id, record)
+    while True:
+        known = store.known(by_id)
+        new = [record for id_, record in by_id.items() if id_ not in known]
+        if not new or store.commit(new, _learned(store, new)):
+            return len(new)
+
+
+def _learned(store: ExperienceStore, new: Sequence[RunRecord]) -> dict[str, State]:
+    """The states of what learns from new runs, by name, each with the version that it is made of."""
+    from nni_nasoa.experience.store import State
+
+    from .time import time_model
+
+    states = {}
+
+    def learn(name: str, learned: Callable[[bytes | None], bytes | None]) -> None:
+        data, version = store.state(name) or (None, 0)
+        if (after := learned(data)) is not None:
+            states[name] = State(after, version)
+
+    earlier = store.records(status="ok", limit=EARLIER_RUNS)
+    learn(predictor.STATE, lambda data: predictor.learned_state(data, new, earlier))
+    for key, (step_times, records) in _by_device(store, new).items():
+        earlier = store.records(device=records[0].device, status="ok", limit=EARLIER_RUNS_OF_DEVICE)
+        learn(
+            time_model.state_name(key),
+            partial(
+                time_model.learned_state,
+                records=records,
+                step_times=step_times,
+                device_key=key,
+                earlier=earlier,
+            ),
+        )
+    return states
+
+
+def _by_device(
+    store: ExperienceStore, records: Sequence[RunRecord]
+) -> dict[str, tuple[list[StepTime], list[RunRecord]]]:
+    """Step times and records of devices that there are step times of, by their keys."""
+    found: dict[str, tuple[list[StepTime], list[RunRecord]]] = {}
+    keys = {(record.device, record.threads): None for record in records}
+    for device, threads in keys:
+        for key in possible_keys(device, threads):
+            if key in found or (step_times := store.step_times(device=key)):
+                found.setdefault(key, (step_times, []))[1].extend(
+                    record for record in records if (record.device, record.threads) == (device, threads)
+                )
+                break
+    return found
 
 
 class Recorder:
@@ -101,7 +162,7 @@ class Recorder:
         """What takes most of the time: imports, and reading and packing what was learned."""
         try:
             import_module(".time.time_model", __package__)
-            AccuracyPredictor.from_store(store).to_bytes()
+            predictor.AccuracyPredictor.from_store(store).to_bytes()
         except (ValueError, OSError) as error:
             self._failure = str(error)
 
@@ -109,7 +170,7 @@ class Recorder:
     def open(
         cls, location: str | os.PathLike[str] | None, dataset: Dataset, model: str, **options: Any
     ) -> Recorder:
-        """The recorder of a run on a dataset, as far as the store at a location knows it; see `known_before`."""
+        """The recorder of a run on a dataset, by what the store at a location knows; see `known_before`."""
         try:
             from nni_nasoa.experience.store import ExperienceStore
 
@@ -191,8 +252,8 @@ def known_before(
     dataset
         The profile is the one that the store has: the run is learned from where there is one.
     model, weights
-        That will be fine-tuned, and from what. From a run that does not begin with the model's own weights ("default"), nothing
-        is learned.
+        That will be fine-tuned, and from what. From a run that does not begin with the model's own weights
+        ("default"), nothing is learned.
     """
     from nni_nasoa.data import DatasetError
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, fields
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sqlalchemy import and_, column, func, or_, select, table, update
+from sqlalchemy import Connection, and_, column, func, or_, select, table, update
 
 from nni_nasoa.files import default_store, parse_line, replacing
 from nni_nasoa.values import WRONG, Rule, one_of, or_none, reason, utc, whole
@@ -39,6 +39,10 @@ class State(NamedTuple):
     version: int
 
 
+class _OutdatedError(Exception):
+    """Another process was faster."""
+
+
 class ExperienceStore:
     """Runs of fine-tuning, shared by all processes that open the same database.
 
@@ -47,8 +51,8 @@ class ExperienceStore:
     Parameters
     ----------
     url
-        Path of an SQLite file, or a URL that begins with sqlite:/// or postgresql://. By default what the environment variable
-        NASOA_STORE says, or the user's own file; see `files.default_store`.
+        Path of an SQLite file, or a URL that begins with sqlite:/// or postgresql://. By default what the
+        environment variable NASOA_STORE says, or the user's own file; see `files.default_store`.
     create
         Whether the store is made where it is not there.
     migrations
@@ -86,15 +90,18 @@ class ExperienceStore:
 
     def add_all(self, records: Iterable[RunRecord]) -> int:
         """Add records, all or, where anything fails, none; how many of them are new."""
-        rows = [_row(record) for record in records]
+        records = list(records)
         with self._database.writing() as connection:
-            return sum(
-                self._insert(connection, rows[start : start + PAGE]) for start in range(0, len(rows), PAGE)
-            )
+            return self._insert_all(connection, records)
 
-    def _insert(self, connection, rows: list[dict]) -> int:
+    def _insert_all(self, connection: Connection, records: Sequence[RunRecord]) -> int:
+        """How many of them are new."""
         insert = self._database.insert(_RUNS).on_conflict_do_nothing(index_elements=["id"])
-        return connection.execute(insert, rows, execution_options={"preserve_rowcount": True}).rowcount
+        options, added = {"preserve_rowcount": True}, 0
+        for start in range(0, len(records), PAGE):
+            rows = [_row(record) for record in records[start : start + PAGE]]
+            added += connection.execute(insert, rows, execution_options=options).rowcount
+        return added
 
     def records(
         self,
@@ -112,7 +119,8 @@ class ExperienceStore:
         task, model, device, status
             Only records with this value.
         since
-            Only those created at this time or later: a datetime with its zone or an ISO 8601 text, such as 2026-01-31.
+            Only those created at this time or later: a datetime with its zone or an ISO 8601 text, such as
+            2026-01-31.
         limit
             Only the newest so many of them.
 
@@ -177,10 +185,13 @@ class ExperienceStore:
             )
             return connection.execute(query).scalar_one()
 
-    def ids(self) -> set[str]:
-        """Of all records."""
+    def known(self, ids: Iterable[str]) -> set[str]:
+        """Which of some ids are those of records."""
+        found, left = set(), iter(ids)
         with self._database.reading() as connection:
-            return set(connection.execute(select(_RUNS.c.id)).scalars())
+            while page := list(islice(left, PAGE)):
+                found.update(connection.execute(select(_RUNS.c.id).where(_RUNS.c.id.in_(page))).scalars())
+        return found
 
     def export(self, path: str | os.PathLike, **filters) -> int:
         """Write records to a file of JSON lines, which is replaced in one step; how many they are.
@@ -202,31 +213,6 @@ class ExperienceStore:
                 f"{path}: cannot be written ({reason(error)}); give a file in a folder that may be written to"
             ) from None
         return count
-
-    def import_(self, path: str | os.PathLike) -> int:
-        """Add the records of a file of JSON lines, as `export` writes it; how many of them are new.
-
-        Every line is looked at before anything is added. Records whose id is there stay as they are.
-
-        Raises
-        ------
-        StoreError
-            The file cannot be read, or a line is not a record: none is added.
-        """
-        try:
-            with open(path, "rb") as file:
-                if not file.seekable():
-                    raise StoreError(f"{path}: cannot be read twice; give a file")
-                for _ in _read_lines(file, path):
-                    pass
-                file.seek(0)
-                rows, added = map(_row, _read_lines(file, path)), 0
-                with self._database.writing() as connection:
-                    while page := list(islice(rows, PAGE)):
-                        added += self._insert(connection, page)
-                return added
-        except OSError as error:
-            raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
 
     # -- profiles of datasets --
 
@@ -271,27 +257,41 @@ class ExperienceStore:
             ).first()
         return None if row is None else State(bytes(row[0]), row[1])
 
-    def replace_state(self, name: str, data: bytes, version: int) -> bool:
-        """Keep `data` in place of the state of this version, 0 for none; False, and no change, where it is another by now."""
-        with self._database.writing() as connection:
-            if version == 0:
-                insert = self._database.insert(_STATES).values(name=name, version=1, data=data)
-                change = insert.on_conflict_do_nothing(index_elements=["name"])
-            else:
-                known = (_STATES.c.name == name, _STATES.c.version == version)
-                change = update(_STATES).where(*known).values(data=data, version=version + 1)
-            return connection.execute(change, execution_options={"preserve_rowcount": True}).rowcount == 1
+    def commit(self, records: Sequence[RunRecord], states: Mapping[str, State]) -> bool:
+        """Add records and replace states, all in one step, if nobody was faster.
 
-    def update_state(self, name: str, change: Callable[[bytes | None], bytes]) -> State:
-        """Replace a state by what `change` makes of it, None for none; again, where another process was faster.
+        What states become is worked out before, from what was read, so that nobody is held up meanwhile.
 
-        `change` may be called several times, and holds nobody up.
+        Parameters
+        ----------
+        records
+            That are not there yet, each once.
+        states
+            By name, what to keep in place of the state of this version; 0 where there is none.
+
+        Returns
+        -------
+        False, and no change, where one of the records is there by now, or a state is of another version.
         """
-        while True:
-            data, version = self.state(name) or (None, 0)
-            new = change(data)
-            if self.replace_state(name, new, version):
-                return State(new, version + 1)
+        try:
+            with self._database.writing() as connection:
+                if self._insert_all(connection, records) < len(records):
+                    raise _OutdatedError
+                for name, state in states.items():
+                    self._replace(connection, name, state)
+        except _OutdatedError:
+            return False
+        return True
+
+    def _replace(self, connection: Connection, name: str, state: State) -> None:
+        if state.version == 0:
+            insert = self._database.insert(_STATES).values(name=name, version=1, data=state.data)
+            change = insert.on_conflict_do_nothing(index_elements=["name"])
+        else:
+            known = (_STATES.c.name == name, _STATES.c.version == state.version)
+            change = update(_STATES).where(*known).values(data=state.data, version=state.version + 1)
+        if connection.execute(change, execution_options={"preserve_rowcount": True}).rowcount != 1:
+            raise _OutdatedError
 
     def _put(self, table_, key: list[str], row: dict[str, Any]) -> None:
         insert = self._database.insert(table_).values(row)
@@ -325,8 +325,26 @@ def _conditions(task, model, device, status, since) -> list:
     return conditions if start is None else [*conditions, _RUNS.c.created >= start]
 
 
-def _read_lines(file: BinaryIO, path: str | os.PathLike) -> Iterator[RunRecord]:
-    """The records of a file of JSON lines, one at a time; empty lines are passed over."""
+def read_records(path: str | os.PathLike[str]) -> list[RunRecord]:
+    """The records of a file of JSON lines, as `ExperienceStore.export` writes it.
+
+    Empty lines are passed over.
+
+    Raises
+    ------
+    StoreError
+        The file cannot be read, or a line is not a record.
+    """
+    try:
+        with open(path, "rb") as file:
+            if not file.seekable():
+                raise StoreError(f"{path}: is a pipe or a device; give a file")
+            return list(_read_lines(file, path))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({reason(error)})") from None
+
+
+def _read_lines(file: BinaryIO, path: str | os.PathLike[str]) -> Iterator[RunRecord]:
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1

@@ -92,7 +92,7 @@ class Survey:
         from nni_nasoa.advisor.time.time_model import TimeModel
         from nni_nasoa.zoo import get
 
-        time_model = TimeModel.learned(store, self.step_times, self.device)
+        time_model = TimeModel.from_store(store, self.step_times, self.device.key)
         models = [get(name) for name in self.models]
         fit = fitting(self.profile, models, time_model, budget, limits, source="nni")
         return scored(fit, AccuracyPredictor.from_store(store))

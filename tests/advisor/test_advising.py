@@ -78,7 +78,7 @@ def measured(store, monkeypatch):
                         )
         return rows
 
-    monkeypatch.setattr("nni_nasoa.advisor.time.time_model.step_times_for", steps)
+    monkeypatch.setattr("nni_nasoa.advisor.time.step_times.step_times_for", steps)
     return store
 
 

@@ -2,14 +2,18 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
+import time
+from contextlib import closing
 
 import numpy as np
 import pytest
 
-from nni_nasoa.advisor import ExperienceStore, RecordError
+from nni_nasoa.advisor import ExperienceStore, RecordError, StepTime, StoreError
 from nni_nasoa.advisor.accuracy import predictor
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
 from nni_nasoa.advisor.recording import Recorder, import_results, known_before, record_result
+from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import Dataset
 from nni_nasoa.finetune import FineTuneError, FineTuneRegime
 
@@ -118,7 +122,68 @@ for number in {numbers}:
         *(code.format(folder=str(tmp_path), numbers=list(range(start, 12, 3))) for start in range(3)),
     )
     assert [process.wait(120) for process in processes] == [0, 0, 0]
-    assert store.count() == 12 and AccuracyPredictor.from_store(store).seen >= 12
+    assert store.count() == 12 and AccuracyPredictor.from_store(store).seen == 12
+
+
+def test_one_that_is_killed_leaves_a_run_with_what_was_learned_from_it_or_neither(
+    store, world, in_processes, tmp_path
+):
+    for number in range(500):
+        (tmp_path / f"{number}.json").write_text(json.dumps(world.record(number, 0).to_json()))
+    code = f"""
+import json
+from pathlib import Path
+from nni_nasoa.advisor.accuracy import predictor
+from nni_nasoa.advisor.recording import record_result
+predictor.PRIOR = Path({str(tmp_path)!r}) / "none"
+for number in range(store.count(), 500):
+    record_result(store, json.loads((Path({str(tmp_path)!r}) / f"{{number}}.json").read_text()))
+    print(number, flush=True)
+"""
+    for time_left in (0.0, 0.02, 0.05, 0.08):
+        (doomed,) = in_processes(tmp_path / "experience.db", code)
+        doomed.stdout.readline()
+        time.sleep(time_left)
+        doomed.kill()
+        doomed.wait()
+        assert AccuracyPredictor.from_store(store).seen == store.count() > 0
+
+
+def test_a_store_that_fails_takes_neither_a_run_nor_what_was_learned(store, world):
+    record_result(store, world.record(0, 0))
+    before = states(store)
+    with closing(sqlite3.connect(store.location)) as connection:
+        connection.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON nasoa_states BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+    with pytest.raises(StoreError, match="disk is full"):
+        record_result(store, world.record(1, 0))
+    assert states(store) == before and store.count() == 1
+
+
+def steps_of(model, device):
+    """Step times: two sizes of batches, four stages."""
+    for batch in (8, 64):
+        for frozen in range(5):
+            yield StepTime(device, model, 96, batch, frozen, "train", 0.005 + 1e-4 * batch * (5 - frozen))
+            if frozen:
+                yield StepTime(device, model, 96, batch, frozen, "features", 1e-4 * batch * frozen)
+
+
+def test_the_time_models_of_devices_that_were_timed_learn_too(store, world, tmp_path):
+    theirs = ExperienceStore(tmp_path / "theirs.db")
+    for threads in (1, 2, 3):
+        for number in range(threads):
+            record = world.record(number, 0, threads=threads, curve=((1.0, 0.3), (4.0, 0.5)))
+            theirs.add(record)
+    theirs.export(tmp_path / "runs.jsonl")
+    assert import_results(store, tmp_path / "runs.jsonl") == 6
+    assert states(store)[1] is None
+    for step in (step for model in world.models for step in steps_of(model, "a processor, 2 threads")):
+        store.set_step_time(step)
+    assert record_result(store, world.record(7, 0, threads=2, curve=((1.0, 0.3), (4.0, 0.5))))
+    two = TimeModel.from_store(store, store.step_times("a processor, 2 threads"), "a processor, 2 threads")
+    assert two.seen == 3 and states(store)[1] is None  # those that were there already, too
 
 
 def test_a_recorder_knows_before_the_run_what_the_store_knows_of_the_dataset(store, world):

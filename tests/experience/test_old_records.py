@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from nni_nasoa.advisor import ExperienceStore, RunRecord
 from nni_nasoa.experience.migrations import MIGRATIONS
 from nni_nasoa.experience.old_records import outcome_of, upgraded_record
+from nni_nasoa.experience.store import read_records
 from nni_nasoa.training.outcome import Outcome, StopReason
 
 # Sentences as the releases wrote them, and what they say.
@@ -206,7 +207,7 @@ def test_an_export_of_an_earlier_release_is_imported(tmp_path, make_record):
     pairs = records_and_old_lines(make_record)
     (tmp_path / "runs.jsonl").write_text("".join(json.dumps(data) + "\n" for _, data in pairs))
     store = ExperienceStore(tmp_path / "new.db")
-    assert store.import_(tmp_path / "runs.jsonl") == len(pairs)
+    assert store.add_all(read_records(tmp_path / "runs.jsonl")) == len(pairs)
     assert list(store.records()) == [record for record, _ in pairs]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from nni_nasoa.advisor import ExperienceStore, StepTime, StoreError
 from nni_nasoa.experience.migrations import MIGRATIONS
+from nni_nasoa.experience.store import State, read_records
 
 VERSION_1 = """
 CREATE TABLE nasoa_schema (version INTEGER NOT NULL);
@@ -129,8 +130,8 @@ def test_export_and_import(store, make_record, tmp_path):
     path.write_text("what was there before")
     assert store.export(path) == 3 and len(path.read_text().splitlines()) == 3
     other = ExperienceStore(tmp_path / "other.db")
-    assert other.import_(path) == 3 and list(other.records()) == records
-    assert other.import_(path) == 0 and other.count() == 3
+    assert other.add_all(read_records(path)) == 3 and list(other.records()) == records
+    assert other.add_all(read_records(path)) == 0 and other.count() == 3
     assert other.export(path, limit=1) == 1 and {entry.name for entry in tmp_path.iterdir()} >= {"runs.jsonl"}
     assert not list(tmp_path.glob(".*"))
 
@@ -167,7 +168,7 @@ def test_a_bad_line_imports_nothing(store, make_record, tmp_path, line, words):
     good = json.dumps(make_record().to_json())
     path.write_bytes("\n".join([good, "", line, good]).encode("utf-8", "surrogateescape"))
     with pytest.raises(StoreError) as caught:
-        store.import_(path)
+        store.add_all(read_records(path))
     assert (
         str(caught.value).startswith(f"{path}, line 3: {words}")
         and "\n" not in str(caught.value)
@@ -175,15 +176,15 @@ def test_a_bad_line_imports_nothing(store, make_record, tmp_path, line, words):
     )
 
 
-def test_import_of_what_is_no_file(store, tmp_path):
+def test_records_of_what_is_no_file(tmp_path):
     with pytest.raises(StoreError, match="cannot be read \\(No such file"):
-        store.import_(tmp_path / "none.jsonl")
+        read_records(tmp_path / "none.jsonl")
     with pytest.raises(StoreError, match="cannot be read \\(Is a directory"):
-        store.import_(tmp_path)
+        read_records(tmp_path)
     os.mkfifo(tmp_path / "pipe")
     end = os.open(tmp_path / "pipe", os.O_RDWR)
-    with pytest.raises(StoreError, match="cannot be read twice; give a file"):
-        store.import_(tmp_path / "pipe")
+    with pytest.raises(StoreError, match="pipe: is a pipe or a device; give a file"):
+        read_records(tmp_path / "pipe")
     os.close(end)
 
 
@@ -204,28 +205,32 @@ def test_profiles_step_times_and_states(store):
         and store.step_times(model="nano-2") == []
     )
     assert store.state("predictor") is None
-    assert store.replace_state("predictor", b"one", 0) and not store.replace_state("predictor", b"late", 0)
-    assert store.replace_state("predictor", b"\x00two", 1) and not store.replace_state(
-        "predictor", b"late", 1
-    )
-    assert store.state("predictor") == (b"\x00two", 2) and store.update_state(
-        "predictor", lambda data: data + b"!"
-    ) == (b"\x00two!", 3)
 
 
-def test_an_update_between_reading_and_writing_is_not_lost(store):
-    def change(data):
-        if data is None:  # another process is faster, once
-            store.replace_state("predictor", b"theirs", 0)
-        return (data or b"") + b" and mine"
+def test_records_and_states_go_in_together_or_not_at_all(store, make_record):
+    first, second, late = make_record(), make_record(), make_record()
+    assert store.commit([first], {"one": State(b"1", 0), "two": State(b"\x002", 0)})
+    assert store.state("one") == (b"1", 1) and store.state("two") == (b"\x002", 1)
+    assert store.commit([second], {"one": State(b"11", 1)}) and store.state("one") == (b"11", 2)
+    for states in ({"one": State(b"late", 0)}, {"two": State(b"new", 1), "one": State(b"late", 1)}):
+        assert not store.commit([late], states)  # one of them is another by now
+    assert not store.commit([late, second], {"two": State(b"new", 1)})  # one of them is there by now
+    assert list(store.records()) == [first, second]
+    assert store.state("one") == (b"11", 2) and store.state("two") == (b"\x002", 1)
+    assert store.commit([late], {}) and store.count() == 3
+    assert store.known([first.id, late.id, "another"]) == {first.id, late.id}
 
-    assert store.update_state("predictor", change) == (b"theirs and mine", 2)
+
+def test_many_records_are_committed_and_known_as_few_are(store, make_record):
+    records = [make_record() for _ in range(1100)]
+    assert store.commit(records, {}) and not store.commit(records[-1:], {})
+    assert store.known(record.id for record in records) == {record.id for record in records}
 
 
 def test_many_processes_at_once_and_one_that_is_killed(tmp_path, in_processes):
     """None has the store before; they make it at the same time."""
     path = tmp_path / "store.db"
-    ten = "for _ in range(10): assert store.add(record('a')); store.update_state('sum', lambda data: str(int(data or 0) + 1).encode())"
+    ten = "for _ in range(10): add_and_count('a')"
     endless = "while True:\n    one = record('endless'); store.add(one); print(one.id, flush=True)"
     *adding, doomed = in_processes(path, ten, ten, ten, endless)
     reported = [doomed.stdout.readline().strip() for _ in range(5)]

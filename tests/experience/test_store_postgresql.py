@@ -6,6 +6,7 @@ import pytest
 
 from nni_nasoa.advisor import ExperienceStore, StepTime, StoreError
 from nni_nasoa.experience.migrations import MIGRATIONS
+from nni_nasoa.experience.store import State, read_records
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,9 @@ def test_records_come_and_go(store, make_record, tmp_path):
     assert store.export(path) == 4
     file = ExperienceStore(tmp_path / "file.db")
     assert (
-        file.import_(path) == 4 and store.import_(path) == 0 and list(file.records()) == list(store.records())
+        file.add_all(read_records(path)) == 4
+        and store.add_all(read_records(path)) == 0
+        and list(file.records()) == list(store.records())
     )
 
 
@@ -42,15 +45,21 @@ def test_profiles_step_times_and_states(store):
     for step in steps:
         store.set_step_time(step)
     assert store.step_times("gpu") == steps[1:]
-    assert store.replace_state("predictor", b"\x00one", 0) and not store.replace_state(
-        "predictor", b"late", 0
-    )
-    assert store.state("predictor") == (b"\x00one", 1) and not store.replace_state("predictor", b"late", 2)
-    assert store.update_state("predictor", lambda data: data + b"!") == (b"\x00one!", 2)
+
+
+def test_records_and_states_go_in_together_or_not_at_all(store, make_record):
+    first, late = make_record(), make_record()
+    assert store.commit([first], {"predictor": State(b"\x00one", 0)})
+    for version in (0, 2):
+        assert not store.commit([late], {"predictor": State(b"late", version)})
+    assert not store.commit([first, late], {"predictor": State(b"late", 1)})
+    assert list(store.records()) == [first] and store.state("predictor") == (b"\x00one", 1)
+    assert store.commit([late], {"predictor": State(b"two", 1)}) and store.state("predictor") == (b"two", 2)
+    assert store.known([first.id, late.id, "another"]) == {first.id, late.id}
 
 
 def test_many_processes_at_once_and_one_that_is_killed(postgresql_url, in_processes):
-    five = "for _ in range(5): assert store.add(record('a')); store.update_state('sum', lambda data: str(int(data or 0) + 1).encode())"
+    five = "for _ in range(5): add_and_count('a')"
     endless = "while True:\n    one = record('endless'); store.add(one); print(one.id, flush=True)"
     *adding, doomed = in_processes(postgresql_url, five, five, endless)
     reported = [doomed.stdout.readline().strip() for _ in range(5)]

@@ -1,7 +1,8 @@
 """What accuracy a regime will reach on a dataset: hedge regressions over features of runs, kept in the store.
 
-It starts from what this package has learned from its own runs (the prior), or from nothing where a package comes without, and
-learns from each run that ends well. A state is read alone: predicting never reads the runs.
+It starts from what this package has learned from its own runs (the prior), or from nothing where a package
+comes without, and learns from each run that ends well. A state is read alone: predicting never reads the
+runs.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 STATE = "accuracy"  # its name in the store
 PRIOR = files("nni_nasoa.advisor") / "prior"
 NEEDED = ("classes", "train_images")  # of a profile, to learn from a run
-RELEARNED = 100  # of the store's newest runs, by a predictor that begins while there are runs already
 FOLDS = 5  # of the tasks, for the residuals of a prior
 MEMBERS = 4  # regressors; twice as many gain little, and take twice the time
 
@@ -40,9 +40,10 @@ MEMBERS = 4  # regressors; twice as many gain little, and take twice the time
 class AccuracyPredictor:
     """Predicts the validation accuracy of runs, and learns from them.
 
-    Several hedge regressors, which differ in their initial weights and in what they replay, learn from the same runs; the
-    prediction is their mean (a deep ensemble: Lakshminarayanan et al., NeurIPS 2017, arXiv 1612.01474). The best of tens of
-    thousands of candidates by one of them alone is often one that it is wrong about; the others are then wrong elsewhere.
+    Several hedge regressors, which differ in their initial weights and in what they replay, learn from the
+    same runs; the prediction is their mean (a deep ensemble: Lakshminarayanan et al., NeurIPS 2017, arXiv
+    1612.01474). The best of tens of thousands of candidates by one of them alone is often one that it is
+    wrong about; the others are then wrong elsewhere.
 
     Parameters
     ----------
@@ -63,11 +64,11 @@ class AccuracyPredictor:
         return self.members[0].seen
 
     def predict(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Mean, low and high of rows of `features.features`: the members' means; see `HedgeRegressor.predict`."""
+        """Mean, low and high of rows of `features.features`, each the mean of what the members predict."""
         return tuple(np.mean([member.predict(x) for member in self.members], axis=0))
 
     def learn(self, record: RunRecord) -> bool:
-        """Learn from a run; False, and nothing changes, where it did not end well or there is no profile of its dataset."""
+        """Learn from a run; False, and nothing changes, where it is not `learnable`."""
         if not learnable(record):
             return False
         x = features_of(record)
@@ -134,7 +135,10 @@ class AccuracyPredictor:
 
 
 def learnable(record: object) -> bool:
-    """Whether there is something to learn from a run: it ended well, its dataset is known, it began from the model's own weights."""
+    """Whether there is something to learn from a run.
+
+    It ended well, its dataset is known, and it began with the model's own weights.
+    """
     return (
         isinstance(record, RunRecord)
         and record.status == "ok"
@@ -143,29 +147,33 @@ def learnable(record: object) -> bool:
     )
 
 
-def learn_in_store(store: ExperienceStore, *records: RunRecord) -> bool:
-    """Let the predictor of a store learn from runs that are in the store; whether there was something to learn.
+def learned_state(
+    data: bytes | None, records: Iterable[RunRecord], earlier: Iterable[RunRecord] = ()
+) -> bytes | None:
+    """The state of a predictor that has learned from more runs.
 
-    Other processes may do so at the same time: no run is lost. Where the store has no predictor yet, the prior becomes it,
-    and learns from the newest runs that are there.
+    Parameters
+    ----------
+    data
+        The state until now; None for none. In place of one that cannot be used, too, the prior begins anew.
+    records
+        To learn from.
+    earlier
+        Runs that one which begins learns from before; not looked at otherwise.
+
+    Returns
+    -------
+    None where there is nothing to learn from `records`.
     """
-    ids = {record.id for record in records if learnable(record)}
-    if not ids:
-        return False
-
-    def learned(data: bytes | None) -> bytes:
-        predictor = None if data is None else _usable(data)
-        if predictor is None:
-            predictor = AccuracyPredictor.from_prior()
-            for earlier in store.records(status="ok", limit=RELEARNED):
-                if earlier.id not in ids:
-                    predictor.learn(earlier)
-        for record in records:
-            predictor.learn(record)
-        return predictor.to_bytes()
-
-    store.update_state(STATE, learned)
-    return True
+    records = [record for record in records if learnable(record)]
+    if not records:
+        return None
+    predictor = None if data is None else _usable(data)
+    if predictor is None:
+        predictor, records = AccuracyPredictor.from_prior(), [*earlier, *records]
+    for record in records:
+        predictor.learn(record)
+    return predictor.to_bytes()
 
 
 def _usable(data: bytes) -> AccuracyPredictor | None:
@@ -192,10 +200,11 @@ def make_prior(
 ) -> AccuracyPredictor:
     """A predictor that has learned from runs on many tasks, as the start for everybody.
 
-    Each member goes over the runs several times, in an order by tasks, each time another. In the end it keeps every run once,
-    and the residuals that its ranges are made of are those on tasks that it had not seen: of predictors that learned in the
-    same way from the other tasks, by folds. They are found once, for all members. Features that do not vary in these runs are
-    left out for good, such as the size of images where all tasks are arrays: see `HedgeRegressor.drop_constant_features`.
+    Each member goes over the runs several times, in an order by tasks, each time another. In the end it keeps
+    every run once, and the residuals that its ranges are made of are those on tasks that it had not seen: of
+    predictors that learned in the same way from the other tasks, by folds. They are found once, for all
+    members. Features that do not vary in these runs are left out for good, such as the size of images where
+    all tasks are arrays: see `HedgeRegressor.drop_constant_features`.
 
     Parameters
     ----------
@@ -227,7 +236,7 @@ def _member(
     seed: int,
     settings: dict,
 ) -> HedgeRegressor:
-    """A regressor that has learned from the runs, with each of them kept once, and with residuals from elsewhere."""
+    """A regressor that has learned from runs and keeps each of them once, with residuals from elsewhere."""
     regressor = _trained(x, y, tasks, passes, seed, settings)
     state = regressor.state_dict()
     scores = scores[-len(state["scores"]) :]
@@ -243,8 +252,9 @@ def _member(
 
 
 def write_prior(records: Iterable[RunRecord], folder: str | os.PathLike) -> AccuracyPredictor:
-    """Make a prior of runs, and write both into a folder, where `PRIOR` is read from: predictor.npz and records.jsonl.gz.
+    """Make a prior of runs, and write both into a folder such as `PRIOR`.
 
+    They are predictor.npz and records.jsonl.gz.
     The runs go without their curves, which nothing is learned from. The same runs give the same bytes.
 
     Raises

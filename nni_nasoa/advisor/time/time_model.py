@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nni_nasoa.device.device import Device, possible_keys
+from nni_nasoa.device.device import possible_keys
 from nni_nasoa.experience.records import COUNTS, RunRecord, StepTime, positive
 from nni_nasoa.training.outcome import StopReason
 from nni_nasoa.values import reason
@@ -27,7 +27,6 @@ from .corrections import Corrections
 from .run_columns import RunColumns
 from .simulated_run import ALL_TRAINED, HEAD_ONLY, SOME_FROZEN, RunSetup, SimulatedRun, simulate
 from .start_up import START_UP, start_up_until, without_decoding
-from .step_times import step_times_for
 from .tables import Lines, ModelTimes, drawing_lines, model_times
 
 if TYPE_CHECKING:
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
 
 VERSION = 1
-STATE = "time: "  # and the device's key: its name in the store
-RELEARNED = 300  # of the store's newest runs, by a model that begins while there are runs already
 FEW_POINTS = 2  # of a curve, that tell the time between them
 KINDS = (
     "all trained",
@@ -300,62 +297,60 @@ class TimeModel:
         return model
 
     @classmethod
-    def from_store(
-        cls,
-        store: ExperienceStore | None,
-        models: Iterable[str],
-        device: Device,
-        *,
-        seconds: float | None = None,
-    ) -> TimeModel:
-        """The model of a device with what the store has learned; step times that are missing are measured.
-
-        Parameters
-        ----------
-        seconds
-            For measuring; see `step_times.step_times_for`.
-        """
-        return cls.learned(store, step_times_for(models, device, store, seconds=seconds), device)
-
-    @classmethod
-    def learned(cls, store: ExperienceStore | None, rows: Iterable[StepTime], device: Device) -> TimeModel:
-        """The model of some step times of a device, with what a store has learned from runs there."""
-        state = None if store is None else store.state(STATE + device.key)
-        return cls._loaded(None if state is None else state.data, list(rows), device.key)
-
-    @classmethod
-    def _loaded(cls, data: bytes | None, rows: list[StepTime], device_key: str) -> TimeModel:
+    def from_state(cls, data: bytes | None, step_times: Iterable[StepTime], device_key: str) -> TimeModel:
+        """With what was learned until now; None, or what cannot be used, is nothing."""
+        rows = list(step_times)
         try:
             return cls(rows, device_key) if data is None else cls.from_bytes(data, rows, device_key)
         except ValueError:
             return cls(rows, device_key)
 
-    @staticmethod
-    def learn_in_store(store: ExperienceStore, record: RunRecord) -> bool:
-        """Let the time model of the record's device learn from a run that is in the store; whether it did.
+    @classmethod
+    def from_store(
+        cls, store: ExperienceStore | None, step_times: Iterable[StepTime], device_key: str
+    ) -> TimeModel:
+        """With what a store has learned of a device."""
+        state = None if store is None else store.state(state_name(device_key))
+        return cls.from_state(None if state is None else state.data, step_times, device_key)
 
-        Other processes may do so at the same time: no run is lost. A model that begins learns from the newest
-        runs that are there.
-        """
-        for key in possible_keys(record.device, record.threads):
-            if rows := store.step_times(device=key):
-                break
-        else:
-            return False
-        if not TimeModel(rows, key).observe(record):
-            return False
 
-        def learned(data: bytes | None) -> bytes:
-            model = TimeModel._loaded(data, rows, key)
-            if model.seen == 0:
-                for earlier in store.records(device=record.device, status="ok", limit=RELEARNED):
-                    if earlier.id != record.id:
-                        model.observe(earlier)
-            model.observe(record)
-            return model.to_bytes()
+def state_name(device_key: str) -> str:
+    """Under which a store keeps what was learned of a device."""
+    return f"time: {device_key}"
 
-        store.update_state(STATE + key, learned)
-        return True
+
+def learned_state(
+    data: bytes | None,
+    records: Iterable[RunRecord],
+    step_times: Sequence[StepTime],
+    device_key: str,
+    earlier: Iterable[RunRecord] = (),
+) -> bytes | None:
+    """The state of a device's time model that has learned from more runs.
+
+    Parameters
+    ----------
+    data
+        The state until now; None for none.
+    records
+        To learn from.
+    step_times
+        Of the device, as they were measured.
+    earlier
+        Runs that a model which knows of none learns from before; not looked at otherwise.
+
+    Returns
+    -------
+    None where there is nothing to learn from `records`.
+    """
+    fresh = TimeModel(step_times, device_key)
+    records = [record for record in records if fresh.observe(record)]
+    if not records:
+        return None
+    model = TimeModel.from_state(data, step_times, device_key)
+    for record in records if model.seen else [*earlier, *records]:
+        model.observe(record)
+    return model.to_bytes()
 
 
 def _kind(setup: RunSetup) -> int:

@@ -15,12 +15,13 @@ from nni_nasoa.advisor.accuracy.hedge import HedgeRegressor
 from nni_nasoa.advisor.accuracy.predictor import (
     STATE,
     AccuracyPredictor,
-    learn_in_store,
     learnable,
+    learned_state,
     make_prior,
     prior_records,
     write_prior,
 )
+from nni_nasoa.experience.store import State
 
 
 @pytest.fixture
@@ -67,11 +68,11 @@ def test_it_goes_on_learning_from_each_run(world, experienced):
         {"model_figures": {"weights": "none"}},
     ],
 )
-def test_runs_that_teach_nothing_change_nothing(world, store, no_prior, changes):
+def test_runs_that_teach_nothing_change_nothing(world, changes):
     predictor, record = AccuracyPredictor(), world.record(0, 0, **changes)
     before = predictor.to_bytes()
     assert not learnable(record) and not predictor.learn(record) and predictor.to_bytes() == before
-    assert not learn_in_store(store, record) and store.state(STATE) is None
+    assert learned_state(None, [record]) is None and learned_state(before, [record]) is None
 
 
 def test_the_prediction_is_the_mean_of_members_that_differ(world, experienced):
@@ -107,7 +108,7 @@ def test_a_state_comes_back_equal(world, experienced):
 def test_a_damaged_state_is_one_line_and_a_store_with_one_begins_anew(experienced, store, no_prior, damage):
     with pytest.raises(ValueError, match=r"^saved predictor: not usable \(.+\)$"):
         AccuracyPredictor.from_bytes(damage(experienced))
-    store.replace_state(STATE, damage(experienced), 0)
+    store.commit([], {STATE: State(damage(experienced), 0)})
     assert AccuracyPredictor.from_store(store).seen == 0
 
 
@@ -120,58 +121,52 @@ def test_a_state_of_other_features_is_not_used(store, no_prior, world):
     )
     with pytest.raises(ValueError, match="other features"):
         AccuracyPredictor.from_bytes(file.getvalue())
-    store.replace_state(STATE, file.getvalue(), 0)
-    record = world.record(0, 0)
-    assert learn_in_store(store, record) and AccuracyPredictor.from_store(store).seen == 1
+    store.commit([], {STATE: State(file.getvalue(), 0)})
+    assert AccuracyPredictor.from_store(store).seen == 0
+    state = learned_state(file.getvalue(), [world.record(0, 0)])
+    assert AccuracyPredictor.from_bytes(state).seen == 1
 
 
-def test_a_store_without_a_predictor_gets_the_prior_and_its_runs(
-    store, world, experienced, tmp_path, monkeypatch
+def test_a_predictor_that_begins_is_the_prior_and_learns_from_earlier_runs_first(
+    world, experienced, tmp_path, monkeypatch
 ):
     (tmp_path / "prior").mkdir()
     (tmp_path / "prior" / "predictor.npz").write_bytes(experienced)
     monkeypatch.setattr(module, "PRIOR", tmp_path / "prior")
-    monkeypatch.setattr(module, "RELEARNED", 5)
-    seen = AccuracyPredictor.from_bytes(experienced).seen
-    assert AccuracyPredictor.from_store(None).seen == AccuracyPredictor.from_store(store).seen == seen
     records = [world.record(number, 0) for number in range(8)]
-    store.add_all(records)
-    assert learn_in_store(store, records[-1])
-    assert AccuracyPredictor.from_store(store).seen == seen + 5
-    store.add(late := world.record(9, 0))
-    assert learn_in_store(store, late) and AccuracyPredictor.from_store(store).seen == seen + 6
+    one_by_one = AccuracyPredictor.from_bytes(experienced)
+    assert AccuracyPredictor.from_store(None).seen == one_by_one.seen
+    for record in records:
+        one_by_one.learn(record)
+    state = learned_state(None, records[5:], records[:5])
+    assert state == one_by_one.to_bytes() == learned_state(learned_state(None, records[:5]), records[5:])
+
+
+def test_one_that_has_begun_looks_at_no_earlier_runs(world, no_prior):
+    def unread():
+        pytest.fail("the runs are read")
+        yield
+
+    state = learned_state(learned_state(None, [world.record(0, 0)]), [world.record(1, 0)], unread())
+    assert AccuracyPredictor.from_bytes(state).seen == 2
 
 
 def test_reading_it_reads_no_runs(store, world, no_prior, monkeypatch):
-    store.add(record := world.record(0, 0))
-    learn_in_store(store, record)
+    record = world.record(0, 0)
+    store.commit([record], {STATE: State(learned_state(None, [record]), 0)})
     monkeypatch.setattr(ExperienceStore, "records", lambda *_, **__: pytest.fail("the runs are read"))
     assert AccuracyPredictor.from_store(store).seen == 1
     assert AccuracyPredictor.from_store(store).runs() == pytest.approx(features_of(record), nan_ok=True)
 
 
-def test_no_run_is_lost_among_processes(store, world, in_processes, tmp_path, experienced):
-    records = [world.record(number, 0) for number in range(12)]
-    for number, record in enumerate(records):
-        (tmp_path / f"{number}.json").write_text(json.dumps(record.to_json()))
-    code = """
-import json
-from pathlib import Path
-from nni_nasoa.advisor.accuracy import predictor
-predictor.PRIOR = Path({folder!r}) / "none"
-for number in {numbers}:
-    record = RunRecord.from_json(json.loads((Path({folder!r}) / f"{{number}}.json").read_text()))
-    assert predictor.learn_in_store(store, record)
-"""
-    processes = in_processes(
-        tmp_path / "experience.db",
-        *(code.format(folder=str(tmp_path), numbers=list(range(start, 12, 3))) for start in range(3)),
-    )
-    assert [process.wait(120) for process in processes] == [0, 0, 0]
-    predictor = AccuracyPredictor.from_store(store)
-    assert predictor.seen == 12 and store.state(STATE).version == 12
-    kept = {tuple(row) for row in np.nan_to_num(predictor.runs())}
-    assert kept == {tuple(np.nan_to_num(features_of(record))[0]) for record in records}
+@pytest.mark.parametrize(
+    "rubbish", [{"encoding": "rubbish"}, {"encoding": 7}, {"input_size": "large"}, {"stages": "many"}]
+)
+def test_what_others_put_into_a_record_counts_as_unknown(world, no_prior, rubbish):
+    figures = {"params_m": 1.0, "gmacs": 1.0}
+    plain, odd = (world.record(0, 0, model_figures=figures | more) for more in ({}, rubbish))
+    assert np.array_equal(features_of(odd), features_of(plain), equal_nan=True)
+    assert learned_state(None, [odd]) == learned_state(None, [plain])
 
 
 def test_a_prior_keeps_every_run_once_and_is_the_same_each_time(world):

@@ -367,9 +367,11 @@ def test_known_times_are_read_without_torch(tmp_path):
         store.set_step_time(replace(each, device=device.key))
     code = (
         "import sys\nfrom nni_nasoa.device.device import Device\nfrom nni_nasoa.experience.store import ExperienceStore\n"
+        "from nni_nasoa.advisor.time.step_times import step_times_for\n"
         "from nni_nasoa.advisor.time.time_model import TimeModel\n"
+        f"store = ExperienceStore({str(store.location)!r})\n"
         f"device = Device('cpu', {device.name!r}, {device.threads})\n"
-        f"model = TimeModel.from_store(ExperienceStore({str(store.location)!r}), ['nano-a'], device)\n"
+        "model = TimeModel.from_store(store, step_times_for(['nano-a'], device, store), device.key)\n"
         "assert model.knows('nano-a')\nassert 'torch' not in sys.modules, 'torch was imported'\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

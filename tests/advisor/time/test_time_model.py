@@ -10,8 +10,9 @@ from test_step_times import rows_of
 from nni_nasoa.advisor import ExperienceStore, StepTime
 from nni_nasoa.advisor.time.start_up import START_UP
 from nni_nasoa.advisor.time.step_kinds import DRAW_MODES, IMAGES, OPTIMIZER_MODES
-from nni_nasoa.advisor.time.time_model import TimeModel
+from nni_nasoa.advisor.time.time_model import TimeModel, learned_state, state_name
 from nni_nasoa.device.device import processor_key
+from nni_nasoa.experience.store import State
 from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 
 KEY = processor_key("a processor", 1)
@@ -305,25 +306,39 @@ def test_a_damaged_state_gets_one_line(data):
     assert "\n" not in str(error.value)
 
 
-def test_a_store_learns_from_each_run_once(tmp_path, make_run):
-    store = ExperienceStore(tmp_path / "store.db")
-    runs = [make_run(factor=2.0) for _ in range(3)]
-    assert not TimeModel.learn_in_store(store, runs[0])  # nothing is known of the device
-    for row in model_rows():
-        store.set_step_time(row)
+def test_a_state_is_what_was_learned_run_by_run(model, make_run):
+    runs = [make_run(factor=factor) for factor in (2.0, 3.0, 0.5)]
+    state = learned_state(None, runs[:2], model_rows(), KEY)
+    state = learned_state(state, runs[2:], model_rows(), KEY)
     for run in runs:
-        store.add(run)
-        assert TimeModel.learn_in_store(store, run)
-    state = store.state(f"time: {KEY}")
-    assert TimeModel.from_bytes(state.data, model_rows(), KEY).seen == 3 and state.version == 3
-    assert not TimeModel.learn_in_store(store, make_run(status="failed", seconds=None, accuracy=None))
+        model.observe(run)
+    assert state == model.to_bytes() and TimeModel.from_state(state, model_rows(), KEY).seen == 3
+    assert learned_state(b"damaged", runs, model_rows(), KEY) == state
 
 
-def test_a_store_that_has_runs_already_is_caught_up_with(tmp_path, make_run):
+def test_of_runs_that_tell_nothing_there_is_no_state(make_run):
+    failed = make_run(status="failed", seconds=None, accuracy=None)
+    assert learned_state(None, [failed], model_rows(), KEY) is None
+    assert learned_state(None, [make_run()], model_rows(), "another device") is None
+    assert learned_state(None, [make_run()], [], KEY) is None
+
+
+def test_one_that_begins_catches_up_with_earlier_runs(make_run):
+    def unread():
+        pytest.fail("the runs are read")
+        yield
+
+    runs = [make_run(factor=factor) for factor in (2.0, 3.0, 0.5)]
+    state = learned_state(None, runs[2:], model_rows(), KEY, runs[:2])
+    assert state == learned_state(None, runs, model_rows(), KEY)
+    more = learned_state(state, runs[:1], model_rows(), KEY, unread())
+    assert TimeModel.from_bytes(more, model_rows(), KEY).seen == 4
+
+
+def test_a_store_has_the_states_of_devices(tmp_path, make_run):
     store = ExperienceStore(tmp_path / "store.db")
-    runs = [make_run(factor=2.0) for _ in range(4)]
-    store.add_all(runs)
-    for row in model_rows():
-        store.set_step_time(row)
-    assert TimeModel.learn_in_store(store, runs[-1])
-    assert TimeModel.from_bytes(store.state(f"time: {KEY}").data, model_rows(), KEY).seen == 4
+    state = learned_state(None, [make_run(factor=2.0)], model_rows(), KEY)
+    store.commit([], {state_name(KEY): State(state, 0)})
+    assert TimeModel.from_store(store, model_rows(), KEY).seen == 1
+    assert TimeModel.from_store(store, model_rows(), "another device").seen == 0
+    assert TimeModel.from_store(None, model_rows(), KEY).seen == 0
