@@ -38,6 +38,7 @@ from nni_nasoa.advisor.time.step_times import step_times_for
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.device.device import resolve
 from nni_nasoa.experience.records import RunRecord, StepTime
+from nni_nasoa.files import write_bytes
 from nni_nasoa.training.regime import AUGMENTATIONS, FineTuneRegime
 
 DATA = Path(__file__).parent / "data"
@@ -137,14 +138,12 @@ def unpacked(path: Path) -> Path:
 
 def pack(source: Path, target: Path, jobs: Sequence[Mapping[str, Any]] | None = None) -> None:
     """Write a packed copy in one piece, the same bytes for the same lines; with jobs, of their lines alone."""
-    part = target.with_suffix(".part")
     lines = (
         json.dumps(line, separators=(",", ":")).encode() + b"\n"
         for line in read_lines(source)
         if jobs is None or line["job"] in jobs
     )
-    part.write_bytes(gzip.compress(b"".join(lines), mtime=0))
-    part.replace(target)
+    write_bytes(target, gzip.compress(b"".join(lines), mtime=0))
 
 
 # -- runs --

@@ -24,6 +24,7 @@ import numpy as np
 from outputs import output_folder
 
 from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace
+from nni_nasoa.files import write_bytes
 from nni_nasoa.search.choices import choices, decode
 from nni_nasoa.search.nsga2 import hypervolume, non_dominated_ranks
 from nni_nasoa.search.reward import reward
@@ -104,9 +105,7 @@ def record(path: Path) -> None:
 
 def write_table(table: dict, path: Path) -> None:
     """Write the table in one piece, the same bytes for the same table."""
-    part = path.with_suffix(".part")
-    part.write_bytes(gzip.compress(json.dumps(table, indent=0).encode(), mtime=0))
-    part.replace(path)
+    write_bytes(path, gzip.compress(json.dumps(table, indent=0).encode(), mtime=0))
 
 
 def read_table(path: Path) -> dict[str, dict]:

@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from nni_nasoa.files import take_lock
+
 if TYPE_CHECKING:
     import torch
-
-
-POLL_SECONDS = 0.005  # Seconds between two tries, where the wait is limited.
 
 
 class _Held(threading.local):
@@ -67,8 +66,9 @@ def device_lock(
     deadline = None if patience is None else time.monotonic() + patience
     turnstile, lock = (_open_lock(name, part) for part in ("turnstile", "lock"))
     try:
-        if _taken(turnstile, fcntl.LOCK_EX, deadline):
-            if _taken(lock, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, deadline):
+        if take_lock(turnstile, patience=patience):
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if take_lock(lock, shared=shared, patience=left):
                 _held.shared[name] = shared
             if shared or name not in _held.shared:
                 fcntl.flock(turnstile, fcntl.LOCK_UN)
@@ -78,21 +78,6 @@ def device_lock(
         for file in (lock, turnstile):
             fcntl.flock(file, fcntl.LOCK_UN)  # a forked worker process may still have the file open
             os.close(file)
-
-
-def _taken(file: int, how: int, deadline: float | None) -> bool:
-    """Take a lock, until a time of `time.monotonic` at the latest; whether that was done."""
-    if deadline is None:
-        fcntl.flock(file, how)
-        return True
-    while True:  # a system that could be asked for a time would not have to be asked again and again
-        try:
-            fcntl.flock(file, how | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                return False
-        time.sleep(POLL_SECONDS)
 
 
 def _lock_name(device: str | torch.device) -> str:

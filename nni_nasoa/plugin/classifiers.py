@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shlex
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from nni_nasoa.files import append_line, read_lines
 
 LIST = "classifiers.jsonl"  # in the experiment's folder
 FIELDS = (
@@ -84,20 +84,15 @@ def _addresses(host: str) -> set[str]:
 
 def add_to_list(folder: Path | None, entry: Mapping[str, Any]) -> None:
     """Append a line, on the disk before this returns; nothing where there is no folder."""
-    if folder is None:
-        return
-    with (folder / LIST).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(entry) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
+    if folder is not None:
+        append_line(folder / LIST, entry, durable=True)
 
 
 def read_list(folder: str | Path) -> list[dict[str, Any]]:
     """The list of an experiment's folder, each run once; empty where there is none. A torn line is left out."""
     entries: dict[str, dict[str, Any]] = {}
     with suppress(OSError):
-        for line in (Path(folder) / LIST).read_text(encoding="utf-8").splitlines():
-            with suppress(ValueError, KeyError, TypeError):
-                entry = json.loads(line)
+        for _, entry in read_lines(Path(folder) / LIST, damaged=lambda number, error: None):
+            if isinstance(entry, dict) and isinstance(entry.get("run"), str):
                 entries[entry["run"]] = entry
     return list(entries.values())

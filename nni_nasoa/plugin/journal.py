@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 from pathlib import Path
 from typing import Any
+
+from nni_nasoa.files import append_line, read_lines
 
 _logger = logging.getLogger(__name__)
 
@@ -23,33 +23,23 @@ class Journal:
     def __init__(self, path: Path | None):
         self.path = path
         self.events: list[dict[str, Any]] = []
-        self._file = None
 
     def load(self) -> None:
         """Read what an earlier process wrote. A line that it was killed in the middle of is left out."""
         self.events = []
         if self.path is None or not self.path.exists():
             return
-        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
-            try:
-                event = json.loads(line)
-                if not isinstance(event, dict):
-                    raise ValueError("not an object")
-            except ValueError:
-                if line.strip():
-                    _logger.warning("%s: line %d is torn and left out", self.path, number)
-                continue
-            self.events.append(event)
+        for number, event in read_lines(self.path, self._left_out):
+            if isinstance(event, dict):
+                self.events.append(event)
+            else:
+                self._left_out(number, ValueError("not an object"))
 
-    def append(self, **event) -> None:
+    def append(self, **event: Any) -> None:
         """Add an event."""
         self.events.append(event)
-        if self.path is None:
-            return
-        if self._file is None:
-            self._file = self.path.open("ab")
-            if self._file.tell() and not self.path.read_bytes().endswith(b"\n"):
-                self._file.write(b"\n")  # keep a torn last line to itself
-        self._file.write(json.dumps(event).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        if self.path is not None:
+            append_line(self.path, event, durable=True)
+
+    def _left_out(self, number: int, error: ValueError) -> None:
+        _logger.warning("%s: line %d is torn and left out: %s", self.path, number, error)

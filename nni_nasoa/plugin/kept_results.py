@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 import click
+
+from nni_nasoa.files import take_lock, write_text
 
 
 class KeptResults:
@@ -57,25 +57,23 @@ class KeptResults:
             yield
             return
         with file:  # the lock goes when it is closed, and with a process that is killed
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                click.echo(
-                    f"{self._speaker}: {identity}: another trial of this experiment is at it; waiting for its result",
-                    err=True,
-                )
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError:  # a file system without locks
-                pass
+            with suppress(OSError):  # a file system without locks
+                if not take_lock(file, patience=0):
+                    click.echo(
+                        f"{self._speaker}: {identity}: another trial of this experiment is at it; "
+                        "waiting for its result",
+                        err=True,
+                    )
+                    take_lock(file)
             yield
 
-    def _lock_file(self, identity: str) -> TextIO | None:
+    def _lock_file(self, identity: str) -> BinaryIO | None:
         """A file to lock, or None where there is no folder to write to."""
         if self.folder is None:
             return None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            return self._path(identity, ".lock").open("w")
+            return self._path(identity, ".lock").open("ab")
         except OSError:
             return None
 
@@ -95,8 +93,6 @@ class KeptResults:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".partial", delete=False) as file:
-                json.dump(record, file)
-            os.replace(file.name, self._path(record[self._key]))
+            write_text(self._path(record[self._key]), json.dumps(record))
         except OSError as error:
             click.echo(f"{self._speaker}: the result could not be kept in {self.folder}: {error}", err=True)

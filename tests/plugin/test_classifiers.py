@@ -81,6 +81,8 @@ def test_the_list_has_each_run_once_and_outlives_a_torn_line(tmp_path):
         ("1-digits-1", 0.9),
         ("1-digits-2", 0.6),
     ]
+    add_to_list(tmp_path, {"run": "1-digits-3", "accuracy": 0.7})
+    assert [entry["run"] for entry in read_list(tmp_path)] == ["1-digits-1", "1-digits-2", "1-digits-3"]
     assert "record" not in read_list(tmp_path)[0] and read_list(tmp_path)[0]["fetch"].startswith("scp -r ")
 
 
