@@ -15,11 +15,12 @@ from nni.nas.experiment import NasExperiment
 
 from nni_nasoa.data import open_dataset
 from nni_nasoa.device.device import device_name
+from nni_nasoa.device.precision import mixed_precision
 from nni_nasoa.plugin.model_space import ETNASSpace
 from nni_nasoa.plugin.strategy import NasoaEvolution
 from nni_nasoa.search.front import write_front
 from nni_nasoa.search.reward import reward
-from nni_nasoa.training.proxy import mixed_precision, train_proxy
+from nni_nasoa.training.proxy import train_proxy
 from nni_nasoa.training.speed import relative_speed
 
 

@@ -21,7 +21,7 @@ from nni_nasoa.device.settings import settings_of_run
 from nni_nasoa.device.turns import Turns
 from nni_nasoa.training.distributed import Alone, Together, device_of_process, processes
 from nni_nasoa.training.errors import FineTuneError
-from nni_nasoa.training.inputs import Images
+from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.outcome import Outcome
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SEED
@@ -261,7 +261,8 @@ def _images(
     share = ImageArrays(part.images[group.rank :: group.size], part.labels[group.rank :: group.size])
     augmentation = regime.augmentation if part is split.train else "none"
     generator = torch.Generator(device).manual_seed(seed + group.rank)
-    return Images(share, device, view.mean, view.std, augmentation, split.mirrored, generator, resident_limit)
+    normalization = Normalization.of(view.mean, view.std)
+    return Images(share, device, normalization, augmentation, split.mirrored, generator, resident_limit)
 
 
 def _saved_module(network: nn.Module, view: Staged) -> nn.Module:

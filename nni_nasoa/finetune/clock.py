@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from nni_nasoa.training.schedule import warmup_cosine
 from nni_nasoa.training.time_shares import (
     CHUNK_SECONDS,
     EVALUATION_RESERVE,
@@ -151,7 +152,7 @@ class ClockSchedule:
 
     def learning_rate_share(self) -> float:
         """Share of the peak learning rate for the next steps: linear warm-up, then half a cosine down to 0."""
-        return learning_rate_share(self.progress(), self.warmup)
+        return warmup_cosine(self.progress(), self.warmup)
 
     def steps_now(self) -> int:
         """How many steps to take before looking at the clock again; 0 where the window is over."""
@@ -201,10 +202,3 @@ def waiting_factor() -> float:
     except (OSError, ValueError):
         return 1.0
     return min(10.0, 1 + waited / max(computed, 1))
-
-
-def learning_rate_share(progress: float, warmup: float) -> float:
-    """Linear from a tenth to 1 over the first `warmup` of the progress, then half a cosine to 0 at progress 1."""
-    if progress < warmup:
-        return 0.1 + 0.9 * progress / warmup
-    return 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))

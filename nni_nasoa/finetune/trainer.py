@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from nni_nasoa.device.threads import Threads
-from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.images import Images
+from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.outcome import NOT_KNOWN, Outcome, StopReason
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import Stepper, batch_of_process

@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.data import ImageSplit
-from nni_nasoa.device.precision import autocast
+from nni_nasoa.device.lock import device_lock
+from nni_nasoa.device.precision import mixed_precision
 from nni_nasoa.files import replacing
-from nni_nasoa.finetune.clock import learning_rate_share
 from nni_nasoa.networks import ETNet
-from nni_nasoa.training.inputs import Images
+from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.optimizers import Optimizer
-from nni_nasoa.training.speed import device_lock
+from nni_nasoa.training.schedule import warmup_cosine
+from nni_nasoa.training.supervised import epoch, logits_of, share_right, steps_of_epoch, train_step
 
 from .pretraining_recipe import MEAN, STD, PretrainError, PretrainRecipe
-
-_EVAL_BATCH = 256
 
 
 def read_checkpoint(path: Path, identity: str, device: str | torch.device = "cpu") -> dict[str, Any] | None:
@@ -63,18 +62,19 @@ class Pretrainer:
         identity: str,
     ):
         self.recipe, self.device, self.checkpoint, self.identity = recipe, device, checkpoint, identity
-        self.generator = torch.Generator(device)
+        self.generator, self.dtype = torch.Generator(device), mixed_precision(device)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.network = ETNet(architecture, recipe.classes)
         self.network.to(device=device, memory_format=torch.channels_last)
-        self.train = Images(split.train, device, MEAN, STD, "crop", generator=self.generator)
-        self.val = Images(split.val, device, MEAN, STD)
+        normalization = Normalization.of(MEAN, STD)
+        self.train = Images(split.train, device, normalization, "crop", generator=self.generator)
+        self.val = Images(split.val, device, normalization)
         self.optimizer = Optimizer("adamw", self.network.parameters(), recipe.weight_decay)
         self.history: list[dict[str, Any]] = []
         self._resume()
 
-    def epochs(self):
+    def epochs(self) -> Iterator[dict[str, Any]]:
         """Train the epochs that are left; yields the record of each."""
         begin = time.monotonic() - (self.history[-1]["seconds"] if self.history else 0)
         for number in range(len(self.history), self.recipe.epochs):
@@ -98,39 +98,27 @@ class Pretrainer:
 
     def _epoch(self, number: int) -> float:
         recipe = self.recipe
-        steps = max(1, len(self.train) // recipe.batch_size)
+        steps = steps_of_epoch(len(self.train), recipe.batch_size)
         # A seed for each epoch, so that a resumed run sees what an uninterrupted one sees.
         self.generator.manual_seed(recipe.seed * 1_000_003 + number)
-        order = torch.randperm(len(self.train), generator=self.generator, device=self.device)
         total = torch.zeros((), device=self.device)
         self.network.train()
-        for step in range(steps):
+        for step, indices in enumerate(epoch(len(self.train), recipe.batch_size, self.generator)):
             progress = (number * steps + step) / (recipe.epochs * steps)
-            self.optimizer.learning_rate = recipe.learning_rate * learning_rate_share(progress, recipe.warmup)
-            with device_lock(
-                self.device, shared=True
-            ):  # whoever measures times on this device is alone meanwhile
-                indices = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
-                with autocast(self.device):
-                    logits = self.network(self.train.augmented(indices))
-                loss = F.cross_entropy(
-                    logits.float(), self.train.labels[indices], label_smoothing=recipe.label_smoothing
+            self.optimizer.learning_rate = recipe.learning_rate * warmup_cosine(progress, recipe.warmup)
+            with device_lock(self.device, shared=True):  # whoever measures on this device is alone meanwhile
+                total += train_step(
+                    self.network,
+                    self.optimizer,
+                    self.train.augmented(indices),
+                    self.train.labels[indices],
+                    label_smoothing=recipe.label_smoothing,
+                    dtype=self.dtype,
                 )
-                self.optimizer.zero_grad()
-                loss.backward()
-                self.optimizer.step()
-                total += loss.detach()
         return total.item() / steps
 
     def _accuracy(self) -> float:
-        self.network.eval()
-        correct = 0
-        with torch.inference_mode(), autocast(self.device):
-            for indices in torch.arange(len(self.val), device=self.device).split(_EVAL_BATCH):
-                correct += (
-                    (self.network(self.val.clean(indices)).argmax(1) == self.val.labels[indices]).sum().item()
-                )
-        return correct / len(self.val)
+        return share_right(logits_of(self.network, self.val, dtype=self.dtype), self.val.labels)
 
     def _keep(self) -> None:
         moments = [

@@ -94,8 +94,9 @@ def evaluate(
     import torch
 
     from nni_nasoa.device.device import device_name, resolve_device
+    from nni_nasoa.device.precision import mixed_precision
     from nni_nasoa.networks import ETNet
-    from nni_nasoa.training.proxy import check_input_size, mixed_precision, train_proxy
+    from nni_nasoa.training.proxy import check_input_size, train_proxy
     from nni_nasoa.training.speed import relative_speed
 
     device = resolve_device(settings.device)

@@ -17,13 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nni_nasoa.data import ImageArrays
-from nni_nasoa.data.augment import augment
-from nni_nasoa.data.tensors import to_tensors
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
 from nni_nasoa.files import cache_folder
 
+from .images import Images, to_device
 from .time_shares import RENEWAL_SHARE
 
 if TYPE_CHECKING:
@@ -31,74 +29,6 @@ if TYPE_CHECKING:
 
 MAX_VIEWS = 8
 MEMORY_SHARE = 0.25  # of the memory that is free, and of the disk for the mapped form, may hold features
-
-
-class Images:
-    """Batches of images, drawn, augmented and normalised on the device, in channels_last order.
-
-    Images that do not lie on the device (see `data.tensors.to_tensors`) travel batch by batch through pinned memory.
-
-    Parameters
-    ----------
-    part
-        Images (n, 3, size, size) uint8 and labels (n,).
-    device
-        Where batches are wanted.
-    mean, std
-        Of the network's normalisation, three numbers each, for images from 0 to 1.
-    augmentation, mirrored, generator
-        As `data.augment.augment` takes them.
-    resident_limit
-        Bytes of images up to which there is time to move them all to the device.
-    """
-
-    def __init__(
-        self,
-        part: ImageArrays,
-        device: torch.device,
-        mean,
-        std,
-        augmentation: str = "none",
-        mirrored: bool = True,
-        generator: torch.Generator | None = None,
-        resident_limit: float = math.inf,
-    ):
-        self.images, self.labels = to_tensors(
-            part, device if part.images.nbytes <= resident_limit else torch.device("cpu")
-        )
-        self.labels = self.labels.to(device)
-        self.device, self.augmentation, self.mirrored, self.generator = (
-            device,
-            augmentation,
-            mirrored,
-            generator,
-        )
-        self.mean, self.std = (
-            255 * torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-            for values in (mean, std)
-        )
-
-    def __len__(self):
-        return len(self.labels)
-
-    def clean(self, indices: Tensor) -> Tensor:
-        """The images as they are, (n, 3, size, size) float32, normalised."""
-        return self._normalized(self._fetched(indices))
-
-    def augmented(self, indices: Tensor) -> Tensor:
-        """The images, freshly augmented and normalised."""
-        return self._normalized(
-            augment(self._fetched(indices), self.augmentation, self.generator, self.mirrored)
-        )
-
-    def _fetched(self, indices: Tensor) -> Tensor:
-        return _moved(self.images[indices.to(self.images.device)], self.device)
-
-    def _normalized(self, images: Tensor) -> Tensor:
-        # Never the dataset itself: indexing has made a copy.
-        return (
-            images.to(dtype=torch.float32, memory_format=torch.channels_last).sub_(self.mean).div_(self.std)
-        )
 
 
 class FeatureStore:
@@ -276,7 +206,7 @@ class Inputs:
         missing = self.store.missing(indices)
         if missing is not None:
             self.store.put(indices[missing], self._features(draw(indices[missing])))
-        return _moved(self.store.any(indices, self.generator), self.images.device)
+        return to_device(self.store.any(indices, self.generator), self.images.device)
 
     def _renewal_due(self) -> bool:
         return self._renewing < RENEWAL_SHARE * (time.monotonic() - self._begin)
@@ -286,13 +216,6 @@ class Inputs:
         self.computed += len(images)
         with autocast(images.device):
             return self.network.forward_stages(images, 0, self.frozen)
-
-
-def _moved(batch: Tensor, device: torch.device) -> Tensor:
-    """A batch on the device; from the host it goes through pinned memory, so that nothing waits for it."""
-    if device.type == "cuda" and batch.device.type == "cpu":
-        return batch.pin_memory().to(device, non_blocking=True)
-    return batch
 
 
 def _free_memory(device: torch.device) -> float:

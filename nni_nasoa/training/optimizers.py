@@ -20,22 +20,34 @@ class Optimizer:
     Parameters
     ----------
     kind
-        "sgd" (Nesterov momentum 0.9) or "adamw".
+        "sgd" or "adamw".
     parameters
-        Those without gradients are left out. Weights are decayed, biases and normalisation (one axis) are not.
+        Those without gradients are left out.
     weight_decay
-        As the kind has it: added to the gradient by SGD, decoupled in AdamW.
+        Of weights; biases and normalisation (one axis) are not decayed, unless `decay_all` says so. As the kind
+        has it: added to the gradient by SGD, decoupled in AdamW.
+    momentum, nesterov
+        Of SGD.
     """
 
-    def __init__(self, kind: str, parameters: Iterable[Parameter], weight_decay: float):
+    def __init__(
+        self,
+        kind: str,
+        parameters: Iterable[Parameter],
+        weight_decay: float,
+        *,
+        momentum: float = MOMENTUM,
+        nesterov: bool = True,
+        decay_all: bool = False,
+    ) -> None:
         self.kind, self.learning_rate = kind, 0.0
+        self.momentum, self.nesterov = momentum, nesterov
         trained = [p for p in parameters if p.requires_grad]
+        decayed = [p for p in trained if decay_all or p.ndim > 1]
+        others = [p for p in trained if not (decay_all or p.ndim > 1)]
         self.param_groups = [
             {"params": group, "weight_decay": decay}
-            for group, decay in (
-                ([p for p in trained if p.ndim > 1], weight_decay),
-                ([p for p in trained if p.ndim <= 1], 0.0),
-            )
+            for group, decay in ((decayed, weight_decay), (others, 0.0))
             if group
         ]
         self.reset()
@@ -79,10 +91,10 @@ class Optimizer:
             momenta,
             foreach=True,
             weight_decay=group["weight_decay"],
-            momentum=MOMENTUM,
+            momentum=self.momentum,
             lr=self.learning_rate,
             dampening=0,
-            nesterov=True,
+            nesterov=self.nesterov,
             maximize=False,
         )
         for i, momentum in zip(where, momenta):

@@ -6,24 +6,25 @@ weight decay on weights alone, random shifts and mirroring. Images stay uint8 un
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
-from torch.optim.sgd import (
-    sgd,  # the class torch.optim.SGD imports torch._dynamo, which takes longer than a short training
-)
 
 from nni_nasoa.architecture import Architecture
-from nni_nasoa.data import ImageArrays, ImageSplit
-from nni_nasoa.data.tensors import to_tensors
+from nni_nasoa.data import ImageSplit
+from nni_nasoa.device.lock import device_lock
+from nni_nasoa.device.precision import mixed_precision
+from nni_nasoa.device.settings import synchronize
 
-from .speed import device_lock
+from .images import Images, Normalization
+from .optimizers import Optimizer
+from .schedule import warmup_cosine
+from .supervised import epoch, logits_of, share_right, steps_of_epoch, train_step
 
-EVAL_BATCH = 256
 # Steps that share one hold of the device's lock. A GPU runs behind: it has to catch up before the lock is given back.
 STEPS_A_LOCK = {"cuda": 8}
 
@@ -32,50 +33,9 @@ class ProxyError(RuntimeError):
     """A training run that cannot give an accuracy. The message is one line."""
 
 
-class Batches:
-    """Draws batches of one part of a dataset on the device, in channels_last order.
-
-    Images that do not lie on the device (see `data.tensors.to_tensors`) travel batch by batch.
-    """
-
-    def __init__(self, part: ImageArrays, device: torch.device):
-        self.images, self.labels = to_tensors(part, device)
-        self.device = device
-        self.size = part.images.shape[-1]
-
-    def __len__(self):
-        return len(self.labels)
-
-    def plain(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
-        """Images start..stop as they are, (n, 3, size, size) uint8, with their labels."""
-        images = self.images[start:stop].to(self.device)
-        return images.contiguous(memory_format=torch.channels_last), self.labels[start:stop]
-
-    def augmented(
-        self, indices: Tensor, shift: int, mirror: bool, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        """Images of `indices`, each shifted by up to `shift` pixels (edges repeated) and, with `mirror`, half of them mirrored.
-
-        Drawing, shifting, mirroring and the change to channels_last are one gather.
-        """
-        n, place, device = len(indices), torch.arange(self.size, device=self.device), self.device
-        offset = torch.randint(-shift, shift + 1, (2, n, 1), generator=generator, device=device)
-        rows, columns = (place + offset).clamp_(0, self.size - 1)
-        if mirror:
-            flipped = torch.rand((n, 1), generator=generator, device=device) < 0.5
-            columns = torch.where(flipped, columns.flip(1), columns)
-        where = self.images.device
-        images = self.images[
-            indices.to(where)[:, None, None], :, rows.to(where)[:, :, None], columns.to(where)[:, None, :]
-        ]
-        return images.to(device).permute(0, 3, 1, 2), self.labels[indices]
-
-
 def learning_rate_at(step: int, steps: int, warmup: int) -> float:
-    """Share of the peak learning rate at `step` of `steps`: linear warm-up, then half a cosine down to 0."""
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+    """Share of the peak learning rate at `step` of `steps`; warm-up counts to the end of each step."""
+    return warmup_cosine(step + 1 if step < warmup else step, warmup, steps, first=0.0)
 
 
 def train_proxy(
@@ -89,7 +49,7 @@ def train_proxy(
     weight_decay: float = 5e-4,
     label_smoothing: float = 0.1,
     warmup: float = 0.2,
-    device="cpu",
+    device: str | torch.device = "cpu",
     seed: int = 0,
     on_epoch: Callable[[int, float], None] | None = None,
 ) -> float:
@@ -127,43 +87,47 @@ def train_proxy(
     device = torch.device(device)
     torch.backends.cudnn.benchmark = True  # all batches have the same shape
     network.to(device=device, memory_format=torch.channels_last)
-    train, val = Batches(split.train, device), Batches(split.val, device)
-    prepare = _normalization(train)
-    generator = torch.Generator(device).manual_seed(seed)
-    groups = _parameter_groups(network, weight_decay)
-    batch_size = min(batch_size, len(train))
-    steps = len(train) // batch_size
+    generator, dtype = torch.Generator(device).manual_seed(seed), mixed_precision(device)
+    train, val = _images(split, device, generator)
+    optimizer = Optimizer("sgd", network.parameters(), weight_decay, momentum=momentum)
+    steps = steps_of_epoch(len(train), batch_size)
     warmup_steps = max(1, round(warmup * epochs * steps))
-    shift = max(1, split.input_size // 8)
     accuracy = 0.0
-    for epoch in range(epochs):
+    for number in range(epochs):
         network.train()
-        order = torch.randperm(len(train), generator=generator, device=device)
-        total = torch.zeros((), device=device)
-        for some in _in_groups(range(steps), STEPS_A_LOCK.get(device.type, 1)):
+        total, step = torch.zeros((), device=device), number * steps
+        for batches in _in_groups(epoch(len(train), batch_size, generator), STEPS_A_LOCK.get(device.type, 1)):
             with _shared_lock(device):
-                for i in some:
-                    images, labels = train.augmented(
-                        order[i * batch_size : (i + 1) * batch_size], shift, split.mirrored, generator
+                for indices in batches:
+                    optimizer.learning_rate = learning_rate * learning_rate_at(
+                        step, epochs * steps, warmup_steps
                     )
-                    with _autocast(device):
-                        logits = network(prepare(images))
-                    loss = F.cross_entropy(logits.float(), labels, label_smoothing=label_smoothing)
-                    loss.backward()
-                    _step(
-                        groups,
-                        learning_rate * learning_rate_at(epoch * steps + i, epochs * steps, warmup_steps),
-                        momentum,
+                    total += train_step(
+                        network,
+                        optimizer,
+                        train.augmented(indices),
+                        train.labels[indices],
+                        label_smoothing=label_smoothing,
+                        dtype=dtype,
                     )
-                    total += loss.detach()
+                    step += 1
         if not math.isfinite(total.item()):
             raise ProxyError(
-                f"the loss is not finite after epoch {epoch + 1}; a learning rate below {learning_rate:g} may help"
+                f"the loss is not finite after epoch {number + 1}; "
+                f"a learning rate below {learning_rate:g} may help"
             )
-        accuracy = evaluate(network, val, prepare)
+        logits = logits_of(network, val, dtype=dtype, turn=lambda: _shared_lock(device))
+        accuracy = share_right(logits, val.labels)
         if on_epoch is not None:
-            on_epoch(epoch + 1, accuracy)
+            on_epoch(number + 1, accuracy)
     return accuracy
+
+
+def _images(split: ImageSplit, device: torch.device, generator: torch.Generator) -> tuple[Images, Images]:
+    """Both parts, normalised as the training part wants it."""
+    normalization = Normalization.measured(split.train, device)
+    train = Images(split.train, device, normalization, "crop-flip", split.mirrored, generator)
+    return train, Images(split.val, device, normalization)
 
 
 def check_fits(network: nn.Module, split: ImageSplit, batch_size: int) -> None:
@@ -185,76 +149,14 @@ def check_input_size(architecture: Architecture, input_size: int, name: str = "i
         )
 
 
-@torch.inference_mode()
-def evaluate(network: nn.Module, batches: Batches, prepare: Callable[[Tensor], Tensor]) -> float:
-    """Share of the images that the network, in eval mode, gives the right class."""
-    network.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=batches.device)
-    for start in range(0, len(batches), EVAL_BATCH):
-        with _shared_lock(batches.device):
-            images, labels = batches.plain(start, start + EVAL_BATCH)
-            with _autocast(batches.device):
-                correct += (network(prepare(images)).argmax(1) == labels).sum()
-    return correct.item() / len(batches)
-
-
-def mixed_precision(device: torch.device) -> torch.dtype | None:
-    """The type for automatic mixed precision on this device, or None."""
-    return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else None
-
-
-def _autocast(device: torch.device):
-    dtype = mixed_precision(device)
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype)
-
-
 @contextmanager
-def _shared_lock(device: torch.device):
+def _shared_lock(device: torch.device) -> Iterator[None]:
     """Work on the device while nobody measures on it."""
     with device_lock(device, shared=True):
         yield
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        synchronize(device)
 
 
-def _in_groups(numbers: range, size: int) -> Iterator[range]:
-    return (numbers[start : start + size] for start in range(0, len(numbers), size))
-
-
-def _normalization(batches: Batches) -> Callable[[Tensor], Tensor]:
-    """uint8 images to floats of mean 0 and deviation 1 in each channel, as measured on some of them."""
-    some = batches.images[:: max(1, len(batches) // 1000)].to(batches.device).float()
-    mean, deviation = some.mean((0, 2, 3), keepdim=True), some.std((0, 2, 3), keepdim=True).clamp_(min=1)
-    return lambda images: (images.float() - mean) / deviation
-
-
-def _parameter_groups(
-    network: nn.Module, weight_decay: float
-) -> list[tuple[list[Tensor], list[Tensor | None], float]]:
-    """(parameters, their momenta, weight decay) of weights, and of biases and normalisation."""
-    parameters = [p for p in network.parameters() if p.requires_grad]
-    decayed, others = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim <= 1]
-    return [
-        (group, [None] * len(group), decay)
-        for group, decay in ((decayed, weight_decay), (others, 0.0))
-        if group
-    ]
-
-
-@torch.no_grad()
-def _step(groups, learning_rate: float, momentum: float) -> None:
-    for parameters, momenta, decay in groups:
-        sgd(
-            parameters,
-            [p.grad for p in parameters],
-            momenta,
-            foreach=True,
-            lr=learning_rate,
-            momentum=momentum,
-            dampening=0,
-            weight_decay=decay,
-            nesterov=True,
-            maximize=False,
-        )
-        for p in parameters:
-            p.grad = None
+def _in_groups(batches: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:
+    batches = iter(batches)
+    return iter(lambda: list(itertools.islice(batches, size)), [])

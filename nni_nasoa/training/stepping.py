@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +19,7 @@ from .errors import FineTuneError
 from .inputs import Inputs
 from .optimizers import Optimizer
 from .regime import FineTuneRegime
+from .supervised import endless
 
 if TYPE_CHECKING:
     from .data_parallel import DataParallel
@@ -69,7 +70,8 @@ class Stepper:
         self.optimizer = Optimizer(regime.optimizer, module.parameters(), regime.weight_decay)
         self._scaler = torch.amp.GradScaler("cuda") if precision(self.device) == torch.float16 else None
         self._mixup = random.Random(seed)
-        self._indices = self._index_stream(torch.Generator().manual_seed(seed + group.rank))
+        generator = torch.Generator().manual_seed(seed + group.rank)
+        self._indices = endless(lambda: self.batch, lambda: torch.randperm(len(inputs), generator=generator))
 
     def overlap(self, seconds: float) -> None:
         """Have gradients averaged over the processes while others are computed, if that pays with so many seconds left.
@@ -154,17 +156,8 @@ class Stepper:
             1, labels[:, None], 1 - smoothing + smoothing / classes
         )
 
-    def _index_stream(self, generator: torch.Generator) -> Iterator[Tensor]:
-        """Batches of indices, from one random order of all images after the other; none is smaller than the others."""
-        queue = torch.empty(0, dtype=torch.long)
-        while True:
-            while len(queue) < self.batch:
-                queue = torch.cat([queue, torch.randperm(len(self.inputs), generator=generator)])
-            batch, queue = queue[: self.batch], queue[self.batch :]
-            yield batch
-
     def halve_batch(self) -> int:
-        """Go on with half the batch, in all processes, and half the learning rate; how many images a step is, over all of them.
+        """Go on with half the batch and half the learning rate, in all processes; the images of a step, over all.
 
         Raises
         ------

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nni_nasoa.finetune.clock import Clock, ClockSchedule, Durations, learning_rate_share
+from nni_nasoa.finetune.clock import Clock, ClockSchedule, Durations
 
 
 class Time:
@@ -102,13 +102,6 @@ def test_the_learning_rate_rises_falls_and_ends_near_zero():
     assert 0.9 < shares[peak] <= 1 and shares[0] < 0.3 and shares[-1] < 0.02
     assert 0.02 < peak / len(shares) < 0.2
     assert all(a >= b for a, b in zip(shares[peak:], shares[peak + 1 :]))
-
-
-def test_share_at_known_places():
-    assert learning_rate_share(0, 0.1) == pytest.approx(0.1)
-    assert learning_rate_share(0.1, 0.1) == pytest.approx(1)
-    assert learning_rate_share(0.55, 0.1) == pytest.approx(0.5)
-    assert learning_rate_share(1, 0.1) == pytest.approx(0)
 
 
 def test_progress_never_falls_when_the_reserve_shrinks():

@@ -8,7 +8,8 @@ from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.finetune.first_pass import FirstPass
-from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.inputs import Inputs
 
 CPU = torch.device("cpu")
 
@@ -39,7 +40,7 @@ def make(digits, shallow, time):
         network = shallow(classes=10, width=32)
         network.stages[0].append(Costly())
         view = network.view().eval()
-        inputs = Inputs(Images(digits.train, CPU, (0.5,) * 3, (0.25,) * 3), view, frozen)
+        inputs = Inputs(Images(digits.train, CPU, Normalization.of((0.5,) * 3, (0.25,) * 3)), view, frozen)
         return (
             FirstPass(
                 view, torch.randperm(len(inputs)), RunContext(Clock(1e6, now=time), CPU, Turns(CPU, 0))

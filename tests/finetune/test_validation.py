@@ -9,7 +9,8 @@ from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.finetune.validation import Validation
-from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.inputs import Inputs
 
 CPU = torch.device("cpu")
 
@@ -22,7 +23,7 @@ def network(shallow):
 
 @pytest.fixture
 def validation(digits, network):
-    images = Images(digits.val, CPU, (0.5,) * 3, (0.25,) * 3)
+    images = Images(digits.val, CPU, Normalization.of((0.5,) * 3, (0.25,) * 3))
     return Validation(
         Inputs(images, network.view(), 0),
         torch.randperm(len(images)),

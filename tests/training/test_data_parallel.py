@@ -18,7 +18,8 @@ from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.training import data_parallel
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.training.distributed import processes
-from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.device.turns import Turns
 from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.training.trainable import Trainable
@@ -41,7 +42,7 @@ def made(frozen=0, last=nn.Identity):
     stages = [nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU()), nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU()),
               nn.Sequential(nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last())]
     view = Staged(stages, nn.Linear(8, 2), (0.5,) * 3, (0.25,) * 3, 16).freeze(frozen).to(memory_format=torch.channels_last)
-    stepper = Stepper(Trainable(view, frozen), 2, Inputs(Images(part, CPU, view.mean, view.std), view, frozen),
+    stepper = Stepper(Trainable(view, frozen), 2, Inputs(Images(part, CPU, Normalization.of(view.mean, view.std)), view, frozen),
                       FineTuneRegime("m", batch_size=32), group, 0)
     stepper.optimizer.learning_rate = 0.1
     return stepper, stepper.module

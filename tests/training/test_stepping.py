@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.training.distributed import Alone
-from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.stepping import Stepper, head_gradients
 
 
@@ -25,7 +26,10 @@ def test_head_gradients_are_autograds(bias):
 
 def stepper(blobs, network, head_only=False, **fields):
     images = Images(
-        blobs.train, torch.device("cpu"), (0.5,) * 3, (0.25,) * 3, generator=torch.Generator().manual_seed(0)
+        blobs.train,
+        torch.device("cpu"),
+        Normalization.of((0.5,) * 3, (0.25,) * 3),
+        generator=torch.Generator().manual_seed(0),
     )
     view = network.view()
     frozen = len(view.stages) if head_only else 0

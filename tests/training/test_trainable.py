@@ -15,7 +15,8 @@ from nni_nasoa.finetune.compiling import compiled_in_time
 from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training.distributed import Alone
-from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.training.trainable import Trainable
 from nni_nasoa.zoo.staged import staged
@@ -33,8 +34,7 @@ def make(blobs, tiny):
         images = Images(
             blobs.train,
             torch.device("cpu"),
-            (0.5,) * 3,
-            (0.25,) * 3,
+            Normalization.of((0.5,) * 3, (0.25,) * 3),
             augmentation,
             generator=torch.Generator().manual_seed(0),
         )

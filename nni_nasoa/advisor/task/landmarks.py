@@ -17,19 +17,14 @@ from nni_nasoa.data.arrays import ImageArrays, classes_in_turn
 
 if TYPE_CHECKING:
     from nni_nasoa.data import ImageSplit
-    from nni_nasoa.training.inputs import Images
+    from nni_nasoa.training.images import Images
     from nni_nasoa.zoo.staged import Staged
 
-RATE, HIGH_RATE = (
-    0.02,
-    0.14,
-)  # of SGD: a sound one, and one that is too high for some datasets and better for others
-STEPS, BATCH, WEIGHT_DECAY, WARMUP = (
-    48,
-    32,
-    1e-4,
-    0.1,
-)  # as in `FineTuneRegime`; the warm-up is a share of the steps
+# Learning rates of SGD: a sound one, and one that is too high for some datasets and better for others.
+RATE, HIGH_RATE = 0.02, 0.14
+STEPS, BATCH, WEIGHT_DECAY = 48, 32, 1e-4
+WARMUP = 0.1  # share of the steps in which the learning rate rises
+EVALUATION_BATCH = 64
 TRAIN_IMAGES, VAL_IMAGES = 500, 250  # at most, all classes in turn
 FIRST_STEPS = 3  # that tell what all will take
 EVALUATION_STEPS = 4  # that take as long as the evaluation does, at most
@@ -66,7 +61,7 @@ def landmark(
     deadline = None if seconds is None else time.monotonic() + seconds
     import torch
 
-    from nni_nasoa.training.inputs import Images
+    from nni_nasoa.training.images import Images, Normalization
     from nni_nasoa.zoo import create_model
     from nni_nasoa.zoo.staged import staged
 
@@ -75,8 +70,9 @@ def landmark(
     network = staged(create_model(model, split.num_classes, weights="default"), model).to(
         device, memory_format=torch.channels_last
     )
+    normalization = Normalization.of(network.mean, network.std)
     train, val = (
-        Images(_some(part, count), torch.device(device), network.mean, network.std)
+        Images(_some(part, count), torch.device(device), normalization)
         for part, count in ((split.train, TRAIN_IMAGES), (split.val, VAL_IMAGES))
     )
     return _accuracy(network, val) if _trained(network, train, rate, deadline) else None
@@ -90,31 +86,24 @@ def _some(part: ImageArrays, count: int) -> ImageArrays:
 def _trained(network: Staged, images: Images, rate: float, deadline: float | None) -> bool:
     """Train it; False as soon as the time will not do."""
     import torch
-    from torch.nn import functional
 
     from nni_nasoa.device.settings import synchronize
-    from nni_nasoa.finetune.clock import learning_rate_share
     from nni_nasoa.training.optimizers import Optimizer
+    from nni_nasoa.training.schedule import warmup_cosine
+    from nni_nasoa.training.supervised import endless, train_step
 
     for values in network.head.parameters():  # of which there is one start
         torch.nn.init.zeros_(values)
     network.freeze(0).train()
-    optimizer, rng, order, begin = (
-        Optimizer("sgd", network.parameters(), WEIGHT_DECAY),
-        np.random.default_rng(0),
-        [],
+    optimizer, rng = Optimizer("sgd", network.parameters(), WEIGHT_DECAY), np.random.default_rng(0)
+    batches, begin = (
+        endless(lambda: BATCH, lambda: torch.from_numpy(rng.permutation(len(images)))),
         time.monotonic(),
     )
     for step in range(STEPS):
-        while len(order) < BATCH:
-            order += rng.permutation(len(images)).tolist()
-        batch, order = torch.tensor(order[:BATCH]), order[BATCH:]
-        optimizer.learning_rate = rate * learning_rate_share(step / STEPS, WARMUP)
-        optimizer.zero_grad()
-        functional.cross_entropy(
-            network(images.clean(batch)), images.labels[batch.to(images.device)]
-        ).backward()
-        optimizer.step()
+        indices = next(batches)
+        optimizer.learning_rate = rate * warmup_cosine(step / STEPS, WARMUP)
+        train_step(network, optimizer, images.clean(indices), images.labels[indices.to(images.device)])
         if deadline is not None and step + 1 >= FIRST_STEPS:
             synchronize(images.device)
             now = time.monotonic()
@@ -125,11 +114,7 @@ def _trained(network: Staged, images: Images, rate: float, deadline: float | Non
 
 def _accuracy(network: Staged, images: Images) -> float | None:
     """On all images; None where what the network gives is no longer finite."""
-    import torch
+    from nni_nasoa.training.supervised import logits_of, share_right
 
-    network.eval()
-    with torch.inference_mode():
-        logits = torch.cat([network(images.clean(rows)) for rows in torch.arange(len(images)).split(64)])
-    return (
-        (logits.argmax(1) == images.labels).double().mean().item() if torch.isfinite(logits).all() else None
-    )
+    logits = logits_of(network, images, batch_size=EVALUATION_BATCH)
+    return share_right(logits, images.labels) if logits.isfinite().all() else None

@@ -16,7 +16,8 @@ from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
 from nni_nasoa.experience.records import StepTime
 from nni_nasoa.training.distributed import Alone
-from nni_nasoa.training.inputs import Images, Inputs
+from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
 from nni_nasoa.training.speed import undisturbed
@@ -159,8 +160,7 @@ class _Bench:
         return Images(
             part,
             self.device,
-            (0.5,) * 3,
-            (0.25,) * 3,
+            Normalization.of((0.5,) * 3, (0.25,) * 3),
             augmentation,
             True,
             torch.Generator(self.device).manual_seed(0),

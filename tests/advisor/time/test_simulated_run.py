@@ -28,7 +28,7 @@ from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.finetune.trainer import Trainer
 from nni_nasoa.training import inputs
-from nni_nasoa.training.inputs import Images
+from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.zoo.staged import Staged
 
@@ -71,8 +71,7 @@ class World:
             Images(
                 part,
                 CPU,
-                view.mean,
-                view.std,
+                Normalization.of(view.mean, view.std),
                 augmentation,
                 True,
                 torch.Generator().manual_seed(0),
