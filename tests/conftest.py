@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import getpass
+import itertools
 import json
 import os
 import shutil
@@ -10,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -35,6 +38,13 @@ NNICTL = (
 # others use, too, made the advisor's small networks ten times as slow. Before numpy and torch are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Each worker has its own place for device locks, so that nobody waits for another's measurements.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if WORKER is not None:
+    os.environ["TMPDIR"] = tempfile.mkdtemp(prefix=f"{WORKER}-")
+    atexit.register(shutil.rmtree, os.environ["TMPDIR"], ignore_errors=True)
+    tempfile.tempdir = None  # looked up anew
+
 # A process that a shell has started in the background ignores Ctrl-C, and so would all that the tests start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -50,17 +60,20 @@ def environment_as_it_was():
     os.environ.update(before)
 
 
+_tries = itertools.count(os.getpid())
+
+
 def free_port() -> int:
-    """A port that is free together with the one after it, which NNI's remote training service takes too."""
+    """A port that is free together with the one after it, which NNI's remote training service takes too.
+
+    Each worker has ports of its own, below those that the system gives away.
+    """
     while True:
-        with socket.socket() as first, socket.socket() as second:
-            try:
-                first.bind(("127.0.0.1", 0))
-                port = first.getsockname()[1]
-                second.bind(("127.0.0.1", port + 1))
-                return port
-            except (OSError, OverflowError):
-                continue
+        port = 12_000 + 2_000 * int((WORKER or "gw9").removeprefix("gw")) + 2 * (next(_tries) % 1_000)
+        with socket.socket() as first, socket.socket() as second, suppress(OSError):
+            first.bind(("127.0.0.1", port))
+            second.bind(("127.0.0.1", port + 1))
+            return port
 
 
 def family(pid: int) -> list[psutil.Process]:

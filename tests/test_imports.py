@@ -61,6 +61,7 @@ def test_command_is_light(arguments):
     assert "numpy" not in loaded or arguments == ["zoo"]
 
 
+@pytest.mark.alone
 def test_help_takes_a_small_part_of_the_time_that_torch_takes():
     """Whatever the machine: compared side by side, the best of three."""
     timed = "import time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"

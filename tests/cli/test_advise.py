@@ -201,6 +201,7 @@ def test_no_record_is_made_where_none_is_wanted_and_a_broken_store_loses_nothing
     )
 
 
+@pytest.mark.alone
 def test_run_carries_it_out_within_the_minutes_and_records_it_with_what_was_expected(store, tmp_path):
     """A process of its own, as its start counts."""
     done = subprocess.run(
@@ -246,6 +247,7 @@ def test_run_carries_it_out_within_the_minutes_and_records_it_with_what_was_expe
     )
 
 
+@pytest.mark.alone
 def test_an_unknown_dataset_is_profiled_on_the_run_s_own_time(tmp_path):
     done = subprocess.run(
         [

@@ -161,6 +161,7 @@ def test_pieces_no_slower_than_the_slowest_so_far_leave_what_is_kept_back(pieces
         time.seconds -= slowest
 
 
+@pytest.mark.alone
 def test_how_long_a_process_waited_for_a_processor(tmp_path):
     code = (
         "import time\nfrom nni_nasoa.finetune.clock import waiting_factor\nbegin = time.monotonic()\n"

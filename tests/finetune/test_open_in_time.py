@@ -59,6 +59,7 @@ def test_errors_are_those_of_open_dataset(tmp_path):
         open_in_time(Dataset("none"), Clock(600), input_size=16)
 
 
+@pytest.mark.alone
 def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, slow_processes):
     clock = Clock(4)
     split, note, sampled = open_in_time(Dataset(folder), clock, input_size=16)

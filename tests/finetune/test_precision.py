@@ -18,6 +18,7 @@ SECONDS = 1 / 60
 gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("frozen", [0, 1, 3])
 def test_half_precision_trains(blobs, tiny, monkeypatch, frozen):
     for name in (

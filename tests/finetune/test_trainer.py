@@ -18,6 +18,8 @@ from nni_nasoa.finetune import FineTuneError, FineTuneRegime, StopReason, Timing
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training.stepping import Stepper
 
+pytestmark = pytest.mark.alone
+
 SECONDS = 1 / 60
 
 

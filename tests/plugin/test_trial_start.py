@@ -16,6 +16,7 @@ def trial_start(monkeypatch):
     return module
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*is found to be not a nn.Module:RuntimeWarning")
 def test_a_trial_starts_in_60_percent_of_the_time_of_a_default_nas_trial(trial_start):

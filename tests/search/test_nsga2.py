@@ -137,6 +137,7 @@ def median_ratio(first, second, repeats=60):
     return statistics.median(times[0]) / statistics.median(times[1])
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("kind", ["random", "few fronts", "with duplicates"])
 def test_1000_points_take_no_longer_than_with_pymoo(kind):
     array = np.random.default_rng(1).random((1000, 2))

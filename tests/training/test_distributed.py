@@ -12,8 +12,10 @@ import pytest
 
 from nni_nasoa.finetune import load_classifier
 
-# The last arguments are whether DDP is used (and loaded before the run or in it), what goes wrong in the second process's gradients,
-# and in which step.
+pytestmark = pytest.mark.alone
+
+# The last arguments are whether DDP is used (and loaded before the run or in it), what goes wrong in the second
+# process's gradients, and in which step.
 SCRIPT = """
 import json, os, sys
 import torch

@@ -23,6 +23,8 @@ from nni_nasoa.training.speed import (
     training_step_time,
 )
 
+pytestmark = pytest.mark.alone
+
 
 class Slowed(nn.Module):
     """A network that computes its forward pass several times."""

@@ -126,6 +126,7 @@ def test_an_interruption_ends_compiling(make, monkeypatch):
     assert stepper.module is module and clock.elapsed < SLEEP
 
 
+@pytest.mark.alone
 def test_a_run_goes_on_without(blobs, shallow, monkeypatch):
     monkeypatch.setattr(torch, "compile", Sleeping)
     regime = FineTuneRegime("m", 0.05, batch_size=16, augmentation="none")
@@ -150,6 +151,7 @@ def test_a_compiler_that_fails_is_told_and_not_needed(make, monkeypatch):
     assert stepper.module is module and torch.isfinite(stepper.step(cheap=False))
 
 
+@pytest.mark.alone
 def test_a_compiled_run_trains(blobs, tiny, counted):
     regime = FineTuneRegime(tiny, 0.05, batch_size=16, augmentation="crop")
     torch.manual_seed(0)

@@ -294,6 +294,7 @@ def test_a_state_of_other_settings_is_refused_and_nothing_is_loaded(saved):
     assert predictor.to_bytes() == before
 
 
+@pytest.mark.alone
 def test_scoring_candidates_costs_little_more_than_its_matrix_products():
     """Whatever the machine: compared side by side with a plain forward pass without normalisation and heads, the best of five."""
     rng = np.random.default_rng(0)

@@ -69,6 +69,7 @@ def measured():
     return {model: measure_step_times(model, (32, 64), device) for model in TWO}, device
 
 
+@pytest.mark.alone
 def test_a_measured_model_has_a_time_for_every_number_of_frozen_stages(measured):
     for rows in measured[0].values():
         times = model_times(rows)[rows[0].model]
@@ -107,6 +108,7 @@ def test_whatever_was_measured_more_images_take_longer(seconds, ends_only):
         assert steps.train[0] > 0 and (np.diff(steps.train) > 0).all()
 
 
+@pytest.mark.alone
 def test_large_networks_are_slower_and_a_head_alone_far_faster(measured):
     small, large = (
         {(row.mode, row.frozen_stages, row.batch_size): row.seconds for row in rows if row.input_size == 32}
@@ -122,6 +124,7 @@ def test_large_networks_are_slower_and_a_head_alone_far_faster(measured):
     assert large[FEATURES, stages, few] > large[FEATURES, 1, few]
 
 
+@pytest.mark.alone
 def test_measuring_leaves_torch_as_it_was(measured):
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     measure_step_times("nano-a", (32,), Device("cpu", "a processor", 1), seconds=1)
