@@ -22,7 +22,7 @@ from typing import Any
 
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
 LARGEST = sys.float_info.max  # finite number
-MAX_SHOWN, MAX_REASON = 60, 150  # characters in a message: of a value, of another message
+MAX_SHOWN, MAX_REASON = 60, 200  # characters in a message: of a value, of another message
 MAX_MINUTES = 60 * 24 * 365  # of a budget
 MAX_INPUT_SIZE = 2048  # pixels
 
@@ -240,6 +240,7 @@ def _as_time(_: str, value: Any) -> Any:
 NUMBER = number(-LARGEST, LARGEST, "a number")
 POSITIVE = number(above(0), LARGEST, "a positive number")
 SHARE = number(0, 1)
+PART = number(above(0), below(1), "between 0 and 1")
 TRUTH = Rule("a truth value", lambda _, value: value if isinstance(value, bool) else WRONG)
 SECONDS = number(0, MAX_NUMBER, "a number of seconds, 0 or more")
 POSITIVE_SECONDS = number(above(0), MAX_NUMBER, "a number of seconds above 0")

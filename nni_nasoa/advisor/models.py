@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.experience.records import figures_of, positive
+from nni_nasoa.values import shown
 from nni_nasoa.zoo import ModelInfo, get, list_models
 
 if TYPE_CHECKING:
@@ -44,13 +45,13 @@ def models_of(zoo: str) -> list[ModelInfo]:
         )
     names = [name.strip() for name in zoo.split(",") if name.strip()]
     if not names:
-        raise AdviceError(f"zoo: '{zoo[:80]}' names no model")
+        raise AdviceError(f"zoo: {shown(zoo)} names no model")
     found = list(dict.fromkeys(model for name in names for model in _models(name)))
     if not found:
-        raise AdviceError(f"zoo: there are no models in '{zoo[:80]}'")
+        raise AdviceError(f"zoo: there are no models in {shown(zoo)}")
     if len(found) > MOST_MODELS:
         raise AdviceError(
-            f"zoo: {len(found)} models in '{zoo[:80]}', of which at most {MOST_MODELS} can be tried; "
+            f"zoo: {len(found)} models in {shown(zoo)}, of which at most {MOST_MODELS} can be tried; "
             "name those to choose from, with commas between them"
         )
     return [get(model) for model in found]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nni_nasoa.values import PART
+
 from .left_out import Report
 
 
@@ -96,8 +98,7 @@ def stratified_split(labels: ArrayLike, fraction: float, seed: int) -> tuple[np.
     DatasetError
         The fraction is not between 0 and 1, or nothing is left to validate on.
     """
-    if not 0 < fraction < 1:
-        raise DatasetError(f"fraction: {fraction} is not between 0 and 1")
+    PART("fraction", fraction, DatasetError)
     rng = np.random.default_rng(seed)
     labels = np.asarray(labels)
     train, val = [], []

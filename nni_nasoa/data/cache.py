@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nni_nasoa.files import PARTIAL, cache_folder, locked, take_lock
+from nni_nasoa.values import reason
 
 from .arrays import DatasetError
 
@@ -160,8 +161,7 @@ def _clear_errors(what: str, folder: Path):
         yield
     except OSError as error:
         raise DatasetError(
-            f"image cache: cannot {what} {folder} ({error.strerror or error}); "
-            "set NASOA_CACHE to a folder with room"
+            f"image cache: cannot {what} {folder} ({reason(error)}); set NASOA_CACHE to a folder with room"
         ) from error
 
 

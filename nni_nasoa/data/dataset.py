@@ -19,7 +19,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from nni_nasoa.values import INPUT_SIZE, SEED, above, below, number
+from nni_nasoa.values import INPUT_SIZE, PART, SEED, check_fields, number, shown
 
 from .arrays import DatasetError, Holdout, ImageSplit, NotInTimeError
 from .decoded import check_usable
@@ -32,7 +32,7 @@ from .own_process import over_in_time
 from .sample import sample_folder
 
 _RULES = {
-    "val_fraction": number(above(0), below(1), "between 0 and 1"),
+    "val_fraction": PART,
     "seed": SEED,
     "max_bad": number(0, 1, "a share between 0 and 1"),
 }
@@ -91,8 +91,7 @@ class Dataset:
             raise DatasetError(
                 f"dataset: {type(self.source).__name__} is neither a name, nor a folder, nor an ImageSplit"
             )
-        for name, rule in _RULES.items():
-            object.__setattr__(self, name, rule(name, getattr(self, name), DatasetError))
+        check_fields(self, _RULES, DatasetError)
 
     @classmethod
     def of(cls, given: Dataset | str | os.PathLike[str] | ImageSplit, **options: Any) -> Dataset:
@@ -115,7 +114,7 @@ class Dataset:
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         for name, value in options.items():
             if value != defaults[name]:
-                raise DatasetError(f"{name}: {value!r} is given beside a Dataset, which brings its own")
+                raise DatasetError(f"{name}: {shown(value)} is given beside a Dataset, which brings its own")
         return given
 
     def but(self, *, seed: int | None = None, max_bad: float | None = None) -> Dataset:

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nni_nasoa.values import reason
+
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .cache import has_entry, make_room, map_array, open_entry
 from .left_out import LIST_NAME, BadFile, Report, read_bad_files, write_bad_files
@@ -194,6 +196,4 @@ def decode_one(sample: Sample, size: int) -> bytes | str:
     except UnidentifiedImageError:
         return "the content is not that of an image"
     except Exception as error:  # a broken file can fail in any way inside a decoder
-        return " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())[
-            :200
-        ]
+        return reason(error)

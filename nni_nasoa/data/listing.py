@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from nni_nasoa.values import reason
+
 from .arrays import DatasetError, Holdout
 from .left_out import readable
 
@@ -186,9 +188,7 @@ def _scan(folder: Path) -> list[os.DirEntry]:
         with os.scandir(folder) as entries:
             return list(entries)
     except OSError as error:
-        raise DatasetError(
-            f"{readable(str(folder))}: the folder cannot be read ({error.strerror})"
-        ) from error
+        raise DatasetError(f"{readable(str(folder))}: the folder cannot be read ({reason(error)})") from error
 
 
 def _is_folder(entry: os.DirEntry) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nni_nasoa.files import cache_folder, locked
+from nni_nasoa.values import reason
 
 from .arrays import DatasetError, Holdout, ImageSplit
 from .decoded import Sample, Source, open_decoded
@@ -102,12 +103,10 @@ def _load(name: str, root: Path, arguments: Mapping[str, Any]):
         root.mkdir(parents=True, exist_ok=True)
         with locked(root / f".{name}.lock"):  # two trials that start together download once
             return getattr(datasets, KNOWN[name].class_name)(root, download=True, **arguments)
-    except (
-        Exception
-    ) as error:  # no network, a broken archive, no room: each dataset has its own way to say so
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
+    # No network, a broken archive, no room: each dataset has its own way to say so.
+    except Exception as error:
         raise DatasetError(
-            f"{name}: torchvision could not load or download it ({reason}); "
+            f"{name}: torchvision could not load or download it ({reason(error)}); "
             f"where there is no network, put its files into {root} first"
         ) from error
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from nni_nasoa.device.signals import signals_deferred
+from nni_nasoa.values import reason
 
 WAIT_SECONDS = 30  # for another process that writes
 CONNECT_SECONDS = 10  # for a server that does not answer
@@ -79,7 +80,7 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(
-                f"{self.shown}: cannot be opened ({error.strerror}); "
+                f"{self.shown}: cannot be opened ({reason(error)}); "
                 "give a file in a folder that may be written to"
             ) from None
 

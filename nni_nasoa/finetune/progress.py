@@ -139,7 +139,7 @@ class TensorBoard(Watcher):
         try:
             self._writer = SummaryWriter(str(folder), flush_secs=10)
         except OSError as error:
-            raise FineTuneError(f"{folder}: TensorBoard's log cannot be written ({error.strerror})") from None
+            raise FineTuneError(f"{folder}: TensorBoard's log cannot be written ({reason(error)})") from None
 
     def evaluation(self, record):
         for key in ("val_accuracy", "val_loss", "train_loss", "learning_rate"):

@@ -20,6 +20,7 @@ from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.training.schedule import warmup_cosine
 from nni_nasoa.training.supervised import epoch, logits_of, share_right, steps_of_epoch, train_step
+from nni_nasoa.values import reason
 
 from .pretraining_recipe import MEAN, STD, PretrainError, PretrainRecipe
 
@@ -38,9 +39,8 @@ def read_checkpoint(path: Path, identity: str, device: str | torch.device = "cpu
         state = torch.load(path, map_location=device, weights_only=True)
         found = state["identity"]
     except Exception as error:  # a damaged file can fail in any way
-        reason = " ".join(str(error).split())[:80]
         raise PretrainError(
-            f"{path}: not a checkpoint that can be read ({reason}); delete the file"
+            f"{path}: not a checkpoint that can be read ({reason(error)}); delete the file"
         ) from None
     if found != identity:
         raise PretrainError(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.files import remove_drafts, write_bytes, write_text
+from nni_nasoa.values import reason
 
 from .pretraining_recipe import DEFAULT_RECIPE, MEAN, STD, PretrainError, PretrainRecipe
 
@@ -256,7 +257,7 @@ def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PretrainError(f"{folder}: not a folder that can be written ({error.strerror})") from None
+        raise PretrainError(f"{folder}: not a folder that can be written ({reason(error)})") from None
 
 
 def _checkpoint(folder: Path, name: str) -> Path:

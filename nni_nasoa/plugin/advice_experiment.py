@@ -181,7 +181,7 @@ def _read(path: Path) -> dict[str, Any]:
         given = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AdviceExperimentError(
-            f"{path}: cannot be read ({error.strerror}); give an experiment config of NNI"
+            f"{path}: cannot be read ({reason(error)}); give an experiment config of NNI"
         ) from None
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         raise AdviceExperimentError(f"{path}: not YAML ({reason(error)})") from None

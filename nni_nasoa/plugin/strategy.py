@@ -20,6 +20,7 @@ from nni_nasoa.architecture import Architecture
 from nni_nasoa.search.evolution import Evolution, Individual, Limit, Objective, SpaceExhausted
 from nni_nasoa.search.nsga2 import non_dominated_ranks
 from nni_nasoa.search.operators import ArchitectureOperators
+from nni_nasoa.values import shown
 
 from .class_args import ClassArgsError, EvolutionArgs
 from .mutables import vocabulary_of
@@ -298,7 +299,7 @@ class NasoaEvolution(Strategy):
             candidate = self._vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
             model_space.validate(self._vocabulary.to_parameters(candidate))
         except ValueError as error:
-            raise ValueError(f"initial: {one!r}: {error}") from None
+            raise ValueError(f"initial: {shown(one)}: {error}") from None
         return candidate
 
 

@@ -37,7 +37,7 @@ from nni_nasoa.architecture import Architecture, ArchitectureError, Architecture
 from nni_nasoa.architecture.parts import KINDS, LAST_RATIO
 from nni_nasoa.architecture.space import doubling_places, parse_macro
 from nni_nasoa.architecture.variation import macro_of, skip_places
-from nni_nasoa.values import whole
+from nni_nasoa.values import one_of, shown, whole
 
 # Layers, stages, blocks or doublings: above what any network can have, so that a wrong number costs nothing.
 _MOST = 99
@@ -225,8 +225,7 @@ def _decode_block(sample: Mapping[str, Any]) -> Block:
     skips = []
     for source, target in skip_places(n):
         label = f"skip_{source}_{target}"
-        if (name := sample[label]) not in ("none", *kinds):
-            raise ArchitectureError(f"{label}: {repr(name)[:40]} is not one of none, {', '.join(kinds)}")
+        name = one_of(("none", *kinds))(label, sample[label], ArchitectureError)
         if name != "none":
             skips.append(Skip(kinds[name], source, target))
     return Block(
@@ -243,7 +242,7 @@ def _decode_macro(sample: Mapping[str, Any]) -> Macro:
         match = re.fullmatch(r"s([1-9]\d?)b([1-9]\d?)", str(sample[f"double{k}"]))
         if not match:
             raise ArchitectureError(
-                f"double{k}: '{sample[f'double{k}']}' is not a place such as s2b1 (stage 2, block 1)"
+                f"double{k}: {shown(sample[f'double{k}'])} is not a place such as s2b1 (stage 2, block 1)"
             )
         stage, place = int(match[1]) - 1, int(match[2]) - 1
         places.append((stage, place) if stage < len(depths) else (len(depths) - 1, depths[-1] - 1))

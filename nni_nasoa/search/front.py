@@ -21,7 +21,7 @@ from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.files import write_text
-from nni_nasoa.values import NUMBER, POSITIVE
+from nni_nasoa.values import NUMBER, POSITIVE, reason
 from nni_nasoa.zoo.searched import FORMAT, VERSION, FrontError, read_front
 
 from .evolution import Limit, Objective
@@ -177,7 +177,7 @@ def read_records(path: str | Path) -> list[Record]:
     try:
         records = readers[path.suffix](path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise FrontError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error})") from None
+        raise FrontError(f"{path}: cannot be read ({reason(error)})") from None
     except RecursionError:
         raise FrontError(f"{path}: nested too deeply for a results file") from None
     for position, record in enumerate(records, start=1):

@@ -141,7 +141,7 @@ class FineTuneRegime:
             text = Path(path).read_text(encoding="utf-8")
             return cls.from_json(json.loads(text)) if str(path).endswith(".json") else cls.from_yaml(text)
         except OSError as error:
-            raise RegimeError(f"{path}: cannot be read ({error.strerror})") from None
+            raise RegimeError(f"{path}: cannot be read ({reason(error)})") from None
         except RegimeError as error:
             raise RegimeError(f"{path}: {error}") from None
         except UnicodeDecodeError:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.files import write_bytes, zoo_folder
-from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, list_of, reason
+from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, list_of, reason, shown
 
 from .family import ModelInfo, create_et_net
 
@@ -62,7 +62,7 @@ class _AddedModels(Mapping):
         except FileNotFoundError:
             return
         except OSError as error:
-            warnings.warn(f"{folder}: the zoo cannot be read ({error.strerror})", stacklevel=2)
+            warnings.warn(f"{folder}: the zoo cannot be read ({reason(error)})", stacklevel=2)
             return
         for path in files:
             try:
@@ -165,11 +165,11 @@ def remove_model(name: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             there = ", ".join(FAMILY.models()) or "none"
-        raise ZooError(f"zoo: '{name[:80]}' is not among the models that were added: {there}")
+        raise ZooError(f"zoo: {shown(name)} is not among the models that were added: {there}")
     try:
         path.unlink()
     except OSError as error:
-        raise ZooError(f"{path}: cannot be deleted ({error.strerror})") from None
+        raise ZooError(f"{path}: cannot be deleted ({reason(error)})") from None
 
 
 def _path(name: str) -> Path | None:
@@ -184,7 +184,7 @@ def _free_path(name: str) -> Path:
 
     if (path := _path(name)) is None:
         raise ZooError(
-            f"zoo: '{name[:80]}' is not a name for a model: 1 to 64 letters, digits, '.', '_' and '-', "
+            f"zoo: {shown(name)} is not a name for a model: 1 to 64 letters, digits, '.', '_' and '-', "
             "a letter or digit first, and not like an encoding"
         )
     with warnings.catch_warnings():
@@ -283,7 +283,7 @@ def _card(text: str, where: str) -> dict[str, Any]:
 def _read(path: Path) -> ModelInfo:
     """What a file of the zoo says of its model."""
     if _path(path.stem) is None:
-        raise ZooError(f"{path}: '{path.stem[:80]}' is not a name for a model")
+        raise ZooError(f"{path}: {shown(path.stem)} is not a name for a model")
     metadata = _metadata(path)
     if _KEY not in metadata:
         raise ZooError(f"{path}: not added by 'nasoa zoo add'")

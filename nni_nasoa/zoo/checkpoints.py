@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nni_nasoa.values import MAX_REASON, one_line
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -69,5 +71,5 @@ def download_error(name: str, error: Exception, instead: str) -> WeightsError:
     """The one line that says that weights could not be had, and what can be done."""
     from nni_nasoa.networks import WeightsError
 
-    reason = " ".join(str(getattr(error, "reason", None) or error).split())[:160] or type(error).__name__
-    return WeightsError(f"{name}: its weights could not be downloaded ({reason}); {instead}")
+    why = one_line(getattr(error, "reason", None) or error, MAX_REASON)
+    return WeightsError(f"{name}: its weights could not be downloaded ({why}); {instead}")

@@ -56,7 +56,7 @@ def read_front(path: str | os.PathLike) -> list[dict[str, Any]]:
     except FileNotFoundError:
         raise FrontError(f"{path}: no such file") from None
     except OSError as error:
-        raise FrontError(f"{path}: cannot be read ({error.strerror})") from None
+        raise FrontError(f"{path}: cannot be read ({reason(error)})") from None
     except (ValueError, RecursionError) as error:
         raise FrontError(f"{path}: not JSON ({reason(error)})") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:

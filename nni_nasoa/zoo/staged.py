@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nni_nasoa.values import whole
+
 from .family import ModelInfo
 from .registry import get
 from .stage_cutting import StagedError, cut
@@ -78,12 +80,9 @@ class Staged(nn.Module):
         ValueError
             There are not so many stages.
         """
-        if not 0 <= count <= len(self.stages):
-            raise ValueError(
-                f"frozen stages: {count} is not a number from 0 to {len(self.stages)}, "
-                "the stages of this network"
-            )
-        self.frozen_stages = count
+        stages = len(self.stages)
+        right = f"a number from 0 to {stages}, the stages of this network"
+        self.frozen_stages = whole(0, stages, right)("frozen stages", count)
         for number, stage in enumerate(self.stages):
             stage.requires_grad_(number >= count)
         self.head.requires_grad_(True)

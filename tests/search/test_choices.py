@@ -96,7 +96,7 @@ def test_only_what_the_space_contains_can_be_encoded():
         ({"skip_1_2": []}, r"skip_1_2: \[\] is not"),
         ({"skip_1_2": "concat"}, "block skip 2: 'c12' concatenates into the last place"),
         ({"double1": "s0b1"}, "double1: 's0b1' is not a place"),
-        ({"double1": 5}, "double1: '5' is not a place"),
+        ({"double1": 5}, "double1: 5 is not a place"),
         ({"block": 5}, "block: expected text, got int"),
         ({"macro": 7}, "macro: '7' is not"),
         ({"architecture": None}, "architecture: expected text"),
