@@ -21,7 +21,7 @@ class Best:
         Of its present state.
     """
 
-    def __init__(self, network, frozen: int, evaluation: Evaluation):
+    def __init__(self, network, frozen: int, evaluation: Evaluation) -> None:
         self.frozen, self.evaluation = frozen, evaluation
         self.saved = False
         self._state = {name: tensor.detach().clone() for name, tensor in self._own(network).items()}

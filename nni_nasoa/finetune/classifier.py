@@ -61,7 +61,9 @@ class Classifier:
         Where to predict.
     """
 
-    def __init__(self, network: nn.Module, about: Mapping[str, Any], device: str | torch.device = "cpu"):
+    def __init__(
+        self, network: nn.Module, about: Mapping[str, Any], device: str | torch.device = "cpu"
+    ) -> None:
         self.device = resolve_device(device)
         self.network, self.about = network.to(self.device).eval(), dict(about)
         self.classes: tuple[str, ...] = tuple(about["classes"])

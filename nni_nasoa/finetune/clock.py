@@ -1,8 +1,9 @@
 """The clock that drives a run: how much time is left, what the end needs of it, and where the schedule stands.
 
-A budget is the whole wall clock. Training may take the window from its start to the deadline less a reserve: the time that
-the last step, the last evaluation and saving will take, as far as the run has seen by then, and a margin for what it has
-not. The learning rate follows elapsed time in that window, so that it is annealed when the window ends, on any machine.
+A budget is the whole wall clock. Training may take the window from its start to the deadline less a reserve:
+the time that the last step, the last evaluation and saving will take, as far as the run has seen by then, and
+a margin for what it has not. The learning rate follows elapsed time in that window, so that it is annealed
+when the window ends, on any machine.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Clock:
 
     def __init__(
         self, budget: float, *, started: float | None = None, now: Callable[[], float] = time.monotonic
-    ):
+    ) -> None:
         self.budget, self.now = POSITIVE_SECONDS("budget", budget), now
         self.started = now() if started is None else started
 
@@ -61,7 +62,8 @@ class Clock:
     def time_for_another(self, kept_back: float) -> Callable[[], bool]:
         """A function to be called after each of a series of like pieces of work, the first of which begins now.
 
-        It says whether one more piece is done with `kept_back` seconds left, though it be as slow as the slowest so far.
+        It says whether one more piece is done with `kept_back` seconds left, though it be as slow as the
+        slowest so far.
         """
         slowest, before = 0.0, self.now()
 
@@ -77,7 +79,7 @@ class Clock:
 class Durations:
     """What something takes: an expectation before it was first seen, then recent experience."""
 
-    def __init__(self, expected: float = 0.0, recent: int = 32):
+    def __init__(self, expected: float = 0.0, recent: int = 32) -> None:
         self.expected = expected
         self.recent: deque[float] = deque(maxlen=recent)
 
@@ -111,7 +113,7 @@ class ClockSchedule:
         Seconds kept back besides what is known to be needed; see `default_margin`.
     """
 
-    def __init__(self, clock: Clock, *, warmup: float = 0.08, margin: float | None = None):
+    def __init__(self, clock: Clock, *, warmup: float = 0.08, margin: float | None = None) -> None:
         self.clock, self.warmup = clock, warmup
         self.margin = default_margin(clock.budget) if margin is None else margin
         self.step, self.evaluation, self.saving = Durations(), Durations(recent=3), Durations(recent=5)
@@ -182,7 +184,8 @@ def default_margin(budget: float) -> float:
 def process_started() -> float:
     """When this process was started, by time.monotonic(): before its imports; where the system does not tell, now."""
     try:
-        # Fields after the command's name, which may hold spaces: the 20th is the start in ticks since the system's (proc(5)).
+        # Fields after the command's name, which may hold spaces: the 20th is the start in ticks since the
+        # system's (proc(5)).
         ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
         age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     except (OSError, AttributeError, ValueError, IndexError):

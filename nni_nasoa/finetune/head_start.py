@@ -1,8 +1,9 @@
 """A head in closed form, from one pass over images: what a run starts from, and all it has where time is shortest.
 
-Linear discriminant analysis on the pretrained features; without within-class covariance it is the nearest class mean. To
-fine-tune from a fitted head rather than a random one also distorts the pretrained features less (Kumar et al., "Fine-tuning
-can distort pretrained features and underperform out-of-distribution", arXiv 2202.10054).
+Linear discriminant analysis on the pretrained features; without within-class covariance it is the nearest
+class mean. To fine-tune from a fitted head rather than a random one also distorts the pretrained features
+less (Kumar et al., "Fine-tuning can distort pretrained features and underperform out-of-distribution", arXiv
+2202.10054).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class ClassStatistics:
         Number of classes, and of features.
     """
 
-    def __init__(self, classes: int, width: int, device: torch.device):
+    def __init__(self, classes: int, width: int, device: torch.device) -> None:
         self.counts = torch.zeros(classes, dtype=torch.float64, device=device)
         self.sums = torch.zeros(classes, width, dtype=torch.float64, device=device)
         self.squares = torch.zeros(width, width, dtype=torch.float64, device=device)
@@ -55,8 +56,9 @@ class ClassStatistics:
     def head(self, use_covariance: bool = True) -> tuple[Tensor, Tensor]:
         """Weight (classes, width) and bias (classes,) of the discriminant, float32.
 
-        The shared covariance is shrunk to a multiple of the identity, the more the fewer images there are for its size; a
-        class without images is never predicted. Without the covariance it is the nearest class mean.
+        The shared covariance is shrunk to a multiple of the identity, the more the fewer images there are for
+        its size; a class without images is never predicted. Without the covariance it is the nearest class
+        mean.
         """
         n, width = max(1.0, self.counts.sum().item()), self.sums.shape[1]
         means = self.sums / self.counts.clamp(min=1)[:, None]
@@ -91,7 +93,8 @@ def set_head(
 ) -> None:
     """Put a discriminant into a linear head, at the temperature that gives held-out features the best likelihood.
 
-    Few images make a discriminant far too sure of itself, and training would spend its first steps on undoing that.
+    Few images make a discriminant far too sure of itself, and training would spend its first steps on undoing
+    that.
 
     Parameters
     ----------
@@ -102,8 +105,9 @@ def set_head(
     label_smoothing
         Of the training that follows, whose loss the temperature is for.
     max_norm
-        Norm that a class's weights may have at most, on average. A discriminant of features that hardly vary has very large
-        ones, whose gradients would tear up the stages before the head; what it predicts does not depend on their scale.
+        Norm that a class's weights may have at most, on average. A discriminant of features that hardly vary
+        has very large ones, whose gradients would tear up the stages before the head; what it predicts does
+        not depend on their scale.
     """
     if len(labels):
         logits = F.linear(features.float(), weight, bias)

@@ -28,7 +28,7 @@ def require_onnx() -> None:
 class _Exported(nn.Module):
     """The network with its normalisation before it, and softmax after it."""
 
-    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor):
+    def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.network = network
         self.register_buffer("mean", mean)

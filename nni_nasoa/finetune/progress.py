@@ -38,26 +38,26 @@ class Watcher:
 class Watchers(Watcher):
     """All that watch a run."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.watchers: list[Watcher] = []
 
     def add(self, watcher: Watcher) -> None:
         """One more watches."""
         self.watchers.append(watcher)
 
-    def step(self, elapsed, loss, accuracy):
+    def step(self, elapsed, loss, accuracy) -> None:
         for watcher in self.watchers:
             watcher.step(elapsed, loss, accuracy)
 
-    def evaluation(self, record):
+    def evaluation(self, record) -> None:
         for watcher in self.watchers:
             watcher.evaluation(record)
 
-    def note(self, text):
+    def note(self, text) -> None:
         for watcher in self.watchers:
             watcher.note(text)
 
-    def close(self):
+    def close(self) -> None:
         for watcher in self.watchers:
             watcher.close()
 
@@ -65,20 +65,20 @@ class Watchers(Watcher):
 class EvaluationsFile(Watcher):
     """A JSON line for each evaluation, written as it is made; with its first one a new run starts the file afresh."""
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike) -> None:
         self._path, self._first = Path(path), True
         try:
             self._path.open("ab").close()
         except OSError as error:
             raise FineTuneError(f"{path}: cannot be written ({reason(error)})") from None
 
-    def evaluation(self, record):
+    def evaluation(self, record) -> None:
         if self._first:  # until now it belongs to the classifier of an earlier run
             self._path.write_bytes(b"")
             self._first = False
         append_line(self._path, record)
 
-    def close(self):
+    def close(self) -> None:
         if not self._path.stat().st_size:  # the run did not come to an evaluation, nor did one before it
             self._path.unlink()
 
@@ -86,7 +86,7 @@ class EvaluationsFile(Watcher):
 class LiveBar(Watcher):
     """Elapsed time and budget, loss and accuracy in one line of the terminal; notes above it."""
 
-    def __init__(self, budget: float):
+    def __init__(self, budget: float) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
@@ -103,7 +103,7 @@ class LiveBar(Watcher):
         self._progress.start()
         self._progress.refresh()
 
-    def step(self, elapsed, loss, accuracy):
+    def step(self, elapsed, loss, accuracy) -> None:
         if elapsed - self._shown < REFRESH_SECONDS:
             return
         self._shown = elapsed
@@ -116,10 +116,10 @@ class LiveBar(Watcher):
             refresh=True,
         )
 
-    def note(self, text):
+    def note(self, text) -> None:
         self._progress.console.print(text)
 
-    def close(self):
+    def close(self) -> None:
         self._progress.stop()
 
 
@@ -132,7 +132,7 @@ class TensorBoard(Watcher):
         The package tensorboard is missing, or the folder cannot be written.
     """
 
-    def __init__(self, folder: str | os.PathLike):
+    def __init__(self, folder: str | os.PathLike) -> None:
         require_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
 
@@ -141,12 +141,12 @@ class TensorBoard(Watcher):
         except OSError as error:
             raise FineTuneError(f"{folder}: TensorBoard's log cannot be written ({reason(error)})") from None
 
-    def evaluation(self, record):
+    def evaluation(self, record) -> None:
         for key in ("val_accuracy", "val_loss", "train_loss", "learning_rate"):
             if record.get(key) is not None:
                 self._writer.add_scalar(key, record[key], int(1000 * record["elapsed"]))
 
-    def close(self):
+    def close(self) -> None:
         self._writer.close()
 
 
@@ -175,7 +175,7 @@ def watching(budget: float, folder: Path | None, monitoring: Monitoring) -> Iter
 
 
 def _time(elapsed: float, budget: float) -> str:
-    def text(seconds):
+    def text(seconds) -> str:
         return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
     return f"{text(elapsed)} / {text(budget)}"

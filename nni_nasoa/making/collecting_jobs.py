@@ -39,7 +39,7 @@ class Job:
         Names of those that the profiles are made with.
     """
 
-    def __init__(self, location: str | None, models: Sequence[str]):
+    def __init__(self, location: str | None, models: Sequence[str]) -> None:
         self._setup = {"store": location, "models": list(models)}
         self._process: subprocess.Popen | None = None
         self._about: dict[str, Any] = {}

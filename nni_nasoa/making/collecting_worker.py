@@ -41,7 +41,7 @@ class Worker:
         Names of those that the profiles are made with.
     """
 
-    def __init__(self, store: ExperienceStore, models: list[str]):
+    def __init__(self, store: ExperienceStore, models: list[str]) -> None:
         self._store, self._models = store, models
         self._profiles: dict[str, TaskProfile] = {}
 

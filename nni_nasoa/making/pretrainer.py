@@ -60,7 +60,7 @@ class Pretrainer:
         device: torch.device,
         checkpoint: Path,
         identity: str,
-    ):
+    ) -> None:
         self.recipe, self.device, self.checkpoint, self.identity = recipe, device, checkpoint, identity
         self.generator, self.dtype = torch.Generator(device), mixed_precision(device)
         with torch.random.fork_rng(devices=[]):

@@ -1,9 +1,10 @@
 """Average gradients over processes while others are still being computed, with a way out of full memory.
 
-torch's DistributedDataParallel (DDP) hands over the gradients of a backward pass bucket by bucket, in the same order in all
-processes, and what is sent overlaps with what is computed. Were one process's memory full in between, the others would wait
-for buckets that never come, so nobody could halve the batch and go on. Here the buckets pass through a hook that counts
-them: a process that fails sends what it owes, as NaN, whereupon all of them can tell each other how it went, and drop the step.
+torch's DistributedDataParallel (DDP) hands over the gradients of a backward pass bucket by bucket, in the
+same order in all processes, and what is sent overlaps with what is computed. Were one process's memory full
+in between, the others would wait for buckets that never come, so nobody could halve the batch and go on. Here
+the buckets pass through a hook that counts them: a process that fails sends what it owes, as NaN, whereupon
+all of them can tell each other how it went, and drop the step.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ class DataParallel:
     Parameters
     ----------
     module
-        What is trained; its parameters have the same values in all processes. Only those of its parameters that require
-        gradients take part, and no buffers.
+        What is trained; its parameters have the same values in all processes. Only those of its parameters
+        that require gradients take part, and no buffers.
     """
 
-    def __init__(self, module: nn.Module):
+    def __init__(self, module: nn.Module) -> None:
         self._buckets = _Buckets()
         self._steps = 0
         with warnings.catch_warnings():
@@ -59,7 +60,8 @@ class DataParallel:
         """A step begins; before anything in it can fail."""
         self._steps += 1
         self._buckets.begin(quiet=self._steps <= QUIET_STEPS)
-        # By all together: left to the second forward pass, one could fail before it. Torch has no public call for it.
+        # By all together: left to the second forward pass, one could fail before it. Torch has no public call
+        # for it.
         self._ddp.reducer._rebuild_buckets()
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -86,7 +88,7 @@ class _Buckets:
     In quiet steps nothing is sent until all processes have said that they did not fail.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.buffers: list[Tensor] = []
         self.sent: list[torch.futures.Future] = []
         self.complete, self._quiet = False, True

@@ -1,7 +1,7 @@
 """The processes of a run: one, or several that torchrun has started, one a GPU (or on the CPU, over gloo).
 
-Training is data-parallel: each process has a share of the images and computes the gradients of its share of a batch, which
-are averaged over the processes; on the way, see `data_parallel`, or when all have theirs.
+Training is data-parallel: each process has a share of the images and computes the gradients of its share of a
+batch, which are averaged over the processes; on the way, see `data_parallel`, or when all have theirs.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Together:
     What concerns a few numbers goes from host to host, so that no GPU is waited for.
     """
 
-    def __init__(self, timeout: datetime.timedelta):
+    def __init__(self, timeout: datetime.timedelta) -> None:
         self.rank, self.size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         by_host = torch.distributed.get_backend() == "gloo"
         self._hosts = None if by_host else torch.distributed.new_group(backend="gloo", timeout=timeout)

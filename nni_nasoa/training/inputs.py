@@ -1,8 +1,8 @@
 """What enters the trainable part of a network: augmented images, or the features that frozen stages make of them.
 
-Features are computed when they are first needed and kept, so that frozen stages cost one pass over the images and not one
-an epoch (NASOA, arXiv 2108.03434, section 3.2, counts on it too). Where augmentation is on, an image has several kept
-views, which are renewed by and by.
+Features are computed when they are first needed and kept, so that frozen stages cost one pass over the images
+and not one an epoch (NASOA, arXiv 2108.03434, section 3.2, counts on it too). Where augmentation is on, an
+image has several kept views, which are renewed by and by.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class FeatureStore:
         (views, n, ...) tensor that holds them.
     """
 
-    def __init__(self, buffer: Tensor):
+    def __init__(self, buffer: Tensor) -> None:
         self.buffer = buffer
         self.views, self.images = buffer.shape[:2]
         self.made = torch.zeros(self.images, dtype=torch.long)  # of each image, how many times
@@ -55,9 +55,11 @@ class FeatureStore:
         Parameters
         ----------
         images, views
-            How many images there are, and views of each at most. In memory, fewer views are kept where it is short.
+            How many images there are, and views of each at most. In memory, fewer views are kept where it is
+            short.
         memory_limit
-            Bytes that the features may take in memory; None is a quarter of what is free. Above it, one view is mapped.
+            Bytes that the features may take in memory; None is a quarter of what is free. Above it, one view
+            is mapped.
         """
         view = images * example.numel() * example.element_size()
         limit = MEMORY_SHARE * _free_memory(example.device) if memory_limit is None else memory_limit
@@ -106,7 +108,10 @@ class FeatureStore:
         return self.made.nonzero().flatten()
 
     def any(self, indices: Tensor, generator: torch.Generator) -> Tensor:
-        """A random one of the kept views of each image; all of them must have one. `generator` is a CPU generator."""
+        """A random one of the kept views of each image; all of them must have one.
+
+        `generator` is a CPU generator.
+        """
         where = self.buffer.device
         if self.views == 1:
             return self.buffer[0].index_select(0, indices.to(where))
@@ -143,7 +148,7 @@ class Inputs:
         cached: bool = True,
         memory_limit: float | None = None,
         seed: int = 0,
-    ):
+    ) -> None:
         self.images, self.network, self.frozen = images, network, frozen
         self.labels, self.augmented = images.labels, images.augmentation != "none"
         self.generator = torch.Generator().manual_seed(seed)
@@ -152,7 +157,7 @@ class Inputs:
         self.computed = 0  # images, so far
         self._begin, self._renewing = time.monotonic(), 0.0
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.images)
 
     def clean(self, indices: Tensor) -> Tensor:

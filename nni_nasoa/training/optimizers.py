@@ -24,8 +24,8 @@ class Optimizer:
     parameters
         Those without gradients are left out.
     weight_decay
-        Of weights; biases and normalisation (one axis) are not decayed, unless `decay_all` says so. As the kind
-        has it: added to the gradient by SGD, decoupled in AdamW.
+        Of weights; biases and normalisation (one axis) are not decayed, unless `decay_all` says so. As the
+        kind has it: added to the gradient by SGD, decoupled in AdamW.
     momentum, nesterov
         Of SGD.
     """

@@ -66,8 +66,8 @@ class Outcome:
     train_images, val_images
         How many images it had, those of the sample where it had one; None where that is not known.
     halved_batch
-        Images a step in the end, over all processes, where memory was too short for what was asked; None where
-        it was enough.
+        Images a step in the end, over all processes, where memory was too short for what was asked; None
+        where it was enough.
     steps, images
         Training steps taken, and images seen in them, over all processes; None where that is not known.
     unused_seconds

@@ -1,7 +1,8 @@
 """Proxy training: a short, fast training run whose accuracy ranks the candidates of a search (NASOA, section 3.1).
 
-The same recipe for every candidate: SGD with Nesterov momentum, linear warm-up and cosine annealing, label smoothing,
-weight decay on weights alone, random shifts and mirroring. Images stay uint8 until the batch that uses them.
+The same recipe for every candidate: SGD with Nesterov momentum, linear warm-up and cosine annealing, label
+smoothing, weight decay on weights alone, random shifts and mirroring. Images stay uint8 until the batch that
+uses them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from .optimizers import Optimizer
 from .schedule import warmup_cosine
 from .supervised import epoch, logits_of, share_right, steps_of_epoch, train_step
 
-# Steps that share one hold of the device's lock. A GPU runs behind: it has to catch up before the lock is given back.
+# Steps that share one hold of the device's lock. A GPU runs behind: it has to catch up before the lock is
+# given back.
 STEPS_A_LOCK = {"cuda": 8}
 
 
@@ -58,7 +60,8 @@ def train_proxy(
     Parameters
     ----------
     network
-        Takes images (n, 3, size, size), returns logits. It is moved to the device and left there, in eval mode.
+        Takes images (n, 3, size, size), returns logits. It is moved to the device and left there, in eval
+        mode.
     split
         The data; a last batch that is not full is left out of an epoch.
     epochs, batch_size

@@ -44,7 +44,10 @@ _RULES = {
 
 
 class RegimeError(ValueError):
-    """A regime that cannot be followed. The message is one line that names the field and what would be right."""
+    """A regime that cannot be followed.
+
+    The message is one line that names the field and what would be right.
+    """
 
 
 @dataclass(frozen=True)
@@ -58,16 +61,19 @@ class FineTuneRegime:
     learning_rate
         At its peak, for a batch of `batch_size`.
     weight_decay
-        Of weights; biases and normalisation are not decayed. With SGD it is added to the gradient, with AdamW decoupled.
+        Of weights; biases and normalisation are not decayed. With SGD it is added to the gradient, with AdamW
+        decoupled.
     frozen_stages
-        The first stages that stay as they are: 0 trains everything, the number of stages (or more) the head alone.
+        The first stages that stay as they are: 0 trains everything, the number of stages (or more) the head
+        alone.
     batch_size
         Images a step, over all processes.
     input_size
         Height and width of the images in pixels; None is the size that the model was pretrained at.
     augmentation
-        "none"; "crop" shifts by up to an eighth; "crop-flip" also mirrors; "full" is a random resized crop, mirrored, with
-        varied colours. Nothing is mirrored in a dataset where a mirrored image means something else.
+        "none"; "crop" shifts by up to an eighth; "crop-flip" also mirrors; "full" is a random resized crop,
+        mirrored, with varied colours. Nothing is mirrored in a dataset where a mirrored image means something
+        else.
     mixup
         Alpha of mixup (Zhang et al., arXiv 1710.09412); 0 mixes nothing.
     label_smoothing

@@ -1,7 +1,8 @@
 """What a network costs on the device at hand: step times, images per second, memory, parameters, MACs.
 
-Shared machines are noisy and clusters are mixed, so a search compares networks by `relative_speed`, the ratio to a small
-reference network that is timed in turns with the network, under a lock of the device (`device_lock`).
+Shared machines are noisy and clusters are mixed, so a search compares networks by `relative_speed`, the ratio
+to a small reference network that is timed in turns with the network, under a lock of the device
+(`device_lock`).
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Measurement:
     throughput
         Images per second.
     peak_memory_mib
-        Memory that the step needs at most, the network's own included, in MiB: on a GPU what torch allocates; on a CPU the
-        growth of the process's resident set, to some 10 MiB, where Linux tells it, else None.
+        Memory that the step needs at most, the network's own included, in MiB: on a GPU what torch allocates;
+        on a CPU the growth of the process's resident set, to some 10 MiB, where Linux tells it, else None.
     repeats
         Number of samples behind the median.
     """
@@ -68,8 +69,9 @@ class RelativeSpeed:
     Parameters
     ----------
     relative_speed
-        Reference's step time over the network's: above 1, the network trains faster. The median of the ratios of samples
-        taken right after each other, so it may differ a little from the ratio of the two medians below.
+        Reference's step time over the network's: above 1, the network trains faster. The median of the ratios
+        of samples taken right after each other, so it may differ a little from the ratio of the two medians
+        below.
     step_time_ms, reference_step_time_ms
         Median times of a training step, in milliseconds; on a CPU, processor time of one thread.
     throughput
@@ -150,8 +152,9 @@ def relative_speed(
 ) -> RelativeSpeed:
     """Training speed of a network, relative to that of ET-NAS-A with 10 classes; parameters as in `training_step_time`.
 
-    Steps of the two take turns, so that whatever else slows the device slows both. On a CPU, one thread is measured and its
-    processor time counts: several threads that wait for each other lose far more to another process than the time it takes.
+    Steps of the two take turns, so that whatever else slows the device slows both. On a CPU, one thread is
+    measured and its processor time counts: several threads that wait for each other lose far more to another
+    process than the time it takes.
     """
     device = _resolve(device)
     with undisturbed(device, threads=1):
@@ -250,8 +253,8 @@ def _training_step(
 ) -> Callable[[], object]:
     network = copy.deepcopy(network).to(device, memory_format=torch.channels_last).train()
     images, labels = _batch(input_size, batch_size, device)
-    # The learning rate stays 0, which costs what any other does, and random labels cannot drive the weights off
-    # to where floats are slow. The variant of SGD is that by which all speeds on record were measured.
+    # The learning rate stays 0, which costs what any other does, and random labels cannot drive the weights
+    # off to where floats are slow. The variant of SGD is that by which all speeds on record were measured.
     optimizer = Optimizer("sgd", network.parameters(), WEIGHT_DECAY, nesterov=False, decay_all=True)
     return lambda: train_step(network, optimizer, images, labels, dtype=autocast)
 

@@ -53,7 +53,7 @@ class Stepper:
         group: Alone | Together,
         seed: int,
         head_only: nn.Linear | None = None,
-    ):
+    ) -> None:
         self.module, self.classes, self.inputs, self.regime, self.group = (
             module,
             classes,
@@ -88,8 +88,8 @@ class Stepper:
     def step(self, cheap: bool, in_time: Callable[[], bool] = lambda: True) -> Tensor | None:
         """Take a step at the optimiser's learning rate; the loss, on the device, or None where a process's memory was full.
 
-        With `cheap`, no features of frozen stages are computed: images take part whose features are kept. Afterwards `go_on`
-        says whether all processes are in time for more steps.
+        With `cheap`, no features of frozen stages are computed: images take part whose features are kept.
+        Afterwards `go_on` says whether all processes are in time for more steps.
         """
         loss = None
         try:

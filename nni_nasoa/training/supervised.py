@@ -1,7 +1,8 @@
 """What trainings of a network on labelled images have in common: their batches, a step, and what the network says.
 
-Proxy training, landmarks, pretraining and the measuring of steps are made of it. Fine-tuning by the clock has a step
-of its own (`stepping`), for frozen stages, soft targets and several processes, and takes its batches from here.
+Proxy training, landmarks, pretraining and the measuring of steps are made of it. Fine-tuning by the clock has
+a step of its own (`stepping`), for frozen stages, soft targets and several processes, and takes its batches
+from here.
 """
 
 from __future__ import annotations

@@ -9,16 +9,18 @@ from __future__ import annotations
 # sample of them the second.
 CACHE_SHARE, SAMPLE_SHARE = 0.35, 0.15
 
-# Of the time that is left, a first pass over the images: one that only times, one that all start from, one that the head stays
-# with. It takes two chunks at least, and doubles them up to the largest.
+# Of the time that is left, a first pass over the images: one that only times, one that all start from, one
+# that the head stays with. It takes two chunks at least, and doubles them up to the largest.
 TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
 FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS = 4, 256, 2  # images; the first chunk finds kernels and fills caches
 
-# Training that is not worth more than a head: fewer steps than these, and than one pass, each by what a forward pass takes.
+# Training that is not worth more than a head: fewer steps than these, and than one pass, each by what a
+# forward pass takes.
 MIN_STEPS = 8
 STEP_FACTOR = 3.2  # a training step over a forward pass: forward, backward twice that, the rest
 
-# Of the time that is left, an evaluation, and one whose features are kept from then on; on so many images at least.
+# Of the time that is left, an evaluation, and one whose features are kept from then on; on so many images at
+# least.
 VALIDATION_SHARE, HEAD_VALIDATION_SHARE, LEAST_VALIDATION = 0.05, 0.15, 16
 
 # Training: steps between two looks at the clock, and evaluations in the window, besides the last.
@@ -30,7 +32,8 @@ LAST_FEATURES_SHARE = (
     0.5  # of what is left of the window, up to which features of one more batch are computed
 )
 
-# Kept back for the end: a margin for what nobody could foresee, saving, and an evaluation, each somewhat longer than usual.
+# Kept back for the end: a margin for what nobody could foresee, saving, and an evaluation, each somewhat
+# longer than usual.
 MARGIN_SHARE, MIN_MARGIN, MAX_MARGIN = 0.02, 0.1, 1.0  # of the budget; seconds
 SAVING_SECONDS = 0.03  # and the time to write the weights
 SAVING_RESERVE, EVALUATION_RESERVE = 1.5, 1.25  # times the usual

@@ -18,7 +18,7 @@ class Trainable(nn.Module):
         How many of its stages to leave out.
     """
 
-    def __init__(self, network, frozen: int):
+    def __init__(self, network, frozen: int) -> None:
         super().__init__()
         self.network, self.frozen = network, frozen
 
