@@ -40,7 +40,7 @@ class HedgeNetwork:
 
     def initialize(self, rng: np.random.Generator, known_inputs: int) -> None:
         """He's initialization of the layers. Heads are zero, and so are the weights of all but the first inputs, which are rarely on."""
-        layers, _ = self._views(self.arrays["parameters"])
+        layers, _ = self.views(self.arrays["parameters"])
         for depth, (weight, _) in enumerate(layers):
             used = weight[:known_inputs] if depth == 0 else weight
             used[:] = rng.normal(0, np.sqrt(2 / len(used)), used.shape)
@@ -62,7 +62,7 @@ class HedgeNetwork:
             Of shape (n, inputs), (n,) and (depth + 1,).
         """
         hidden, predictions = self._forward(parameters, inputs)
-        (layers, heads), (layer_gradients, head_gradients) = self._views(parameters), self._views(out)
+        (layers, heads), (layer_gradients, head_gradients) = self.views(parameters), self.views(out)
         errors = ((predictions - y[:, None]) * weights / len(y)).astype(parameters.dtype)
         if self._residual:
             errors = np.cumsum(errors[:, ::-1], axis=1)[:, ::-1]
@@ -93,7 +93,7 @@ class HedgeNetwork:
 
     def _forward(self, parameters: np.ndarray, inputs: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """What each head sees, and what it predicts."""
-        layers, heads = self._views(parameters)
+        layers, heads = self.views(parameters)
         hidden = [inputs]
         for weight, bias in layers:
             layer = hidden[-1] @ weight
@@ -104,7 +104,7 @@ class HedgeNetwork:
             np.cumsum(logits, axis=1, out=logits)
         return hidden, 0.5 + 0.5 * np.tanh(0.5 * logits)  # the logistic function, without overflow
 
-    def _views(self, vector: np.ndarray) -> tuple[list, list]:
+    def views(self, vector: np.ndarray) -> tuple[list, list]:
         """Layers and heads, each a pair of weight and bias, as views of a vector like `parameters`."""
         views = [(vector[weight].reshape(shape), vector[bias]) for weight, shape, bias in self._places]
         return views[: len(self._sizes) - 1], views[len(self._sizes) - 1 :]

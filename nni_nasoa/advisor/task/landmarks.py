@@ -9,6 +9,7 @@ seconds, so that what they reach can be compared between them and between machin
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,13 @@ EVALUATION_STEPS = 4  # that take as long as the evaluation does, at most
 
 
 def landmark(
-    split: ImageSplit, model: str, rate: float = RATE, *, device="cpu", seconds: float | None = None
+    split: ImageSplit,
+    model: str,
+    rate: float = RATE,
+    *,
+    device: str = "cpu",
+    seconds: float | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> float | None:
     """Train all of a pretrained network on a sample for 48 steps of 32 images, and evaluate it on images that it has not seen.
 
@@ -47,6 +54,8 @@ def landmark(
         Where the network runs.
     seconds
         For all of it. It is given up as soon as it turns out not to fit; None has all the time.
+    clock
+        What tells the seconds.
 
     Returns
     -------
@@ -58,7 +67,7 @@ def landmark(
     ValueError
         There is no such model, or it has no weights.
     """
-    deadline = None if seconds is None else time.monotonic() + seconds
+    deadline = None if seconds is None else clock() + seconds
     import torch
 
     from nni_nasoa.training.images import Images, Normalization
@@ -75,7 +84,7 @@ def landmark(
         Images(_some(part, count), torch.device(device), normalization)
         for part, count in ((split.train, TRAIN_IMAGES), (split.val, VAL_IMAGES))
     )
-    return _accuracy(network, val) if _trained(network, train, rate, deadline) else None
+    return _accuracy(network, val) if _trained(network, train, rate, deadline, clock) else None
 
 
 def _some(part: ImageArrays, count: int) -> ImageArrays:
@@ -83,7 +92,9 @@ def _some(part: ImageArrays, count: int) -> ImageArrays:
     return ImageArrays(part.images[rows], part.labels[rows])
 
 
-def _trained(network: Staged, images: Images, rate: float, deadline: float | None) -> bool:
+def _trained(
+    network: Staged, images: Images, rate: float, deadline: float | None, clock: Callable[[], float]
+) -> bool:
     """Train it; False as soon as the time will not do."""
     import torch
 
@@ -98,7 +109,7 @@ def _trained(network: Staged, images: Images, rate: float, deadline: float | Non
     optimizer, rng = Optimizer("sgd", network.parameters(), WEIGHT_DECAY), np.random.default_rng(0)
     batches, begin = (
         endless(lambda: BATCH, lambda: torch.from_numpy(rng.permutation(len(images)))),
-        time.monotonic(),
+        clock(),
     )
     for step in range(STEPS):
         indices = next(batches)
@@ -106,7 +117,7 @@ def _trained(network: Staged, images: Images, rate: float, deadline: float | Non
         train_step(network, optimizer, images.clean(indices), images.labels[indices.to(images.device)])
         if deadline is not None and step + 1 >= FIRST_STEPS:
             synchronize(images.device)
-            now = time.monotonic()
+            now = clock()
             if now + (now - begin) / (step + 1) * (STEPS + EVALUATION_STEPS - step - 1) > deadline:
                 return False
     return True

@@ -322,7 +322,7 @@ def log_me(features: np.ndarray, labels: np.ndarray) -> float | None:
         before, t = t, np.clip(alpha / beta, low, high)
         if np.all(np.abs(t - before) <= TOLERANCE * before):
             break
-    return float(_evidence(t, s, z, rest, len(f)).mean() / len(f))
+    return float(log_evidence(t, s, z, rest, len(f)).mean() / len(f))
 
 
 def _fixed_point_step(t, s, z, rest, n):
@@ -334,8 +334,21 @@ def _fixed_point_step(t, s, z, rest, n):
     return gamma / np.maximum(weights, tiny), np.maximum(n - gamma, tiny) / np.maximum(errors, tiny)
 
 
-def _evidence(t, s, z, rest, n):
-    """Log N(y; 0, (I + F F^T / t) / beta) of each class, with the beta that is best for this t."""
+def log_evidence(t: np.ndarray, s: np.ndarray, z: np.ndarray, rest: np.ndarray, n: int) -> np.ndarray:
+    """Logarithm of N(y; 0, (I + F F^T / t) / beta) of each class, with the beta that is best for this t.
+
+    Parameters
+    ----------
+    t
+        (classes,): alpha / beta.
+    s, z
+        (rank,) and (rank, classes): the eigenvalues of F F^T, and the squares of the labels' coordinates in its
+        eigenvectors.
+    rest
+        (classes,): of the squared norm of the labels, what lies outside the span of F.
+    n
+        How many images there are.
+    """
     quadratic = rest + (z * t / (s[:, None] + t)).sum(0)
     beta = n / np.maximum(quadratic, n * np.finfo(np.float64).tiny)
     return 0.5 * (n * np.log(beta / (2 * np.pi)) - np.log1p(s[:, None] / t).sum(0) - n)

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
 
-from nni_nasoa.advisor.task import landmarks
-from nni_nasoa.advisor.task.landmarks import STEPS, TRAIN_IMAGES, VAL_IMAGES, landmark
+from nni_nasoa.advisor.task.landmarks import RATE, STEPS, TRAIN_IMAGES, VAL_IMAGES, landmark
 from nni_nasoa.data import ImageArrays, ImageSplit, open_dataset
+from nni_nasoa.training.optimizers import Optimizer
+from nni_nasoa.zoo.staged import Staged
 
 
 @pytest.fixture(autouse=True)
@@ -46,15 +46,37 @@ def test_it_is_about_images_that_were_not_trained_on():
     assert landmark(noise, "nano-a") == pytest.approx(0.5, abs=0.15)
 
 
-def test_it_looks_at_a_sample_with_all_classes_in_turn(monkeypatch):
-    seen = {}
-    monkeypatch.setattr(
-        landmarks, "_trained", lambda network, images, rate, deadline: seen.update(train=images) or True
-    )
-    monkeypatch.setattr(landmarks, "_accuracy", lambda network, images: seen.update(val=images) or 0.5)
-    assert landmark(split_of([0] * 900 + [1] * 300, [0] * 900 + [1] * 100, size=16), "nano-a") == 0.5
-    assert np.bincount(seen["train"].labels).tolist() == [TRAIN_IMAGES // 2] * 2
-    assert np.bincount(seen["val"].labels).tolist() == [VAL_IMAGES - 100, 100]
+@pytest.fixture
+def numbers():
+    """Numbers of the images of `numbered` that networks have seen, by whether they were training."""
+    seen = {True: [], False: []}
+
+    def note(module, inputs):
+        if isinstance(module, Staged):
+            scale, shift = (torch.tensor(values).view(1, 3, 1, 1) for values in (module.std, module.mean))
+            pixels = (255 * (inputs[0] * scale + shift)).round().long()
+            seen[module.training] += (256 * pixels[:, 0, 0, 0] + pixels[:, 1, 0, 0]).tolist()
+
+    with register_module_forward_pre_hook(note):
+        yield seen
+
+
+def numbered(split):
+    """The images in their order, each with its number, in both parts, in the first pixel."""
+    count = len(split.train) + len(split.val)
+    images = np.concatenate([split.train.images, split.val.images])
+    images[:, 0, 0, 0], images[:, 1, 0, 0] = np.arange(count) // 256, np.arange(count) % 256
+    parts = images[: len(split.train)], images[len(split.train) :]
+    labels = split.train.labels, split.val.labels
+    return ImageSplit(*map(ImageArrays, parts, labels), split.classes, "numbered")
+
+
+def test_it_looks_at_a_sample_with_all_classes_in_turn(numbers):
+    train, val = [0] * 900 + [1] * 300, [0] * 900 + [1] * 100
+    landmark(numbered(split_of(train, val, size=16)), "nano-a")
+    trained, validated = (np.array(sorted(set(numbers[training]))) for training in (True, False))
+    assert np.bincount(np.array(train)[trained]).tolist() == [TRAIN_IMAGES // 2] * 2
+    assert np.bincount(np.array(val)[validated - len(train)]).tolist() == [VAL_IMAGES - 100, 100]
 
 
 @pytest.mark.parametrize(("train", "val"), [([0] * 40, [0, 1]), ([0, 1] * 20, []), ([], [0, 1])])
@@ -70,31 +92,29 @@ def test_a_training_that_diverges_has_none():
 def test_it_is_given_up_as_soon_as_it_does_not_fit(monkeypatch, seconds, steps):
     """Of steps that take a second each, by a clock of their own."""
     now, stepped = [0.0], []
-    monkeypatch.setattr(landmarks, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    from nni_nasoa.training.optimizers import Optimizer
 
     def step(self):
         stepped.append(self.learning_rate)
         now[0] += 1
 
     monkeypatch.setattr(Optimizer, "step", step)
-    found = landmark(split_of([0, 1] * 20, [0, 1] * 4), "nano-a", seconds=seconds)
+    noise = split_of([0, 1] * 20, [0, 1] * 4)
+    found = landmark(noise, "nano-a", seconds=seconds, clock=lambda: now[0])
     assert len(stepped) == steps and (found is None) == (steps < STEPS) and min(stepped) > 0
     if steps == STEPS:
-        assert max(stepped) == pytest.approx(landmarks.RATE, rel=0.01) and stepped[-1] < 0.01 * landmarks.RATE
+        assert max(stepped) == pytest.approx(RATE, rel=0.01) and stepped[-1] < 0.01 * RATE
 
 
 def test_slow_steps_later_on_end_it_too(monkeypatch):
     now, stepped = [0.0], []
-    monkeypatch.setattr(landmarks, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    from nni_nasoa.training.optimizers import Optimizer
 
     def step(self):
         stepped.append(1)
         now[0] += 0.1 if len(stepped) < 20 else 30
 
     monkeypatch.setattr(Optimizer, "step", step)
-    assert landmark(split_of([0, 1] * 20, [0, 1] * 4), "nano-a", seconds=20) is None and len(stepped) == 20
+    noise = split_of([0, 1] * 20, [0, 1] * 4)
+    assert landmark(noise, "nano-a", seconds=20, clock=lambda: now[0]) is None and len(stepped) == 20
 
 
 def test_a_model_that_there_is_not():

@@ -9,14 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
+from torchvision import models
 
-from nni_nasoa import zoo
-from nni_nasoa.advisor.task import probing
 from nni_nasoa.advisor.task.probing import (
     ACCURACIES,
     FEW,
+    IMAGES,
+    RIDGES,
     PretrainingDistance,
     linear_accuracy,
+    log_evidence,
     log_me,
     nearest_accuracies,
     probe,
@@ -73,7 +75,7 @@ def test_evidence_is_the_density_of_the_labels(data, log_ratio):
     u, singular, _ = np.linalg.svd(f, full_matrices=False)
     z = (u.T @ y) ** 2
     rest = np.maximum((y**2).sum(0) - z.sum(0), 0)
-    found = probing._evidence(np.full(4, ratio), singular**2, z, rest, len(y))
+    found = log_evidence(np.full(4, ratio), singular**2, z, rest, len(y))
     for c in np.unique(labels):
         covariance = np.eye(len(y)) + f @ f.T / ratio
         beta = len(y) / (y[:, c] @ np.linalg.solve(covariance, y[:, c]))
@@ -133,7 +135,7 @@ def slow_linear(features, labels, training):
     x = (features - features.mean(0)) / np.maximum(features.std(0), 1e-12 + 1e-6 * features.std())
     x, y = np.column_stack([x, np.ones(len(x))]), np.eye(len(classes))[labels]
     best = None
-    for ridge in probing.RIDGES:
+    for ridge in RIDGES:
         right = []
         for i in range(len(x)):
             known = training.copy()
@@ -269,10 +271,9 @@ def test_a_probe_tells_what_can_be_learned_from_what_cannot():
     assert probe(small, "nano-a") == found
 
 
-def test_a_large_sample_is_cut_with_all_classes(monkeypatch):
-    monkeypatch.setattr(probing, "IMAGES", 50)
+def test_a_large_sample_is_cut_with_all_classes():
     digits = open_dataset("digits", input_size=16)
-    assert probe(digits, "nano-a")["images"] == 50
+    assert probe(digits, "nano-a")["images"] == IMAGES < len(digits.train)
     assert probe(digits, "nano-a", images=45)["images"] == 45
 
 
@@ -308,10 +309,12 @@ def test_a_model_that_there_is_not_is_one_line():
         probe(split_of(np.zeros((4, 3, 32, 32), np.uint8), [0, 1, 0, 1]), "nano-x")
 
 
-def test_networks_of_other_families(monkeypatch):
-    monkeypatch.setattr(
-        zoo, "create_model", lambda name, classes, weights: create_model(name, classes)
-    )  # weights are downloads
+def test_networks_of_other_families(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))  # where weights lie that were downloaded
+    weights = models.get_model_weights("mobilenet_v3_small").DEFAULT
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    file = tmp_path / "hub" / "checkpoints" / weights.url.rpartition("/")[2]
+    torch.save(create_model("mobilenet_v3_small").state_dict(), file)
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 32, 32), dtype=np.uint8)
     found = probe(split_of(images, [0, 1, 0, 1, 0, 1]), "mobilenet_v3_small")
     assert (found["images"], found["stages"]) == (
