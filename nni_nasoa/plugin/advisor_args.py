@@ -50,7 +50,7 @@ class AdvisorArgs:
             The first argument that is unknown, wrong or missing.
         """
         given = parsed(class_args, _RULES)
-        one = {name: given.pop(name) for name in ("dataset", "minutes") if name in given}
+        one: dict[str, Any] = {name: given.pop(name) for name in ("dataset", "minutes") if name in given}
         if one and "tasks" in given:
             raise ClassArgsError(
                 f"classArgs: {' and '.join(one)} beside tasks; "
@@ -71,7 +71,7 @@ def _task(place: str, given: Mapping[str, Any]) -> TaskArgs:
 def _as_task(place: str, value: Any) -> Any:
     if not isinstance(value, Mapping):
         return WRONG
-    return _task(place, parsed(value, {"dataset": _DATASET, "minutes": MINUTES}, place))
+    return _task(place, parsed(value, _TASK, place))
 
 
 def _as_zoo(place: str, value: Any) -> Any:
@@ -95,9 +95,9 @@ _DATASET = text("the folder or the name of a dataset")
 _ZOO = text("the name of a family of models, names of models, or a front file")
 _LIMIT = number(above(0), LARGEST, "a number above 0")
 _FOLDER = text("a folder")
-_RULES = {
-    "dataset": _DATASET,
-    "minutes": MINUTES,
+_TASK: dict[str, Rule] = {"dataset": _DATASET, "minutes": MINUTES}
+_RULES: dict[str, Rule] = {
+    **_TASK,
     "tasks": list_of(
         Rule("{dataset: .., minutes: ..}", _as_task), "a list of {dataset: .., minutes: ..}", least=1
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,7 +142,7 @@ class FineTuneRegime:
         return cls.from_json(data)
 
     @classmethod
-    def load(cls, path) -> FineTuneRegime:
+    def load(cls, path: str | os.PathLike[str]) -> FineTuneRegime:
         """Read a .json or YAML file; errors as in `from_json`, with the file's name."""
         try:
             text = Path(path).read_text(encoding="utf-8")
