@@ -1,1 +1,1 @@
-"""How a step is taken, and how long it takes: what proxy training, landmarks, measuring and fine-tuning share."""
+"""How a step is taken, and how long it takes: for proxy training, landmarks, measuring and fine-tuning."""

@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from torch.nn.parallel import DistributedDataParallel
 
-QUIET_STEPS = 2  # DDP forms its buckets anew before the second step; then they are known, and whether memory suffices mostly is, too
-BUCKET_MB = None  # as DDP has it
-LOADING_SECONDS, LOADING_SHARE = (
-    3.0,
-    0.1,
-)  # DDP imports torch._dynamo; what it saves is less than that share of the time
+# DDP forms its buckets anew before the second step; then they are known, and whether memory suffices mostly
+# is, too.
+QUIET_STEPS = 2
+BUCKET_MB = None  # As DDP has it.
+# DDP imports torch._dynamo in so many seconds; what it saves is less than this share of the time.
+LOADING_SECONDS, LOADING_SHARE = 3.0, 0.1
 
 
 def pays(seconds: float) -> bool:
-    """Whether a run that has so many seconds left gains by DDP, which takes some to load where torch._dynamo is not there yet."""
+    """Whether a run that has so many seconds left gains by DDP, which may have to load torch._dynamo."""
     return "torch._dynamo" in sys.modules or LOADING_SHARE * seconds >= LOADING_SECONDS
 
 
@@ -46,15 +46,13 @@ class DataParallel:
         self._buckets = _Buckets()
         self._steps = 0
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "`broadcast_buffers`", FutureWarning
-            )  # what follows it is not there before torch 2.13
+            # What is to be used instead is not there before torch 2.13.
+            warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
             self._ddp = DistributedDataParallel(
                 module, broadcast_buffers=False, gradient_as_bucket_view=True, bucket_cap_mb=BUCKET_MB
             )
-        self._ddp.register_comm_hook(
-            self._buckets, _Buckets.hand_over
-        )  # which refers to no DDP: its end takes its hooks away
+        # The hook refers to no DDP, whose end takes its hooks away.
+        self._ddp.register_comm_hook(self._buckets, _Buckets.hand_over)
 
     def begin(self) -> None:
         """A step begins; before anything in it can fail."""
@@ -69,12 +67,15 @@ class DataParallel:
         return self._ddp(inputs)
 
     def settle(self, failed: bool) -> None:
-        """A step's gradients are computed, or that `failed` in this process; the others wait for nothing that comes before this."""
+        """A step's gradients are computed, or that `failed` in this process.
+
+        The others wait for nothing that comes before this.
+        """
         self._buckets.settle(failed)
 
     @property
     def complete(self) -> bool:
-        """Whether the last step, if it did not fail, has had gradients of all parameters, which DDP relies on."""
+        """Whether the last step, if it did not fail, had gradients of all parameters, as DDP relies on."""
         return self._buckets.complete
 
     def average(self) -> None:
@@ -99,13 +100,14 @@ class _Buckets:
         if quiet:
             self.buffers.clear()
 
-    def hand_over(self, bucket):  # DDP's hook, which DDP allows to name no types as text
+    # DDP reads the types of its hook, but not where they are text.
+    def hand_over(self, bucket):  # type: ignore[no-untyped-def]
         if self._quiet:
             self.buffers.append(bucket.buffer())
-            future = torch.futures.Future()
+            future: torch.futures.Future[Tensor] = torch.futures.Future()
             future.set_result(bucket.buffer())
         else:
-            future = allreduce_hook(None, bucket)
+            future = allreduce_hook(None, bucket)  # type: ignore[arg-type]  # None stands for all processes
             self.sent.append(future)
         self.complete = bucket.is_last()
         return future
@@ -114,13 +116,12 @@ class _Buckets:
         if self._quiet:
             return
         for buffer in self.buffers[len(self.sent) :] if failed else ():
-            torch.distributed.all_reduce(
-                buffer.fill_(torch.nan)
-            )  # where the gradients would lie: it takes no more memory
+            # Where the gradients would lie: it takes no more memory.
+            torch.distributed.all_reduce(buffer.fill_(torch.nan))
         for future in self.sent:  # as DDP itself does only after a step with all gradients
             future.wait()
 
     def average(self) -> None:
         for buffer in self.buffers if self._quiet else ():
             torch.distributed.all_reduce(buffer)
-            buffer /= torch.distributed.get_world_size()
+            buffer.div_(torch.distributed.get_world_size())

@@ -10,13 +10,13 @@ import datetime
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 import torch
 from torch import Tensor
 
-JOIN_SECONDS = (
-    60  # besides the budget, after which a process that cannot find the others, or has lost them, gives up
-)
+# Seconds besides the budget after which a process that cannot find the others, or has lost them, gives up.
+JOIN_SECONDS = 60
 
 
 class Alone:
@@ -43,7 +43,7 @@ class Alone:
 
 
 class Together:
-    """A run of several processes; what it offers is as in `Alone`, and has to be called by all of them in the same order.
+    """A run of several processes, with what `Alone` has; all of them have to call it, in the same order.
 
     What concerns a few numbers goes from host to host, so that no GPU is waited for.
     """
@@ -51,13 +51,16 @@ class Together:
     def __init__(self, timeout: datetime.timedelta) -> None:
         self.rank, self.size = torch.distributed.get_rank(), torch.distributed.get_world_size()
         by_host = torch.distributed.get_backend() == "gloo"
-        self._hosts = None if by_host else torch.distributed.new_group(backend="gloo", timeout=timeout)
+        hosts = None if by_host else torch.distributed.new_group(backend="gloo", timeout=timeout)
+        self._hosts = cast("torch.distributed.ProcessGroup | None", hosts)  # all processes are members
 
     def sum(self, tensors: Sequence[Tensor]) -> None:
+        """Add up tensors over the processes, in place."""
         for tensor in tensors:
             torch.distributed.all_reduce(tensor)
 
     def average(self, tensors: Sequence[Tensor]) -> None:
+        """Average tensors over the processes, in place."""
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])  # one message
         torch.distributed.all_reduce(flat)
         flat /= self.size
@@ -65,15 +68,18 @@ class Together:
             tensor.copy_(part.view(tensor.shape))
 
     def share(self, tensors: Sequence[Tensor]) -> None:
+        """Put the first process's values into these tensors of all processes."""
         for tensor in tensors:
             torch.distributed.broadcast(tensor, 0)
 
     def from_first(self, values: list[float]) -> list[float]:
+        """What the first process says, in all processes."""
         tensor = torch.tensor(values, dtype=torch.float64)
         torch.distributed.broadcast(tensor, 0, group=self._hosts)
         return tensor.tolist()
 
     def most(self, value: float) -> float:
+        """The largest of the processes' values."""
         tensor = torch.tensor(value, dtype=torch.float64)
         torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX, group=self._hosts)
         return tensor.item()
@@ -81,8 +87,8 @@ class Together:
 
 @contextmanager
 def processes(device: torch.device, budget: float) -> Iterator[Alone | Together]:
-    """The processes of a run of `budget` seconds, by torchrun's environment variables; leaves their group as it ends."""
-    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+    """The processes of a run of `budget` seconds, by torchrun's environment variables, for this context."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Alone()
         return
     joined = not torch.distributed.is_initialized()
@@ -111,7 +117,7 @@ def device_of_process(device: torch.device) -> torch.device:
     number = int(os.environ.get("LOCAL_RANK", torch.cuda.current_device()))
     if number >= torch.cuda.device_count():
         raise ValueError(
-            f"device: there is no GPU for process {number + 1} of this machine, which has {torch.cuda.device_count()}; "
-            "give torchrun a smaller --nproc-per-node"
+            f"device: there is no GPU for process {number + 1} of this machine, "
+            f"which has {torch.cuda.device_count()}; give torchrun a smaller --nproc-per-node"
         )
     return torch.device("cuda", number)

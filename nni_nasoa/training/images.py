@@ -14,7 +14,7 @@ from nni_nasoa.data import ImageArrays
 from nni_nasoa.data.augment import augment
 from nni_nasoa.data.tensors import to_tensors
 
-MEASURED = 1000  # images, about, that a normalisation is measured on
+MEASURED = 1000  # About how many images a normalisation is measured on.
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,12 +32,12 @@ class Normalization:
 
     @classmethod
     def of(cls, mean: Sequence[float], std: Sequence[float]) -> Normalization:
-        """That of a network which names three numbers each, for images from 0 to 1."""
+        """The normalisation of a network that names three numbers each, for images from 0 to 1."""
         return cls(*(255 * torch.tensor(values).view(1, 3, 1, 1) for values in (mean, std)))
 
     @classmethod
     def measured(cls, part: ImageArrays, device: torch.device) -> Normalization:
-        """That which gives each channel of a part mean 0 and deviation 1, as measured on some of its images.
+        """The normalisation that gives each channel of a part mean 0 and deviation 1, by some of its images.
 
         Deviations below 1, as of images of one colour, are taken for 1.
         """
@@ -83,7 +83,8 @@ class Images:
         self.images, labels = to_tensors(part, device if resident else torch.device("cpu"))
         self.labels, self.device = labels.to(device), device
         self.normalization = normalization.to(device)
-        self.augmentation, self.mirrored, self.generator = augmentation, mirrored, generator
+        self.augmentation, self.mirrored = augmentation, mirrored
+        self.generator = torch.Generator(device) if generator is None else generator
 
     def __len__(self) -> int:
         return len(self.labels)

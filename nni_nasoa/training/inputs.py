@@ -1,4 +1,4 @@
-"""What enters the trainable part of a network: augmented images, or the features that frozen stages make of them.
+"""What enters the trainable part of a network: augmented images, or what frozen stages make of them.
 
 Features are computed when they are first needed and kept, so that frozen stages cost one pass over the images
 and not one an epoch (NASOA, arXiv 2108.03434, section 3.2, counts on it too). Where augmentation is on, an
@@ -11,6 +11,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from nni_nasoa.zoo.staged import Staged
 
 MAX_VIEWS = 8
-MEMORY_SHARE = 0.25  # of the memory that is free, and of the disk for the mapped form, may hold features
+# The part of the free memory, and of the free disk for the mapped form, that may hold features.
+MEMORY_SHARE = 0.25
 
 
 class FeatureStore:
@@ -43,14 +45,14 @@ class FeatureStore:
     def __init__(self, buffer: Tensor) -> None:
         self.buffer = buffer
         self.views, self.images = buffer.shape[:2]
-        self.made = torch.zeros(self.images, dtype=torch.long)  # of each image, how many times
+        self.made = torch.zeros(self.images, dtype=torch.long)  # how many times, for each image
         self._complete = False
 
     @classmethod
     def for_features(
         cls, example: Tensor, images: int, views: int, memory_limit: float | None = None
     ) -> FeatureStore | None:
-        """A store for features like `example` (1, ...), in memory, else in a mapped file, else None: there is no room.
+        """A store for features like `example`, (1, ...), in memory or a mapped file; None without room.
 
         Parameters
         ----------
@@ -77,12 +79,10 @@ class FeatureStore:
             disk = os.statvfs(folder)
             if size > MEMORY_SHARE * disk.f_bavail * disk.f_frsize:
                 return None
-            with tempfile.TemporaryFile(
-                dir=folder
-            ) as file:  # without a name, so that it is gone however the process ends
-                os.posix_fallocate(
-                    file.fileno(), 0, max(1, size)
-                )  # a full disk shows here and not as a signal later
+            # Without a name, so that it is gone however the process ends; and a full disk shows here, and not
+            # as a signal later.
+            with tempfile.TemporaryFile(dir=folder) as file:
+                os.posix_fallocate(file.fileno(), 0, max(1, size))
                 mapped = np.memmap(file, dtype=np.uint8, mode="r+", shape=(size,))
         except OSError:
             return None
@@ -136,7 +136,7 @@ class Inputs:
     memory_limit
         See `FeatureStore.for_features`.
     seed
-        Of the choice among kept views.
+        What the choice among kept views follows from.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Inputs:
         self.generator = torch.Generator().manual_seed(seed)
         self.store: FeatureStore | None = None
         self._want_store, self._memory_limit = cached and frozen > 0, memory_limit
-        self.computed = 0  # images, so far
+        self.computed = 0  # how many images, so far
         self._begin, self._renewing = time.monotonic(), 0.0
 
     def __len__(self) -> int:
@@ -165,7 +165,7 @@ class Inputs:
         return self._kept(indices, self.images.clean) if self.frozen else self.images.clean(indices)
 
     def training(self, indices: Tensor, renew: bool = True) -> Tensor:
-        """Inputs from augmented images; of features, mostly kept views, of which `renew` allows to make new ones."""
+        """Inputs from augmented images; of features, mostly kept views, some made anew if `renew` says so."""
         if not self.frozen:
             return self.images.augmented(indices)
         if renew and self.store is not None and self.augmented and self._renewal_due():
@@ -203,7 +203,7 @@ class Inputs:
         more = torch.randint(len(others), (len(indices) - len(kept),), generator=self.generator)
         return torch.cat([kept, others[more]])
 
-    def _kept(self, indices: Tensor, draw) -> Tensor:
+    def _kept(self, indices: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
         if self.store is None:
             features = self._features(draw(indices))
             self.keep(indices, features)

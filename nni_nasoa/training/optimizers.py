@@ -1,8 +1,12 @@
-"""SGD and AdamW by torch's functional forms: their classes import torch._dynamo, which takes longer than a short run has."""
+"""SGD and AdamW by torch's functional forms.
+
+Their classes import torch._dynamo, which takes longer than a short run has.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,12 +26,12 @@ class Optimizer:
     kind
         "sgd" or "adamw".
     parameters
-        Those without gradients are left out.
+        What to step; those that need no gradients are left out.
     weight_decay
-        Of weights; biases and normalisation (one axis) are not decayed, unless `decay_all` says so. As the
-        kind has it: added to the gradient by SGD, decoupled in AdamW.
+        The decay of weights; biases and normalisation (one axis) are not decayed, unless `decay_all` says so.
+        As the kind has it: added to the gradient by SGD, decoupled in AdamW.
     momentum, nesterov
-        Of SGD.
+        What SGD remembers of its steps, and in which way.
     """
 
     def __init__(
@@ -45,7 +49,7 @@ class Optimizer:
         trained = [p for p in parameters if p.requires_grad]
         decayed = [p for p in trained if decay_all or p.ndim > 1]
         others = [p for p in trained if not (decay_all or p.ndim > 1)]
-        self.param_groups = [
+        self.param_groups: list[dict[str, Any]] = [
             {"params": group, "weight_decay": decay}
             for group, decay in ((decayed, weight_decay), (others, 0.0))
             if group
@@ -64,7 +68,7 @@ class Optimizer:
                 group["steps"] = [torch.zeros(()) for _ in params]
 
     def parameters(self) -> Iterator[Parameter]:
-        """Those that are trained."""
+        """The parameters that are trained."""
         return (p for group in self.param_groups for p in group["params"])
 
     def zero_grad(self) -> None:

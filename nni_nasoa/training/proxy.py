@@ -1,4 +1,4 @@
-"""Proxy training: a short, fast training run whose accuracy ranks the candidates of a search (NASOA, section 3.1).
+"""Proxy training: a short training run whose accuracy ranks the candidates of a search (NASOA, section 3.1).
 
 The same recipe for every candidate: SGD with Nesterov momentum, linear warm-up and cosine annealing, label
 smoothing, weight decay on weights alone, random shifts and mirroring. Images stay uint8 until the batch that
@@ -67,13 +67,13 @@ def train_proxy(
     epochs, batch_size
         Passes over the training part, and images a step (2 or more).
     learning_rate, momentum, weight_decay, label_smoothing
-        Of SGD and the cross-entropy; the rate is the peak. Biases and normalisation are not decayed.
+        What SGD and the cross-entropy take; the rate is the peak. Biases and normalisation are not decayed.
     warmup
         Share of all steps in which the learning rate rises.
     device
         Where to train. On CUDA, forward and backward run in bfloat16 where the device has it.
     seed
-        Of the order of the images and of augmentation. Initial weights are the network's own.
+        What the order of the images and augmentation follow from. Initial weights are the network's own.
     on_epoch
         Called after each epoch with its number, from 1, and the validation accuracy.
 
@@ -89,7 +89,7 @@ def train_proxy(
     check_fits(network, split, batch_size)
     device = torch.device(device)
     torch.backends.cudnn.benchmark = True  # all batches have the same shape
-    network.to(device=device, memory_format=torch.channels_last)
+    network.to(device).to(memory_format=torch.channels_last)
     generator, dtype = torch.Generator(device).manual_seed(seed), mixed_precision(device)
     train, val = _images(split, device, generator)
     optimizer = Optimizer("sgd", network.parameters(), weight_decay, momentum=momentum)
@@ -139,7 +139,8 @@ def check_fits(network: nn.Module, split: ImageSplit, batch_size: int) -> None:
         check_input_size(architecture, split.input_size)
     if min(batch_size, len(split.train)) < 2:
         raise ProxyError(
-            f"batch size {batch_size} of {len(split.train)} training images: BatchNorm needs two images a step"
+            f"batch size {batch_size} of {len(split.train)} training images: "
+            "BatchNorm needs two images a step"
         )
 
 
@@ -147,8 +148,9 @@ def check_input_size(architecture: Architecture, input_size: int, name: str = "i
     """Raise ProxyError where the strides would leave less than a pixel of an image."""
     if input_size < architecture.total_stride:
         raise ProxyError(
-            f"{name} {input_size} is too small: {len(architecture.macro.stages)} stages have a total stride of "
-            f"{architecture.total_stride}; take a larger {name} or fewer stages"
+            f"{name} {input_size} is too small: "
+            f"{len(architecture.macro.stages)} stages have a total stride of {architecture.total_stride}; "
+            f"take a larger {name} or fewer stages"
         )
 
 

@@ -1,4 +1,4 @@
-"""How to fine-tune: a model and the settings of one run, as a value (NASOA, arXiv 2108.03434, section 3.2)."""
+"""How to fine-tune: a model and the settings of a run, as a value (NASOA, arXiv 2108.03434, section 3.2)."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ class FineTuneRegime:
     model
         A name of the zoo, a network of a front file (`front.json#1`), or an ET-NAS encoding.
     learning_rate
-        At its peak, for a batch of `batch_size`.
+        The rate at its peak, for a batch of `batch_size`.
     weight_decay
-        Of weights; biases and normalisation are not decayed. With SGD it is added to the gradient, with AdamW
-        decoupled.
+        The decay of weights; biases and normalisation are not decayed. With SGD it is added to the gradient,
+        with AdamW decoupled.
     frozen_stages
         The first stages that stay as they are: 0 trains everything, the number of stages (or more) the head
         alone.
@@ -78,7 +78,7 @@ class FineTuneRegime:
     mixup
         Alpha of mixup (Zhang et al., arXiv 1710.09412); 0 mixes nothing.
     label_smoothing
-        Of the cross-entropy, from 0 to below 1.
+        What the cross-entropy gives to all classes alike, from 0 to below 1.
     optimizer
         "sgd" (Nesterov momentum 0.9) or "adamw".
 

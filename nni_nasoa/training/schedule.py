@@ -1,14 +1,14 @@
-"""The learning rate along a training: linear warm-up, then half a cosine (Loshchilov and Hutter, arXiv 1608.03983)."""
+"""The learning rate along a training: warm-up, then half a cosine (Loshchilov, Hutter, arXiv 1608.03983)."""
 
 from __future__ import annotations
 
 import math
 
-FIRST_SHARE = 0.1  # of the peak, at the very beginning
+FIRST_SHARE = 0.1  # The part of the peak at the very beginning.
 
 
 def warmup_cosine(at: float, warmup: float, end: float = 1.0, first: float = FIRST_SHARE) -> float:
-    """Share of the peak learning rate: linear from `first` to 1 until `warmup`, then half a cosine to 0 at `end`.
+    """Share of the peak learning rate: linear from `first` to 1 at `warmup`, half a cosine to 0 at `end`.
 
     Parameters
     ----------

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from nni_nasoa.device.device import device_name
 from nni_nasoa.device.lock import device_lock
@@ -34,9 +35,8 @@ from .supervised import train_step
 REFERENCE = "2-_32_2-11-112-1121112"  # ET-NAS-A, the smallest published network
 REFERENCE_CLASSES = 10
 WEIGHT_DECAY = 1e-4
-_MIN_SAMPLE_SECONDS = {
-    "cuda": 0.02
-}  # so that launches run ahead of the device within a sample, as they do in training
+# Seconds of a sample at least, so that launches run ahead of the device within it, as they do in training.
+_MIN_SAMPLE_SECONDS = {"cuda": 0.02}
 
 
 @dataclass(frozen=True)
@@ -95,14 +95,14 @@ def training_step_time(
     warmup: int = 3,
     max_seconds: float = 30.0,
 ) -> Measurement:
-    """Time training steps: forward, cross-entropy, backward and SGD with momentum, on random images in channels_last.
+    """Time training steps: forward, cross-entropy, backward, SGD with momentum, on random images.
 
     Parameters
     ----------
     network
         Any image classifier. It stays as it is, wherever it is: a copy on `device` is measured.
     input_size, batch_size
-        Images are (batch_size, 3, input_size, input_size).
+        Images are (batch_size, 3, input_size, input_size), in channels_last order.
     device
         The device to measure on, taken under its exclusive `device_lock`.
     autocast
@@ -150,11 +150,11 @@ def relative_speed(
     warmup: int = 3,
     max_seconds: float = 30.0,
 ) -> RelativeSpeed:
-    """Training speed of a network, relative to that of ET-NAS-A with 10 classes; parameters as in `training_step_time`.
+    """Training speed of a network, relative to that of ET-NAS-A with 10 classes.
 
-    Steps of the two take turns, so that whatever else slows the device slows both. On a CPU, one thread is
-    measured and its processor time counts: several threads that wait for each other lose far more to another
-    process than the time it takes.
+    Parameters are as in `training_step_time`. Steps of the two take turns, so that whatever else slows the
+    device slows both. On a CPU, one thread is measured and its processor time counts: several threads that
+    wait for each other lose far more to another process than the time it takes.
     """
     device = _resolve(device)
     with undisturbed(device, threads=1):
@@ -162,9 +162,8 @@ def relative_speed(
         networks = network, ETNet(REFERENCE, REFERENCE_CLASSES)
         pair = [_training_step(each, input_size, batch_size, device, autocast) for each in networks]
         once = [_warm_up(step, warmup, clock) for step in pair]
-        target = max(
-            *once, _MIN_SAMPLE_SECONDS.get(device.type, 0.0)
-        )  # samples of equal length meet equal disturbance
+        # Samples of equal length meet equal disturbance.
+        target = max(*once, _MIN_SAMPLE_SECONDS.get(device.type, 0.0))
         counts = [max(1, round(target / seconds)) for seconds in once]
         samples = _repeat(
             lambda: [_sample(step, count, clock) for step, count in zip(pair, counts)], repeats, max_seconds
@@ -180,7 +179,7 @@ def count_parameters(network: nn.Module) -> int:
 
 
 def count_macs(network: nn.Module, input_size: int = 224) -> int:
-    """Multiply-accumulates of one image of `input_size` x `input_size` pixels, in convolutions and matrix products.
+    """Multiply-accumulates of one image of this size in pixels, in convolutions and matrix products.
 
     Any image classifier will do; nothing is computed, as the network runs on torch's meta device.
     """
@@ -211,6 +210,9 @@ def environment(device: str | torch.device = "cpu") -> dict[str, str | int | flo
 
 # -- steps and samples --
 
+T = TypeVar("T")
+Step = Callable[[], object]
+
 
 def _resolve(device: str | torch.device) -> torch.device:
     device = torch.device(device)
@@ -225,7 +227,7 @@ def _resolve(device: str | torch.device) -> torch.device:
 def undisturbed(
     device: torch.device, threads: int | None = None, patience: float | None = None
 ) -> Iterator[None]:
-    """Hold the device's lock, with so many threads on a CPU, and leave torch's settings and random state as they were.
+    """Hold the device's lock, with so many threads on a CPU, and leave torch's state as it was.
 
     With `patience`, the lock is waited for so many seconds at most, and then gone without.
     """
@@ -250,8 +252,8 @@ def _training_step(
     batch_size: int,
     device: torch.device,
     autocast: torch.dtype | None,
-) -> Callable[[], object]:
-    network = copy.deepcopy(network).to(device, memory_format=torch.channels_last).train()
+) -> Step:
+    network = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).train()
     images, labels = _batch(input_size, batch_size, device)
     # The learning rate stays 0, which costs what any other does, and random labels cannot drive the weights
     # off to where floats are slow. The variant of SGD is that by which all speeds on record were measured.
@@ -265,8 +267,8 @@ def _inference_step(
     batch_size: int,
     device: torch.device,
     autocast: torch.dtype | None,
-) -> Callable[[], object]:
-    network = copy.deepcopy(network).to(device, memory_format=torch.channels_last).eval()
+) -> Step:
+    network = copy.deepcopy(network).to(device).to(memory_format=torch.channels_last).eval()
     images, _ = _batch(input_size, batch_size, device)
 
     def step() -> None:
@@ -276,7 +278,7 @@ def _inference_step(
     return step
 
 
-def _batch(input_size: int, batch_size: int, device: torch.device):
+def _batch(input_size: int, batch_size: int, device: torch.device) -> tuple[Tensor, Tensor]:
     images = torch.randn(batch_size, 3, input_size, input_size, device=device)
     return images.contiguous(memory_format=torch.channels_last), torch.zeros(
         batch_size, dtype=torch.long, device=device
@@ -284,7 +286,15 @@ def _batch(input_size: int, batch_size: int, device: torch.device):
 
 
 def _step_time(
-    make_step, network, input_size, batch_size, device, autocast, repeats, warmup, max_seconds
+    make_step: Callable[[nn.Module, int, int, torch.device, torch.dtype | None], Step],
+    network: nn.Module,
+    input_size: int,
+    batch_size: int,
+    device: str | torch.device,
+    autocast: torch.dtype | None,
+    repeats: int,
+    warmup: int,
+    max_seconds: float,
 ) -> Measurement:
     device = _resolve(device)
     with undisturbed(device):
@@ -299,7 +309,7 @@ def _step_time(
 
 
 def _wall_clock(device: torch.device) -> Callable[[], float]:
-    def clock():
+    def clock() -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         return time.perf_counter()
@@ -307,7 +317,7 @@ def _wall_clock(device: torch.device) -> Callable[[], float]:
     return clock
 
 
-def _sample(step, count: int, clock) -> float:
+def _sample(step: Step, count: int, clock: Callable[[], float]) -> float:
     """Seconds that one of `count` steps takes."""
     start = clock()
     for _ in range(count):
@@ -315,23 +325,24 @@ def _sample(step, count: int, clock) -> float:
     return (clock() - start) / count
 
 
-def _warm_up(step, steps: int, clock) -> float:
+def _warm_up(step: Step, steps: int, clock: Callable[[], float]) -> float:
     """Seconds of a step after the first `steps`, which find kernels, allocate memory and fill caches."""
     for _ in range(steps):
         step()
     return max(_sample(step, 1, clock), 1e-9)
 
 
-def _repeat(sample, repeats: int, max_seconds: float) -> list:
+def _repeat(sample: Callable[[], T], repeats: int, max_seconds: float) -> list[T]:
     """Take samples: `repeats` of them, or three at least when time is up."""
-    end, samples = time.monotonic() + max_seconds, []
+    end = time.monotonic() + max_seconds
+    samples: list[T] = []
     while len(samples) < repeats and (len(samples) < 3 or time.monotonic() < end):
         samples.append(sample())
     return samples
 
 
 def _memory_watch(device: torch.device) -> Callable[[], float | None]:
-    """Start watching memory; the result tells the peak since then, in MiB above what was in use (None where unknown)."""
+    """Start watching memory; what comes back tells the peak since then, in MiB above what was in use."""
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)

@@ -24,7 +24,8 @@ from .supervised import endless
 if TYPE_CHECKING:
     from .data_parallel import DataParallel
 
-IN_TIME, LATE, FULL = 0, 1, 2  # what processes tell each other in each step: the worst of it counts
+# What processes tell each other in each step: the worst of it counts.
+IN_TIME, LATE, FULL = 0, 1, 2
 
 
 class Stepper:
@@ -33,13 +34,13 @@ class Stepper:
     Parameters
     ----------
     module, classes
-        From inputs to logits of the `classes`; what of it requires gradients is trained.
+        What gives logits of so many classes for inputs; what of it requires gradients is trained.
     inputs
-        Inputs of this process's images.
+        The inputs from this process's images.
     regime, group
-        Of the run. The batch of the regime is that of all processes together.
+        How to fine-tune, and the processes of the run. The regime's batch is that of all of them together.
     seed
-        Of the order of images, and of mixup.
+        What the order of images and mixup follow from.
     head_only
         The head, where `module` is no more than that: its gradients need no autograd.
     """
@@ -54,13 +55,8 @@ class Stepper:
         seed: int,
         head_only: nn.Linear | None = None,
     ) -> None:
-        self.module, self.classes, self.inputs, self.regime, self.group = (
-            module,
-            classes,
-            inputs,
-            regime,
-            group,
-        )
+        self.module, self.classes, self.inputs = module, classes, inputs
+        self.regime, self.group = regime, group
         self._head = head_only
         self._parallel: DataParallel | None = None
         self.device = inputs.labels.device
@@ -74,7 +70,9 @@ class Stepper:
         self._indices = endless(lambda: self.batch, lambda: torch.randperm(len(inputs), generator=generator))
 
     def overlap(self, seconds: float) -> None:
-        """Have gradients averaged over the processes while others are computed, if that pays with so many seconds left.
+        """Have gradients averaged over the processes while others are computed, if that pays.
+
+        `seconds` are those that the run has left.
 
         All processes have to call it, before the first step and after each one in which memory was full.
         """
@@ -86,19 +84,19 @@ class Stepper:
             self._parallel = DataParallel(self.module)
 
     def step(self, cheap: bool, in_time: Callable[[], bool] = lambda: True) -> Tensor | None:
-        """Take a step at the optimiser's learning rate; the loss, on the device, or None where a process's memory was full.
+        """Take a step at the optimiser's learning rate.
 
-        With `cheap`, no features of frozen stages are computed: images take part whose features are kept.
-        Afterwards `go_on` says whether all processes are in time for more steps.
+        Returns the loss, on the device, or None where a process's memory was full. With `cheap`, no features
+        of frozen stages are computed: images take part whose features are kept. Afterwards `go_on` says
+        whether all processes are in time for more steps.
         """
         loss = None
         try:
             if self._parallel is not None:
                 self._parallel.begin()
             loss = self.gradients(cheap)
-        except (
-            RuntimeError
-        ) as error:  # which is let go of here, and with it the tensors of the step that failed
+        except RuntimeError as error:
+            # It is let go of here, and with it the tensors of the step that failed.
             if not is_out_of_memory(error):
                 raise
         if self._parallel is not None:
@@ -113,7 +111,7 @@ class Stepper:
         if self._scaler is None or self._head is not None:
             self.optimizer.step()
         else:
-            self._scaler.step(self.optimizer)
+            self._scaler.step(self.optimizer)  # type: ignore[arg-type]  # param_groups and step will do
             self._scaler.update()
         self.optimizer.zero_grad()
         self.steps += 1
@@ -139,9 +137,9 @@ class Stepper:
             inputs, targets = mixup(inputs, targets, share, self.inputs.images.generator)
         if self._head is not None:
             return head_gradients(self._head, inputs, targets)
-        if (
-            inputs.ndim == 4
-        ):  # kept features have another order than fresh ones, which a compiled module would be compiled for again
+        # Kept features have another order than fresh ones, for which a compiled module would be compiled
+        # again.
+        if inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
             logits = (self._parallel or self.module)(inputs)
@@ -157,7 +155,9 @@ class Stepper:
         )
 
     def halve_batch(self) -> int:
-        """Go on with half the batch and half the learning rate, in all processes; the images of a step, over all.
+        """Go on with half the batch and half the learning rate, in all processes.
+
+        Returns the images of a step over all processes.
 
         Raises
         ------
@@ -197,5 +197,5 @@ def head_gradients(head: nn.Linear, features: Tensor, targets: Tensor) -> Tensor
 
 
 def batch_of_process(regime: FineTuneRegime, inputs: Inputs, group: Alone | Together) -> int:
-    """Images a step of each process: not more than the one with the fewest has, and two at least, for BatchNorm."""
+    """Images a step of each process: at most as many as the poorest has, at least two, for BatchNorm."""
     return max(2, -int(group.most(-min(regime.batch_size // group.size, len(inputs)))))

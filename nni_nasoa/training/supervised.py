@@ -1,4 +1,4 @@
-"""What trainings of a network on labelled images have in common: their batches, a step, and what the network says.
+"""What trainings of a network on labelled images have in common: batches, a step, and what it says then.
 
 Proxy training, landmarks, pretraining and the measuring of steps are made of it. Fine-tuning by the clock has
 a step of its own (`stepping`), for frozen stages, soft targets and several processes, and takes its batches
@@ -43,7 +43,7 @@ def endless(batch_size: Callable[[], int], order: Callable[[], Tensor]) -> Itera
     Parameters
     ----------
     batch_size
-        That of the next batch; it may change.
+        Gives the size of the next batch; it may change.
     order
         Draws an order.
     """
@@ -74,7 +74,7 @@ def train_step(
     images, labels
         (n, 3, height, width) float32 as the network wants them, and (n,).
     label_smoothing
-        Of the cross-entropy.
+        What the cross-entropy gives to all classes alike.
     dtype
         The type of automatic mixed precision, one that needs no scaling of gradients; None for float32.
 

@@ -1,6 +1,7 @@
-"""How a fine-tuning run shares out its time: what its trainer does by these numbers, the advisor's time model foretells.
+"""How a fine-tuning run shares out its time.
 
-Without torch, so that a forecast need not load it.
+What its trainer does by these numbers, the advisor's time model foretells. Without torch, so that a forecast
+need not load it.
 """
 
 from __future__ import annotations
@@ -26,11 +27,10 @@ VALIDATION_SHARE, HEAD_VALIDATION_SHARE, LEAST_VALIDATION = 0.05, 0.15, 16
 # Training: steps between two looks at the clock, and evaluations in the window, besides the last.
 CHUNK_SECONDS = 0.1
 EVALUATION_SHARE, MAX_EVALUATIONS = 0.1, 20
-HEAD_STEP_SECONDS = 0.005  # of the head, on features that are kept
-RENEWAL_SHARE = 0.25  # of the training time goes to new views of images that have one
-LAST_FEATURES_SHARE = (
-    0.5  # of what is left of the window, up to which features of one more batch are computed
-)
+HEAD_STEP_SECONDS = 0.005  # A step of the head, on features that are kept.
+RENEWAL_SHARE = 0.25  # The part of the training time for new views of images that have one.
+# The part of what is left of the window, up to which features of one more batch are computed.
+LAST_FEATURES_SHARE = 0.5
 
 # Kept back for the end: a margin for what nobody could foresee, saving, and an evaluation, each somewhat
 # longer than usual.

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from nni_nasoa.zoo.staged import Staged
+
 
 class Trainable(nn.Module):
     """What follows the frozen stages.
@@ -18,7 +20,7 @@ class Trainable(nn.Module):
         How many of its stages to leave out.
     """
 
-    def __init__(self, network, frozen: int) -> None:
+    def __init__(self, network: Staged, frozen: int) -> None:
         super().__init__()
         self.network, self.frozen = network, frozen
 
@@ -27,6 +29,6 @@ class Trainable(nn.Module):
         return self.network.head(self.network.forward_stages(inputs, self.frozen))
 
     def own_buffers(self) -> Iterator[Tensor]:
-        """Those that training changes: statistics of the normalisation that is not frozen."""
+        """The buffers that training changes: statistics of the normalisation that is not frozen."""
         for stage in self.network.stages[self.frozen :]:
             yield from stage.buffers()
