@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -52,6 +52,24 @@ _PROBE = {
     "images": whole(0, IMAGES),
     "stages": whole(1, MAX_STAGES),
 }
+
+
+@dataclass(frozen=True)
+class Instruments:
+    """What datasets are looked at with.
+
+    Parameters
+    ----------
+    profile, probe, landmark
+        As `profile_dataset`, `probing.probe` and `landmarks.landmark` are called.
+    clock
+        What tells the seconds.
+    """
+
+    profile: Callable[..., DatasetProfile] = profile_dataset
+    probe: Callable[..., dict[str, Any]] = probe
+    landmark: Callable[..., float | None] = landmark
+    clock: Callable[[], float] = time.monotonic
 
 
 @dataclass(frozen=True)
@@ -200,6 +218,7 @@ def task_profile(
     device="cpu",
     seconds: float | None = None,
     show_progress: bool | None = None,
+    instruments: Instruments = Instruments(),  # noqa: B008 - it is immutable
 ) -> TaskProfile:
     """What is known of a dataset; what is missing is found out, and kept.
 
@@ -220,6 +239,8 @@ def task_profile(
         For all of it. What does not fit stays unknown, and is not kept: it is looked for again the next time.
     show_progress
         As `Dataset.open` takes it.
+    instruments
+        What finds out what is missing.
 
     Raises
     ------
@@ -231,7 +252,7 @@ def task_profile(
         The store cannot be read or written.
     """
     dataset = profiled(dataset)
-    reader, own = _Reader(dataset, seconds, show_progress), dataset.fingerprint
+    reader, own = _Reader(dataset, seconds, show_progress, instruments), dataset.fingerprint
     known = kept = _kept(store, own)
     sizes, marks = {model: get(model).input_size for model in (PROBE_MODEL, *models)}, landmark_settings()
     if dataset.kind is Kind.ARRAYS:  # whose images come in one size
@@ -281,18 +302,18 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict
             continue
         import torch  # noqa: F401 - what its import takes says nothing of the next probe
 
-        begin, left = time.monotonic(), reader.left()
+        begin, left = reader.instruments.clock(), reader.left()
         enough = (
             pace * sum(work[other] * (NETWORK_IMAGES + wanted[other]) for other in [*sizes][place:]) <= left
         )
-        result = probe(
+        result = reader.instruments.probe(
             sample,
             name.partition("@")[0],
             device=device,
             images=wanted[name] if enough else FEW,
             seconds=None if reader.deadline is None else left if pace or len(sizes) == 1 else left / 2,
         )
-        pace = (time.monotonic() - begin) / (work[name] * (NETWORK_IMAGES + result["images"]))
+        pace = (reader.instruments.clock() - begin) / (work[name] * (NETWORK_IMAGES + result["images"]))
         if result["images"] >= min(
             MIN_IMAGES if name == PROBE_MODEL else FEW, len(sample.train) + len(sample.val)
         ):
@@ -307,7 +328,7 @@ def _landmarks(reader: _Reader, settings: Mapping[str, tuple[int, float]], devic
         if reader.left() < _least_seconds() or (sample := reader.sample(size)) is None:
             continue
         seconds = None if reader.deadline is None else reader.left()
-        reached = landmark(sample, PROBE_MODEL, rate, device=device, seconds=seconds)
+        reached = reader.instruments.landmark(sample, PROBE_MODEL, rate, device=device, seconds=seconds)
         if reached is not None or seconds is None:
             found[name] = reached
     return found
@@ -328,20 +349,23 @@ def _work(model: str, size: int) -> float:
 class _Reader:
     """Opens a dataset, or a sample of it, within the time."""
 
-    def __init__(self, dataset: Dataset, seconds: float | None, show_progress: bool | None):
-        self.deadline = None if seconds is None else time.monotonic() + seconds
+    def __init__(
+        self, dataset: Dataset, seconds: float | None, show_progress: bool | None, instruments: Instruments
+    ):
+        self.instruments = instruments
+        self.deadline = None if seconds is None else instruments.clock() + seconds
         self._dataset, self._show_progress = dataset, show_progress
         self._samples: dict[int, ImageSplit | None] = {}
 
     def left(self) -> float:
         """Seconds until the deadline, infinitely many where there is none."""
-        return math.inf if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+        return math.inf if self.deadline is None else max(0.0, self.deadline - self.instruments.clock())
 
     def profile(self) -> DatasetProfile:
         """The dataset's profile, as far as there is time for it."""
         if self._dataset.kind is not Kind.NAME:
             seconds = min(PROFILE_SECONDS, PROFILE_SHARE * self.left())
-            return profile_dataset(self._dataset, seconds=seconds, show_progress=self._show_progress)
+            return self.instruments.profile(self._dataset, seconds=seconds, show_progress=self._show_progress)
         split, own = self.sample(PIXEL_SIZE), self._dataset.fingerprint
         return DatasetProfile(self._dataset.name, own) if split is None else profile_arrays(split, own)
 

@@ -1,35 +1,31 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from importlib import import_module
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
+from fixtures.looks import FOUND
 from PIL import Image
 
-from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.task import profiles
 from nni_nasoa.advisor.task.landmarks import HIGH_RATE, RATE
 from nni_nasoa.advisor.task.probing import FEW, IMAGES
-from nni_nasoa.advisor.task.profiles import LANDMARKS, PROBE_MODEL, TaskProfile, sized_probes, task_profile
+from nni_nasoa.advisor.task.profiles import (
+    LANDMARKS,
+    PROBE_MODEL,
+    Instruments,
+    TaskProfile,
+    sized_probes,
+    task_profile,
+)
 from nni_nasoa.data import Dataset, DatasetError, open_dataset
 from nni_nasoa.data.profile import DatasetProfile, ProfileError
 from nni_nasoa.experience.records import figures_of
 from nni_nasoa.zoo import list_models
 
-FOUND = {
-    "nearest_mean": 0.5,
-    "nearest_neighbour": 0.25,
-    "linear": 0.75,
-    "linear_few": 0.625,
-    "log_me": -0.1,
-    "distance": 0.2,
-    "images": 9,
-    "stages": 4,
-}
 ALWAYS = (PROBE_MODEL, *sized_probes())
 B = ("nano-b", "nano-b@96")
 COLD = """
@@ -43,69 +39,12 @@ print({"torch", "PIL", "nni"} & {*sys.modules})
 """
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("NASOA_CACHE", str(tmp_path_factory.mktemp("cache")))
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ExperienceStore(tmp_path / "store.db")
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Nine images of three classes, and one that is broken."""
-    rng = np.random.default_rng(0)
-    for label in ("a", "b", "ü"):
-        (tmp_path / "pets" / label).mkdir(parents=True)
-        for i in range(3):
-            Image.fromarray(rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)).save(
-                tmp_path / "pets" / label / f"{i}.png"
-            )
-    (tmp_path / "pets" / "a" / "broken.png").write_bytes(b"no image")
-    return tmp_path / "pets"
-
-
-@pytest.fixture
-def probed(monkeypatch):
-    """Models that were probed, with the sample; what is found is always the same."""
-    calls = []
-
-    def probe(split, model, *, device, seconds, images):
-        assert images == (IMAGES if split.input_size in (16, 48) else FEW)
-        calls.append((model, split))
-        return FOUND | {"images": min(images, len(split.train) + len(split.val))}
-
-    monkeypatch.setattr(profiles, "probe", probe)
-    monkeypatch.setattr(
-        profiles,
-        "landmark",
-        lambda split, model, rate, *, device, seconds: split.input_size / 128 + rate / 10,
-    )
-    return calls
-
-
-@pytest.fixture
-def unread(monkeypatch):
-    """A function after whose call no image can be opened and nothing be probed."""
-
-    def forbid():
-        for owner, name in (
-            *((profiles, name) for name in ("probe", "landmark", "profile_dataset")),
-            *((Dataset, name) for name in ("open", "sample", "decode_in_time")),
-        ):
-            monkeypatch.setattr(owner, name, lambda *_, **__: pytest.fail("something was opened"))
-
-    return forbid
-
-
-def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, unread):
+def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, monkeypatch):
     first = task_profile(Dataset(folder), store, ["nano-b"])
     assert set(first.probes) == {*ALWAYS, *B} and first.dataset.pixels_read == 9
     assert all(found["images"] == 9 and 0 <= found["nearest_mean"] <= 1 for found in first.probes.values())
     assert set(first.landmarks) == {*LANDMARKS} and all(0 <= found <= 1 for found in first.landmarks.values())
-    unread()
+    monkeypatch.setattr(Image, "open", lambda path: pytest.fail(f"{path} was opened"))
     assert task_profile(Dataset(folder), store, ["nano-b"]) == first
     run = subprocess.run(
         [sys.executable, "-c", COLD, store.location, folder], capture_output=True, text=True, check=True
@@ -113,9 +52,9 @@ def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, un
     assert run.stdout == f"{first.probes[PROBE_MODEL]['nearest_mean']} 4\nset()\n"
 
 
-def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, probed):
-    task_profile(Dataset(folder), store, ["nano-b", "nano-c", "nano-b"])
-    assert [(model, split.input_size) for model, split in probed] == [
+def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, look):
+    look(Dataset(folder), store, ["nano-b", "nano-c", "nano-b"])
+    assert [(model, split.input_size) for model, split in look.probed] == [
         (PROBE_MODEL, 48),
         ("nano-b", 48),
         ("nano-c", 48),
@@ -124,30 +63,30 @@ def test_the_sample_is_opened_once_for_all_models_of_a_size(folder, store, probe
         ("nano-b", 96),
         ("nano-c", 96),
     ]
-    sample, larger = probed[0][1], probed[4][1]
-    assert probed[1][1] is probed[2][1] is sample and len(sample.train) + len(sample.val) == 9
-    assert probed[5][1] is probed[6][1] is larger
+    sample, larger = look.probed[0][1], look.probed[4][1]
+    assert look.probed[1][1] is look.probed[2][1] is sample and len(sample.train) + len(sample.val) == 9
+    assert look.probed[5][1] is look.probed[6][1] is larger
 
 
-def test_only_what_is_missing_is_found(folder, store, probed, monkeypatch):
-    task_profile(Dataset(folder), store)
-    monkeypatch.setattr(profiles, "profile_dataset", lambda *_, **__: pytest.fail("the profile is known"))
-    found = task_profile(Dataset(folder), store, ["nano-b"])
-    assert [model for model, _ in probed] == [PROBE_MODEL] * 3 + ["nano-b"] * 2 and set(found.probes) == {
+def test_only_what_is_missing_is_found(folder, store, look):
+    look(Dataset(folder), store)
+    look.having(profile=lambda *_, **__: pytest.fail("the profile is known"))
+    found = look(Dataset(folder), store, ["nano-b"])
+    assert [model for model, _ in look.probed] == [PROBE_MODEL] * 3 + ["nano-b"] * 2 and set(
+        found.probes
+    ) == {
         *ALWAYS,
         *B,
     }
-    assert task_profile(Dataset(folder), store) == found and len(probed) == 5
+    assert look(Dataset(folder), store) == found and len(look.probed) == 5
 
 
-def test_a_changed_dataset_is_another(folder, store, probed):
-    before = task_profile(Dataset(folder), store)
+def test_a_changed_dataset_is_another(folder, store, look):
+    before = look(Dataset(folder), store)
     (folder / "b" / "0.png").unlink()
-    after = task_profile(Dataset(folder), store)
-    assert (before.dataset.images, after.dataset.images, len(probed)) == (10, 9, 6)
-    assert (
-        task_profile(Dataset(folder, val_fraction=0.4), store).dataset.val_images > after.dataset.val_images
-    )
+    after = look(Dataset(folder), store)
+    assert (before.dataset.images, after.dataset.images, len(look.probed)) == (10, 9, 6)
+    assert look(Dataset(folder, val_fraction=0.4), store).dataset.val_images > after.dataset.val_images
 
 
 @pytest.mark.parametrize(
@@ -167,26 +106,28 @@ def test_a_changed_dataset_is_another(folder, store, probed):
         lambda kept: {name: part for name, part in kept.items() if name != "landmarks"} | {"version": 2},
     ],
 )
-def test_what_is_damaged_in_the_store_is_found_anew(folder, store, probed, damage):
-    good = task_profile(Dataset(folder), store)
+def test_what_is_damaged_in_the_store_is_found_anew(folder, store, look, damage):
+    good = look(Dataset(folder), store)
     store.set_profile(good.dataset.fingerprint, damage(good.to_json()))
-    again = task_profile(Dataset(folder), store)
-    assert len(probed) == 6 and (again.dataset.images, again.probes) == (good.dataset.images, good.probes)
+    again = look(Dataset(folder), store)
+    assert len(look.probed) == 6 and (again.dataset.images, again.probes) == (
+        good.dataset.images,
+        good.probes,
+    )
     assert TaskProfile.from_json(store.profile(good.dataset.fingerprint)) == again
 
 
-def test_what_is_no_json_in_the_store_is_found_anew(folder, store, probed, monkeypatch):
-    def profile(fingerprint):
-        return json.loads("{")
+def test_what_is_no_json_in_the_store_is_found_anew(folder, store, look):
+    good = look(Dataset(folder), store)
+    with closing(sqlite3.connect(store.location)) as database, database:
+        assert database.execute("UPDATE nasoa_profiles SET profile = '{'").rowcount == 1
+    assert look(Dataset(folder), store).probes == good.probes and len(look.probed) == 6
 
-    monkeypatch.setattr(store, "profile", profile)
-    assert task_profile(Dataset(folder), store).probes[PROBE_MODEL] == FOUND
 
-
-def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, probed):
-    short = task_profile(Dataset(folder), store, seconds=0)
+def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, look):
+    short = look(Dataset(folder), store, seconds=0)
     assert short.dataset.images == 10 and short.dataset.width is short.dataset.red_mean is None
-    assert not short.probes and not probed and not short.landmarks
+    assert not short.probes and not look.probed and not short.landmarks
     flat = short.flat()
     assert (
         flat["separability_nearest_mean"]
@@ -196,17 +137,19 @@ def test_without_time_nothing_is_claimed_and_it_is_found_later(folder, store, pr
         is short.model_figures("nano-a").known["probe_log_me"]
         is None
     )
-    assert task_profile(Dataset(folder), store).dataset.width == 24 and len(probed) == 3
-    named = task_profile(Dataset("fractals"), store, seconds=0)
+    assert look(Dataset(folder), store).dataset.width == 24 and len(look.probed) == 3
+    named = look(Dataset("fractals"), store, seconds=0)
     assert (named.dataset.name, named.dataset.images, named.probes) == ("fractals", None, {})
 
 
 @pytest.fixture
-def watch(monkeypatch):
-    """Probes that take their time by a clock of their own: a function that looks at the digits for some seconds, and what it took."""
+def watch():
+    """Probes that take their time by a clock of their own.
+
+    A function that looks at the digits for some seconds, and what it took.
+    """
     import_module("torch")  # else three seconds are kept for that
     now = [0.0]
-    monkeypatch.setattr(profiles, "time", SimpleNamespace(monotonic=lambda: now[0]))
 
     def probe(split, model, *, device, seconds, images):
         each = (
@@ -219,12 +162,13 @@ def watch(monkeypatch):
         now[0] += network + seen * each
         return FOUND | {"images": seen}
 
-    monkeypatch.setattr(profiles, "probe", probe)
-    monkeypatch.setattr(profiles, "landmark", lambda *_, **__: None)
+    instruments = Instruments(probe=probe, landmark=lambda *_, **__: None, clock=lambda: now[0])
 
     def look(seconds):
         begin = now[0]
-        found = task_profile(Dataset("digits"), None, list_models("nano"), seconds=seconds)
+        found = task_profile(
+            Dataset("digits"), None, list_models("nano"), seconds=seconds, instruments=instruments
+        )
         return {name: probe["images"] for name, probe in found.probes.items()}, now[0] - begin
 
     return look
@@ -272,22 +216,18 @@ def test_a_probe_of_fewer_images_is_compared_by_those_that_both_have_seen():
     }
 
 
-def test_a_probe_that_was_cut_short_is_made_again(folder, store, monkeypatch):
+def test_a_probe_that_was_cut_short_is_made_again(folder, store, look):
     nothing = {**dict.fromkeys(FOUND), "images": 2, "stages": 4}
-    monkeypatch.setattr(profiles, "probe", lambda *_, **__: nothing)
-    assert task_profile(Dataset(folder), store, seconds=900).probes == {}
-    monkeypatch.setattr(
-        profiles, "probe", lambda *_, **__: {**nothing, "images": 9}
-    )  # all were seen: it has no value
-    assert task_profile(Dataset(folder), store).probes == dict.fromkeys(ALWAYS, {**nothing, "images": 9})
+    look.having(probe=lambda *_, **__: nothing)
+    assert look(Dataset(folder), store, seconds=900).probes == {}
+    look.having(probe=lambda *_, **__: {**nothing, "images": 9})  # all were seen: it has no value
+    assert look(Dataset(folder), store).probes == dict.fromkeys(ALWAYS, {**nothing, "images": 9})
 
 
-def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store, probed, monkeypatch):
+def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store, look):
     reached = {(48, RATE): 0.6, (48, HIGH_RATE): 0.5, (96, RATE): None}
-    monkeypatch.setattr(
-        profiles, "landmark", lambda split, model, rate, *, device, seconds: reached[split.input_size, rate]
-    )
-    assert task_profile(Dataset(folder), store, seconds=900).landmarks == {
+    look.having(landmark=lambda split, model, rate, **_: reached[split.input_size, rate])
+    assert look(Dataset(folder), store, seconds=900).landmarks == {
         "landmark": 0.6,
         "landmark_high_rate": 0.5,
     }
@@ -297,14 +237,14 @@ def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store
         "landmark_high_rate": 0.5,
         "landmark_large": None,
     }  # with all the time, the last has no value
-    assert task_profile(Dataset(folder), store).landmarks == whole
+    assert look(Dataset(folder), store).landmarks == whole
     reached[96, RATE] = 0.7
-    assert task_profile(Dataset(folder), store, seconds=900).landmarks == whole and len(probed) == 3
-    opened = task_profile(Dataset(open_dataset("digits", input_size=48)), store)
+    assert look(Dataset(folder), store, seconds=900).landmarks == whole and len(look.probed) == 3
+    opened = look(Dataset(open_dataset("digits", input_size=48)), store)
     assert opened.landmarks == {"landmark": 0.1, "landmark_high_rate": 0.5}  # arrays come in one size
 
 
-def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
+def test_probes_of_another_process_are_kept(folder, store, look):
     def probe(split, model, *, device, seconds, images):
         if model == PROBE_MODEL:
             other = TaskProfile(
@@ -314,36 +254,36 @@ def test_probes_of_another_process_are_kept(folder, store, monkeypatch):
         return dict(FOUND)
 
     own = Dataset(folder).fingerprint
-    monkeypatch.setattr(profiles, "probe", probe)
-    task_profile(Dataset(folder), store, ["nano-b"])
+    look.having(probe=probe)
+    look(Dataset(folder), store, ["nano-b"])
     assert set(store.profile(own)["probes"]) == {*ALWAYS, *B, "nano-f"}
     assert set(store.profile(own)["landmarks"]) == {*LANDMARKS, "landmark_new"}
 
 
-def test_names_and_open_datasets(store, probed):
+def test_names_and_open_datasets(store, look):
     digits = open_dataset("digits", input_size=16)
-    named, opened = task_profile(Dataset("digits"), store), task_profile(Dataset(digits), store)
+    named, opened = look(Dataset("digits"), store), look(Dataset(digits), store)
     assert (
         named.dataset.images == opened.dataset.images == 1797
         and named.dataset.fingerprint != opened.dataset.fingerprint
     )
-    assert [split.input_size for _, split in probed[:3]] == [48, 32, 96] and probed[3][1] is digits
+    assert [split.input_size for _, split in look.probed[:3]] == [48, 32, 96] and look.probed[3][1] is digits
     assert set(opened.probes) == {PROBE_MODEL}  # arrays come in one size
     assert (
-        task_profile(Dataset("digits"), store) == named
-        and task_profile(Dataset(digits), store) == opened
-        and len(probed) == 4
+        look(Dataset("digits"), store) == named
+        and look(Dataset(digits), store) == opened
+        and len(look.probed) == 4
     )
-    assert task_profile(Dataset("digits"), None).probes == named.probes and len(probed) == 7
+    assert look(Dataset("digits"), None).probes == named.probes and len(look.probed) == 7
 
 
-def test_named_datasets_are_opened_in_time(store, probed, tmp_path):
-    found = task_profile(Dataset("digits"), store, seconds=900)
+def test_named_datasets_are_opened_in_time(store, look, tmp_path):
+    found = look(Dataset("digits"), store, seconds=900)
     assert found.dataset.images == 1797 and set(found.probes) == {*ALWAYS}
 
 
-def test_errors_are_one_line_before_work_starts(folder, store, unread, tmp_path):
-    unread()
+def test_errors_are_one_line_before_work_starts(folder, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "open", lambda path: pytest.fail(f"{path} was opened"))
     with pytest.raises(ValueError, match="^zoo: no model 'nano-x'; .*$"):
         task_profile(Dataset(folder), store, ["nano-x"])
     with pytest.raises(DatasetError, match="neither a folder nor a known name"):
@@ -351,8 +291,8 @@ def test_errors_are_one_line_before_work_starts(folder, store, unread, tmp_path)
     assert store.profile(Dataset(folder).fingerprint) is None
 
 
-def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_record):
-    found = task_profile(Dataset(folder), store, ["nano-a"])
+def test_flat_and_figures_are_scalars_for_a_record(folder, store, look, make_record):
+    found = look(Dataset(folder), store, ["nano-a"])
     record = make_record(profile=found.flat(), model_figures=found.model_figures("nano-a").of_run())
     assert record.profile == found.dataset.to_json() | {
         "separability_nearest_mean": 0.5,
@@ -385,8 +325,8 @@ def test_flat_and_figures_are_scalars_for_a_record(folder, store, probed, make_r
     )
 
 
-def test_a_profile_survives_json(folder, probed):
-    found = task_profile(Dataset(folder), None, ["nano-a"])
+def test_a_profile_survives_json(folder, look):
+    found = look(Dataset(folder), None, ["nano-a"])
     assert TaskProfile.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
     good = found.to_json()
     for wrong in (
