@@ -127,7 +127,7 @@ def remove_drafts(path: Path) -> None:
 
 
 def _draft_start(path: Path) -> str:
-    return f".{path.name[:50]}."  # of the longest names only a part, for there is a limit to a name's length
+    return f".{path.name[:50]}."  # a part of the longest names, for there is a limit to a name's length
 
 
 def _remove_unused(draft: Path) -> None:

@@ -23,7 +23,7 @@ from typing import Any
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
 LARGEST = sys.float_info.max  # finite number
 MAX_SHOWN, MAX_REASON = 60, 200  # characters in a message: of a value, of another message
-MAX_MINUTES = 60 * 24 * 365  # of a budget
+MAX_MINUTES = 60 * 24 * 365  # a year is the largest budget
 MAX_INPUT_SIZE = 2048  # pixels
 
 # Characters that would write to terminals, or cannot be stored as UTF-8.
@@ -75,7 +75,8 @@ class Rule:
 
 
 # -- kinds of rules --
-# Those of many values take all of them at once, which is quick, and look for the wrong one where there is one.
+# Those of many values take all of them at once, which is quick, and look for the wrong
+# one where there is one.
 
 
 def number(low: float, high: float, what: str = "") -> Rule:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -62,7 +62,7 @@ class ImageSplit:
     classes: tuple[str, ...]
     name: str
     mirrored: bool = True
-    report: Report = Report()
+    report: Report = field(default_factory=Report)
 
     @property
     def num_classes(self) -> int:
@@ -119,7 +119,7 @@ class Holdout:
     Parameters
     ----------
     fraction
-        Of each class, between 0 and 1.
+        Share of each class that is held back, between 0 and 1.
     seed
         The same seed gives the same parts.
     """

@@ -1,7 +1,7 @@
 """Augmentation of whole batches, on the device that they are on.
 
-Images are (n, 3, size, size) uint8 from the decoded cache; a batch costs a few tensor operations, however many images it
-has. Every draw comes from the generator that is given, so that a seed makes it again.
+Images are (n, 3, size, size) uint8 from the decoded cache; a batch costs a few tensor operations, however
+many images it has. Every draw comes from the generator that is given, so that a seed makes it again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from nni_nasoa.values import one_of
 
 LEVELS = ("none", "crop", "crop-flip", "full")
 SCALE = (0.35, 1.0)  # share of the image's area that a random resized crop keeps, at least and at most
-RATIO = (3 / 4, 4 / 3)  # its width over its height
+RATIO = (3 / 4, 4 / 3)  # width of what it keeps over its height, at least and at most
 JITTER = 0.3  # brightness, contrast and saturation are multiplied by 1 - JITTER .. 1 + JITTER
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
@@ -27,8 +27,8 @@ def augment(images: Tensor, level: str, generator: torch.Generator, mirrored: bo
     images
         (n, 3, size, size) uint8.
     level
-        "none"; "crop": shifted by up to an eighth of the size; "crop-flip": and half of them mirrored; "full": a random
-        resized crop, half of them mirrored, with varied colours.
+        "none"; "crop": shifted by up to an eighth of the size; "crop-flip": and half of them mirrored;
+        "full": a random resized crop, half of them mirrored, with varied colours.
     generator
         On the device of the images.
     mirrored
@@ -47,7 +47,7 @@ def augment(images: Tensor, level: str, generator: torch.Generator, mirrored: bo
 
 
 def shift(images: Tensor, pixels: int, flip: bool, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to `pixels` both ways, its edges repeated, and with `flip` mirror half of them."""
+    """Shift each image by up to `pixels` both ways, edges repeated, and with `flip` mirror half of them."""
     n, channels, height, width = images.shape
     device = images.device
     rows, columns = (_places(n, size, pixels, generator, device) for size in (height, width))
@@ -59,7 +59,7 @@ def shift(images: Tensor, pixels: int, flip: bool, generator: torch.Generator) -
     return images.gather(3, columns[:, None, None, :].expand(n, channels, height, width))
 
 
-def _places(n: int, size: int, pixels: int, generator: torch.Generator, device) -> Tensor:
+def _places(n: int, size: int, pixels: int, generator: torch.Generator, device: torch.device) -> Tensor:
     """(n, size): which row or column each one is taken from."""
     offset = torch.randint(-pixels, pixels + 1, (n, 1), generator=generator, device=device)
     return (torch.arange(size, device=device) + offset).clamp_(0, size - 1)
@@ -73,7 +73,10 @@ def resized_crop(
     scale: tuple[float, float] = SCALE,
     ratio: tuple[float, float] = RATIO,
 ) -> Tensor:
-    """Cut out a random part of each image and resize it to the whole (Szegedy et al., arXiv 1409.4842), in one resampling."""
+    """Cut out a random part of each image and resize it to the whole, in one resampling.
+
+    Source: Szegedy et al., arXiv 1409.4842.
+    """
     n, device = len(images), images.device
 
     def uniform(low: float, high: float) -> Tensor:
@@ -99,7 +102,8 @@ def jitter_colors(images: Tensor, generator: torch.Generator) -> Tensor:
     )
     grey = (images * images.new_tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
     mean = grey.mean((2, 3), keepdim=True)
-    # saturation mixes with the image's grey, contrast with its mean, brightness with black: all linear, so joined.
+    # Saturation mixes with the image's grey, contrast with its mean, brightness with
+    # black: all linear, so joined.
     images.mul_(saturation * contrast * brightness).add_(grey * ((1 - saturation) * contrast * brightness))
     return images.add_(mean * ((1 - contrast) * brightness)).clamp_(0, 255)
 
@@ -110,9 +114,10 @@ def mixup(inputs: Tensor, targets: Tensor, share: float, generator: torch.Genera
     Parameters
     ----------
     inputs, targets
-        (n, ...) float, images or the features of frozen stages, and the probabilities of their classes (n, classes).
+        (n, ...) float, images or the features of frozen stages, and the probabilities of
+        their classes (n, classes).
     share
-        Of the input itself, 0 to 1; mixup draws it from a Beta distribution for each batch.
+        Share of the input itself, 0 to 1; mixup draws it from a Beta distribution for each batch.
 
     Returns
     -------

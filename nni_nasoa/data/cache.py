@@ -1,9 +1,10 @@
 """The cache of decoded images: made once, by one process, and memory-mapped by all.
 
-An entry is a folder that is complete from the moment it can be seen: it is made under another name and renamed, under a
-file lock, so that trials that start together decode once. Entries are never changed. Where a new one needs room, those go
-that were not used for longest, but for those in use: an entry's images carry a shared lock for as long as they are mapped.
-(Where a file system knows no locks, a deleted file stays with those who have it mapped.)
+An entry is a folder that is complete from the moment it can be seen: it is made under another name and
+renamed, under a file lock, so that trials that start together decode once. Entries are never changed. Where a
+new one needs room, those go that were not used for longest, but for those in use: an entry's images carry a
+shared lock for as long as they are mapped. (Where a file system knows no locks, a deleted file stays with
+those who have it mapped.)
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,7 +43,13 @@ T = TypeVar("T")
 
 
 def cache_limit() -> int:
-    """How many bytes of decoded images are kept: the environment variable NASOA_CACHE_LIMIT ("500MB", "1.5TB"), or 20 GB."""
+    """Bytes of decoded images that are kept at most: NASOA_CACHE_LIMIT ("500MB", "1.5TB"), or 20 GB.
+
+    Raises
+    ------
+    DatasetError
+        The environment variable does not say a size.
+    """
     text = os.environ.get("NASOA_CACHE_LIMIT") or DEFAULT_LIMIT
     match = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)\s*([KMGT]?I?B?)", text.strip().upper())
     unit = match and match[2] + ("B" if match[2] and not match[2].endswith("B") else "")
@@ -66,18 +73,19 @@ def _entry(key: Mapping[str, Any]) -> Path:
 def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Callable[[Path], T]) -> T:
     """What `load` makes of the folder of the entry that `key` stands for, built first where it is not there.
 
-    An entry that another process deletes before it is loaded, or that was damaged from outside, is built again.
+    An entry that another process deletes before it is loaded, or that was damaged from outside, is built
+    again.
 
     Parameters
     ----------
     key
         What the entry depends on, as JSON values.
     build
-        Called with an empty folder that it fills, having called `make_room` where it knows how much that will be; called at
-        most once among processes that ask at the same time.
+        Called with an empty folder that it fills, having called `make_room` where it knows how much that will
+        be; called at most once among processes that ask at the same time.
     load
-        Called with the folder; raises FileNotFoundError, ValueError, EOFError, KeyError or TypeError where something is missing
-        or broken.
+        Called with the folder; raises FileNotFoundError, ValueError, EOFError, KeyError or TypeError where
+        something is missing or broken.
 
     Raises
     ------
@@ -90,6 +98,7 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
     def load_whole() -> T | None:
         with suppress(FileNotFoundError, ValueError, EOFError, KeyError, TypeError):
             return load(entry) if _is_there(entry) else None
+        return None
 
     with _clear_errors("read", folder):
         loaded = load_whole()
@@ -111,9 +120,10 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
 
 
 def make_room(size: int = 0) -> None:
-    """Delete entries, those first that were not used for longest, until `size` more bytes fit under the limit and on the disk.
+    """Delete entries until `size` more bytes fit under the limit and on the disk.
 
-    Entries in use stay, and may hold the cache above its limit for a while.
+    Those go first that were not used for longest. Entries in use stay, and may hold the cache above its limit
+    for a while.
 
     Raises
     ------
@@ -147,7 +157,7 @@ def map_array(path: Path) -> np.ndarray:
     """
     with open(path, "rb") as file:
         with suppress(OSError):  # a file system without locks
-            take_lock(file, shared=True)  # belongs to the opened file, which the map holds on to
+            take_lock(file, shared=True)  # the lock belongs to the opened file, which the map holds on to
         np.lib.format.read_magic(file)
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
         if 0 in shape:
@@ -156,7 +166,7 @@ def map_array(path: Path) -> np.ndarray:
 
 
 @contextmanager
-def _clear_errors(what: str, folder: Path):
+def _clear_errors(what: str, folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -181,7 +191,9 @@ def _is_there(entry: Path) -> bool:
 
 
 def _build(entry: Path, build: Callable[[Path], None]) -> None:
-    for stale in entry.parent.glob(f"{entry.name}.*{PARTIAL}"):  # of a killed process: the lock is ours now
+    for stale in entry.parent.glob(
+        f"{entry.name}.*{PARTIAL}"
+    ):  # left by a killed process: the lock is ours now
         shutil.rmtree(stale, ignore_errors=True)
     partial = _new_partial(entry)
     try:
@@ -196,7 +208,7 @@ def _new_partial(entry: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{entry.name}.", suffix=PARTIAL, dir=entry.parent))
 
 
-def _entries(folder: Path):
+def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
     """When each entry was last used, its size in bytes, and its path; half-made ones as well."""
     for entry in folder.iterdir():
         with suppress(FileNotFoundError, NotADirectoryError):

@@ -1,8 +1,8 @@
 """A digest of what is in the files of a folder, so that a copy of a folder is known for what it is.
 
-To read all files costs a second or so for each gigabyte, and each trial of a search would do it. So the digest is kept,
-with a digest of the files' sizes, times and inodes: while these are as they were, it takes one stat a file. The bytes are
-read again where they are not, which is still far cheaper than to decode.
+To read all files costs a second or so for each gigabyte, and each trial of a search would do it. So the
+digest is kept, with a digest of the files' sizes, times and inodes: while these are as they were, it takes
+one stat a file. The bytes are read again where they are not, which is still far cheaper than to decode.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ def content_digest(folder: Path, files: Sequence[str], show_progress: bool | Non
 
 
 def kept_digest(folder: Path, times: str) -> str | None:
-    """What `content_digest` gives for files with these `times` (see `stat_digest`), where that is known without reading one."""
+    """What `content_digest` gives for files with these `times`, or None where only reading them would tell.
+
+    `times` is the digest that `stat_digest` gives.
+    """
     return _kept(folder.resolve(), times)
 
 
@@ -63,7 +66,10 @@ def _kept(folder: Path, times: str) -> str | None:
 
 
 def stat_digest(folder: Path, files: Sequence[str]) -> tuple[str, float]:
-    """Of what changes where a file does, and when that was last, by the clock that no user sets (the time of the inode)."""
+    """A digest of what changes where a file does, and when that was last.
+
+    The time is that of the inode, which no user sets, in seconds since the epoch.
+    """
     prefix, lines, newest = os.path.join(folder, ""), [], 0.0
     for file in files:
         try:

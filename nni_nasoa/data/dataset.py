@@ -69,7 +69,7 @@ class Dataset:
         official test parts of torchvision's datasets are never touched: they are for the last comparison, not
         for a search.
     seed
-        Of the split, where the dataset brings no validation part of its own.
+        Seed of the split, where the dataset brings no validation part of its own.
     max_bad
         Share of the images that may be unreadable. They are left out and listed in the report of what is
         opened; more are an error.
@@ -130,7 +130,7 @@ class Dataset:
     def absolute(self, base: str | os.PathLike[str] = ".") -> Dataset:
         """The dataset with absolute paths; relative ones begin at a folder, "~" is the home."""
 
-        def whole(path: str | os.PathLike[str]) -> str:  # of an empty text nothing is made: it is no path
+        def whole(path: str | os.PathLike[str]) -> str:  # an empty text is no path, and stays
             return str((Path(base) / Path(path).expanduser()).absolute()) if os.fspath(path) else ""
 
         root = None if self.root is None else whole(self.root)

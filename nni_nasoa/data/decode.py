@@ -9,12 +9,11 @@ from PIL import Image, ImageOps
 def to_array(image: Image.Image, size: int) -> np.ndarray:
     """Turn an image into (3, size, size) uint8 RGB: shorter side to `size`, centre crop.
 
-    A rotation noted in EXIF is applied, transparency is laid on white, 16-bit grey keeps its upper 8 bits, and of an
-    animation the first frame counts.
+    A rotation noted in EXIF is applied, transparency is laid on white, 16-bit grey keeps its upper 8 bits,
+    and of an animation the first frame counts.
     """
-    image.draft(
-        "RGB", (2 * size, 2 * size)
-    )  # a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves pixels enough
+    # A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves pixels enough.
+    image.draft("RGB", (2 * size, 2 * size))
     image = _to_rgb(ImageOps.exif_transpose(image))
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from .cache import has_entry, make_room, map_array, open_entry
 from .left_out import LIST_NAME, BadFile, Report, read_bad_files, write_bad_files
 from .parallel import in_threads, progress_bar
 
-VERSION = 2  # of what an entry holds, and of how images are decoded
+VERSION = 2  # changes with what an entry holds, and with how images are decoded
 
 
 class Sample(NamedTuple):
@@ -105,7 +105,8 @@ def check_bad(name: str, report: Report, max_bad: float) -> None:
     """Raise DatasetError where more than the share `max_bad` of a dataset's images cannot be read."""
     if report.bad and len(report.bad) / report.images > max_bad:
         raise DatasetError(
-            f"{name}: {report.bad_line(f', more than the {100 * max_bad:.3g}% that max_bad (--max-bad) allows')}"
+            f"{name}: "
+            f"{report.bad_line(f', more than the {100 * max_bad:.3g}% that max_bad (--max-bad) allows')}"
         )
 
 
@@ -177,7 +178,7 @@ def _decode_part(
     return np.array(labels, dtype=np.int64)
 
 
-def _write_header(file, images: int, size: int) -> None:
+def _write_header(file: BinaryIO, images: int, size: int) -> None:
     # numpy leaves room in the header for the first axis to change.
     np.lib.format.write_array_header_1_0(
         file, {"descr": "|u1", "fortran_order": False, "shape": (images, 3, size, size)}

@@ -11,8 +11,8 @@ import numpy as np
 
 from .arrays import ImageArrays, ImageSplit
 
-VERSION = 1  # of what goes into a fingerprint
-HASHED_BYTES = 2**26  # of the images of a part that go into the fingerprint of arrays, at most
+VERSION = 1  # changes with what goes into a fingerprint
+HASHED_BYTES = 2**26  # bytes of a part's images that go into the fingerprint of arrays, at most
 
 
 def fingerprint_of(*parts: Any) -> str:
@@ -21,7 +21,7 @@ def fingerprint_of(*parts: Any) -> str:
 
 
 def fingerprint_of_arrays(split: ImageSplit, hashed_bytes: int = HASHED_BYTES) -> str:
-    """A digest of the labels of images in memory, and of up to so many bytes of each part's, evenly spaced."""
+    """A digest of labels of images in memory, and of up to so many bytes of each part's, evenly spaced."""
     parts = [_array_digest(part, hashed_bytes) for part in (split.train, split.val)]
     return fingerprint_of("arrays", split.name, split.classes, split.mirrored, *parts)
 

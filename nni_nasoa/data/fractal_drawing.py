@@ -1,12 +1,13 @@
 """Draw attractors in many looks, since networks that start from them will see photographs, drawings, scans.
 
-Colours run along the orbit, as in fractal flames, and attractors lie over backgrounds of many kinds; Anderson & Farrell
-("Improving Fractal Pre-training", WACV 2022) found that both help. A fifth of the images is grey.
+Colours run along the orbit, as in fractal flames, and attractors lie over backgrounds of many kinds; Anderson
+& Farrell ("Improving Fractal Pre-training", WACV 2022) found that both help. A fifth of the images is grey.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 
@@ -60,7 +61,8 @@ def rasterize(
 def _placement(rng: np.random.Generator) -> np.ndarray:
     """An affine map of +-0.5 into the canvas 0..1: turned, stretched, scaled, moved. (2, 3) float32.
 
-    Not mirrored: many images mean something else then, and mirrored attractors are learned many times more slowly.
+    Not mirrored: many images mean something else then, and mirrored attractors are
+    learned many times more slowly.
     """
     angle = rng.normal(0, 0.15)
     scale = rng.uniform(0.7, 1.05) * np.exp(rng.uniform(-0.2, 0.2) * np.array([1, -1]))
@@ -110,7 +112,8 @@ def _brushed(density: np.ndarray, tone: np.ndarray, brush: Brush) -> tuple[np.nd
         return density, tone
     size = len(density)
     padded = np.pad(np.stack([density, density * tone]), ((0, 0), (1, 1), (1, 1)))
-    density, tones = sum(padded[:, 1 + y : 1 + y + size, 1 + x : 1 + x + size] for y, x in brush)
+    shifted = (padded[:, 1 + y : 1 + y + size, 1 + x : 1 + x + size] for y, x in brush)
+    density, tones = reduce(np.add, shifted)
     return density, tones / np.maximum(density, 1)
 
 

@@ -1,7 +1,10 @@
-"""FractalDB: labelled images from formulas alone (Kataoka et al., "Pre-training without Natural Images", ACCV 2020).
+"""FractalDB: labelled images from formulas alone.
 
-A class is a random iterated function system: 2 to 8 affine maps of the plane, whose attractor is drawn by the chaos game.
-Its images perturb one kind of parameter, and vary how the attractor is placed and drawn (`fractal_drawing`).
+Source: Kataoka et al., "Pre-training without Natural Images", ACCV 2020.
+
+A class is a random iterated function system: 2 to 8 affine maps of the plane, whose attractor is drawn
+by the chaos game. Its images perturb one kind of parameter, and vary how the attractor is placed and
+drawn (`fractal_drawing`).
 
 Everything follows from (seed, class, instance): an image is the same whichever others are drawn with it.
 """
@@ -21,11 +24,11 @@ from .arrays import ImageArrays, ImageSplit
 from .cache import make_room, map_array, open_entry
 from .fractal_drawing import draw, rasterize
 
-MIN_FILLING = 0.2  # share of the pixels that an attractor must reach, on a grid of FILLING_GRID (the paper's filling rate)
-FILLING_GRID = 32
-CHAINS, STEPS, BURN_IN = 128, 64, 16  # of the chaos game: points of an image = CHAINS * STEPS
+MIN_FILLING = 0.2  # share of a grid's pixels that an attractor must reach (the paper's filling rate)
+FILLING_GRID = 32  # height and width of that grid
+CHAINS, STEPS, BURN_IN = 128, 64, 16  # the chaos game's: an image has CHAINS * STEPS points
 BATCH = 32  # images whose orbits are computed together
-VERSION = 1  # of what follows from a seed
+VERSION = 1  # changes with what follows from a seed
 _CHUNK = 2000  # images that a process draws in one go
 
 
@@ -41,7 +44,7 @@ def open_fractals(
     size
         Height and width in pixels.
     seed
-        Of all classes.
+        Seed of all classes.
     processes
         How many draw at the same time; more than one needs a main module that can be imported.
 
@@ -57,21 +60,21 @@ def open_fractals(
         "size": size,
         "seed": seed,
     }
-    parts = open_entry(
+    train, val = open_entry(
         key,
         lambda folder: _draw_dataset(folder, seed, classes, instances, val_instances, size, processes),
         _load,
     )
-    return ImageSplit(
-        *parts, tuple(f"fractal {label}" for label in range(classes)), "fractals", mirrored=False
-    )
+    names = tuple(f"fractal {label}" for label in range(classes))
+    return ImageSplit(train, val, names, "fractals", mirrored=False)
 
 
-def _load(entry: Path) -> list[ImageArrays]:
-    return [
-        ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
-        for part in ("train", "val")
-    ]
+def _load(entry: Path) -> tuple[ImageArrays, ImageArrays]:
+    return _load_part(entry, "train"), _load_part(entry, "val")
+
+
+def _load_part(entry: Path, part: str) -> ImageArrays:
+    return ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
 
 
 def _draw_dataset(
@@ -107,7 +110,7 @@ def fractal_images(seed: int, labels: Sequence[int], instances: Sequence[int], s
     Parameters
     ----------
     seed
-        Of all classes.
+        Seed of all classes.
     labels, instances
         (n,) integers: the class of each image, and its number in the class.
     size
@@ -134,8 +137,8 @@ def fractal_system(seed: int, label: int) -> np.ndarray:
 
     Returns
     -------
-    (maps, 6) float32: a row (a, b, c, d, e, f) is the map (x, y) -> (a x + b y + e, c x + d y + f). All maps are
-    contractions, and the attractor fills at least `MIN_FILLING` of its bounding box.
+    (maps, 6) float32: a row (a, b, c, d, e, f) is the map (x, y) -> (a x + b y + e, c x + d y + f). All maps
+    are contractions, and the attractor fills at least `MIN_FILLING` of its bounding box.
     """
     return _system(seed, label).copy()
 
@@ -170,7 +173,8 @@ def orbits(
 
     Returns
     -------
-    (systems, 3, steps, chains) float32: x and y, and a tone from 0 to 1 that tells which maps the point came by.
+    (systems, 3, steps, chains) float32: x and y, and a tone from 0 to 1 that tells which maps the point came
+    by.
     """
     # A map for each value of a random byte, as often as its determinant is large: one look-up is one choice.
     table = np.concatenate([_table(maps, rng) for maps, rng in zip(systems, rngs)], axis=1)
@@ -178,11 +182,11 @@ def orbits(
     choices = np.stack(
         [np.frombuffer(rng.bytes(length * chains), np.uint8).reshape(length, chains) for rng in rngs], axis=1
     )
-    choices = choices + np.arange(0, 256 * len(systems), 256)[:, None]
+    columns = choices + np.arange(0, 256 * len(systems), 256)[:, None]
     x, y, tone = np.zeros((3, len(systems), chains), np.float32)
     result = np.empty((3, length, len(systems), chains), np.float32)
-    for step, choice in enumerate(choices):
-        a, b, c, d, e, f, t = (row.take(choice) for row in table)
+    for step, chosen in enumerate(columns):
+        a, b, c, d, e, f, t = (row.take(chosen) for row in table)
         x, y, tone = a * x + b * y + e, c * x + d * y + f, 0.5 * (tone + t)
         result[:, step] = x, y, tone
     return result[:, BURN_IN:].transpose(2, 0, 1, 3)

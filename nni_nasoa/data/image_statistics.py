@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from .folder import sample_of
 from .listing import ImageFile
 from .parallel import in_threads
 
-PIXEL_SIZE = 48  # images are decoded to
+PIXEL_SIZE = 48  # height and width that images are decoded to
 GREY = 2.0  # levels between the channels of an image, on average, below which it counts as grey
 COLOURS = ("red", "green", "blue")
 _STATS = 1000  # files between two movements of a bar
@@ -53,10 +54,8 @@ def total_bytes(folder: Path, files: Sequence[ImageFile], advance: Callable[[int
     for start in range(0, len(files), _STATS):
         chunk = files[start : start + _STATS]
         for file in chunk:
-            try:
+            with suppress(OSError):  # a link that leads nowhere
                 total += os.stat(os.path.join(root, file.path)).st_size
-            except OSError:  # a link that leads nowhere
-                pass
         advance(len(chunk))
     return total
 
@@ -64,7 +63,10 @@ def total_bytes(folder: Path, files: Sequence[ImageFile], advance: Callable[[int
 def header_statistics(
     folder: Path, sample: Sequence[ImageFile], deadline: float, advance: Callable[[int], None]
 ) -> dict[str, Any]:
-    """Sizes and transparency, from the headers of files, as many as are read until the deadline (of `time.monotonic`)."""
+    """Sizes and transparency, from the headers of as many files as are read until the deadline.
+
+    The deadline is by `time.monotonic`, here and below.
+    """
     tried, found = 0, []
     if time.monotonic() < deadline:
         for header in in_threads(lambda file: _header(folder, file), sample):
@@ -101,7 +103,7 @@ def _header(folder: Path, file: ImageFile) -> tuple[int, int, bool] | None:
 def pixel_statistics(
     folder: Path, sample: Sequence[ImageFile], deadline: float, advance: Callable[[int], None]
 ) -> dict[str, Any]:
-    """Colours, and how long it takes to decode an image, from as many files as are decoded until the deadline."""
+    """Colours, and seconds that decoding takes, from as many files as are decoded until the deadline."""
     # One after the other, in this thread, for the time's sake.
     tried, images, seconds = 0, [], 0.0
     for file in sample:

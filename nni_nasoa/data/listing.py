@@ -170,7 +170,8 @@ def _check_classes(part: _Part) -> None:
         return
     if classes:
         raise DatasetError(
-            f"{part.folder}: only one class, '{readable(classes[0])}'; two or more folders with images are needed"
+            f"{part.folder}: only one class, '{readable(classes[0])}'; "
+            "two or more folders with images are needed"
         )
     if part.loose:
         raise DatasetError(

@@ -8,23 +8,32 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from typing import TypeVar
 
 from nni_nasoa.device.processor import allowed_processors
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
-def in_threads(function: Callable, items: Iterable) -> Iterator:
-    """Like map, in order, some items ahead of what was consumed; reading, hashing and decoding release the interpreter."""
-    items, workers = iter(items), len(allowed_processors())
+
+def in_threads(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Like map, in order, some items ahead of what was consumed.
+
+    It pays for reading, hashing and decoding, which release the interpreter.
+    """
+    rest, workers = iter(items), len(allowed_processors())
     with ThreadPoolExecutor(workers) as pool:
-        ahead = deque(pool.submit(function, item) for item in islice(items, 8 * workers))
+        ahead = deque(pool.submit(function, item) for item in islice(rest, 8 * workers))
         while ahead:
             yield ahead.popleft().result()
-            ahead.extend(pool.submit(function, item) for item in islice(items, 1))
+            ahead.extend(pool.submit(function, item) for item in islice(rest, 1))
 
 
 @contextmanager
 def progress_bar(text: str, total: int, show: bool | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on stderr, which goes from a terminal when it is done; yields a function that is told of items done.
+    """Show a bar on stderr; yields a function that is told how many more items are done.
+
+    Where stderr is a terminal, the bar goes when all is done.
 
     Parameters
     ----------
@@ -32,7 +41,7 @@ def progress_bar(text: str, total: int, show: bool | None) -> Iterator[Callable[
         None shows it where stderr is a terminal.
     """
     if not (sys.stderr is not None and sys.stderr.isatty() if show is None else show):
-        yield lambda done: None
+        yield lambda _: None
         return
     from rich.console import Console
     from rich.markup import escape

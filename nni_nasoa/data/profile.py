@@ -43,7 +43,7 @@ from .left_out import readable
 from .parallel import progress_bar
 
 HEADERS, PIXELS = 2000, 400  # images whose headers are read, and that are decoded, at most
-HEADER_SHARE, PIXEL_SHARE = 0.5, 0.9  # of the time, by when headers and pixels have to be read
+HEADER_SHARE, PIXEL_SHARE = 0.5, 0.9  # shares of the time, by when headers and pixels are to be read
 MAX_NAME = 200
 
 
@@ -60,7 +60,7 @@ class DatasetProfile:
     Parameters
     ----------
     name
-        Of the dataset, as results have it.
+        Name of the dataset, as results have it.
     fingerprint
         See `Dataset.fingerprint`.
     images, train_images, val_images, classes
@@ -75,7 +75,7 @@ class DatasetProfile:
     grey_share, alpha_share
         Share of the images without colour, and of those with transparency.
     red_mean, green_mean, blue_mean, red_std, green_std, blue_std
-        Of the pixels, from 0 to 1.
+        Means and standard deviations of the pixels, from 0 to 1.
     bytes_total, bytes_mean
         Size of the files.
     mirrored

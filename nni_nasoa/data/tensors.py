@@ -14,8 +14,8 @@ from .arrays import ImageArrays
 def to_tensors(part: ImageArrays, device: torch.device) -> tuple[Tensor, Tensor]:
     """Return the images (n, 3, size, size) uint8 and the labels (n,) of a part.
 
-    The labels lie on the device, and the images too where half of its free memory holds them. Otherwise these stay in the
-    host's memory (or mapped from the cache), to travel batch by batch.
+    The labels lie on the device, and the images too where half of its free memory holds them. Otherwise these
+    stay in the host's memory (or mapped from the cache), to travel batch by batch.
     """
     with warnings.catch_warnings():  # nobody writes to them
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

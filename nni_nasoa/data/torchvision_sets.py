@@ -5,11 +5,11 @@ torchvision is imported only to decode a dataset: once that lies in the cache, a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -19,10 +19,31 @@ from nni_nasoa.values import reason
 from .arrays import DatasetError, Holdout, ImageSplit
 from .decoded import Sample, Source, open_decoded
 
+if TYPE_CHECKING:
+    from PIL import Image
+
+
+class _LabelledImages(Protocol):
+    """What torchvision's datasets are for this module; torchvision has no types."""
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]: ...
+
+    def __len__(self) -> int: ...
+
 
 @dataclass(frozen=True)
 class TorchvisionSet:
-    """How a class of `torchvision.datasets` is opened: arguments for training, and for validation where it has that part."""
+    """How a class of `torchvision.datasets` is opened.
+
+    Parameters
+    ----------
+    class_name
+        Name of the class.
+    train, val
+        Its arguments for the training and for the validation part; None where it has no such part.
+    mirrored
+        Whether an image means the same when mirrored left to right.
+    """
 
     class_name: str
     train: Mapping[str, Any] = field(default_factory=dict)
@@ -66,7 +87,7 @@ def open_torchvision(
     """Open one of `KNOWN`, whose files lie in a folder, by default in the cache; see `Dataset.open`."""
     known = KNOWN[name]
     root = folder.expanduser() if folder is not None else cache_folder() / "torchvision"
-    key = {"torchvision": name, "root": str(root.resolve())}
+    key: dict[str, str | int | float] = {"torchvision": name, "root": str(root.resolve())}
     if known.val is None:
         key |= {"seed": holdout.seed, "val_fraction": holdout.fraction}
     return open_decoded(
@@ -96,7 +117,7 @@ def _source(name: str, holdout: Holdout, root: Path) -> Source:
     return Source(_class_names(dataset, int(labels.max()) + 1), train, val)
 
 
-def _load(name: str, root: Path, arguments: Mapping[str, Any]):
+def _load(name: str, root: Path, arguments: Mapping[str, Any]) -> _LabelledImages:
     from torchvision import datasets
 
     try:
@@ -111,8 +132,8 @@ def _load(name: str, root: Path, arguments: Mapping[str, Any]):
         ) from error
 
 
-def _labels(dataset) -> np.ndarray:
-    """All labels. torchvision has no common name for them, and reading them one by one would decode every image."""
+def _labels(dataset: _LabelledImages) -> np.ndarray:
+    """All labels; torchvision has no common name for them, and to read each would decode every image."""
     for attribute in ("targets", "labels", "_labels", "y"):
         if hasattr(dataset, attribute):
             return np.asarray(getattr(dataset, attribute), dtype=np.int64)
@@ -121,7 +142,7 @@ def _labels(dataset) -> np.ndarray:
     return np.array([dataset[i][1] for i in range(len(dataset))], dtype=np.int64)
 
 
-def _class_names(dataset, count: int) -> tuple[str, ...]:
+def _class_names(dataset: _LabelledImages, count: int) -> tuple[str, ...]:
     for attribute in ("classes", "categories"):
         names = getattr(dataset, attribute, None)
         if names is not None and len(names) == count:
@@ -129,9 +150,9 @@ def _class_names(dataset, count: int) -> tuple[str, ...]:
     return tuple(map(str, range(count)))
 
 
-def _samples(dataset, labels: np.ndarray, indices) -> list[Sample]:
+def _samples(dataset: _LabelledImages, labels: np.ndarray, indices: Iterable[int]) -> list[Sample]:
     return [Sample(partial(_image, dataset, int(i)), int(labels[i]), f"image {i}") for i in indices]
 
 
-def _image(dataset, index: int):
+def _image(dataset: _LabelledImages, index: int) -> Image.Image:
     return dataset[index][0]
