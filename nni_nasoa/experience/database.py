@@ -1,4 +1,6 @@
-"""The database behind the experience store: a file of SQLite, or a server of PostgreSQL. One writer at a time in both.
+"""The database behind the experience store: a file of SQLite, or a server of PostgreSQL.
+
+One writer at a time in both.
 
 Whatever goes wrong is a StoreError of one line, in which no password stands.
 """
@@ -14,9 +16,10 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, TableClause, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
@@ -24,24 +27,34 @@ from sqlalchemy.pool import NullPool
 from nni_nasoa.device.signals import signals_deferred
 from nni_nasoa.values import reason
 
-WAIT_SECONDS = 30  # for another process that writes
-CONNECT_SECONDS = 10  # for a server that does not answer
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
+
+WAIT_SECONDS = 30  # patience with another process that writes
+CONNECT_SECONDS = 10  # patience with a server that does not answer
 WRITERS = zlib.crc32(b"nni_nasoa experience store")  # the advisory lock of PostgreSQL that a writer holds
 _POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
 _RIGHT = "give the path of a file, or postgresql://USER:PASSWORD@SERVER/DATABASE"
 _BUSY = f"another process has been writing to it for {WAIT_SECONDS} s; try again"
 _REASONS = {  # what the databases say, in a user's words
-    "file is not a database": "is not an SQLite database; give the file of an experience store, or one that is not there yet",
+    "file is not a database": (
+        "is not an SQLite database; give the file of an experience store, or one that is not there yet"
+    ),
     "database is locked": _BUSY,
     "canceling statement due to lock timeout": _BUSY,
     "unable to open database file": "cannot be opened; give a file in a folder that may be written to",
     "attempt to write a readonly database": "may only be read; give a file that may be written to",
-    "database disk image is malformed": "is damaged; put a copy in its place, or import an export into a new store",
+    "database disk image is malformed": (
+        "is damaged; put a copy in its place, or import an export into a new store"
+    ),
 }
 
 
 class StoreError(ValueError):
-    """A store that cannot be opened, read or written, or a file that cannot be imported. The message is one line."""
+    """A store that cannot be opened, read or written, or a file that cannot be imported.
+
+    The message is one line.
+    """
 
 
 class Database:
@@ -57,23 +70,30 @@ class Database:
     Raises
     ------
     StoreError
-        It is neither of these, the file is not there, its folder cannot be made, or PostgreSQL's client is not installed.
+        It is neither of these, the file is not there, its folder cannot be made, or
+        PostgreSQL's client is not installed.
     """
 
     def __init__(self, location: str | os.PathLike, create: bool = True):
         self._url, self.shown = _resolve(os.fspath(location))
         self.is_file = self._url.get_backend_name() == "sqlite"
         if self.is_file:
-            self._check_file(Path(self._url.database), create)
+            self._check_file(Path(self._file), create)
         self._secrets = [value for value in (self._url.password, *_passwords(self._url)) if value]
         self._engine = self._new_engine()
         self._pid = os.getpid()
+
+    @property
+    def _file(self) -> str:
+        """Path of a database of SQLite; `_resolve` lets no URL of one pass without it."""
+        return str(self._url.database)
 
     def _check_file(self, path: Path, create: bool) -> None:
         try:
             if path.is_dir():
                 raise StoreError(
-                    f"{self.shown}: is a folder; give the file of an experience store, such as {path / 'experience.db'}"
+                    f"{self.shown}: is a folder; give the file of an experience store, "
+                    f"such as {path / 'experience.db'}"
                 )
             if not create and not path.exists():
                 raise StoreError(f"{self.shown}: there is no such experience store")
@@ -110,7 +130,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        """A connection in a transaction that is the only one that writes; committed at the end, or undone by an exception."""
+        """A connection in a transaction that is the only one that writes.
+
+        It is committed at the end, or undone by an exception.
+        """
         with self._transaction(writes=True) as connection:
             if not self.is_file:
                 connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
@@ -119,10 +142,12 @@ class Database:
 
     @contextmanager
     def _transaction(self, writes: bool) -> Iterator[Connection]:
-        """A connection in a transaction. Signals wait while it ends, but not while it waits for a lock or a server.
+        """A connection in a transaction.
 
-        Where Ctrl-C comes as SQLAlchemy ends a transaction or closes a connection, it logs a traceback, or an assertion of its own
-        takes the place of the KeyboardInterrupt.
+        Signals wait while it ends, but not while it waits for a lock or a server.
+
+        Where Ctrl-C comes as SQLAlchemy ends a transaction or closes a connection, it logs a traceback, or an
+        assertion of its own takes the place of the KeyboardInterrupt.
         """
         with self._clear_errors():
             connection = self._connect()
@@ -142,7 +167,7 @@ class Database:
             try:
                 with (
                     self._clear_errors(),
-                    closing(sqlite3.connect(self._url.database, timeout=WAIT_SECONDS)) as connection,
+                    closing(sqlite3.connect(self._file, timeout=WAIT_SECONDS)) as connection,
                 ):
                     connection.execute("PRAGMA journal_mode = WAL")
                 return
@@ -151,7 +176,7 @@ class Database:
                     raise
                 time.sleep(0.01)  # SQLite does not wait by itself where two processes do this at once
 
-    def insert(self, table):
+    def insert(self, table: TableClause) -> postgresql.Insert | sqlite.Insert:
         """An INSERT of the dialect, which has ON CONFLICT."""
         return import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert(table)
 
@@ -162,15 +187,15 @@ class Database:
         return self._engine.connect()
 
     @contextmanager
-    def _clear_errors(self):
+    def _clear_errors(self) -> Iterator[None]:
         try:
             yield
         except DBAPIError as error:
-            if isinstance(
-                error.orig.__context__, KeyboardInterrupt
-            ):  # psycopg complains of a query that was interrupted
-                raise error.orig.__context__ from None
-            raise StoreError(f"{self.shown}: {self._reason(error.orig)}") from None
+            said = error if error.orig is None else error.orig
+            # psycopg complains of a query that was interrupted.
+            if isinstance(said.__context__, KeyboardInterrupt):
+                raise said.__context__ from None
+            raise StoreError(f"{self.shown}: {self._reason(said)}") from None
         except (SQLAlchemyError, sqlite3.Error) as error:
             raise StoreError(f"{self.shown}: {self._reason(error)}") from None
 
@@ -181,7 +206,7 @@ class Database:
         return next((reason for said, reason in _REASONS.items() if said in text), text[:300])
 
 
-def _leave_transactions_to_us(connection, _) -> None:
+def _leave_transactions_to_us(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # else the sqlite3 module begins transactions late, and none for DDL
 
 
@@ -203,7 +228,8 @@ def _resolve(location: str) -> tuple[URL, str]:
         path = str(Path(location).expanduser())
         return URL.create("sqlite", database=path), path
     scheme, _, rest = location.partition("://")
-    shown = f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}"  # the password ends at the last @
+    # The password ends at the last @.
+    shown = f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}"
     shown = re.sub(r"(?i)(pass\w*=)[^&]*", r"\1***", shown)
     if rest.partition("?")[0].count("@") > 1:
         raise StoreError(f"{shown}: write an @ in a password or name as %40")

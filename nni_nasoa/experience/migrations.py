@@ -1,6 +1,7 @@
-"""Versions of the store's tables. Version n is what the first n migrations make; a released one is never changed.
+"""Versions of the store's tables.
 
-To change the tables, append a function here that changes those of the version before, data included.
+Version n is what the first n migrations make; a released one is never changed. To change the
+tables, append a function here that changes those of the version before, data included.
 """
 
 from __future__ import annotations
@@ -24,21 +25,30 @@ def _tables(connection: Connection) -> None:
         "postgresql": ("BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY", 'TEXT COLLATE "C"', "BYTEA"),
     }[connection.dialect.name]
     for statement in (
-        f"CREATE TABLE nasoa_runs (number {number}, id {text} NOT NULL UNIQUE, created {text} NOT NULL, task {text} NOT NULL, "
-        f"model {text} NOT NULL, device {text} NOT NULL, status {text} NOT NULL, record {text} NOT NULL)",
+        (
+            f"CREATE TABLE nasoa_runs (number {number}, id {text} NOT NULL UNIQUE, created {text} NOT NULL, "
+            f"task {text} NOT NULL, model {text} NOT NULL, device {text} NOT NULL, "
+            f"status {text} NOT NULL, record {text} NOT NULL)"
+        ),
         "CREATE INDEX nasoa_runs_created ON nasoa_runs (created, number)",
         "CREATE INDEX nasoa_runs_task ON nasoa_runs (task, created, number)",
         f"CREATE TABLE nasoa_profiles (fingerprint {text} PRIMARY KEY, profile {text} NOT NULL)",
-        f"CREATE TABLE nasoa_step_times (device {text} NOT NULL, model {text} NOT NULL, input_size INTEGER NOT NULL, "
-        f"batch_size INTEGER NOT NULL, frozen_stages INTEGER NOT NULL, mode {text} NOT NULL, seconds DOUBLE PRECISION NOT NULL, "
-        f"measured_at {text} NOT NULL, PRIMARY KEY (device, model, input_size, batch_size, frozen_stages, mode))",
-        f"CREATE TABLE nasoa_states (name {text} PRIMARY KEY, version INTEGER NOT NULL, data {blob} NOT NULL)",
+        (
+            f"CREATE TABLE nasoa_step_times (device {text} NOT NULL, model {text} NOT NULL, "
+            "input_size INTEGER NOT NULL, batch_size INTEGER NOT NULL, frozen_stages INTEGER NOT NULL, "
+            f"mode {text} NOT NULL, seconds DOUBLE PRECISION NOT NULL, measured_at {text} NOT NULL, "
+            "PRIMARY KEY (device, model, input_size, batch_size, frozen_stages, mode))"
+        ),
+        (
+            f"CREATE TABLE nasoa_states (name {text} PRIMARY KEY, version INTEGER NOT NULL, "
+            f"data {blob} NOT NULL)"
+        ),
     ):
         connection.exec_driver_sql(statement)
 
 
 def _outcomes(connection: Connection) -> None:
-    """Records say as values how their runs ended, no longer in notes alone; what is no record stays as it is."""
+    """Records say as values how their runs ended, not in notes alone; what is no record stays as it is."""
     runs = table("nasoa_runs", column("number"), column("record"))
     last = 0
     while page := connection.execute(
@@ -59,7 +69,9 @@ MIGRATIONS: tuple[Migration, ...] = (_tables, _outcomes)
 
 
 def prepare(database: Database, *, create: bool = True, migrations: Sequence[Migration] = MIGRATIONS) -> None:
-    """Bring a database to the latest version: all in one transaction, by one process, while others that open it wait.
+    """Bring a database to the latest version.
+
+    All in one transaction, by one process, while others that open it wait.
 
     Parameters
     ----------
@@ -80,9 +92,8 @@ def prepare(database: Database, *, create: bool = True, migrations: Sequence[Mig
     if version == 0 and database.is_file:
         database.use_write_ahead_log()
     with database.writing() as connection:
-        for migration in migrations[
-            _version(connection, database, len(migrations)) :
-        ]:  # another process may have been first
+        version = _version(connection, database, len(migrations))  # another process may have been first
+        for migration in migrations[version:]:
             migration(connection)
         connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS nasoa_schema (version INTEGER NOT NULL)")
         connection.exec_driver_sql("DELETE FROM nasoa_schema")
@@ -99,7 +110,7 @@ def _version(connection: Connection, database: Database, known: int) -> int:
     version = connection.exec_driver_sql("SELECT version FROM nasoa_schema").scalar_one()
     if version > known:
         raise StoreError(
-            f"{database.shown}: is a store of version {version}, this nni-nasoa knows versions up to {known}; "
-            "upgrade nni-nasoa"
+            f"{database.shown}: is a store of version {version}, "
+            f"this nni-nasoa knows versions up to {known}; upgrade nni-nasoa"
         )
     return version

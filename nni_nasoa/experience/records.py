@@ -1,10 +1,14 @@
-"""Records of fine-tuning runs, as values that are right or do not exist: nothing else gets into the store or the predictor."""
+"""Records of fine-tuning runs, as values that are right or do not exist.
+
+Nothing else gets into the store or the predictor.
+"""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from nni_nasoa.training.outcome import Outcome, OutcomeError, StopReason
@@ -42,7 +46,7 @@ from .old_records import upgraded_record
 STATUSES = ("ok", "failed", "killed")
 SOURCES = ("finetune", "advise", "nni", "collect", "import")
 PREDICTED = ("seconds", "accuracy", "accuracy_low", "accuracy_high")
-COUNTS = ("train_images", "val_images")  # of a profile: what a run is on
+COUNTS = ("train_images", "val_images")  # what a profile has to say for a run
 MAX_POINTS, MAX_NOTES, MAX_THREADS = 1000, 100, 100_000
 
 
@@ -50,7 +54,7 @@ class RecordError(ValueError):
     """A record that is not one. The message is one line: the field, what is wrong, what would be right."""
 
 
-def _as_predicted(place, value):
+def _as_predicted(place: str, value: Any) -> Any:
     if not isinstance(value, (dict, Mapping)) or set(value) != set(PREDICTED):
         return WRONG
     kept = {
@@ -59,7 +63,7 @@ def _as_predicted(place, value):
     return kept if kept["accuracy_low"] <= kept["accuracy"] <= kept["accuracy_high"] else WRONG
 
 
-def _as_regime(place, value):
+def _as_regime(place: str, value: Any) -> Any:
     try:
         regime = FineTuneRegime.from_json(value).to_json()
     except RegimeError as error:
@@ -67,14 +71,14 @@ def _as_regime(place, value):
     return regime | {"model": TEXT(f"{place}, 'model'", regime["model"])}
 
 
-def _as_outcome(place, value):
+def _as_outcome(place: str, value: Any) -> Any:
     try:
         return value if isinstance(value, Outcome) else Outcome.from_json(value)
     except OutcomeError as error:
         raise InputError(f"{place}: {error}") from None
 
 
-def _as_point(place, value):
+def _as_point(place: str, value: Any) -> Any:
     if not isinstance(value, (list, tuple)) or len(value) != 2:
         return WRONG
     point = SECONDS.convert(place, value[0]), SHARE.convert(place, value[1])
@@ -87,13 +91,11 @@ _POINTS = list_of(
 )
 
 
-def _as_curve(place, value):
+def _as_curve(place: str, value: Any) -> Any:
     curve = _POINTS.convert(place, value)
-    return (
-        WRONG
-        if curve is not WRONG and any(first[0] > second[0] for first, second in zip(curve, curve[1:]))
-        else curve
-    )
+    if curve is not WRONG and any(first[0] > second[0] for first, second in pairwise(curve)):
+        return WRONG
+    return curve
 
 
 _RULES: dict[str, Rule] = {
@@ -161,7 +163,7 @@ class RunRecord:
     predicted
         What was expected: seconds, accuracy, and the range of the latter, accuracy_low and accuracy_high.
     versions
-        Of the packages it ran with.
+        Versions of the packages it ran with.
     source
         Who ran it: "finetune", "advise", "nni", "collect", or "import" for records that were made elsewhere.
     notes
@@ -210,7 +212,8 @@ class RunRecord:
             if (getattr(self, name) is None) == (self.status == "ok"):
                 right = _RULES[name].what.partition(",")[0] if self.status == "ok" else "null"
                 raise RecordError(
-                    f"{name}: {shown(getattr(self, name))} in a run of status '{self.status}'; {right} would be right"
+                    f"{name}: {shown(getattr(self, name))} in a run of status '{self.status}'; "
+                    f"{right} would be right"
                 )
 
     def to_json(self) -> dict[str, Any]:
@@ -240,13 +243,16 @@ class RunRecord:
 
 
 def positive(values: Mapping[str, Any], name: str) -> float | None:
-    """A number above 0 in a record's profile or model_figures, where others may have put anything; None for what is none."""
+    """A number above 0 in a record's profile or model_figures; None for what others may have put there."""
     value = values.get(name)
     return value if POSITIVE.allows(value) else None
 
 
 def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:
-    """What the zoo knows of a model: family, encoding, params_m (1000 classes), gmacs (224 pixels), input_size; empty for none."""
+    """What the zoo knows of a model; where it knows none, the encoding that is given, if any.
+
+    That is its family, encoding, params_m (1000 classes), gmacs (224 pixels) and input_size.
+    """
     from nni_nasoa.zoo import get
 
     try:
@@ -273,7 +279,8 @@ class StepTime:
     mode
         What a step is, such as "train" or "eval".
     seconds
-        Of one step of `batch_size` images, `input_size` pixels square, with the first `frozen_stages` stages frozen.
+        Time of one step of `batch_size` images, `input_size` pixels square, with the first `frozen_stages`
+        stages frozen.
     measured_at
         The time in UTC as ISO 8601; by default now.
 
@@ -292,7 +299,7 @@ class StepTime:
     seconds: float
     measured_at: str = field(default_factory=now)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         rules = {
             "device": TEXT,
             "model": TEXT,

@@ -11,7 +11,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from sqlalchemy import Connection, and_, column, func, or_, select, table, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    TableClause,
+    UpdateBase,
+    and_,
+    column,
+    func,
+    or_,
+    select,
+    table,
+    update,
+)
 
 from nni_nasoa.files import default_store, parse_line, replacing
 from nni_nasoa.values import WRONG, Rule, one_of, or_none, reason, utc, whole
@@ -133,7 +145,7 @@ class ExperienceStore:
             _conditions(task, model, device, status, since), or_none(whole(0))("limit", limit, StoreError)
         )
 
-    def _records(self, conditions: list, limit: int | None) -> Iterator[RunRecord]:
+    def _records(self, conditions: list[ColumnElement[bool]], limit: int | None) -> Iterator[RunRecord]:
         key = (_RUNS.c.created, _RUNS.c.number)
         if limit == 0:
             return
@@ -152,7 +164,7 @@ class ExperienceStore:
                     *conditions,
                     or_(key[0] > first[0], and_(key[0] == first[0], key[1] >= first[1])),
                 ]
-        after = []
+        after: list[ColumnElement[bool]] = []
         while True:  # page by page, so that nobody waits for a reader that takes its time
             query = (
                 select(*key, _RUNS.c.id, _RUNS.c.record).where(*conditions, *after).order_by(*key).limit(PAGE)
@@ -187,13 +199,14 @@ class ExperienceStore:
 
     def known(self, ids: Iterable[str]) -> set[str]:
         """Which of some ids are those of records."""
-        found, left = set(), iter(ids)
+        found: set[str] = set()
+        left = iter(ids)
         with self._database.reading() as connection:
             while page := list(islice(left, PAGE)):
                 found.update(connection.execute(select(_RUNS.c.id).where(_RUNS.c.id.in_(page))).scalars())
         return found
 
-    def export(self, path: str | os.PathLike, **filters) -> int:
+    def export(self, path: str | os.PathLike[str], **filters: Any) -> int:
         """Write records to a file of JSON lines, which is replaced in one step; how many they are.
 
         Parameters
@@ -286,14 +299,14 @@ class ExperienceStore:
     def _replace(self, connection: Connection, name: str, state: State) -> None:
         if state.version == 0:
             insert = self._database.insert(_STATES).values(name=name, version=1, data=state.data)
-            change = insert.on_conflict_do_nothing(index_elements=["name"])
+            change: UpdateBase = insert.on_conflict_do_nothing(index_elements=["name"])
         else:
             known = (_STATES.c.name == name, _STATES.c.version == state.version)
             change = update(_STATES).where(*known).values(data=state.data, version=state.version + 1)
         if connection.execute(change, execution_options={"preserve_rowcount": True}).rowcount != 1:
             raise _OutdatedError
 
-    def _put(self, table_, key: list[str], row: dict[str, Any]) -> None:
+    def _put(self, table_: TableClause, key: list[str], row: dict[str, Any]) -> None:
         insert = self._database.insert(table_).values(row)
         rest = {name: insert.excluded[name] for name in row if name not in key}
         with self._database.writing() as connection:
@@ -317,7 +330,9 @@ _SINCE = Rule(
 )
 
 
-def _conditions(task, model, device, status, since) -> list:
+def _conditions(
+    task: str | None, model: str | None, device: str | None, status: str | None, since: str | datetime | None
+) -> list[ColumnElement[bool]]:
     status = or_none(one_of(STATUSES))("status", status, StoreError)
     start = or_none(_SINCE)("since", since, StoreError)
     equal = {"task": task, "model": model, "device": device, "status": status}

@@ -38,7 +38,9 @@ def plan(
     device: str = "auto",
     every_freeze: bool = False,
 ) -> list[RunSettings]:
-    """All runs of a figure; those of a seed come together, so that a series that is interrupted has whole comparisons.
+    """All runs of a figure.
+
+    Those of a seed come together, so that a series that is interrupted has whole comparisons.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ def _whole(regime: FineTuneRegime) -> FineTuneRegime:
 
 
 def identified_model(model: str) -> str:
-    """A model's name as the records have it: that of a front file's network with the absolute path of the file."""
+    """A model's name as the records have it: a front file's network with the absolute path of the file."""
     return str(Path(model).expanduser().resolve()) if FrontFile.owns(model) else model
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from numbers import Real
 from pathlib import Path
@@ -52,7 +52,7 @@ class RunSettings:
     weights: str | None = "default"
     device: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0 < self.budget < math.inf:
             raise RunsError(f"minutes: {self.budget / 60:g} is not a positive number")
 
@@ -62,15 +62,12 @@ class RunSettings:
             key: f"{key.replace('_', ' ')} " + (f"{value:g}" if isinstance(value, Real) else str(value))
             for key, value in self.regime.to_json().items()
         }
-        weights = {"default": "pretrained", None: "from scratch"}.get(
-            self.weights
-        ) or f"weights {last_part(self.weights)}"
         size = self.regime.input_size
         return fields | {
             "model": last_part(self.regime.model),
             "input_size": f"{size} × {size} pixels",
             "budget": duration(self.budget),
-            "weights": weights,
+            "weights": _start_described(self.weights),
             "device": self.device,
         }
 
@@ -116,13 +113,16 @@ class RecordedRun:
 
     @property
     def seconds_per_epoch(self) -> float:
-        """Time from the first evaluation to the last over the epochs between them; NaN where there were none."""
+        """Time from the first evaluation to the last, over the epochs between; NaN where there were none."""
         first, last = self.evaluations[0], self.evaluations[-1]
         epochs = last["epochs"] - first["epochs"]
         return (last["elapsed"] - first["elapsed"]) / epochs if epochs > 0 else math.nan
 
     def best_so_far(self) -> list[tuple[float, float]]:
-        """(seconds, accuracy) of the evaluations, each with the best accuracy until then: what ending there would have saved."""
+        """(seconds, accuracy) of the evaluations, each with the best accuracy until then.
+
+        That is what ending there would have saved.
+        """
         best, points = -math.inf, []
         for evaluation in self.evaluations:
             accuracy = evaluation["val_accuracy"]
@@ -196,7 +196,7 @@ _RESULTS = (
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool) and 0 <= value < math.inf
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _count(value: Any) -> bool:
@@ -227,7 +227,7 @@ def _evaluations(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 0 and all(map(right, value))
 
 
-_FIELDS = {  # of a record: what each is, and whether a value is one
+_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what each is, and whether a value is one
     "dataset": ("the name of a dataset", _text),
     "model": ("the name of a model", _text),
     "weights": ("text or null", lambda value: value is None or _text(value)),
@@ -291,6 +291,12 @@ def append_run(path: str | os.PathLike, run: RecordedRun) -> None:
 def duration(seconds: float) -> str:
     """Seconds or minutes, whichever is shorter to read."""
     return f"{seconds:.4g} s" if seconds < 120 else f"{seconds / 60:.4g} min"
+
+
+def _start_described(weights: str | None) -> str:
+    if weights is None:
+        return "from scratch"
+    return "pretrained" if weights == "default" else f"weights {last_part(weights)}"
 
 
 def last_part(name: str) -> str:

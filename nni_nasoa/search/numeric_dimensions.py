@@ -35,7 +35,7 @@ class _Numeric(EitherParent, ABC):
     def _stepped(self, value: float, step: float) -> float:
         """The value that lies a step away; 1 is the whole scale."""
 
-    def encode(self, value: object) -> float:
+    def encode(self, value: Any) -> float:
         """Return the number as float, so that 1 and 1.0 are the same."""
         if not NUMBER.allows(value):
             raise ValueError(f"{shown(value)} is not a number")
