@@ -55,6 +55,7 @@ _KEPT = (
     "threads",
     "versions",
     "notes",
+    "outcome",
 )  # of a record, beside its job
 
 
@@ -386,14 +387,15 @@ def read_grid(path: Path) -> dict[str, TaskGrid]:
                 continue
             unknown = RunRecord(
                 job["task"], regime.model, job["regime"], "cpu", 1, job["budget"], "failed", source=SOURCE
-            )
+            ).to_json()
+            del unknown["outcome"]  # which lines of before have not, and records make of their notes
             grid = grids.setdefault(job["task"], TaskGrid(job["task"], job["budget"], profile))
             grid.regimes.append(regime)
             grid.records.append(
                 RunRecord.from_json(
                     {
-                        **unknown.to_json(),
-                        **{name: line[name] for name in _KEPT},
+                        **unknown,
+                        **{name: line[name] for name in _KEPT if name in line},
                         "profile": profile.flat(),
                         "model_figures": profile.model_figures(regime.model).of_run(),
                     }
