@@ -1,39 +1,90 @@
-"""The best state of a network so far."""
+"""The best state of a network so far, in memory and, as soon as that costs little, saved."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from nni_nasoa.training.time_shares import SAVING_SECONDS
+from nni_nasoa.zoo.staged import Staged
+
+from .clock import ClockSchedule
 from .validation import Evaluation
 
+SAVING_SPEED = 100e6  # bytes per second, until the first save tells
+SAVING_SHARE = 0.02  # of the time since the last save may go to the next one
 
-class Best:
+
+class BestState:
     """A copy of the tensors that training changes, and how they were evaluated.
 
     Parameters
     ----------
     network
-        A `zoo.staged` view.
-    frozen
-        How many of its stages training leaves as they are.
-    evaluation
-        Of its present state.
+        Whose state it is.
+    schedule
+        Is told what saving takes.
+    save
+        Saves the network's present state, which is then the best one; None where nothing is to be saved.
     """
 
-    def __init__(self, network, frozen: int, evaluation: Evaluation) -> None:
-        self.frozen, self.evaluation = frozen, evaluation
-        self.saved = False
-        self._state = {name: tensor.detach().clone() for name, tensor in self._own(network).items()}
+    def __init__(self, network: Staged, schedule: ClockSchedule, save: Callable[[], None] | None) -> None:
+        self.network = network
+        self._schedule, self._clock, self._save = schedule, schedule.clock, save
+        self._state: dict[str, Tensor] = {}
+        self._evaluation: Evaluation | None = None
+        self._saved, self._saved_at = False, -math.inf
+        size = sum(tensor.numel() * tensor.element_size() for tensor in network.state_dict().values())
+        schedule.saving.expected = 0.0 if save is None else SAVING_SECONDS + size / SAVING_SPEED
+
+    @property
+    def known(self) -> bool:
+        """Whether there is one."""
+        return self._evaluation is not None
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """How it was evaluated."""
+        if self._evaluation is None:
+            raise RuntimeError("no state was kept")
+        return self._evaluation
+
+    def keep(self, evaluation: Evaluation, frozen: int) -> None:
+        """The present state is the best one now; the first `frozen` stages never change.
+
+        It is saved where that costs little, so that little is left for the end, and a process that is killed
+        leaves something.
+        """
+        still = tuple(f"stages.{number}." for number in range(frozen))
+        self._state = {
+            name: tensor.detach().clone()
+            for name, tensor in self.network.state_dict().items()
+            if not name.startswith(still)
+        }
+        self._evaluation, self._saved = evaluation, False
+        if self._save is not None and self._schedule.saving.typical <= SAVING_SHARE * self._unsaved_seconds:
+            begin = self._clock.elapsed
+            self._save()
+            self._saved, self._saved_at = True, self._clock.elapsed
+            self._schedule.saving.add(self._saved_at - begin)
+
+    @property
+    def _unsaved_seconds(self) -> float:
+        return self._clock.elapsed - self._saved_at
 
     @torch.no_grad()
-    def restore(self, network) -> None:
+    def restore(self) -> None:
         """Give the network this state, and put it into eval mode."""
-        own = self._own(network)
+        present = self.network.state_dict()
         for name, tensor in self._state.items():
-            own[name].copy_(tensor)
-        network.eval()
+            present[name].copy_(tensor)
+        self.network.eval()
 
-    def _own(self, network) -> dict[str, Tensor]:
-        frozen = tuple(f"stages.{number}." for number in range(self.frozen))
-        return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith(frozen)}
+    def finish(self) -> None:
+        """Give the network this state, and have it saved."""
+        self.restore()
+        if self._save is not None and not self._saved:
+            self._save()

@@ -81,7 +81,9 @@ def test_the_seed_of_a_run_is_that_of_the_split_where_there_is_no_other(blobs, t
     ],
 )
 def test_what_is_wrong_is_one_line_before_any_work(tiny, monkeypatch, dataset, options, error, line):
-    monkeypatch.setattr("nni_nasoa.finetune.api.create_model", lambda *_, **__: pytest.fail("work began"))
+    monkeypatch.setattr(
+        "nni_nasoa.finetune.building.create_model", lambda *_, **__: pytest.fail("work began")
+    )
     with pytest.raises(error) as raised:
         run(dataset, tiny, **options)
     assert line in str(raised.value) and "\n" not in str(raised.value)

@@ -17,6 +17,8 @@ USERS = (
     "finetune.first_pass",
     "finetune.open_in_time",
     "finetune.trainer",
+    "finetune.training_start",
+    "finetune.best_state",
     "advisor.time.decoding",
     "advisor.time.simulated_run",
 )

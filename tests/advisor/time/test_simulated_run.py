@@ -98,8 +98,8 @@ class World:
             seconds=clock.elapsed,
             accuracy=run.best.evaluation.accuracy,
             epochs=run.epochs,
-            curve=tuple((point["elapsed"], point["val_accuracy"]) for point in run.evaluations),
-            outcome=run.outcome,
+            curve=tuple((point["elapsed"], point["val_accuracy"]) for point in run.log.evaluations),
+            outcome=run.log.outcome,
             profile={"train_images": train, "val_images": val},
         )
 

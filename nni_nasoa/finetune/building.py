@@ -1,0 +1,169 @@
+"""What a run is made of before it trains: the regime made whole, the network, and images on the device."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.data import Dataset, ImageArrays, ImageSplit
+from nni_nasoa.training.distributed import Alone, Together
+from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.zoo import ModelInfo, create_model, get
+from nni_nasoa.zoo.staged import Staged, staged
+
+DEFAULT_INPUT_SIZE = 224  # of models that nothing is known about
+RESIDENT_SHARE, READING_SPEED = 0.05, 500e6  # of the time may go to moving images to a GPU; bytes per second
+
+
+def with_input_size(regime: FineTuneRegime, dataset: Dataset) -> FineTuneRegime:
+    """The regime with the input size that it leaves open: that of an opened dataset, else the model's own."""
+    if dataset.input_size is not None:
+        size = dataset.input_size
+    elif regime.input_size is not None:
+        return regime
+    else:
+        info = _info(regime.model)
+        size = info.input_size if info is not None else DEFAULT_INPUT_SIZE
+    if regime.input_size not in (None, size):
+        raise FineTuneError(
+            f"input_size: {regime.input_size}, "
+            f"where the images of the dataset that is given are {size} pixels wide"
+        )
+    return dataclasses.replace(regime, input_size=size)
+
+
+def _info(model: str) -> ModelInfo | None:
+    """What the zoo knows of a model; nothing of an encoding."""
+    try:
+        return get(model)
+    except ValueError:
+        return None
+
+
+def check_model(regime: FineTuneRegime, weights, thorough: bool) -> None:
+    """Raise what `create_model` would raise about a name, and if `thorough` about its weights, too.
+
+    That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing. An
+    input size that is too small for the network is found then, too.
+    """
+    model, info = regime.model, _info(regime.model)
+    if info is None:
+        if not (model[:1].isdigit() and "_" in model):
+            get(model)
+        try:
+            Architecture.parse(model)
+        except ArchitectureError as error:
+            raise FineTuneError(f"model: '{model}' is no encoding ({error})") from None
+    encoding = model if info is None else info.encoding
+    if encoding is not None:
+        _check_size(Architecture.parse(encoding), regime.input_size)
+    if weights not in (None, "default") and not Path(weights).is_file():
+        raise FineTuneError(f"weights: {weights}: no such file")
+    if thorough and weights is not None:
+        with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*starts afresh")
+            create_model(model, weights=weights)
+
+
+def _check_size(architecture: Architecture, size: int) -> None:
+    if size < architecture.total_stride:
+        raise FineTuneError(
+            f"input size {size} is too small: the network's total stride is {architecture.total_stride}"
+        )
+
+
+def built(
+    network: nn.Module | None,
+    regime: FineTuneRegime,
+    split: ImageSplit,
+    weights: str | os.PathLike[str] | None,
+    device: torch.device,
+) -> tuple[nn.Module, Staged]:
+    """The network and its view, on the device, with a head for the dataset's classes.
+
+    Parameters
+    ----------
+    network
+        One that is there already; None builds the regime's model with `weights`, see `create_model`.
+
+    Raises
+    ------
+    FineTuneError
+        It has not as many outputs as there are classes, or is too deep for images of their size.
+    """
+    if network is None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*starts afresh")  # as it has to
+            network = create_model(regime.model, num_classes=split.num_classes, weights=weights)
+    view = staged(network, regime.model if _info(regime.model) is not None else None)
+    if view.head.out_features != split.num_classes:
+        raise FineTuneError(
+            f"network: {view.head.out_features} outputs, where the dataset has {split.num_classes} classes"
+        )
+    architecture = getattr(network, "architecture", None)
+    if architecture is not None:
+        _check_size(architecture, split.input_size)
+    view.to(device=device, memory_format=torch.channels_last)
+    return network, view
+
+
+def images_of_process(
+    split: ImageSplit,
+    view: Staged,
+    regime: FineTuneRegime,
+    device: torch.device,
+    group: Alone | Together,
+    seed: int,
+    seconds: float,
+) -> tuple[Images, Images]:
+    """The shares that this process has of the training images, which are augmented, and of the others.
+
+    Parameters
+    ----------
+    split
+        All images.
+    view
+        The network's, whose normalisation they get.
+    regime
+        Says how they are augmented.
+    device
+        Where batches are wanted.
+    group
+        The processes that share them.
+    seed
+        Of augmentation.
+    seconds
+        That are left: they limit how many images are moved to the device beforehand.
+
+    Raises
+    ------
+    FineTuneError
+        There is not an image for each process.
+    """
+    if len(split.train) < group.size:
+        raise FineTuneError(
+            f"dataset: {len(split.train)} training images are too few for {group.size} processes"
+        )
+    resident_limit = RESIDENT_SHARE * max(0.0, seconds) * READING_SPEED
+    normalization = Normalization.of(view.mean, view.std)
+    train, val = (
+        Images(
+            ImageArrays(part.images[group.rank :: group.size], part.labels[group.rank :: group.size]),
+            device,
+            normalization,
+            augmentation,
+            split.mirrored,
+            torch.Generator(device).manual_seed(seed + group.rank),
+            resident_limit,
+        )
+        for part, augmentation in ((split.train, regime.augmentation), (split.val, "none"))
+    )
+    return train, val

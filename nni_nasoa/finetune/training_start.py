@@ -1,0 +1,142 @@
+"""From where training starts: what there is time to train, the head, and what a step will take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.training.stepping import batch_of_process
+from nni_nasoa.training.time_shares import (
+    FIRST_PASS_SHARE,
+    HEAD_PASS_SHARE,
+    HEAD_STEP_SECONDS,
+    HEAD_VALIDATION_SHARE,
+    LEAST_VALIDATION,
+    MIN_STEPS,
+    STEP_FACTOR,
+    TIMING_SHARE,
+    VALIDATION_SHARE,
+)
+
+from .clock import ClockSchedule
+from .context import RunContext
+from .first_pass import FirstPass
+from .run_log import RunLog
+from .trained_part import TrainedPart
+from .validation import Validation
+
+# Of a class's weights at the start, where stages are trained, too; trained heads have about that.
+HEAD_NORM = 1.0
+VALIDATION_BATCH_SECONDS = 0.2  # of a batch at most, between two looks at the clock
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingStart:
+    """From where training starts.
+
+    Parameters
+    ----------
+    part
+        What there is time to train; its head is fitted, where that is a start.
+    seconds_per_image
+        Of a forward pass through the network.
+    step_seconds
+        That a training step will take, as is expected.
+    """
+
+    part: TrainedPart
+    seconds_per_image: float
+    step_seconds: float
+
+
+def training_start(
+    frozen: Callable[[int], TrainedPart],
+    regime: FineTuneRegime,
+    context: RunContext,
+    schedule: ClockSchedule,
+    log: RunLog,
+    *,
+    order: Tensor,
+    head_start: bool,
+) -> TrainingStart:
+    """Learn what a step will take, fit the head, and give up on the stages that there is no time for.
+
+    Parameters
+    ----------
+    frozen
+        Freezes so many stages of the network; what is trained then.
+    regime, context, schedule
+        Of the run.
+    log
+        Is told what there is no time for.
+    order
+        Indices of this process's training images, shuffled.
+    head_start
+        Whether the network is pretrained, so that a head in closed form is a start.
+    """
+    part = frozen(regime.frozen_stages)
+    seen = FirstPass(part.network, order, context)
+    part.network.eval()
+    share = HEAD_PASS_SHARE if part.head_only else FIRST_PASS_SHARE if head_start else TIMING_SHARE
+    _look(seen, part, context, schedule, share)
+    batch = batch_of_process(regime, part.inputs, context.group)
+    wanted = min(MIN_STEPS, math.ceil(len(part.inputs) / batch))
+    step = STEP_FACTOR * batch * seen.least_seconds_per_image
+    possible, step, wanted = context.group.from_first([schedule.window_left / step, step, wanted])
+    if possible < wanted and not part.head_only:
+        log.note(
+            f"the budget is too short for {wanted:g} training steps of about {step:.2g} s each: "
+            "only the head is trained",
+            cut_to_head=True,
+        )
+        part = frozen(len(part.network.stages))
+        for indices, features in seen.kept:
+            part.inputs.keep(indices, features)
+        _look(seen, part, context, schedule, HEAD_PASS_SHARE)
+    if part.head_only and seen.images < len(part.inputs):
+        log.note(
+            "the budget is too short for one pass over the images: "
+            f"the head is fitted to {seen.images} of {len(part.inputs)}"
+        )
+    if part.head_only or head_start:
+        seen.fit_head(regime.label_smoothing, None if part.head_only else HEAD_NORM)
+    seconds = seen.seconds_per_image
+    if not part.head_only and STEP_FACTOR * batch * wanted * seconds > schedule.window_left:
+        seconds = seen.least_seconds_per_image  # by this one there is time: a chunk was held up
+    if part.head_only and part.inputs.store is not None:
+        return TrainingStart(part, seconds, HEAD_STEP_SECONDS)
+    return TrainingStart(part, seconds, seconds * batch * (1 if part.head_only else STEP_FACTOR))
+
+
+def _look(
+    seen: FirstPass, part: TrainedPart, context: RunContext, schedule: ClockSchedule, share: float
+) -> None:
+    """Look at images for a share of the time that is left."""
+    allowed = share * context.clock.remaining
+    seen.run(
+        part.inputs,
+        lambda seconds: seconds < allowed and schedule.window_left > 0 and not context.interruption,
+    )
+
+
+def validation_in_time(
+    start: TrainingStart, context: RunContext, log: RunLog, generator: torch.Generator
+) -> Validation:
+    """Validation on as many of this process's images, a random choice, as evaluations have time for."""
+    inputs, seconds = start.part.val_inputs, start.seconds_per_image
+    share = HEAD_VALIDATION_SHARE if start.part.head_only else VALIDATION_SHARE
+    in_time = share * context.clock.remaining / seconds
+    count = int(min(len(inputs), max(LEAST_VALIDATION, in_time)))
+    order = torch.randperm(len(inputs), generator=generator)[:count]
+    if count < len(inputs):
+        log.note(
+            f"evaluations are on {count} of {len(inputs)} validation images, to keep them within the budget"
+        )
+    validation = Validation(inputs, order, context)
+    validation.batch = max(1, min(validation.batch, int(VALIDATION_BATCH_SECONDS / seconds)))
+    return validation
