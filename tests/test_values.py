@@ -18,16 +18,19 @@ from nni_nasoa.values import (
     MAX_TEXT,
     MINUTES,
     NUMBER,
+    PART,
     POSITIVE,
     SCALAR,
     SEED,
     SHARE,
     TEXT,
     TIME,
+    TRUTH,
     InputError,
     above,
     below,
     check_fields,
+    check_given,
     check_names,
     list_of,
     mapping,
@@ -35,6 +38,7 @@ from nni_nasoa.values import (
     one_line,
     one_of,
     or_none,
+    reason,
     shown,
     suggestion,
     text,
@@ -113,7 +117,7 @@ def test_a_value_is_shown_on_one_short_line(value):
 
 
 @pytest.mark.parametrize(
-    ("rule", "value", "kept"),
+    "rule, value, kept",
     [
         (number(-2, 3.5), -2, -2.0),
         (number(-2, 3.5), np.float64(3.5), 3.5),
@@ -131,6 +135,8 @@ def test_a_value_is_shown_on_one_short_line(value):
         (MINUTES, MAX_MINUTES, float(MAX_MINUTES)),
         (SEED, 2**63 - 1, 2**63 - 1),
         (INPUT_SIZE, 2048, 2048),
+        (TRUTH, False, False),
+        (PART, 0.5, 0.5),
         (SCALAR, np.float32(0.5), 0.5),
         (SCALAR, True, True),
         (TEXT, "x" * MAX_TEXT, "x" * MAX_TEXT),
@@ -144,7 +150,7 @@ def test_what_is_right_is_kept_in_one_form(rule, value, kept):
 
 
 @pytest.mark.parametrize(
-    ("rule", "value", "line"),
+    "rule, value, line",
     [
         (number(-2, 3.5), 4, "4 is not a number from -2 to 3.5"),
         (number(0, 1), True, "True is not a number from 0 to 1"),
@@ -161,6 +167,9 @@ def test_what_is_right_is_kept_in_one_form(rule, value, kept):
         (whole(2, 9), 2.0, "2.0 is not a whole number from 2 to 9"),
         (whole(2), 1, "1 is not a whole number from 2"),
         (whole(0, 1), False, "False is not a whole number from 0 to 1"),
+        (TRUTH, 1, "1 is not a truth value"),
+        (TRUTH, np.bool_(True), "np.True_ is not a truth value"),
+        (PART, 1, "1 is not between 0 and 1"),
         (SEED, 2**63, "9223372036854775808 is not a whole number from 0 to 2^63 - 1"),
         (MINUTES, 0, "0 is not a number of minutes above 0, up to 525600 (a year)"),
         (one_of(("sgd", "adamw")), "SGD", "'SGD' is not one of sgd, adamw; did you mean 'sgd'?"),
@@ -182,7 +191,7 @@ def test_what_is_wrong_is_said_with_what_would_be_right(rule, value, line):
 
 
 @pytest.mark.parametrize(
-    ("rule", "value", "line"),
+    "rule, value, line",
     [
         (list_of(SHARE, "shares"), [0, 1, 2], "place, entry 3: 2 is not a number from 0 to 1"),
         (mapping(SHARE), {"a": 1, "b": -1}, "place, 'b': -1 is not a number from 0 to 1"),
@@ -262,6 +271,13 @@ def test_fields_of_a_value_are_kept_as_their_rules_give_them():
         Settings(1, "")
 
 
+def test_a_missing_name_is_said_with_what_it_is():
+    rules = {"share": SHARE, "name": text("the name of a model")}
+    check_given({"share": 1, "name": 2, "more": 3}, rules)
+    with pytest.raises(RoomError, match=r"^card: name: is missing; it is the name of a model$"):
+        check_given({"share": 1}, rules, RoomError, "card: ")
+
+
 # -- texts and times --
 
 
@@ -276,6 +292,12 @@ def test_an_error_without_a_message_is_named():
         one_line(KeyError()) == "KeyError" and one_line(ValueError("a\n b")) == "a b" and one_line("") == ""
     )
     assert one_line("x" * 20, 10) == "xxxxxxx..."
+
+
+def test_why_a_file_could_not_be_had_is_said_without_its_name_and_number():
+    assert reason(FileNotFoundError(2, "No such file or directory", "a")) == "No such file or directory"
+    assert reason(OSError("the file\n is empty")) == "the file is empty" and reason(OSError()) == "OSError"
+    assert reason(ValueError("x" * 1000)) == "x" * 197 + "..."
 
 
 class Loud:
