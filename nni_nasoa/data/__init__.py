@@ -3,7 +3,7 @@
     dataset = Dataset("my-images/", seed=3)  # a value, to be passed on
     split = dataset.open(32)                 # or open_dataset("my-images/", input_size=32, seed=3)
     split.train.images                       # (n, 3, 32, 32) uint8
-    split.report.bad                         # images that could not be read, and why
+    split.left_out.bad                       # images that could not be read, and why
 
 Images are decoded and resized once, into a cache that is memory-mapped from then on; augmentation is the
 trainer's, in batches on the device. Importing this room loads nothing; what it is asked for loads numpy, but
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .arrays import DatasetError, ImageArrays, ImageSplit, stratified_split
     from .dataset import Dataset, open_dataset
-    from .left_out import BadFile, DatasetWarning, Report
+    from .left_out import BadFile, DatasetWarning, LeftOut
     from .named import dataset_names
 
 __all__ = [
@@ -27,7 +27,7 @@ __all__ = [
     "DatasetWarning",
     "ImageArrays",
     "ImageSplit",
-    "Report",
+    "LeftOut",
     "dataset_names",
     "open_dataset",
     "stratified_split",
@@ -40,7 +40,7 @@ _MODULES = {
     "DatasetWarning": "left_out",
     "ImageArrays": "arrays",
     "ImageSplit": "arrays",
-    "Report": "left_out",
+    "LeftOut": "left_out",
     "dataset_names": "named",
     "open_dataset": "dataset",
     "stratified_split": "arrays",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from nni_nasoa.values import PART
 
-from .left_out import Report
+from .left_out import LeftOut
 
 
 class DatasetError(ValueError):
@@ -53,7 +53,7 @@ class ImageSplit:
         What the dataset is called in results.
     mirrored
         Whether an image means the same when mirrored left to right, as digits and traffic signs do not.
-    report
+    left_out
         What was left out.
     """
 
@@ -62,7 +62,7 @@ class ImageSplit:
     classes: tuple[str, ...]
     name: str
     mirrored: bool = True
-    report: Report = field(default_factory=Report)
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     @property
     def num_classes(self) -> int:

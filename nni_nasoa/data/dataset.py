@@ -71,7 +71,7 @@ class Dataset:
     seed
         Seed of the split, where the dataset brings no validation part of its own.
     max_bad
-        Share of the images that may be unreadable. They are left out and listed in the report of what is
+        Share of the images that may be unreadable. They are left out and listed in `left_out` of what is
         opened; more are an error.
 
     Raises
@@ -233,7 +233,7 @@ class Dataset:
             return self._images
         split = self._images.open(size, self.holdout, show_progress)
         check_usable(split, self.max_bad)
-        warn_of(split.report, split.name)
+        warn_of(split.left_out, split.name)
         return split
 
     def decode_in_time(self, size: int, seconds: float, show_progress: bool | None = False) -> bool:

@@ -14,14 +14,14 @@ from nni_nasoa.values import reason
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .cache import has_entry, make_room, map_array, open_entry
-from .left_out import LIST_NAME, BadFile, Report, read_bad_files, write_bad_files
+from .left_out import LIST_NAME, BadFile, LeftOut, read_bad_files, write_bad_files
 from .parallel import in_threads, progress_bar
 
 VERSION = 2  # changes with what an entry holds, and with how images are decoded
 
 
 class Sample(NamedTuple):
-    """One image to decode: how to open it (a PIL image), its label, and what to call it in a report."""
+    """One image to decode: how to open it (a PIL image), its label, and what to call it if it is left out."""
 
     open: Callable[[], Any]
     label: int
@@ -60,7 +60,7 @@ def open_decoded(
     key
         What the images depend on besides the size, as JSON values.
     empty_classes, other_files
-        For the report.
+        For `LeftOut`.
     show_progress
         As `Dataset.open` takes it.
 
@@ -77,14 +77,14 @@ def open_decoded(
             for part in ("train", "val")
         )
         bad = read_bad_files(entry)
-        report = Report(
+        left_out = LeftOut(
             about["images"],
             bad,
             entry / LIST_NAME if bad else None,
             (*empty_classes, *about["empty_classes"]),
             other_files,
         )
-        return ImageSplit(train, val, tuple(about["classes"]), name, mirrored, report)
+        return ImageSplit(train, val, tuple(about["classes"]), name, mirrored, left_out)
 
     def build(entry: Path) -> None:
         _decode_source(source(), input_size, entry, name, show_progress)
@@ -101,12 +101,12 @@ def _key(key: Mapping[str, Any], input_size: int) -> dict[str, Any]:
     return {**key, "version": VERSION, "input_size": input_size}
 
 
-def check_bad(name: str, report: Report, max_bad: float) -> None:
+def check_bad(name: str, left_out: LeftOut, max_bad: float) -> None:
     """Raise DatasetError where more than the share `max_bad` of a dataset's images cannot be read."""
-    if report.bad and len(report.bad) / report.images > max_bad:
+    if left_out.bad and len(left_out.bad) / left_out.images > max_bad:
         raise DatasetError(
             f"{name}: "
-            f"{report.bad_line(f', more than the {100 * max_bad:.3g}% that max_bad (--max-bad) allows')}"
+            f"{left_out.bad_line(f', more than the {100 * max_bad:.3g}% that max_bad (--max-bad) allows')}"
         )
 
 
@@ -120,10 +120,10 @@ def check_usable(split: ImageSplit, max_bad: float) -> None:
     max_bad
         Share of the images that may be unreadable.
     """
-    check_bad(split.name, split.report, max_bad)
+    check_bad(split.name, split.left_out, max_bad)
     if len(split.classes) < 2 or not len(split.val):
         what = "two classes" if len(split.classes) < 2 else "an image to validate on"
-        bad = f", but {split.report.bad_line()}" if split.report.bad else ""
+        bad = f", but {split.left_out.bad_line()}" if split.left_out.bad else ""
         raise DatasetError(f"{split.name}: {what} needed{bad}")
 
 

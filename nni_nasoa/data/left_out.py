@@ -29,7 +29,7 @@ class BadFile(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Report:
+class LeftOut:
     """What was left out of a dataset.
 
     Parameters
@@ -72,9 +72,9 @@ class Report:
         return "; ".join(parts) or None
 
 
-def warn_of(report: Report, name: str) -> None:
+def warn_of(left_out: LeftOut, name: str) -> None:
     """Warn of what is missing, naming the line outside of this room that opens the dataset."""
-    if line := report.summary():
+    if line := left_out.summary():
         level, frame = 1, sys._getframe()
         while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:
             level, frame = level + 1, frame.f_back

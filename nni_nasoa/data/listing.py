@@ -28,7 +28,7 @@ class ImageFile(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """The images of a folder; see `Report` for what was left out."""
+    """The images of a folder; see `LeftOut` for what was left out."""
 
     classes: tuple[str, ...]
     train: list[ImageFile]  # all of them, where the folder brings no validation part

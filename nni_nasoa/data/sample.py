@@ -15,7 +15,7 @@ from .arrays import DatasetError, Holdout, ImageArrays, ImageSplit, NotInTimeErr
 from .decoded import check_bad, decode_one
 from .defaults import SAMPLE_VAL_SHARE
 from .folder import Folder, sample_of
-from .left_out import BadFile, Report
+from .left_out import BadFile, LeftOut
 from .listing import ImageFile
 
 WORKERS = 4
@@ -94,7 +94,7 @@ def sample_folder(
             for job, result in zip(jobs, results):
                 decoded.add(job, result)
     bad = tuple(decoded.bad)
-    check_bad(folder.name, Report(len(listing.files), bad), max_bad)
+    check_bad(folder.name, LeftOut(len(listing.files), bad), max_bad)
     if not decoded.enough:
         if decoded.tried == len(queue):
             first = f"; the first: {bad[0]}" if bad else ""
@@ -105,8 +105,10 @@ def sample_folder(
         raise NotInTimeError(
             f"{path}: the budget is too short to decode an image of two classes; give more minutes"
         )
-    report = Report(decoded.tried, bad, None, listing.empty_classes, listing.other_files)
-    return ImageSplit(decoded.part("train"), decoded.part("val"), listing.classes, folder.name, report=report)
+    left_out = LeftOut(decoded.tried, bad, None, listing.empty_classes, listing.other_files)
+    return ImageSplit(
+        decoded.part("train"), decoded.part("val"), listing.classes, folder.name, left_out=left_out
+    )
 
 
 def _classes_in_turn(files: list[ImageFile], rng: np.random.Generator) -> list[ImageFile]:

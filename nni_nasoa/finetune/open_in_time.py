@@ -19,7 +19,17 @@ from .clock import Clock
 
 
 class Opened(NamedTuple):
-    """A dataset, a line on what is missing of it, if anything is, and whether it is only a sample for lack of time."""
+    """A dataset, and what is missing of it.
+
+    Parameters
+    ----------
+    split
+        The images.
+    note
+        A line on what is missing, if anything is.
+    sampled
+        Whether they are only a sample, as time was too short for all.
+    """
 
     split: ImageSplit
     note: str | None = None
@@ -54,7 +64,7 @@ def open_in_time(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DatasetWarning)  # the note says it
             split = dataset.open(input_size, show_progress)
-        missing = split.report.summary()
+        missing = split.left_out.summary()
         return Opened(split, missing and f"{split.name}: {missing}")
     if dataset.kind is not Kind.FOLDER:
         raise FineTuneError(
@@ -69,4 +79,4 @@ def open_in_time(
         f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
         f"{len(split.val)} validated on; a longer run decodes all of them, once"
     )
-    return Opened(split, "; ".join(filter(None, (note, split.report.summary()))), sampled=True)
+    return Opened(split, "; ".join(filter(None, (note, split.left_out.summary()))), sampled=True)

@@ -55,18 +55,18 @@ def test_bad_files_are_left_out_counted_and_listed(messy):
             DatasetWarning, match="5 of 20 images cannot be read and are left out; the first: dog/"
         ) as caught:
             split = open_dataset(messy, input_size=8, max_bad=0.25)
-        report = split.report
+        left_out = split.left_out
         assert len(split.train) + len(split.val) == 15 and len(split.train.images) == len(split.train.labels)
-        assert report.images == 20 and report.other_files == 1
-        reasons = dict(report.bad)
+        assert left_out.images == 20 and left_out.other_files == 1
+        reasons = dict(left_out.bad)
         assert list(reasons) == sorted(REASONS)
         for name, reason in REASONS.items():
             assert reason in reasons[name]
-        assert [json.loads(line) for line in report.bad_list.read_text().splitlines()] == [
-            bad._asdict() for bad in report.bad
+        assert [json.loads(line) for line in left_out.bad_list.read_text().splitlines()] == [
+            bad._asdict() for bad in left_out.bad
         ]
         line = str(caught[0].message)
-        assert f"all are listed in {report.bad_list}" in line and "\n" not in line
+        assert f"all are listed in {left_out.bad_list}" in line and "\n" not in line
 
 
 def test_more_than_the_share_that_may_be_bad_is_an_error(messy, monkeypatch):
@@ -93,7 +93,7 @@ def test_one_in_ten_may_be_bad_by_default(tmp_path, write, open_quietly):
             write(tmp_path / name / f"{i}.png", (i, 0, 0))
     for name in "ab":
         (tmp_path / name / "0.png").write_bytes(b"")
-    assert len(open_quietly(tmp_path).report.bad) == 2
+    assert len(open_quietly(tmp_path).left_out.bad) == 2
     (tmp_path / "a" / "1.png").write_bytes(b"")
     with pytest.raises(DatasetError, match="3 of 20"):
         open_quietly(tmp_path)
@@ -104,7 +104,7 @@ def test_none_may_be_bad_if_one_says_so(messy, animals):
         open_dataset(messy, input_size=8, max_bad=0)
     for name in REASONS:
         (messy / name).unlink()
-    assert open_dataset(animals, input_size=8, max_bad=0).report.bad == ()
+    assert open_dataset(animals, input_size=8, max_bad=0).left_out.bad == ()
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan"), True, "0.1", None])
@@ -120,8 +120,8 @@ def test_a_class_of_bad_files_is_no_class(animals, open_quietly):
     split = open_quietly(animals, max_bad=0.2)
     assert (
         split.classes == ("cat", "dog")
-        and split.report.empty_classes == ("bat",)
-        and len(split.report.bad) == 3
+        and split.left_out.empty_classes == ("bat",)
+        and len(split.left_out.bad) == 3
     )
     assert set(split.train.labels) == set(split.val.labels) == {0, 1}
     np.testing.assert_array_equal(split.train.images[split.train.labels == 1][:, 0].min((1, 2)) > 95, True)
@@ -157,10 +157,10 @@ def test_nothing_is_left_to_validate_on(tmp_path, write):
 def test_a_mended_file_is_read(messy, open_quietly, write):
     for name in ("dog/text.jpg", "dog/bomb.png", "dog/cut.png"):
         (messy / name).unlink()
-    assert len(open_quietly(messy, max_bad=0.2).report.bad) == 2
+    assert len(open_quietly(messy, max_bad=0.2).left_out.bad) == 2
     write(messy / "dog" / "empty.png")
     (messy / "dog" / "nothing").write_bytes((messy / "cat" / "3.png").read_bytes())  # what the link leads to
-    assert open_quietly(messy).report.bad == ()
+    assert open_quietly(messy).left_out.bad == ()
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,9 @@ def test_what_is_no_image_is_passed_over_and_counted(animals, write, open_quietl
         warnings.simplefilter("error")
         split = open_dataset(animals, input_size=8)
     assert split.classes == ("cat", "dog") and len(split.train) + len(split.val) == 15
-    assert split.report.other_files == 5 and split.report.images == 15 and split.report.summary() is None
+    assert (
+        split.left_out.other_files == 5 and split.left_out.images == 15 and split.left_out.summary() is None
+    )
 
 
 def test_an_empty_class_is_left_out_and_said(animals):
@@ -101,7 +103,7 @@ def test_an_empty_class_is_left_out_and_said(animals):
         ) as caught:
             split = open_dataset(animals, input_size=8)
         assert caught[0].filename == __file__
-        assert split.classes == ("cat", "dog") and split.report.empty_classes == ("ant", "cow")
+        assert split.classes == ("cat", "dog") and split.left_out.empty_classes == ("ant", "cow")
 
 
 @pytest.mark.parametrize(

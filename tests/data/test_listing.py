@@ -108,8 +108,8 @@ def test_images_with_names_in_unicode_are_opened(tmp_path, write, open_quietly):
     (tmp_path / "日本 語" / os.fsdecode(b"bad\xff.png")).write_text("")
     split = open_quietly(tmp_path, max_bad=0.2)
     assert len(split.train) + len(split.val) == 8 and split.classes == ("\\udcff", "日本 語")
-    str(split.report.summary()).encode("utf-8")  # can be printed
-    assert (tmp_path / split.report.bad[0].file).exists() and split.report.bad_list.read_text().count(
+    str(split.left_out.summary()).encode("utf-8")  # can be printed
+    assert (tmp_path / split.left_out.bad[0].file).exists() and split.left_out.bad_list.read_text().count(
         "\n"
     ) == 1
 
@@ -161,5 +161,5 @@ def test_a_pipe_with_the_name_of_an_image_is_not_waited_for(tmp_path, write, ope
         write(tmp_path / name)
     os.mkfifo(tmp_path / "a" / "2.png")
     split = open_quietly(tmp_path, max_bad=0.5)
-    assert [tuple(bad) for bad in split.report.bad] == [("a/2.png", "not a file")]
+    assert [tuple(bad) for bad in split.left_out.bad] == [("a/2.png", "not a file")]
     assert len(split.train) + len(split.val) == 4

@@ -33,7 +33,7 @@ def test_a_sample_has_every_class_in_turn_and_the_parts_of_the_split(pets, open_
     short = Dataset(pets).sample(16, 0)
     assert len(set(short.train.labels)) >= 2 and len(short.val) >= 1 and len(short.train) < 20
     few = Dataset(pets).sample(16, 600, most=8)
-    assert len(few.train) + len(few.val) + len(few.report.bad) == 8 and set(few.train.labels) == {0, 1, 2}
+    assert len(few.train) + len(few.val) + len(few.left_out.bad) == 8 and set(few.train.labels) == {0, 1, 2}
     assert few.name == "pets" and few.classes == ("a", "b", "c")
 
 

@@ -33,8 +33,8 @@ def test_with_time_it_is_open_dataset(folder):
         split, note, sampled = open_in_time(dataset, Clock(600), input_size=16)
     assert not sampled
     expected = open_quietly(folder, seed=3)
-    assert note == f"pets: {expected.report.summary()}" and "1 of 46 images cannot be read" in note
-    assert str(split.report.bad_list) in note and split.classes == expected.classes == ("a", "b", "c")
+    assert note == f"pets: {expected.left_out.summary()}" and "1 of 46 images cannot be read" in note
+    assert str(split.left_out.bad_list) in note and split.classes == expected.classes == ("a", "b", "c")
     assert (split.train.images == expected.train.images).all() and (
         split.val.labels == expected.val.labels
     ).all()
@@ -64,7 +64,7 @@ def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, slow_pr
     clock = Clock(4)
     split, note, sampled = open_in_time(Dataset(folder), clock, input_size=16)
     assert sampled and "decoding all images takes longer" in note and clock.elapsed < 4
-    assert len(split.report.bad) == ("images cannot be read" in note) and split.report.bad_list is None
+    assert len(split.left_out.bad) == ("images cannot be read" in note) and split.left_out.bad_list is None
     assert (
         split.classes == ("a", "b", "c")
         and split.name == "pets"
