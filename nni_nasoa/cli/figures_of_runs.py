@@ -256,7 +256,7 @@ def _make(missing: list[RunSettings], datasets: list[Dataset], records: Path, de
             f"run {number} of {len(missing)}: {described['model']} on {last_part(run.settings.dataset)}, "
             + f"{described['budget']}, "
             + (f"{min(frozen, run.stages)} of {run.stages} stages frozen, " if frozen else "")
-            + f"seed {run.settings.seed}: {100 * run.accuracy:.2f} % after {run.epochs:.3g} epochs"
+            + f"seed {run.settings.seed}: {100 * run.accuracy:.2f} % after {run.record.epochs:.3g} epochs"
             + (f"; about {duration(left[number])} left" if left[number] else ""),
             err=True,
         )

@@ -177,25 +177,10 @@ def make_runs(
     DatasetError, FineTuneError, ValueError, OSError
         As in `finetune`; or the file cannot be written.
     """
-    from nni_nasoa.training.speed import environment
-
     named = {dataset.identity: dataset for dataset in datasets}
     for settings in missing:
         result = _finetuned(settings, settings.budget, named[settings.dataset], device, bar=None)
-        run = RecordedRun(
-            settings,
-            stage_count(settings.regime.model),
-            result.frozen_stages,
-            result.accuracy,
-            result.seconds,
-            result.epochs,
-            result.steps,
-            result.images,
-            result.outcome.reason.value,
-            result.evaluations,
-            result.notes,
-            environment(result.classifier.device),
-        )
+        run = RecordedRun.of(settings, result, stage_count(settings.regime.model))
         append_run(path, run)
         yield run
 

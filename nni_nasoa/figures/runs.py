@@ -1,21 +1,28 @@
 """Recorded runs of fine-tuning: what the figures along time and along frozen stages are drawn from.
 
-A file of records has a JSON object a line, one for each run: its settings, by which a series that was
-interrupted finds what is missing, and what came of it. Files may be joined, and lines taken out.
+A file of records has a JSON object a line, one for each run: its record, and with that its settings, by which
+a series that was interrupted finds what is missing. Files may be joined, and lines taken out.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from numbers import Real
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.training.regime import FineTuneRegime, RegimeError
+from nni_nasoa.experience.records import RecordError, RunRecord
+from nni_nasoa.files import append_line, read_lines
+from nni_nasoa.finetune.run_record import record_of
+from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.values import SEED, SHARE, WRONG, Rule, list_of, number, or_none, shown, text, whole
+
+from .old_runs import upgraded_run
+
+if TYPE_CHECKING:
+    from nni_nasoa.finetune.results import FineTuneResult
 
 
 class RunsError(ValueError):
@@ -80,36 +87,47 @@ class RecordedRun:
     ----------
     settings
         What was asked for.
-    stages, frozen_stages
-        How many the model has, and how many were frozen in the end: all, where the budget was too short for
-        more than a head.
-    accuracy
-        On the validation part, 0 to 1, of the best state; NaN where it was not measured.
-    seconds, epochs, steps, images, stopped, notes
-        As in `FineTuneResult`.
+    record
+        What came of it.
+    stages
+        How many the model has.
     evaluations
-        In order of time: "elapsed" in seconds, "epochs", "val_accuracy" and more; see `finetune.run`.
+        In order of time: "elapsed" in seconds, "epochs", "val_accuracy" (None where nothing was measured) and
+        more; see `FineTuneResult`.
     environment
-        Versions, date, load: see `measure.environment`.
+        Versions, date, load: see `training.speed.environment`.
     """
 
     settings: RunSettings
+    record: RunRecord
     stages: int
-    frozen_stages: int
-    accuracy: float
-    seconds: float
-    epochs: float
-    steps: int
-    images: int
-    stopped: str
     evaluations: tuple[Mapping[str, Any], ...]
-    notes: tuple[str, ...] = ()
     environment: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, settings: RunSettings, result: FineTuneResult, stages: int) -> RecordedRun:
+        """The recorded run that a result becomes."""
+        from nni_nasoa.training.speed import environment
+
+        record = replace(record_of(result), budget_seconds=settings.budget)
+        evaluations = tuple(map(_without_nan, result.evaluations))
+        return cls(settings, record, stages, evaluations, environment(result.classifier.device))
+
+    @property
+    def accuracy(self) -> float:
+        """On the validation part, 0 to 1, of the best state; NaN where it was not measured."""
+        return math.nan if self.record.accuracy is None else self.record.accuracy
+
+    @property
+    def seconds(self) -> float:
+        """That it took; until its last evaluation, where it came to nothing."""
+        taken = self.record.seconds
+        return self.evaluations[-1]["elapsed"] if taken is None else taken
 
     @property
     def head_alone(self) -> bool:
         """Whether only the head was trained, where stages were to be."""
-        return self.frozen_stages > self.settings.regime.frozen_stages
+        return self.record.outcome.cut_to_head
 
     @property
     def seconds_per_epoch(self) -> float:
@@ -136,24 +154,18 @@ class RecordedRun:
         return next((seconds for seconds, best in self.best_so_far() if best >= accuracy), math.inf)
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        regime = self.settings.regime.to_json()
-        settings = self.settings
-        data = {
-            "dataset": settings.dataset,
-            "model": regime.pop("model"),
-            "weights": settings.weights,
-            "regime": regime,
-            "seed": settings.seed,
-            "budget": settings.budget,
-            "device": settings.device,
+        """As JSON values; regime and budget are those of the record."""
+        return {
+            **{name: getattr(self.settings, name) for name in _OWN_SETTINGS},
+            "stages": self.stages,
+            "record": self.record.to_json(),
+            "evaluations": list(self.evaluations),
+            "environment": dict(self.environment),
         }
-        data |= {key: getattr(self, key) for key in _RESULTS} | {"environment": dict(self.environment)}
-        return _without_nan(data)
 
     @classmethod
     def from_json(cls, data: Any) -> RecordedRun:
-        """The inverse of `to_json`.
+        """The inverse of `to_json`, also for what earlier releases wrote; see `old_runs`.
 
         Raises
         ------
@@ -161,95 +173,51 @@ class RecordedRun:
             Not a record of a run; the message names the field.
         """
         if not isinstance(data, dict):
-            raise RunsError(f"{_shown(data)} is not an object, the record of a run")
-        for key, (what, right) in _FIELDS.items():
-            if key not in data or not right(data[key]):
-                raise RunsError(
-                    f'"{key}" is {_shown(data[key])}, not {what}' if key in data else f'no "{key}", {what}'
-                )
+            raise RunsError(f"{shown(data)} is not an object, the record of a run")
+        data = upgraded_run(data)
+        for name, rule in _RULES.items():
+            if name not in data:
+                raise RunsError(f"no '{name}', {rule.what}")
+            rule(name, data[name], RunsError)
         try:
-            regime = FineTuneRegime.from_json(data["regime"] | {"model": data["model"]})
-        except RegimeError as error:
-            raise RunsError(f'"regime": {error}') from None
-        settings = RunSettings(
-            data["dataset"], regime, data["budget"], data["seed"], data["weights"], data["device"]
-        )
-        results = {key: data[key] for key in _RESULTS} | {
-            key: tuple(data[key]) for key in ("evaluations", "notes")
-        }
-        results["accuracy"] = math.nan if data["accuracy"] is None else data["accuracy"]
-        return cls(settings, **results, environment=data["environment"])
+            record = RunRecord.from_json(data["record"])
+        except RecordError as error:
+            raise RunsError(str(error)) from None
+        regime = FineTuneRegime.from_json(record.regime)
+        own = {name: data[name] for name in _OWN_SETTINGS}
+        settings = RunSettings(regime=regime, budget=record.budget_seconds, **own)
+        return cls(settings, record, data["stages"], tuple(data["evaluations"]), data["environment"])
 
 
-_RESULTS = (
-    "stages",
-    "frozen_stages",
-    "accuracy",
-    "seconds",
-    "epochs",
-    "steps",
-    "images",
-    "stopped",
-    "evaluations",
-    "notes",
-)
+_OBJECT = Rule("an object", lambda _, value: value if isinstance(value, dict) else WRONG)
+_AMOUNT = number(0, math.inf, "0 or more")
 
 
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < math.inf
+def _as_evaluation(_: str, value: Any) -> Any:
+    right = (
+        isinstance(value, dict)
+        and _AMOUNT.allows(value.get("elapsed"))
+        and _AMOUNT.allows(value.get("epochs"))
+        and or_none(SHARE).allows(value.get("val_accuracy"))
+    )
+    return value if right else WRONG
 
 
-def _count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _share(value: Any) -> bool:
-    return value is None or (_number(value) and value <= 1)
-
-
-def _text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _evaluations(value: Any) -> bool:
-    def right(item: Any) -> bool:
-        return (
-            isinstance(item, dict)
-            and _number(item.get("elapsed"))
-            and _number(item.get("epochs"))
-            and _share(item.get("val_accuracy"))
-        )
-
-    return isinstance(value, list) and len(value) > 0 and all(map(right, value))
-
-
-_FIELDS: dict[str, tuple[str, Callable[[Any], bool]]] = {  # what each is, and whether a value is one
-    "dataset": ("the name of a dataset", _text),
-    "model": ("the name of a model", _text),
-    "weights": ("text or null", lambda value: value is None or _text(value)),
-    "regime": ("an object", lambda value: isinstance(value, dict)),
-    "seed": ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
-    "budget": ("a positive number of seconds", lambda value: _number(value) and value > 0),
-    "device": ("text", lambda value: isinstance(value, str)),
-    "stages": ("a number of stages", _count),
-    "frozen_stages": ("a number of stages", _count),
-    "accuracy": ("from 0 to 1, or null", _share),
-    "seconds": ("a number", _number),
-    "epochs": ("a number", _number),
-    "steps": ("a whole number", _count),
-    "images": ("a whole number", _count),
-    "stopped": ("text", _text),
-    "evaluations": ('a list of objects with "elapsed", "epochs" and "val_accuracy"', _evaluations),
-    "notes": ("a list of texts", _texts),
-    "environment": ("an object", lambda value: isinstance(value, dict)),
+_EVALUATION = Rule('an object with "elapsed", "epochs" and "val_accuracy"', _as_evaluation)
+_OWN_SETTINGS = ("dataset", "seed", "weights", "device")  # besides the record's
+_RULES: dict[str, Rule] = {
+    "dataset": text("the name of a dataset, or a folder"),
+    "seed": SEED,
+    "weights": or_none(text('"default", a file')),
+    "device": Rule("a text", lambda _, value: value if isinstance(value, str) else WRONG),
+    "stages": whole(0),
+    "record": _OBJECT,
+    "evaluations": list_of(_EVALUATION, "a list of one or more evaluations", least=1),
+    "environment": _OBJECT,
 }
 
 
-def read_runs(path: str | os.PathLike) -> list[RecordedRun]:
+def read_runs(path: str | os.PathLike[str]) -> list[RecordedRun]:
     """Read a file of records; empty lines are skipped.
 
     Raises
@@ -257,35 +225,25 @@ def read_runs(path: str | os.PathLike) -> list[RecordedRun]:
     RunsError
         It cannot be read, or a line is no record; the message has its number.
     """
+
+    def damaged(number: int, error: ValueError) -> None:
+        raise RunsError(f"{path}, line {number}: {error}; mend the line, or take it out")
+
+    runs = []
     try:
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        for number, data in read_lines(path, damaged):
+            try:
+                runs.append(RecordedRun.from_json(data))
+            except RunsError as error:
+                raise RunsError(f"{path}, line {number}: {error}") from None
     except OSError as error:
         raise RunsError(f"{path}: cannot be read ({error.strerror})") from None
-    except UnicodeDecodeError:
-        raise RunsError(f"{path}: not text in UTF-8, so not a file of records") from None
-    runs = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            runs.append(RecordedRun.from_json(json.loads(line)))
-        except RunsError as error:
-            raise RunsError(f"{path}, line {number}: {error}") from None
-        except (ValueError, RecursionError) as error:
-            why = " ".join(str(error).split())[:80]
-            raise RunsError(
-                f"{path}, line {number}: not JSON ({why}); mend the line, or take it out"
-            ) from None
     return runs
 
 
-def append_run(path: str | os.PathLike, run: RecordedRun) -> None:
-    """Add a record to a file, in one write, so that several processes may do so, and on a line of its own."""
-    with open(path, "ab+", buffering=0) as file:
-        end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - 1))
-        torn = b"" if file.read(1) in (b"", b"\n") else b"\n"  # the last line was not ended
-        file.write(torn + json.dumps(run.to_json(), allow_nan=False).encode() + b"\n")
+def append_run(path: str | os.PathLike[str], run: RecordedRun) -> None:
+    """Add a record to a file, which several processes may do at once."""
+    append_line(path, run.to_json())
 
 
 def duration(seconds: float) -> str:
@@ -304,15 +262,9 @@ def last_part(name: str) -> str:
     return name.rstrip("/").rpartition("/")[2] or name
 
 
-def _without_nan(value: Any) -> Any:
-    """JSON has no NaN; null stands for it."""
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:60] + "..."
+def _without_nan(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN; None stands for it."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in evaluation.items()
+    }

@@ -58,7 +58,7 @@ def record_of(
         seconds=result.seconds if status == "ok" else None,
         accuracy=result.accuracy if status == "ok" else None,
         epochs=result.epochs,
-        curve=_curve_of(result.evaluations),
+        curve=curve_of(result.evaluations),
         profile={**(profile or {}), **outcome.sample_counts},
         model_figures=figures_of(regime.model, about.get("encoding"))
         if model_figures is None
@@ -82,8 +82,11 @@ def _threads() -> int:
     return torch.get_num_threads()
 
 
-def _curve_of(evaluations: Iterable[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
-    """The measured points, no more of them than a record holds: evenly thinned, the last one kept."""
+def curve_of(evaluations: Iterable[Mapping[str, Any]]) -> tuple[tuple[float, float], ...]:
+    """The measured points of a run's evaluations, (seconds, accuracy).
+
+    They are no more than a record holds: evenly thinned, the last one kept.
+    """
     points = [
         (record["elapsed"], record["val_accuracy"])
         for record in evaluations

@@ -61,7 +61,7 @@ def test_time_to_an_accuracy_that_some_do_not_reach(runs, points_of):
 
 
 def test_runs_that_had_time_for_the_head_alone_stand_aside(runs, recorded, points_of):
-    short = recorded([(1.0, 0.2), (10.0, 0.99)], frozen=2, seed=2, frozen_at_end=4)
+    short = recorded([(1.0, 0.2), (10.0, 0.99)], frozen=2, seed=2, cut_to_head=True)
     figure = freezing_figure([*runs, short])
     assert (
         points_of(figure.axes[0], "nano-a")[2] == (2, 86) and "too short a budget" in figure.get_supxlabel()
