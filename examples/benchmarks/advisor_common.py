@@ -37,6 +37,7 @@ from nni_nasoa.advisor.task.profiles import TaskProfile
 from nni_nasoa.advisor.time.step_times import step_times_for
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.device.device import resolve
+from nni_nasoa.experience.old_records import upgraded_record
 from nni_nasoa.experience.records import RunRecord, StepTime
 from nni_nasoa.files import write_bytes
 from nni_nasoa.training.regime import AUGMENTATIONS, FineTuneRegime
@@ -54,8 +55,8 @@ _KEPT = (
     "device",
     "threads",
     "versions",
-    "notes",
     "outcome",
+    "notes",
 )  # of a record, beside its job
 
 
@@ -385,17 +386,17 @@ def read_grid(path: Path) -> dict[str, TaskGrid]:
             accuracies.setdefault((job["task"], regime), []).append(line["val_accuracy"])
             if len(accuracies[job["task"], regime]) > 1:
                 continue
+            kept = upgraded_record(line)
             unknown = RunRecord(
                 job["task"], regime.model, job["regime"], "cpu", 1, job["budget"], "failed", source=SOURCE
-            ).to_json()
-            del unknown["outcome"]  # which lines of before have not, and records make of their notes
+            )
             grid = grids.setdefault(job["task"], TaskGrid(job["task"], job["budget"], profile))
             grid.regimes.append(regime)
             grid.records.append(
                 RunRecord.from_json(
                     {
-                        **unknown,
-                        **{name: line[name] for name in _KEPT if name in line},
+                        **unknown.to_json(),
+                        **{name: kept[name] for name in _KEPT},
                         "profile": profile.flat(),
                         "model_figures": profile.model_figures(regime.model).of_run(),
                     }

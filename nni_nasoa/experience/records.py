@@ -239,6 +239,7 @@ class RunRecord:
         data = upgraded_record(data)
         check_names("record", data, _RULES, RecordError)
         check_given(data, _RULES, RecordError)
+        _RULES["outcome"]("outcome", data["outcome"], RecordError)  # None is none, as it says nothing
         return cls(**data)
 
 

@@ -9,36 +9,26 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from nni_nasoa.experience.old_records import outcome_of
 from nni_nasoa.files import append_line, read_lines
 
+from .trial_result import TrialResult
+
 LIST = "classifiers.jsonl"  # in the experiment's folder
-FIELDS = (
-    "run",
-    "dataset",
-    "minutes",
-    "accuracy",
-    "seconds",
-    "epochs",
-    "model",
-    "outcome",
-    "device",
-    "classifier",
-)
 
 
-def entry_of(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def entry_of(result: TrialResult, config: Mapping[str, Any]) -> dict[str, Any]:
     """The line of a run's result: what it was, where the classifier is, and how it is fetched from another machine.
 
     Parameters
     ----------
-    metrics
-        As `assignment.result_of` gives them.
+    result
+        Of the run.
     config
         Of the experiment, as NNI keeps it.
     """
-    entry = {name: metrics.get(name) for name in FIELDS}
-    command = fetching_command(str(metrics.get("classifier")), config)
-    return entry if command is None else {**entry, "fetch": command}
+    command = fetching_command(result.classifier, config)
+    return result.summary() if command is None else {**result.summary(), "fetch": command}
 
 
 def fetching_command(place: str, config: Mapping[str, Any]) -> str | None:
@@ -89,10 +79,21 @@ def add_to_list(folder: Path | None, entry: Mapping[str, Any]) -> None:
 
 
 def read_list(folder: str | Path) -> list[dict[str, Any]]:
-    """The list of an experiment's folder, each run once; empty where there is none. A torn line is left out."""
+    """The list of an experiment's folder, each run once; empty where there is none. A torn line is left out.
+
+    Of lines of earlier releases, what they told in words is put into an outcome.
+    """
     entries: dict[str, dict[str, Any]] = {}
     with suppress(OSError):
         for _, entry in read_lines(Path(folder) / LIST, damaged=lambda number, error: None):
             if isinstance(entry, dict) and isinstance(entry.get("run"), str):
-                entries[entry["run"]] = entry
+                entries[entry["run"]] = _upgraded(entry)
     return list(entries.values())
+
+
+def _upgraded(entry: dict[str, Any]) -> dict[str, Any]:
+    """A line as this release writes it."""
+    if "stopped" not in entry:
+        return entry
+    outcome = outcome_of(str(entry["stopped"]), ())["reason"]
+    return {name: value for name, value in entry.items() if name != "stopped"} | {"outcome": outcome}

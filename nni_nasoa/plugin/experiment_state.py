@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .assignment import Assignment, read_record
+from .assignment import Assignment
 from .classifiers import add_to_list, entry_of
 from .experiments import read_config, read_failed, read_unfinished
 from .journal import Journal
 from .run_ledger import ENDED, RunLedger
 from .survey import Survey
+from .trial_result import TrialResult, record_in
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor import ExperienceStore, RunRecord
@@ -99,7 +100,7 @@ class Progress:
             return
         try:
             if run is None:
-                self._record(read_record(metrics, None))  # of another experiment, which a user imports
+                self._record(record_in(metrics))  # of another experiment, which a user imports
             elif self.runs.is_survey(run):
                 self._take_survey(run, metrics, ended)
             else:
@@ -118,7 +119,8 @@ class Progress:
         survey.keep(self.store)
 
     def _take_record(self, run: str, metrics: Mapping[str, Any], ended: bool) -> None:
-        record, known = read_record(metrics, self.runs.assignments[run]), self._known(run)
+        result, known = TrialResult.from_metrics(metrics, self.runs.assignments[run]), self._known(run)
+        record = result.record
         if "profile" in known:
             counts, whole = record.outcome.sample_counts, known["profile"]
             whole |= {name: count for name, count in counts.items() if count < (whole.get(name) or 0)}
@@ -127,7 +129,7 @@ class Progress:
         self._journal.append(event="told", run=run, succeeded=succeeded, record=record.to_json())
         self.runs.tell(run, succeeded, ended)
         self._note_best(run, record.accuracy)
-        entry = entry_of(metrics, self.config)
+        entry = entry_of(result, self.config)
         add_to_list(self._folder, entry)
         _logger.info(
             "%s: accuracy %s (%s), the classifier is in %s%s",

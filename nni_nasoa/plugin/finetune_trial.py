@@ -2,7 +2,7 @@
 
 NNI runs it as `python -m nni_nasoa.plugin.finetune_trial`. The minutes count from the start of the process. Validation
 accuracies are reported as the run evaluates; the final metric is a dict whose `default` is the validation accuracy, with the
-settings, the classifier's place, and the run's record for the experience store as JSON text (see `assignment.result_of`). Where
+settings, the classifier's place, and the run's record for the experience store as JSON text (see `TrialResult`). Where
 the advisor's tuner asks for a survey, the trial looks at the dataset and the machine in its place, and trains nothing.
 
 For a try without NNI: `--dataset digits --minutes 0.2 --regime FILE`; the result is printed. Ctrl-C and SIGTERM save the best
@@ -28,9 +28,10 @@ import click
 from nni_nasoa.finetune.clock import default_margin, process_started
 from nni_nasoa.training.regime import FineTuneRegime
 
-from .assignment import Assignment, read_record, result_of
+from .assignment import Assignment
 from .kept_results import KeptResults
 from .trial import TrialError, first_line, manager_needed, report_accuracy, under_nni
+from .trial_result import TrialResult, record_in
 
 ENDING_SECONDS = 0.5  # of a budget are kept for the report and the interpreter's end
 LOOK_SECONDS = 0.3  # between two looks at the evaluations
@@ -105,7 +106,7 @@ def run(
             monitoring=Monitoring(bar=None if on_evaluation is None else False),
             timing=Timing(process_started() + waited, margin),
         )
-    return result_of(result, assignment)
+    return TrialResult.of(result, assignment).to_metrics()
 
 
 @contextmanager
@@ -198,7 +199,7 @@ def _run(
 def _end(result: Mapping[str, Any]) -> None:
     """Fail where the run was interrupted, so that nobody takes it for one that had its time."""
     gc.freeze()  # so that the interpreter's end does not walk through all of torch, past the deadline
-    if "record" in result and (status := read_record(result, None).outcome.exit_status):
+    if "record" in result and (status := record_in(result).outcome.exit_status):
         raise SystemExit(status)
 
 

@@ -15,7 +15,8 @@ from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor, prior_record
 from nni_nasoa.advisor.time.step_times import FEATURES, TRAIN
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason, finetune, record_of
-from nni_nasoa.plugin.assignment import Assignment, result_of
+from nni_nasoa.plugin.assignment import Assignment
+from nni_nasoa.plugin.trial_result import TrialResult
 
 # What notes say, or have said in earlier releases; each of another kind of run than the one that it is put to.
 SENTENCES = (
@@ -142,7 +143,7 @@ def test_a_real_run_is_recorded_and_reported_the_same(digits, tiny):
     assert record.outcome.steps == result.steps > 0 and record.outcome.train_images == len(digits.train)
     assert dataclasses.replace(other, notes=record.notes) == record
     assignment = Assignment("1-digits-1", "digits", 2 / 60, regime)
-    reports = [result_of(one, assignment) for one in (result, told)]
+    reports = [TrialResult.of(one, assignment).to_metrics() for one in (result, told)]
     records = [json.loads(report.pop("record")) for report in reports]
     assert reports[0] == reports[1]
     assert records[0].keys() == records[1].keys() and records[0]["outcome"] == records[1]["outcome"]

@@ -14,7 +14,9 @@ import pytest
 from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor, prior_records
 from nni_nasoa.advisor.task.profiles import TaskProfile
 from nni_nasoa.data.profile import DatasetProfile
+from nni_nasoa.experience.old_records import upgraded_record
 from nni_nasoa.experience.records import StepTime
+from nni_nasoa.training.outcome import Outcome, StopReason
 
 FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 MODELS, DEVICE = ("nano-a", "nano-c"), "a processor, 1 thread"
@@ -356,3 +358,17 @@ def test_baselines_are_what_their_table_says(script):
         assert str(architecture.block) == blocks[row["series"]]
         assert float(row["params_m"]) == pytest.approx(architecture.parameters() / 1e6, abs=1e-4)
         assert float(row["gmacs_224"]) == pytest.approx(architecture.macs() / 1e9, abs=1e-4)
+
+
+def test_recorded_runs_say_how_they_ended(script):
+    """As their notes tell it, also in a recording of an earlier release, which has nothing but these."""
+    common = script("advisor_common")
+    files = sorted({*common.DATA.glob("advisor_*.jsonl"), *common.DATA.glob("advisor_*.jsonl.gz")})
+    lines = [line for file in files for line in common.read_lines(file) if "job" in line]
+    assert len(files) == 4 and len(lines) > 1900
+    for line in lines:
+        old = {name: value for name, value in line.items() if name != "outcome"}
+        assert Outcome.from_json(upgraded_record(old)["outcome"]) == Outcome.from_json(line["outcome"])
+    records = [record for grid in common.read_grid(common.GRID).values() for record in grid.records]
+    assert {record.outcome.reason for record in records} == {StopReason.BUDGET, StopReason.SATURATED}
+    assert any(record.outcome.cut_to_head for record in records)

@@ -102,6 +102,7 @@ def test_numbers_of_numpy_become_plain(make_record):
         (("outcome", "steps", -1), "outcome: steps: -1 is not a whole number from 0"),
         (("outcome", "late", True), "outcome: outcome: no field 'late'; there are reason, signal"),
         (("outcome", {}), "outcome: reason: is missing; it is one of budget"),
+        (("outcome", None), "outcome: outcome: None is not an object with the fields of an outcome"),
         (("outcome", "budget"), "outcome: outcome: 'budget' is not an object with the fields of an outcome"),
         (("status", "done"), "status: 'done' is not one of ok, failed, killed"),
         (("status", ["ok"]), "status:"),

@@ -162,7 +162,8 @@ def resumed_advisor(new_advisor):
 def good_result():
     """A function that gives what a trial reports on its parameters."""
     from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
-    from nni_nasoa.plugin.assignment import Assignment, result_of
+    from nni_nasoa.plugin.assignment import Assignment
+    from nni_nasoa.plugin.trial_result import TrialResult
 
     def make(parameters, accuracy=0.9, status="ok"):
         assignment = Assignment.from_parameters(parameters)
@@ -185,7 +186,7 @@ def good_result():
                 {"elapsed": assignment.budget - 1, "val_accuracy": accuracy},
             ),
         )
-        return result_of(finished, assignment)
+        return TrialResult.of(finished, assignment).to_metrics()
 
     return make
 

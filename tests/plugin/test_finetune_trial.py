@@ -8,16 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from nni_nasoa.advisor import RunRecord
-from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason, load_classifier
+from nni_nasoa.finetune import FineTuneRegime, load_classifier
 from nni_nasoa.plugin import finetune_trial
-from nni_nasoa.plugin.assignment import Assignment, place_of, read_record, result_of
+from nni_nasoa.plugin.assignment import Assignment
+from nni_nasoa.plugin.trial_result import record_in
 
 REGIME = FineTuneRegime("nano-a", frozen_stages=9, batch_size=32, input_size=32, augmentation="none")
 LONG = Assignment("1-digits-1", "digits", 5.0, REGIME, threads=1, device="cpu")
@@ -68,106 +67,6 @@ def test_parameters_that_are_no_assignment(change, message):
     assert "\n" not in str(raised.value)
 
 
-# -- results --
-
-
-def finished(accuracy=0.5, **changes):
-    """What `finetune` gives back, as far as results look at it."""
-    about = {"dataset": "digits", "versions": {"python": "3"}, "encoding": None}
-    evaluation = {"elapsed": 1.0, "val_accuracy": accuracy}
-    return SimpleNamespace(
-        **{
-            "classifier": SimpleNamespace(about=about, device="cpu"),
-            "folder": "/out",
-            "accuracy": accuracy,
-            "regime": REGIME,
-            "budget": 15.0,
-            "seconds": 14.0,
-            "outcome": Outcome(StopReason.BUDGET),
-            "epochs": 2.0,
-            "evaluations": (evaluation,),
-            "notes": (),
-            **changes,
-        }
-    )
-
-
-def test_a_result_carries_its_identity_and_its_record():
-    result = result_of(finished(), SHORT)
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
-    assert (result["default"], result["accuracy"], result["run"], result["model"], result["classifier"]) == (
-        0.5,
-        0.5,
-        "1-digits-1",
-        "nano-a",
-        "/out",
-    )
-    record = read_record(result, SHORT)
-    assert record == RunRecord.from_json(json.loads(result["record"])) and (record.status, record.source) == (
-        "ok",
-        "nni",
-    )
-    assert record.curve == ((1.0, 0.5),)
-
-
-def test_without_a_measured_accuracy_it_has_failed_and_there_is_no_nan():
-    result = result_of(finished(math.nan), SHORT)
-    assert (result["default"], result["accuracy"]) == (0.0, None) and "NaN" not in json.dumps(result)
-    assert read_record(result, SHORT).status == "failed"
-
-
-def test_an_interrupted_run_was_killed():
-    killed = finished(outcome=Outcome(StopReason.INTERRUPTED, "SIGTERM"))
-    assert read_record(result_of(killed, SHORT), SHORT).status == "killed"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"record": None}, "the result has no record"),
-        ({"record": "{"}, "Expecting"),
-        ({"record": "[" * 100_000}, "nested too deeply|recursion"),
-        ({"record": '{"id": 1}'}, "is missing"),
-        ({"accuracy": 0.9}, "another accuracy than the result"),
-        ({"accuracy": math.nan}, "another accuracy"),
-    ],
-)
-def test_rubbish_is_no_record(change, message):
-    with pytest.raises(ValueError, match=message):
-        read_record({**result_of(finished(), SHORT), **change}, SHORT)
-
-
-def test_a_record_of_something_else_is_none():
-    result = result_of(finished(), SHORT)
-    for other in (
-        Assignment("1-digits-1", "digits", 0.25, FineTuneRegime("nano-b")),
-        LONG,
-        Assignment("1-digits-1", "digits", 0.25, FineTuneRegime("nano-a", learning_rate=1.0)),
-    ):
-        with pytest.raises(ValueError, match="the record is of a"):
-            read_record(result, other)
-    open_size = FineTuneRegime(**{**REGIME.to_json(), "input_size": None})
-    assert read_record(result, Assignment("1-digits-1", "digits", 0.25, open_size)).task == "digits"
-
-
-@pytest.mark.parametrize(
-    ("environ", "place"),
-    [
-        ({}, "/out"),
-        ({"NNI_PLATFORM": "local", "SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}, "/out"),
-        ({"NNI_PLATFORM": "remote", "SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}, "10.0.0.2:/out"),
-        ({"NNI_PLATFORM": "remote", "SSH_CONNECTION": "::1 5 ::1 22"}, "[::1]:/out"),
-    ],
-)
-def test_the_place_of_a_classifier(environ, place):
-    assert place_of("/out", environ) == place
-
-
-def test_elsewhere_without_ssh_it_is_the_host_name(monkeypatch):
-    monkeypatch.setattr("socket.gethostname", lambda: "worker-7")
-    assert place_of("/out", {"NNI_PLATFORM": "kubeflow"}) == "worker-7:/out"
-
-
 # -- the process --
 
 
@@ -178,7 +77,7 @@ def test_a_trial_under_nni_and_the_same_run_again(trials, tmp_path):
         metrics
     ) > 1
     final = metrics[-1][1]
-    record = read_record(final, SHORT)
+    record = record_in(final)
     # Accuracies are reported as they are measured; the best of them is the result.
     assert [value["default"] for _, value in metrics[:-1]] == [accuracy for _, accuracy in record.curve]
     assert final["default"] == max(value["default"] for _, value in metrics[:-1]) == record.accuracy
@@ -217,8 +116,8 @@ def test_sigterm_saves_what_there_is_and_reports_it(trials):
     assert (
         kind == "FINAL"
         and final["outcome"] == "interrupted"
-        and read_record(final, LONG).status == "killed"
-        and read_record(final, LONG).outcome.signal == "SIGTERM"
+        and record_in(final).status == "killed"
+        and record_in(final).outcome.signal == "SIGTERM"
     )
     assert load_classifier(final["classifier"]).metrics["val_accuracy"] == final["accuracy"]
 
