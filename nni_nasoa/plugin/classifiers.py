@@ -18,7 +18,7 @@ LIST = "classifiers.jsonl"  # in the experiment's folder
 
 
 def entry_of(result: TrialResult, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The line of a run's result: what it was, where the classifier is, and how it is fetched from another machine.
+    """The line of a run's result: what it was, where the classifier is, and how it is fetched from there.
 
     Parameters
     ----------

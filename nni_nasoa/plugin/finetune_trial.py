@@ -1,12 +1,13 @@
-"""The trial of the online advisor: fine-tune a classifier within its minutes, report one result, and say where the classifier is.
+"""The trial of the online advisor: fine-tune a classifier within its minutes, and say where it is.
 
-NNI runs it as `python -m nni_nasoa.plugin.finetune_trial`. The minutes count from the start of the process. Validation
-accuracies are reported as the run evaluates; the final metric is a dict whose `default` is the validation accuracy, with the
-settings, the classifier's place, and the run's record for the experience store as JSON text (see `TrialResult`). Where
-the advisor's tuner asks for a survey, the trial looks at the dataset and the machine in its place, and trains nothing.
+NNI runs it as `python -m nni_nasoa.plugin.finetune_trial`. The minutes count from the start of the process.
+Validation accuracies are reported as the run evaluates; the final metric is a dict whose `default` is the
+validation accuracy, with the settings, the classifier's place, and the run's record for the experience store
+as JSON text (see `TrialResult`). Where the advisor's tuner asks for a survey, the trial looks at the dataset
+and the machine in its place, and trains nothing.
 
-For a try without NNI: `--dataset digits --minutes 0.2 --regime FILE`; the result is printed. Ctrl-C and SIGTERM save the best
-so far. A run that gives no classifier ends with one line on stderr and exit code 1.
+For a try without NNI: `--dataset digits --minutes 0.2 --regime FILE`; the result is printed. Ctrl-C and
+SIGTERM save the best so far. A run that gives no classifier ends with one line on stderr and exit code 1.
 """
 
 from __future__ import annotations

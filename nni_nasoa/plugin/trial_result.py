@@ -143,7 +143,7 @@ def _follows(regime: Mapping[str, Any], asked: FineTuneRegime | None) -> bool:
 
 
 def place_of(folder: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Where a folder of this machine is, for the user: the path, and before it the host where that is another."""
+    """Where a folder of this machine is, for the user; host:path where theirs is another machine."""
     if environ.get("NNI_PLATFORM", "local") == "local":
         return folder
     # The client's address and port, then this machine's (ssh(1)).

@@ -18,7 +18,7 @@ from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason, finetune, re
 from nni_nasoa.plugin.assignment import Assignment
 from nni_nasoa.plugin.trial_result import TrialResult
 
-# What notes say, or have said in earlier releases; each of another kind of run than the one that it is put to.
+# What notes say, or said in earlier releases, of all kinds of runs but the one that they are put to.
 SENTENCES = (
     "stopped: diverged: the loss was nan again, at learning rate 3; a rate below 1 may do",
     "stopped: interrupted: SIGTERM",

@@ -97,7 +97,7 @@ def test_an_interrupted_run_was_killed():
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    "change, message",
     [
         ({"record": None}, "the result has no record"),
         ({"record": "{"}, "Expecting"),
@@ -131,7 +131,7 @@ def test_a_record_of_something_else_is_none():
 
 
 @pytest.mark.parametrize(
-    ("environ", "place"),
+    "environ, place",
     [
         ({}, "/out"),
         ({"NNI_PLATFORM": "local", "SSH_CONNECTION": "10.0.0.1 5 10.0.0.2 22"}, "/out"),
