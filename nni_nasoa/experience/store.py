@@ -239,7 +239,7 @@ class ExperienceStore:
 
     def set_profile(self, fingerprint: str, profile: Mapping[str, Any]) -> None:
         """Keep the profile of a dataset, JSON values by name, in place of an earlier one."""
-        self._put(_PROFILES, ["fingerprint"], {"fingerprint": fingerprint, "profile": _text(dict(profile))})
+        self._put(_PROFILES, ["fingerprint"], [{"fingerprint": fingerprint, "profile": _text(dict(profile))}])
 
     # -- step times of devices --
 
@@ -258,7 +258,13 @@ class ExperienceStore:
 
     def set_step_time(self, step_time: StepTime) -> None:
         """Keep a step time, in place of an earlier one of the same step."""
-        self._put(_STEP_TIMES, list(_STEP[:-2]), dict(zip(_STEP, astuple(step_time))))
+        self.set_step_times([step_time])
+
+    def set_step_times(self, step_times: Iterable[StepTime]) -> None:
+        """Keep step times, all or none, each in place of an earlier one of the same step."""
+        rows = [dict(zip(_STEP, astuple(step_time))) for step_time in step_times]
+        if rows:
+            self._put(_STEP_TIMES, list(_STEP[:-2]), rows)
 
     # -- states of what learns --
 
@@ -306,11 +312,11 @@ class ExperienceStore:
         if connection.execute(change, execution_options={"preserve_rowcount": True}).rowcount != 1:
             raise _OutdatedError
 
-    def _put(self, table_: TableClause, key: list[str], row: dict[str, Any]) -> None:
-        insert = self._database.insert(table_).values(row)
-        rest = {name: insert.excluded[name] for name in row if name not in key}
+    def _put(self, table_: TableClause, key: list[str], rows: list[dict[str, Any]]) -> None:
+        insert = self._database.insert(table_)
+        rest = {name: insert.excluded[name] for name in rows[0] if name not in key}
         with self._database.writing() as connection:
-            connection.execute(insert.on_conflict_do_update(index_elements=key, set_=rest))
+            connection.execute(insert.on_conflict_do_update(index_elements=key, set_=rest), rows)
 
 
 def _text(data: Any) -> str:

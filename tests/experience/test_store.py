@@ -4,6 +4,7 @@ import os
 import signal
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -205,6 +206,19 @@ def test_profiles_step_times_and_states(store):
         and store.step_times(model="nano-2") == []
     )
     assert store.state("predictor") is None
+
+
+def test_step_times_go_in_together_or_not_at_all(store, full_disk):
+    first = [StepTime("cpu", "nano-1", 32, batch, 0, "train", 0.1) for batch in (8, 16)]
+    slower = [replace(step, seconds=0.2) for step in first]
+    store.set_step_times([*first, slower[0]])
+    assert store.step_times() == [slower[0], first[1]]
+    with full_disk(), pytest.raises(StoreError):
+        store.set_step_times(slower)
+    assert store.step_times() == [slower[0], first[1]]
+    store.set_step_times([])
+    store.set_step_times(iter(slower))
+    assert store.step_times() == slower
 
 
 def test_records_and_states_go_in_together_or_not_at_all(store, make_record):

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import astuple, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -24,138 +24,12 @@ from .step_kinds import FEATURES, IMAGES, ROUGH, TRAIN
 
 if TYPE_CHECKING:
     from nni_nasoa.device.device import Device
+    from nni_nasoa.device.threads import Threads
     from nni_nasoa.experience.store import ExperienceStore
 
 SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # for a model, by the size of its images
 DRAW_SECONDS = 0.5
-# Of measuring all models; those after the first, while no more of the time is taken in all.
-ROUNDS, LATER_ROUNDS_SHARE = 3, 0.5
-
-
-def step_times_for(
-    models: Iterable[str], device: Device, store: ExperienceStore | None, *, seconds: float | None = None
-) -> list[StepTime]:
-    """Step times of models on a device, from the store; what is missing there is measured, and kept.
-
-    On a processor that other processes use too, what is missing is measured with as many threads as are free.
-
-    Parameters
-    ----------
-    models
-        Names. Of those that there was no time for, times are estimated where their multiply-accumulates are
-        known.
-    device
-        See `devices.resolve`.
-    store
-        None keeps nothing.
-    seconds
-        For measuring; by default some seconds a model in each of ROUNDS rounds, more for those with large
-        images.
-
-    Raises
-    ------
-    ValueError
-        There is no such model.
-    StoreError
-        The store fails.
-    """
-    models = list(dict.fromkeys(models))
-    figures = {model: ModelFigures.of_zoo(model) for model in models}
-    sizes = {model: _measured_sizes(figures[model]) for model in models}
-    known = [] if store is None else store.step_times(device=device.key)
-    there = {row.model for row in known}
-    missing = sorted(
-        (model for model in models if model not in there),
-        key=lambda model: figures[model].gmacs or math.inf,
-    )
-    if missing and (seconds is None or seconds > 0):
-        deadline = None if seconds is None else time.monotonic() + seconds
-        present = _Present(device)
-        if store is not None and present.device != device:
-            known += present.as_asked(
-                row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing)
-            )
-            missing = [model for model in missing if model not in {row.model for row in known}]
-        known += present.as_asked(
-            _measured({model: sizes[model] for model in missing}, known, present, store, deadline)
-        )
-    wanted = {IMAGES, *models}
-    return [row for row in known if row.model in wanted] + _estimated(models, figures, known)
-
-
-def _measured(
-    sizes: Mapping[str, Sequence[int]],
-    known: Sequence[StepTime],
-    present: _Present,
-    store: ExperienceStore | None,
-    deadline: float | None,
-) -> list[StepTime]:
-    """Step times of models, by the sizes of their images, and of drawing these.
-
-    They are measured in rounds; what each round finds is kept.
-    """
-    begin, times, disturbed = time.monotonic(), {}, set()
-    later = None if deadline is None else begin + LATER_ROUNDS_SHARE * (deadline - begin)
-    for number in range(ROUNDS if sizes else 0):
-        round_begin = time.monotonic()
-        for place, model in enumerate([IMAGES, *sizes]):
-            # What one leaves is for those that follow.
-            allowed = None if deadline is None else (deadline - time.monotonic()) / (len(sizes) + 1 - place)
-            if allowed is not None and allowed <= 0:
-                break
-            if model == IMAGES:
-                new = _measured_drawing(
-                    {size for of_model in sizes.values() for size in of_model}, known, present.device, allowed
-                )
-            else:
-                new = measure_step_times(model, sizes[model], present.device, seconds=allowed)
-            new = [
-                row for row in new if number == 0 or _step(row) in times
-            ]  # there may be less time now, for fewer images a step
-            for row in new:
-                times.setdefault(_step(row), []).append(row)
-            if store is not None and not present.is_as_it_was():
-                disturbed.add(model)
-            for row in new if store is not None and model not in disturbed else ():
-                store.set_step_time(_median(times[_step(row)]))
-        if later is not None and 2 * time.monotonic() - round_begin > later:  # so would the next one
-            break
-    return [_median(rows) for rows in times.values()]
-
-
-def _step(row: StepTime) -> tuple:
-    """What a row is the time of: all but the seconds, and when they were measured."""
-    return astuple(row)[:-2]
-
-
-def _median(rows: Sequence[StepTime]) -> StepTime:
-    """Several times of a step as one."""
-    return replace(rows[-1], seconds=median(row.seconds for row in rows))
-
-
-class _Present:
-    """A device as it is now: beside other processes, with the threads that a run would take.
-
-    Times are kept under the threads that they were measured with, so that those of a busy hour do not stay
-    for good.
-    """
-
-    def __init__(self, asked: Device):
-        self.asked = self.device = asked
-        self._threads = None
-        if asked.kind == "cpu" and asked.threads > 1:
-            from nni_nasoa.device.threads import Threads
-
-            self._threads = Threads(asked.threads)
-            self.device = replace(asked, threads=self._threads.free())
-
-    def as_asked(self, rows: Iterable[StepTime]) -> list[StepTime]:
-        """Rows of the device as it is, for the one that was asked about."""
-        return [replace(row, device=self.asked.key) for row in rows]
-
-    def is_as_it_was(self) -> bool:
-        """Whether as many threads were free since this was last asked."""
-        return self._threads is None or self._threads.free() >= self.device.threads
+LATER_ROUNDS_SHARE = 0.5  # of the time, that all rounds of measuring may take
 
 
 def measure_step_times(
@@ -183,15 +57,176 @@ def measure_step_times(
     )
 
 
-def _measured_drawing(
-    sizes: Iterable[int], known: Iterable[StepTime], device: Device, seconds: float | None
+def measure_drawing(
+    input_sizes: Sequence[int], device: Device, *, seconds: float | None = None
 ) -> list[StepTime]:
-    there = {row.input_size for row in known if row.model == IMAGES}
-    if missing := sorted(set(sizes) - there):
-        from .bench import measured_drawing
+    """Measure how long it takes to draw images of some sizes; by default in half a second."""
+    from .bench import measured_drawing
 
-        return measured_drawing(missing, device, seconds, DRAW_SECONDS)
-    return []
+    return measured_drawing(input_sizes, device, seconds, DRAW_SECONDS)
+
+
+def _threads(most: int) -> Threads:
+    from nni_nasoa.device.threads import Threads
+
+    return Threads(most)
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """What step times are measured with.
+
+    Parameters
+    ----------
+    steps, drawing
+        As `measure_step_times` and `measure_drawing` are called.
+    rounds
+        How many times all models are measured, in turns; those after the first, while no more than half of the
+        time is taken in all.
+    clock
+        What tells the seconds.
+    threads
+        What looks, given the most that there can be, how many threads of a processor are free.
+    """
+
+    steps: Callable[..., list[StepTime]] = measure_step_times
+    drawing: Callable[..., list[StepTime]] = measure_drawing
+    rounds: int = 3
+    clock: Callable[[], float] = time.monotonic
+    threads: Callable[[int], Threads] = _threads
+
+
+def step_times_for(
+    models: Iterable[str],
+    device: Device,
+    store: ExperienceStore | None,
+    *,
+    seconds: float | None = None,
+    stopwatch: Stopwatch = Stopwatch(),  # noqa: B008 - it is immutable
+) -> list[StepTime]:
+    """Step times of models on a device, from the store; what is missing there is measured, and kept.
+
+    On a processor that other processes use too, what is missing is measured with as many threads as are free.
+
+    Parameters
+    ----------
+    models
+        Names. Of those that there was no time for, times are estimated where their multiply-accumulates are
+        known.
+    device
+        See `devices.resolve`.
+    store
+        None keeps nothing.
+    seconds
+        For measuring; by default some seconds a model in each of the rounds, more for those with large
+        images.
+    stopwatch
+        What measures what is missing.
+
+    Raises
+    ------
+    ValueError
+        There is no such model.
+    StoreError
+        The store fails.
+    """
+    models = list(dict.fromkeys(models))
+    figures = {model: ModelFigures.of_zoo(model) for model in models}
+    sizes = {model: _measured_sizes(figures[model]) for model in models}
+    known = [] if store is None else store.step_times(device=device.key)
+    there = {row.model for row in known}
+    missing = sorted(
+        (model for model in models if model not in there),
+        key=lambda model: figures[model].gmacs or math.inf,
+    )
+    if missing and (seconds is None or seconds > 0):
+        deadline = None if seconds is None else stopwatch.clock() + seconds
+        present = _Present(device, stopwatch)
+        if store is not None and present.device != device:
+            known += present.as_asked(
+                row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing)
+            )
+            missing = [model for model in missing if model not in {row.model for row in known}]
+        known += present.as_asked(
+            _measured({model: sizes[model] for model in missing}, known, present, store, deadline)
+        )
+    wanted = {IMAGES, *models}
+    return [row for row in known if row.model in wanted] + _estimated(models, figures, known)
+
+
+def _measured(
+    sizes: Mapping[str, Sequence[int]],
+    known: Sequence[StepTime],
+    present: _Present,
+    store: ExperienceStore | None,
+    deadline: float | None,
+) -> list[StepTime]:
+    """Step times of models, by the sizes of their images, and of drawing these.
+
+    They are measured in rounds; what each round finds is kept.
+    """
+    watch = present.stopwatch
+    begin, times, disturbed = watch.clock(), {}, set()
+    later = None if deadline is None else begin + LATER_ROUNDS_SHARE * (deadline - begin)
+    for number in range(watch.rounds if sizes else 0):
+        round_begin = watch.clock()
+        for place, model in enumerate([IMAGES, *sizes]):
+            # What one leaves is for those that follow.
+            allowed = None if deadline is None else (deadline - watch.clock()) / (len(sizes) + 1 - place)
+            if allowed is not None and allowed <= 0:
+                break
+            if model == IMAGES:
+                drawn = {row.input_size for row in known if row.model == IMAGES}
+                wanted = sorted({size for of_model in sizes.values() for size in of_model} - drawn)
+                new = watch.drawing(wanted, present.device, seconds=allowed) if wanted else []
+            else:
+                new = watch.steps(model, sizes[model], present.device, seconds=allowed)
+            new = [
+                row for row in new if number == 0 or _step(row) in times
+            ]  # there may be less time now, for fewer images a step
+            for row in new:
+                times.setdefault(_step(row), []).append(row)
+            if store is not None and not present.is_as_it_was():
+                disturbed.add(model)
+            if store is not None and model not in disturbed:
+                store.set_step_times(_median(times[_step(row)]) for row in new)
+        if later is not None and 2 * watch.clock() - round_begin > later:  # so would the next one
+            break
+    return [_median(rows) for rows in times.values()]
+
+
+def _step(row: StepTime) -> tuple:
+    """What a row is the time of: all but the seconds, and when they were measured."""
+    return astuple(row)[:-2]
+
+
+def _median(rows: Sequence[StepTime]) -> StepTime:
+    """Several times of a step as one."""
+    return replace(rows[-1], seconds=median(row.seconds for row in rows))
+
+
+class _Present:
+    """A device as it is now: beside other processes, with the threads that a run would take.
+
+    Times are kept under the threads that they were measured with, so that those of a busy hour do not stay
+    for good.
+    """
+
+    def __init__(self, asked: Device, stopwatch: Stopwatch):
+        self.asked = self.device = asked
+        self.stopwatch = stopwatch
+        self._threads = None
+        if asked.kind == "cpu" and asked.threads > 1:
+            self._threads = stopwatch.threads(asked.threads)
+            self.device = replace(asked, threads=self._threads.free())
+
+    def as_asked(self, rows: Iterable[StepTime]) -> list[StepTime]:
+        """Rows of the device as it is, for the one that was asked about."""
+        return [replace(row, device=self.asked.key) for row in rows]
+
+    def is_as_it_was(self) -> bool:
+        """Whether as many threads were free since this was last asked."""
+        return self._threads is None or self._threads.free() >= self.device.threads
 
 
 def _measured_sizes(figures: ModelFigures) -> tuple[int, ...]:

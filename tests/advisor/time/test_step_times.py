@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,8 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nni_nasoa.advisor import ExperienceStore, StepTime
-from nni_nasoa.advisor.time import bench as stopwatch
-from nni_nasoa.advisor.time import step_times
 from nni_nasoa.advisor.time.step_kinds import (
     DRAW_MODES,
     FEATURES,
@@ -24,11 +23,10 @@ from nni_nasoa.advisor.time.step_kinds import (
     TRAIN,
     VIEW_MODES,
 )
-from nni_nasoa.advisor.time.step_times import measure_step_times, step_times_for
+from nni_nasoa.advisor.time.step_times import Stopwatch, measure_drawing, measure_step_times, step_times_for
 from nni_nasoa.advisor.time.tables import drawing_lines, model_times
 from nni_nasoa.device.device import Device, resolve
 from nni_nasoa.device.lock import device_lock
-from nni_nasoa.device.threads import Threads
 
 DEVICE = Device("cpu", "a processor", 1)
 TWO = ("nano-a", "nano-f")
@@ -55,11 +53,16 @@ def rows_of(model, stages=4, sizes=(32, 96), seconds=0.01):
     return rows
 
 
-@pytest.fixture
-def no_measuring(monkeypatch):
-    """Fails where anything is measured."""
-    for name in ("measured_steps", "measured_drawing"):
-        monkeypatch.setattr(stopwatch, name, lambda *_: pytest.fail("something was measured"))
+def measuring(steps, drawing=lambda *_, **__: [], **fields):
+    """A stopwatch that measures in these ways, images in no time."""
+    return Stopwatch(steps=steps, drawing=drawing, **fields)
+
+
+def fail(*_, **__):
+    pytest.fail("something was measured")
+
+
+NO_MEASURING = measuring(fail, fail)
 
 
 @pytest.fixture(scope="module")
@@ -154,31 +157,22 @@ def test_who_keeps_the_device_busy_is_not_waited_for_when_time_is_short(tmp_path
     assert model_times(rows).keys() == {"nano-a"} and drawing_lines(rows) is not None
 
 
-def test_what_there_is_no_time_for_any_more_is_not_begun(monkeypatch):
-    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: time.sleep(0.2) or [])
-    monkeypatch.setattr(
-        stopwatch, "measured_steps", lambda *_: pytest.fail("measured, though there was no time left")
-    )
-    assert step_times_for(TWO, DEVICE, None, seconds=0.1) == []
+def test_what_there_is_no_time_for_any_more_is_not_begun():
+    slow = measuring(fail, lambda *_, **__: time.sleep(0.2) or [])
+    assert step_times_for(TWO, DEVICE, None, seconds=0.1, stopwatch=slow) == []
 
 
 def test_images_are_drawn_in_all_ways():
-    rows = stopwatch.measured_drawing((32,), DEVICE, None, 1.0)
+    rows = measure_drawing((32,), DEVICE)
     assert [row.mode for row in rows] == list(DRAW_MODES) and {row.model for row in rows} == {IMAGES}
     assert drawing_lines(rows) is not None
 
 
-@pytest.fixture
-def one_round(monkeypatch):
-    """Every model is measured once."""
-    monkeypatch.setattr(step_times, "ROUNDS", 1)
-
-
-def slowed(monkeypatch, factors):
-    """Measuring takes no time, and finds what it does times these factors, one after the other; what was measured."""
+def slowed(factors, **fields):
+    """A stopwatch that finds what it does times these factors, one after the other; and what was measured."""
     asked, left = [], list(factors)
 
-    def measured(model, sizes, device, *_):
+    def steps(model, sizes, device, *, seconds):
         asked.append(model)
         factor = left.pop(0)
         return [
@@ -186,14 +180,13 @@ def slowed(monkeypatch, factors):
             for each in rows_of(model, sizes=sizes)
         ]
 
-    monkeypatch.setattr(stopwatch, "measured_steps", measured)
-    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
-    return asked
+    return measuring(steps, **fields), asked
 
 
-def test_models_are_measured_in_turns_and_medians_count(tmp_path, monkeypatch):
-    asked, store = slowed(monkeypatch, [1.4, 1.1, 1.3, 1.2, 1.0, 1.5]), ExperienceStore(tmp_path / "store.db")
-    found = step_times_for(TWO, DEVICE, store)
+def test_models_are_measured_in_turns_and_medians_count(tmp_path):
+    stopwatch, asked = slowed([1.4, 1.1, 1.3, 1.2, 1.0, 1.5])
+    store = ExperienceStore(tmp_path / "store.db")
+    found = step_times_for(TWO, DEVICE, store, stopwatch=stopwatch)
     assert asked == [*TWO] * 3
 
     def seconds(rows):
@@ -211,136 +204,122 @@ def test_models_are_measured_in_turns_and_medians_count(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("limit, rounds", [(8.1, 3), (4.1, 2), (3.9, 1), (1.9, 1)])
-def test_later_rounds_take_no_more_than_half_of_the_time(monkeypatch, limit, rounds):
+def test_later_rounds_take_no_more_than_half_of_the_time(limit, rounds):
     clock, times = [0.0], []
-    monkeypatch.setattr(step_times.time, "monotonic", lambda: clock[0])
 
-    def measured(model, sizes, *_):
+    def steps(model, sizes, *_, **__):
         times.append(model)
         clock[0] += 0.5
         return rows_of(model, sizes=sizes)
 
-    monkeypatch.setattr(stopwatch, "measured_steps", measured)
-    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
-    assert model_times(step_times_for(TWO, DEVICE, None, seconds=limit)).keys() == {*TWO}
+    stopwatch = measuring(steps, clock=lambda: clock[0])
+    found = step_times_for(TWO, DEVICE, None, seconds=limit, stopwatch=stopwatch)
+    assert model_times(found).keys() == {*TWO}
     assert times == [*TWO] * rounds and clock[0] <= max(1.0, limit / 2)
 
 
-def test_what_is_missing_is_measured_once_and_kept(tmp_path, monkeypatch, one_round):
+def test_what_is_missing_is_measured_once_and_kept(tmp_path):
     asked = []
-    monkeypatch.setattr(
-        stopwatch,
-        "measured_steps",
-        lambda model, sizes, *_: asked.append(model) or rows_of(model, sizes=sizes),
-    )
-    monkeypatch.setattr(
-        stopwatch,
-        "measured_drawing",
-        lambda sizes, *_: (
+    once = measuring(
+        lambda model, sizes, *_, **__: asked.append(model) or rows_of(model, sizes=sizes),
+        lambda sizes, *_, **__: (
             asked.append(tuple(sizes))
             or [row(IMAGES, size, 64, 0, mode, 0.001) for size in sizes for mode in DRAW_MODES]
         ),
+        rounds=1,
     )
     store = ExperienceStore(tmp_path / "store.db")
-    first = step_times_for(TWO, DEVICE, store)
+    first = step_times_for(TWO, DEVICE, store, stopwatch=once)
     assert asked == [(32, 96), "nano-a", "nano-f"]
-    assert sorted(first, key=repr) == sorted(step_times_for(TWO, DEVICE, store), key=repr)
-    assert len(asked) == 3
-    step_times_for(("nano-b", *TWO), DEVICE, store)
+    again = step_times_for(TWO, DEVICE, store, stopwatch=NO_MEASURING)
+    assert sorted(first, key=repr) == sorted(again, key=repr)
+    step_times_for(("nano-b", *TWO), DEVICE, store, stopwatch=once)
     assert asked[3:] == ["nano-b"]
-    step_times_for(TWO, Device("cpu", "another processor", 1), store)
+    step_times_for(TWO, Device("cpu", "another processor", 1), store, stopwatch=once)
     assert asked[4:] == [(32, 96), "nano-a", "nano-f"]
 
 
+class FreeThreads:
+    """Looks at how many threads are free, at most as many as there can be; given in, one after the other."""
+
+    def __init__(self):
+        self.left = []
+
+    def __call__(self, most):
+        return SimpleNamespace(free=lambda: min(most, self.left.pop(0)))
+
+
 @pytest.fixture
-def free_threads(monkeypatch):
-    """How many threads are free, at each look: a list that the looks take from."""
-    free = []
-    monkeypatch.setattr(Threads, "free", lambda self, *_: min(self.most, free.pop(0)))
-    return free
+def free_threads():
+    return FreeThreads()
 
 
-def measuring(monkeypatch):
-    """Have measuring take no time; the devices that it is asked for."""
-    devices = []
-    monkeypatch.setattr(
-        stopwatch,
-        "measured_steps",
-        lambda model, sizes, device, *_: (
-            devices.append(device)
-            or [replace(each, device=device.key) for each in rows_of(model, sizes=sizes)]
-        ),
-    )
-    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
-    return devices
+@pytest.fixture
+def devices():
+    """The devices that step times were measured for."""
+    return []
+
+
+@pytest.fixture
+def beside_others(free_threads, devices):
+    """A stopwatch that measures once, where some threads are free."""
+
+    def steps(model, sizes, device, *, seconds):
+        devices.append(device)
+        return [replace(each, device=device.key) for each in rows_of(model, sizes=sizes)]
+
+    return measuring(steps, rounds=1, threads=free_threads)
 
 
 def test_beside_others_free_threads_are_measured_and_kept_as_such(
-    tmp_path, monkeypatch, free_threads, one_round
+    tmp_path, beside_others, free_threads, devices
 ):
-    devices, store, asked = (
-        measuring(monkeypatch),
-        ExperienceStore(tmp_path / "store.db"),
-        Device("cpu", "a processor", 4),
-    )
-    free_threads += [3, 3, 3]
-    assert {row.device for row in step_times_for(["nano-a"], asked, store)} == {asked.key}
+    store, asked = ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
+
+    def found(*threads):
+        free_threads.left += threads
+        return step_times_for(["nano-a"], asked, store, stopwatch=beside_others)
+
+    assert {row.device for row in found(3, 3, 3)} == {asked.key}
     assert [device.threads for device in devices] == [3]
     assert store.step_times(device=asked.key) == [] and store.step_times(device=replace(asked, threads=3).key)
-    free_threads += [3]
-    assert (
-        model_times(step_times_for(["nano-a"], asked, store)).keys() == {"nano-a"} and len(devices) == 1
-    )  # as they are known
-    free_threads += [4, 4, 4]
-    step_times_for(["nano-a"], asked, store)  # now that it is quiet
+    assert model_times(found(3)).keys() == {"nano-a"} and len(devices) == 1  # as they are known
+    found(4, 4, 4)  # now that it is quiet
     assert [device.threads for device in devices] == [3, 4] and store.step_times(device=asked.key)
-    step_times_for(["nano-a"], asked, store)
-    assert len(devices) == 2 and not free_threads
+    found()
+    assert len(devices) == 2 and not free_threads.left
 
 
-def test_times_that_others_got_in_the_way_of_are_not_kept(tmp_path, monkeypatch, free_threads, one_round):
-    devices, store, asked = (
-        measuring(monkeypatch),
-        ExperienceStore(tmp_path / "store.db"),
-        Device("cpu", "a processor", 4),
-    )
-    free_threads += [4, 4, 2]
-    assert model_times(step_times_for(["nano-a"], asked, store)).keys() == {"nano-a"}
+def test_times_that_others_got_in_the_way_of_are_not_kept(tmp_path, beside_others, free_threads, devices):
+    store, asked = ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
+    free_threads.left += [4, 4, 2]
+    found = step_times_for(["nano-a"], asked, store, stopwatch=beside_others)
+    assert model_times(found).keys() == {"nano-a"}
     assert store.step_times(device=asked.key) == [] and len(devices) == 1
 
 
-def test_of_a_model_that_others_got_in_the_way_of_later_the_first_times_are_kept(
-    tmp_path, monkeypatch, free_threads
-):
-    slowed(monkeypatch, [1.0, 0.7, 0.8])
+def test_of_a_model_that_others_got_in_the_way_of_later_the_first_times_are_kept(tmp_path, free_threads):
+    stopwatch, _ = slowed([1.0, 0.7, 0.8], threads=free_threads)
     store, asked = ExperienceStore(tmp_path / "store.db"), Device("cpu", "a processor", 4)
-    free_threads += [4, 4, 4, 4, 2, 4, 4]
-    found = step_times_for(["nano-a"], asked, store)
+    free_threads.left += [4, 4, 4, 4, 2, 4, 4]
+    found = step_times_for(["nano-a"], asked, store, stopwatch=stopwatch)
     kept = store.step_times(device=asked.key)
     assert sum(row.seconds for row in found) == pytest.approx(0.8 * sum(row.seconds for row in kept))
 
 
-def test_time_is_shared_out(tmp_path, monkeypatch):
+def test_time_is_shared_out():
     seen = {}
-    monkeypatch.setattr(
-        stopwatch,
-        "measured_steps",
-        lambda model, sizes, device, seconds, default: seen.update({model: seconds}) or [],
-    )
-    monkeypatch.setattr(stopwatch, "measured_drawing", lambda *_: [])
-    assert step_times_for(TWO, DEVICE, None, seconds=30) == []
-    assert (
-        9 < seen["nano-a"] <= 15 and 20 < seen["nano-f"] <= 30
-    )  # what the first one has left is for the second
-    assert step_times_for(TWO, DEVICE, None) == [] and seen == {"nano-a": None, "nano-f": None}
+    noting = measuring(lambda model, *_, seconds: seen.update({model: seconds}) or [])
+    assert step_times_for(TWO, DEVICE, None, seconds=30, stopwatch=noting) == []
+    assert 9 < seen["nano-a"] <= 15 and 20 < seen["nano-f"] <= 30  # what the first has left is for the second
+    assert step_times_for(TWO, DEVICE, None, stopwatch=noting) == []
+    assert seen == {"nano-a": None, "nano-f": None}
 
 
-@pytest.mark.usefixtures("no_measuring")
 def test_without_time_unmeasured_models_are_estimated_by_their_macs(tmp_path):
     store = ExperienceStore(tmp_path / "store.db")
-    for each in rows_of("nano-a", stages=4):
-        store.set_step_time(each)
-    rows = step_times_for(("nano-a", "nano-b", "nano-f"), DEVICE, store, seconds=0)
+    store.set_step_times(rows_of("nano-a", stages=4))
+    rows = step_times_for(("nano-a", "nano-b", "nano-f"), DEVICE, store, seconds=0, stopwatch=NO_MEASURING)
     rough = [row for row in rows if row.mode.startswith(ROUGH)]
     assert {row.model for row in rough} == {"nano-b", "nano-f"}
     tables = model_times(rows)
@@ -353,9 +332,8 @@ def test_without_time_unmeasured_models_are_estimated_by_their_macs(tmp_path):
     assert {row.model for row in store.step_times(DEVICE.key)} == {"nano-a"}  # guesses are not kept
 
 
-@pytest.mark.usefixtures("no_measuring")
 def test_where_nothing_is_measured_nothing_is_estimated():
-    assert step_times_for(TWO, DEVICE, None, seconds=0) == []
+    assert step_times_for(TWO, DEVICE, None, seconds=0, stopwatch=NO_MEASURING) == []
 
 
 def test_an_unknown_model_gets_one_line():
@@ -366,8 +344,7 @@ def test_an_unknown_model_gets_one_line():
 
 def test_known_times_are_read_without_torch(tmp_path):
     store, device = ExperienceStore(tmp_path / "store.db"), resolve("cpu")
-    for each in rows_of("nano-a"):
-        store.set_step_time(replace(each, device=device.key))
+    store.set_step_times(replace(each, device=device.key) for each in rows_of("nano-a"))
     code = (
         "import sys\nfrom nni_nasoa.device.device import Device\nfrom nni_nasoa.experience.store import ExperienceStore\n"
         "from nni_nasoa.advisor.time.step_times import step_times_for\n"
