@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nni_nasoa.experience.records import RunRecord
 
-from .collecting_jobs import Job
+from .collecting_jobs import WorkerProcess
 from .collecting_plan import Plan, PlannedRun
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def collect(
     for run in missing(plan, store, runs):
         pending.put(run)
     done: queue.SimpleQueue = queue.SimpleQueue()
-    workers = [Job(location, plan.models) for _ in range(min(jobs, pending.qsize()))]
+    workers = [WorkerProcess(location, plan.models) for _ in range(min(jobs, pending.qsize()))]
     counts: Counter = Counter()
     try:
         for worker in workers:
@@ -84,7 +84,7 @@ def missing(plan: Plan, store: ExperienceStore, runs: int) -> list[PlannedRun]:
     return [run for run in plan.runs(runs) if run.id not in there]
 
 
-def _work(worker: Job, pending: queue.SimpleQueue, done: queue.SimpleQueue) -> None:
+def _work(worker: WorkerProcess, pending: queue.SimpleQueue, done: queue.SimpleQueue) -> None:
     """Have runs done until there are none left; the records, and None at the end, are put into `done`."""
     try:
         while True:

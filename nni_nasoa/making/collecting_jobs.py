@@ -28,7 +28,7 @@ class JobError(RuntimeError):
     """Nothing can be collected: processes do not come up, or a task cannot be opened. One line says why."""
 
 
-class Job:
+class WorkerProcess:
     """A process of one thread that carries out runs, one after the other.
 
     Parameters
