@@ -18,7 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.data import Dataset, ImageSplit
-from nni_nasoa.data.defaults import VAL_FRACTION
+from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.values import MINUTES, whole
 
 from .accuracy.predictor import AccuracyPredictor

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nni_nasoa.data.defaults import VAL_FRACTION
+from nni_nasoa.data.split_defaults import VAL_FRACTION
 
 from .terminal import OneLine, clear_errors
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nni_nasoa.data.defaults import MAX_BAD, VAL_FRACTION
+from nni_nasoa.data.split_defaults import MAX_BAD, VAL_FRACTION
 
 from .terminal import clear_errors
 

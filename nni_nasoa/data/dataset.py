@@ -23,13 +23,13 @@ from nni_nasoa.values import INPUT_SIZE, PART, SEED, check_fields, number, shown
 
 from .arrays import DatasetError, Holdout, ImageSplit, NotInTimeError
 from .decoded import check_usable
-from .defaults import MAX_BAD, VAL_FRACTION
 from .fingerprint import fingerprint_of_arrays
 from .folder import Folder
 from .left_out import warn_of
 from .named import EMBEDDED, Named, known_name
 from .own_process import over_in_time
 from .sample import sample_folder
+from .split_defaults import MAX_BAD, VAL_FRACTION
 
 _RULES = {
     "val_fraction": PART,

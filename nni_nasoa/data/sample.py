@@ -13,10 +13,10 @@ import numpy as np
 
 from .arrays import DatasetError, Holdout, ImageArrays, ImageSplit, NotInTimeError
 from .decoded import check_bad, decode_one
-from .defaults import SAMPLE_VAL_SHARE
 from .folder import Folder, sample_of
 from .left_out import BadFile, LeftOut
 from .listing import ImageFile
+from .split_defaults import SAMPLE_VAL_SHARE
 
 WORKERS = 4
 LEAST_PATIENCE = 0.5  # seconds beyond the deadline, at least, that the first images of two classes may take

@@ -9,7 +9,7 @@ from torch import nn
 
 from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.data.dataset import Kind
-from nni_nasoa.data.defaults import MAX_BAD, VAL_FRACTION
+from nni_nasoa.data.split_defaults import MAX_BAD, VAL_FRACTION
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.interruption import interruptions
 from nni_nasoa.device.settings import settings_of_run

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
-from nni_nasoa.data.defaults import MAX_BAD
+from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.search.choices import decode
 from nni_nasoa.search.reward import DEFAULT_WEIGHT, reward
 

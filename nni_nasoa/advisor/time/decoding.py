@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nni_nasoa.data.defaults import SAMPLE_VAL_SHARE
+from nni_nasoa.data.split_defaults import SAMPLE_VAL_SHARE
 from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE
 
 if TYPE_CHECKING:
