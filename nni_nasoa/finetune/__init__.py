@@ -9,7 +9,7 @@ Importing this room loads no torch; `finetune` and `load_classifier` do.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.outcome import Outcome, StopReason
@@ -50,7 +50,7 @@ _MODULES = {
 }
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
     from importlib import import_module

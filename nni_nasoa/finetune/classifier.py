@@ -85,7 +85,10 @@ class Classifier:
 
     @property
     def outcome(self) -> Outcome:
-        """What its run ended with; of an unknown reason where the run's process was killed, or an earlier release saved it."""
+        """What its run ended with.
+
+        The reason is unknown where the run's process was killed, or an earlier release saved it.
+        """
         return Outcome.from_json(self.about["outcome"])
 
     @torch.inference_mode()
@@ -126,7 +129,7 @@ class Classifier:
                 results.append([Prediction(self.classes[i], float(row[i])) for i in best])
         return results
 
-    def _array(self, item) -> np.ndarray:
+    def _array(self, item: Any) -> np.ndarray:
         from PIL import Image
 
         from nni_nasoa.data.decode import to_array
@@ -151,13 +154,13 @@ class Classifier:
 
 def describe(
     *,
-    classes,
+    classes: Iterable[str],
     dataset: str,
     regime: FineTuneRegime,
     encoding: str | None,
     weights_of: str,
-    mean,
-    std,
+    mean: Iterable[float],
+    std: Iterable[float],
     metrics: Mapping[str, Any],
     outcome: Outcome = NOT_KNOWN,
     notes: Iterable[str] = (),
@@ -284,7 +287,7 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
     try:
         with safe_open(folder / WEIGHTS, "pt") as file:
             about = json.loads((file.metadata() or {}).get("classifier", "null"))
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
     except (SafetensorError, OSError, ValueError) as error:
         raise ClassifierError(f"{folder / WEIGHTS}: damaged ({reason(error)})") from None
     about = _check(_edited(folder, about), folder)

@@ -1,4 +1,4 @@
-"""The clock that drives a run: how much time is left, what the end needs of it, and where the schedule stands.
+"""The clock that drives a run: how much time is left, what the end needs, and where the schedule stands.
 
 A budget is the whole wall clock. Training may take the window from its start to the deadline less a reserve:
 the time that the last step, the last evaluation and saving will take, as far as the run has seen by then, and
@@ -60,7 +60,7 @@ class Clock:
         return self.budget - self.elapsed
 
     def time_for_another(self, kept_back: float) -> Callable[[], bool]:
-        """A function to be called after each of a series of like pieces of work, the first of which begins now.
+        """A function to be called after each of a series of like pieces of work; the first one begins now.
 
         It says whether one more piece is done with `kept_back` seconds left, though it be as slow as the
         slowest so far.
@@ -153,7 +153,7 @@ class ClockSchedule:
         return self._progress
 
     def learning_rate_share(self) -> float:
-        """Share of the peak learning rate for the next steps: linear warm-up, then half a cosine down to 0."""
+        """Share of the peak learning rate for the next steps: linear warm-up, then half a cosine to 0."""
         return warmup_cosine(self.progress(), self.warmup)
 
     def steps_now(self) -> int:
@@ -163,7 +163,7 @@ class ClockSchedule:
         return max(1, int(min(CHUNK_SECONDS, self.window_left) / max(self.step.typical, 1e-6)))
 
     def evaluation_due(self) -> bool:
-        """Whether an evaluation now keeps all of them within their share of the time, and is worth it so near the end."""
+        """Whether an evaluation now keeps all within their share of the time, and is worth it at the end."""
         interval = max(self.evaluation.typical * (1 / EVALUATION_SHARE - 1), self.window / MAX_EVALUATIONS)
         return (
             self.clock.elapsed - self._evaluated >= interval
@@ -182,7 +182,7 @@ def default_margin(budget: float) -> float:
 
 
 def process_started() -> float:
-    """When this process was started, by time.monotonic(): before its imports; where the system does not tell, now."""
+    """When this process was started, by time.monotonic(), before its imports; else now."""
     try:
         # Fields after the command's name, which may hold spaces: the 20th is the start in ticks since the
         # system's (proc(5)).
@@ -194,14 +194,13 @@ def process_started() -> float:
 
 
 def waiting_factor() -> float:
-    """How much longer than it computed this process has taken until now, as it waited for a processor that others had.
+    """How much longer than it computed this process has taken, as it waited for a processor that others had.
 
     1 where it never waited, or the system does not tell, and 10 at most.
     """
     try:
-        computed, waited = map(
-            int, Path("/proc/self/schedstat").read_text().split()[:2]
-        )  # of the main thread, in nanoseconds
+        # Of the main thread, in nanoseconds.
+        computed, waited = map(int, Path("/proc/self/schedstat").read_text().split()[:2])
     except (OSError, ValueError):
         return 1.0
     return min(10.0, 1 + waited / max(computed, 1))

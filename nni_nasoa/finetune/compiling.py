@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import nn
 
@@ -12,7 +14,7 @@ from nni_nasoa.values import reason
 
 from .context import RunContext
 
-COMPILING_SHARE = 0.4  # of the time that is left
+COMPILING_SHARE = 0.4  # The part of the time that is left that compiling may take.
 
 
 def compiled_in_time(stepper: Stepper, module: nn.Module, context: RunContext) -> str:
@@ -27,7 +29,7 @@ def compiled_in_time(stepper: Stepper, module: nn.Module, context: RunContext) -
     module.train()
     try:
         with at_most(seconds, context.interruption):
-            stepper.module = torch.compile(module)
+            stepper.module = cast(nn.Module, torch.compile(module))
             stepper.gradients(cheap=False)
     except TimeIsUp:
         failure = f"torch.compile was not done after {clock.now() - begin:.1f} s: trained without it"

@@ -21,11 +21,11 @@ class RunContext:
     Parameters
     ----------
     clock
-        Of the budget.
+        The clock of the budget.
     device
         Where networks are trained.
     turns
-        On the device, which others may want to measure on.
+        The run's turns on the device, which others may want to measure on.
     group
         The processes that train together; one, unless they are given.
     interruption

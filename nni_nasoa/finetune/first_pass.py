@@ -13,12 +13,13 @@ from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.time_shares import CHUNK_SECONDS, FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS
+from nni_nasoa.zoo.staged import Staged
 
 from .context import RunContext
 from .head_start import HELD_OUT, ClassStatistics, set_head
 
 MAX_HELD_OUT = 2000
-MAX_KEPT = 2**26  # numbers, in features
+MAX_KEPT = 2**26  # How many numbers the features that are kept have at most.
 
 
 class FirstPass:
@@ -31,14 +32,16 @@ class FirstPass:
     order
         Indices of images, shuffled.
     context
-        Of the run.
+        What surrounds the run.
     """
 
-    def __init__(self, network, order: Tensor, context: RunContext) -> None:
+    def __init__(self, network: Staged, order: Tensor, context: RunContext) -> None:
         self.network, self.order, self.context, self.clock = network, order, context, context.clock
-        self.images = 0  # that were seen, by this process
+        self.images = 0  # how many this process has seen
         self.kept: list[tuple[Tensor, Tensor]] = []  # indices and features of the first of them
-        self._chunk, self._timed, self._held = FIRST_CHUNK, [], []
+        self._chunk = FIRST_CHUNK
+        self._timed: list[tuple[int, float]] = []  # images and seconds of each chunk
+        self._held: list[tuple[Tensor, Tensor]] = []  # features and labels that are held out
         self._tried: set[int] = set()  # sizes of batches
         self._sums = ClassStatistics(
             network.head.out_features, network.head.in_features, next(network.parameters()).device
@@ -46,7 +49,7 @@ class FirstPass:
 
     @torch.no_grad()
     def run(self, inputs: Inputs, go_on: Callable[[float], bool]) -> None:
-        """See more images, two chunks at least, and then for as long as `go_on` says of the seconds since the call."""
+        """See two more chunks of images, then more while `go_on` says so of the seconds since the call."""
         begin = self.clock.now()
         while self.images < len(self.order) and (
             len(self._timed) < MIN_CHUNKS or go_on(self.clock.now() - begin)
@@ -69,7 +72,10 @@ class FirstPass:
                 self._chunk *= 2
 
     def _try_kernels(self, inputs: Inputs, indices: Tensor) -> None:
-        """Have a GPU choose its kernels for a batch of a new size, which takes far longer than the batch, before it is timed."""
+        """Have a GPU choose its kernels for a batch of a new size before it is timed.
+
+        That takes far longer than the batch.
+        """
         if inputs.labels.device.type == "cuda" and len(indices) not in self._tried:
             self._tried.add(len(indices))
             images = inputs.images.clean(indices)
@@ -100,12 +106,12 @@ class FirstPass:
 
     @property
     def seconds_per_image(self) -> float:
-        """Of a forward pass through the network, typically."""
+        """Seconds that a forward pass through the network takes, typically."""
         return statistics.median(self._rates())
 
     @property
     def least_seconds_per_image(self) -> float:
-        """Of the fastest chunk."""
+        """Seconds that it took in the fastest chunk."""
         return min(self._rates())
 
     def _rates(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""A head in closed form, from one pass over images: what a run starts from, and all it has where time is shortest.
+"""A head in closed form, from one pass over images: a run's start, and all it has where time is shortest.
 
 Linear discriminant analysis on the pretrained features; without within-class covariance it is the nearest
 class mean. To fine-tune from a fitted head rather than a random one also distorts the pretrained features
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 TEMPERATURES = tuple(2.0**-k for k in range(13))
-HELD_OUT = 0.2  # of the features choose the temperature
+HELD_OUT = 0.2  # The part of the features by which the temperature is chosen.
 
 
 class ClassStatistics:
@@ -91,7 +91,7 @@ def set_head(
     label_smoothing: float = 0.0,
     max_norm: float | None = None,
 ) -> None:
-    """Put a discriminant into a linear head, at the temperature that gives held-out features the best likelihood.
+    """Put a discriminant into a linear head, at the temperature that suits held-out features best.
 
     Few images make a discriminant far too sure of itself, and training would spend its first steps on undoing
     that.

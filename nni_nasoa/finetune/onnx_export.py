@@ -28,6 +28,9 @@ def require_onnx() -> None:
 class _Exported(nn.Module):
     """The network with its normalisation before it, and softmax after it."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: nn.Module, mean: Tensor, std: Tensor) -> None:
         super().__init__()
         self.network = network
@@ -59,7 +62,7 @@ def export_onnx(
     input_size
         Height and width of the images, in pixels.
     mean, std
-        Of the normalisation, three numbers each, for images from 0 to 1.
+        The normalisation, three numbers each, for images from 0 to 1.
 
     Raises
     ------

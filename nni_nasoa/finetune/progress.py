@@ -16,7 +16,7 @@ from nni_nasoa.values import reason
 
 from .options import Monitoring
 
-REFRESH_SECONDS = 0.2
+REFRESH_SECONDS = 0.2  # Between two pictures of the bar.
 
 
 class Watcher:
@@ -45,25 +45,29 @@ class Watchers(Watcher):
         """One more watches."""
         self.watchers.append(watcher)
 
-    def step(self, elapsed, loss, accuracy) -> None:
+    def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
+        """Tell all of them."""
         for watcher in self.watchers:
             watcher.step(elapsed, loss, accuracy)
 
-    def evaluation(self, record) -> None:
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """Tell all of them."""
         for watcher in self.watchers:
             watcher.evaluation(record)
 
-    def note(self, text) -> None:
+    def note(self, text: str) -> None:
+        """Tell all of them."""
         for watcher in self.watchers:
             watcher.note(text)
 
     def close(self) -> None:
+        """Tell all of them."""
         for watcher in self.watchers:
             watcher.close()
 
 
 class EvaluationsFile(Watcher):
-    """A JSON line for each evaluation, written as it is made; with its first one a new run starts the file afresh."""
+    """A JSON line for each evaluation as it is made; with its first one a new run starts the file afresh."""
 
     def __init__(self, path: str | os.PathLike) -> None:
         self._path, self._first = Path(path), True
@@ -72,13 +76,15 @@ class EvaluationsFile(Watcher):
         except OSError as error:
             raise FineTuneError(f"{path}: cannot be written ({reason(error)})") from None
 
-    def evaluation(self, record) -> None:
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """Write it down."""
         if self._first:  # until now it belongs to the classifier of an earlier run
             self._path.write_bytes(b"")
             self._first = False
         append_line(self._path, record)
 
     def close(self) -> None:
+        """Leave no file that is empty."""
         if not self._path.stat().st_size:  # the run did not come to an evaluation, nor did one before it
             self._path.unlink()
 
@@ -103,7 +109,8 @@ class LiveBar(Watcher):
         self._progress.start()
         self._progress.refresh()
 
-    def step(self, elapsed, loss, accuracy) -> None:
+    def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
+        """Show it, unless something was shown just now."""
         if elapsed - self._shown < REFRESH_SECONDS:
             return
         self._shown = elapsed
@@ -116,10 +123,12 @@ class LiveBar(Watcher):
             refresh=True,
         )
 
-    def note(self, text) -> None:
+    def note(self, text: str) -> None:
+        """Write it above the bar."""
         self._progress.console.print(text)
 
     def close(self) -> None:
+        """Take the bar away."""
         self._progress.stop()
 
 
@@ -141,12 +150,14 @@ class TensorBoard(Watcher):
         except OSError as error:
             raise FineTuneError(f"{folder}: TensorBoard's log cannot be written ({reason(error)})") from None
 
-    def evaluation(self, record) -> None:
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """Write its figures."""
         for key in ("val_accuracy", "val_loss", "train_loss", "learning_rate"):
             if record.get(key) is not None:
                 self._writer.add_scalar(key, record[key], int(1000 * record["elapsed"]))
 
     def close(self) -> None:
+        """Write what is not yet on the disk."""
         self._writer.close()
 
 
@@ -160,7 +171,7 @@ def require_tensorboard() -> None:
 
 @contextmanager
 def watching(budget: float, folder: Path | None, monitoring: Monitoring) -> Iterator[Watcher]:
-    """Those that were asked for, and the file of evaluations in the folder, where there is one."""
+    """The watchers that were asked for, and the file of evaluations in the folder, where there is one."""
     watchers = Watchers()
     try:
         if folder is not None:
@@ -175,7 +186,7 @@ def watching(budget: float, folder: Path | None, monitoring: Monitoring) -> Iter
 
 
 def _time(elapsed: float, budget: float) -> str:
-    def text(seconds) -> str:
+    def text(seconds: float) -> str:
         return f"{int(seconds // 60)}:{seconds % 60:04.1f}"
 
     return f"{text(elapsed)} / {text(budget)}"
