@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 
 import torch
@@ -19,7 +20,7 @@ from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SEED
 
-from .building import built, check_model, images_of_process, with_input_size
+from .building import built, check_model, images_of_process, input_size_of
 from .classifier import check_folder
 from .clock import Clock
 from .context import RunContext
@@ -95,9 +96,10 @@ def finetune(
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction, max_bad=max_bad, **split_by)
     dataset.check()
     device = device_of_process(resolve_device(device))
-    regime = with_input_size(regime, dataset)
+    input_size = input_size_of(regime, dataset)
+    regime = dataclasses.replace(regime, input_size=input_size)
     if network is None:
-        check_model(regime, weights, thorough=dataset.kind is not Kind.ARRAYS)
+        check_model(regime.model, input_size, weights, thorough=dataset.kind is not Kind.ARRAYS)
     if monitoring.tensorboard is not None:
         require_tensorboard()
     with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
@@ -106,7 +108,7 @@ def finetune(
             output, monitoring = None, NOBODY_WATCHES
         folder = check_folder(output) if output is not None else None
         with watching(clock.budget, folder, monitoring) as watcher:
-            opened = open_in_time(dataset, clock, input_size=regime.input_size, show_progress=monitoring.bar)
+            opened = open_in_time(dataset, clock, input_size=input_size, show_progress=monitoring.bar)
             network, view = built(network, regime, opened.split, weights, device)
             train, val = images_of_process(opened.split, view, regime, device, group, seed, clock.remaining)
             made = RunOutput(folder, network, view, opened.split, opened.sampled)

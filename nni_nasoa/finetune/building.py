@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import warnings
 from pathlib import Path
@@ -19,16 +18,17 @@ from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.zoo import ModelInfo, create_model, get
 from nni_nasoa.zoo.staged import Staged, staged
 
-DEFAULT_INPUT_SIZE = 224  # of models that nothing is known about
-RESIDENT_SHARE, READING_SPEED = 0.05, 500e6  # of the time may go to moving images to a GPU; bytes per second
+DEFAULT_INPUT_SIZE = 224  # Pixels that models take which nothing is known about.
+# The part of the time that may go to moving images to a GPU, and the bytes that are moved in a second.
+RESIDENT_SHARE, READING_SPEED = 0.05, 500e6
 
 
-def with_input_size(regime: FineTuneRegime, dataset: Dataset) -> FineTuneRegime:
-    """The regime with the input size that it leaves open: that of an opened dataset, else the model's own."""
+def input_size_of(regime: FineTuneRegime, dataset: Dataset) -> int:
+    """The input size of a run: that of an opened dataset, else the regime's, else the model's own."""
     if dataset.input_size is not None:
         size = dataset.input_size
     elif regime.input_size is not None:
-        return regime
+        return regime.input_size
     else:
         info = _info(regime.model)
         size = info.input_size if info is not None else DEFAULT_INPUT_SIZE
@@ -37,7 +37,7 @@ def with_input_size(regime: FineTuneRegime, dataset: Dataset) -> FineTuneRegime:
             f"input_size: {regime.input_size}, "
             f"where the images of the dataset that is given are {size} pixels wide"
         )
-    return dataclasses.replace(regime, input_size=size)
+    return size
 
 
 def _info(model: str) -> ModelInfo | None:
@@ -48,13 +48,13 @@ def _info(model: str) -> ModelInfo | None:
         return None
 
 
-def check_model(regime: FineTuneRegime, weights, thorough: bool) -> None:
+def check_model(model: str, input_size: int, weights: str | os.PathLike[str] | None, thorough: bool) -> None:
     """Raise what `create_model` would raise about a name, and if `thorough` about its weights, too.
 
     That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing. An
     input size that is too small for the network is found then, too.
     """
-    model, info = regime.model, _info(regime.model)
+    info = _info(model)
     if info is None:
         if not (model[:1].isdigit() and "_" in model):
             get(model)
@@ -64,8 +64,8 @@ def check_model(regime: FineTuneRegime, weights, thorough: bool) -> None:
             raise FineTuneError(f"model: '{model}' is no encoding ({error})") from None
     encoding = model if info is None else info.encoding
     if encoding is not None:
-        _check_size(Architecture.parse(encoding), regime.input_size)
-    if weights not in (None, "default") and not Path(weights).is_file():
+        _check_size(Architecture.parse(encoding), input_size)
+    if weights is not None and weights != "default" and not Path(weights).is_file():
         raise FineTuneError(f"weights: {weights}: no such file")
     if thorough and weights is not None:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
@@ -111,7 +111,7 @@ def built(
     architecture = getattr(network, "architecture", None)
     if architecture is not None:
         _check_size(architecture, split.input_size)
-    view.to(device=device, memory_format=torch.channels_last)
+    view.to(device).to(memory_format=torch.channels_last)
     return network, view
 
 

@@ -87,10 +87,10 @@ def training_start(
     batch = batch_of_process(regime, part.inputs, context.group)
     wanted = min(MIN_STEPS, math.ceil(len(part.inputs) / batch))
     step = STEP_FACTOR * batch * seen.least_seconds_per_image
-    possible, step, wanted = context.group.from_first([schedule.window_left / step, step, wanted])
-    if possible < wanted and not part.head_only:
+    possible, step, needed = context.group.from_first([schedule.window_left / step, step, wanted])
+    if possible < needed and not part.head_only:
         log.note(
-            f"the budget is too short for {wanted:g} training steps of about {step:.2g} s each: "
+            f"the budget is too short for {needed:g} training steps of about {step:.2g} s each: "
             "only the head is trained",
             cut_to_head=True,
         )
@@ -106,7 +106,7 @@ def training_start(
     if part.head_only or head_start:
         seen.fit_head(regime.label_smoothing, None if part.head_only else HEAD_NORM)
     seconds = seen.seconds_per_image
-    if not part.head_only and STEP_FACTOR * batch * wanted * seconds > schedule.window_left:
+    if not part.head_only and STEP_FACTOR * batch * needed * seconds > schedule.window_left:
         seconds = seen.least_seconds_per_image  # by this one there is time: a chunk was held up
     if part.head_only and part.inputs.store is not None:
         return TrainingStart(part, seconds, HEAD_STEP_SECONDS)
