@@ -23,6 +23,7 @@ from nni_nasoa.plugin.class_args import EvolutionArgs
 from nni_nasoa.plugin.finetune_trial import main as finetune_trial
 from nni_nasoa.plugin.search_trial import SearchTrialSettings, evaluate
 from nni_nasoa.plugin.search_trial import main as search_trial
+from nni_nasoa.plugin.trial_result import TrialResult
 from nni_nasoa.training.regime import FineTuneRegime
 
 COMMANDS = {
@@ -227,6 +228,13 @@ def test_the_models_that_it_names_are_in_the_zoo(document):
         for option, value in pairwise(words):
             if option in ("--model", "--zoo") and value not in ("mynet", "timm/NAME"):
                 assert models_of(value)
+
+
+def test_the_metrics_of_the_advice_are_those_that_a_trial_reports(make_record):
+    reported = TrialResult("1-digits-1", "digits", 0.5, 0.9, 29.5, "folder", make_record()).to_metrics()
+    rows = CONFIGS.rows("a trial of the advice reports")
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", f"`{row[0]}`")}
+    assert named | set(FineTuneRegime.__dataclass_fields__) == set(reported)
 
 
 def test_one_version_stands_everywhere():
