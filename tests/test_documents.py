@@ -14,10 +14,12 @@ import yaml
 from documents import CHANGELOG, CONFIGS, CONTRIBUTING, DOCUMENTS, EXAMPLES, ROOT
 
 from nni_nasoa import __version__
-from nni_nasoa.advisor.models import models_of
+from nni_nasoa.advisor.models import MOST_MODELS, models_of
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.cli import main as nasoa
 from nni_nasoa.cli.advise import advise
+from nni_nasoa.data import dataset_names
+from nni_nasoa.data.tasks import list_tasks
 from nni_nasoa.plugin.advisor_args import AdvisorArgs
 from nni_nasoa.plugin.class_args import EvolutionArgs
 from nni_nasoa.plugin.finetune_trial import main as finetune_trial
@@ -25,6 +27,7 @@ from nni_nasoa.plugin.search_trial import SearchTrialSettings, evaluate
 from nni_nasoa.plugin.search_trial import main as search_trial
 from nni_nasoa.plugin.trial_result import TrialResult
 from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.zoo import get, list_models
 
 COMMANDS = {
     "nasoa": nasoa,
@@ -214,6 +217,15 @@ def test_all_settings_of_a_run_are_explained_with_their_defaults():
     for name, default in defaults.items():
         if name not in ("model", "input_size"):  # which have none, or the model's
             assert type(getattr(regime, name))(default) == getattr(regime, name), name
+
+
+def test_as_many_datasets_and_models_as_it_says():
+    named = len(dataset_names()) - len(("digits", "fractals"))
+    assert f"`cifar10`, `flowers102`, `food101` and {named - 3} more of torchvision" in EXAMPLES.words
+    assert f"`task:NAME`: {len(list_tasks())} small tasks" in EXAMPLES.words
+    assert f"separated by commas ({MOST_MODELS} at most)" in EXAMPLES.words
+    families = {row[0] for row in EXAMPLES.rows("family | models")}
+    assert families - {"front files"} == {*(get(name).family for name in list_models()), "timm", "searched"}
 
 
 def test_all_configs_are_explained():
