@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NoReturn
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
-from nni_nasoa.files import write_text
+from nni_nasoa.files import read_lines, write_text
 from nni_nasoa.values import NUMBER, POSITIVE, reason
 from nni_nasoa.zoo.searched import FORMAT, VERSION, FrontError, read_front
 
@@ -46,6 +46,7 @@ OBJECTIVES = (Objective("accuracy"), Objective("relative_speed"))
 """What a search of architectures maximises unless it is told otherwise."""
 
 _TEXT = ("architecture", "device", "dataset", "trial_id")  # columns that stay text, whatever they look like
+_DIGITS = 300  # of a whole number; Python reads no more than some thousand, and a float holds no more
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan")
 
 
@@ -211,7 +212,8 @@ def _value(key: str, text: str) -> Any:
     if key in _TEXT:
         return text
     if _NUMBER.fullmatch(text):
-        return int(text) if text.lstrip("+-").isdigit() else float(text)
+        whole = text.lstrip("+-").isdigit() and len(text) <= _DIGITS
+        return int(text) if whole else float(text)
     if text[0] in "{[" or text in ("true", "false"):
         try:
             return json.loads(text)
@@ -220,20 +222,19 @@ def _value(key: str, text: str) -> Any:
     return text
 
 
-def _parse(path: Path, text: str, where: str = "") -> Any:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise FrontError(f"{path}{where}: not JSON ({error})") from None
-
-
 def _read_json_lines(path: Path) -> list[Record]:
-    lines = enumerate(path.read_text(encoding="utf-8").splitlines(), start=1)
-    return [_parse(path, line, f", line {number}") for number, line in lines if line.strip()]
+    def refuse(number: int, error: ValueError) -> NoReturn:
+        raise FrontError(f"{path}, line {number}: {error}")
+
+    return [record for _, record in read_lines(path, refuse)]
 
 
 def _read_json(path: Path) -> list[Record]:
-    data = _parse(path, path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    try:
+        data = json.loads(text)
+    except ValueError as error:
+        raise FrontError(f"{path}: not JSON ({reason(error)})") from None
     if isinstance(data, list):
         return data
     if not isinstance(data, dict):

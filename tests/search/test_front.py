@@ -145,6 +145,18 @@ def test_json_and_json_lines(tmp_path):
     assert read_records(tmp_path / "list.json") == read_records(tmp_path / "lines.jsonl") == RECORDS
 
 
+def test_a_line_ends_where_the_line_does_and_not_in_a_text(tmp_path):
+    """Python has ends of lines that JSON has not, such as U+2028."""
+    record = {"note": "one\u2028two\x85three"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert read_records(tmp_path / "a.jsonl") == [record]
+
+
+def test_numbers_of_any_length_are_numbers(tmp_path):
+    (tmp_path / "a.csv").write_text(f"x,y\n{'9' * 5000},12\n")
+    assert read_records(tmp_path / "a.csv") == [{"x": math.inf, "y": 12}]
+
+
 def test_front_of_another_space(tmp_path):
     records = [{"loss": 0.5, "parameters": {"x": 1}}, {"loss": 0.2, "parameters": {"x": 2}}]
     path = write_front(tmp_path / "front.json", records, objectives=[Objective("loss", maximize=False)])
@@ -168,6 +180,8 @@ def test_front_of_another_space(tmp_path):
         ("results.json", "[" * 100000, "nested too deeply|not JSON"),
         ("results.json", '{"format": "nni-nasoa front", "networks": [3]}', "record 1 is not an object"),
         ("results.jsonl", '{"a": 1}\n{"a"\n', "line 2: not JSON"),
+        ("results.jsonl", b'{"a": 1}\n"\xff"\n', "line 2: not text in UTF-8"),
+        ("results.json", "9" * 5000, "not JSON"),
     ],
 )
 def test_wrong_files_are_told_in_one_line(tmp_path, name, content, message):
