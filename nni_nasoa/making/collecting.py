@@ -23,7 +23,7 @@ def collect(
     runs: int,
     *,
     jobs: int = 2,
-    on_record: Callable[[PlannedRun, RunRecord], None] = lambda run, record: None,
+    on_record: Callable[[PlannedRun, RunRecord], None] = lambda *_: None,
 ) -> Counter:
     """Do those of the first runs of a plan that a store does not have.
 
@@ -32,7 +32,7 @@ def collect(
     Parameters
     ----------
     location
-        Of the store, as `ExperienceStore` takes it; the processes open it for themselves.
+        Where the store is, as `ExperienceStore` takes it; the processes open it for themselves.
     jobs
         Processes side by side, one thread each.
     on_record

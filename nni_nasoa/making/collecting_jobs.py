@@ -18,10 +18,11 @@ from nni_nasoa.values import one_line
 
 from .collecting_plan import PlannedRun
 
-# Budgets, and seconds on top of them for imports, drawing and profiles, after which a run hangs.
+# How many budgets, and how many seconds for imports, drawing and profiles, a run may take before it is taken
+# to hang.
 PATIENCE = (20.0, 600.0)
-TROUBLE = "trouble"  # key of an answer that says why there is no record
-ATTEMPTS = 3  # to start a process, before its trouble is the user's
+TROUBLE = "trouble"  # The key of an answer that says why there is no record.
+ATTEMPTS = 3  # How often a process is started before its trouble is the user's.
 
 
 class JobError(RuntimeError):
@@ -34,14 +35,14 @@ class WorkerProcess:
     Parameters
     ----------
     location
-        Of the store, where it keeps the profiles of tasks.
+        Where the store is that keeps the profiles of tasks.
     models
-        Names of those that the profiles are made with.
+        Names of the models that the profiles are made with.
     """
 
     def __init__(self, location: str | None, models: Sequence[str]) -> None:
         self._setup = {"store": location, "models": list(models)}
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[str] | None = None
         self._about: dict[str, Any] = {}
         self._ended, self._lock = False, threading.Lock()
 
@@ -53,13 +54,13 @@ class WorkerProcess:
         JobError
             The process does not come up, or cannot open the task or the store.
         """
-        if self._process is None or self._process.poll() is not None:
-            self._start()
         process = self._process
+        if process is None or process.poll() is not None:
+            process = self._start()
         hanging = threading.Timer(PATIENCE[0] * run.budget + PATIENCE[1], process.kill)
         hanging.start()
         try:
-            answer = self._ask(run.to_json())
+            answer = _ask(process, run.to_json())
         finally:
             hanging.cancel()
         if answer is not None and TROUBLE in answer:
@@ -91,18 +92,11 @@ class WorkerProcess:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+            assert self._process.stdin is not None
             with suppress(OSError):  # what it did not read is lost
                 self._process.stdin.close()
 
-    def _ask(self, message: dict[str, Any]) -> dict[str, Any] | None:
-        """The answer to a message; None where the process died of it."""
-        with suppress(OSError, ValueError):
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
-            return json.loads(self._process.stdout.readline())  # no line is no JSON
-        return None
-
-    def _start(self) -> None:
+    def _start(self) -> subprocess.Popen[str]:
         environment = os.environ | dict.fromkeys(
             ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
         )
@@ -114,7 +108,7 @@ class WorkerProcess:
                     self._drop()
                     # In a session of its own, Ctrl-C does not reach it; when we are gone, however that was,
                     # its stdin ends.
-                    self._process = subprocess.Popen(
+                    self._process = process = subprocess.Popen(
                         [sys.executable, "-m", "nni_nasoa.making.collecting_worker"],
                         env=environment,
                         text=True,
@@ -124,15 +118,25 @@ class WorkerProcess:
                         stderr=errors,
                         start_new_session=True,
                     )
-                about = self._ask(self._setup)
+                about = _ask(process, self._setup)
                 if about is not None:
                     self._about = about
-                    return
-                self._process.wait()
+                    return process
+                process.wait()
                 errors.seek(0)
                 said = errors.read().strip().splitlines()
-        why = one_line(said[-1]) if said else _how(self._process.returncode)
+        why = one_line(said[-1]) if said else _how(process.returncode)
         raise JobError(f"the process for the runs does not start: {why}")
+
+
+def _ask(process: subprocess.Popen[str], message: dict[str, Any]) -> dict[str, Any] | None:
+    """The answer to a message; None where the process died of it."""
+    assert process.stdin is not None and process.stdout is not None
+    with suppress(OSError, ValueError):
+        process.stdin.write(json.dumps(message) + "\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline())  # no line is no JSON
+    return None
 
 
 def _how(status: int) -> str:

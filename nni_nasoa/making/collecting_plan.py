@@ -90,7 +90,7 @@ class Plan:
     budgets: tuple[float, ...] = BUDGETS
     seed: int = 0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for what, values in (("tasks", self.tasks), ("models", self.models), ("budgets", self.budgets)):
             if not values:
                 raise CollectingError(f"{what}: none are given")

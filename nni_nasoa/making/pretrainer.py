@@ -66,7 +66,7 @@ class Pretrainer:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.network = ETNet(architecture, recipe.classes)
-        self.network.to(device=device, memory_format=torch.channels_last)
+        self.network.to(device).to(memory_format=torch.channels_last)
         normalization = Normalization.of(MEAN, STD)
         self.train = Images(split.train, device, normalization, "crop", generator=self.generator)
         self.val = Images(split.val, device, normalization)

@@ -137,18 +137,21 @@ def _in_processes(
         pool.shutdown(cancel_futures=True)
 
 
-def _begin_process(threads: int, told: SimpleQueue) -> None:
+# In a process that is one of several: the queue that it tells of its epochs.
+_told_to: list[SimpleQueue[Epoch]] = []
+
+
+def _begin_process(threads: int, told: SimpleQueue[Epoch]) -> None:
     import torch
 
-    global _told
-    _told = told
+    _told_to.append(told)
     torch.set_num_threads(threads)
 
 
 def _pretrain_in_process(
     name: str, encoding: str, folder: str | os.PathLike, recipe: PretrainRecipe, device: str
 ) -> None:
-    pretrain(name, encoding, folder, recipe, device=device, on_epoch=_told.put)
+    pretrain(name, encoding, folder, recipe, device=device, on_epoch=_told_to[0].put)
 
 
 def pretrain(
@@ -203,9 +206,9 @@ def pretrain(
         return card
     _check(folder, name, identity, device)
     _make(folder)
-    device = resolve_device(device)
+    where = resolve_device(device)
     split = open_fractals(**_images_of(recipe))
-    run = Pretrainer(architecture, split, recipe, device, _checkpoint(folder, name), json.dumps(identity))
+    run = Pretrainer(architecture, split, recipe, where, _checkpoint(folder, name), json.dumps(identity))
     for epoch in run.epochs():
         if on_epoch is not None:
             on_epoch(Epoch(name, **epoch))
@@ -217,7 +220,7 @@ def pretrain(
         "std": STD,
         "accuracy": run.history[-1]["accuracy"] if run.history else None,
         "history": run.history,
-        "device": device.type,
+        "device": where.type,
         "threads": torch.get_num_threads(),
         "date": datetime.date.today().isoformat(),
         "versions": {
