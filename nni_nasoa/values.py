@@ -113,7 +113,7 @@ def one_of(allowed: Collection[str]) -> Rule:
     """One of some texts; a close one is suggested."""
 
     def hint(value: Any) -> str:
-        close = _close(value, allowed) if isinstance(value, str) else []
+        close = close_names(value, allowed) if isinstance(value, str) else []
         return f"; did you mean '{close[0]}'?" if close else ""
 
     return Rule(
@@ -329,12 +329,13 @@ def shown(value: Any) -> str:
 
 def suggestion(given: object, known: Collection[str], otherwise: str = "", most: int = 1) -> str:
     """The end of a message about an unknown name: which ones may have been meant, or else what there is."""
-    if close := _close(given, known, most):
+    if close := close_names(given, known, most):
         return f"did you mean {' or '.join(', '.join(map(repr, close)).rsplit(', ', 1))}?"
     return otherwise or f"there are {', '.join(known)}"
 
 
-def _close(given: object, known: Iterable[str], most: int = 1) -> list[str]:
+def close_names(given: object, known: Iterable[str], most: int = 1) -> list[str]:
+    """Those of the known names that may have been meant, the closest first."""
     from difflib import get_close_matches  # few inputs are wrong
 
     by_lower = {name.lower(): name for name in known}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.experience.records import figures_of, positive
 from nni_nasoa.values import shown
-from nni_nasoa.zoo import ModelInfo, get, list_models
+from nni_nasoa.zoo import ModelInfo, UnknownNameError, get, list_models
 
 if TYPE_CHECKING:
     from nni_nasoa.architecture import Architecture
@@ -60,18 +60,12 @@ def models_of(zoo: str) -> list[ModelInfo]:
 def _models(name: str) -> list[str]:
     try:
         return list_models(name)
-    except ValueError as error:
-        if name.endswith(".json"):
-            raise
+    except UnknownNameError as error:
         unknown_family = error
     try:
         return [get(name).name]
-    except ValueError as error:
-        raise (
-            error
-            if "did you mean" in str(error) or "did you mean" not in str(unknown_family)
-            else unknown_family
-        ) from None
+    except UnknownNameError as unknown_model:
+        raise unknown_model if unknown_model.close or not unknown_family.close else unknown_family from None
 
 
 def has_weights(model: ModelInfo) -> bool:

@@ -188,11 +188,13 @@ def _run(
     assignment: Assignment, settings: FineTuneTrialSettings, waited: float, report: Callable[[float], None]
 ) -> dict[str, Any]:
     """`run`, with whatever goes wrong as a TrialError that names the run."""
+    from nni_nasoa.device.out_of_memory import is_out_of_memory
+
     try:
         return run(assignment, settings, waited=waited, on_evaluation=report)
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
         reason = first_line(error)
-        if isinstance(error, MemoryError) or "alloc" in reason or "out of memory" in reason:
+        if isinstance(error, MemoryError) or is_out_of_memory(error):
             reason = f"out of memory ({reason})"
         raise TrialError(f"{assignment.run}: {reason}") from error
 

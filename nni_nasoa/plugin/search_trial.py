@@ -185,25 +185,18 @@ def _run_alone(architecture: Architecture, settings: SearchTrialSettings) -> Non
 
 def _evaluate(architecture: Architecture, settings: SearchTrialSettings, on_epoch) -> dict[str, Any]:
     """`evaluate`, with whatever goes wrong as a TrialError that names the architecture."""
+    from nni_nasoa.device.out_of_memory import is_out_of_memory
+
     try:
         return evaluate(architecture, settings, on_epoch)
     except (ValueError, RuntimeError, MemoryError, OSError) as error:
         reason = first_line(error)
-        if _is_out_of_memory(error):
+        if isinstance(error, MemoryError) or is_out_of_memory(error):
             reason = (
                 f"out of memory: {architecture.parameters() / 1e6:.1f}M parameters, trained at batch size "
                 f"{settings.batch_size}, timed at input size {settings.speed_shape[0]} and batch size {settings.speed_shape[1]}"
             )
         raise TrialError(f"{architecture}: {reason}") from error
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    import torch
-
-    # On the CPU, torch has a RuntimeError for it.
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or "can't allocate memory" in str(
-        error
-    )
 
 
 @click.command(context_settings={"show_default": True})

@@ -10,7 +10,7 @@ does. `staged.staged` gives every network the same form, for fine-tuning.
 from . import added, et_nas, lite, nano, timm_models, torchvision_models
 from .added import ZooError, add_model, remove_model
 from .family import Family, ModelInfo
-from .registry import create_model, get, list_models, register_family
+from .registry import UnknownNameError, create_model, get, list_models, register_family
 from .searched import FrontError, read_front
 
 register_family(nano.FAMILY)
@@ -24,6 +24,7 @@ __all__ = [
     "Family",
     "FrontError",
     "ModelInfo",
+    "UnknownNameError",
     "ZooError",
     "add_model",
     "create_model",

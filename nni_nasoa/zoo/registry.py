@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from nni_nasoa.values import shown, suggestion
+from nni_nasoa.values import close_names, shown, suggestion
 
 from .family import Family, ModelInfo, create_et_net
 from .searched import FrontFile
@@ -16,6 +16,33 @@ if TYPE_CHECKING:
 _FAMILIES: dict[str, Family] = {}
 # What the names begin with in families that own all names with a prefix.
 _PREFIXES: dict[str, str] = {}
+
+
+class UnknownNameError(ValueError):
+    """No such model or family. The message is one line that says what there is instead.
+
+    Parameters
+    ----------
+    what
+        "model" or "family".
+    name
+        Which there is not.
+    known
+        The names that there are.
+    otherwise
+        Where to look if none of these is close.
+
+    Attributes
+    ----------
+    close
+        The known names that may have been meant.
+    """
+
+    def __init__(self, what: str, name: str, known: list[str], otherwise: str) -> None:
+        super().__init__(
+            f"zoo: no {what} {shown(name)}; {suggestion(name, known, f'see {otherwise}', most=3)}"
+        )
+        self.close = tuple(close_names(name, known, most=3))
 
 
 def register_family(family: Family, prefix: str | None = None) -> None:
@@ -48,9 +75,10 @@ def list_models(family: str | None = None) -> list[str]:
 
     Raises
     ------
-    ValueError
-        There is no such family; the message names close ones. (A front file that cannot be read: FrontError,
-        a ValueError.)
+    UnknownNameError
+        There is no such family; the message names close ones.
+    FrontError
+        A front file cannot be read.
     """
     families = _listed() if family is None else [_family(family)]
     return [name for family in families for name in family.models()]
@@ -61,7 +89,7 @@ def get(name: str) -> ModelInfo:
 
     Raises
     ------
-    ValueError
+    UnknownNameError
         There is no such model; the message names close ones.
     """
     return _find(name)[1]
@@ -86,9 +114,12 @@ def create_model(
 
     Raises
     ------
-    ValueError
-        There is no such model (the message names close ones), or its weights cannot be had (WeightsError); an
-        encoding that does not describe a network is an ArchitectureError.
+    UnknownNameError
+        There is no such model; the message names close ones.
+    WeightsError
+        Its weights cannot be had.
+    ArchitectureError
+        An encoding does not describe a network.
     """
     if name_or_encoding[:1].isdigit() and "_" in name_or_encoding and not FrontFile.owns(name_or_encoding):
         info = ModelInfo(f"the encoding {name_or_encoding}", "", name_or_encoding)
@@ -102,11 +133,8 @@ def _find(name: str) -> tuple[Family, ModelInfo]:
     for family in families:
         if (info := family.models().get(name)) is not None:
             return family, info
-    raise ValueError(
-        _unknown(
-            "model", name, [known for family in families for known in family.models()], "`nasoa zoo list`"
-        )
-    )
+    known = [model for family in families for model in family.models()]
+    raise UnknownNameError("model", name, known, "`nasoa zoo list`")
 
 
 def _families_of(name: str) -> list[Family]:
@@ -125,13 +153,5 @@ def _family(name: str) -> Family:
         return _FAMILIES[name]
     if name.endswith(".json"):
         return FrontFile(name)
-    raise ValueError(
-        _unknown(
-            "family", name, list(_FAMILIES), f"{', '.join(_FAMILIES)}, or the path of a front file (.json)"
-        )
-    )
-
-
-def _unknown(what: str, name: str, known: list[str], otherwise: str) -> str:
-    """One line that says what there is instead."""
-    return f"zoo: no {what} {shown(name)}; {suggestion(name, known, f'see {otherwise}', most=3)}"
+    otherwise = f"{', '.join(_FAMILIES)}, or the path of a front file (.json)"
+    raise UnknownNameError("family", name, list(_FAMILIES), otherwise)

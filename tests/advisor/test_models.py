@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from nni_nasoa.advisor.models import DEFAULT_STAGES, ModelFigures, has_weights, models_of
-from nni_nasoa.zoo import get, list_models
+from nni_nasoa.zoo import UnknownNameError, get, list_models
 
 
 def test_zoos():
@@ -11,6 +11,19 @@ def test_zoos():
     assert [model.name for model in models_of(" nano-c, nano-a,nano-c ")] == ["nano-c", "nano-a"]
     assert models_of("nano-a,torchvision")[0].name == "nano-a"
     assert has_weights(get("nano-a"))
+
+
+@pytest.mark.parametrize(
+    "zoo, words",
+    [
+        ("torchvison", "zoo: no family 'torchvison'; did you mean 'torchvision'"),
+        ("nano-z", "zoo: no model 'nano-z'; did you mean 'nano-"),
+        ("something else", "zoo: no model 'something else'; see `nasoa zoo list`"),
+    ],
+)
+def test_a_name_that_is_neither_a_family_nor_a_model_is_told_what_it_is_close_to(zoo, words):
+    with pytest.raises(UnknownNameError, match=f"^{words}"):
+        models_of(zoo)
 
 
 def test_parameters_are_counted_for_the_classes_of_the_dataset():

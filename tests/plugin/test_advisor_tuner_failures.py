@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import random
+import sqlite3
 from pathlib import Path
 
 import nni
 import pytest
 
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
+from nni_nasoa.finetune import Outcome, StopReason
 from nni_nasoa.plugin.run_ledger import MAX_FAILURES
 
 TASKS = [{"dataset": "digits", "minutes": 0.5}, {"dataset": "fractals", "minutes": 1}]
@@ -169,6 +171,39 @@ def test_a_process_that_dies_between_journal_and_store_loses_no_run(
     for _ in range(2):
         resumed_advisor(dataset="digits", minutes=0.5)
         assert store.count() == 1
+
+
+def test_an_experiment_of_an_earlier_release_is_resumed(
+    checkpoint, advisor, resumed_advisor, store, good_result
+):
+    """Its journal, and the results that its trials have kept, tell in words how runs ended."""
+
+    def old(result):
+        record = json.loads(result["record"])
+        del record["outcome"], result["outcome"]
+        return result | {"stopped": "budget", "record": json.dumps(record)}
+
+    tuner = advisor(dataset="digits", minutes=0.5)
+    first, second = tuner.generate_parameters(0), tuner.generate_parameters(1)
+    tuner.receive_trial_result(0, first, good_result(first, 0.7))
+    (journal,) = [path for path in checkpoint.iterdir() if '"told"' in path.read_text()]
+    events = [json.loads(line) for line in journal.read_text().splitlines()]
+    for event in events:
+        if "record" in event:
+            del event["record"]["outcome"]
+            event["record"]["notes"] = [
+                "7.5 s are left, too short for a step of about 9 s and what has to follow"
+            ]
+    journal.write_text("".join(json.dumps(event) + "\n" for event in events))
+    with sqlite3.connect(store.location) as connection:  # killed before the run was in the store
+        connection.execute("DELETE FROM nasoa_runs")
+    connection.close()
+
+    again = resumed_advisor(dataset="digits", minutes=0.5)
+    again.receive_trial_result(0, second, old(good_result(second, 0.8)))
+    of_journal, of_trial = sorted(store.records(), key=lambda record: record.accuracy)
+    assert of_journal.outcome == Outcome(StopReason.BUDGET, unused_seconds=7.5)
+    assert of_trial.outcome == Outcome(StopReason.BUDGET)
 
 
 def test_what_failed_while_nobody_looked_is_recorded_once(

@@ -40,9 +40,10 @@ def test_every_listed_model_can_be_got():
     ],
 )
 def test_unknown_names_are_one_line_with_close_matches(call, message):
-    with pytest.raises(ValueError) as error:
+    with pytest.raises(zoo.UnknownNameError) as error:
         call()
     assert str(error.value).startswith(message) and "\n" not in str(error.value)
+    assert isinstance(error.value, ValueError) and bool(error.value.close) == ("did you mean" in message)
 
 
 def test_create_from_an_encoding():
