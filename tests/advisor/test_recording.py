@@ -5,23 +5,26 @@ import math
 import sqlite3
 import time
 from contextlib import closing
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nni_nasoa.advisor import ExperienceStore, RecordError, StepTime, StoreError
-from nni_nasoa.advisor.accuracy import predictor
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
 from nni_nasoa.advisor.recording import Recorder, import_results, known_before, record_result
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import Dataset
-from nni_nasoa.finetune import FineTuneError, FineTuneRegime
+from nni_nasoa.experience.store import State
+from nni_nasoa.finetune import FineTuneError, FineTuneRegime, FineTuneResult, Outcome, StopReason
 
 
 @pytest.fixture
-def store(tmp_path, monkeypatch):
-    monkeypatch.setattr(predictor, "PRIOR", tmp_path / "no prior")
-    return ExperienceStore(tmp_path / "experience.db")
+def store(tmp_path):
+    """A store with a predictor that has learned from nothing, not even from the prior."""
+    store = ExperienceStore(tmp_path / "experience.db")
+    store.commit([], {STATE: State(AccuracyPredictor().to_bytes(), 0)})
+    return store
 
 
 def states(store):
@@ -50,10 +53,9 @@ def test_runs_of_others_are_learned_from_once_when_they_are_imported(store, worl
     assert store.count() == 7 and AccuracyPredictor.from_store(store).seen == 6
     before = states(store)
     assert import_results(store, tmp_path / "runs.jsonl") == 0 and states(store) == before
-    fresh = ExperienceStore(tmp_path / "fresh.db")  # which has no predictor yet
-    assert (
-        import_results(fresh, tmp_path / "runs.jsonl") == 6 and AccuracyPredictor.from_store(fresh).seen == 5
-    )
+    fresh = ExperienceStore(tmp_path / "fresh.db")  # whose predictor begins with the prior
+    assert import_results(fresh, tmp_path / "runs.jsonl") == 6
+    assert AccuracyPredictor.from_store(fresh).seen == AccuracyPredictor.from_prior().seen + 5
 
 
 RUBBISH = (
@@ -111,9 +113,7 @@ def test_runs_that_end_at_once_in_several_processes_are_all_learned(store, world
     code = """
 import json
 from pathlib import Path
-from nni_nasoa.advisor.accuracy import predictor
 from nni_nasoa.advisor.recording import record_result
-predictor.PRIOR = Path({folder!r}) / "none"
 for number in {numbers}:
     assert record_result(store, json.loads((Path({folder!r}) / f"{{number}}.json").read_text()))
 """
@@ -133,9 +133,7 @@ def test_one_that_is_killed_leaves_a_run_with_what_was_learned_from_it_or_neithe
     code = f"""
 import json
 from pathlib import Path
-from nni_nasoa.advisor.accuracy import predictor
 from nni_nasoa.advisor.recording import record_result
-predictor.PRIOR = Path({str(tmp_path)!r}) / "none"
 for number in range(store.count(), 500):
     record_result(store, json.loads((Path({str(tmp_path)!r}) / f"{{number}}.json").read_text()))
     print(number, flush=True)
@@ -215,14 +213,28 @@ def test_a_store_that_fails_is_a_line_and_no_error(tmp_path):
     assert "is a folder" in Recorder.open(tmp_path, Dataset("digits"), "nano-a").record(object())
 
 
-def test_a_store_that_fails_at_the_end_is_a_line_too(tmp_path, world, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.advisor.recording.record_of", lambda result, **fields: world.record(0, 0))
+def test_a_store_that_fails_at_the_end_is_a_line_too(tmp_path):
+    classifier = SimpleNamespace(about={"dataset": "digits", "versions": {"torch": "2"}}, device="cpu")
+    result = FineTuneResult(
+        classifier,
+        folder=None,
+        accuracy=0.9,
+        regime=FineTuneRegime("nano-a", input_size=48),
+        frozen_stages=0,
+        budget=30.0,
+        seconds=29.0,
+        outcome=Outcome(StopReason.BUDGET),
+        epochs=2.0,
+        evaluations=(),
+    )
     recorder = Recorder.open(tmp_path / "experience.db", Dataset("digits"), "nano-a")
+    assert recorder.record(result) == ""
     (tmp_path / "experience.db").write_bytes(b"damaged" * 2000)
-    assert recorder.record(object()).startswith("the run is not recorded (")
+    assert recorder.record(result).startswith("the run is not recorded (")
 
 
 def test_a_run_without_a_classifier_is_recorded_and_not_learned_from(store, world, monkeypatch, tmp_path):
+    before = states(store)
     profile = world.profile(0, name="digits", fingerprint=Dataset("digits").fingerprint)
     store.set_profile(profile.dataset.fingerprint, profile.to_json())
     regime, error = (
@@ -243,7 +255,7 @@ def test_a_run_without_a_classifier_is_recorded_and_not_learned_from(store, worl
         30.0,
         "advise",
     )
-    assert record.profile == profile.flat() and record.accuracy is None and states(store) == [None, None]
+    assert record.profile == profile.flat() and record.accuracy is None and states(store) == before
     monkeypatch.setenv("RANK", "1")
     Recorder.open(store.location, Dataset("digits"), "nano-a").record_failure(
         error, Dataset(tmp_path / "flowers"), regime, 30.0, "cpu"

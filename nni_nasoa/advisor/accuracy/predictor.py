@@ -28,6 +28,8 @@ from .features import NAMES, features_of
 from .hedge import HedgeRegressor
 
 if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
     from nni_nasoa.experience.store import ExperienceStore
 
 STATE = "accuracy"  # its name in the store
@@ -122,9 +124,12 @@ class AccuracyPredictor:
         return cls([HedgeRegressor.from_bytes(member) for member in members])
 
     @classmethod
-    def from_prior(cls) -> AccuracyPredictor:
-        """What the package brings; one that has learned nothing where it brings none."""
-        file = PRIOR / "predictor.npz"
+    def from_prior(cls, folder: Traversable = PRIOR) -> AccuracyPredictor:
+        """What the package brings, or a folder that `write_prior` has written.
+
+        One that has learned nothing where there is none.
+        """
+        file = folder / "predictor.npz"
         return cls.from_bytes(file.read_bytes()) if file.is_file() else cls()
 
     @classmethod
@@ -186,9 +191,9 @@ def _usable(data: bytes) -> AccuracyPredictor | None:
 # -- the prior --
 
 
-def prior_records() -> list[RunRecord]:
-    """The runs that the package's prior was made of; none where it brings none."""
-    file = PRIOR / "records.jsonl.gz"
+def prior_records(folder: Traversable = PRIOR) -> list[RunRecord]:
+    """The runs that the package's prior was made of, or another; none where there is none."""
+    file = folder / "records.jsonl.gz"
     if not file.is_file():
         return []
     lines = gzip.decompress(file.read_bytes()).decode("utf-8").splitlines()

@@ -4,15 +4,16 @@ import gzip
 import io
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.accuracy import predictor as module
 from nni_nasoa.advisor.accuracy.features import NAMES, features_of
 from nni_nasoa.advisor.accuracy.hedge import HedgeRegressor
 from nni_nasoa.advisor.accuracy.predictor import (
+    MEMBERS,
     STATE,
     AccuracyPredictor,
     learnable,
@@ -29,9 +30,10 @@ def store(tmp_path):
     return ExperienceStore(tmp_path / "experience.db")
 
 
-@pytest.fixture
-def no_prior(monkeypatch, tmp_path):
-    monkeypatch.setattr(module, "PRIOR", tmp_path / "no prior")
+@pytest.fixture(scope="module")
+def of_prior():
+    """How many runs a predictor has learned from that begins."""
+    return AccuracyPredictor.from_prior().seen
 
 
 def errors(predictor, records):
@@ -79,7 +81,7 @@ def test_the_prediction_is_the_mean_of_members_that_differ(world, experienced):
     predictor = AccuracyPredictor.from_bytes(experienced)
     x = np.concatenate([features_of(world.record(number, 3000 + number)) for number in range(60)])
     members = np.array([member.predict(x) for member in predictor.members])
-    assert len(members) == module.MEMBERS and members[:, 0].std(axis=0).max() > 0.005
+    assert len(members) == MEMBERS and members[:, 0].std(axis=0).max() > 0.005
     assert np.array(predictor.predict(x)) == pytest.approx(members.mean(axis=0))
 
 
@@ -105,14 +107,14 @@ def test_a_state_comes_back_equal(world, experienced):
         lambda data: data[:9000] + bytes([data[9000] ^ 1]) + data[9001:],
     ],
 )
-def test_a_damaged_state_is_one_line_and_a_store_with_one_begins_anew(experienced, store, no_prior, damage):
+def test_a_damaged_state_is_one_line_and_a_store_with_one_begins_anew(experienced, store, of_prior, damage):
     with pytest.raises(ValueError, match=r"^saved predictor: not usable \(.+\)$"):
         AccuracyPredictor.from_bytes(damage(experienced))
     store.commit([], {STATE: State(damage(experienced), 0)})
-    assert AccuracyPredictor.from_store(store).seen == 0
+    assert AccuracyPredictor.from_store(store).seen == of_prior
 
 
-def test_a_state_of_other_features_is_not_used(store, no_prior, world):
+def test_a_state_of_other_features_is_not_used(store, of_prior, world):
     file = io.BytesIO()
     np.savez(
         file,
@@ -122,39 +124,34 @@ def test_a_state_of_other_features_is_not_used(store, no_prior, world):
     with pytest.raises(ValueError, match="other features"):
         AccuracyPredictor.from_bytes(file.getvalue())
     store.commit([], {STATE: State(file.getvalue(), 0)})
-    assert AccuracyPredictor.from_store(store).seen == 0
+    assert AccuracyPredictor.from_store(store).seen == of_prior
     state = learned_state(file.getvalue(), [world.record(0, 0)])
-    assert AccuracyPredictor.from_bytes(state).seen == 1
+    assert AccuracyPredictor.from_bytes(state).seen == of_prior + 1
 
 
-def test_a_predictor_that_begins_is_the_prior_and_learns_from_earlier_runs_first(
-    world, experienced, tmp_path, monkeypatch
-):
-    (tmp_path / "prior").mkdir()
-    (tmp_path / "prior" / "predictor.npz").write_bytes(experienced)
-    monkeypatch.setattr(module, "PRIOR", tmp_path / "prior")
+def test_a_predictor_that_begins_is_the_prior_and_learns_from_earlier_runs_first(world, of_prior):
     records = [world.record(number, 0) for number in range(8)]
-    one_by_one = AccuracyPredictor.from_bytes(experienced)
-    assert AccuracyPredictor.from_store(None).seen == one_by_one.seen
+    one_by_one = AccuracyPredictor.from_prior()
+    assert AccuracyPredictor.from_store(None).seen == one_by_one.seen == of_prior
     for record in records:
         one_by_one.learn(record)
     state = learned_state(None, records[5:], records[:5])
     assert state == one_by_one.to_bytes() == learned_state(learned_state(None, records[:5]), records[5:])
 
 
-def test_one_that_has_begun_looks_at_no_earlier_runs(world, no_prior):
+def test_one_that_has_begun_looks_at_no_earlier_runs(world, of_prior):
     def unread():
         pytest.fail("the runs are read")
         yield
 
     state = learned_state(learned_state(None, [world.record(0, 0)]), [world.record(1, 0)], unread())
-    assert AccuracyPredictor.from_bytes(state).seen == 2
+    assert AccuracyPredictor.from_bytes(state).seen == of_prior + 2
 
 
-def test_reading_it_reads_no_runs(store, world, no_prior, monkeypatch):
+def test_reading_it_reads_no_runs(world):
     record = world.record(0, 0)
-    store.commit([record], {STATE: State(learned_state(None, [record]), 0)})
-    monkeypatch.setattr(ExperienceStore, "records", lambda *_, **__: pytest.fail("the runs are read"))
+    state = learned_state(AccuracyPredictor().to_bytes(), [record])
+    store = SimpleNamespace(state=lambda name: State(state, 1) if name == STATE else None)  # has nothing else
     assert AccuracyPredictor.from_store(store).seen == 1
     assert AccuracyPredictor.from_store(store).runs() == pytest.approx(features_of(record), nan_ok=True)
 
@@ -162,7 +159,7 @@ def test_reading_it_reads_no_runs(store, world, no_prior, monkeypatch):
 @pytest.mark.parametrize(
     "rubbish", [{"encoding": "rubbish"}, {"encoding": 7}, {"input_size": "large"}, {"stages": "many"}]
 )
-def test_what_others_put_into_a_record_counts_as_unknown(world, no_prior, rubbish):
+def test_what_others_put_into_a_record_counts_as_unknown(world, rubbish):
     figures = {"params_m": 1.0, "gmacs": 1.0}
     plain, odd = (world.record(0, 0, model_figures=figures | more) for more in ({}, rubbish))
     assert np.array_equal(features_of(odd), features_of(plain), equal_nan=True)
@@ -214,24 +211,23 @@ def test_the_ranges_of_a_prior_are_for_data_that_it_has_not_seen(world):
     assert (high - low).mean() > 1.2 * (naive_high - naive_low).mean()
 
 
-def test_the_records_of_the_prior_are_read(tmp_path, world, monkeypatch):
-    monkeypatch.setattr(module, "PRIOR", tmp_path)
-    assert prior_records() == []
+def test_the_records_of_the_prior_are_read(tmp_path, world):
+    assert prior_records(tmp_path) == []
     records = [world.record(number, 0) for number in range(3)]
     lines = "\n".join(json.dumps(record.to_json()) for record in records)
     (tmp_path / "records.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
-    assert prior_records() == records
+    assert prior_records(tmp_path) == records
 
 
-def test_a_prior_that_is_written_is_what_everybody_starts_from(tmp_path, world, monkeypatch):
-    monkeypatch.setattr(module, "PRIOR", tmp_path / "prior")
+def test_a_prior_that_is_written_is_what_everybody_starts_from(tmp_path, world):
+    prior = tmp_path / "prior"
     records = [world.record(number % 4, number) for number in range(12)]
-    written = write_prior([*records, world.record(0, 20, profile={})], tmp_path / "prior")
-    assert written.seen == 12 and AccuracyPredictor.from_prior().to_bytes() == written.to_bytes()
-    assert [record.id for record in prior_records()] == [record.id for record in records]
-    before = {file.name: file.read_bytes() for file in (tmp_path / "prior").iterdir()}
-    write_prior(prior_records(), tmp_path / "prior")
-    assert before == {file.name: file.read_bytes() for file in (tmp_path / "prior").iterdir()}
+    written = write_prior([*records, world.record(0, 20, profile={})], prior)
+    assert written.seen == 12 and AccuracyPredictor.from_prior(prior).to_bytes() == written.to_bytes()
+    assert [record.id for record in prior_records(prior)] == [record.id for record in records]
+    before = {file.name: file.read_bytes() for file in prior.iterdir()}
+    write_prior(prior_records(prior), prior)
+    assert before == {file.name: file.read_bytes() for file in prior.iterdir()}
     with pytest.raises(ValueError, match="no runs that ended well"):
         write_prior([], tmp_path / "other")
 
