@@ -69,8 +69,7 @@ def run_advised(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | Non
 
     with TemporaryDirectory() as folder:
         store = ExperienceStore(Path(folder) / "experience.sqlite")
-        for known in ExperienceStore(step_times).step_times():
-            store.set_step_time(known)
+        store.set_step_times(ExperienceStore(step_times).step_times())
         if job["series"] == PROFILED:
             task_profile(Dataset(job["task"]), store, list_models("nano"), show_progress=False)
         begin = time.monotonic()

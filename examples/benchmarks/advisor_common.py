@@ -261,8 +261,7 @@ def measured_time_model(folder: Path, processes: int) -> TimeModel:
             measured = [
                 pool.submit(step_times_for, list_models("nano"), device, None) for _ in range(processes)
             ]
-            for row in measured[0].result():
-                store.set_step_time(row)
+            store.set_step_times(measured[0].result())
     return TimeModel(store.step_times(device=device.key), device.key)
 
 

@@ -256,10 +256,6 @@ class ExperienceStore:
             )
             return [StepTime(*row) for row in rows]
 
-    def set_step_time(self, step_time: StepTime) -> None:
-        """Keep a step time, in place of an earlier one of the same step."""
-        self.set_step_times([step_time])
-
     def set_step_times(self, step_times: Iterable[StepTime]) -> None:
         """Keep step times, all or none, each in place of an earlier one of the same step."""
         rows = [dict(zip(_STEP, astuple(step_time))) for step_time in step_times]

@@ -14,6 +14,8 @@ from nni.tuner import Tuner
 from nni.utils import ClassArgsValidator
 
 from nni_nasoa.advisor.acquisition import next_choice
+from nni_nasoa.advisor.advising import candidates_for
+from nni_nasoa.advisor.survey import Survey
 
 from .advisor_args import AdvisorArgs, ClassArgsError, TaskArgs
 from .assignment import Assignment
@@ -22,7 +24,7 @@ from .experiment_state import Progress
 from .experiments import metrics_of
 from .journal import Journal
 from .run_ledger import RunLedger
-from .survey import Survey, look, look_at_all
+from .surveys import look, look_at_all
 
 if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
@@ -111,7 +113,7 @@ class OnlineAdvisor(Tuner):
         return self._progress.best
 
     def look(self, dataset: Dataset, models: Sequence[str], **options: Any) -> Survey:
-        """Find out what has to be known of a dataset before the first advice on it; see `survey.look`.
+        """Find out what has to be known of a dataset before the first advice on it; see `surveys.look`.
 
         A tuner that knows it from somewhere else can do it in another way.
         """
@@ -286,10 +288,14 @@ class OnlineAdvisor(Tuner):
     def _choose(self, task: int):
         """The next choice of a task; None where there is none, and the task is given up."""
         try:
-            scored = self._progress.surveys[task].scored(
-                self._progress.store, self._args.tasks[task].seconds, self._limits
+            candidates = candidates_for(
+                self._progress.surveys[task],
+                self._progress.store,
+                self._args.tasks[task].seconds,
+                self._limits,
+                source="nni",
             )
-            choice = next_choice(scored, self._runs.regimes(task), self._progress.best.get(task))
+            choice = next_choice(candidates, self._runs.regimes(task), self._progress.best.get(task))
         except ValueError as error:
             self._give_up(task, str(error))
             return None

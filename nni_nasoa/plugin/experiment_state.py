@@ -10,12 +10,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nni_nasoa.advisor.survey import Survey
+
 from .assignment import Assignment
 from .classifiers import add_to_list, entry_of
 from .experiments import read_config, read_failed, read_unfinished
 from .journal import Journal
 from .run_ledger import ENDED, RunLedger
-from .survey import Survey
 from .trial_result import TrialResult, record_in
 
 if TYPE_CHECKING:

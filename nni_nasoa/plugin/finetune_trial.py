@@ -74,7 +74,7 @@ def run(
     Raises
     ------
     ValueError, OSError, RuntimeError, MemoryError
-        As `finetune` and `survey` raise them.
+        As `finetune` and `survey_by_trial` raise them.
     """
     import torch
 
@@ -87,9 +87,9 @@ def run(
     root = settings.root or assignment.root
     dataset = Dataset(assignment.dataset, root=root, seed=settings.seed)
     if assignment.survey is not None:
-        from .survey import survey
+        from .surveys import survey_by_trial
 
-        return survey(assignment, dataset, device=device, threads=threads)
+        return survey_by_trial(assignment, dataset, device=device, threads=threads)
 
     from nni_nasoa.finetune import Monitoring, Timing, finetune
 

@@ -4,82 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from nni_nasoa.advisor import ExperienceStore, advising
-from nni_nasoa.advisor.advice import Limits
-from nni_nasoa.advisor.advising import advise, profile_for
-from nni_nasoa.advisor.fitting import fitting
-from nni_nasoa.advisor.models import AdviceError
-from nni_nasoa.data import Dataset, DatasetError, ImageArrays, ImageSplit, folder, open_dataset
+from nni_nasoa.advisor.advice import NO_LIMITS, Limits
+from nni_nasoa.advisor.advising import advise, candidates_for
+from nni_nasoa.advisor.models import AdviceError, models_of
+from nni_nasoa.advisor.survey import survey
+from nni_nasoa.data import Dataset, DatasetError
 from nni_nasoa.device.device import resolve
-from nni_nasoa.experience.records import StepTime
-from nni_nasoa.zoo import get
-
-
-@pytest.fixture
-def store(tmp_path):
-    return ExperienceStore(tmp_path / "experience.db")
-
-
-@pytest.fixture(scope="module")
-def split():
-    """Three classes of a colour each, of 32 pixels."""
-    rng = np.random.default_rng(0)
-    parts = []
-    for n in (90, 30):
-        labels = np.arange(n) % 3
-        images = rng.integers(0, 120, (n, 3, 32, 32))
-        images[np.arange(n), labels] += 100
-        parts.append(ImageArrays(images.astype(np.uint8), labels))
-    return ImageSplit(*parts, ("r", "g", "b"), "colours")
-
-
-@pytest.fixture
-def measured(store, monkeypatch):
-    """The store has profiles made, and step times as on a machine where a step of nano-a's takes 10 ms; nothing may be measured."""
-
-    def steps(models, device, store_, *, seconds=None):
-        rows = []
-        for place, model in enumerate(models):
-            stages = 4 if place < 3 else 3
-            for size in (32, 64, 96):
-                for batch in (8, 64):
-                    for frozen in range(stages + 1):
-                        took = 1e-4 * batch * (1 + place) * (size / 48) ** 2
-                        rows.append(
-                            StepTime(
-                                device.key,
-                                model,
-                                size,
-                                batch,
-                                frozen,
-                                "train",
-                                took * (1.1 - frozen / stages),
-                            )
-                        )
-                        rows += (
-                            [
-                                StepTime(
-                                    device.key,
-                                    model,
-                                    size,
-                                    batch,
-                                    frozen,
-                                    "features",
-                                    took * frozen / stages / 3,
-                                )
-                            ]
-                            if frozen
-                            else []
-                        )
-        return rows
-
-    monkeypatch.setattr("nni_nasoa.advisor.time.step_times.step_times_for", steps)
-    return store
 
 
 def test_an_answer_for_arrays(measured, split):
@@ -169,22 +104,15 @@ def test_a_front_file_is_a_zoo_of_networks_without_weights(measured, split, tmp_
     assert advice.about(best)["model_figures"]["weights"] == "none"
 
 
-def test_networks_whose_weights_cannot_be_had_are_left_out(measured, split, tmp_path, monkeypatch):
+def test_networks_whose_weights_cannot_be_had_are_no_answer(measured, split, tmp_path, monkeypatch):
     monkeypatch.setenv("NASOA_WEIGHTS", str(tmp_path))
-    profile, kept, notes = profile_for(
-        Dataset(split), measured, [get("nano-b"), get("et-nas-a")], device="cpu"
-    )
-    assert [model.name for model in kept] == ["nano-b"] and "left out" in notes[0] and "et-nas-a" in notes[0]
-    assert set(profile.probes) == {"nano-a", "nano-b"}
     with pytest.raises(ValueError, match="et-nas-a: no file"):
         advise(split, 1, zoo="et-nas-a", device="cpu", store=measured)
-    with pytest.raises(ValueError, match="et-nas-.: no file"):
+    with pytest.raises(ValueError, match=r"et-nas-.: no file"):
         advise(split, 1, zoo="et-nas", device="cpu", store=measured)
-
-
-def test_a_dataset_that_is_none_is_told_so_though_weights_are_missing(measured, tmp_path):
-    with pytest.raises(DatasetError, match="neither a folder nor a known name"):
-        profile_for(Dataset(tmp_path / "none"), measured, [get("nano-a"), get("nano-b")], device="cpu")
+    advice = advise(split, 1, zoo="nano-b,et-nas-a", device="cpu", store=measured)
+    assert {choice.regime.model for choice in advice.choices} == {"nano-b"}
+    assert "left out" in advice.notes[0] and "et-nas-a" in advice.notes[0]
 
 
 def test_a_dataset_brings_its_own_ways(measured, split):
@@ -194,27 +122,23 @@ def test_a_dataset_brings_its_own_ways(measured, split):
         advise(Dataset(split), 1, device="cpu", store=measured, val_fraction=0.3)
 
 
-def test_images_that_lie_decoded_in_the_cache_need_no_time(measured, tmp_path, monkeypatch):
-    monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("nni_nasoa.data.content.SETTLED", -1.0)
-    rng = np.random.default_rng(0)
-    for label in ("a", "b"):
-        (tmp_path / "photos" / label).mkdir(parents=True)
-        for number in range(20):
-            Image.fromarray(rng.integers(0, 256, (600, 800, 3), dtype=np.uint8)).save(
-                tmp_path / "photos" / label / f"{number}.png"
-            )
-    known = []
-    monkeypatch.setattr(
-        advising,
-        "fitting",
-        lambda *given, decoded, **more: known.append(decoded) or fitting(*given, decoded=decoded, **more),
-    )
-    advise(tmp_path / "photos", 0.2, store=measured)
-    open_dataset(tmp_path / "photos", input_size=64)
-    advise(tmp_path / "photos", 0.2, store=measured)
-    assert known == [set(), {64}]
-    listed, list_folder = [], folder.list_folder
-    monkeypatch.setattr(folder, "list_folder", lambda *given: listed.append(given) or list_folder(*given))
-    advise(tmp_path / "photos", 0.2, store=measured)
-    assert len(listed) == 1 and known[-1] == {64}  # folders may have tens of thousands of files
+def test_what_a_survey_has_found_is_what_candidates_are_scored_by(measured, photos):
+    def found(**changes):
+        asked = Dataset(photos), models_of("nano-a"), resolve("cpu"), measured
+        return candidates_for(
+            replace(survey(*asked), **changes), measured, 12.0, NO_LIMITS, source="finetune"
+        )
+
+    slow, fast, partly = found(processors=1), found(processors=64), found(processors=1, decoded={64})
+    size = slow.regimes.input_size
+    assert (fast.epochs > slow.epochs).all() and (fast.regimes.input_size == size).all()
+    assert (partly.epochs[size == 64] > slow.epochs[size == 64]).all() and (size == 64).any()
+    assert np.array_equal(partly.epochs[size != 64], slow.epochs[size != 64])
+    assert set(found().regimes.models) == {"nano-a"}
+
+
+def test_candidates_are_those_of_the_survey_s_device_and_of_the_budget(known_survey, store):
+    found = known_survey(Dataset("digits"), store=store)
+    short, long = (candidates_for(found, store, budget, NO_LIMITS, source="nni") for budget in (10.0, 100.0))
+    assert set(short.regimes.models) == set(found.models) and len(short.regimes) > 1000
+    assert long.epochs.max() > 5 * short.epochs.max()

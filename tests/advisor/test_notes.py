@@ -118,8 +118,7 @@ def test_what_is_recorded_is_the_same(tmp_path, runs, step_times):
     two = runs[3:5]  # of a head, and on a sample
     for number, changed in enumerate((two, [dataclasses.replace(run, notes=SENTENCES) for run in two])):
         store = ExperienceStore(tmp_path / f"{number}.db")
-        for row in step_times:
-            store.set_step_time(row)
+        store.set_step_times(step_times)
         for run in changed:
             record_result(store, run)
         kept = [dataclasses.replace(record, notes=()) for record in store.records()]

@@ -177,11 +177,12 @@ def test_the_time_models_of_devices_that_were_timed_learn_too(store, world, tmp_
     theirs.export(tmp_path / "runs.jsonl")
     assert import_results(store, tmp_path / "runs.jsonl") == 6
     assert states(store)[1] is None
-    for step in (step for model in world.models for step in steps_of(model, "a processor, 2 threads")):
-        store.set_step_time(step)
+    two = "a processor, 2 threads"
+    store.set_step_times(step for model in world.models for step in steps_of(model, two))
     assert record_result(store, world.record(7, 0, threads=2, curve=((1.0, 0.3), (4.0, 0.5))))
-    two = TimeModel.from_store(store, store.step_times("a processor, 2 threads"), "a processor, 2 threads")
-    assert two.seen == 3 and states(store)[1] is None  # those that were there already, too
+    assert (
+        TimeModel.from_store(store, store.step_times(two), two).seen == 3 and states(store)[1] is None
+    )  # those that were there already, too
 
 
 def test_a_recorder_knows_before_the_run_what_the_store_knows_of_the_dataset(store, world):

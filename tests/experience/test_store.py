@@ -194,12 +194,10 @@ def test_profiles_step_times_and_states(store):
     store.set_profile("abc", {"images": 6})
     assert store.profile("abc") == {"images": 6} and store.profile("def") is None
     steps = [StepTime("cpu", "nano-1", 32, batch, 0, "train", 0.1) for batch in (8, 16)]
-    for step in (
-        *steps,
-        StepTime("gpu", "nano-1", 32, 8, 0, "train", 0.1),
-        slower := StepTime("cpu", "nano-1", 32, 8, 0, "train", 0.2),
-    ):
-        store.set_step_time(step)
+    slower = StepTime("cpu", "nano-1", 32, 8, 0, "train", 0.2)
+    store.set_step_times(iter([*steps, StepTime("gpu", "nano-1", 32, 8, 0, "train", 0.1)]))
+    store.set_step_times([slower])
+    store.set_step_times([])
     assert (
         store.step_times("cpu") == [slower, steps[1]]
         and len(store.step_times()) == 3

@@ -43,7 +43,7 @@ def test_profiles_step_times_and_states(store):
     assert store.profile("abc") == {"images": 6} and store.profile("def") is None
     steps = [StepTime("gpu", "nano-1", 32, 8, 0, "train", seconds) for seconds in (0.1, 0.2)]
     for step in steps:
-        store.set_step_time(step)
+        store.set_step_times([step])
     assert store.step_times("gpu") == steps[1:]
 
 

@@ -13,7 +13,8 @@ import nni
 import pytest
 
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
-from nni_nasoa.advisor.advice import Limits
+from nni_nasoa.advisor.advice import NO_LIMITS
+from nni_nasoa.advisor.advising import candidates_for
 from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.data import Dataset
 from nni_nasoa.finetune import FineTuneRegime
@@ -33,8 +34,8 @@ def test_the_advice_comes_first_then_alternatives_then_no_more(advisor, good_res
         set(regimes(asked))
     ) == 4
     first = FineTuneRegime.from_json(asked[0]["regime"])
-    scored = known_survey(Dataset("digits")).scored(store, 30.0, Limits())
-    assert first == choices(scored, 1)[0].regime  # which it would be by itself, too
+    candidates = candidates_for(known_survey(Dataset("digits")), store, 30.0, NO_LIMITS, source="nni")
+    assert first == choices(candidates, 1)[0].regime  # which it would be by itself, too
     with pytest.raises(nni.NoMoreTrialError):
         tuner.generate_parameters(4)
     for number, parameters in enumerate(asked):

@@ -1,66 +1,24 @@
-"""What has to be known before an advice."""
+"""What has to be known before the first advice of a tuner."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
-import pytest
+import numpy as np
+from fixtures.surveys import Known
+from PIL import Image
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.time.step_kinds import ROUGH
-from nni_nasoa.data import Dataset
+from nni_nasoa.advisor.survey import Survey
+from nni_nasoa.data import Dataset, open_dataset
+from nni_nasoa.device.device import resolve
+from nni_nasoa.device.processor import allowed_processors
 from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
 from nni_nasoa.plugin.experiment_state import Progress
 from nni_nasoa.plugin.journal import Journal
 from nni_nasoa.plugin.run_ledger import RunLedger
-from nni_nasoa.plugin.survey import Survey, look
-
-
-def test_there_and_back(known_survey):
-    survey = known_survey(Dataset("digits"))
-    assert Survey.from_json(json.loads(json.dumps(survey.to_json()))) == survey
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"profile": {}},
-        {"models": ["nano-x"]},
-        {"models": 7},
-        {"device": {"kind": "cpu"}},
-        {"device": None},
-        {"step_times": [{"seconds": 1}]},
-        {"step_times": [7]},
-        {"more": 1},
-        None,
-        7,
-    ],
-)
-def test_rubbish_is_no_survey(known_survey, change):
-    data = {**known_survey(Dataset("digits")).to_json(), **change} if isinstance(change, dict) else change
-    with pytest.raises(ValueError) as raised:
-        Survey.from_json(data)
-    assert "\n" not in str(raised.value)
-
-
-def test_what_was_found_elsewhere_is_kept_but_no_estimates(known_survey, tmp_path):
-    store, survey = ExperienceStore(tmp_path / "store.db"), known_survey(Dataset("digits"))
-    rough = [replace(step, model="nano-f", mode=ROUGH + step.mode) for step in survey.step_times]
-    replace(survey, step_times=(*survey.step_times, *rough)).keep(store)
-    assert len(store.step_times()) == len(survey.step_times) and store.step_times(model="nano-f") == []
-    assert store.profile("fingerprint of digits") == survey.profile.to_json()
-
-
-def test_its_candidates_are_those_of_its_device_and_budget(known_survey, tmp_path):
-    from nni_nasoa.advisor.advice import Limits
-
-    store = ExperienceStore(tmp_path / "store.db")
-    survey = known_survey(Dataset("digits"), store=store)
-    short, long = (survey.scored(store, budget, Limits()) for budget in (10.0, 100.0))
-    assert set(short.regimes.models) == set(survey.models) and len(short.regimes) > 1000
-    assert long.epochs.max() > 5 * short.epochs.max()
+from nni_nasoa.plugin.surveys import look, survey_by_trial
 
 
 def test_a_look_finds_profile_probes_and_times_and_the_store_has_them(tmp_path):
@@ -91,6 +49,24 @@ def test_a_trial_surveys_where_it_runs(trials_of, tmp_path):
     progress.result(result)
     assert progress.surveys[0].profile.dataset.classes == 10 and not runs.open() and not runs.failed
     assert here.step_times() == ExperienceStore(tmp_path / "there.db").step_times() != []
+
+
+def test_what_lies_decoded_where_a_trial_runs_is_known_to_the_tuner(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASOA_STORE", str(tmp_path / "there.db"))
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("nni_nasoa.data.content.SETTLED", -1.0)
+    rng, photos, device = np.random.default_rng(0), tmp_path / "photos", resolve("cpu")
+    for label in ("a", "b"):
+        (photos / label).mkdir(parents=True)
+        for number in range(20):
+            image = Image.fromarray(rng.integers(0, 256, (80, 100, 3), dtype=np.uint8))
+            image.save(photos / label / f"{number}.png")
+    ExperienceStore().set_step_times(Known().step_times(device))
+    open_dataset(photos, input_size=64)
+    assignment = Assignment("1-photos-survey-1", str(photos), 0.5, survey=("nano-a",), device="cpu")
+    result = survey_by_trial(assignment, Dataset(photos), device="cpu", threads=0)
+    found = Survey.from_json(json.loads(result["survey"]))
+    assert found.decoded == {64} and found.processors == len(allowed_processors()) and found.device == device
 
 
 def test_a_dataset_that_is_not_there_is_one_line(trials_of, tmp_path):

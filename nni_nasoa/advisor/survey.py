@@ -1,0 +1,273 @@
+"""All that is found out of a dataset and a machine before an advice, where the runs will be made.
+
+It is a value, so that it may be found out by one process and asked by another one, on another machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from nni_nasoa.data import DatasetError
+from nni_nasoa.device.device import Device
+from nni_nasoa.device.processor import allowed_processors
+from nni_nasoa.experience.records import RecordError, StepTime
+from nni_nasoa.values import (
+    INPUT_SIZE,
+    TEXT,
+    WRONG,
+    InputError,
+    Rule,
+    check_given,
+    check_names,
+    list_of,
+    one_line,
+    or_none,
+    shown,
+    whole,
+)
+from nni_nasoa.zoo import get
+
+from .models import has_weights
+from .task.profiles import TaskProfile, task_profile
+from .time.step_kinds import ROUGH
+from .time.step_times import step_times_for
+
+if TYPE_CHECKING:
+    from nni_nasoa.data import Dataset
+    from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.zoo import ModelInfo
+
+# Of the time that is left, what may go to profile and probes, and to step times; these need so many seconds,
+# if that is no more than the last share.
+PROFILE_SHARE, TIMES_SHARE = 0.2, 0.2
+LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5
+
+Allowed = Callable[[float], float | None]
+"""The seconds that a share of the time which is left comes to now; None where there is no limit."""
+
+
+class SurveyError(ValueError):
+    """What is no survey. The message is one line."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found out.
+
+    Parameters
+    ----------
+    profile
+        Of the dataset, with probes of the models, and landmarks.
+    models
+        Names of those whose weights can be had where it was made.
+    device, step_times
+        Where it was made, and how long steps of the models take there.
+    decoded
+        Input sizes of the models, in pixels, at which the images lie decoded in the cache there.
+    processors
+        That decode there; None where nobody has told.
+    notes
+        What was left out, a line each.
+    """
+
+    profile: TaskProfile
+    models: tuple[str, ...]
+    device: Device
+    step_times: tuple[StepTime, ...]
+    decoded: frozenset[int] = frozenset()
+    processors: int | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values."""
+        return {
+            "profile": self.profile.to_json(),
+            "models": list(self.models),
+            "device": asdict(self.device),
+            "step_times": [asdict(step) for step in self.step_times],
+            "decoded": sorted(self.decoded),
+            "processors": self.processors,
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, data: Any) -> Survey:
+        """The inverse of `to_json`, and of what an earlier release wrote.
+
+        That told nothing of decoded images and of processors.
+
+        Raises
+        ------
+        SurveyError
+            It is not a survey; one line.
+        """
+        if not isinstance(data, Mapping):
+            raise SurveyError(f"survey: {shown(data)} is not an object of {', '.join(_RULES)}")
+        check_names("survey", data, _RULES, SurveyError)
+        given = {"decoded": (), "processors": None, **data}
+        check_given(given, _RULES, SurveyError, "survey: ")
+        return cls(
+            **{name: rule(f"survey: {name}", given[name], SurveyError) for name, rule in _RULES.items()}
+        )
+
+    def keep(self, store: ExperienceStore) -> None:
+        """Put what was found elsewhere into a store; not what was only estimated."""
+        store.set_profile(self.profile.dataset.fingerprint, self.profile.to_json())
+        store.set_step_times(step for step in self.step_times if not step.mode.startswith(ROUGH))
+
+
+def unlimited(_share: float) -> None:
+    """All the time that it takes."""
+
+
+def survey(
+    dataset: Dataset,
+    models: Sequence[ModelInfo],
+    device: Device,
+    store: ExperienceStore | None,
+    *,
+    allowed: Allowed = unlimited,
+    show_progress: bool | None = None,
+) -> Survey:
+    """Find out what is not known yet of a dataset and of models on a device of this machine.
+
+    Parameters
+    ----------
+    dataset, models, device
+        What is asked about.
+    store
+        Where what is found is kept, and not looked for twice; None keeps nothing.
+    allowed
+        How long that may take. What there is no time for stays unknown.
+    show_progress
+        As `Dataset.open` takes it.
+
+    Raises
+    ------
+    DatasetError
+        As in `Dataset.open`.
+    ValueError
+        None of the models' weights can be had; one line.
+    StoreError
+        The store fails.
+    """
+    profile, kept, notes = _profile(
+        dataset,
+        store,
+        models,
+        device=device.kind,
+        seconds=allowed(PROFILE_SHARE),
+        show_progress=show_progress,
+    )
+    names = tuple(model.name for model in kept)
+    step_times = step_times_for(names, device, store, seconds=_seconds_for_times(allowed))
+    sizes = {size for name in names for size in profile.model_figures(name).input_sizes}
+    return Survey(
+        profile,
+        names,
+        device,
+        tuple(step_times),
+        frozenset(dataset.decoded(sizes)),
+        len(allowed_processors()),
+        tuple(notes),
+    )
+
+
+def _seconds_for_times(allowed: Allowed) -> float | None:
+    seconds, most = allowed(TIMES_SHARE), allowed(LEAST_SHARE)
+    return None if seconds is None or most is None else max(seconds, min(LEAST_SECONDS, most))
+
+
+def _profile(
+    dataset: Dataset, store: ExperienceStore | None, models: Sequence[ModelInfo], **options: Any
+) -> tuple[TaskProfile, list[ModelInfo], list[str]]:
+    """What is known of a dataset, the models whose weights can be had, and a line on those whose cannot.
+
+    Of a family, some may have been downloaded. Errors are as in `task_profile` where none can be had; that is
+    also given the `options`.
+    """
+    names = [model.name for model in models if has_weights(model)]
+    try:
+        return task_profile(dataset, store, names, **options), list(models), []
+    except DatasetError:
+        raise
+    except ValueError as error:
+        if len(names) == 1:
+            raise
+        failure = error
+    there = [name for name in names if _can_be_had(name, dataset, store, options)]
+    if not there:
+        raise failure
+    missing = ", ".join(name for name in names if name not in there)
+    kept = [model for model in models if model.name in there or not has_weights(model)]
+    line = f"left out, as their weights are not there: {missing} ({failure})"
+    return task_profile(dataset, store, there, **options), kept, [line]
+
+
+def _can_be_had(
+    model: str, dataset: Dataset, store: ExperienceStore | None, options: Mapping[str, Any]
+) -> bool:
+    """Whether a model's weights can: a probe, which is kept, tells."""
+    try:
+        task_profile(dataset, store, [model], **options)
+    except DatasetError:
+        raise
+    except ValueError:
+        return False
+    return True
+
+
+# -- what a survey has to be --
+
+_DEVICE = {"kind": TEXT, "name": TEXT, "threads": whole(1)}
+
+
+def _as_profile(_: str, value: Any) -> Any:
+    try:
+        return TaskProfile.from_json(value)
+    except ValueError as error:
+        raise InputError(f"survey: {one_line(error)}") from None
+
+
+def _as_model(place: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return WRONG
+    try:
+        return get(value).name
+    except ValueError as error:
+        raise InputError(f"{place}: {one_line(error)}") from None
+
+
+def _as_device(place: str, value: Any) -> Any:
+    if not isinstance(value, Mapping) or set(value) != set(_DEVICE):
+        return WRONG
+    return Device(**{name: rule(f"{place}, {name}", value[name]) for name, rule in _DEVICE.items()})
+
+
+def _as_step_time(place: str, value: Any) -> Any:
+    try:
+        return StepTime(**value)
+    except TypeError:
+        return WRONG
+    except RecordError as error:
+        raise InputError(f"{place}: {error}") from None
+
+
+_SIZES = list_of(INPUT_SIZE, "a list of sizes in pixels")
+_RULES = {
+    "profile": Rule("a profile", _as_profile),
+    "models": list_of(Rule("the name of a model", _as_model), "a list of models"),
+    "device": Rule(f"an object of {', '.join(_DEVICE)}", _as_device),
+    "step_times": list_of(Rule("a step time", _as_step_time), "a list of step times"),
+    "decoded": Rule(
+        _SIZES.what,
+        lambda place, value: WRONG if (kept := _SIZES.convert(place, value)) is WRONG else frozenset(kept),
+    ),
+    "processors": or_none(whole(1)),
+    "notes": list_of(
+        Rule("a text", lambda _, value: one_line(value) if isinstance(value, str) else WRONG),
+        "a list of texts",
+    ),
+}
