@@ -36,7 +36,8 @@ class Assignment:
     weights
         What the network starts from: "default", its pretrained ones, or "none".
     device, threads, output, root
-        Where to run, and where the classifier and torchvision's datasets are; what is None (0 for threads) is left to the trial.
+        Where to run, and where the classifier and torchvision's datasets are; what is None (0 for threads) is
+        left to the trial.
 
     Raises
     ------

@@ -68,7 +68,7 @@ def _machines(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 def _addresses(host: str) -> set[str]:
     found = {host}
     with suppress(OSError):
-        found |= {info[4][0] for info in socket.getaddrinfo(host, None)}
+        found |= {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
     return found
 
 
@@ -85,7 +85,7 @@ def read_list(folder: str | Path) -> list[dict[str, Any]]:
     """
     entries: dict[str, dict[str, Any]] = {}
     with suppress(OSError):
-        for _, entry in read_lines(Path(folder) / LIST, damaged=lambda number, error: None):
+        for _, entry in read_lines(Path(folder) / LIST, damaged=lambda *_: None):
             if isinstance(entry, dict) and isinstance(entry.get("run"), str):
                 entries[entry["run"]] = _upgraded(entry)
     return list(entries.values())

@@ -1,33 +1,37 @@
 """The tuner's classArgs, checked by `nnictl` itself before an experiment starts.
 
-The validators that `nnictl algo register` is told of are called by nobody in NNI 3.0 where a config has today's format.
-What NNI does check is the type of each field, with typeguard, and typeguard asks plugins (entry points of the group
-`typeguard.checker_lookup`) how values of a type are to be checked. This is such a plugin, for the type of `tuner`.
+The validators that `nnictl algo register` is told of are called by nobody in NNI 3.0 where a config has
+today's format. What NNI does check is the type of each field, with typeguard, and typeguard asks plugins
+(entry points of the group `typeguard.checker_lookup`) how values of a type are to be checked. This is such a
+plugin, for the type of `tuner`.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+Checker = Callable[[Any, Any, Any, Any], None]
 
 
-def lookup_checker(origin_type, args, extras):
+def lookup_checker(origin_type: Any, _args: Any, _extras: Any) -> Checker | None:
     """Return the checker for NNI's type of a tuner's config, and None for any other type."""
     name = (getattr(origin_type, "__module__", None), getattr(origin_type, "__qualname__", None))
     return _check_algorithm if name == ("nni.experiment.config.algorithm", "_AlgorithmConfig") else None
 
 
-def _check_algorithm(value, origin_type, args, memo) -> None:
+def _check_algorithm(value: Any, origin_type: Any, _args: Any, _memo: Any) -> None:
     """Check a tuner's config.
 
     Raises
     ------
     SystemExit
-        A config that nnictl reads has a wrong argument: nnictl says so in one line and ends with status 1. At that time
-        the config is a mapping still, and nothing has begun.
+        A config that nnictl reads has a wrong argument: nnictl says so in one line and ends with status 1. At
+        that time the config is a mapping still, and nothing has begun.
     ValueError
         A config that was made in Python has one; NNI checks it before it starts anything, too.
     """
@@ -44,16 +48,15 @@ def _check_algorithm(value, origin_type, args, memo) -> None:
     raise TypeCheckError(f"is not an instance of {origin_type.__qualname__}")
 
 
-def _wrong_argument(config) -> str | None:
-    """What the validator of algorithms.yml says, if this is a tuner of the project, by class or by name, and says anything."""
+def _wrong_argument(config: Any) -> str | None:
+    """What the validator of algorithms.yml says is wrong, if this is a tuner of the project."""
     for algorithm in _algorithms():
         if (
             config.class_name == algorithm["className"]
             or str(config.name).lower() == algorithm["builtinName"].lower()
         ):
-            class_args = (
-                config.class_args if isinstance(config.class_args, Mapping) else {}
-            )  # NNI checks that itself
+            # That it is a mapping, NNI checks itself.
+            class_args = config.class_args if isinstance(config.class_args, Mapping) else {}
             module, _, validator = algorithm["classArgsValidator"].rpartition(".")
             try:
                 getattr(importlib.import_module(module), validator)().validate_class_args(

@@ -6,18 +6,23 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def clear_errors(name: str, *, starting: bool = False):
+def clear_errors(name: str, *, starting: bool = False) -> Iterator[None]:
     """Turn a ValueError into one line for the user and the status ERROR of the experiment, at once.
 
-    NNI 3.0 would hang on it (an error while the search space is read), or wait and say that the tuner did not connect (an
-    error in the constructor). Outside of the dispatcher the error is raised as it is.
+    NNI 3.0 would hang on it (an error while the search space is read), or wait and say that the tuner did not
+    connect (an error in the constructor). Outside of the dispatcher the error is raised as it is.
 
     Parameters
     ----------
@@ -39,7 +44,8 @@ def _end_experiment(line: str, starting: bool) -> None:
     from nni.runtime.tuner_command_channel import CommandType, TunerCommandChannel
 
     _logger.error(line)
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
     try:
         channel = TunerCommandChannel(os.environ["NNI_TUNER_COMMAND_CHANNEL"])
         channel.connect()
@@ -55,16 +61,16 @@ def _end_experiment(line: str, starting: bool) -> None:
 def end_with_manager() -> None:
     """Let this process end as soon as NNI's manager is gone.
 
-    Else it would go on for ten seconds trying to reach a manager on the same port, and would get in the way of the tuner of
-    an experiment that is resumed meanwhile.
+    Else it would go on for ten seconds trying to reach a manager on the same port, and would get in the way
+    of the tuner of an experiment that is resumed meanwhile.
     """
     child = _child_of_manager()
     if child is not None:
         Thread(target=_watch, args=(child,), daemon=True).start()
 
 
-def _child_of_manager():
-    """This process or the shell around it: the one that the manager started; None outside of the dispatcher."""
+def _child_of_manager() -> psutil.Process | None:
+    """The process that the manager started, this one or the shell around it; None without a manager."""
     if os.environ.get("SDK_PROCESS") != "dispatcher":
         return None
     import psutil
@@ -80,7 +86,7 @@ def _child_of_manager():
     return None
 
 
-def _watch(child) -> None:
+def _watch(child: psutil.Process) -> None:
     import psutil
 
     try:
@@ -95,15 +101,19 @@ def _watch(child) -> None:
 def end_when_done() -> None:
     """Let the experiment end once the trials that were asked for have: there will be no more.
 
-    Of a tuner that has no more trials, NNI 3.0's manager takes note, and waits for ever. What it does heed is the number of
-    trials, which its own API changes. Outside of the dispatcher nothing happens; an API that does not answer is logged.
+    Of a tuner that has no more trials, NNI 3.0's manager takes note, and waits for ever. What it does heed is
+    the number of trials, which its own API changes. Outside of the dispatcher nothing happens; an API that
+    does not answer is logged.
     """
     if os.environ.get("SDK_PROCESS") == "dispatcher":
         Thread(target=_limit_trials, args=(os.environ["NNI_TUNER_COMMAND_CHANNEL"],), daemon=True).start()
 
 
 def _limit_trials(channel: str) -> None:
-    """Set the maximal number of trials to the number that there are. `channel` is ws://localhost:PORT/PREFIX/tuner."""
+    """Set the maximal number of trials to the number that there are.
+
+    `channel` is ws://localhost:PORT/PREFIX/tuner.
+    """
     from urllib.parse import urlsplit
 
     from nni.experiment import rest

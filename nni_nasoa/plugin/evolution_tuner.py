@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -39,22 +39,24 @@ _NAME = "EvolutionTuner"
 
 
 class EvolutionTuner(Tuner):
-    """Elitist, steady-state, asynchronous NSGA-II over any number of objectives (NASOA, arXiv 2108.03434, section 3.1).
+    """Elitist, steady-state, asynchronous NSGA-II over any objectives (NASOA, arXiv 2108.03434, section 3.1).
 
-    A trial that becomes free gets the next candidate at once; none is evaluated twice, across restarts too. Where the search
-    space is that of ET-NAS architectures (`nni_nasoa.search.choices`), mutation and crossover know blocks and stages, and
-    yield valid networks only. Any other search space, of all of NNI's types, is varied label by label.
+    A trial that becomes free gets the next candidate at once; none is evaluated twice, across restarts too.
+    Where the search space is that of ET-NAS architectures (`nni_nasoa.search.choices`), mutation and
+    crossover know blocks and stages, and yield valid networks only. Any other search space, of all of NNI's
+    types, is varied label by label.
 
-    A trial reports a dict; the objectives and limits are read from it. Where it has an "architecture", the result is taken
-    to be that network's, since NNI may show it beside another one's parameters.
+    A trial reports a dict; the objectives and limits are read from it. Where it has an "architecture", the
+    result is taken to be that network's, since NNI may show it beside another one's parameters.
 
     Parameters
     ----------
     objectives
-        Metrics of the final dict, each a name or `{name: latency_ms, mode: minimize}`. By default accuracy and
-        relative_speed, both maximised, for architectures, and `default` for other search spaces.
+        Metrics of the final dict, each a name or `{name: latency_ms, mode: minimize}`. By default accuracy
+        and relative_speed, both maximised, for architectures, and `default` for other search spaces.
     limits
-        Bounds on metrics, `{params_m: {max: 5}, step_time_ms: {max: 40}}`: whoever is outside ranks behind all inside.
+        Bounds on metrics, `{params_m: {max: 5}, step_time_ms: {max: 40}}`: whoever is outside ranks behind
+        all inside.
     population_size
         Candidates kept as parents; as many are drawn at random before the first is bred.
     crossover_probability
@@ -62,32 +64,33 @@ class EvolutionTuner(Tuner):
     initial
         What to evaluate first: encodings of architectures, or samples of another search space.
     blocks_from, macros_from
-        The `block` (or `macro`) designs to choose among, in place of those in the search space: the ones on the front of
-        a front file, or of an experiment by its id. A relative path starts at the tuner's codeDirectory.
+        The `block` (or `macro`) designs to choose among, in place of those in the search space: the ones on
+        the front of a front file, or of an experiment by its id. A relative path starts at the tuner's
+        codeDirectory.
     seed
         A search with a seed is reproducible at trialConcurrency 1.
 
     Raises
     ------
     ValueError
-        An argument is not one of those above: `nnictl create` says so in one line and starts nothing (see config_check.py).
-        What turns out only in the search space is one line too, on the terminal with `nnictl create --foreground` and in
-        nnictl_stderr.log without, and the experiment's status is ERROR.
+        An argument is not one of those above: `nnictl create` says so in one line and starts nothing (see
+        config_check.py). What turns out only in the search space is one line too, on the terminal with
+        `nnictl create --foreground` and in nnictl_stderr.log without, and the experiment's status is ERROR.
     """
 
     def __init__(
         self,
         *,
-        objectives=None,
-        limits=None,
-        population_size=None,
-        crossover_probability=None,
-        initial=None,
-        blocks_from=None,
-        macros_from=None,
-        seed=None,
-        **unknown,
-    ):
+        objectives: Any = None,
+        limits: Any = None,
+        population_size: Any = None,
+        crossover_probability: Any = None,
+        initial: Any = None,
+        blocks_from: Any = None,
+        macros_from: Any = None,
+        seed: Any = None,
+        **unknown: Any,
+    ) -> None:
         super().__init__()
         end_with_manager()
         with clear_errors(_NAME, starting=True):
@@ -110,11 +113,11 @@ class EvolutionTuner(Tuner):
         self._resumed = False
         self._vocabulary: Vocabulary | None = None
         self._evolution: Evolution | None = None
-        self._asked: dict[
-            int, dict
-        ] = {}  # parameters by NNI's id for them; the ids start again after a resume
+        # Parameters by NNI's id for them; the ids start again after a resume.
+        self._asked: dict[int, dict[str, Any]] = {}
         self._told: set[str] = set()
-        self._run_again: set[str] = set()  # by trials of an earlier process; NNI does not tell how these end
+        # What trials of an earlier process run again; NNI does not tell how these end.
+        self._run_again: set[str] = set()
 
     @property
     def evolution(self) -> Evolution:
@@ -123,10 +126,17 @@ class EvolutionTuner(Tuner):
             raise RuntimeError("the search space is not known yet: update_search_space comes first")
         return self._evolution
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """How NNI's parameters and candidates translate, once the search space is known."""
+        if self._vocabulary is None:
+            raise RuntimeError("the search space is not known yet: update_search_space comes first")
+        return self._vocabulary
+
     # -- what NNI calls --
 
     def update_search_space(self, search_space: dict) -> None:
-        """Start the evolution in this search space; what is known of its candidates already is taken along."""
+        """Start the evolution in this search space; what is known of its candidates is taken along."""
         args = self._args
         with self._lock, clear_errors(_NAME):
             self._vocabulary = vocabulary = self._read_vocabulary(search_space)
@@ -149,8 +159,8 @@ class EvolutionTuner(Tuner):
             if self._journal.events:
                 self._replay()
 
-    def generate_parameters(self, parameter_id: int, **kwargs) -> dict[str, Any]:
-        """Return the next candidate as a sample of the search space; an architecture's encoding is added to it."""
+    def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
+        """Return the next candidate as a sample of the search space, with an architecture's encoding."""
         with self._lock, clear_errors(_NAME):
             self._look_for_failed()
             try:
@@ -158,22 +168,24 @@ class EvolutionTuner(Tuner):
             except SpaceExhausted as reason:
                 _logger.warning("%s", reason)
                 raise nni.NoMoreTrialError(str(reason)) from None
-            self._asked[parameter_id] = parameters = self._vocabulary.to_parameters(candidate)
+            self._asked[parameter_id] = parameters = self.vocabulary.to_parameters(candidate)
             self._journal.append(event="asked", id=parameter_id, parameters=parameters)
             return parameters
 
-    def receive_trial_result(self, parameter_id: int, parameters: dict, value: Any, **kwargs) -> None:
+    def receive_trial_result(
+        self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any
+    ) -> None:
         """Tell a result under the identity that it carries, or else as that of the parameter id."""
         with self._lock:
             metrics = metrics_of(value)
-            named = self._vocabulary.identity(metrics)
+            named = self.vocabulary.identity(metrics)
             self._tell(self._from_parameters(named or self._asked.get(parameter_id, parameters)), metrics)
 
-    def trial_end(self, parameter_id: int, success: bool, **kwargs) -> None:
+    def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
         """Count a candidate whose trial ended without a result as failed.
 
-        NNI may name the parameter id of another trial. That one's result, when it comes, overrules the failure, and the
-        candidate that really failed is named when the other trial ends.
+        NNI may name the parameter id of another trial. That one's result, when it comes, overrules the
+        failure, and the candidate that really failed is named when the other trial ends.
         """
         with self._lock:
             if parameter_id not in self._asked:
@@ -186,15 +198,15 @@ class EvolutionTuner(Tuner):
     def import_data(self, data: list[dict]) -> None:
         """Take in results: those that NNI kept when an experiment is resumed, and those that a user imports.
 
-        The parameters that NNI gives may be another trial's. The identity within the result comes first, then what the
-        experiment's database says about the trial, and only then what was given.
+        The parameters that NNI gives may be another trial's. The identity within the result comes first, then
+        what the experiment's database says about the trial, and only then what was given.
         """
         with self._lock:
             recorded = {trial.trial_id: trial.parameters for trial in self._stored(read_trials)}
             for entry in data:
                 metrics = metrics_of(entry["value"])
                 candidate = self._from_parameters(
-                    self._vocabulary.identity(metrics)
+                    self.vocabulary.identity(metrics)
                     or recorded.get(entry.get("trialJobId"))
                     or entry.get("parameter")
                 )
@@ -214,22 +226,22 @@ class EvolutionTuner(Tuner):
 
     # -- inside --
 
-    def _tell(self, candidate, metrics: Mapping[str, Any]) -> None:
+    def _tell(self, candidate: Any, metrics: Mapping[str, Any]) -> None:
         if candidate is None:
             _logger.warning(
                 "A result belongs to no candidate of the search space, so it is left out: %s", metrics
             )
             return
         self._journal.append(
-            event="told", parameters=self._vocabulary.to_parameters(candidate), metrics=dict(metrics)
+            event="told", parameters=self.vocabulary.to_parameters(candidate), metrics=dict(metrics)
         )
         self.evolution.tell(candidate, metrics)
         self._told.add(self.evolution.operators.key(candidate))
 
-    def _from_parameters(self, parameters):
+    def _from_parameters(self, parameters: Any) -> Any:
         """The candidate that parameters mean, or None if they are not of this search space."""
         try:
-            return self._vocabulary.to_candidate(parameters)
+            return self.vocabulary.to_candidate(parameters)
         except (ValueError, TypeError, KeyError) as error:
             _logger.warning("%s: not of this search space (%s)", parameters, error)
             return None
@@ -237,7 +249,9 @@ class EvolutionTuner(Tuner):
     def _replay(self) -> None:
         """Bring the evolution to where the journal ends."""
         key, to_json = self.evolution.operators.key, self.evolution.operators.to_json
-        candidates, told, failed = {}, [], set()
+        candidates: dict[str, Any] = {}
+        told: list[dict[str, Any]] = []
+        failed: set[str] = set()
         for event in self._journal.events:
             candidate = self._from_parameters(event["parameters"])
             if candidate is None:
@@ -252,7 +266,8 @@ class EvolutionTuner(Tuner):
         waiting = {
             name: one for name, one in candidates.items() if name not in self._told and name not in failed
         }
-        # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again, before the rest.
+        # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again,
+        # before the rest.
         running = set(waiting)
         if self._resumed:
             running &= self._named(read_unfinished).keys()
@@ -275,7 +290,7 @@ class EvolutionTuner(Tuner):
         )
 
     def _look_for_failed(self) -> None:
-        """Count what failed of the trials that a resumed experiment runs again: NNI's dispatcher keeps their ends to itself.
+        """Count what failed of what a resumed experiment runs again, whose ends NNI does not tell.
 
         It is what the database says, so a result that is still to come overrules it, as in `trial_end`.
         """
@@ -284,11 +299,11 @@ class EvolutionTuner(Tuner):
             return
         failed = self._named(read_failed)
         for name in sorted(self._run_again & failed.keys()):
-            self._journal.append(event="failed", parameters=self._vocabulary.to_parameters(failed[name]))
+            self._journal.append(event="failed", parameters=self.vocabulary.to_parameters(failed[name]))
             self.evolution.fail(failed[name])
         self._run_again -= failed.keys()
 
-    def _named(self, read) -> dict[str, Any]:
+    def _named(self, read: Callable[[Path], Any]) -> dict[str, Any]:
         """The candidates by their keys of the parameters that `read` finds."""
         candidates = [self._from_parameters(parameters) for parameters in self._stored(read)]
         return {
@@ -297,7 +312,7 @@ class EvolutionTuner(Tuner):
             if candidate is not None
         }
 
-    def _stored(self, read) -> Any:
+    def _stored(self, read: Callable[[Path], Any]) -> Any:
         """What `read` finds in this experiment's folder; nothing outside of an experiment."""
         folder = self._folder()
         return read(folder) if folder else []
@@ -306,13 +321,13 @@ class EvolutionTuner(Tuner):
         path = self.get_checkpoint_path()
         return Path(path).parent if path and (Path(path).parent / "db").is_dir() else None
 
-    def _initial(self, number: int, one):
+    def _initial(self, number: int, one: str | Mapping[str, Any]) -> Any:
         try:
-            return self._vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
+            return self.vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
         except ValueError as error:
             raise ClassArgsError(f"classArgs: initial, entry {number}: {error}") from None
 
-    def _read_vocabulary(self, search_space) -> Vocabulary:
+    def _read_vocabulary(self, search_space: Any) -> Vocabulary:
         if not isinstance(search_space, Mapping) or not describes_architectures(search_space):
             if self._args.blocks_from or self._args.macros_from:
                 raise ClassArgsError(
@@ -331,7 +346,8 @@ class EvolutionTuner(Tuner):
                     str(getattr(Architecture.parse(record["architecture"]), label))
                     for record in self._front(name, source)
                 ]
-                space = dataclasses.replace(space, **{field: tuple(dict.fromkeys(designs))})
+                changed: dict[str, Any] = {field: tuple(dict.fromkeys(designs))}
+                space = dataclasses.replace(space, **changed)
         return Architectures(ArchitectureOperators(space))
 
     def _front(self, name: str, source: str) -> list[dict]:
@@ -359,6 +375,6 @@ class EvolutionTuner(Tuner):
 class EvolutionClassArgsValidator(ClassArgsValidator):
     """Checks the classArgs of `NasoaEvolution`, the name that algorithms.yml gives the tuner."""
 
-    def validate_class_args(self, **kwargs) -> None:
+    def validate_class_args(self, **kwargs: Any) -> None:
         """Raise a ValueError of one line for the first argument that is wrong."""
         EvolutionArgs.parse(kwargs)

@@ -1,8 +1,9 @@
-"""What an NNI experiment stored on this machine: where it is, its trials, their results. Works while it runs, too.
+"""What an NNI experiment stored on this machine: where it is, its trials, their results.
 
-NNI hands parameters to trials in the order in which they ask, not in which they were submitted, so a trial's record may
-show the parameters of another one (microsoft/nni issue 5726). The parameter id that comes with a metric is right: here a
-result always stands beside the parameters that it was got with.
+Works while it runs, too. NNI hands parameters to trials in the order in which they ask, not in which they
+were submitted, so a trial's record may show the parameters of another one (microsoft/nni issue 5726). The
+parameter id that comes with a metric is right: here a result always stands beside the parameters that it was
+got with.
 """
 
 from __future__ import annotations
@@ -74,13 +75,14 @@ def find_experiment(experiment: str | Path) -> Path:
 def read_trials(folder: str | Path) -> list[TrialResult]:
     """Return the final results of an experiment, in the order in which they came.
 
-    Only the first result of a trial counts, or, where results name their architectures, the first of each: a resumed
-    experiment may run a trial again with other parameters than it had. A result that is word for word an earlier one is
-    left out, too, where it names its architecture.
+    Only the first result of a trial counts, or, where results name their architectures, the first of each: a
+    resumed experiment may run a trial again with other parameters than it had. A result that is word for word
+    an earlier one is left out, too, where it names its architecture.
     """
     with open_database(folder) as database:
         metrics = database.execute(
-            "select trialJobId, parameterId, timestamp, data from MetricData where type = 'FINAL' order by rowid"
+            "select trialJobId, parameterId, timestamp, data from MetricData "
+            "where type = 'FINAL' order by rowid"
         ).fetchall()
         events = database.execute(
             "select trialJobId, timestamp, sequenceId, data from TrialJobEvent order by rowid"
@@ -104,13 +106,14 @@ def read_trials(folder: str | Path) -> list[TrialResult]:
             continue
         known.append(found)
         number = int(parameter_id) if str(parameter_id).isdigit() else None
-        forms = [parameters for submission, parameters in submitted.get(number, ()) if submission <= time]
+        of_number = submitted.get(number, []) if number is not None else []
+        forms = [parameters for submission, parameters in of_number if submission <= time]
         results[key] = TrialResult(trial, sequences.get(trial), number, forms[-1] if forms else None, found)
     return list(results.values())
 
 
 def read_results(folder: str | Path) -> list[dict[str, Any]]:
-    """Return the final metrics of an experiment's trials, each with `trial_id`, `sequence` and `parameter_id`."""
+    """Return the final metrics of a folder's trials, each with `trial_id`, `sequence` and `parameter_id`."""
     return [
         {
             **result.metrics,
@@ -123,7 +126,7 @@ def read_results(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def read_unfinished(folder: str | Path) -> list[Any]:
-    """Return the parameters of the trials that have not ended: a resumed experiment runs these again by itself."""
+    """Return the parameters of trials that have not ended: a resumed experiment runs these again itself."""
     with open_database(folder) as database:
         ended, submitted = _submitted(database)
     return [parameters for trial, parameters in submitted.items() if not ended[trial]]
@@ -132,8 +135,8 @@ def read_unfinished(folder: str | Path) -> list[Any]:
 def read_failed(folder: str | Path) -> list[Any]:
     """Return the parameters of the trials that ended without a final result: failed, stopped or canceled.
 
-    Where such a trial was submitted with parameters that another one's result was got with, it had what that other one was
-    submitted with. If no result tells yet, they are those that it was submitted with.
+    Where such a trial was submitted with parameters that another one's result was got with, it had what that
+    other one was submitted with. If no result tells yet, they are those that it was submitted with.
     """
     with open_database(folder) as database:
         ended, submitted = _submitted(database)
@@ -161,7 +164,10 @@ def read_failed(folder: str | Path) -> list[Any]:
 
 
 def read_status(folder: str | Path) -> dict[str, Any]:
-    """Return `id`, `name`, and how many trials there are: `succeeded`, `failed`, `unfinished`, `canceled`, and all as `trials`."""
+    """Return `id`, `name`, and how many trials there are.
+
+    As `succeeded`, `failed`, `unfinished` and `canceled`, and all as `trials`.
+    """
     with open_database(folder) as database:
         events = database.execute("select trialJobId, event from TrialJobEvent order by rowid").fetchall()
     counts = Counter(
@@ -194,7 +200,7 @@ def metrics_of(value: Any) -> dict[str, Any]:
 
 
 def _submitted(database: sqlite3.Connection) -> tuple[dict[str, bool], dict[str, Any]]:
-    """Whether each trial has ended, and the parameters that it was submitted with, in the order of submission."""
+    """Whether each trial has ended, and the parameters that it was submitted with, in order of submission."""
     events = database.execute("select trialJobId, event, data from TrialJobEvent order by rowid").fetchall()
     ended, submitted = {}, {}
     for trial, event, data in events:
@@ -231,7 +237,8 @@ def open_database(folder: str | Path) -> closing[sqlite3.Connection]:
     path = _database(folder)
     if not path.is_file():
         raise ExperimentError(f"{folder}: not the folder of an NNI experiment (it has no db/nni.sqlite)")
-    # Not mode=ro: after a kill -9, SQLite must be able to roll back what was half written. query_only keeps us from writing.
+    # Not mode=ro: after a kill -9, SQLite must be able to roll back what was half written. query_only keeps
+    # us from writing.
     database = sqlite3.connect(f"file:{quote(str(path.resolve()))}?mode=rw", uri=True, timeout=30)
     database.execute("pragma query_only = on")
     return closing(database)

@@ -20,7 +20,7 @@ class Journal:
         The file; None keeps the events in memory only.
     """
 
-    def __init__(self, path: Path | None):
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self.events: list[dict[str, Any]] = []
 

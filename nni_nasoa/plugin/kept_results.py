@@ -16,10 +16,10 @@ from nni_nasoa.files import take_lock, write_text
 
 
 class KeptResults:
-    """The results that trials of this experiment reported on this machine: one JSON file for each thing that was to be done.
+    """The results that trials of this experiment reported on this machine: a JSON file for each.
 
-    A resumed experiment may hand out an architecture that was evaluated before it stopped; its result is then reported
-    again, and not worked out again.
+    A resumed experiment may hand out an architecture that was evaluated before it stopped; its result is then
+    reported again, and not worked out again.
 
     Parameters
     ----------
@@ -31,20 +31,17 @@ class KeptResults:
         Who tells the user.
     """
 
-    def __init__(self, folder: Path | None, key: str = "architecture", speaker: str = "search_trial"):
+    def __init__(self, folder: Path | None, key: str = "architecture", speaker: str = "search_trial") -> None:
         self.folder, self._key, self._speaker = folder, key, speaker
 
     @classmethod
-    def of_experiment(cls, environ: Mapping[str, str] = os.environ, **options) -> KeptResults:
-        """The results beside the trials of the running NNI experiment: .../trials/<trial> makes .../results."""
+    def of_experiment(cls, environ: Mapping[str, str] = os.environ, **options: Any) -> KeptResults:
+        """The results beside the trials of the running experiment: .../trials/<trial> makes .../results."""
         given = environ.get("NNI_SYS_DIR") or environ.get("NNI_OUTPUT_DIR")
         trials = Path(given).resolve().parent if given else None
         return cls(
             trials.parent / "results" if trials is not None and trials.name == "trials" else None, **options
         )
-
-    def _path(self, identity: str, suffix: str = ".json") -> Path:
-        return self.folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}{suffix}"
 
     @contextmanager
     def claimed(self, identity: str) -> Iterator[None]:
@@ -73,7 +70,7 @@ class KeptResults:
             return None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            return self._path(identity, ".lock").open("ab")
+            return _path(self.folder, identity, ".lock").open("ab")
         except OSError:
             return None
 
@@ -82,17 +79,24 @@ class KeptResults:
         if self.folder is None:
             return None
         try:
-            record = json.loads(self._path(wanted[self._key]).read_text())
+            record = json.loads(_path(self.folder, wanted[self._key]).read_text())
         except (OSError, ValueError):
             return None
         return record if isinstance(record, dict) and wanted.items() <= record.items() else None
 
     def keep(self, record: Mapping[str, Any]) -> None:
-        """Write a record, so that it is there whole or not at all. What cannot be written is said, and not kept."""
+        """Write a record, so that it is there whole or not at all.
+
+        What cannot be written is said, and not kept.
+        """
         if self.folder is None:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_text(self._path(record[self._key]), json.dumps(record))
+            write_text(_path(self.folder, record[self._key]), json.dumps(record))
         except OSError as error:
             click.echo(f"{self._speaker}: the result could not be kept in {self.folder}: {error}", err=True)
+
+
+def _path(folder: Path, identity: str, suffix: str = ".json") -> Path:
+    return folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:24]}{suffix}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from nni.mutable import (
@@ -22,17 +23,19 @@ from nni_nasoa.architecture import Architecture, ArchitectureError, Architecture
 from nni_nasoa.networks import ETNet
 from nni_nasoa.search.choices import choices, decode, encode
 
-_DRAWS = 32  # random networks of which the smallest becomes the default, where the first values do not make a network
+# How many random networks are drawn, of which the smallest becomes the default, where the first values do not
+# make a network.
+_DRAWS = 32
 
 
 class ArchitectureConstraint(Constraint):
-    """The choices must make a network: channels divide into groups, nothing is concatenated into the last place, ...
+    """The choices must make a network: channels divide into groups, and more of that kind.
 
-    It only checks the choices, which the space registers before it: as a part of the constraint, they would make NNI's
-    grid search list the whole space to find out whether it is finite.
+    It only checks the choices, which the space registers before it: as a part of the constraint, they would
+    make NNI's grid search list the whole space to find out whether it is finite.
     """
 
-    def __init__(self, mutables: Sequence[Categorical], *, label: str):
+    def __init__(self, mutables: Sequence[Categorical], *, label: str) -> None:
         self.label = label
         self.mutables = list(mutables)
 
@@ -52,23 +55,26 @@ class ArchitectureConstraint(Constraint):
         return None
 
     def extra_repr(self) -> str:
+        """What NNI shows of it."""
         return f"label={self.label!r}"
 
 
 class ETNASSpace(ModelSpace):
     """The joint block and macro search space of ET-NAS, NASOA's training-efficient networks.
 
-    One block design (1 to 3 operations, their channel ratios, extra skips) is stacked in stages; where the channels double
-    is searched as well. The labels are those of `nni_nasoa.search.choices`, the same as in the `searchSpace` of a config.
-    Not every sample is a network, so NNI's strategies have to take note of constraints: Random and RegularizedEvolution
-    do, and draw again; TPE (any tuner as a strategy) cannot with NNI 3.0. `NasoaEvolution` only proposes valid ones.
+    One block design (1 to 3 operations, their channel ratios, extra skips) is stacked in stages; where the
+    channels double is searched as well. The labels are those of `nni_nasoa.search.choices`, the same as in
+    the `searchSpace` of a config. Not every sample is a network, so NNI's strategies have to take note of
+    constraints: Random and RegularizedEvolution do, and draw again; TPE (any tuner as a strategy) cannot with
+    NNI 3.0. `NasoaEvolution` only proposes valid ones.
 
-    The space restricts to either phase of the paper's search: `macros` for block-level search (the macro is fixed, or one of
-    a few), `block_designs` for macro-level search (the block is one of a given set).
+    The space restricts to either phase of the paper's search: `macros` for block-level search (the macro is
+    fixed, or one of a few), `block_designs` for macro-level search (the block is one of a given set).
 
     `freeze(sample)`, and constructing the space under `model_context(sample)`, both give a plain
-    `nni_nasoa.networks.ETNet` with fresh weights, so weights of the network, of the zoo and of the search load into each
-    other. The space itself holds its default network as `network`, for a dry run; it is not a supernet.
+    `nni_nasoa.networks.ETNet` with fresh weights, so weights of the network, of the zoo and of the search
+    load into each other. The space itself holds its default network as `network`, for a dry run; it is not a
+    supernet.
 
     Parameters
     ----------
@@ -91,10 +97,11 @@ class ETNASSpace(ModelSpace):
     doublings
         How many times in all the channels double.
     block_designs
-        Encodings of the only blocks allowed, such as "10001-"; layers, ops, ratios and skips are then not used.
+        Encodings of the only blocks allowed, such as "10001-"; layers, ops, ratios and skips are then not
+        used.
     macros
-        Encodings CHANNELS_MACRO of the only macros allowed, such as "64_1-1-221-11121"; channels, stages, blocks and
-        doublings are then not used.
+        Encodings CHANNELS_MACRO of the only macros allowed, such as "64_1-1-221-11121"; channels, stages,
+        blocks and doublings are then not used.
 
     Raises
     ------
@@ -122,12 +129,22 @@ class ETNASSpace(ModelSpace):
         doublings: Sequence[int] = ArchitectureSpace.doublings,
         block_designs: Sequence[str] = (),
         macros: Sequence[str] = (),
-    ):
+    ) -> None:
         super().__init__()
         self.num_labels = num_labels
-        self.architectures = ArchitectureSpace(
-            layers, ops, ratios, skips, channels, stages, blocks, doublings, block_designs, macros
+        given: dict[str, Any] = dict(
+            layers=layers,
+            ops=ops,
+            ratios=ratios,
+            skips=skips,
+            channels=channels,
+            stages=stages,
+            blocks=blocks,
+            doublings=doublings,
+            block_designs=block_designs,
+            macros=macros,
         )
+        self.architectures = ArchitectureSpace(**given)
         default = _default_architecture(self.architectures)
         sample = encode(default, self.architectures)
         mutables = [
@@ -142,7 +159,7 @@ class ETNASSpace(ModelSpace):
         return self.network(x)
 
     def freeze(self, sample: Sample) -> ETNet:
-        """Return the network of a sample, with fresh weights; further labels, an evaluator's, are not looked at.
+        """Return the network of a sample, with fresh weights; an evaluator's labels are not looked at.
 
         Raises
         ------
@@ -153,8 +170,8 @@ class ETNASSpace(ModelSpace):
         return self.create_fixed_module(sample, num_labels=self.num_labels)
 
     @classmethod
-    def create_fixed_module(cls, sample: Sample, *, num_labels: int = 1000, **candidates) -> nn.Module:
-        """Return the network of a sample, without a space: what the constructor does under `model_context`."""
+    def create_fixed_module(cls, sample: Sample, *, num_labels: int = 1000, **candidates: Any) -> ETNet:
+        """Return the network of a sample without a space: what the constructor does under `model_context`."""
         return ETNet(decode(sample), num_labels)
 
     @classmethod
@@ -166,11 +183,13 @@ class ETNASSpace(ModelSpace):
         Parameters
         ----------
         name
-            One of the zoo's, such as "et-nas-a" .. "et-nas-l", or "front.json#1", the first network of a front file.
+            One of the zoo's, such as "et-nas-a" .. "et-nas-l", or "front.json#1", the first network of a
+            front file.
         pretrained
             Load its published weights, from where the zoo keeps them.
         download, progress
-            As in NNI's hub; without effect, as the published weights are not offered for download by programs.
+            As in NNI's hub; without effect, as the published weights are not offered for download by
+            programs.
 
         Raises
         ------

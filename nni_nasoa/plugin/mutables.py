@@ -29,7 +29,8 @@ _logger = logging.getLogger(__name__)
 def vocabulary_of(model_space: Mutable) -> Vocabulary:
     """Architectures, if the choices of a model space are ETNASSpace's and no others; else samples.
 
-    Beside choices of others (of an evaluator, say), architectures are samples as well: valid, but varied choice by choice.
+    Beside choices of others (of an evaluator, say), architectures are samples as well: valid, but varied
+    choice by choice.
 
     Raises
     ------
@@ -61,8 +62,8 @@ def dimensions_of(mutables: Mapping[str, LabeledMutable]) -> dict[str, Dimension
     Parameters
     ----------
     mutables
-        What `simplify()` of a model space gives. Annotations such as constraints have no values and are left out:
-        whether a sample keeps to them is what the space's `contains` tells.
+        What `simplify()` of a model space gives. Annotations such as constraints have no values and are left
+        out: whether a sample keeps to them is what the space's `contains` tells.
 
     Raises
     ------
@@ -84,8 +85,8 @@ def _dimension(mutable: LabeledMutable) -> Dimension:
     if isinstance(mutable, Numerical):
         return _number(mutable)
     raise ValueError(
-        f"search space: '{mutable.label}' is a {type(mutable).__name__}, where a Categorical, CategoricalMultiple "
-        "or Numerical is needed"
+        f"search space: '{mutable.label}' is a {type(mutable).__name__}, "
+        "where a Categorical, CategoricalMultiple or Numerical is needed"
     )
 
 

@@ -1,4 +1,7 @@
-"""The advisor's runs in an experiment: what was asked for, what came of it, and what is still wanted. Knows nothing of NNI."""
+"""The advisor's runs in an experiment: what was asked for, what came of it, and what is still wanted.
+
+Knows nothing of NNI.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ ENDED = "the trial ended without a result"
 class RunLedger:
     """The runs of a stream of tasks.
 
-    A task wants as many runs as are given, for each that fails another, and at most MAX_FAILURES of these. Before its first
-    run it may want a survey.
+    A task wants as many runs as are given, for each that fails another, and at most MAX_FAILURES of these.
+    Before its first run it may want a survey.
 
     Parameters
     ----------
@@ -27,7 +30,7 @@ class RunLedger:
         Of each task.
     """
 
-    def __init__(self, tasks: Sequence[TaskArgs], runs: int):
+    def __init__(self, tasks: Sequence[TaskArgs], runs: int) -> None:
         self.tasks, self._runs = tuple(tasks), runs
         self.assignments: dict[str, Assignment] = {}
         self._task_of: dict[str, int] = {}
@@ -44,7 +47,10 @@ class RunLedger:
         self._task_of[assignment.run] = task
 
     def tell(self, run: str, succeeded: bool = True, ended: bool = False) -> None:
-        """Its result has come, from a run that had its time or not. `ended`: NNI will not say when its trial ends."""
+        """Its result has come, from a run that had its time or not.
+
+        `ended`: NNI will not say when its trial ends.
+        """
         self._succeeded[run] = succeeded
         self.failed.pop(run, None)  # it was another one that failed
         if ended:

@@ -16,14 +16,25 @@ from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
 class Vocabulary(Protocol):
     """One kind of search space."""
 
-    operators: Operators
-    objectives: tuple[Objective, ...]  # unless the user names others
+    @property
+    def operators(self) -> Operators:
+        """How candidates vary."""
 
-    def to_parameters(self, candidate) -> dict[str, Any]:
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is optimised, unless the user names others."""
+
+    def to_parameters(self, candidate: Any) -> dict[str, Any]:
         """Return what NNI and the trial get."""
 
-    def to_candidate(self, parameters: Mapping[str, Any]):
-        """Return what they mean; ValueError where they are not of the search space."""
+    def to_candidate(self, parameters: Mapping[str, Any]) -> Any:
+        """Return what they mean.
+
+        Raises
+        ------
+        ValueError
+            They are not of the search space.
+        """
 
     def identity(self, metrics: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the parameters that a result names itself."""
@@ -31,7 +42,10 @@ class Vocabulary(Protocol):
 
 @dataclass(frozen=True)
 class Architectures:
-    """Search spaces of ET-NAS architectures. The parameters have the encoding as well, under `architecture`."""
+    """Search spaces of ET-NAS architectures.
+
+    The parameters have the encoding as well, under `architecture`.
+    """
 
     operators: ArchitectureOperators
     objectives: tuple[Objective, ...] = OBJECTIVES
@@ -68,4 +82,3 @@ class Samples:
 
     def identity(self, metrics: Mapping[str, Any]) -> None:
         """A plain sample has no name that a metric could carry."""
-        return None

@@ -28,30 +28,29 @@ from .search_space_codec import Vocabulary
 
 _logger = logging.getLogger(__name__)
 
-_POLL = 0.5  # seconds between two looks for an idle worker
-_LATE_RESULTS = (
-    5.0  # seconds to wait for results that are on their way when NNI says that all models are done
-)
+_POLL = 0.5  # Seconds between two looks for an idle worker.
+_LATE_RESULTS = 5.0  # Seconds that results may be on their way when NNI says that all models are done.
 
 
 class NasoaEvolution(Strategy):
-    """Elitist, steady-state, asynchronous NSGA-II over any number of objectives (NASOA, arXiv 2108.03434, section 3.1).
+    """Elitist, steady-state, asynchronous NSGA-II over any objectives (NASOA, arXiv 2108.03434, section 3.1).
 
-    A worker that becomes idle gets the next model at once. No model is submitted twice. On `ETNASSpace`, mutation and
-    crossover know blocks and stages, and yield valid networks only; on any other model space (of NNI's Categorical,
-    CategoricalMultiple and Numerical choices, an evaluator's among them) they vary samples choice by choice, within the
-    space's constraints.
+    A worker that becomes idle gets the next model at once. No model is submitted twice. On `ETNASSpace`,
+    mutation and crossover know blocks and stages, and yield valid networks only; on any other model space (of
+    NNI's Categorical, CategoricalMultiple and Numerical choices, an evaluator's among them) they vary samples
+    choice by choice, within the space's constraints.
 
-    The evaluator reports a dict as final result, from which the objectives are read, and of which NNI itself keeps
-    `default` only. Where the dict has an "architecture", the result is taken to be that network's.
+    The evaluator reports a dict as final result, from which the objectives are read, and of which NNI itself
+    keeps `default` only. Where the dict has an "architecture", the result is taken to be that network's.
 
     Parameters
     ----------
     objectives
-        Metrics of the final dict: a name (maximised), (name, "minimize"), {"name": .., "mode": "minimize"} or an Objective.
-        By default accuracy and relative_speed for ETNASSpace, and `default` for other spaces.
+        Metrics of the final dict: a name (maximised), (name, "minimize"), {"name": .., "mode": "minimize"} or
+        an Objective. By default accuracy and relative_speed for ETNASSpace, and `default` for other spaces.
     limits
-        Bounds on metrics, {"params_m": {"max": 5}} or Limits: a model outside ranks behind all that are inside.
+        Bounds on metrics, {"params_m": {"max": 5}} or Limits: a model outside ranks behind all that are
+        inside.
     population_size
         Number of models kept as parents; as many are drawn at random before the first is bred.
     crossover_probability
@@ -84,16 +83,17 @@ class NasoaEvolution(Strategy):
         crossover_probability: float = 0.5,
         initial: Sequence[str | Architecture | Sample] = (),
         seed: int | None = None,
-    ):
+    ) -> None:
         super().__init__()
         self._args = _checked(objectives, limits, population_size, crossover_probability, initial, seed)
         self._evolution: Evolution | None = None
         self._vocabulary: Vocabulary | None = None
-        # Every model submitted, by the key of its candidate. The engine holds them weakly, and the end of one may be told
-        # under the name of another before its result is in, so they are kept to the end.
+        # Every model submitted, by the key of its candidate. The engine holds them weakly, and the end of one
+        # may be told under the name of another before its result is in, so they are kept to the end.
         self._models: dict[str, ExecutableModelSpace] = {}
 
     def extra_repr(self) -> str:
+        """What NNI shows of it."""
         args = self._args
         return (
             f"objectives={args.objectives}, limits={args.limits}, population_size={args.population_size}, "
@@ -102,7 +102,7 @@ class NasoaEvolution(Strategy):
 
     @property
     def evolution(self) -> Evolution:
-        """The evolution itself: `front()`, `evaluated`, `failures`; it is there once the strategy has a model space.
+        """The evolution itself (`front()`, `evaluated`, `failures`), once the strategy has a model space.
 
         Raises
         ------
@@ -113,13 +113,20 @@ class NasoaEvolution(Strategy):
             raise RuntimeError("Strategy is not attached to a model space.")
         return self._evolution
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """How NNI's parameters and candidates translate, once the strategy has a model space."""
+        if self._vocabulary is None:
+            raise RuntimeError("Strategy is not attached to a model space.")
+        return self._vocabulary
+
     # -- NNI's strategy interface --
 
     def _initialize(self, model_space: ExecutableModelSpace, engine: ExecutionEngine) -> ExecutableModelSpace:
         self._vocabulary, args = vocabulary_of(model_space), self._args
         self._evolution = Evolution(
-            self._vocabulary.operators,
-            args.objectives or self._vocabulary.objectives,
+            self.vocabulary.operators,
+            args.objectives or self.vocabulary.objectives,
             limits=args.limits,
             seed=args.seed,
             population_size=args.population_size,
@@ -138,7 +145,8 @@ class NasoaEvolution(Strategy):
             except SpaceExhausted as reason:
                 _logger.warning("Cannot find a new model to submit: %s.", reason)
                 break
-            # Results come from another thread, or from within submit_models: the model has to be known before.
+            # Results come from another thread, or from within submit_models: the model has to be known
+            # before.
             model = self._models[self.evolution.operators.key(candidate)] = self._frozen(candidate)
             self.engine.submit_models(model)
         _logger.debug("Waiting for the models that are running.")
@@ -167,8 +175,8 @@ class NasoaEvolution(Strategy):
         Parameters
         ----------
         sort
-            List those that have a result, in Pareto order: front by front, best first objective first; models outside of
-            the limits come last. Else all that the engine knows, as they come.
+            List those that have a result, in Pareto order: front by front, best first objective first; models
+            outside of the limits come last. Else all that the engine knows, as they come.
         limit
             Limit the number of models to return.
         """
@@ -190,7 +198,10 @@ class NasoaEvolution(Strategy):
         return self.evolution.state_dict()
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Go on from `state_dict`, after `initialize`. Models that were under way are submitted again, before new ones."""
+        """Go on from `state_dict`, after `initialize`.
+
+        Models that were under way are submitted again, before new ones.
+        """
         self.evolution.load_state_dict(state_dict)
         self.evolution.requeue_pending()
 
@@ -211,42 +222,42 @@ class NasoaEvolution(Strategy):
     def _on_training_end(self, event: TrainingEndEvent) -> None:
         candidate = self._submitted(event.model)
         if candidate is not None and event.status != ModelStatus.Interrupted:
-            self.evolution.fail(
-                candidate
-            )  # which a candidate with a result ignores, and a late result overrules
+            # A candidate with a result ignores it, and a late result overrules it.
+            self.evolution.fail(candidate)
 
     def _submitted(self, model: ExecutableModelSpace) -> Any | None:
         """The candidate that a model was made of, if it is one of this strategy's."""
         try:
-            candidate = self._vocabulary.to_candidate(model.sample or {})
+            candidate = self.vocabulary.to_candidate(model.sample or {})
         except ValueError:  # of another strategy, with another model space, on the same engine
             return None
         return candidate if self._models.get(self.evolution.operators.key(candidate)) is model else None
 
     def _identified(self, result: Mapping, candidate: Any | None) -> Any | None:
-        """The candidate that a result is about: the one it names itself, which can be trusted, or the given one."""
-        if (named := self._vocabulary.identity(result)) is None:
+        """The candidate that a result is about: the one it names, which can be trusted, or the given one."""
+        if (named := self.vocabulary.identity(result)) is None:
             return candidate
         try:
-            return self._vocabulary.to_candidate(named)
+            return self.vocabulary.to_candidate(named)
         except ValueError as error:
             _logger.warning("A result is not about a model of this space by its own words: %s", error)
             return candidate
 
     def _import_finished(self) -> None:
-        """Take in what NNI's database holds: results that came when nobody listened, before a process was killed or resumed."""
+        """Take in what NNI's database holds: results that came when nobody listened."""
         experiment = getattr(self.engine, "nodejs_binding", None)
         metrics = experiment.get_job_metrics() if experiment is not None else {}
         known = {
             self.evolution.operators.key(individual.candidate) for individual in self.evolution.evaluated
         }
         for metric in (metric for trial in metrics.values() for metric in trial if metric.type == "FINAL"):
-            # Its trial's parameters may be those of another one, so only a result that names its architecture is of use.
+            # Its trial's parameters may be those of another one, so only a result that names its architecture
+            # is of use.
             candidate = self._identified(metric.data, None) if isinstance(metric.data, Mapping) else None
             if candidate is not None and self.evolution.operators.key(candidate) not in known:
                 self._tell(candidate, metric.data)
 
-    def _tell(self, candidate, result: Mapping) -> None:
+    def _tell(self, candidate: Any, result: Mapping[str, Any]) -> None:
         known = len(self.evolution.evaluated)
         self.evolution.tell(candidate, result)
         if len(self.evolution.evaluated) > known:
@@ -257,8 +268,8 @@ class NasoaEvolution(Strategy):
 
     # -- candidates and models --
 
-    def _frozen(self, candidate) -> ExecutableModelSpace:
-        return self.model_space.freeze(self._vocabulary.to_parameters(candidate))
+    def _frozen(self, candidate: Any) -> ExecutableModelSpace:
+        return self.model_space.freeze(self.vocabulary.to_parameters(candidate))
 
     def _trained(self, individual: Individual) -> ExecutableModelSpace:
         """The model of an individual, the one that ran where this process has submitted it."""
@@ -292,19 +303,26 @@ class NasoaEvolution(Strategy):
 
     def _initial(self, one: str | Sample, model_space: ExecutableModelSpace) -> Any:
         try:
-            if isinstance(one, str) and not isinstance(self._vocabulary.operators, ArchitectureOperators):
+            if isinstance(one, str) and not isinstance(self.vocabulary.operators, ArchitectureOperators):
                 raise ValueError(
                     "it is not a sample of the model space, which is not one of architectures alone"
                 )
-            candidate = self._vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
-            model_space.validate(self._vocabulary.to_parameters(candidate))
+            candidate = self.vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
+            model_space.validate(self.vocabulary.to_parameters(candidate))
         except ValueError as error:
             raise ValueError(f"initial: {shown(one)}: {error}") from None
         return candidate
 
 
-def _checked(objectives, limits, population_size, crossover_probability, initial, seed) -> EvolutionArgs:
-    """The arguments as the tuner has them, which checks them; Python's values are put in the words of a yml before."""
+def _checked(
+    objectives: Any,
+    limits: Any,
+    population_size: Any,
+    crossover_probability: Any,
+    initial: Any,
+    seed: Any,
+) -> EvolutionArgs:
+    """The arguments as the tuner has them, which checks them; Python's values are put in a yml's words."""
     if isinstance(objectives, (list, tuple)):
         objectives = [_in_words(objective) for objective in objectives]
     if isinstance(limits, (list, tuple)) and all(isinstance(limit, Limit) for limit in limits):
@@ -330,7 +348,7 @@ def _checked(objectives, limits, population_size, crossover_probability, initial
         raise ValueError(str(error).removeprefix("classArgs: ")) from None
 
 
-def _in_words(objective):
+def _in_words(objective: Any) -> Any:
     if isinstance(objective, Objective):
         return {"name": objective.name, "mode": "maximize" if objective.maximize else "minimize"}
     if isinstance(objective, (tuple, list)) and len(objective) == 2:
@@ -344,8 +362,9 @@ def _in_words(objective):
 def _keep_listening(engine: ExecutionEngine) -> None:
     """Restart the engine's listener if it has died.
 
-    In an experiment that was resumed, NNI 3.0's manager first sends the old results. That command is unknown to the engine,
-    its thread ends, and as no worker would ever be announced, the experiment would wait for ever.
+    In an experiment that was resumed, NNI 3.0's manager first sends the old results. That command is unknown
+    to the engine, its thread ends, and as no worker would ever be announced, the experiment would wait for
+    ever.
     """
     thread = getattr(engine, "_channel_listen_thread", None)
     if thread is not None and not thread.is_alive() and not engine._channel_listen_stop_event.is_set():

@@ -109,7 +109,8 @@ class TrialResult:
             raise ValueError(
                 f"the record is of a budget of {record.budget_seconds:g} s, not of {assignment.budget:g} s"
             )
-        return cls(**{name: metrics.get(name) for name in _RULES}, record=record)
+        reported: dict[str, Any] = {name: metrics.get(name) for name in _RULES}
+        return cls(**reported, record=record)
 
 
 def record_in(metrics: Mapping[str, Any]) -> RunRecord:

@@ -81,7 +81,7 @@ class Evolution:
         population_size: int = 20,
         crossover_probability: float = 0.5,
         initial: Iterable[Any] = (),
-        seed: int | None = None,
+        seed: int | Sequence[int] | None = None,
     ) -> None:
         names = [objective.name for objective in objectives]
         if not names or len(set(names)) < len(names):
