@@ -1,4 +1,7 @@
-"""The command `nasoa`. Every command imports what it needs when it runs, so that `nasoa --help` answers at once."""
+"""The command `nasoa`.
+
+Every command imports what it needs when it runs, so that `nasoa --help` answers at once.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from .zoo import zoo
 
 @click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nasoa")
-def main():
+def main() -> None:
     """Fine-tune the network that your minutes can buy, and search networks that train fast."""
 
 

@@ -14,11 +14,13 @@ from nni_nasoa.data.split_defaults import VAL_FRACTION
 from .terminal import OneLine, clear_errors
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
+
     from nni_nasoa.advisor.advice import Advice, Choice
     from nni_nasoa.data import Dataset
     from nni_nasoa.experience.store import ExperienceStore
 
-TABLE = (
+TABLE: tuple[tuple[str, JustifyMethod], ...] = (
     ("network", "left"),
     ("learning\nrate", "right"),
     ("frozen\nstages", "right"),
@@ -95,27 +97,27 @@ TABLE = (
     help="Held back for validation where the dataset brings no such part.",
 )
 def advise(
-    dataset,
-    minutes,
-    as_json,
-    top_k,
-    zoo,
-    device,
-    store,
-    max_params,
-    max_latency_ms,
-    max_memory,
-    run_here,
-    output,
-    nni_config,
-    root,
-    val_fraction,
-):
+    dataset: str,
+    minutes: float,
+    as_json: bool,
+    top_k: int | None,
+    zoo: str,
+    device: str,
+    store: str | None,
+    max_params: float | None,
+    max_latency_ms: float | None,
+    max_memory: float | None,
+    run_here: bool,
+    output: Path,
+    nni_config: Path | None,
+    root: str | None,
+    val_fraction: float,
+) -> None:
     """Say which network to fine-tune on a dataset in the minutes at hand, and how.
 
-    What is not known yet is found out first, and kept: what the dataset is like, how well the networks separate its classes as
-    they are, and how fast they are here. The advice rests on all runs that the store knows, and on those that this package was
-    made with.
+    What is not known yet is found out first, and kept: what the dataset is like, how well the networks
+    separate its classes as they are, and how fast they are here. The advice rests on all runs that the store
+    knows, and on those that this package was made with.
     """
     if as_json + run_here + (nni_config is not None) > 1:
         raise click.UsageError("--json, --run and --nni: give one of them.")
@@ -127,11 +129,11 @@ def advise(
         from nni_nasoa.finetune.clock import process_started
 
         limits = Limits(max_params, max_latency_ms, max_memory)
-        dataset = Dataset(dataset, root=root, val_fraction=val_fraction)
+        asked = Dataset(dataset, root=root, val_fraction=val_fraction)
         if nni_config is not None:
             from nni_nasoa.plugin.advice_experiment import run as run_on_nni
 
-            run_on_nni(nni_config, dataset, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits)
+            run_on_nni(nni_config, asked, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits)
             return
         if run_here:
             from nni_nasoa.finetune.classifier import check_folder
@@ -139,7 +141,7 @@ def advise(
             check_folder(output)
         opened = ExperienceStore(store)
         advice = ask(
-            dataset,
+            asked,
             minutes,
             zoo=zoo,
             device=device,
@@ -149,14 +151,14 @@ def advise(
             started=process_started() if run_here else None,
         )
     if as_json:
-        commands = [_command(choice, dataset, minutes, device, store) for choice in advice.choices]
+        commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
     else:
         _show(advice)
         if not run_here:
-            click.echo("\n" + _command(advice.best, dataset, minutes, device, store))
+            click.echo("\n" + _command(advice.best, asked, minutes, device, store))
     if run_here:
-        _run(advice, opened, dataset, output=output, device=device)
+        _run(advice, opened, asked, output=output, device=device)
 
 
 def _show(advice: Advice) -> None:
@@ -241,7 +243,7 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
 
 
 def _run(advice: Advice, store: ExperienceStore, dataset: Dataset, *, output: Path, device: str) -> None:
-    """Carry out the best choice in what is left of the minutes, and record it with what was expected of it."""
+    """Carry out the best choice in what is left of the minutes, and record it with what was expected."""
     from nni_nasoa.advisor.recording import Recorder
 
     from .finetune import margin_of, report

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
@@ -14,6 +16,8 @@ COLUMNS = {
     "accuracy\n%": ("accuracy", 100, ".2f"),
 }
 
+Command = TypeVar("Command", bound=Callable[..., Any])
+
 _store = click.option(
     "--store",
     metavar="FILE|URL",
@@ -22,7 +26,7 @@ _store = click.option(
 )
 
 
-def _filters(command):
+def _filters(command: Command) -> Command:
     """The options that say which runs."""
     for option in (
         click.option("--limit", type=click.IntRange(1), help="Only the newest so many of them."),
@@ -47,18 +51,18 @@ def _runs(count: int) -> str:
 
 
 @click.group()
-def experience():
+def experience() -> None:
     """Collect, list, export and import the runs of fine-tuning that the advisor learns from.
 
-    They are in a file of the user's data folder (~/.local/share/nni_nasoa/experience.db), or where the environment variable
-    NASOA_STORE says: another file, or a PostgreSQL server that a team shares.
+    They are in a file of the user's data folder (~/.local/share/nni_nasoa/experience.db), or where the
+    environment variable NASOA_STORE says: another file, or a PostgreSQL server that a team shares.
     """
 
 
 @experience.command("list")
 @_filters
 @_store
-def list_(store: str | None, limit: int | None, **filters):
+def list_(store: str | None, limit: int | None, **filters: str | None) -> None:
     """List runs, the newest last: 20 of them, unless --limit says otherwise."""
     from nni_nasoa.advisor import ExperienceStore
 
@@ -87,7 +91,7 @@ def list_(store: str | None, limit: int | None, **filters):
 @click.argument("file", type=click.Path(dir_okay=False))
 @_filters
 @_store
-def export(file: str, store: str | None, **filters):
+def export(file: str, store: str | None, **filters: str | int | None) -> None:
     """Write runs to FILE, a JSON object a line, in order of their creation."""
     from nni_nasoa.advisor import ExperienceStore
 
@@ -100,7 +104,7 @@ def export(file: str, store: str | None, **filters):
 @experience.command("import")
 @click.argument("file", type=click.Path(dir_okay=False))
 @_store
-def import_(file: str, store: str | None):
+def import_(file: str, store: str | None) -> None:
     """Add the runs of FILE, as 'nasoa experience export' writes it, and learn from them.
 
     Every line is checked first: all runs are added, or none. Those that are there already stay as they are.
@@ -114,14 +118,14 @@ def import_(file: str, store: str | None):
     click.echo(f"{_runs(added)} added to {opened.location}, which has {opened.count()}")
 
 
-def _seconds(_context, _parameter, text: str) -> tuple[float, ...]:
+def _seconds(_context: click.Context, _parameter: click.Parameter, text: str) -> tuple[float, ...]:
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise click.ClickException(f"budgets: '{text}' is not a list of seconds such as 3,5,8") from None
 
 
-def _names(_context, _parameter, text: str | None) -> tuple[str, ...]:
+def _names(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
     return tuple(filter(None, (part.strip() for part in (text or "").split(","))))
 
 
@@ -158,11 +162,11 @@ def _names(_context, _parameter, text: str | None) -> tuple[str, ...]:
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the plan.")
 @_store
-def collect(store: str | None, runs: int, jobs: int, **plan):
+def collect(store: str | None, runs: int, jobs: int, **plan: Any) -> None:
     """Collect runs: regimes at random, on small tasks that are drawn here.
 
-    The same options give the same plan. What has been done stays done: started again, the command goes on where it was
-    stopped, and with more --runs it does more.
+    The same options give the same plan. What has been done stays done: started again, the command goes on
+    where it was stopped, and with more --runs it does more.
     """
     from .experience_collect import collect_runs
 
@@ -178,7 +182,7 @@ def collect(store: str | None, runs: int, jobs: int, **plan):
     help="Folder for the two files of the prior.",
 )
 @_store
-def prior(store: str | None, output: Path):
+def prior(store: str | None, output: Path) -> None:
     """Make of the store's runs what the advisor starts from: the prior that the package brings was made so.
 
     It is used from where the package has it, in nni_nasoa/advisor/prior.

@@ -5,17 +5,23 @@ from __future__ import annotations
 import signal
 import statistics
 from collections import defaultdict
+from collections.abc import Iterator
 from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from .terminal import cell, clear_errors, print_table
 
+if TYPE_CHECKING:
+    from nni_nasoa.experience.records import RunRecord
+
 EVERY = 20  # runs between two lines, where there is no terminal
 ESTIMATED_OVER = 600  # seconds whose speed tells the time that is left
 
 
-def collect_runs(location: str | None, runs: int, jobs: int, **options) -> None:
+def collect_runs(location: str | None, runs: int, jobs: int, **options: Any) -> None:
     """Collect runs into the store at a location; `options` are those of `make_plan`."""
     from nni_nasoa.advisor import ExperienceStore
     from nni_nasoa.making.collecting import collect, missing
@@ -40,10 +46,10 @@ def collect_runs(location: str | None, runs: int, jobs: int, **options) -> None:
 
 
 @contextmanager
-def _terminable():
+def _terminable() -> Iterator[None]:
     """SIGTERM is as Ctrl-C here."""
 
-    def stop(_number, _frame):
+    def stop(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
@@ -78,11 +84,11 @@ class Bar:
     def _text(self) -> str:
         return f"{self._done} of {self._runs} runs"
 
-    def __enter__(self):
+    def __enter__(self) -> Bar:
         self._progress.start()
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
     def advance(self, seconds: float) -> None:
@@ -93,14 +99,14 @@ class Bar:
             click.echo(self._text(), err=True)
 
 
-def _print_table(records: list, location: str) -> None:
+def _print_table(records: list[RunRecord], location: str) -> None:
     """What came out, by task."""
-    by_task = defaultdict(list)
+    by_task: dict[str, list[RunRecord]] = defaultdict(list)
     for record in records:
         by_task[record.task].append(record)
     rows = []
     for task, of_task in sorted(by_task.items()):
-        accuracies = sorted(record.accuracy for record in of_task if record.status == "ok")
+        accuracies = sorted(record.accuracy for record in of_task if record.accuracy is not None)
         spread = (accuracies[0], statistics.median(accuracies), accuracies[-1]) if accuracies else (None,) * 3
         rows.append(
             [

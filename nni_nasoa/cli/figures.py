@@ -11,7 +11,7 @@ from .terminal import clear_errors
 
 
 @click.group()
-def figures():
+def figures() -> None:
     """Draw the paper's figures."""
 
 
@@ -32,7 +32,7 @@ def figures():
     show_default=True,
     help="Channels of a block given alone.",
 )
-def block(encoding: str, output: Path, width: int):
+def block(encoding: str, output: Path, width: int) -> None:
     """Draw a block: operations, channels and skips.
 
     ENCODING is a block such as 10001- or a whole network such as 10001-_64_4-111-112-11.

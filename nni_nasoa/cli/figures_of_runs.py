@@ -1,11 +1,11 @@
-"""`nasoa figures freezing` and `nasoa figures along-time`: the figures that are drawn from runs of fine-tuning."""
+"""`nasoa figures freezing` and `nasoa figures along-time`: the figures drawn from runs of fine-tuning."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,7 +13,9 @@ from .terminal import clear_errors
 
 if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
-    from nni_nasoa.figures.runs import RunSettings
+    from nni_nasoa.figures.runs import RecordedRun, RunSettings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 _OPTIONS = (
     click.option(
@@ -57,13 +59,13 @@ _OPTIONS = (
 )
 
 
-def _common(command: Callable) -> Callable:
+def _common(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
 
 
-def _output(default: str) -> Callable:
+def _output(default: str) -> Callable[[Command], Command]:
     return click.option(
         "-o",
         "--output",
@@ -86,13 +88,13 @@ def _output(default: str) -> Callable:
 )
 @_common
 @_output("freezing.png")
-def freezing(target: float | None, **options):
+def freezing(target: float | None, **options: Any) -> None:
     """Draw accuracy and time for each number of frozen stages.
 
-    With --minutes, a model is fine-tuned with 0 to all of its stages frozen, each in the same time, and every run is recorded;
-    runs that are recorded already are not made again, so a series goes on where it was interrupted. Without --minutes, the
-    figure is drawn from recorded runs, of the models and datasets that are given, or all of them. The time of a run is that of
-    fine-tuning alone: datasets are decoded before.
+    With --minutes, a model is fine-tuned with 0 to all of its stages frozen, each in the same time, and every
+    run is recorded; runs that are recorded already are not made again, so a series goes on where it was
+    interrupted. Without --minutes, the figure is drawn from recorded runs, of the models and datasets that
+    are given, or all of them. The time of a run is that of fine-tuning alone: datasets are decoded before.
     """
     from nni_nasoa.figures.freezing import draw_freezing
 
@@ -112,13 +114,13 @@ def freezing(target: float | None, **options):
 )
 @_common
 @_output("along-time.png")
-def along_time(**options):
+def along_time(**options: Any) -> None:
     """Draw accuracy along time for several models on one axis.
 
-    With --minutes, each model is fine-tuned on each dataset within each budget, and every run is recorded; runs that are
-    recorded already are not made again, so a series goes on where it was interrupted. Without --minutes, the figure is drawn
-    from recorded runs, of the models and datasets that are given, or all of them. The time of a run is that of fine-tuning
-    alone: datasets are decoded before.
+    With --minutes, each model is fine-tuned on each dataset within each budget, and every run is recorded;
+    runs that are recorded already are not made again, so a series goes on where it was interrupted. Without
+    --minutes, the figure is drawn from recorded runs, of the models and datasets that are given, or all of
+    them. The time of a run is that of fine-tuning alone: datasets are decoded before.
     """
     from nni_nasoa.figures.along_time import draw_along_time
 
@@ -126,7 +128,13 @@ def along_time(**options):
 
 
 def _figure(
-    draw: Callable, every_freeze: bool, *, output: Path, records: Path | None, no_run: bool, **options
+    draw: Callable[[list[RecordedRun], Path], Path],
+    every_freeze: bool,
+    *,
+    output: Path,
+    records: Path | None,
+    no_run: bool,
+    **options: Any,
 ) -> None:
     from nni_nasoa.figures.paper import check_picture
 
@@ -138,16 +146,24 @@ def _figure(
         click.echo(f"written to {draw(runs, output)}, from the {len(runs)} runs in {records}")
 
 
-def _by_settings(records: Path) -> dict:
-    """The runs of a file, each once, by their settings; none where it is not there yet."""
+def _by_settings(records: Path) -> dict[RunSettings, RecordedRun]:
+    """The runs of a file by their settings; none where it is not there yet.
+
+    Each is there once, where files that were joined may have one twice.
+    """
     from nni_nasoa.figures.runs import read_runs
 
-    return (
-        {run.settings: run for run in read_runs(records)} if records.exists() else {}
-    )  # files that were joined may have one twice
+    return {run.settings: run for run in read_runs(records)} if records.exists() else {}
 
 
-def _recorded(records: Path, *, datasets, models, minutes, **_) -> list:
+def _recorded(
+    records: Path,
+    *,
+    datasets: tuple[str, ...],
+    models: tuple[str, ...],
+    minutes: tuple[float, ...],
+    **_: Any,
+) -> list[RecordedRun]:
     """The recorded runs of what the options name."""
     from nni_nasoa.figures.runs import RunsError
 
@@ -180,34 +196,32 @@ def _is(given: str | float, recorded: str | float) -> bool:
     """Whether a value is the recorded one, of which a path may have been another machine's."""
     from nni_nasoa.figures.runs import last_part
 
-    return (
-        abs(given - recorded) < 1e-5
-        if isinstance(recorded, float)
-        else given in (recorded, last_part(recorded))
-    )
+    if isinstance(given, str) or isinstance(recorded, str):
+        return given in (recorded, last_part(str(recorded)))
+    return abs(given - recorded) < 1e-5
 
 
 def _made(
     records: Path,
     every_freeze: bool,
     *,
-    datasets,
-    models,
-    minutes,
-    seeds,
-    weights,
-    regime_file,
-    device,
-    root,
-    **settings,
-) -> list:
+    datasets: tuple[str, ...],
+    models: tuple[str, ...],
+    minutes: tuple[float, ...],
+    seeds: int,
+    weights: str,
+    regime_file: Path | None,
+    device: str,
+    root: str | None,
+    **settings: float | str | None,
+) -> list[RecordedRun]:
     """All runs of the figure; those that are not recorded are made."""
     from nni_nasoa.training.regime import FineTuneRegime
 
     fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
-    models = models or ([fields["model"]] if fields else [])
-    for option, given in (("--dataset", datasets), ("--model", models)):
-        if not given:
+    models = models or ((fields["model"],) if fields else ())
+    for option, values in (("--dataset", datasets), ("--model", models)):
+        if not values:
             raise click.UsageError(f"Missing option '{option}', which --minutes needs to make runs.")
     fields |= {key: value for key, value in settings.items() if value is not None}
     regimes = [FineTuneRegime.from_json(fields | {"model": model}) for model in dict.fromkeys(models)]
@@ -231,7 +245,8 @@ def _made(
     except KeyboardInterrupt as interruption:
         done = len(_by_settings(records).keys() & planned)
         click.echo(
-            f"interrupted: {done} of {len(planned)} runs are recorded in {records}; the same command goes on from there",
+            f"interrupted: {done} of {len(planned)} runs are recorded in {records}; "
+            "the same command goes on from there",
             err=True,
         )
         if isinstance(interruption, RunInterrupted):
@@ -254,7 +269,7 @@ def _make(missing: list[RunSettings], datasets: list[Dataset], records: Path, de
         described, frozen = run.settings.described(), run.settings.regime.frozen_stages
         click.echo(
             f"run {number} of {len(missing)}: {described['model']} on {last_part(run.settings.dataset)}, "
-            + f"{described['budget']}, "
+            f"{described['budget']}, "
             + (f"{min(frozen, run.stages)} of {run.stages} stages frozen, " if frozen else "")
             + f"seed {run.settings.seed}: {100 * run.accuracy:.2f} % after {run.record.epochs:.3g} epochs"
             + (f"; about {duration(left[number])} left" if left[number] else ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,7 +12,11 @@ from nni_nasoa.data.split_defaults import MAX_BAD, VAL_FRACTION
 
 from .terminal import clear_errors
 
-EXIT_SECONDS = 0.15  # of the processor that the end of a command takes
+if TYPE_CHECKING:
+    from nni_nasoa.advisor.recording import Recorder
+    from nni_nasoa.finetune.results import FineTuneResult
+
+EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
 
 
 @click.command()
@@ -77,7 +82,13 @@ EXIT_SECONDS = 0.15  # of the processor that the end of a command takes
     show_default=True,
     help="Share of the images that may be unreadable; they are left out and listed.",
 )
-@click.option("--compile/--no-compile", default=False, show_default=True, help="Train through torch.compile.")
+@click.option(
+    "--compile/--no-compile",
+    "compiled",
+    default=False,
+    show_default=True,
+    help="Train through torch.compile.",
+)
 @click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's log.")
 @click.option(
     "--record/--no-record",
@@ -87,23 +98,23 @@ EXIT_SECONDS = 0.15  # of the processor that the end of a command takes
 )
 @click.option("--store", metavar="FILE|URL", help="The store. [default: NASOA_STORE, else the user's own]")
 def finetune(
-    dataset,
-    model,
-    minutes,
-    output,
-    regime_file,
-    weights,
-    device,
-    seed,
-    root,
-    val_fraction,
-    max_bad,
-    compile,
-    tensorboard,
-    record,
-    store,
-    **settings,
-):
+    dataset: str,
+    model: str | None,
+    minutes: float,
+    output: Path,
+    regime_file: Path | None,
+    weights: str,
+    device: str,
+    seed: int,
+    root: str | None,
+    val_fraction: float,
+    max_bad: float,
+    compiled: bool,
+    tensorboard: str | None,
+    record: bool,
+    store: str | None,
+    **settings: float | str | None,
+) -> None:
     """Fine-tune a classifier that is ready before the minutes are over.
 
     Ctrl-C saves the best so far.
@@ -118,46 +129,46 @@ def finetune(
         if "model" not in fields:
             raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")
         regime = FineTuneRegime.from_json(fields)
-        weights = None if weights == "none" else weights
-        dataset = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
+        start = None if weights == "none" else weights
+        opened = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
         recorder = None
         if record:  # before training: its imports and look-ups take time
             from nni_nasoa.advisor.recording import Recorder
 
-            recorder = Recorder.open(store, dataset, regime.model, weights=weights)
+            recorder = Recorder.open(store, opened, regime.model, weights=start)
         from nni_nasoa.finetune.api import finetune as run
         from nni_nasoa.training.errors import FineTuneError
 
         started = process_started()
         try:
             result = run(
-                dataset,
+                opened,
                 regime,
                 minutes,
                 output=output,
                 device=device,
                 seed=seed,
-                weights=weights,
-                resources=Resources(compile=compile),
+                weights=start,
+                resources=Resources(compile=compiled),
                 monitoring=Monitoring(bar=None, tensorboard=tensorboard),
                 timing=Timing(started, margin_of(60 * minutes, recorder)),
             )
         except FineTuneError as error:
             if recorder:
-                recorder.record_failure(error, dataset, regime, 60 * minutes, device)
+                recorder.record_failure(error, opened, regime, 60 * minutes, device)
             raise
     if result.folder is not None:  # else another process of torchrun's says it
-        report(result, recorder and recorder.record(result), deadline=started + 60 * minutes)
+        report(result, recorder.record(result) if recorder else None, deadline=started + 60 * minutes)
 
 
-def margin_of(budget: float, recorder) -> float:
-    """Seconds of a budget to keep back for what is not foreseen, for recording, and for the end of the command."""
+def margin_of(budget: float, recorder: Recorder | None) -> float:
+    """Seconds of a budget to keep back: for what is not foreseen, for recording, for the command's end."""
     from nni_nasoa.finetune.clock import default_margin, waiting_factor
 
     return default_margin(budget) + EXIT_SECONDS * waiting_factor() + (recorder.seconds if recorder else 0.0)
 
 
-def report(result, *notes: str | None, deadline: float) -> None:
+def report(result: FineTuneResult, *notes: str | None, deadline: float) -> None:
     """Say what came of a run, and exit as its end asks for; `deadline` is by time.monotonic()."""
     from nni_nasoa.training.outcome import StopReason
 
@@ -167,7 +178,8 @@ def report(result, *notes: str | None, deadline: float) -> None:
     for note in filter(None, (*result.notes, *notes)):
         click.echo(f"note: {note}")
     click.echo(
-        f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
+        f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, "
+        f"{result.seconds:.1f} of {result.budget:.0f} s"
         + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
     )
     click.echo(f"written to {result.folder}")

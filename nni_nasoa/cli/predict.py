@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .terminal import clear_errors, print_table
+
+if TYPE_CHECKING:
+    from nni_nasoa.finetune.classifier import Classifier
 
 
 @click.command()
@@ -28,7 +32,9 @@ from .terminal import clear_errors, print_table
     type=click.Path(dir_okay=False, path_type=Path),
     help="Write the classifier as an ONNX file, too.",
 )
-def predict(folder: Path, images: tuple[str, ...], top_k: int, as_json: bool, device: str, onnx: Path | None):
+def predict(
+    folder: Path, images: tuple[str, ...], top_k: int, as_json: bool, device: str, onnx: Path | None
+) -> None:
     """Classify images by the classifier in FOLDER, as `nasoa finetune` has saved it."""
     if not images and onnx is None:
         raise click.UsageError("Missing argument 'IMAGES...'.")
@@ -65,7 +71,7 @@ def predict(folder: Path, images: tuple[str, ...], top_k: int, as_json: bool, de
         raise SystemExit(1)
 
 
-def _predict_one(classifier, image: str, top_k: int) -> dict:
+def _predict_one(classifier: Classifier, image: str, top_k: int) -> dict[str, Any]:
     try:
         predictions = classifier.predict([image], top_k)[0]
     except ValueError as error:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .terminal import cell, clear_errors, print_table, text
 
+if TYPE_CHECKING:
+    from nni_nasoa.search.problem import Limit, Objective
+
 
 @dataclass(frozen=True)
 class _Results:
-    """What a report is made of. `trials` counts the experiment's trials by status; it is empty for a results file."""
+    """What a report is made of.
+
+    `trials` counts the experiment's trials by status; it is empty for a results file.
+    """
 
     source: str
-    records: list[dict]
+    records: list[dict[str, Any]]
     experiment: str | None = None
     trials: dict[str, int] = field(default_factory=dict)
-    objectives: tuple | None = None
-    limits: tuple = ()
+    objectives: tuple[Objective, ...] | None = None
+    limits: tuple[Limit, ...] = ()
 
 
 @click.command()
@@ -38,8 +46,8 @@ class _Results:
     "objectives",
     multiple=True,
     metavar="NAME[:min|max]",
-    help="A metric to compare results by; repeat it for more. Without it: accuracy and relative_speed for networks, "
-    "default for anything else. More is better unless :min is given.",
+    help="A metric to compare results by; repeat it for more. Without it: accuracy and relative_speed for "
+    "networks, default for anything else. More is better unless :min is given.",
 )
 @click.option(
     "--block",
@@ -48,11 +56,12 @@ class _Results:
     metavar="ENCODING",
     help="Draw this block in place of the front's; repeat it for more.",
 )
-def report(source: str, output: Path, objectives: tuple[str, ...], blocks: tuple[str, ...]):
+def report(source: str, output: Path, objectives: tuple[str, ...], blocks: tuple[str, ...]) -> None:
     """Print the Pareto front of a search, and write it down.
 
-    SOURCE is an NNI experiment of this machine, running or stopped, by its id (or 'latest', which is the default); or a file
-    of results: the results.csv or front.json of an earlier report, a .json list or a .jsonl file.
+    SOURCE is an NNI experiment of this machine, running or stopped, by its id (or 'latest', which
+    is the default); or a file of results: the results.csv or front.json of an earlier report, a
+    .json list or a .jsonl file.
     """
     with clear_errors():
         _report(source, output, objectives, blocks)
@@ -87,7 +96,7 @@ def _report(source: str, output: Path, objectives: tuple[str, ...], blocks: tupl
         draw_search_front(results.records, picture, front=front)
     else:
         draw_objectives(results.records, compared, picture, front=front)
-    for old in output.glob("block_*.png"):  # of an earlier, longer front
+    for old in output.glob("block_*.png"):  # those that an earlier, longer front has left
         if re.fullmatch(r"block_\d+\.png", old.name):
             old.unlink()
     drawn = blocks or [record["architecture"] for record in front if "architecture" in record]
@@ -107,7 +116,8 @@ def _read(source: str) -> _Results:
     folder = find_experiment(source)
     status = read_status(folder)
     trials = {name: count for name, count in status.items() if isinstance(count, int) and name != "trials"}
-    # A network or a classifier says itself which one it is; any other result is of use only with its parameters.
+    # A network or a classifier says itself which one it is; any other result is of use
+    # only with its parameters.
     records = [
         {name: value for name, value in trial.metrics.items() if name not in _NOT_FOR_READERS}
         | {"trial_id": trial.trial_id, "sequence": trial.sequence}
@@ -125,17 +135,17 @@ def _read(source: str) -> _Results:
     )
 
 
-_NOT_FOR_READERS = ("record", "survey")  # of the advisor's trials: for its tuner
+_NOT_FOR_READERS = ("record", "survey")  # what the advisor's trials tell its tuner
 
 
-def _identity(records: list) -> str | None:
+def _identity(records: Sequence[Mapping[str, Any]]) -> str | None:
     """The field by which all of the records say which ones they are."""
     return next(
         (name for name in ("architecture", "classifier") if all(name in record for record in records)), None
     )
 
 
-def _objectives(given: tuple[str, ...], results: _Results):
+def _objectives(given: tuple[str, ...], results: _Results) -> tuple[Objective, ...]:
     """The objectives that the options name, else the experiment's own, else those that suit the records."""
     from nni_nasoa.search.evolution import Objective
     from nni_nasoa.search.front import OBJECTIVES
@@ -143,7 +153,7 @@ def _objectives(given: tuple[str, ...], results: _Results):
     if not given:
         networks = not results.records or any("architecture" in record for record in results.records)
         return results.objectives or (OBJECTIVES if networks else (Objective("default"),))
-    objectives = []
+    objectives: list[Objective] = []
     for option in given:
         name, _, mode = option.partition(":")
         if not name or mode not in ("", "max", "min") or name in (objective.name for objective in objectives):
@@ -154,7 +164,7 @@ def _objectives(given: tuple[str, ...], results: _Results):
     return tuple(objectives)
 
 
-def _why_empty(results: _Results, objectives) -> str:
+def _why_empty(results: _Results, objectives: tuple[Objective, ...]) -> str:
     from nni_nasoa.search.front import distinct
 
     if distinct(results.records, objectives) and results.limits:
@@ -163,7 +173,10 @@ def _why_empty(results: _Results, objectives) -> str:
     if results.records:
         keys = ", ".join(sorted({key for record in results.records for key in record}))
         names = " and ".join(objective.name for objective in objectives)
-        return f"{results.source}: none of its {len(results.records)} results has {names} as numbers; there are: {keys}"
+        return (
+            f"{results.source}: none of its {len(results.records)} results has {names} as numbers; "
+            f"there are: {keys}"
+        )
     return f"{results.source}: no results yet" + (
         f" (trials: {_counts(results.trials)})" if results.trials else ""
     )
@@ -188,7 +201,9 @@ _COLUMNS_OF = {
 }
 
 
-def _print_report(results: _Results, front: list[dict], objectives, output: Path, drawings: int) -> None:
+def _print_report(
+    results: _Results, front: list[dict], objectives: tuple[Objective, ...], output: Path, drawings: int
+) -> None:
     from nni_nasoa.search.front import comparable_step_times, distinct
 
     counted = distinct(results.records, objectives)

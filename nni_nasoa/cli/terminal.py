@@ -6,7 +6,9 @@ import atexit
 import json
 import os
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -16,8 +18,11 @@ from nni_nasoa.values import NUMBER
 class OneLine(click.Command):
     """A command that says what is wrong with its options in one line, without its usage before it."""
 
-    def __call__(self, *args, **kwargs):
-        """The command as a process, which ends here. The interpreter's own end walks through all of torch, past a deadline."""
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The command as a process, which ends here.
+
+        The interpreter's own end walks through all of torch, past a deadline.
+        """
         try:
             return super().__call__(*args, **kwargs)
         except SystemExit as ending:
@@ -25,11 +30,13 @@ class OneLine(click.Command):
                 _end_now(ending.code or 0)
             raise
 
-    def make_context(self, *args, **kwargs):
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the options, as `click.Command` does it."""
         with _without_usage():
             return super().make_context(*args, **kwargs)
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, as `click.Command` does it."""
         with _without_usage():
             return super().invoke(ctx)
 
@@ -50,19 +57,18 @@ def _end_now(status: int) -> None:
 
 
 @contextmanager
-def _without_usage():
+def _without_usage() -> Iterator[None]:
     try:
         yield
     except click.UsageError as error:
-        if not isinstance(
-            error, getattr(click.exceptions, "NoArgsIsHelpError", ())
-        ):  # which a newer click has for a group alone
-            error.ctx = None  # of which the usage would be shown
+        # A newer click has this error for a group alone, whose help it shows.
+        if not isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            error.ctx = None  # else its usage would be shown
         raise
 
 
 @contextmanager
-def clear_errors():
+def clear_errors() -> Iterator[None]:
     """Turn what a user can get wrong into one line on stderr and exit status 1."""
     from sqlite3 import Error as DatabaseError
 
@@ -74,11 +80,21 @@ def clear_errors():
         raise click.ClickException(str(error)) from None
 
 
-def cell(value, factor: float, form: str) -> str:
+def cell(value: Any, factor: float, form: str) -> str:
+    """A value in a table.
+
+    Parameters
+    ----------
+    value
+        Any JSON value; what is no number stands as `text` gives it.
+    factor, form
+        What a number is multiplied by, such as 100 for percent, and a format such as ".2f".
+    """
     return format(value * factor, form) if NUMBER.allows(value) else text(value)
 
 
-def text(value) -> str:
+def text(value: Any) -> str:
+    """A JSON value as text: a text as it is, and a dash for None and NaN."""
     return "-" if value is None or value != value else value if isinstance(value, str) else json.dumps(value)
 
 

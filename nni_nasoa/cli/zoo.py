@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import click
 
 from .terminal import cell, clear_errors, print_table, text
 
-# heading -> figure, factor, form
+# Figures of a model by their headings, what they are multiplied by, and their format.
 PUBLISHED = {
     "params\nM": ("params_m", 1, ".2f"),
     "GMACs\nat 224": ("gmacs_224", 1, ".2f"),
@@ -28,7 +29,7 @@ family_option = click.option("--family", help="Only this family of models, or th
 @click.group(invoke_without_command=True)
 @family_option
 @click.pass_context
-def zoo(context: click.Context, family: str | None):
+def zoo(context: click.Context, family: str | None) -> None:
     """List the models of the zoo, pretrain small ones, add your own.
 
     Alone, it does what `nasoa zoo list` does.
@@ -43,7 +44,7 @@ def zoo(context: click.Context, family: str | None):
 
 @zoo.command("list")
 @family_option
-def list_(family: str | None):
+def list_(family: str | None) -> None:
     """List the models of the zoo with their published figures, or those of the search that found them."""
     _print_models(family)
 
@@ -68,7 +69,7 @@ def _print_models(family: str | None) -> None:
 
 
 @contextmanager
-def _warnings_as_lines():
+def _warnings_as_lines() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.showwarning = lambda message, *_: click.echo(f"warning: {message}", err=True)
@@ -88,10 +89,11 @@ def _warnings_as_lines():
     type=click.Path(),
     help="A .safetensors or published .pth file, or a folder saved by 'nasoa finetune'.",
 )
-def add(name: str, network: str | None, weights: str):
+def add(name: str, network: str | None, weights: str) -> None:
     """Add a network and its weights to your own zoo, as NAME.
 
-    From then on every command takes NAME as a model. The zoo is the folder that NASOA_ZOO names, or ~/.local/share/nni_nasoa/zoo.
+    From then on every command takes NAME as a model. The zoo is the folder that NASOA_ZOO names, or
+    ~/.local/share/nni_nasoa/zoo.
     """
     from nni_nasoa.files import zoo_folder
     from nni_nasoa.zoo import add_model
@@ -106,7 +108,7 @@ def add(name: str, network: str | None, weights: str):
 
 @zoo.command()
 @click.argument("name")
-def remove(name: str):
+def remove(name: str) -> None:
     """Remove NAME from your own zoo, and delete its weights there."""
     from nni_nasoa.zoo import remove_model
 
@@ -144,12 +146,12 @@ def _shown(values: tuple[float, ...]) -> str:
 @click.option("--batch-size", type=click.IntRange(2))
 @click.option("--learning-rate", type=click.FloatRange(0, 100, min_open=True), help="At its peak.")
 @click.option("--seed", type=click.IntRange(0), help="Of the images, initial weights and order.")
-def pretrain(models: tuple[str, ...], output: Path, jobs: int, device: str, **settings):
+def pretrain(models: tuple[str, ...], output: Path, jobs: int, device: str, **settings: float | None) -> None:
     """Pretrain networks on images of fractals, drawn from formulas.
 
-    Without MODEL, the whole nano family is made again, by the recipe of its cards. A MODEL is a nano network, one of a front
-    file (front.json#2, or front.json for all), or an encoding. What no option sets is as in a nano network's card, else the
-    default of the recipe that the cards describe.
+    Without MODEL, the whole nano family is made again, by the recipe of its cards. A MODEL is a nano network,
+    one of a front file (front.json#2, or front.json for all), or an encoding. What no option sets is as in a
+    nano network's card, else the default of the recipe that the cards describe.
 
     Run it again after an interruption: finished networks stay, and the others go on from their last epoch.
     """
@@ -177,5 +179,6 @@ def pretrain(models: tuple[str, ...], output: Path, jobs: int, device: str, **se
     for card in cards:
         accuracy = "-" if card["accuracy"] is None else f"{100 * card['accuracy']:.1f} %"
         click.echo(
-            f"{card['name']}: accuracy {accuracy} on fractals that it has not seen; {output / card['name']}.safetensors"
+            f"{card['name']}: accuracy {accuracy} on fractals that it has not seen; "
+            f"{output / card['name']}.safetensors"
         )

@@ -41,9 +41,10 @@ def recipes_of(
     from nni_nasoa.zoo import nano
 
     family = family or nano.FAMILY
-    networks = (
-        _networks(models) if models else {name: info.encoding for name, info in family.models().items()}
-    )
+    if models:
+        networks = _networks(models)
+    else:
+        networks = {name: info.encoding for name, info in family.models().items() if info.encoding}
     recipes: dict[PretrainRecipe, dict[str, str]] = {}
     for name, encoding in networks.items():
         card = family.card(name) or {}
@@ -63,7 +64,8 @@ def _networks(models: Iterable[str]) -> dict[str, str]:
             name, encoding = _network(source)
             if sources.setdefault(name, source) != source:
                 raise ValueError(
-                    f"{source}: would be called {name}, as {sources[name]}; pretrain it into a folder of its own"
+                    f"{source}: would be called {name}, as {sources[name]}; "
+                    "pretrain it into a folder of its own"
                 )
             networks[name] = encoding
     return networks
