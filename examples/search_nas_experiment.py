@@ -2,9 +2,10 @@
 
     python examples/search_nas_experiment.py --trials 20 --concurrency 2 --port 8080
 
-Does what `nnictl create --config experiment_configs/search.yml` does, for those who want the model space, the evaluation or
-the strategy in their own hands. Watch it at http://localhost:8080 meanwhile. (NNI's web server listens on all interfaces,
-without a password.) The front is printed and written to a file that `nni_nasoa.zoo.create_model` and macro-level search take.
+Does what `nnictl create --config experiment_configs/search.yml` does, for those who want the model space, the
+evaluation or the strategy in their own hands. Watch it at http://localhost:8080 meanwhile. (NNI's web server
+listens on all interfaces, without a password.) The front is printed and written to a file that
+`nni_nasoa.zoo.create_model` and macro-level search take.
 """
 
 import click
@@ -25,7 +26,10 @@ from nni_nasoa.training.speed import relative_speed
 
 
 def evaluate(network, dataset, input_size, batch_size, epochs, threads):
-    """Train one network on the proxy dataset, time it, and report both. Runs in a process of its own, the trial."""
+    """Train one network on the proxy dataset, time it, and report both.
+
+    Runs in a process of its own, the trial.
+    """
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     split = open_dataset(dataset, input_size=input_size)
@@ -35,7 +39,7 @@ def evaluate(network, dataset, input_size, batch_size, epochs, threads):
         epochs=epochs,
         batch_size=batch_size,
         device=device,
-        on_epoch=lambda epoch, accuracy: nni.report_intermediate_result(accuracy),
+        on_epoch=lambda _, accuracy: nni.report_intermediate_result(accuracy),
     )
     speed = relative_speed(network, input_size, batch_size, device, autocast=mixed_precision(device))
     nni.report_final_result(
@@ -116,7 +120,8 @@ def main(dataset, input_size, batch_size, epochs, trials, concurrency, gpus, thr
     for individual in evolution.front():
         result = individual.metrics
         click.echo(
-            f"{result['accuracy']:8.2%}  {result['relative_speed']:14.2f}  {result['params_m']:9.2f}M  {individual.candidate}"
+            f"{result['accuracy']:8.2%}  {result['relative_speed']:14.2f}  {result['params_m']:9.2f}M  "
+            f"{individual.candidate}"
         )
     if evolution.evaluated:
         write_front(

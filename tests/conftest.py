@@ -34,8 +34,9 @@ NNICTL = (
 )
 
 
-# One thread each, as several processes run tests at a time: threads that wait for each other on processors that
-# others use, too, made the advisor's small networks ten times as slow. Before numpy and torch are loaded.
+# One thread each, as several processes run tests at a time: threads that wait for each other on
+# processors that others use, too, made the advisor's small networks ten times as slow. Before
+# numpy and torch are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Each worker has its own place for device locks, so that nobody waits for another's measurements.
@@ -116,7 +117,9 @@ class RunningExperiment:
         return psutil.Process(self.nnictl.manifest()[self.id]["pid"])
 
     def wait(self, condition, timeout: float = 180.0):
-        """Wait until condition() is true, and return it; fails at once when the experiment is in status ERROR or gone."""
+        """Wait until condition() is true, and return it; fails at once when the experiment
+        is in status ERROR or gone.
+        """
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -160,7 +163,8 @@ class Nnictl:
         self.home = home
         self.left_over: list[psutil.Process] = []
         (home / "tmp").mkdir()
-        # With a TMPDIR, where device locks are, of its own, no benchmark elsewhere on the machine can hold trials up.
+        # With a TMPDIR, where device locks are, of its own, no benchmark elsewhere on the
+        # machine can hold trials up.
         self.env = {
             **os.environ,
             "HOME": str(home),
@@ -343,8 +347,12 @@ def sshd(tmp_path):
                 "PermitRootLogin yes",
                 f"PidFile {folder}/pid",
                 "Subsystem sftp internal-sftp",
-                # NNI runs `pip install nni --upgrade` on every machine; it is installed, and tests do not download.
-                f"SetEnv HOME={home} PATH={path} PIP_NO_INDEX=1 PIP_NO_DEPS=1 OMP_NUM_THREADS=1 NASOA_CACHE={home}/cache TMPDIR={home}",
+                # NNI runs `pip install nni --upgrade` on every machine; it is installed,
+                # and tests do not download.
+                (
+                    f"SetEnv HOME={home} PATH={path} PIP_NO_INDEX=1 PIP_NO_DEPS=1 OMP_NUM_THREADS=1 "
+                    f"NASOA_CACHE={home}/cache TMPDIR={home}"
+                ),
             ]
         )
         + "\n"

@@ -44,7 +44,9 @@ def imported():
 
 @pytest.fixture(scope="module")
 def distributions_of():
-    """The names of the distributions that hold a top-level package. (That of importlib.metadata misses most before Python 3.11.)"""
+    """The names of the distributions that hold a top-level package. (That of importlib.metadata misses
+    most before Python 3.11.)
+    """
     found = {}
     for distribution in distributions():
         for path in distribution.files or ():
@@ -55,7 +57,7 @@ def distributions_of():
     return found
 
 
-@pytest.mark.parametrize(("package", "place"), imported().items())
+@pytest.mark.parametrize("package, place", imported().items())
 def test_whatever_is_imported_is_declared(package, place, distributions_of):
     declared = names(PROJECT["dependencies"]).union(*map(names, EXTRAS.values()))
     assert distributions_of[package] & declared, f"{place}: {package} is in {distributions_of[package]}"

@@ -11,7 +11,10 @@ HEAVY = {"torch", "torchvision", "nni", "sklearn", "matplotlib", "scipy", "panda
 
 def loaded_by(code: str) -> set[str]:
     """Packages that a fresh interpreter has loaded after running the code."""
-    report = "import sys, json; print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    report = (
+        "import sys, json; "
+        "print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{report}"], capture_output=True, text=True, check=True
     )

@@ -1,9 +1,10 @@
-"""The advised run, in one shot, against every single model of three series, at equal time: figure 5 of the paper.
+"""The advised run, in one shot, against every single model of three series, at equal time.
 
-On each task and within each budget, what the advisor chooses is carried out once; its prior has nothing of such tasks, and
-nothing is learned from one run to the next. Every baseline (baselines/baselines.csv, pretrained as the nano family is) has the
-same seconds and the default hyperparameters. The best of a series, known in hindsight, is its upper bound. The advised run pays
-for the dataset's profile and the probes out of its budget; it is also made with the profile known beforehand.
+That is figure 5 of the paper. On each task and within each budget, what the advisor chooses is carried out
+once; its prior has nothing of such tasks, and nothing is learned from one run to the next. Every baseline
+(baselines/baselines.csv, pretrained as the nano family is) has the same seconds and the default
+hyperparameters. The best of a series, known in hindsight, is its upper bound. The advised run pays for the
+dataset's profile and the probes out of its budget; it is also made with the profile known beforehand.
 
     python examples/benchmarks/baselines/pretrain.py     # first: the baselines' weights
     python examples/benchmarks/advisor_budgets.py        # it can be stopped, and goes on there
@@ -60,7 +61,10 @@ def run(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | None:
 
 
 def run_advised(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | None:
-    """Ask for advice, and follow it, both within the budget; of the store, only the step times of this device are known before."""
+    """Ask for advice, and follow it, both within the budget.
+
+    Of the store, only the step times of this device are known before.
+    """
     from nni_nasoa.advisor import ExperienceStore
     from nni_nasoa.advisor.advising import advise
     from nni_nasoa.advisor.task.profiles import task_profile
@@ -115,7 +119,10 @@ def prepare(tasks: Sequence[str], folder: Path, processes: int) -> None:
 
 
 def cells(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], dict[str, dict[str | None, float]]]:
-    """Mean accuracy over the seeds, of each model of each series, by task and budget; only where all models have been run."""
+    """Mean accuracy over the seeds, of each model of each series, by task and budget.
+
+    Only where all models have been run.
+    """
     found: dict[tuple[str, float], dict] = {}
     for line in lines:
         job = line["job"]
@@ -136,7 +143,10 @@ def cells(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, float], dict[st
 
 
 def compare(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """By how many points the advised run is better than the upper bound of each series: means over the tasks, and all of them."""
+    """By how many points the advised run is better than the upper bound of each series.
+
+    Means over the tasks, and all of them.
+    """
     whole = cells(lines)
     if not whole:
         raise SystemExit("there is no task and budget yet that all networks have been run with")
@@ -183,7 +193,8 @@ def show(result: dict) -> None:
     for cell in result["cells"]:
         best = {name: max(cell[name].items(), key=lambda item: item[1]) for name in series}
         print(
-            f"{cell['task']:26}{cell['budget']:8g}{100 * cell[ADVISED][None]:12.1f}{100 * cell[PROFILED][None]:12.1f}"
+            f"{cell['task']:26}{cell['budget']:8g}"
+            f"{100 * cell[ADVISED][None]:12.1f}{100 * cell[PROFILED][None]:12.1f}"
             + "".join(
                 f"{100 * accuracy:14.1f} ({model.rpartition('-')[2]})".rjust(22)
                 for model, accuracy in best.values()
@@ -202,7 +213,7 @@ def show(result: dict) -> None:
 
 
 def plot(result: dict, path: Path) -> None:
-    """Draw a panel a task: the advised runs as red squares, the upper bound of each series, and its models, faint."""
+    """Draw a panel a task: advised runs as red squares, the upper bound of each series, its models faint."""
     from nni_nasoa.figures.paper import COLORS, MARKERS, save, sheet, titles
 
     tasks, columns = result["tasks"], min(4, len(result["tasks"]))
@@ -238,7 +249,8 @@ def plot(result: dict, path: Path) -> None:
     titles(
         figure,
         "Fine-tuned within a time limit: the advised run against the best of each series in hindsight",
-        "Validation accuracy, one thread. Lines: the upper bound of a series, its models are the faint points; all have the default "
+        "Validation accuracy, one thread. Lines: the upper bound of a series, "
+        "its models are the faint points; all have the default "
         "hyperparameters. Squares: one run each, the time for the dataset's profile included.",
     )
     save(figure, path)

@@ -1,21 +1,26 @@
-r"""How far is the advised regime behind the best of a brute-force grid, cold and after 20 tasks?
+r"""How far the advised regime is behind the best of a brute-force grid, cold and after 20 tasks.
 
-On every task, all of a grid of regimes were run with the same seconds each: `data/advisor_grid.jsonl.gz`. A regime's accuracy is
-the mean of its runs with several seeds: of single ones, the best of many would be the luckiest. The tasks are of kinds that the
-package's prior has nothing of. The advisor starts from the prior (cold), and then learns from some runs on each of 20 other tasks,
-one task after the other: the regime that it would choose there, and random ones. These other tasks are the remaining ones of the
-grid, and halves of their classes.
+On every task, all of a grid of regimes were run with the same seconds each: `data/advisor_grid.jsonl.gz`.
+A regime's accuracy is the mean of its runs with several seeds: of single ones, the best of many would be
+the luckiest. The tasks are of kinds that the package's prior has nothing of. The advisor starts from the
+prior (cold), and then learns from some runs on each of 20 other tasks, one task after the other: the
+regime that it would choose there, and random ones. These other tasks are the remaining ones of the grid,
+and halves of their classes.
 
-What a user is advised is the best of tens of thousands of candidates: `--own` carries that out, cold and after the last task seen,
-with as many seeds as the grid has. The machine may be faster or slower than when the grid was recorded, so the grid's eight best of
-each task are run again beside it, and the best of these counts. Without any run, the advisor also chooses among the grid's regimes
-alone. Beside it: the documented defaults, the regime that is best on average over the other tasks, and a random one.
+What a user is advised is the best of tens of thousands of candidates: `--own` carries that out, cold and
+after the last task seen, with as many seeds as the grid has. The machine may be faster or slower than when
+the grid was recorded, so the grid's eight best of each task are run again beside it, and the best of these
+counts. Without any run, the advisor also chooses among the grid's regimes alone. Beside it: the documented
+defaults, the regime that is best on average over the other tasks, and a random one.
 
-    python examples/benchmarks/advisor_regret.py --own      # compare: data/advisor_regret.json and .png; makes the runs that are missing
-    python examples/benchmarks/advisor_regret.py            # among the grid's regimes alone
-    python examples/benchmarks/advisor_regret.py --record   # complete the grid first; it can be stopped and goes on there
+    python examples/benchmarks/advisor_regret.py --own      # compare, and make the runs that are missing
+    python examples/benchmarks/advisor_regret.py            # compare among the grid's regimes alone
+    python examples/benchmarks/advisor_regret.py --record   # complete the grid first; if stopped, it goes on
 
-The predictor's settings are not chosen by these tasks, but by ten of the prior's own kinds, of which it has nothing then:
+The first two write data/advisor_regret.json and .png.
+
+The predictor's settings are not chosen by these tasks, but by ten of the prior's own kinds, of
+which it has nothing then:
 
     python examples/benchmarks/advisor_regret.py --leave-kinds-out --output /tmp \
         --grid examples/benchmarks/data/advisor_grid_settings.jsonl.gz
@@ -26,53 +31,20 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from advisor_common import (
-    DATA,
-    GRID,
-    Advisor,
-    TaskGrid,
-    append_line,
-    cold_advisor,
-    finetuned,
-    grid_regimes,
-    held_out_tasks,
-    in_processes,
-    kind_of,
-    measured_time_model,
-    one_thread,
-    open_task,
-    pack,
-    read_grid,
-    read_lines,
-    side_by_side,
-    unpacked,
-    whole_grids,
-)
+from advisor_common import DATA, held_out_tasks, pack, read_lines, unpacked
+from advisor_grid import GRID, Advisor, TaskGrid, cold_advisor, kind_of, read_grid, whole_grids
+from advisor_regret_runs import AGAIN, advised_of, best_of, record, run_choices
 from outputs import output_folder
 
 from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
-from nni_nasoa.advisor.task.landmarks import landmark
-from nni_nasoa.advisor.task.probing import FEW, probe
-from nni_nasoa.advisor.task.profiles import (
-    PROBE_MODEL,
-    TaskProfile,
-    landmark_settings,
-    sized_probes,
-    task_profile,
-)
-from nni_nasoa.data import Dataset
 from nni_nasoa.training.regime import FineTuneRegime
 
-MODELS = tuple(f"nano-{letter}" for letter in "abcdef")
 STREAM = 20  # tasks that are seen
-HALF_RUNS = 8  # on each half of a task's classes
 METHODS = {
     "cold": "of these, cold",
     "seen": "of these, tasks seen",
@@ -81,116 +53,18 @@ METHODS = {
     "random": "random",
 }
 OWN = {"own_cold": "advised, cold", "own_seen": "advised, tasks seen"}
-AGAIN = 8  # of a grid's regimes are run again, the best
 
 
-# -- recording --
-
-
-def run_regime(job: Mapping[str, Any]) -> dict | None:
-    """Carry out a run of the grid."""
-    return finetuned(job["task"], FineTuneRegime.from_json(job["regime"]), job["budget"], job["seed"])
-
-
-def record(path: Path, tasks: Sequence[str], count: int, budget: float, seeds: int, processes: int) -> None:
-    """Complete the grid in a file that is not packed: all regimes on whole tasks with each seed, some on the halves of each."""
-    if others := {line["job"]["budget"] for line in read_lines(path) if "job" in line} - {budget}:
-        raise SystemExit(
-            f"{path}: has runs of {others.pop():g} s; --grid names another file for those of {budget:g} s"
-        )
-    one_thread()
-    regimes = grid_regimes(MODELS, count)
-    halves = [f"{task}@{half}" for task in tasks for half in (0, 1)]
-    jobs = [(task, regime, 0) for task in tasks for regime in regimes]
-    for task in halves:
-        rng = np.random.default_rng(len(jobs))
-        jobs += [
-            (task, regimes[i], 0)
-            for i in np.sort(rng.choice(len(regimes), min(HALF_RUNS, len(regimes)), replace=False))
-        ]
-    _prepare(path, [*tasks, *halves], sorted({regime.input_size for regime in regimes}), processes)
-    jobs += [(task, regime, seed) for seed in range(1, seeds) for task in tasks for regime in regimes]
-    jobs = [
-        {"task": task, "regime": regime.to_json(), "budget": budget, "seed": seed}
-        for task, regime, seed in jobs
-    ]
-    in_processes(jobs, run_regime, path, processes)
-
-
-def _prepare(path: Path, tasks: Sequence[str], sizes: Sequence[int], processes: int) -> None:
-    """Write the step times and the profiles that are missing."""
-    lines = read_lines(path)
-    if not any("step_time" in line for line in lines):
-        for row in measured_time_model(path.parent, processes).step_times:
-            append_line(path, {"step_time": asdict(row)})
-    missing = [task for task in tasks if not any(line.get("task") == task for line in lines)]
-    with side_by_side(processes) as pool:
-        for number, (task, profile) in enumerate(
-            zip(missing, pool.map(partial(_profile, sizes=sizes), missing)), start=1
-        ):
-            append_line(path, {"task": task, "profile": profile.to_json()})
-            print(
-                f"\rprofile of {number} of {len(missing)} tasks",
-                end="" if number < len(missing) else "\n",
-                flush=True,
-            )
-
-
-def _profile(task: str, sizes: Sequence[int]) -> TaskProfile:
-    """Draw a task at all sizes; what the advisor would know of it. Half of one, too, is looked at in other sizes."""
-    for size in sizes:
-        open_task(task, size)
-    if "@" not in task:
-        return task_profile(Dataset(task), None, MODELS, device="cpu", show_progress=False)
-    known = task_profile(Dataset(open_task(task, 48)), None, MODELS, device="cpu", show_progress=False)
-    sized = {
-        name: probe(open_task(task, size), name.partition("@")[0], images=FEW)
-        for name, size in sized_probes(MODELS).items()
-    }
-    marks = {
-        name: landmark(open_task(task, size), PROBE_MODEL, rate)
-        for name, (size, rate) in landmark_settings().items()
-    }
-    return known.with_more(sized, marks)
-
-
-def run_choices(path: Path, grids: Mapping[str, TaskGrid], result: Mapping[str, Any], processes: int) -> None:
-    """Complete a packed file of the runs of what was advised for each task, and of the grid's best again; runs of other choices leave it."""
-    seeds = range(result["seeds"], 2 * result["seeds"])  # others than the grid's
-    jobs = [
-        {"task": name, "regime": regime, "budget": result["budget"], "seed": seed}
-        for seed in seeds
-        for name, task in result["tasks"].items()
-        for regime in _once([*best_of(grids[name]), *advised_of(task)])
-    ]
-    plain = unpacked(path)
-    one_thread()
-    for job in jobs:
-        open_task(job["task"], job["regime"]["input_size"])  # drawn before the clock runs
-    in_processes(jobs, run_regime, plain, processes)
-    pack(plain, path, jobs)
-    plain.unlink()
-
-
-def best_of(grid: TaskGrid) -> list[dict[str, Any]]:
-    """The best regimes of a grid, as JSON."""
-    return [grid.regimes[i].to_json() for i in np.argsort(grid.regrets(), kind="stable")[:AGAIN]]
-
-
-def advised_of(task: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What was advised for a task, cold and then after each order of the others, as JSON."""
-    return [task["own_cold_regime"], *task["own_seen_regimes"]]
-
-
-def _once(values: Sequence) -> list:
-    """Each of some values that have no hash, once."""
-    return [value for place, value in enumerate(values) if value not in values[:place]]
+# -- what is advised --
 
 
 def judge_choices(
     lines: Sequence[Mapping[str, Any]], grids: Mapping[str, TaskGrid], result: dict[str, Any]
 ) -> None:
-    """Put into the result how accurate what was advised is, and its regret: in points, against the best of what was run again."""
+    """Put into the result how accurate what was advised is, and its regret.
+
+    That is in points, against the best of what was run again.
+    """
     against_recorded: dict[str, list[float]] = {method: [] for method in OWN}
     for name, task in result["tasks"].items():
 
@@ -223,7 +97,7 @@ def judge_choices(
 
 
 def _speed(lines: Sequence[Mapping[str, Any]], grids: Mapping[str, TaskGrid]) -> float:
-    """Epochs of the regimes that were run again over those of their first run in the grid, the median of all."""
+    """Epochs of the regimes that were run again, over those of their first run in the grid: the median."""
     ratios = []
     for line in lines:
         grid, regime = grids[line["job"]["task"]], FineTuneRegime.from_json(line["job"]["regime"])
@@ -245,7 +119,10 @@ def average_best(grids: Mapping[str, TaskGrid], left_out: str) -> int:
 def regrets_along(
     start: Advisor, test: TaskGrid, others: Sequence[TaskGrid], rng: np.random.Generator, runs: int
 ) -> list[float]:
-    """Regret on a task before any other is seen, and after each of the others, in points. `start` is what learns."""
+    """Regret on a task before any other is seen, and after each of the others, in points.
+
+    `start` is what learns.
+    """
     regrets = [float(test.regrets()[test.advised(start)])]
     for other in others:
         chosen = other.advised(start)
@@ -259,9 +136,10 @@ def regrets_along(
 def compare(
     grids: Mapping[str, TaskGrid], orders: int, runs: int, cold: Advisor, own: bool = False
 ) -> dict[str, Any]:
-    """Regrets of every method on each task, in points of accuracy; those of the stream in several orders of the tasks.
+    """Regrets of every method on each task, in points of accuracy.
 
-    With `own`, also what the advisor chooses among all candidates.
+    Those of the stream are in several orders of the tasks. With `own`, also what the advisor
+    chooses among all candidates.
     """
     whole, nothing = whole_grids(grids), Advisor(AccuracyPredictor(), cold.time_model)
     tasks = {}
@@ -308,7 +186,10 @@ def compare(
 
 
 def summary(tasks: Mapping[str, Mapping[str, Any]], method: str) -> dict[str, float]:
-    """Median, mean and worst regret over the tasks; of what has seen others, over the tasks and the orders of the others."""
+    """Median, mean and worst regret over the tasks.
+
+    Of what has seen other tasks, it is over the orders of these, too.
+    """
     values = np.concatenate([np.atleast_1d(task[method]) for task in tasks.values()])
     return {"median": float(np.median(values)), "mean": float(values.mean()), "worst": float(values.max())}
 
@@ -316,8 +197,10 @@ def summary(tasks: Mapping[str, Mapping[str, Any]], method: str) -> dict[str, fl
 def show(result: dict) -> None:
     """Print the table."""
     print(
-        f"\nRegret in points of accuracy against the best of {result['regimes']} regimes, {result['seeds']} runs of "
-        f"{result['budget']:g} s each ({result['prior_runs']} runs in the prior; {result['tasks_seen']} tasks seen, "
+        f"\nRegret in points of accuracy against the best of {result['regimes']} regimes, "
+        f"{result['seeds']} runs of "
+        f"{result['budget']:g} s each ({result['prior_runs']} runs in the prior; "
+        f"{result['tasks_seen']} tasks seen, "
         f"{result['orders']} orders, their mean for each task)"
     )
     columns = {method: title for method, title in {**OWN, **METHODS}.items() if method in result["summary"]}
@@ -331,8 +214,10 @@ def show(result: dict) -> None:
         print(f"{what:34}" + "".join(f"{result['summary'][method][what]:22.2f}" for method in columns))
     if "speed" in result:
         print(
-            f"What is advised is held against the best of the grid's {AGAIN} best that were run again; they came to "
-            f"{result['speed']:.2f} times as many epochs\n(median). Against the grid as it was recorded, medians: "
+            f"What is advised is held against the best of the grid's {AGAIN} best that were run again; "
+            "they came to "
+            f"{result['speed']:.2f} times as many epochs\n(median). Against the grid as it was recorded, "
+            "medians: "
             + ", ".join(f"{OWN[method]} {value:.2f}" for method, value in result["against_recorded"].items())
         )
 
@@ -381,8 +266,10 @@ def plot(result: dict, path: Path) -> None:
     titles(
         figure,
         f"Regret of the advised regime against the best of {result['regimes']}, {result['budget']:g} s each",
-        f"{len(result['tasks'])} tasks of kinds that the prior has nothing of, {result['seeds']} runs of each regime. {advised}"
-        f"Of these: chosen among the {result['regimes']}. Left: median and quartiles over tasks and {result['orders']} orders of the "
+        f"{len(result['tasks'])} tasks of kinds that the prior has nothing of, "
+        f"{result['seeds']} runs of each regime. {advised}"
+        f"Of these: chosen among the {result['regimes']}. Left: "
+        f"median and quartiles over tasks and {result['orders']} orders of the "
         f"{result['tasks_seen']} tasks seen. Right: a dot for each task, a bar for the median.",
     )
     save(figure, path)

@@ -1,13 +1,15 @@
-"""How long do NNI's own tuners take to the accuracy that the advice reaches in one run?
+"""How long NNI's own tuners take to the accuracy that the advice reaches in one run.
 
-They search the recorded grid (`data/advisor_grid.jsonl.gz`, see advisor_regret.py), so that 20 seeds of each cost nothing: a
-sample of the settings is answered with the recorded run of the same model whose other settings are nearest. One evaluation
-takes the budget of a run. The advice is the advisor's choice among the same runs, with the package's prior, which has nothing
-of such tasks; it takes one evaluation. Time counts until a run is as accurate as the advised one.
+They search the recorded grid (`data/advisor_grid.jsonl.gz`, see advisor_regret.py), so that 20 seeds of each
+cost nothing: a sample of the settings is answered with the recorded run of the same model whose other
+settings are nearest. One evaluation takes the budget of a run. The advice is the advisor's choice among the
+same runs, with the package's prior, which has nothing of such tasks; it takes one evaluation. Time counts
+until a run is as accurate as the advised one.
 
-BOHB has its default budgets, 1 to 3: a budget of 1 takes a third of the time, and gives the best accuracy on the recorded curve
-until then, be it measured on few images. In NNI 3.0 its check for trials of an earlier experiment fails at the first result (text
-ids compared with a number, microsoft/nni issue 5263); here nothing was resumed, so the check is answered with no.
+BOHB has its default budgets, 1 to 3: a budget of 1 takes a third of the time, and gives the best accuracy on
+the recorded curve until then, be it measured on few images. In NNI 3.0 its check for trials of an earlier
+experiment fails at the first result (text ids compared with a number, microsoft/nni issue 5263); here nothing
+was resumed, so the check is answered with no.
 
     pip install "nni[BOHB]"     # for BOHB; without, it is left out
     python examples/benchmarks/advisor_vs_tuners.py
@@ -27,7 +29,8 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
-from advisor_common import DATA, GRID, Advisor, TaskGrid, cold_advisor, read_grid, whole_grids
+from advisor_common import DATA
+from advisor_grid import GRID, Advisor, TaskGrid, cold_advisor, read_grid, whole_grids
 from outputs import output_folder
 
 from nni_nasoa.advisor.models import ModelFigures
@@ -59,7 +62,7 @@ class GridProblem:
         self._points = [self._point(settings) for settings in self._settings]
 
     def _described(self, regime: FineTuneRegime) -> dict[str, Any]:
-        """A regime as a sample of the search space; frozen stages and image sizes relative to the network's."""
+        """A regime as a sample of the search space; frozen stages and sizes relative to the network's."""
         figures = self._figures[regime.model]
         sizes = figures.input_sizes
         return {
@@ -72,7 +75,10 @@ class GridProblem:
         }
 
     def _point(self, settings: dict[str, Any]) -> np.ndarray:
-        """A sample's settings but the model as numbers: kinds are about 1 apart, and so are the ends of the scale of a number."""
+        """A sample's settings but the model as numbers.
+
+        Kinds are about 1 apart, and so are the ends of the scale of a number.
+        """
         optimizer, rate = settings["optimizer_and_rate"].split()
         augmentations = self.search_space["augmentation"]["_value"]
         rates = [
@@ -104,7 +110,7 @@ class GridProblem:
         return int(np.argmin(distances))
 
     def accuracy(self, run: int, share: float = 1.0) -> float:
-        """Of a recorded run; where only a share of the budget was spent, the best that its curve had until then."""
+        """Accuracy of a recorded run; of a share of its budget, the best that its curve had until then."""
         if share >= 1:
             return self.grid.accuracies[run]
         until = share * self.grid.budget
@@ -114,7 +120,7 @@ class GridProblem:
 
 
 def search(problem: GridProblem, tuner: Tune, seed: int, target: float, most: int) -> tuple[float, bool]:
-    """Budgets spent until a run was as accurate as `target`, and whether one was; at most `most` budgets are spent."""
+    """Budgets spent, at most `most`, until a run was as accurate as `target`, and whether one was."""
     spent, reached = 0.0, False
 
     def evaluate(sample: dict[str, Any], share: float = 1.0) -> float | None:
@@ -177,10 +183,10 @@ def bohb(search_space: dict, seed: int, evaluate: Evaluate) -> None:
             super().handle_update_search_space(data)
             self.search_space.seed(seed)  # before the first configurations, which are sampled next
 
-        def is_created_in_previous_exp(self, parameter_id):
+        def is_created_in_previous_exp(self, _parameter_id):
             return False
 
-    np.random.seed(seed)  # what its model is sampled by
+    np.random.seed(seed)  # noqa: NPY002  # its model is sampled by numpy's global state
     with unconnected():
         advisor = SeededBOHB(optimize_mode="maximize", min_budget=1, max_budget=BOHB_BUDGETS)
     with np.errstate(all="ignore"), warnings.catch_warnings():
@@ -217,7 +223,7 @@ def plain(value):
 
 
 def unconnected():
-    """A context in which an advisor can be made outside of an experiment, by an address that NNI keeps for its tests."""
+    """A context to make an advisor in outside of an experiment, at an address that NNI has for its tests."""
     from nni.runtime import msg_dispatcher_base
 
     channel = msg_dispatcher_base.dispatcher_env_vars._replace(
@@ -258,7 +264,8 @@ def compare(grids: dict[str, TaskGrid], advisor: Advisor, seeds: int, most: int)
             f"{title} {np.median(values):g}" for title, values in tasks[name]["evaluations"].items()
         )
         print(
-            f"{name}: accuracy {100 * target:.1f} %, {tasks[name]['as_good']} of {len(grid.regimes)} regimes as good; "
+            f"{name}: accuracy {100 * target:.1f} %, "
+            f"{tasks[name]['as_good']} of {len(grid.regimes)} regimes as good; "
             f"budgets spent, median: {medians}",
             flush=True,
         )
@@ -288,8 +295,10 @@ def compare(grids: dict[str, TaskGrid], advisor: Advisor, seeds: int, most: int)
 def show(result: dict) -> None:
     """Print the ratios."""
     print(
-        f"\nTime until a run is as accurate as the advised one, over the time of that run ({result['budget']:g} s): "
-        f"median of {result['seeds']} seeds on each of {len(result['tasks'])} tasks; {result['most']} where it is not reached in so many"
+        "\nTime until a run is as accurate as the advised one, "
+        f"over the time of that run ({result['budget']:g} s): "
+        f"median of {result['seeds']} seeds on each of {len(result['tasks'])} tasks; "
+        f"{result['most']} where it is not reached in so many"
     )
     print(f"{'':10}{'median':>10}{'mean':>10}{'least':>10}{'most':>10}")
     for title, ratio in result["ratio"].items():
@@ -316,7 +325,8 @@ def plot(result: dict, path: Path) -> None:
     titles(
         figure,
         "Time until NNI's tuners find a run as accurate as the advised one",
-        f"Median and quartiles of {result['seeds']} seeds, on {result['regimes']} recorded regimes of each task; a search ends after "
+        f"Median and quartiles of {result['seeds']} seeds, "
+        f"on {result['regimes']} recorded regimes of each task; a search ends after "
         f"{result['most']} runs.",
     )
     save(figure, path)

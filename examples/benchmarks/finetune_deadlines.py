@@ -1,6 +1,8 @@
-"""Whether runs end by their deadline: mixed models, input sizes, regimes and budgets, with a process that loads the machine.
+"""Whether runs end by their deadline, with a process that loads the machine.
 
-python examples/benchmarks/finetune_deadlines.py --runs 30 --longest 120
+Models, input sizes, regimes and budgets are mixed.
+
+    python examples/benchmarks/finetune_deadlines.py --runs 30 --longest 120
 """
 
 from __future__ import annotations
@@ -33,7 +35,12 @@ MODELS = (
     "resnet18",
     "mobilenet_v3_small",
 )
-LOAD = "import numpy as np, time\nwhile True:\n    a = np.random.rand(400, 400)\n    (a @ a).sum(); time.sleep(0.02 * np.random.rand())"
+LOAD = """
+import numpy as np, time
+while True:
+    a = np.random.rand(400, 400)
+    (a @ a).sum(); time.sleep(0.02 * np.random.rand())
+"""
 
 
 @contextmanager
@@ -136,7 +143,8 @@ def main() -> None:
         and not result["outcome"]["unused_seconds"]
     ]
     console.print(
-        f"{len(results)} runs, {len(late)} after their deadline, {len(early)} that left more than a tenth without a reason"
+        f"{len(results)} runs, {len(late)} after their deadline, "
+        f"{len(early)} that left more than a tenth without a reason"
     )
     sys.exit(bool(late or early))
 

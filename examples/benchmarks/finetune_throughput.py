@@ -1,7 +1,8 @@
-"""Training images per second, end to end: `finetune` on its decoded cache against ImageFolder, transforms and a DataLoader.
+"""Training images per second, end to end.
 
-Makes a folder of JPEGs of about 500 x 375 pixels, and trains the same network on it both ways, in turns, with a random
-resized crop, mirroring and varied colours. Building the cache is reported, and not part of the rate.
+It compares `finetune` on its decoded cache with ImageFolder, transforms and a DataLoader. Makes a folder of
+JPEGs of about 500 x 375 pixels, and trains the same network on it both ways, in turns, with a random resized
+crop, mirroring and varied colours. Building the cache is reported, and not part of the rate.
 
     python examples/benchmarks/finetune_throughput.py --images 5000
 """
@@ -145,7 +146,8 @@ def main() -> None:
         + "\n"
     )
     Console().print(
-        f"images per second: DataLoader {medians['loader']:.0f}, finetune {medians['finetune']:.0f}, ratio {ratio:.2f}; "
+        f"images per second: DataLoader {medians['loader']:.0f}, finetune {medians['finetune']:.0f}, "
+        f"ratio {ratio:.2f}; "
         f"the cache took {building:.1f} s"
     )
 

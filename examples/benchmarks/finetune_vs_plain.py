@@ -1,9 +1,10 @@
 """Accuracy at equal wall-clock: `finetune` against a plain PyTorch loop, in turns, on small tasks.
 
-The plain loop is what one writes by hand: a DataLoader over PIL images with torchvision's transforms, SGD with momentum, and
-a cosine over its steps. It is given what the clock-driven trainer does not have: its number of steps is tuned beforehand, by
-timing, so that it fills the budget, and that does not count. Both start from the same weights. Half of the validation part
-is a test part that neither sees, whose accuracy is reported: the trainer chooses its state by the other half.
+The plain loop is what one writes by hand: a DataLoader over PIL images with torchvision's transforms, SGD
+with momentum, and a cosine over its steps. It is given what the clock-driven trainer does not have: its
+number of steps is tuned beforehand, by timing, so that it fills the budget, and that does not count. Both
+start from the same weights. Half of the validation part is a test part that neither sees, whose accuracy is
+reported: the trainer chooses its state by the other half.
 
     python examples/benchmarks/finetune_vs_plain.py --model 2-_16_2-11-11 --budgets 3 10 30 --seeds 5
 """

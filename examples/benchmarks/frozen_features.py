@@ -1,6 +1,7 @@
-"""Epochs per second with frozen stages: features kept against features computed each time, and the accuracy of both.
+"""Epochs per second with frozen stages: features kept against features computed each time.
 
-For each number of frozen stages, the two take turns for the same wall-clock.
+The accuracy of both is told, too. For each number of frozen stages, the two take turns for the same
+wall-clock.
 
     python examples/benchmarks/frozen_features.py --model 2-_16_2-11-11 --seconds 10
 """
@@ -68,8 +69,8 @@ def main() -> None:
             )
             runs = {kept: [] for kept in (False, True)}
             for seed in range(arguments.seeds):
-                for kept in runs:
-                    runs[kept].append(
+                for kept, of_kind in runs.items():
+                    of_kind.append(
                         finetune(
                             split,
                             regime,

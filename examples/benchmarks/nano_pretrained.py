@@ -1,8 +1,9 @@
-"""What the nano family's pretraining is worth: fine-tuned from its weights and from scratch, at equal wall-clock, side by side.
+"""What the nano family's pretraining is worth: fine-tuned from its weights and from scratch, side by side.
 
-The two run at the same time, each in a process of its own with one thread. None of the tasks was used in pretraining. Half of
-the validation part is a test part, whose accuracy is reported. Each side has the learning rate that suits it best (by the
-validation part): weights that know something want a smaller one.
+Both have the same wall-clock. The two run at the same time, each in a process of its own with one thread.
+None of the tasks was used in pretraining. Half of the validation part is a test part, whose accuracy is
+reported. Each side has the learning rate that suits it best (by the validation part): weights that know
+something want a smaller one.
 
     python examples/benchmarks/nano_pretrained.py --models nano-a nano-c nano-e --budgets 3 10 --seeds 3
 """

@@ -1,8 +1,9 @@
-"""How well does the hedge predictor learn along a stream of tasks, beside networks of fixed depth, ridge regression and a constant?
+"""How well the hedge predictor learns along a stream of tasks.
 
-Runs come task by task, in several random orders of the tasks; each run's accuracy is predicted before it is learned from, and the
-mean absolute error (MAE) of those predictions is told for each third of the stream. Networks of fixed depth are trained in every
-way as the hedge predictor is, but have a single head, on their last layer.
+It stands beside networks of fixed depth, ridge regression and a constant. Runs come task by task, in several
+random orders of the tasks; each run's accuracy is predicted before it is learned from, and the mean absolute
+error (MAE) of those predictions is told for each third of the stream. Networks of fixed depth are trained in
+every way as the hedge predictor is, but have a single head, on their last layer.
 
     python examples/benchmarks/predictor.py --prior          # the runs that the package's prior was made of
     nasoa experience export runs.jsonl && python examples/benchmarks/predictor.py runs.jsonl
@@ -64,8 +65,9 @@ def of_records(records: list[RunRecord], source: str) -> tuple[np.ndarray, np.nd
 
 
 def synthetic_features(runs: list[dict[str, Any]]) -> np.ndarray:
-    """Of runs out of formulas, shape (runs, features), NaN for unknown: numbers (sizes and rates as logarithms), and an indicator for
-    each value of a text.
+    """Features of runs out of formulas, (runs, features), NaN for unknown.
+
+    They are numbers (sizes and rates as logarithms), and an indicator for each value of a text.
     """
     rows = []
     for run in runs:
@@ -108,14 +110,17 @@ def stream(tasks: list[str], seed: int) -> np.ndarray:
 
 
 def fixed_depth(count: int, depth: int, seed: int) -> HedgeRegressor:
-    """A plain multilayer perceptron, trained as the hedge predictor is: the other heads have no weight, and get none."""
+    """A plain multilayer perceptron, trained as the hedge predictor is: its other heads have no weight."""
     network = HedgeRegressor(count, depth=depth, residual=False, beta=1.0, smoothing=0.0, seed=seed)
     network.load_state_dict({**network.state_dict(), "weights": np.eye(depth + 1)[depth]})
     return network
 
 
 class Ridge:
-    """Ridge regression on all runs so far, exact, from their running sums; features are standardised, unknown ones take the mean."""
+    """Ridge regression on all runs so far, exact, from their running sums.
+
+    Features are standardised, unknown ones take the mean.
+    """
 
     def __init__(self, count: int):
         self.sums = np.zeros((count + 2, count + 2))  # of products of (1, x, y)
@@ -148,10 +153,10 @@ class Constant:
     def __init__(self):
         self.total, self.count = 0.0, 0
 
-    def predict(self, x: np.ndarray) -> tuple[np.ndarray]:
+    def predict(self, _x: np.ndarray) -> tuple[np.ndarray]:
         return (np.array([self.total / self.count if self.count else 0.5]),)
 
-    def update(self, x: np.ndarray, y: np.ndarray) -> None:
+    def update(self, _x: np.ndarray, y: np.ndarray) -> None:
         self.total, self.count = self.total + y[0], self.count + 1
 
 
@@ -163,8 +168,8 @@ def learners(count: int) -> dict[str, Callable[[int], Any]]:
             f"depth {depth}": lambda seed, depth=depth: fixed_depth(count, depth, seed)
             for depth in range(DEPTH + 1)
         },
-        "ridge": lambda seed: Ridge(count),
-        "constant": lambda seed: Constant(),
+        "ridge": lambda _: Ridge(count),
+        "constant": lambda _: Constant(),
     }
 
 
@@ -225,7 +230,8 @@ def verdict(mae: dict[str, list]) -> str:
     worst = max(means["hedge"][:3] / best[:3] - 1)
     beaten = [name for name in means if name.startswith("depth") and means["hedge"][3] < means[name][3]]
     return (
-        f"In each third, the hedge predictor's MAE is at most {100 * worst:+.1f} % of that of the best other learner there. "
+        f"In each third, the hedge predictor's MAE is at most {100 * worst:+.1f} % of that of the best "
+        "other learner there. "
         f"Over the whole stream it is below that of {len(beaten)} of the {DEPTH + 1} fixed depths."
     )
 
@@ -281,7 +287,8 @@ def plot(result: dict, path: Path) -> None:
     titles(
         figure,
         f"Accuracy predicted along a stream of {result['runs']} runs on {result['tasks']} tasks",
-        f"Each run is predicted before it is learned from; mean of {result['orders']} random orders of the tasks. "
+        "Each run is predicted before it is learned from; "
+        f"mean of {result['orders']} random orders of the tasks. "
         "Above: moving average over a tenth of the stream; beside the names, the MAE over all of it. "
         "Below: what the hedge predictor gives to each of its heads.",
     )

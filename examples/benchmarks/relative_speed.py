@@ -1,7 +1,8 @@
 """How much another busy process disturbs a measured training speed: raw step time against `relative_speed`.
 
-Each network is measured five times with a process that burns one core beside it, and five times without, in turns. The
-raw training step time moves with the load; the ratio to the reference network, which the search uses, hardly does.
+Each network is measured five times with a process that burns one core beside it, and five times without,
+in turns. The raw training step time moves with the load; the ratio to the reference network, which the
+search uses, hardly does.
 
     python examples/benchmarks/relative_speed.py
 """

@@ -1,12 +1,13 @@
-"""How well does NasoaEvolution search, beside NNI's own strategies, at equal numbers of evaluated networks?
+"""How well NasoaEvolution searches, beside NNI's own strategies, at equal numbers of evaluated networks.
 
-Every network of a small subspace of ET-NAS was trained once on the digits, and timed: `data/search_table.json.gz`. The
-strategies then search that table through NNI's strategy interface, so 20 seeds of each take minutes. NNI's RegularizedEvolution
-maximises the scalar reward, as it has one objective. What counts is the hypervolume of all networks evaluated so far, in
-accuracy and relative training speed, as a share of that of the whole table.
+Every network of a small subspace of ET-NAS was trained once on the digits, and timed:
+`data/search_table.json.gz`. The strategies then search that table through NNI's strategy interface, so 20
+seeds of each take minutes. NNI's RegularizedEvolution maximises the scalar reward, as it has one objective.
+What counts is the hypervolume of all networks evaluated so far, in accuracy and relative training speed, as a
+share of that of the whole table.
 
     python examples/benchmarks/search_quality.py            # compare: data/search_quality.json and .png
-    python examples/benchmarks/search_quality.py --record   # train and time the table again (about 10 minutes on one core)
+    python examples/benchmarks/search_quality.py --record   # train and time the table again (10 minutes)
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ from nni_nasoa.search.reward import reward
 
 DATA = Path(__file__).parent / "data"
 TABLE = DATA / "search_table.json.gz"
-# 320 networks: blocks of one or two operations of four kinds, narrow or not, in shallow macros that train in a second.
+# 320 networks: blocks of one or two operations of four kinds, narrow or not, in shallow macros
+# that train in a second.
 SPACE = ArchitectureSpace(
     layers=(1, 2),
     ops=(0, 1, 4, 6),
@@ -62,7 +64,7 @@ def all_networks(space: ArchitectureSpace) -> list[Architecture]:
 
 
 def record(path: Path) -> None:
-    """Train and time every network that the table at `path` lacks, on one thread; it can be stopped and goes on there."""
+    """Train and time each network that the table at `path` lacks, on one thread; if stopped, it goes on."""
     import torch
 
     from nni_nasoa.data import open_dataset
@@ -121,7 +123,10 @@ def read_table(path: Path) -> dict[str, dict]:
 
 
 def table_engine(table: dict[str, dict], budget: int):
-    """Return an NNI execution engine that looks networks up. A network that comes again is no further evaluation."""
+    """Return an NNI execution engine that looks networks up.
+
+    A network that comes again is no further evaluation.
+    """
     from nni.nas.execution import ExecutionEngine
     from nni.nas.execution.event import FinalMetricEvent, TrainingEndEvent
     from nni.nas.space import ModelStatus
@@ -200,7 +205,10 @@ def points(table: dict[str, dict], texts) -> np.ndarray:
 def curve(
     table: dict[str, dict], evaluated: list[str], worst: np.ndarray, whole: float, budget: int
 ) -> list[float]:
-    """Share of the table's hypervolume after 1, 2, .. `budget` networks; the last one stays where a search ended early."""
+    """Share of the table's hypervolume after 1, 2, ..
+
+    `budget` networks; the last one stays where a search ended early.
+    """
     found = points(table, evaluated[:budget])
     shares = [hypervolume(found[:n], worst) / whole for n in range(1, len(found) + 1)]
     return shares + shares[-1:] * (budget - len(shares))
@@ -244,12 +252,14 @@ def show(result: dict) -> None:
     """Print the medians at some numbers of evaluated networks."""
     marks = [mark for mark in (20, 40, 60, 80, 100, 150, 200) if mark <= result["budget"]]
     print(
-        f"\nShare of the hypervolume of all {result['networks']} networks, median of {result['seeds']} seeds (quartiles)"
+        f"\nShare of the hypervolume of all {result['networks']} networks, "
+        f"median of {result['seeds']} seeds (quartiles)"
     )
     print(f"{'evaluated networks':40}" + "".join(f"{mark:>22}" for mark in marks))
     for name, run in result["strategies"].items():
         cells = (
-            f"{run['median'][mark - 1]:.3f} ({run['quartile_1'][mark - 1]:.3f}..{run['quartile_3'][mark - 1]:.3f})"
+            f"{run['median'][mark - 1]:.3f} "
+            f"({run['quartile_1'][mark - 1]:.3f}..{run['quartile_3'][mark - 1]:.3f})"
             for mark in marks
         )
         print(f"{name:40}" + "".join(f"{cell:>22}" for cell in cells))
@@ -274,7 +284,8 @@ def plot(result: dict, path: Path) -> None:
         ylabel="share of the table's hypervolume",
         xlim=(0, result["budget"]),
         ylim=(np.floor(10 * min(run["quartile_1"][14] for run in result["strategies"].values())) / 10, 1.005),
-        title=f"Search on a table of {result['networks']} networks: median and quartiles of {result['seeds']} seeds",
+        title=f"Search on a table of {result['networks']} networks: "
+        f"median and quartiles of {result['seeds']} seeds",
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="lower right")

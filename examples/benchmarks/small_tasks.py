@@ -1,4 +1,4 @@
-"""Small image tasks that need no network: digits, letters, shapes, textures of photographs, counts of discs."""
+"""Small image tasks that need no network: digits, letters, shapes, textures of photographs, discs."""
 
 from __future__ import annotations
 

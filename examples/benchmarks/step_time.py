@@ -1,7 +1,8 @@
-"""Training and inference step times of ET-NAS beside torchvision's networks, in float32 and in bfloat16 autocast.
+"""Training and inference step times of ET-NAS beside torchvision's networks.
 
-The counterpart of the paper's figure 3 on the device at hand: a table, a JSON data file and a picture. On a GPU, all
-networks at 224 pixels and batch 64; on a CPU, `--small` takes the smaller half, at a smaller batch.
+In float32 and in bfloat16 autocast: the counterpart of the paper's figure 3 on the device at hand: a table, a
+JSON data file and a picture. On a GPU, all networks at 224 pixels and batch 64; on a CPU, `--small` takes the
+smaller half, at a smaller batch.
 
     python examples/benchmarks/step_time.py
     python examples/benchmarks/step_time.py --device cpu --small
@@ -82,7 +83,10 @@ def build(series: str, name: str) -> torch.nn.Module:
 
 
 def imagenet_top1(series: str, name: str) -> float:
-    """Published accuracy in percent; torchvision's is that of its first weights, from the plain recipes of the papers' time."""
+    """Published accuracy in percent.
+
+    torchvision's is that of its first weights, from the plain recipes of the papers' time.
+    """
     if series == "ET-NAS":
         return zoo.get(name).imagenet_top1
     return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].meta["_metrics"]["ImageNet-1K"][

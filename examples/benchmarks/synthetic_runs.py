@@ -1,8 +1,10 @@
-"""Fine-tuning runs out of formulas: a stream with which the predictor's benchmark tries itself, where no real runs are at hand.
+"""Fine-tuning runs out of formulas.
 
-A task has a difficulty, a distance from the pretraining images and an amount of data, which its profile shows with noise and now
-and then not at all; a model has a capacity and a speed. A run's accuracy saturates with the epochs that its budget buys at its
-learning rate, at a ceiling that falls with difficulty, frozen stages far from home, and too large a model on too few images.
+With this stream the predictor's benchmark tries itself where no real runs are at hand. A task has a
+difficulty, a distance from the pretraining images and an amount of data, which its profile shows with noise
+and now and then not at all; a model has a capacity and a speed. A run's accuracy saturates with the epochs
+that its budget buys at its learning rate, at a ceiling that falls with difficulty, frozen stages far from
+home, and too large a model on too few images.
 
     python examples/benchmarks/synthetic_runs.py 0 runs.jsonl    # seed, file
 """

@@ -1,11 +1,12 @@
-"""How well does the time model foretell runs that it has not seen? Each run is predicted before it is learned from.
+"""How well the time model foretells runs that it has not seen.
 
-Told is the error of the wall clock of the epochs that a run did, and of the epochs that fitted into its budget; a run that
-fills its budget takes that, so that the epochs are what counts. Both with and without what was learned from earlier runs.
-Runs during which other processes took more of the processor than a share are counted and left out, where that is known:
+Each run is predicted before it is learned from. Told is the error of the wall clock of the epochs that a run
+did, and of the epochs that fitted into its budget; a run that fills its budget takes that, so that the epochs
+are what counts. Both with and without what was learned from earlier runs. Runs during which other processes
+took more of the processor than a share are counted and left out, where that is known:
 
-    python examples/benchmarks/time_model.py --runs 40                  # makes runs of the nano family, and keeps them
-    python examples/benchmarks/time_model.py --store experience.db      # those that a store has of this device
+    python examples/benchmarks/time_model.py --runs 40              # make and keep runs of the nano family
+    python examples/benchmarks/time_model.py --store experience.db  # those that a store has of this device
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ def make_runs(
     least_own: float,
     minutes: float,
 ) -> None:
-    """Carry out runs of random regimes on random small tasks until so many had the processor to themselves, or time is up."""
+    """Carry out runs of random regimes on random small tasks.
+
+    It ends when so many had the processor to themselves, or time is up.
+    """
     rng, models = np.random.default_rng(seed), list_models("nano")
     tasks = ["digits", *(f"task:{name}" for name in list_tasks(held_out=False))]
     end, done = time.monotonic() + 60 * minutes, 0
@@ -75,7 +79,8 @@ def make_runs(
         store.add(record)
         done += own >= least_own
         Console().print(
-            f"{done:3} {task} {regime.model}, {result.frozen_stages} frozen, {result.seconds:.2f} of {budget:.2f} s, "
+            f"{done:3} {task} {regime.model}, {result.frozen_stages} frozen, "
+            f"{result.seconds:.2f} of {budget:.2f} s, "
             f"{result.epochs:.2f} epochs, processor {own:.0%}",
             highlight=False,
         )
@@ -166,7 +171,8 @@ def evaluate(store: ExperienceStore, arguments: argparse.Namespace) -> None:
     Console().print(table)
     disturbed = len(records) - len(undisturbed)
     Console().print(
-        f"{disturbed} of {len(records)} runs were disturbed and are left out; {measuring:.1f} s for step times"
+        f"{disturbed} of {len(records)} runs were disturbed and are left out; "
+        f"{measuring:.1f} s for step times"
     )
     arguments.output.write_text(
         json.dumps(

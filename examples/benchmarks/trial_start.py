@@ -2,11 +2,12 @@
 
     python examples/benchmarks/trial_start.py --repeats 5
 
-Both train the same network on the same data with the same training loop, as processes that NNI's local platform would
-start, one after the other in turn. The NNI trial is what NasExperiment runs by default: a FunctionalEvaluator and the
-simplified model format, the space frozen to the architecture. The clock starts when the process does and stops when the
-first backward pass is done; the process then ends. Where other work shares the machine, the processor time that the
-process used, noted beside, is what it would have taken alone: it starts on one thread, and hardly waits.
+Both train the same network on the same data with the same training loop, as processes that NNI's local
+platform would start, one after the other in turn. The NNI trial is what NasExperiment runs by default: a
+FunctionalEvaluator and the simplified model format, the space frozen to the architecture. The clock starts
+when the process does and stops when the first backward pass is done; the process then ends. Where other work
+shares the machine, the processor time that the process used, noted beside, is what it would have taken alone:
+it starts on one thread, and hardly waits.
 """
 
 from __future__ import annotations
@@ -163,7 +164,7 @@ def median(starts: list[Start]) -> Start:
 
 
 def ratios(starts: dict[str, list[Start]]) -> Start:
-    """This project's median over NNI's, of either time."""
+    """Medians of either time, this project's over NNI's."""
     return Start(*(own / nni for own, nni in zip(median(starts["nasoa"]), median(starts["nni"]))))
 
 
@@ -180,7 +181,8 @@ def main(repeats: int, output: Path) -> None:
     for name, values in starts.items():
         for column, what in zip(zip(*values), Start._fields):
             print(
-                f"{name:6} {what:9} median {statistics.median(column):5.2f} s   of {', '.join(f'{value:.2f}' for value in column)}"
+                f"{name:6} {what:9} median {statistics.median(column):5.2f} s   of "
+                f"{', '.join(f'{value:.2f}' for value in column)}"
             )
     ratio = ratios(starts)
     print(f"ratio  {ratio.elapsed:.2f} elapsed, {ratio.processor:.2f} processor")

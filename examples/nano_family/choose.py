@@ -3,8 +3,8 @@
     python examples/nano_family/choose.py nasoa-report/front.json -o nni_nasoa/zoo/nano.csv
     nasoa zoo pretrain -o nni_nasoa/zoo/nano_weights
 
-Each network chosen is on the front, has more parameters than the one before, and is slower and more accurate, as the front
-is; their parameters are spaced as evenly as the front allows, on a logarithmic scale.
+Each network chosen is on the front, has more parameters than the one before, and is slower and more accurate,
+as the front is; their parameters are spaced as evenly as the front allows, on a logarithmic scale.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def choose(
         if front
         else []
     )
-    # (squared distance from what is wanted, networks), the best for each last network, as networks are appended
+    # (squared distance from what is wanted, networks), the best for each last network,
+    # as networks are appended
     rows = [((size - wanted[0]) ** 2, (i,)) for i, size in enumerate(sizes)]
     for number, target in enumerate(wanted[1:], start=1):
         longer = [
@@ -63,8 +64,10 @@ def choose(
         ]
         if not any(longer):
             raise ValueError(
-                f"of {len(front)} networks on the front with {smallest:g} to {largest:g} M parameters, at most "
-                f"{number} in a row get slower as they get larger, where {count} are wanted; search longer, or "
+                f"of {len(front)} networks on the front with {smallest:g} to {largest:g} M parameters, "
+                "at most "
+                f"{number} in a row get slower as they get larger, where {count} are wanted; "
+                "search longer, or "
                 "widen the range"
             )
         rows = [row for row in longer if row is not None]

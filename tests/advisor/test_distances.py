@@ -14,7 +14,7 @@ BASE = FineTuneRegime("nano-a", learning_rate=0.03, batch_size=32, input_size=48
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "distance"),
+    "field, value, distance",
     [
         ("model", "nano-b", 1),
         ("learning_rate", 0.3, 1),

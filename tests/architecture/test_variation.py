@@ -108,7 +108,9 @@ def test_candidates_that_allow_nothing():
 
 
 def test_candidates_with_equal_networks_can_be_searched():
-    """At 32 channels throughout, groups of width 32 are one group: the same as operation 0, which is no candidate."""
+    """At 32 channels throughout, groups of width 32 are one group: the same as operation
+    0, which is no candidate.
+    """
     candidates, rng = (
         ArchitectureSpace(ops=(5,), channels=(32,), doublings=(0,), layers=(1,), skips=("none",)),
         np.random.default_rng(0),

@@ -49,8 +49,8 @@ def step_times(model, stages=4):
 @pytest.fixture
 def grid(script, tmp_path):
     """A grid's file: nano-c is better, the more so the less is frozen; on the last task, nano-a is."""
-    common = script("advisor_common")
-    regimes, plain = common.grid_regimes(MODELS, 12), tmp_path / "grid.jsonl"
+    common, grids = script("advisor_common"), script("advisor_grid")
+    regimes, plain = grids.grid_regimes(MODELS, 12), tmp_path / "grid.jsonl"
     for row in chain.from_iterable(map(step_times, MODELS)):
         common.append_line(plain, {"step_time": dataclasses.asdict(row)})
     for number, task in enumerate(("one", "two", "three")):
@@ -87,11 +87,11 @@ def grid(script, tmp_path):
 
 
 def test_grid_fills_the_space(script):
-    common = script("advisor_common")
-    regimes = common.grid_regimes(("nano-a", "nano-b", "nano-f"), 48)
+    grids = script("advisor_grid")
+    regimes = grids.grid_regimes(("nano-a", "nano-b", "nano-f"), 48)
     assert (
         len(regimes) == len(set(regimes)) == 48
-        and common.grid_regimes(("nano-a", "nano-b", "nano-f"), 48) == regimes
+        and grids.grid_regimes(("nano-a", "nano-b", "nano-f"), 48) == regimes
     )
     assert [sum(regime.model == model for regime in regimes) for model in ("nano-a", "nano-b", "nano-f")] == [
         16,
@@ -170,13 +170,14 @@ def test_regret(script, grid, tmp_path, capsys):
 
 
 def test_what_is_advised_is_run_beside_the_best_of_the_grid(script, grid, tmp_path, monkeypatch):
+    common, runs = script("advisor_common"), script("advisor_regret_runs")
     regret = script(
         "advisor_regret", "--grid", grid, "--output", tmp_path, "--orders", 2, "--runs", 3, "--own"
     )
     grids, made = regret.whole_grids(regret.read_grid(grid)), []
 
     def run(jobs, work, path, processes):
-        """In place of training: the grid's third best reaches 0.7, its others 0.6, and what is not in the grid 0.9."""
+        """In place of training: the grid's third best reaches 0.7, its others 0.6, what is not in it 0.9."""
         there = [line["job"] for line in regret.read_lines(path)]
         for job in jobs:
             if job not in there:
@@ -186,11 +187,11 @@ def test_what_is_advised_is_run_beside_the_best_of_the_grid(script, grid, tmp_pa
                     0.9 if job["regime"] not in regimes else 0.7 if job["regime"] == regimes[2] else 0.6
                 )
                 made.append(job)
-                regret.append_line(path, {"job": job, "val_accuracy": accuracy, "epochs": 30.0})
+                common.append_line(path, {"job": job, "val_accuracy": accuracy, "epochs": 30.0})
 
-    monkeypatch.setattr(regret, "in_processes", run)
-    monkeypatch.setattr(regret, "open_task", lambda task, size: None)
-    regret.append_line(
+    monkeypatch.setattr(runs, "in_processes", run)
+    monkeypatch.setattr(runs, "open_task", lambda task, size: None)
+    common.append_line(
         tmp_path / "advisor_own.jsonl",
         {"job": {"task": "one", "regime": {}, "budget": 4.0, "seed": 1}, "val_accuracy": 1.0},
     )
@@ -218,14 +219,14 @@ def test_what_is_advised_is_run_beside_the_best_of_the_grid(script, grid, tmp_pa
 
 
 def test_accuracy_of_a_regime_is_the_mean_of_its_runs(script, grid):
-    common, plain = script("advisor_common"), grid.with_suffix("")
-    before = common.whole_grids(common.read_grid(grid))
+    common, recorded, plain = script("advisor_common"), script("advisor_grid"), grid.with_suffix("")
+    before = recorded.whole_grids(recorded.read_grid(grid))
     regime = before["one"].regimes[3]
     line = next(
         line for line in common.read_lines(plain) if line.get("job", {}).get("regime") == regime.to_json()
     )
     common.append_line(plain, {**line, "job": {**line["job"], "seed": 1}, "val_accuracy": 0.25})
-    after = common.whole_grids(common.read_grid(plain))
+    after = recorded.whole_grids(recorded.read_grid(plain))
     assert after["one"].regimes == before["one"].regimes
     assert [record.accuracy for record in after["one"].records] == [
         record.accuracy for record in before["one"].records
@@ -241,7 +242,7 @@ def test_accuracy_of_a_regime_is_the_mean_of_its_runs(script, grid):
             common.append_line(
                 plain, {**line, "job": {**line["job"], "task": name, "regime": regime.to_json(), "seed": 2}}
             )
-    assert {grid.seeds for grid in common.whole_grids(common.read_grid(plain)).values()} == {2}
+    assert {grid.seeds for grid in recorded.whole_grids(recorded.read_grid(plain)).values()} == {2}
 
 
 def test_regret_falls_where_other_tasks_say_what_is_good(script, grid):
@@ -253,8 +254,8 @@ def test_regret_falls_where_other_tasks_say_what_is_good(script, grid):
 
 
 def test_the_advisor_learns_the_times_too_and_its_copy_by_itself(script, grid):
-    common = script("advisor_common")
-    cold, run = common.cold_advisor(grid), common.read_grid(grid)["one"].records[0]
+    recorded = script("advisor_grid")
+    cold, run = recorded.cold_advisor(grid), recorded.read_grid(grid)["one"].records[0]
     learner = cold.copy()
     learner.learn(run)
     assert (
@@ -265,30 +266,30 @@ def test_the_advisor_learns_the_times_too_and_its_copy_by_itself(script, grid):
     empty = grid.parent / "empty.jsonl"
     empty.write_text("")
     with pytest.raises(SystemExit, match="no step times"):
-        common.cold_advisor(empty)
+        recorded.cold_advisor(empty)
 
 
 def test_kinds_are_left_out_of_the_prior(script, grid, monkeypatch):
-    common, some = script("advisor_common"), prior_records()[:40]
-    monkeypatch.setattr(common, "prior_records", lambda: some)
-    kinds = {common.kind_of(run.task) for run in some}
-    left_out = {common.kind_of(some[0].task)}
-    assert common.cold_advisor(grid, left_out).predictor.seen == sum(
-        common.kind_of(run.task) not in left_out for run in some
+    recorded, some = script("advisor_grid"), prior_records()[:40]
+    monkeypatch.setattr(recorded, "prior_records", lambda: some)
+    kinds = {recorded.kind_of(run.task) for run in some}
+    left_out = {recorded.kind_of(some[0].task)}
+    assert recorded.cold_advisor(grid, left_out).predictor.seen == sum(
+        recorded.kind_of(run.task) not in left_out for run in some
     )
     assert left_out < kinds and [
-        common.kind_of(name) for name in ("digits", "task:counts", "one", "one@0")
+        recorded.kind_of(name) for name in ("digits", "task:counts", "one", "one@0")
     ] == ["digits", "counting", "one", "one@0"]
 
 
 def test_what_does_not_fit_is_not_advised(script, grid):
-    common = script("advisor_common")
-    task, cold = common.read_grid(grid)["one"], common.cold_advisor(grid)
+    recorded = script("advisor_grid")
+    task, cold = recorded.read_grid(grid)["one"], recorded.cold_advisor(grid)
     slow = [
         dataclasses.replace(row, seconds=1e5 * row.seconds if row.frozen_stages < 4 else row.seconds)
         for row in cold.time_model.step_times
     ]
-    cold.time_model = common.TimeModel(slow, cold.time_model.device_key)
+    cold.time_model = recorded.TimeModel(slow, cold.time_model.device_key)
     assert task.regimes[task.advised(cold)].frozen_stages == 4
 
 
@@ -362,13 +363,13 @@ def test_baselines_are_what_their_table_says(script):
 
 def test_recorded_runs_say_how_they_ended(script):
     """As their notes tell it, also in a recording of an earlier release, which has nothing but these."""
-    common = script("advisor_common")
+    common, recorded = script("advisor_common"), script("advisor_grid")
     files = sorted({*common.DATA.glob("advisor_*.jsonl"), *common.DATA.glob("advisor_*.jsonl.gz")})
     lines = [line for file in files for line in common.read_lines(file) if "job" in line]
     assert len(files) == 4 and len(lines) > 1900
     for line in lines:
         old = {name: value for name, value in line.items() if name != "outcome"}
         assert Outcome.from_json(upgraded_record(old)["outcome"]) == Outcome.from_json(line["outcome"])
-    records = [record for grid in common.read_grid(common.GRID).values() for record in grid.records]
+    records = [record for grid in recorded.read_grid(recorded.GRID).values() for record in grid.records]
     assert {record.outcome.reason for record in records} == {StopReason.BUDGET, StopReason.SATURATED}
     assert any(record.outcome.cut_to_head for record in records)

@@ -26,7 +26,9 @@ ZOO = "nano-a,nano-b"
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """One thread, here and in processes that are started: step times of so many are always kept, however busy the machine is."""
+    """One thread, here and in processes that are started: step times of so many are always kept,
+    however busy the machine is.
+    """
     import torch
 
     before = torch.get_num_threads()
@@ -39,7 +41,9 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def profiled(tmp_path_factory, one_thread):
-    """A store in which the digits, two networks and this machine are known; `seen` is what was printed on the way."""
+    """A store in which the digits, two networks and this machine are known; `seen` is
+    what was printed on the way.
+    """
     path = tmp_path_factory.mktemp("profiled") / "experience.db"
     done = CliRunner().invoke(
         advise,
@@ -91,6 +95,19 @@ def parsed(words: list[str]) -> dict:
     """What click makes of a `nasoa finetune` command."""
     assert words[:2] == ["nasoa", "finetune"]
     return finetune.make_context("finetune", words[2:]).params
+
+
+def run_by_a_process(zoo, store, output):
+    """Carry out the advice for the digits in a process of its own, as its start counts."""
+    words = f"advise --dataset digits --minutes 0.5 --device cpu --run --zoo {zoo}".split()
+    done = subprocess.run(
+        [sys.executable, "-m", "nni_nasoa.cli", *words, "--store", str(store), "-o", str(output)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def test_a_table_reasons_and_a_command(ask):
@@ -161,7 +178,7 @@ def test_words_with_spaces_are_quoted(ask, tmp_path, monkeypatch):
     result = ask(dataset=str(folder), zoo="nano-a")
     assert result.exit_code == 0, result.output
     assert parsed(command_in(result.output))["dataset"] == str(folder)
-    pasted = [line for line in result.output.splitlines() if line.startswith("nasoa finetune ")][0].replace(
+    pasted = next(line for line in result.output.splitlines() if line.startswith("nasoa finetune ")).replace(
         "nasoa finetune", "printf '%s\\n'", 1
     )
     assert subprocess.run(
@@ -203,31 +220,7 @@ def test_no_record_is_made_where_none_is_wanted_and_a_broken_store_loses_nothing
 
 @pytest.mark.alone
 def test_run_carries_it_out_within_the_minutes_and_records_it_with_what_was_expected(store, tmp_path):
-    """A process of its own, as its start counts."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "nni_nasoa.cli",
-            "advise",
-            "--dataset",
-            "digits",
-            "--minutes",
-            "0.5",
-            "--zoo",
-            ZOO,
-            "--store",
-            str(store),
-            "--device",
-            "cpu",
-            "--run",
-            "-o",
-            str(tmp_path / "out"),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_by_a_process(ZOO, store, tmp_path / "out")
     assert (
         "expected" in done.stdout
         and "validation accuracy" in done.stdout
@@ -249,42 +242,21 @@ def test_run_carries_it_out_within_the_minutes_and_records_it_with_what_was_expe
 
 @pytest.mark.alone
 def test_an_unknown_dataset_is_profiled_on_the_run_s_own_time(tmp_path):
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "nni_nasoa.cli",
-            "advise",
-            "--dataset",
-            "digits",
-            "--minutes",
-            "0.5",
-            "--zoo",
-            "nano-a",
-            "--store",
-            str(tmp_path / "new.db"),
-            "--device",
-            "cpu",
-            "--run",
-            "-o",
-            str(tmp_path / "out"),
-        ],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    run_by_a_process("nano-a", tmp_path / "new.db", tmp_path / "out")
     (record,) = ExperienceStore(tmp_path / "new.db").records()
     assert record.status == "ok" and record.budget_seconds < 30 and record.profile["classes"] == 10
 
 
 def test_a_known_dataset_is_answered_without_torch_and_without_reading_the_runs(store):
     report = (
-        "import sys, json; from nni_nasoa.experience.store import ExperienceStore; ExperienceStore.records = None\n"
+        "import sys, json; from nni_nasoa.experience.store import ExperienceStore; "
+        "ExperienceStore.records = None\n"
         "from nni_nasoa.cli.advise import advise\n"
-        f"advise(['--dataset', 'digits', '--minutes', '0.5', '--zoo', {ZOO!r}, '--device', 'cpu', '--store', {str(store)!r}], standalone_mode=False)\n"
+        f"advise(['--dataset', 'digits', '--minutes', '0.5', '--zoo', {ZOO!r}, '--device', 'cpu', "
+        f"'--store', {str(store)!r}], standalone_mode=False)\n"
         "print('\\n' + json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     )
-    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", report], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert "nasoa finetune" in done.stdout and not loaded & {
@@ -299,7 +271,10 @@ def test_a_known_dataset_is_answered_without_torch_and_without_reading_the_runs(
 
 
 def test_help_is_light():
-    code = "import sys; from nni_nasoa.cli.advise import advise; advise(['--help'], standalone_mode=False); print(sorted(sys.modules))"
+    code = (
+        "import sys; from nni_nasoa.cli.advise import advise; "
+        "advise(['--help'], standalone_mode=False); print(sorted(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (
         "--max-latency-ms" in done.stdout

@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -81,7 +82,7 @@ def test_export_and_import(experience, make_record, tmp_path):
         experience("export", "runs.jsonl", "--task", "flowers").stdout
         == f"1 run of {tmp_path}/store.db written to runs.jsonl\n"
     )
-    assert [json.loads(line)["task"] for line in open("runs.jsonl")] == ["flowers"]
+    assert [json.loads(line)["task"] for line in Path("runs.jsonl").read_text().splitlines()] == ["flowers"]
     assert (
         experience("import", "runs.jsonl", "--store", "other.db").stdout
         == "1 run added to other.db, which has 1\n"

@@ -112,7 +112,9 @@ def test_along_time_of_two_models(figures, runs_made):
 
 @pytest.fixture
 def records(recorded, tmp_path):
-    """A file of recorded runs: two datasets, two models (one with every number of frozen stages), a run that is there twice."""
+    """A file of recorded runs: two datasets, two models (one with every number of frozen stages),
+    a run that is there twice.
+    """
     append_run(tmp_path / "r.jsonl", recorded(CURVE))
     for dataset in ("digits", "/elsewhere/cats"):
         for frozen in range(5):
@@ -224,7 +226,10 @@ def test_ctrl_c_keeps_what_is_recorded(tmp_path):
         process.kill()
     runs = read_runs(path)
     assert process.returncode == 130 and len(runs) == 1
-    last = f"interrupted: 1 of {runs[0].stages + 1} runs are recorded in freezing.jsonl; the same command goes on from there"
+    last = (
+        f"interrupted: 1 of {runs[0].stages + 1} runs are recorded in freezing.jsonl; "
+        "the same command goes on from there"
+    )
     assert output.splitlines()[-1] == last
     assert not (tmp_path / "freezing.png").exists()
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -90,7 +91,7 @@ def test_tensorboards_log_holds_loss_and_accuracy(finetune):
     assert finetune("--minutes", 8 / 60, "--tensorboard", "log", "-o", "out").exit_code == 0
     log = EventAccumulator("log").Reload()
     accuracies = [event.value for event in log.Scalars("val_accuracy")]
-    lines = [json.loads(line) for line in open("out/evaluations.jsonl")]
+    lines = [json.loads(line) for line in Path("out/evaluations.jsonl").read_text().splitlines()]
     assert accuracies == pytest.approx([line["val_accuracy"] for line in lines]) and len(
         log.Scalars("val_loss")
     ) == len(lines)

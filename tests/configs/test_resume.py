@@ -45,7 +45,8 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_repeated(nnictl, reduced_con
     experiment.wait_done(300)
     after = {result["architecture"]: result for result in read_results(experiment.folder)}
     assert len(before) >= 3 and before.items() <= after.items()
-    # Nor is what was under way evaluated twice: its trials outlive the manager, and those that NNI runs again wait for them.
+    # Nor is what was under way evaluated twice: its trials outlive the manager, and those that NNI
+    # runs again wait for them.
     evaluations = Counter(log.read_text().split())
     assert set(after) <= set(evaluations) and set(evaluations.values()) == {1}
     status = read_status(experiment.folder)

@@ -56,7 +56,9 @@ def test_nothing_is_mirrored_where_that_would_be_wrong(level):
 
 
 def test_resized_crop_agrees_with_torchvision_on_crops():
-    """Every crop is a rectangle within the image of the right area and ratio, resized: a linear ramp stays linear."""
+    """Every crop is a rectangle within the image of the right area and ratio, resized: a
+    linear ramp stays linear.
+    """
     size = 64
     x = torch.linspace(0, 252, size).expand(200, 1, size, size)
     ramps = torch.cat([x, x.transpose(2, 3), torch.zeros_like(x)], 1)

@@ -81,7 +81,7 @@ def test_more_than_the_share_that_may_be_bad_is_an_error(messy, monkeypatch):
     with open(listed) as file:
         assert len(file.readlines()) == 5
     monkeypatch.setattr(Image, "open", lambda path: pytest.fail("decoded again"))
-    with pytest.raises(DatasetError, match="24.9%"):
+    with pytest.raises(DatasetError, match=r"24\.9%"):
         open_dataset(messy, input_size=8, max_bad=0.249)
     with pytest.warns(DatasetWarning):
         assert len(open_dataset(messy, input_size=8, max_bad=0.25).val) >= 2

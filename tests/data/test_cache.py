@@ -88,7 +88,7 @@ def test_a_build_that_fails_leaves_nothing(entries):
 def test_no_permission_or_room_is_one_clear_line(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "file"))
-    with pytest.raises(DatasetError, match="image cache: cannot write to .*NASOA_CACHE") as error:
+    with pytest.raises(DatasetError, match=r"image cache: cannot write to .*NASOA_CACHE") as error:
         cached_entry({}, lambda folder: None)
     assert "\n" not in str(error.value)
 

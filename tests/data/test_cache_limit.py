@@ -72,7 +72,7 @@ def test_the_limit_is_the_environments(monkeypatch, text, size):
 @pytest.mark.parametrize("text", ["much", "-1GB", "20XB", "GB", "1e9", "nan", "10 GB 5", "3iB", "1,5GB"])
 def test_a_limit_that_is_no_size_is_one_clear_line(animals, monkeypatch, text):
     monkeypatch.setenv("NASOA_CACHE_LIMIT", text)
-    with pytest.raises(DatasetError, match="NASOA_CACHE_LIMIT: '.*' is not a size; give bytes, or") as error:
+    with pytest.raises(DatasetError, match=r"NASOA_CACHE_LIMIT: '.*' is not a size; give bytes, or") as error:
         open_dataset(animals, input_size=8)
     assert "\n" not in str(error.value)
 
@@ -100,7 +100,7 @@ def test_an_entry_above_the_limit_is_one_clear_line(animals, monkeypatch, old, e
     kept = old("a", size=500)
     monkeypatch.setenv("NASOA_CACHE_LIMIT", "2KB")
     with pytest.raises(
-        DatasetError, match="the decoded images take 2.88 kB, the limit is 2 kB; set NASOA_CACHE_LIMIT"
+        DatasetError, match=r"the decoded images take 2\.88 kB, the limit is 2 kB; set NASOA_CACHE_LIMIT"
     ) as error:
         open_dataset(animals, input_size=8)
     assert "\n" not in str(error.value) and entries() == [kept.name]
@@ -110,7 +110,7 @@ def test_a_disk_without_room_is_one_clear_line(animals, monkeypatch, old, entrie
     old("a")
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
     with pytest.raises(
-        DatasetError, match="the decoded images take .* left; set NASOA_CACHE to a folder with room"
+        DatasetError, match=r"the decoded images take .* left; set NASOA_CACHE to a folder with room"
     ):
         open_dataset(animals, input_size=8)
     assert entries() == []  # the old one was deleted to make room, which was not enough
@@ -137,7 +137,8 @@ def test_an_entry_that_was_just_asked_for_stays(old):
 
 def test_an_entry_that_another_process_has_mapped_stays(animals, cache, entries):
     code = (
-        "import sys; from nni_nasoa.data import open_dataset; split = open_dataset(sys.argv[1], input_size=8); "
+        "import sys; from nni_nasoa.data import open_dataset; "
+        "split = open_dataset(sys.argv[1], input_size=8); "
         "print('open', flush=True); sys.stdin.read(); print(int(split.train.images.sum()))"
     )
     process = subprocess.Popen(
@@ -211,7 +212,7 @@ def test_a_damaged_entry_is_made_again(animals, cache, entries, damage):
 
 
 def test_what_stays_broken_is_one_clear_line():
-    with pytest.raises(DatasetError, match="image cache: cannot write to .*No such file") as error:
+    with pytest.raises(DatasetError, match=r"image cache: cannot write to .*No such file") as error:
         open_entry({"name": "a"}, lambda folder: None, load)
     assert "\n" not in str(error.value)
 

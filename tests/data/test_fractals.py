@@ -58,7 +58,9 @@ def test_the_filling_rate_tells_thin_attractors_from_full_ones():
 
 
 def test_orbits_are_on_the_attractor():
-    """Every point of an attractor is an image of a point of the attractor: mapped again, points stay within it."""
+    """Every point of an attractor is an image of a point of the attractor: mapped again,
+    points stay within it.
+    """
     maps = fractal_system(0, 5)
     x, y, tone = orbits([maps], [_rng()])[0].reshape(3, -1).astype(np.float64)
     assert 0 <= tone.min() < 0.2 and 0.8 < tone.max() <= 1
@@ -111,7 +113,9 @@ def test_images_vary_in_colour_brightness_and_background():
 
 
 def test_classes_are_recognised_by_nearest_neighbours_of_their_shape():
-    """With all drawn alike, the shape alone must tell the class of another instance far more often than chance."""
+    """With all drawn alike, the shape alone must tell the class of another instance
+    far more often than chance.
+    """
 
     def shapes(instances):
         rngs = [np.random.default_rng((label, instance)) for label in LABELS for instance in instances]

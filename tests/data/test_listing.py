@@ -84,7 +84,9 @@ def test_the_parts_may_share_a_folder(tmp_path):
 
 
 def test_names_in_unicode(tmp_path):
-    """A class is the same whichever way its accents are encoded, and names that are no text are files all the same."""
+    """A class is the same whichever way its accents are encoded, and names that are no
+    text are files all the same.
+    """
     composed, decomposed = (unicodedata.normalize(form, "café ∆") for form in ("NFC", "NFD"))
     broken = os.fsdecode(b"\xff\xfe")
     touch(

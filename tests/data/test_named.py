@@ -98,7 +98,8 @@ def test_a_file_is_not_a_folder(tmp_path):
 def test_importing_and_digits_load_no_heavy_library():
     code = (
         "import sys; from nni_nasoa.data import open_dataset; open_dataset('digits', input_size=32); "
-        "print([m for m in ('torch', 'torchvision', 'PIL', 'sklearn', 'scipy', 'pandas', 'nni') if m in sys.modules])"
+        "print([m for m in ('torch', 'torchvision', 'PIL', 'sklearn', 'scipy', 'pandas', "
+        "'nni') if m in sys.modules])"
     )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -172,7 +173,8 @@ def test_a_decoded_dataset_needs_neither_files_nor_torchvision(tmp_path):
     mnist_files(tmp_path, np.random.default_rng(0))
     first = open_dataset("mnist", input_size=8, root=tmp_path)
     code = (
-        f"import sys; from nni_nasoa.data import open_dataset; split = open_dataset('mnist', input_size=8, root={str(tmp_path)!r}); "
+        "import sys; from nni_nasoa.data import open_dataset; split = open_dataset('mnist', input_size=8, "
+        f"root={str(tmp_path)!r}); "
         "print('torchvision' in sys.modules, int(split.train.images.sum(dtype='int64')))"
     )
     (tmp_path / "MNIST").rename(tmp_path / "gone")

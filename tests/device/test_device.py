@@ -73,7 +73,8 @@ def test_threads_are_those_that_torch_will_take(settings):
 
 def test_cores_are_counted_once_and_only_those_allowed(tmp_path, monkeypatch):
     blocks = [
-        f"processor\t: {number}\nmodel name\t: A Processor @ 1GHz\nphysical id\t: {number // 4}\ncore id\t\t: {number % 4 // 2}\n"
+        f"processor\t: {number}\nmodel name\t: A Processor @ 1GHz\nphysical id\t: "
+        f"{number // 4}\ncore id\t\t: {number % 4 // 2}\n"
         for number in range(8)
     ]
     (tmp_path / "cpuinfo").write_text("\n".join(blocks))
@@ -113,6 +114,6 @@ def test_a_gpu_has_a_node_unless_it_is_hidden(tmp_path, monkeypatch):
 
 
 def test_a_device_that_there_is_not_gets_one_line():
-    with pytest.raises(ValueError, match="^device: 'gpux' is not one of auto, cpu, cuda") as error:
+    with pytest.raises(ValueError, match=r"^device: 'gpux' is not one of auto, cpu, cuda") as error:
         resolve("gpux")
     assert "\n" not in str(error.value)

@@ -42,8 +42,11 @@ SENTENCES = [
     ),
     (
         (
-            "decoding all images takes longer than the budget allows: 100 are trained on, 30 validated on; "
-            "a longer run decodes all of them, once; 1 of 46 images cannot be read and is left out",
+            (
+                "decoding all images takes longer than the budget allows: 100 are trained on, "
+                "30 validated on; "
+                "a longer run decodes all of them, once; 1 of 46 images cannot be read and is left out"
+            ),
         ),
         {"sampled": True, "train_images": 100, "val_images": 30},
     ),
@@ -172,7 +175,8 @@ def test_a_store_of_an_earlier_release_is_migrated(tmp_path, make_record):
     ExperienceStore(path, migrations=MIGRATIONS[:1])
     with sqlite3.connect(path) as connection:
         connection.executemany(
-            "INSERT INTO nasoa_runs (id, created, task, model, device, status, record) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO nasoa_runs (id, created, task, model, device, status, record) VALUES (?, ?, ?, ?, "
+            "?, ?, ?)",
             [
                 [
                     *(data[name] for name in ("id", "created", "task", "model", "device", "status")),
@@ -182,7 +186,8 @@ def test_a_store_of_an_earlier_release_is_migrated(tmp_path, make_record):
             ],
         )
         connection.execute(
-            "INSERT INTO nasoa_runs (id, created, task, model, device, status, record) VALUES ('x','9','','','','','{')"
+            "INSERT INTO nasoa_runs (id, created, task, model, device, status, "
+            "record) VALUES ('x','9','','','','','{')"
         )
     connection.close()
     store = ExperienceStore(path)

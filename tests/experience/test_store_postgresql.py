@@ -115,7 +115,8 @@ def test_a_connection_that_broke_is_made_again(store, postgresql_url, make_recor
     store.add(make_record())
     with psycopg.connect(postgresql_url, autocommit=True) as other:
         other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND "
+            "pid <> pg_backend_pid()"
         )
     assert store.count() == 1
 

@@ -106,7 +106,7 @@ def test_nothing_to_draw(recorded, tmp_path):
     for runs in ([], same):
         with pytest.raises(RunsError, match="no runs of a model with different frozen stages"):
             draw_freezing(runs, tmp_path / "x.png")
-    with pytest.raises(ValueError, match="has the suffix '.xyz', where one of .*\\.png"):
+    with pytest.raises(ValueError, match=r"has the suffix '\.xyz', where one of .*\.png"):
         draw_freezing(same, tmp_path / "x.xyz")
     with pytest.raises(ValueError, match="there is no folder"):
         draw_freezing(same, tmp_path / "none" / "x.png")

@@ -121,7 +121,7 @@ def test_no_file(tmp_path):
 
 @pytest.mark.parametrize("budget", [0, -1, math.nan, math.inf])
 def test_budgets_are_positive(budget):
-    with pytest.raises(RunsError, match="minutes: .* is not a positive number"):
+    with pytest.raises(RunsError, match=r"minutes: .* is not a positive number"):
         RunSettings("digits", FineTuneRegime("nano-a", input_size=16), budget)
 
 

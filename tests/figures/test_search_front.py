@@ -87,7 +87,8 @@ def test_numbers_overlap_neither_each_other_nor_the_axis(tmp_path):
     figure = search_front_figure(crowd)
     figure.savefig(tmp_path / "front.png")
     (axes,) = figure.axes
-    figure.draw_without_rendering()  # extents are those of the last drawing, and saving has another resolution
+    # Extents are those of the last drawing, and saving has another resolution.
+    figure.draw_without_rendering()
     # Less what matplotlib, before 3.11, leaves below a line for letters such as p.
     boxes = [text.get_window_extent().padded(0, -2) for text in axes.texts]
     assert len(boxes) >= 10

@@ -23,7 +23,9 @@ class Time:
 
 
 def simulate(budget: float, step: float, evaluation: float, save: float, noise, opening: float = 0.0):
-    """Run a schedule over a machine on which things take so long, times `noise()`; what was done, and when it ended."""
+    """Run a schedule over a machine on which things take so long, times `noise()`; what
+    was done, and when it ended.
+    """
     time = Time()
     schedule = ClockSchedule(Clock(budget, now=time))
     shares, evaluations = [], 0
@@ -167,15 +169,15 @@ def test_how_long_a_process_waited_for_a_processor(tmp_path):
         "import time\nfrom nni_nasoa.finetune.clock import waiting_factor\nbegin = time.monotonic()\n"
         "while time.monotonic() < begin + 1.5: pass\nprint(waiting_factor())"
     )
-    one = sorted(os.sched_getaffinity(0))[0]
-    crowd = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            stdout=subprocess.PIPE,
-            text=True,
-            preexec_fn=lambda: os.sched_setaffinity(0, {one}),
-        )
-        for _ in range(4)
-    ]
+    one = min(os.sched_getaffinity(0))
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {one})  # which the children inherit
+    try:
+        crowd = [
+            subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+            for _ in range(4)
+        ]
+    finally:
+        os.sched_setaffinity(0, mine)
     factors = [float(process.communicate(timeout=60)[0]) for process in crowd]
     assert all(1 <= factor <= 10 for factor in factors) and max(factors) > 2  # they had to share one

@@ -1,4 +1,6 @@
-"""Runs that are killed at random moments, from their first moment to their last, leave a whole cache and a whole classifier."""
+"""Runs that are killed at random moments, from their first moment to their last, leave a whole
+cache and a whole classifier.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ from nni_nasoa.finetune.errors import ClassifierError
 
 KILLS = 20
 
-# Imports once and forks, so that a kill hits the run and not the imports. A line says: the cache, the output, the seconds until
-# the kill (null: none), whether the processes that the run has started are killed, too. The answer is how long the run lasted.
+# Imports once and forks, so that a kill hits the run and not the imports. A line says: the cache, the output,
+# the seconds until the kill (null: none), whether the processes that the run has started are killed, too. The
+# answer is how long the run lasted.
 RUNS = """
 import json, os, signal, sys, time
 import torch
@@ -45,8 +48,8 @@ for line in sys.stdin:
     print(json.dumps(time.monotonic() - begin), flush=True)
 """
 
-# Forks, for each line, a process that saves one of two states after the other, over and over, and kills it the seconds of the
-# line after it has saved for the first time.
+# Forks, for each line, a process that saves one of two states after the other, over and over, and kills it
+# the seconds of the line after it has saved for the first time.
 SAVES = """
 import os, signal, sys, time
 import torch
@@ -56,9 +59,11 @@ from nni_nasoa.networks import ETNet
 folder, encoding = sys.argv[1:]
 network, jobs = ETNet(encoding, 2), []
 for value in (1, 2):
-    about = describe(classes=("a", "b"), dataset="d", regime=FineTuneRegime(encoding, input_size=16), encoding=encoding, weights_of="network",
-                     mean=(0.5,) * 3, std=(0.5,) * 3, metrics={"value": value})
-    jobs.append(({name: torch.full_like(tensor, value) for name, tensor in network.state_dict().items()}, about))
+    about = describe(classes=("a", "b"), dataset="d", regime=FineTuneRegime(encoding, input_size=16),
+                     encoding=encoding, weights_of="network", mean=(0.5,) * 3, std=(0.5,) * 3,
+                     metrics={"value": value})
+    state = {name: torch.full_like(tensor, value) for name, tensor in network.state_dict().items()}
+    jobs.append((state, about))
 for line in sys.stdin:
     reader, writer = os.pipe()
     child = os.fork()
@@ -100,10 +105,13 @@ def images(tmp_path):
 
 def assert_whole(folder, split) -> str | None:
     """The classifier in a folder does what it says of itself; its id, or None where there is none."""
+    classifier, told = None, ""
     try:
         classifier = load_classifier(folder)
     except ClassifierError as error:
-        assert "no classifier here" in str(error)
+        told = str(error)
+    if classifier is None:
+        assert "no classifier here" in told
         return None
     metrics = classifier.metrics
     right = classifier.probabilities(split.val.images).argmax(1) == split.val.labels

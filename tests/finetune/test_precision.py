@@ -45,7 +45,10 @@ def test_half_precision_trains(blobs, tiny, monkeypatch, frozen):
     [
         "CUDA out of memory. Tried to allocate 2.00 GiB",
         "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
-        "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. This error may appear if you passed in a non-contiguous input.",
+        (
+            "cuDNN error: CUDNN_STATUS_NOT_SUPPORTED. "
+            "This error may appear if you passed in a non-contiguous input."
+        ),
         "GET was unable to find an engine to execute this computation",
         "DefaultCPUAllocator: can't allocate memory: you tried to allocate",
     ],
@@ -56,9 +59,11 @@ def test_full_memory_has_many_names(text):
 
 
 def test_a_network_that_does_not_fit_is_one_line():
-    with pytest.raises(FineTuneError, match="cuda:0: out of memory") as error:
-        with memory_errors(torch.device("cuda", 0)):
-            raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+    with (
+        pytest.raises(FineTuneError, match="cuda:0: out of memory") as error,
+        memory_errors(torch.device("cuda", 0)),
+    ):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
     assert "\n" not in str(error.value)
     with pytest.raises(RuntimeError, match="size mismatch"), memory_errors(torch.device("cpu")):
         raise RuntimeError("size mismatch")

@@ -60,16 +60,20 @@ def test_an_earlier_log_stays_until_there_is_something_new(tmp_path):
 
 def test_tensorboard_missing_is_one_line_that_names_the_extra(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(FineTuneError, match=r"pip install 'nni-nasoa\[tensorboard\]'"):
-        with watching(10, tmp_path, Monitoring(tensorboard=tmp_path / "log")):
-            pass
+    with (
+        pytest.raises(FineTuneError, match=r"pip install 'nni-nasoa\[tensorboard\]'"),
+        watching(10, tmp_path, Monitoring(tensorboard=tmp_path / "log")),
+    ):
+        pass
 
 
 def test_tensorboard_where_it_cannot_write_is_one_line(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(FineTuneError, match="file/log: TensorBoard's log cannot be written"):
-        with watching(10, tmp_path, Monitoring(tensorboard=tmp_path / "file" / "log")):
-            pass
+    with (
+        pytest.raises(FineTuneError, match="file/log: TensorBoard's log cannot be written"),
+        watching(10, tmp_path, Monitoring(tensorboard=tmp_path / "file" / "log")),
+    ):
+        pass
 
 
 def test_tensorboard_reads_what_was_logged(tmp_path):
@@ -85,9 +89,12 @@ def test_tensorboard_reads_what_was_logged(tmp_path):
 
 
 def test_watchers_are_closed_when_a_run_fails(tmp_path):
-    with pytest.raises(KeyError), watching(10, tmp_path, Monitoring()):
+    def fail():
         assert (tmp_path / "evaluations.jsonl").exists()
         raise KeyError
+
+    with pytest.raises(KeyError), watching(10, tmp_path, Monitoring()):
+        fail()
     assert not (tmp_path / "evaluations.jsonl").exists()  # which closing took away, as there is nothing in it
 
 

@@ -123,9 +123,9 @@ def test_stopped_and_resumed(location, number):
             and said == f"Stopped after {len(done)} of 100 runs; the same command goes on from there.\n"
         )
     runs = str(len(done) + 2)
-    finished = subprocess.run([*command, runs], capture_output=True, text=True)
+    finished = subprocess.run([*command, runs], capture_output=True, text=True, check=False)
     assert finished.returncode == 0 and f"{runs} runs in {location}" in finished.stdout
-    assert re.search(rf"^{runs} of {runs} runs$", finished.stderr, re.M)
+    assert re.search(rf"^{runs} of {runs} runs$", finished.stderr, re.MULTILINE)
     records = {record.id: record for record in store.records()}
     plan = make_plan(TASKS, budgets=(1.0,))
     assert {run.id for run in plan.runs(int(runs))} <= set(records) and records.items() >= done.items()
@@ -226,6 +226,7 @@ def test_a_task_that_cannot_be_opened(tmp_path, location):
         env=environment,
         capture_output=True,
         text=True,
+        check=False,
     )
     assert (
         result.returncode == 1

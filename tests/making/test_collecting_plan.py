@@ -83,5 +83,5 @@ def test_tasks_are_chosen():
     with pytest.raises(DatasetError, match="did you mean 'hues'"):
         make_plan(["huse"])
     for budgets in ((), (0.0,), (float("nan"),)):
-        with pytest.raises(CollectingError, match="^budgets: "):
+        with pytest.raises(CollectingError, match=r"^budgets: "):
             make_plan(budgets=budgets)

@@ -20,7 +20,7 @@ def _cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path_factory.getbasetemp() / "fractal-cache"))
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -53,9 +53,9 @@ def test_an_interrupted_run_goes_on_and_ends_where_it_would_have(tmp_path):
 
     def stop(epoch):
         if epoch.number == 2:
-            raise Stop
+            raise StoppedError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         pretrain("small", ENCODING, tmp_path / "parts", RECIPE, on_epoch=stop)
     assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["small.partial.pth"]
     numbers = []
@@ -101,13 +101,14 @@ def test_another_seed_gives_other_weights(tmp_path):
 
 def test_a_checkpoint_of_another_recipe_is_not_taken(tmp_path):
     def stop(epoch):
-        raise Stop
+        raise StoppedError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StoppedError):
         pretrain("small", ENCODING, tmp_path, RECIPE, on_epoch=stop)
     with pytest.raises(
         PretrainError,
-        match="small.partial.pth: checkpoint of another network or recipe; go on with that one, or delete the file$",
+        match=r"small\.partial\.pth: checkpoint of another network or recipe; "
+        r"go on with that one, or delete the file$",
     ):
         pretrain("small", ENCODING, tmp_path, dataclasses.replace(RECIPE, learning_rate=0.3))
 
@@ -115,7 +116,7 @@ def test_a_checkpoint_of_another_recipe_is_not_taken(tmp_path):
 def test_divergence_is_one_line(tmp_path):
     with pytest.raises(
         PretrainError,
-        match="^small: the loss is not finite in epoch 1; a learning rate below 1e.30 may help$",
+        match=r"^small: the loss is not finite in epoch 1; a learning rate below 1e.30 may help$",
     ):
         pretrain("small", ENCODING, tmp_path, dataclasses.replace(RECIPE, learning_rate=1e30))
     assert not list(tmp_path.glob("small*"))

@@ -11,7 +11,8 @@ from nni_nasoa.architecture import Architecture, ArchitectureError, Architecture
 from nni_nasoa.networks import ETNet
 
 CANDIDATES = ArchitectureSpace(channels=(32,), stages=(3,), blocks=(1, 2), doublings=(1, 2))
-RICH = "01211-c01a02c12_16_21-2"  # concatenation into places 1 and 2, an add over a concatenation, strides and widths that change
+# Concatenation into places 1 and 2, an add over a concatenation, strides and widths that change.
+RICH = "01211-c01a02c12_16_21-2"
 
 
 def random_encodings(count):

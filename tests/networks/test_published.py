@@ -84,5 +84,5 @@ def test_what_does_not_fit_is_named(change, message, formula_checkpoint):
 
 
 def test_another_network_is_refused(formula_checkpoint):
-    with pytest.raises(WeightsError, match="layers.6.module_list.0.0.0.weight"):
+    with pytest.raises(WeightsError, match=r"layers\.6\.module_list\.0\.0\.0\.weight"):
         convert_published(formula_checkpoint(A), B)

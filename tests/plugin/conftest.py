@@ -1,4 +1,6 @@
-"""What tests of the plugin share: results, tuners in a search space, advisors, trials, strategies on an engine."""
+"""What tests of the plugin share: results, tuners in a search space, advisors,
+trials, strategies on an engine.
+"""
 
 from __future__ import annotations
 
@@ -226,7 +228,9 @@ def report():
 
 @pytest.fixture
 def space_of():
-    """A function that gives a space of small architectures with the trial that evaluates them, and the trial's arguments."""
+    """A function that gives a space of small architectures with the trial that evaluates them,
+    and the trial's arguments.
+    """
     from nni.nas.evaluator import FunctionalEvaluator
     from nni.nas.space import SimplifiedModelSpace
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -108,7 +109,7 @@ def test_folders_here_are_given_with_their_whole_path(made, tmp_path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("given", "options", "message"),
+    "given, options, message",
     [
         ("a: [", {}, "config.yml: not YAML"),
         ("[1]", {}, "config.yml: has no trainingService"),
@@ -125,9 +126,9 @@ def test_folders_here_are_given_with_their_whole_path(made, tmp_path, monkeypatc
     ],
 )
 def test_what_is_wrong_is_one_line(made, given, options, message):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=re.escape(message)) as raised:
         made(given, **options)
-    assert message in str(raised.value) and "\n" not in str(raised.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_config_that_is_not_there_is_one_line(tmp_path):
@@ -170,7 +171,8 @@ from nni_nasoa.data import Dataset
 from nni_nasoa.plugin.advice_experiment import run
 import nni.experiment.launcher as launcher
 launcher._check_rest_server.__defaults__ = (60, None)  # on a busy machine the 3 s of NNI are too few
-run(sys.argv[1], Dataset("digits"), float(sys.argv[2]), zoo="nano-a", store=sys.argv[3], port=int(sys.argv[4]))
+config, minutes, store, port = sys.argv[1:]
+run(config, Dataset("digits"), float(minutes), zoo="nano-a", store=store, port=int(port))
 """
 
 

@@ -77,7 +77,9 @@ def test_those_that_end_without_a_result_fail_when_it_is_settled(runs):
     "order", list(itertools.permutations(["first told", "first ended", "second told", "second ended"]))
 )
 def test_trials_that_took_each_others_parameters(runs, fails, order):
-    """In whatever order it is heard of: each trial was submitted with one run's parameters, and took the other's."""
+    """In whatever order it is heard of: each trial was submitted with one run's
+    parameters, and took the other's.
+    """
     named = {"first": ask(runs), "second": ask(runs)}
     submitted = {"first": "second", "second": "first"}  # by what a trial really did, what NNI calls it
     for event in order:

@@ -176,7 +176,9 @@ def test_nobody_waits_for_a_dataset_and_idle_workers_get_what_turns_up(advisor, 
 
 
 class Manager(BaseHTTPRequestHandler):
-    """The part of NNI's manager that says how many trials an experiment has, and is told how many it may have."""
+    """The part of NNI's manager that says how many trials an experiment has, and is
+    told how many it may have.
+    """
 
     def do_GET(self):
         answers = {
@@ -219,7 +221,7 @@ def test_the_experiment_ends_when_all_is_done_and_not_before(advisor, good_resul
     before = set(threading.enumerate())
 
     def told():
-        """How many trials the manager was told that there will be, once nobody is about to tell it something."""
+        """How many trials the manager was told that there will be, once nobody is about to tell it more."""
         while telling := set(threading.enumerate()) - before:
             for thread in telling:
                 thread.join(60)
@@ -239,7 +241,7 @@ def test_nothing_to_do_at_all_is_an_error_of_one_line(advisor):
         raise DatasetError("dataset: 'nowhere' is neither a folder\nnor a known name")
 
     tuner = advisor(fail, dataset="nowhere", minutes=0.5)
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=r"^task 1, nowhere: ") as raised:
         tuner.generate_parameters(0)
     assert str(raised.value) == "task 1, nowhere: dataset: 'nowhere' is neither a folder nor a known name"
 
@@ -257,7 +259,7 @@ def test_a_task_whose_dataset_is_missing_is_left_out(advisor, known_survey):
 
 def test_limits_that_nothing_meets_are_one_line(advisor):
     with pytest.raises(
-        ValueError, match="task 1, digits: max_params_m: no network has 0.001 million parameters or fewer"
+        ValueError, match=r"task 1, digits: max_params_m: no network has 0\.001 million parameters or fewer"
     ):
         advisor(dataset="digits", minutes=0.5, limits={"max_params_m": 0.001}).generate_parameters(0)
 
@@ -295,7 +297,10 @@ def test_results_of_another_experiment_are_learned_from_and_rubbish_is_not(advis
 
 
 def test_the_tuner_starts_without_torch_and_without_a_database():
-    code = "import sys, nni_nasoa.plugin.advisor_tuner; print({'torch', 'torchvision', 'matplotlib', 'sqlalchemy'} & set(sys.modules))"
+    code = (
+        "import sys, nni_nasoa.plugin.advisor_tuner; "
+        "print({'torch', 'torchvision', 'matplotlib', 'sqlalchemy'} & set(sys.modules))"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

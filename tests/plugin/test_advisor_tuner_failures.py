@@ -1,4 +1,6 @@
-"""What the online advisor makes of runs that fail, are killed or report rubbish, and of its own death; without NNI's manager."""
+"""What the online advisor makes of runs that fail, are killed or report rubbish, and of its own
+death; without NNI's manager.
+"""
 
 from __future__ import annotations
 
@@ -101,10 +103,14 @@ def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, store, good_result)
     assert not tuner.runs.open()[:-1] and not tuner.best
     assert AccuracyPredictor.from_store(store).to_bytes() == before
     tuner.trial_end(100, False)
-    with pytest.raises(nni.NoMoreTrialError):
+
+    def two_good_runs():
         for number in range(101, 103):
             parameters = tuner.generate_parameters(number)
             tuner.receive_trial_result(number, parameters, good_result(parameters, 0.8))
+
+    with pytest.raises(nni.NoMoreTrialError):
+        two_good_runs()
     statuses = [record.status for record in store.records()]
     assert statuses.count("ok") == 1 and set(statuses) == {"ok", "failed"} and len(statuses) <= 102
 

@@ -1,7 +1,10 @@
-"""classArgs are checked in nnictl itself, through an entry point that the installed package has (see pyproject.toml)."""
+"""classArgs are checked in nnictl itself, through an entry point that the installed package
+has (see pyproject.toml).
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,7 +32,7 @@ def config(tuner) -> ExperimentConfig:
     ],
 )
 def test_a_config_made_in_python_is_checked_when_it_is_validated(kind, options):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=re.escape(MISSPELT)) as raised:
         config(kind(**options, class_args={"population_siz": 12})).validate()
     assert str(raised.value) == MISSPELT
     config(kind(**options, class_args={"population_size": 12})).validate()
@@ -45,7 +48,7 @@ NO_MINUTES = "OnlineAdvisor: classArgs: minutes is missing: the budget of a run"
     [(CustomAlgorithmConfig, {"class_name": ADVISOR}), (AlgorithmConfig, {"name": "NasoaAdvisor"})],
 )
 def test_the_advisors_arguments_are_checked_too(kind, options):
-    with pytest.raises(ValueError) as raised:
+    with pytest.raises(ValueError, match=re.escape(NO_MINUTES)) as raised:
         config(kind(**options, class_args={"dataset": "digits"})).validate()
     assert str(raised.value) == NO_MINUTES
     config(kind(**options, class_args={"dataset": "digits", "minutes": 2})).validate()

@@ -181,7 +181,10 @@ def test_calls_from_several_threads(started, record):
 
 
 def test_the_tuner_starts_without_torch():
-    code = "import sys, nni_nasoa.plugin.evolution_tuner; print({'torch', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules))"
+    code = (
+        "import sys, nni_nasoa.plugin.evolution_tuner; "
+        "print({'torch', 'torchvision', 'matplotlib', 'sklearn'} & set(sys.modules))"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

@@ -55,9 +55,10 @@ def test_registered_under_its_name_it_runs_an_experiment(nnictl, plain_config):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("class_args", "changes", "line"),
+    "class_args, changes, line",
     [
-        # As where typeguard loads no plugins, so that nnictl does not look at classArgs: see test_config_check.py.
+        # As where typeguard loads no plugins, so that nnictl does not look at classArgs:
+        # see test_config_check.py.
         (
             {"population_size": 1},
             {},

@@ -44,9 +44,12 @@ def test_after_a_kill_everything_is_as_it_was(checkpoint, started, resumed, reco
 
 def test_every_event_is_on_disk_when_the_call_returns(checkpoint, started, record):
     tuner = started(search_space(SMALL), seed=0)
-    lines = lambda: [
-        json.loads(line)["event"] for line in (checkpoint / "evolution.jsonl").read_text().splitlines()
-    ]
+
+    def lines():
+        return [
+            json.loads(line)["event"] for line in (checkpoint / "evolution.jsonl").read_text().splitlines()
+        ]
+
     first, _ = tuner.generate_parameters(0), tuner.generate_parameters(1)
     assert lines() == ["asked", "asked"]
     tuner.receive_trial_result(0, first, record(first["architecture"]))
@@ -177,9 +180,10 @@ def test_a_changed_search_space_keeps_what_fits(checkpoint, started):
 
 @pytest.fixture
 def dispatcher(monkeypatch):
-    """A function that starts NNI's dispatcher with a tuner, and gives it and a function that gives the trials it asked for.
+    """A function that starts NNI's dispatcher with a tuner.
 
-    It takes the commands that NNI's manager sends; its channel to the manager is replaced.
+    It gives the dispatcher, and a function that gives the trials it asked for. It takes the commands that
+    NNI's manager sends; its channel to the manager is replaced.
     """
 
     def start(mode):

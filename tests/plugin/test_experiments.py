@@ -20,11 +20,12 @@ from nni_nasoa.plugin.experiments import (
 )
 
 TABLES = """
-create table TrialJobEvent (timestamp integer, trialJobId text, event text, data text, logPath text, sequenceId integer,
-                            message text, environmentId text);
-create table MetricData (timestamp integer, trialJobId text, parameterId text, type text, sequence integer, data text);
-create table ExperimentProfile (params text, id text, execDuration integer, startTime integer, endTime integer, logDir text,
-                                nextSequenceId integer, revision integer);
+create table TrialJobEvent (timestamp integer, trialJobId text, event text, data text, logPath text,
+                            sequenceId integer, message text, environmentId text);
+create table MetricData (timestamp integer, trialJobId text, parameterId text, type text, sequence integer,
+                         data text);
+create table ExperimentProfile (params text, id text, execDuration integer, startTime integer,
+                                endTime integer, logDir text, nextSequenceId integer, revision integer);
 """
 
 
@@ -159,7 +160,7 @@ def test_a_result_that_was_reported_again_counts_once(written):
 
 
 def test_a_trial_that_was_run_again_with_other_parameters_has_two_results(written):
-    """After a kill of the manager: the trial that outlived it, and the one that the resumed manager started."""
+    """After a kill of the manager: the trial that outlived it, and the one that the resumed one started."""
     one, other = {"default": 0.5, "architecture": "2-_16_1"}, {"default": 0.6, "architecture": "020-_16_1"}
     written.metric("A", 0, one)
     written.metric("A", 0, other)

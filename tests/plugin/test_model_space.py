@@ -178,7 +178,7 @@ def test_searched_models():
         and network.num_classes == 1000
     )
     with pytest.raises(
-        ValueError, match="'et-nas-z' is not a searched model; there are .*et-nas-a.*et-nas-l"
+        ValueError, match=r"'et-nas-z' is not a searched model; there are .*et-nas-a.*et-nas-l"
     ):
         ETNASSpace.load_searched_model("et-nas-z")
 

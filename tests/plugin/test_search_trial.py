@@ -173,7 +173,8 @@ def batches():
     [
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 GiB.\nGPU 0 has ..."),
         RuntimeError(
-            "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes."
+            "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: "
+            "you tried to allocate 1 bytes."
         ),
         MemoryError(),
     ],
@@ -198,7 +199,7 @@ def test_a_full_disk_is_one_clear_line(failing):
 
 
 @pytest.mark.parametrize(
-    ("device", "reason"),
+    "device, reason",
     [
         ("cuda", "there is no CUDA device; take cpu or auto"),
         ("cuda:1", "there is no CUDA device; take cpu or auto"),
@@ -253,7 +254,8 @@ def test_a_trial_starts_lean(tmp_path):
     code = f"""
 import os, sys, runpy, torch
 def first_step(*args, **kwargs):
-    print([m for m in ("nni.nas", "torchvision", "torch._dynamo", "sklearn", "matplotlib", "PIL", "pytorch_lightning") if m in sys.modules])
+    heavy = ("nni.nas", "torchvision", "torch._dynamo", "sklearn", "matplotlib", "PIL", "pytorch_lightning")
+    print([module for module in heavy if module in sys.modules])
     sys.stdout.flush()
     os._exit(0)
 torch.Tensor.backward = first_step

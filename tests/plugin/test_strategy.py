@@ -92,7 +92,7 @@ def test_initial_architectures_come_first(run, names):
 
 
 def test_initial_outside_of_the_space(run):
-    with pytest.raises(ValueError, match="initial: '020-_64_1-2': .*channels = 64"):
+    with pytest.raises(ValueError, match=r"initial: '020-_64_1-2': .*channels = 64"):
         run(NasoaEvolution(initial=["020-_64_1-2"]))
 
 

@@ -44,7 +44,7 @@ def test_resumes_without_losing_or_repeating_anything(run, space_of, names, repo
     assert all(
         model.metric is not None and model.status == ModelStatus.Trained for model in resumed.list_models()
     )
-    assert [model.sample["architecture"] for model in engine.list_models()][0] == names(strategy)[7]
+    assert next(model.sample["architecture"] for model in engine.list_models()) == names(strategy)[7]
 
 
 def test_takes_finished_results_from_the_database_of_an_experiment_that_was_killed(space_of, names, figures):
@@ -81,7 +81,7 @@ class DeafEngine(SequentialExecutionEngine):
         for command in ("old results", "a worker", None):
             self.commands.put(command)
         self._channel, self._channel_listen_stop_event, self.worker = self, threading.Event(), False
-        self._channel_listen_thread = threading.Thread(target=lambda: self.commands.get())
+        self._channel_listen_thread = threading.Thread(target=self.commands.get)
         self._channel_listen_thread.start()
 
     def listen(self, stop_event):

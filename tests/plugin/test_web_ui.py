@@ -106,14 +106,14 @@ def test_web_ui_shows_the_search(experiment, browser):
             drop_down(browser, shown).click()
         option = wait(
             browser,
-            lambda: [
+            lambda metric=metric: [
                 option
                 for option in browser.find_elements(By.CSS_SELECTOR, "[role=option]")
                 if option.text == metric
             ],
         )
         option[0].click()
-        wait(browser, lambda: drop_down(browser, metric))
+        wait(browser, lambda metric=metric: drop_down(browser, metric))
         time.sleep(1)  # a wrong key would break the page when it draws
         assert "Trial jobs" in text_of(browser) and browser.find_elements(By.CSS_SELECTOR, "canvas")
     assert experiment.status == "RUNNING"

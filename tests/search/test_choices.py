@@ -1,4 +1,4 @@
-"""The search space as labelled choices: the two-way mapping with Architecture, and with NNI's `searchSpace`."""
+"""The search space as labelled choices: mapped both ways with Architecture, and with NNI's `searchSpace`."""
 
 import json
 

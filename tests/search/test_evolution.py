@@ -1,4 +1,6 @@
-"""The ask/tell core: order, identity, failures, limits, state; and its search quality beside optuna's NSGA-II."""
+"""The ask/tell core: order, identity, failures, limits, state; and its search
+quality beside optuna's NSGA-II.
+"""
 
 import itertools
 import json
@@ -294,7 +296,9 @@ BUDGET, POPULATION = 250, 20
 
 
 def mixed_problem(sample):
-    """In the manner of ZDT1: a front between first and second, and the other values have an optimum to be found."""
+    """In the manner of ZDT1: a front between first and second, and the other values
+    have an optimum to be found.
+    """
     far = (
         {"a": 0.5, "b": 0.0, "c": 1.0}[sample["kind"]]
         + abs(sample["n"] - 7) / 10

@@ -51,7 +51,7 @@ def test_ranks_agree_with_pymoo(array):
 @settings(max_examples=100, deadline=None)
 @given(any_points)
 def test_ranks_follow_the_definition(array):
-    """Rank 0 is dominated by nobody; rank r by somebody of rank r - 1 and by nobody of its own rank or above."""
+    """Rank 0 is dominated by nobody; rank r by somebody of rank r - 1, and by nobody of its rank or above."""
     ranks = non_dominated_ranks(array)
     for i, point in enumerate(array):
         dominators = [

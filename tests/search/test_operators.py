@@ -98,7 +98,8 @@ def test_an_empty_space():
 def test_the_evolution_imports_no_heavy_library():
     code = (
         "import sys, nni_nasoa.search.evolution, nni_nasoa.search.operators, nni_nasoa.search.reward\n"
-        "print({'torch', 'torchvision', 'nni', 'sklearn', 'matplotlib', 'scipy', 'pandas'} & set(sys.modules))"
+        "print({'torch', 'torchvision', 'nni', 'sklearn', 'matplotlib', 'scipy', "
+        "'pandas'} & set(sys.modules))"
     )
     assert (
         subprocess.run(

@@ -30,7 +30,8 @@ from nni_nasoa.zoo.staged import Staged
 torch.set_num_threads(1)
 data_parallel.BUCKET_MB = 0.0002  # so that there are several
 CPU, order = torch.device("cpu"), torch.Generator().manual_seed(0)
-part = ImageArrays(torch.randint(0, 256, (64, 3, 16, 16), generator=order).to(torch.uint8).numpy(), (torch.arange(64) % 2).numpy())
+pixels = torch.randint(0, 256, (64, 3, 16, 16), generator=order).to(torch.uint8)
+part = ImageArrays(pixels.numpy(), (torch.arange(64) % 2).numpy())
 
 class Idle(nn.Identity):
     def __init__(self):
@@ -41,14 +42,16 @@ def made(frozen=0, last=nn.Identity):
     torch.manual_seed(0)
     stages = [nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.ReLU()), nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU()),
               nn.Sequential(nn.Conv2d(8, 8, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), last())]
-    view = Staged(stages, nn.Linear(8, 2), (0.5,) * 3, (0.25,) * 3, 16).freeze(frozen).to(memory_format=torch.channels_last)
-    stepper = Stepper(Trainable(view, frozen), 2, Inputs(Images(part, CPU, Normalization.of(view.mean, view.std)), view, frozen),
-                      FineTuneRegime("m", batch_size=32), group, 0)
+    view = Staged(stages, nn.Linear(8, 2), (0.5,) * 3, (0.25,) * 3, 16).freeze(frozen)
+    view = view.to(memory_format=torch.channels_last)
+    inputs = Inputs(Images(part, CPU, Normalization.of(view.mean, view.std)), view, frozen)
+    stepper = Stepper(Trainable(view, frozen), 2, inputs, FineTuneRegime("m", batch_size=32), group, 0)
     stepper.optimizer.learning_rate = 0.1
     return stepper, stepper.module
 
 def step(stepper, module):
-    # Take a step, whose gradients have to be those of one process on the images of both; the buckets that were sent.
+    # Take a step, whose gradients have to be those of one process on the images of both; how many buckets
+    # were sent.
     rows = torch.randperm(64, generator=order)[:2 * stepper.batch].view(2, -1)
     stepper._indices = iter([rows[group.rank]])
     whole, seen, take = copy.deepcopy(module), {}, stepper.optimizer.step
@@ -63,9 +66,11 @@ def step(stepper, module):
         assert not seen and all(p.grad is None for p in module.parameters())
         return None
     rows = rows.flatten()
-    F.cross_entropy(whole(stepper.inputs.clean(rows)), stepper.inputs.labels[rows], label_smoothing=stepper.regime.label_smoothing).backward()
+    F.cross_entropy(whole(stepper.inputs.clean(rows)), stepper.inputs.labels[rows],
+                    label_smoothing=stepper.regime.label_smoothing).backward()
     assert len(seen) > 2
-    torch.testing.assert_close(seen, {name: p.grad for name, p in whole.named_parameters() if p.grad is not None})
+    expected = {name: p.grad for name, p in whole.named_parameters() if p.grad is not None}
+    torch.testing.assert_close(seen, expected)
     for p in module.parameters():
         twice = p.detach().clone()
         group.sum([twice])
@@ -77,7 +82,7 @@ def out_of_memory(*_, **__):
 
 @contextlib.contextmanager
 def trouble(stepper, module, where):
-    # Memory is full before the forward pass, as a parameter gets its gradient, or after the backward pass; or is not.
+    # Memory is full before the forward pass, as a parameter gets its gradient, or after the backward pass.
     gradients = stepper.gradients
     handle = list(module.parameters())[where].register_hook(out_of_memory) if isinstance(where, int) else None
     if where == "before":
@@ -95,11 +100,13 @@ def gradients_are_those_of_the_whole_batch():
         stepper, module = made(frozen)
         stepper.overlap(math.inf)
         sent = [step(stepper, module) for _ in range(6)]
-        assert sent[:2] == [0, 0] and min(sent[2:]) == max(sent[2:]) > 1 and len(stepper._parallel._buckets.buffers) == sent[2], sent
+        assert sent[:2] == [0, 0] and min(sent[2:]) == max(sent[2:]) > 1, sent
+        assert len(stepper._parallel._buckets.buffers) == sent[2], sent
 
 def full_memory_halves_the_batch_of_all():
     owed = set()
-    for number, where in itertools.product((1, 2, 4), (("before", None), (None, 7), (2, None), (None, 0), ("after", None), (7, 0))):
+    places = (("before", None), (None, 7), (2, None), (None, 0), ("after", None), (7, 0))
+    for number, where in itertools.product((1, 2, 4), places):
         stepper, module = made()
         stepper.overlap(math.inf)
         for _ in range(number - 1):
@@ -129,7 +136,8 @@ def scaled_gradients_overflow_in_all():
     for _ in range(4):
         step(stepper, module)
     before = [p.detach().clone() for p in module.parameters()]
-    handle = module.network.head.weight.register_hook(lambda gradient: gradient * math.inf) if group.rank else None
+    weight = module.network.head.weight
+    handle = weight.register_hook(lambda gradient: gradient * math.inf) if group.rank else None
     stepper._indices = itertools.repeat(torch.arange(16))
     assert stepper.step(cheap=False) is not None and stepper._scaler.get_scale() == 128
     assert all(torch.equal(p, b) for p, b in zip(module.parameters(), before))
@@ -139,7 +147,8 @@ def scaled_gradients_overflow_in_all():
 
 def a_compiled_module_is_compiled_alone_and_once():
     graphs, compile = [], torch.compile
-    torch.compile = lambda module: compile(module, backend=lambda graph, inputs: graphs.append(graph) or graph)
+    keep = lambda graph, inputs: graphs.append(graph) or graph
+    torch.compile = lambda module: compile(module, backend=keep)
     stepper, module = made()
     context = RunContext(Clock(6000), CPU, Turns(CPU, 0), group)
     for _ in range(2):
@@ -189,9 +198,12 @@ def test_a_short_run_does_not_wait_for_it_to_load(monkeypatch):
 
 def test_one_process_loads_none_of_it():
     code = (
-        "import sys, torch; from torch import nn; from nni_nasoa.finetune import FineTuneRegime, finetune; from nni_nasoa.data import *\n"
+        "import sys, torch; from torch import nn\n"
+        "from nni_nasoa.finetune import FineTuneRegime, finetune; from nni_nasoa.data import *\n"
         "import numpy as np; part = ImageArrays(np.zeros((8, 3, 16, 16), np.uint8), np.arange(8) % 2)\n"
-        "result = finetune(ImageSplit(part, part, ('a', 'b'), 'n'), FineTuneRegime('2-_8_2-1-1', batch_size=4), 1 / 20, weights=None)\n"
-        "sys.exit(not result.steps or 'torch._dynamo' in sys.modules or 'nni_nasoa.training.data_parallel' in sys.modules)"
+        "regime = FineTuneRegime('2-_8_2-1-1', batch_size=4)\n"
+        "result = finetune(ImageSplit(part, part, ('a', 'b'), 'n'), regime, 1 / 20, weights=None)\n"
+        "heavy = {'torch._dynamo', 'nni_nasoa.training.data_parallel'}\n"
+        "sys.exit(not result.steps or bool(heavy & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)

@@ -14,8 +14,8 @@ from nni_nasoa.finetune import load_classifier
 
 pytestmark = pytest.mark.alone
 
-# The last arguments are whether DDP is used (and loaded before the run or in it), what goes wrong in the second
-# process's gradients, and in which step.
+# The last arguments are whether DDP is used (and loaded before the run or in it), what goes wrong in the
+# second process's gradients, and in which step.
 SCRIPT = """
 import json, os, sys
 import torch
@@ -56,7 +56,8 @@ def troubled(self, cheap):
     parameters, sent = list(self.optimizer.parameters()), counts["sent"]
     # In the midst of the backward pass.
     handles = {"memory": lambda: [parameters[len(parameters) // 2].register_hook(out_of_memory)],
-               "nan": lambda: [parameter.register_hook(lambda gradient: gradient * torch.nan) for parameter in parameters]}[trouble]()
+               "nan": lambda: [parameter.register_hook(lambda gradient: gradient * torch.nan)
+                               for parameter in parameters]}[trouble]()
     try:
         return gradients(self, cheap) * torch.nan
     finally:
@@ -67,11 +68,15 @@ def troubled(self, cheap):
 Stepper.gradients = troubled
 torch.set_num_threads(1)
 regime = FineTuneRegime(encoding, 0.1, frozen_stages=int(frozen), batch_size=64, augmentation="crop")
-result = finetune(open_dataset("digits", input_size=16), regime, float(seconds) / 60, weights=None, device="cpu", output=folder)
+digits = open_dataset("digits", input_size=16)
+result = finetune(digits, regime, float(seconds) / 60, weights=None, device="cpu", output=folder)
 state = result.classifier.network.state_dict()
-report = {"accuracy": result.accuracy, "images": result.images, "steps": result.steps, "outcome": result.outcome.to_json(), "notes": list(result.notes),
-          "evaluations": [e["val_accuracy"] for e in result.evaluations], "state": sum(float(v.double().abs().sum()) for v in state.values()),
-          "in_time": result.seconds <= result.budget, "saved": result.folder is not None, "loaded": "torch._dynamo" in sys.modules, **counts}
+report = {"accuracy": result.accuracy, "images": result.images, "steps": result.steps,
+          "outcome": result.outcome.to_json(), "notes": list(result.notes),
+          "evaluations": [e["val_accuracy"] for e in result.evaluations],
+          "state": sum(float(v.double().abs().sum()) for v in state.values()),
+          "in_time": result.seconds <= result.budget, "saved": result.folder is not None,
+          "loaded": "torch._dynamo" in sys.modules, **counts}
 open(f"{folder}-{os.environ['RANK']}.json", "w").write(json.dumps(report))
 """
 
@@ -105,7 +110,7 @@ def reports_of_both(process, tmp_path, returncode=0):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("frozen", "ddp", "seconds"), [(0, "no", 12), (0, "within", 20), (2, "before", 12), (3, "before", 12)]
+    "frozen, ddp, seconds", [(0, "no", 12), (0, "within", 20), (2, "before", 12), (3, "before", 12)]
 )
 def test_two_processes_train_one_network(torchrun, tmp_path, frozen, ddp, seconds):
     for result in reports_of_both(torchrun(frozen=frozen, ddp=ddp, seconds=seconds), tmp_path):
@@ -135,7 +140,7 @@ def buckets(result, steps):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("trouble", "step", "ddp"), [("memory", 2, "before"), ("memory", 5, "before"), ("memory before", 5, "no")]
+    "trouble, step, ddp", [("memory", 2, "before"), ("memory", 5, "before"), ("memory before", 5, "no")]
 )
 def test_a_process_out_of_memory_halves_the_batch_of_all(torchrun, tmp_path, trouble, step, ddp):
     first, second = reports_of_both(torchrun(trouble=trouble, step=step, ddp=ddp), tmp_path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -130,7 +131,10 @@ def test_above_the_limit_features_are_mapped_from_a_file_that_has_no_name(
     values = inputs.training(torch.arange(120))
     assert inputs.store.views == 1 and os.listdir(tmp_path / "cache") == []
     torch.testing.assert_close(inputs.training(torch.arange(120), renew=False), values)
-    assert any(str(tmp_path) in line and "deleted" in line for line in open("/proc/self/maps"))
+    assert any(
+        str(tmp_path) in line and "deleted" in line
+        for line in Path("/proc/self/maps").read_text().splitlines()
+    )
 
 
 def test_without_room_anywhere_features_are_computed_each_time(images, network, monkeypatch):

@@ -3,6 +3,7 @@ import math
 import subprocess
 import sys
 import warnings
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -156,7 +157,7 @@ def test_a_seed_gives_what_it_gave_when_search_tables_were_recorded_to_the_last_
 def test_the_learning_rate_rises_then_falls_to_zero():
     rates = [learning_rate_at(step, 100, 10) for step in range(100)]
     assert rates[:10] == [pytest.approx((i + 1) / 10) for i in range(10)]
-    assert all(a >= b for a, b in zip(rates[9:], rates[10:])) and rates[10] == 1 and rates[-1] < 0.001
+    assert all(a >= b for a, b in pairwise(rates[9:])) and rates[10] == 1 and rates[-1] < 0.001
     assert [learning_rate_at(step, 1, 1) for step in range(1)] == [1]
 
 
@@ -234,7 +235,9 @@ from nni_nasoa.data import open_dataset
 from nni_nasoa.networks import ETNet
 from nni_nasoa.training.proxy import train_proxy
 train_proxy(ETNet("2-_8_1-2-2", 10), open_dataset("digits", input_size=16), epochs=1, batch_size=512)
-print([m for m in ("nni", "torchvision", "torch._dynamo", "torch._inductor", "sympy", "sklearn", "scipy", "pandas", "PIL") if m in sys.modules])
+heavy = ("nni", "torchvision", "torch._dynamo", "torch._inductor", "sympy", "sklearn", "scipy", "pandas",
+         "PIL")
+print([module for module in heavy if module in sys.modules])
 """
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout

@@ -115,10 +115,13 @@ def test_numbers_as_people_write_them(tmp_path):
     with pytest.raises(RegimeError, match="learning_rate: 'fast'"):
         FineTuneRegime.from_yaml("model: a\nlearning_rate: fast")
     (tmp_path / "r.yml").write_bytes(b"model: \xff")
-    with pytest.raises(RegimeError, match="r.yml: not text in UTF-8"):
+    with pytest.raises(RegimeError, match=r"r\.yml: not text in UTF-8"):
         FineTuneRegime.load(tmp_path / "r.yml")
 
 
 def test_a_regime_needs_no_torch():
-    code = "import sys; from nni_nasoa.finetune import FineTuneRegime; FineTuneRegime('a'); sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+    code = (
+        "import sys; from nni_nasoa.finetune import FineTuneRegime; "
+        "FineTuneRegime('a'); sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -41,7 +41,7 @@ def test_each_share_has_a_user():
     for user in USERS:
         tree = ast.parse(inspect.getsource(import_module(f"nni_nasoa.{user}")))
         used |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    assert NAMES <= used
+    assert used >= NAMES
 
 
 @pytest.mark.parametrize("budget", [1.0, 20.0, 600.0])

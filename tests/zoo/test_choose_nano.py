@@ -1,5 +1,6 @@
 import csv
 import importlib.util
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_even_on_a_logarithmic_scale(script):
         )
     ]
     chosen = [script.parameters_m(item) for item in script.choose(records, 4, 0.0, 2.0)]
-    ratios = [large / small for small, large in zip(chosen, chosen[1:])]
+    ratios = [large / small for small, large in pairwise(chosen)]
     assert max(ratios) / min(ratios) < 1.5
     assert (chosen[0], chosen[-1]) == (script.parameters_m(records[0]), script.parameters_m(records[-1]))
 

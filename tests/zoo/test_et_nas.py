@@ -13,7 +13,9 @@ NAMES = [f"et-nas-{letter}" for letter in "abcdefghijkl"]
 
 @pytest.fixture
 def checkpoint():
-    """Function (path, encoding, num_classes) that writes a checkpoint in the published format and returns its network."""
+    """Function (path, encoding, num_classes) that writes a checkpoint in the published
+    format and returns its network.
+    """
 
     def write(path: Path, encoding: str, num_classes: int) -> ETNet:
         network = ETNet(encoding, num_classes)
@@ -81,6 +83,6 @@ def test_a_given_file(tmp_path, checkpoint):
     network = zoo.create_model("et-nas-a", 10, weights=path)
     assert torch.equal(network.head.weight, source.head.weight)
     with pytest.raises(
-        WeightsError, match="any name.pth: tensor 'layers.6.module_list.0.0.0.weight' has shape"
+        WeightsError, match=r"any name\.pth: tensor 'layers\.6\.module_list\.0\.0\.0\.weight' has shape"
     ):
         zoo.create_model("et-nas-b", 10, weights=str(path))

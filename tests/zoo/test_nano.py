@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 import zipfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -82,7 +83,7 @@ def test_names_and_figures_of_the_table():
         architecture = Architecture.parse(info.encoding)
         assert info.params_m == pytest.approx(architecture.parameters() / 1e6, abs=6e-5)
         assert info.gmacs_224 == pytest.approx(architecture.macs() / 1e9, abs=6e-5)
-    for small, large in zip(infos, infos[1:]):  # a front: what is larger is slower, and more accurate
+    for small, large in pairwise(infos):  # a front: what is larger is slower, and more accurate
         assert small.params_m < large.params_m
         assert small.relative_speed > large.relative_speed and small.search_accuracy < large.search_accuracy
 

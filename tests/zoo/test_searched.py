@@ -43,7 +43,7 @@ def test_a_front_file_is_a_family(front_file):
     assert (info.params_m, info.gmacs_224) == (architecture.parameters() / 1e6, architecture.macs() / 1e9)
     network = zoo.create_model(f"{front_file}#1", num_classes=4)
     assert str(network.architecture) == RECORDS[0]["architecture"] and network.num_classes == 4
-    with pytest.raises(WeightsError, match="front.json#1 has no pretrained weights"):
+    with pytest.raises(WeightsError, match=r"front\.json#1 has no pretrained weights"):
         zoo.create_model(f"{front_file}#1", weights="default")
 
 

@@ -92,7 +92,7 @@ def test_a_model_that_hands_tuples_from_stage_to_stage_is_not_cut():
 
 def test_a_network_without_a_linear_head_is_one_line():
     with pytest.raises(
-        StagedError, match="^Sequential: no linear layer at its end, so there is no head to fine-tune$"
+        StagedError, match=r"^Sequential: no linear layer at its end, so there is no head to fine-tune$"
     ):
         staged(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
 

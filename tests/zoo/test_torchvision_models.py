@@ -35,7 +35,7 @@ def test_the_families_of_the_paper_are_there():
 
 @pytest.mark.parametrize("name", [name for name in NAMES if zoo.get(name).input_size == 224])
 def test_figures_are_torchvisions_own(name):
-    """Against the metadata of the weights that the table names, which stay when torchvision adds better ones."""
+    """Against the metadata of the weights that the table names, which stay when torchvision adds better."""
     assert published_figures(name, TABLE[name]["weights"]) == TABLE[name]
 
 
@@ -69,7 +69,7 @@ def test_a_fresh_model_has_the_classes_that_are_asked_for():
 
 @pytest.fixture
 def checkpoint(tmp_path, monkeypatch):
-    """torch's download cache with a checkpoint of mobilenet_v3_small in it, where torchvision would put it."""
+    """torch's download cache with a checkpoint of mobilenet_v3_small, where torchvision would put it."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     torch.manual_seed(5)
     state = models.mobilenet_v3_small().state_dict()
@@ -102,7 +102,8 @@ def test_without_a_network_default_weights_are_one_line(tmp_path, monkeypatch):
         zoo.create_model("mobilenet_v3_small", weights="default")
     message = str(error.value)
     assert message.startswith(
-        "mobilenet_v3_small: its weights could not be downloaded (Name or service not known); where there is no network, put https://"
+        "mobilenet_v3_small: its weights could not be downloaded (Name or service not known); "
+        "where there is no network, put https://"
     )
     assert str(tmp_path / "hub" / "checkpoints") in message and "\n" not in message
 

@@ -1,8 +1,9 @@
 """Pretrain the baselines of `baselines.csv` as the nano family was, for comparisons at equal time.
 
-ResNet-like networks have basic blocks, MobileNet-like ones inverted residuals with depthwise convolutions, RegNet-like ones
-bottlenecks with grouped convolutions and a ratio of 1; all in the ET-NAS encoding, so that what differs is the architecture
-alone. Images, epochs and rates are those of the nano family's cards. An interrupted run goes on from its last whole epoch.
+ResNet-like networks have basic blocks, MobileNet-like ones inverted residuals with depthwise convolutions,
+RegNet-like ones bottlenecks with grouped convolutions and a ratio of 1; all in the ET-NAS encoding, so that
+what differs is the architecture alone. Images, epochs and rates are those of the nano family's cards. An
+interrupted run goes on from its last whole epoch.
 
     python examples/benchmarks/baselines/pretrain.py --jobs 2
     python examples/benchmarks/baselines/pretrain.py --jobs 2 resnet-like-a resnet-like-c    # these alone
@@ -32,7 +33,10 @@ def baselines() -> dict[str, dict[str, str]]:
 
 
 def use_zoo(weights: Path = WEIGHTS) -> None:
-    """Let this process, and those it starts, know the baselines by name, in a zoo of their own beside their weights."""
+    """Let this process, and those it starts, know the baselines by name.
+
+    They get a zoo of their own beside their weights.
+    """
     os.environ["NASOA_ZOO"] = str(weights / "zoo")
 
 
@@ -44,7 +48,8 @@ def recipe() -> PretrainRecipe:
 def told(epoch: Epoch) -> None:
     """Print how an epoch went."""
     print(
-        f"{epoch.name}  epoch {epoch.number}  loss {epoch.loss:.3f}  accuracy {100 * epoch.accuracy:.1f} %  {epoch.seconds:.0f} s",
+        f"{epoch.name}  epoch {epoch.number}  loss {epoch.loss:.3f}  accuracy {100 * epoch.accuracy:.1f} % "
+        f" {epoch.seconds:.0f} s",
         flush=True,
     )
 

@@ -82,7 +82,7 @@ def test_what_they_say(world):
     assert of(FineTuneRegime("nano-d", frozen_stages=99), profile)["frozen_share"] == 1
 
 
-@pytest.mark.parametrize(("size", "share"), [(32, 1), (48, 0), (64, math.log(4 / 3, 2)), (96, 1)])
+@pytest.mark.parametrize("size, share", [(32, 1), (48, 0), (64, math.log2(4 / 3)), (96, 1)])
 def test_what_another_size_is_worth_is_between_what_was_seen(world, size, share):
     """Of smaller images the small network has seen some, of larger ones the network itself."""
     profile = world.profile(3)

@@ -6,7 +6,7 @@ import pytest
 from nni_nasoa.advisor.accuracy.hedge_network import HedgeNetwork
 
 
-@pytest.mark.parametrize(("depth", "residual"), [(0, True), (1, True), (3, True), (3, False)])
+@pytest.mark.parametrize("depth, residual", [(0, True), (1, True), (3, True), (3, False)])
 def test_gradient_is_that_of_the_weighted_cross_entropy(depth, residual):
     rng = np.random.default_rng(depth)
     network = HedgeNetwork(4, depth, 5, residual, 0.01, 0.0)
@@ -30,8 +30,8 @@ def test_views_cover_every_parameter_once():
     vector = np.zeros(network.arrays["parameters"].shape)
     layers, heads = network.views(vector)
     for weight, bias in layers + heads:
-        weight += 1
-        bias += 1
+        weight[...] += 1
+        bias[...] += 1
     assert (vector == 1).all() and [w.shape for w, _ in layers + heads] == [(4, 5), (5, 5), (4,), (5,), (5,)]
 
 

@@ -176,7 +176,9 @@ def test_a_prior_keeps_every_run_once_and_is_the_same_each_time(world):
 
 
 def test_what_is_the_same_in_all_runs_of_a_prior_tells_later_ones_from_them_no_more(world, experienced):
-    """Those were on arrays, whose size is not known: folders of photos are predicted, and learned from, as arrays are."""
+    """Those were on arrays, whose size is not known: folders of photos are predicted, and
+    learned from, as arrays are.
+    """
     photos, arrays = AccuracyPredictor.from_bytes(experienced), AccuracyPredictor.from_bytes(experienced)
     for number in range(6):
         record = world.record(number, 700)

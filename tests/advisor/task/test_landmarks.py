@@ -79,7 +79,7 @@ def test_it_looks_at_a_sample_with_all_classes_in_turn(numbers):
     assert np.bincount(np.array(val)[validated - len(train)]).tolist() == [VAL_IMAGES - 100, 100]
 
 
-@pytest.mark.parametrize(("train", "val"), [([0] * 40, [0, 1]), ([0, 1] * 20, []), ([], [0, 1])])
+@pytest.mark.parametrize("train, val", [([0] * 40, [0, 1]), ([0, 1] * 20, []), ([], [0, 1])])
 def test_where_there_is_nothing_to_learn_or_to_ask_there_is_none(train, val):
     assert landmark(split_of(train, val), "nano-a") is None
 
@@ -88,7 +88,7 @@ def test_a_training_that_diverges_has_none():
     assert landmark(split_of([0, 1] * 40, [0, 1] * 10), "nano-a", 1e12) is None
 
 
-@pytest.mark.parametrize(("seconds", "steps"), [(5.0, 3), (40.0, 3), (60.0, STEPS), (None, STEPS)])
+@pytest.mark.parametrize("seconds, steps", [(5.0, 3), (40.0, 3), (60.0, STEPS), (None, STEPS)])
 def test_it_is_given_up_as_soon_as_it_does_not_fit(monkeypatch, seconds, steps):
     """Of steps that take a second each, by a clock of their own."""
     now, stepped = [0.0], []
@@ -118,5 +118,5 @@ def test_slow_steps_later_on_end_it_too(monkeypatch):
 
 
 def test_a_model_that_there_is_not():
-    with pytest.raises(ValueError, match="^zoo: no model 'nano-x'; .*$"):
+    with pytest.raises(ValueError, match=r"^zoo: no model 'nano-x'; .*$"):
         landmark(split_of([0, 1] * 20, [0, 1]), "nano-x")

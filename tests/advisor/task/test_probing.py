@@ -305,7 +305,7 @@ def test_without_time_nothing_is_claimed():
 
 
 def test_a_model_that_there_is_not_is_one_line():
-    with pytest.raises(ValueError, match="^zoo: no model 'nano-x'; did you mean .*$"):
+    with pytest.raises(ValueError, match=r"^zoo: no model 'nano-x'; did you mean .*$"):
         probe(split_of(np.zeros((4, 3, 32, 32), np.uint8), [0, 1, 0, 1]), "nano-x")
 
 

@@ -179,7 +179,7 @@ def test_in_little_time_some_probes_are_made_well_and_the_others_not_at_all(watc
     before = 0
     for seconds in (0.3, 0.6, 1.2, 2.4):
         seen, took = watch(seconds)
-        assert list(seen) == [name for name in names if name in seen] and list(seen)[0] == PROBE_MODEL
+        assert list(seen) == [name for name in names if name in seen] and next(iter(seen)) == PROBE_MODEL
         assert all(images >= FEW for images in seen.values()) and took <= 1.05 * seconds
         assert len(seen) >= before
         before = len(seen)
@@ -221,7 +221,7 @@ def test_a_probe_that_was_cut_short_is_made_again(folder, store, look):
     look.having(probe=lambda *_, **__: nothing)
     assert look(Dataset(folder), store, seconds=900).probes == {}
     look.having(probe=lambda *_, **__: {**nothing, "images": 9})  # all were seen: it has no value
-    assert look(Dataset(folder), store).probes == dict.fromkeys(ALWAYS, {**nothing, "images": 9})
+    assert look(Dataset(folder), store).probes == {key: {**nothing, "images": 9} for key in ALWAYS}
 
 
 def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store, look):
@@ -284,7 +284,7 @@ def test_named_datasets_are_opened_in_time(store, look, tmp_path):
 
 def test_errors_are_one_line_before_work_starts(folder, store, tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "open", lambda path: pytest.fail(f"{path} was opened"))
-    with pytest.raises(ValueError, match="^zoo: no model 'nano-x'; .*$"):
+    with pytest.raises(ValueError, match=r"^zoo: no model 'nano-x'; .*$"):
         task_profile(Dataset(folder), store, ["nano-x"])
     with pytest.raises(DatasetError, match="neither a folder nor a known name"):
         task_profile(Dataset(tmp_path / "none"), store)
@@ -336,14 +336,17 @@ def test_a_profile_survives_json(folder, look):
         good | {"more": 1},
         good | {"probes": {"nano-a": {**FOUND, "images": -1}}},
     ):
-        with pytest.raises(ValueError) as error:
+        with pytest.raises(ProfileError) as error:
             TaskProfile.from_json(wrong)
         assert "\n" not in str(error.value)
     assert issubclass(ProfileError, ValueError)
 
 
 def test_nothing_heavy_is_imported():
-    code = "import sys, nni_nasoa.advisor.task.profiles; print({'torch', 'torchvision', 'nni', 'sqlalchemy', 'PIL'} & {*sys.modules})"
+    code = (
+        "import sys, nni_nasoa.advisor.task.profiles; "
+        "print({'torch', 'torchvision', 'nni', 'sqlalchemy', 'PIL'} & {*sys.modules})"
+    )
     assert (
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         == "set()\n"

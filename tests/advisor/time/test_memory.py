@@ -76,9 +76,12 @@ def test_it_grows_with_what_is_trained_and_with_images():
 
 def test_no_memory_is_taken_to_count_it():
     code = (
-        "import resource\nimport torchvision\nfrom nni_nasoa.advisor.time.memory import step_memory\nstep_memory('resnet18', [32], 10)\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\ncounted = step_memory('resnet50', [224], 10)\n"
-        "print(counted.image[224][0] / 2**20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+        "import resource\nimport torchvision\nfrom nni_nasoa.advisor.time.memory import "
+        "step_memory\nstep_memory('resnet18', [32], 10)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\ncounted = step_memory('resnet50', "
+        "[224], 10)\n"
+        "print(counted.image[224][0] / 2**20, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - "
+        "before) / 1024)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     image, taken = map(float, done.stdout.split())

@@ -154,7 +154,7 @@ def expected(model, regime, record):
 
 @pytest.mark.parametrize("augmentation", ["none", "crop"])
 @pytest.mark.parametrize("frozen", range(STAGES + 1))
-@pytest.mark.parametrize(("budget", "batch"), [(4.0, 16), (6.0, 64), (15.0, 32)])
+@pytest.mark.parametrize("budget, batch", [(4.0, 16), (6.0, 64), (15.0, 32)])
 def test_the_trainer_does_as_many_epochs_as_are_foretold(world, model, budget, batch, frozen, augmentation):
     regime = FineTuneRegime(
         "model", frozen_stages=frozen, batch_size=batch, input_size=SIZE, augmentation=augmentation
@@ -177,7 +177,7 @@ def test_the_seconds_before_training_are_foretold(world, model):
 
 
 @pytest.mark.parametrize("frozen", range(STAGES + 1))
-@pytest.mark.parametrize(("train", "val"), [(0, 0), (1, 0), (1, 1), (10**9, 1)])
+@pytest.mark.parametrize("train, val", [(0, 0), (1, 0), (1, 1), (10**9, 1)])
 @pytest.mark.parametrize("budget", [1e-9, 0.1, 30.0, 1e9])
 @pytest.mark.parametrize("start_up", [0.0, 1e6])
 def test_odd_counts_and_budgets_give_numbers(model, frozen, train, val, budget, start_up):

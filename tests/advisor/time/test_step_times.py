@@ -346,7 +346,8 @@ def test_known_times_are_read_without_torch(tmp_path):
     store, device = ExperienceStore(tmp_path / "store.db"), resolve("cpu")
     store.set_step_times(replace(each, device=device.key) for each in rows_of("nano-a"))
     code = (
-        "import sys\nfrom nni_nasoa.device.device import Device\nfrom nni_nasoa.experience.store import ExperienceStore\n"
+        "import sys\nfrom nni_nasoa.device.device import Device\n"
+        "from nni_nasoa.experience.store import ExperienceStore\n"
         "from nni_nasoa.advisor.time.step_times import step_times_for\n"
         "from nni_nasoa.advisor.time.time_model import TimeModel\n"
         f"store = ExperienceStore({str(store.location)!r})\n"

@@ -301,7 +301,7 @@ def test_the_state_comes_back_byte_by_byte(model, make_run):
     ],
 )
 def test_a_damaged_state_gets_one_line(data):
-    with pytest.raises(ValueError, match="^saved time model: ") as error:
+    with pytest.raises(ValueError, match=r"^saved time model: ") as error:
         TimeModel.from_bytes(data, model_rows(), KEY)
     assert "\n" not in str(error.value)
 

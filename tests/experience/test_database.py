@@ -1,0 +1,75 @@
+"""The database behind the store: who waits for whom, and what is no store."""
+
+import sqlite3
+
+import pytest
+
+from nni_nasoa.advisor import ExperienceStore, StoreError
+
+
+@pytest.fixture
+def store(tmp_path):
+    return ExperienceStore(tmp_path / "folder" / "store.db")
+
+
+def test_readers_do_not_wait_for_a_writer(store, make_record):
+    with sqlite3.connect(store.location, isolation_level=None) as writer:
+        assert writer.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        writer.execute("BEGIN IMMEDIATE")
+        assert store.count() == 0 and list(store.records()) == []
+        writer.execute("ROLLBACK")
+
+
+def test_a_writer_that_never_ends_is_reported(store, make_record, monkeypatch):
+    monkeypatch.setattr("nni_nasoa.experience.database.WAIT_SECONDS", 0.1)
+    impatient = ExperienceStore(store.location)
+    with sqlite3.connect(store.location, isolation_level=None) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="another process has been writing to it"):
+            impatient.add(make_record())
+        writer.execute("ROLLBACK")
+    assert impatient.add(make_record())
+
+
+def test_what_is_no_store(tmp_path):
+    (tmp_path / "text.db").write_text("no database, but a text of some length\n" * 50)
+    with sqlite3.connect(tmp_path / "other.db") as connection:
+        connection.execute("CREATE TABLE things (name TEXT)")
+    (tmp_path / "empty.db").touch()
+    for place, create, words in [
+        ("text.db", True, "text.db: is not an SQLite database; give the file of an experience store"),
+        (".", True, "is a folder; give the file"),
+        ("other.db", True, "other.db: is a database of another program"),
+        ("none.db", False, "none.db: there is no such experience store"),
+        ("empty.db", False, "empty.db: holds no experience store"),
+        ("text.db/store.db", True, "store.db: cannot be opened \\("),
+    ]:
+        with pytest.raises(StoreError, match=words) as caught:
+            ExperienceStore(tmp_path / place, create=create)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "none.db").exists() and ExperienceStore(tmp_path / "empty.db").count() == 0
+
+
+@pytest.mark.parametrize(
+    "url, words",
+    [
+        (
+            "mysql://me:s3cret@server/db",
+            r"mysql://\*{3}@server/db: is neither a file nor PostgreSQL; give the path of a file, or postgresql://",
+        ),
+        ("postgresql://me:s3cret@server:port/db", "is not a URL of a database; give"),
+        ("postgresql://me:p@s3cret@server/db", "write an @ in a password"),
+        ("sqlite://", "is neither a file"),
+        ("sqlite:///:memory:", "is neither a file"),
+        (":memory:", "is not a file"),
+        ("", "is not a file"),
+        ("postgresql:/me:s3cret@server/db", "begins a URL, but no // follows"),
+        ("http://server/?password=s3cret", r"password=\*{3}: is neither"),
+    ],
+)
+def test_wrong_url(url, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=words) as caught:
+        ExperienceStore(url)
+    assert "s3cret" not in str(caught.value) and "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
