@@ -88,7 +88,7 @@ def _as_zoo(place: str, value: Any) -> Any:
 
 
 def _as_limits(place: str, value: Any) -> Any:
-    return parsed(value, {name: _LIMIT for name in LIMITS}, place) if isinstance(value, Mapping) else WRONG
+    return parsed(value, dict.fromkeys(LIMITS, _LIMIT), place) if isinstance(value, Mapping) else WRONG
 
 
 _DATASET = text("the folder or the name of a dataset")

@@ -329,9 +329,7 @@ def test_every_wrong_input_is_one_clear_line(ask, arguments, options, right):
 
 
 def test_an_output_that_cannot_be_written_is_said_before_the_dataset_is_looked_at(ask, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        "nni_nasoa.advisor.advising.survey", lambda *_, **__: pytest.fail("it was looked at")
-    )
+    monkeypatch.setattr("nni_nasoa.advisor.advising.survey", lambda *_, **__: pytest.fail("it was looked at"))
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "letter.txt").write_text("mine")
     result = ask("--run", "-o", tmp_path / "notes")

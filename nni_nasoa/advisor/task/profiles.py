@@ -218,7 +218,7 @@ def task_profile(
     device="cpu",
     seconds: float | None = None,
     show_progress: bool | None = None,
-    instruments: Instruments = Instruments(),  # noqa: B008 - it is immutable
+    instruments: Instruments = Instruments(),
 ) -> TaskProfile:
     """What is known of a dataset; what is missing is found out, and kept.
 

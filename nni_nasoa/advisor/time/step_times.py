@@ -102,7 +102,7 @@ def step_times_for(
     store: ExperienceStore | None,
     *,
     seconds: float | None = None,
-    stopwatch: Stopwatch = Stopwatch(),  # noqa: B008 - it is immutable
+    stopwatch: Stopwatch = Stopwatch(),
 ) -> list[StepTime]:
     """Step times of models on a device, from the store; what is missing there is measured, and kept.
 
