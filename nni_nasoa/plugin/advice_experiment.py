@@ -1,4 +1,7 @@
-"""`nasoa-advise --nni CONFIG.yml`: the advice on a dataset carried out by the training service that a config describes."""
+"""`nasoa-advise --nni CONFIG.yml`: the advice on a dataset, carried out by NNI.
+
+The training service is the one that the config describes.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,8 @@ def run(
     Parameters
     ----------
     config
-        An experiment config of NNI: its training service, and what trials need there (`KEPT`), are taken from it.
+        An experiment config of NNI: its training service, and what trials need there (`KEPT`), are taken from
+        it.
     dataset
         What it is about, on the trials' machine.
     minutes, zoo, store, limits
@@ -203,7 +207,10 @@ def _is_local(service: Any) -> bool:
 
 
 def _trial_command(command: Any) -> str:
-    """The trial, with the python that another trial's command begins with: on other machines that is the one to be used."""
+    """The trial, with the python that another trial's command begins with.
+
+    On other machines that is the one to be used.
+    """
     import shlex
 
     words = shlex.split(command) if isinstance(command, str) else []

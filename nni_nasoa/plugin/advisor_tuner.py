@@ -1,4 +1,7 @@
-"""The online advisor as a tuner, for `nnictl create --config`: tasks become trials, and their results experience."""
+"""The online advisor as a tuner, for `nnictl create --config`.
+
+Tasks become trials, and their results experience.
+"""
 
 from __future__ import annotations
 
@@ -35,24 +38,27 @@ SETTLE_SECONDS = 2.0  # after the end of a trial its result has come, if it has 
 
 
 class OnlineAdvisor(Tuner):
-    """For a dataset and a budget, the network to fine-tune and how (NASOA, arXiv 2108.03434, section 3.2), as NNI's trials.
+    """For a dataset and a budget, the network to fine-tune and how, as NNI's trials.
 
-    The first trial of a task is the advice in one shot. Where `alternatives` and workers allow, more follow: those that most can
-    be learned from (see `advisor.acquisition`). Every result is kept in the experience store, and the predictor and the time
-    model learn from it before the next advice. Tasks are taken one after the other: a worker that one has no more runs for gets
-    the first of the next one.
+    This is section 3.2 of NASOA (arXiv 2108.03434).
 
-    What has to be known of a dataset and a machine before the first advice is found by the tuner where trials run on its own
-    machine, in the background, and by the first trial, a survey, where they run elsewhere.
+    The first trial of a task is the advice in one shot. Where `alternatives` and workers allow, more follow:
+    those that most can be learned from (see `advisor.acquisition`). Every result is kept in the experience
+    store, and the predictor and the time model learn from it before the next advice. Tasks are taken one
+    after the other: a worker that one has no more runs for gets the first of the next one.
 
-    The trials are `python -m nni_nasoa.plugin.finetune_trial`. The classifiers that come of them are listed in
-    classifiers.jsonl in the experiment's folder. The search space is the advisor's own: the config's is to be empty.
+    What has to be known of a dataset and a machine before the first advice is found by the tuner where trials
+    run on its own machine, in the background, and by the first trial, a survey, where they run elsewhere.
+
+    The trials are `python -m nni_nasoa.plugin.finetune_trial`. The classifiers that come of them are listed
+    in classifiers.jsonl in the experiment's folder. The search space is the advisor's own: the config's is to
+    be empty.
 
     Parameters
     ----------
     dataset, minutes
-        One task: a name or a folder as `Dataset` takes it, and the minutes of each run on it, from the start of
-        the trial's process.
+        One task: a name or a folder as `Dataset` takes it, and the minutes of each run on it, from the start
+        of the trial's process.
     tasks
         Several tasks, `[{dataset: .., minutes: ..}, ...]`, in place of the two.
     zoo
@@ -66,8 +72,8 @@ class OnlineAdvisor(Tuner):
     limits
         `{max_params_m: .., max_latency_ms: .., max_memory_mib: ..}` on the networks.
     output
-        Folder for the classifiers, in it one for the experiment, in that one for each run; by default the trials' folders.
-        With trials on other machines it is there, and starts at the home folder.
+        Folder for the classifiers, in it one for the experiment, in that one for each run; by default the
+        trials' folders. With trials on other machines it is there, and starts at the home folder.
     root
         Where torchvision's datasets lie, on the trials' machine.
 
@@ -76,9 +82,9 @@ class OnlineAdvisor(Tuner):
     Raises
     ------
     ValueError
-        An argument is not one of those above: `nnictl create` says so in one line and starts nothing (see config_check.py).
-        Of a dataset that cannot be opened there is one line, too, and the experiment's status is ERROR, unless there are other
-        tasks, which go on.
+        An argument is not one of those above: `nnictl create` says so in one line and starts nothing (see
+        config_check.py). Of a dataset that cannot be opened there is one line, too, and the experiment's
+        status is ERROR, unless there are other tasks, which go on.
     """
 
     def __init__(self, **class_args):
@@ -92,9 +98,8 @@ class OnlineAdvisor(Tuner):
         self._progress = Progress(
             self._runs, Journal(Path(checkpoint) / "advisor.jsonl" if checkpoint else None), folder
         )
-        self._lock = (
-            RLock()
-        )  # NNI tells of ended trials in another thread, and datasets are looked at in a third one
+        # NNI tells of ended trials in another thread, and datasets are looked at in a third one.
+        self._lock = RLock()
         self._resumed = self._begun = self._ended = False
         self._given_up: dict[int, str] = {}  # tasks, and why
         self._looks: dict[int, Future] = {}
@@ -132,7 +137,10 @@ class OnlineAdvisor(Tuner):
     def generate_multiple_parameters(
         self, parameter_id_list: list[int], st_callback=None, **kwargs
     ) -> list[dict[str, Any]]:
-        """Return what there is to do at once; more is sent as it turns up, so that no result waits for a dataset."""
+        """Return what there is to do at once.
+
+        More is sent as it turns up, so that no result waits for a dataset.
+        """
         with self._lock, clear_errors(_NAME):
             self._send, found = st_callback, []
             self._progress.settle()
@@ -164,7 +172,10 @@ class OnlineAdvisor(Tuner):
             self._go_on()
 
     def trial_end(self, parameter_id: int, success: bool, **kwargs) -> None:
-        """A trial that ended without a result has failed. The result may be on its way still, so that is found out later."""
+        """A trial that ended without a result has failed.
+
+        The result may be on its way still, so that is found out later.
+        """
         with self._lock:
             if parameter_id in self._run_of:
                 self._runs.end(self._run_of[parameter_id])
@@ -173,7 +184,7 @@ class OnlineAdvisor(Tuner):
                 timer.start()
 
     def import_data(self, data: list[dict]) -> None:
-        """Take in results: those that NNI kept when an experiment is resumed, and those that a user imports."""
+        """Take in results: those NNI kept when an experiment is resumed, and those that a user imports."""
         with self._lock, clear_errors(_NAME):
             for entry in data:
                 self._progress.result(metrics_of(entry["value"]), ended=True)
@@ -198,9 +209,8 @@ class OnlineAdvisor(Tuner):
         args = self._args
         self._config = self._progress.config
         service = self._config.get("trainingService") or {}
-        self._here = (
-            isinstance(service, dict) and service.get("platform", "local") == "local"
-        )  # a list is a hybrid one
+        # A list is a hybrid one.
+        self._here = isinstance(service, dict) and service.get("platform", "local") == "local"
         store, zoo = args.store, args.zoo
         self._progress.store = ExperienceStore(
             store if store is None or "://" in store else self._path(store)
@@ -227,7 +237,10 @@ class OnlineAdvisor(Tuner):
             )
 
     def _path(self, path: str) -> str:
-        """An absolute path; relative ones start at codeDirectory, as NNI runs the tuner in the experiment's log folder."""
+        """An absolute path; relative ones start at codeDirectory.
+
+        NNI runs the tuner in the experiment's log folder.
+        """
         return str((Path(self._folder) / Path(path).expanduser()).absolute())
 
     @property
@@ -240,7 +253,10 @@ class OnlineAdvisor(Tuner):
         return self._path(path) if path and self._here else path
 
     def _dataset(self, task: TaskArgs) -> Dataset:
-        """What a task is about, on the trials' machine. Made for each use: files may come and go in between."""
+        """What a task is about, on the trials' machine.
+
+        Made for each use: files may come and go in between.
+        """
         from nni_nasoa.data import Dataset
 
         given = Dataset(task.dataset, root=self._args.root)

@@ -1,4 +1,7 @@
-"""What the advisor's tuner knows of an experiment, and keeps: in a journal first, so that nothing is lost or counted twice."""
+"""What the advisor's tuner knows of an experiment, and keeps.
+
+In a journal first, so that nothing is lost or counted twice.
+"""
 
 from __future__ import annotations
 
@@ -28,8 +31,8 @@ _logger = logging.getLogger(__name__)
 class Progress:
     """Runs, surveys and results of an experiment, and the experience store that they go to.
 
-    An event is in the journal before it counts. Records have ids of their own, so what is played back from the journal, or
-    handed over once more by NNI, is in the store once.
+    An event is in the journal before it counts. Records have ids of their own, so what is played back from
+    the journal, or handed over once more by NNI, is in the store once.
 
     Parameters
     ----------
@@ -156,7 +159,10 @@ class Progress:
             self._unrecorded.append(record)
 
     def record_rest(self) -> None:
-        """Record what the store could not take, and runs that failed, once it is certain which these are: NNI may name others."""
+        """Record what the store could not take, and runs that failed, once it is certain which these are.
+
+        NNI may name others until then.
+        """
         for record in [self._unrecorded.pop() for _ in range(len(self._unrecorded))]:
             self._record(record)
         if not self.runs.open():
@@ -235,7 +241,8 @@ class Progress:
                     self._record(record)  # it is there already, unless the process died just then
             elif kind == "failed":
                 self.runs.fail(event["run"], event["why"])
-        # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again, before the rest.
+        # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again,
+        # before the rest.
         self._rerun = {run for run in self._named(read_unfinished) if not self.runs.told(run)}
         self._fail_as_stored(lambda names: set(names) - self._rerun)
         self.lost = [run for run in self.runs.open() if run not in self._rerun]

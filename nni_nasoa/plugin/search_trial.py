@@ -1,11 +1,12 @@
 """The trial of an architecture search: train one candidate on a proxy dataset, time it, report one result.
 
-NNI runs it as `python -m nni_nasoa.plugin.search_trial --dataset digits ...`. Each epoch reports the accuracy so far; the
-final metric is a result record (see `evaluate`), whose `default` is the reward. A candidate that cannot be trained fails
-with one line on stderr and exit code 1, and the search goes on. With `--architecture` it runs without NNI and prints
-the record.
+NNI runs it as `python -m nni_nasoa.plugin.search_trial --dataset digits ...`. Each epoch reports the accuracy
+so far; the final metric is a result record (see `evaluate`), whose `default` is the reward. A candidate that
+cannot be trained fails with one line on stderr and exit code 1, and the search goes on. With `--architecture`
+it runs without NNI and prints the record.
 
-A trial is a process, so this one imports little: torch, nni where there is an NNI, and neither torchvision nor nni.nas.
+A trial is a process, so this one imports little: torch, nni where there is an NNI, and neither torchvision
+nor nni.nas.
 """
 
 from __future__ import annotations
@@ -79,10 +80,10 @@ def evaluate(
 
     Returns
     -------
-    The result record: `default` (the reward), `accuracy` (0 to 1), `relative_speed` (training throughput over the
-    reference network's), `throughput` (images/s), `step_time_ms`, `reference_step_time_ms`, `params_m`, `gmacs` (at the
-    speed's input size), and what it belongs to: `architecture`, `device`, `dataset`, `input_size`, `batch_size`,
-    `epochs`, `speed_input_size`, `speed_batch_size`.
+    The result record: `default` (the reward), `accuracy` (0 to 1), `relative_speed` (training throughput over
+    the reference network's), `throughput` (images/s), `step_time_ms`, `reference_step_time_ms`, `params_m`,
+    `gmacs` (at the speed's input size), and what it belongs to: `architecture`, `device`, `dataset`,
+    `input_size`, `batch_size`, `epochs`, `speed_input_size`, `speed_batch_size`.
 
     Raises
     ------
@@ -194,7 +195,8 @@ def _evaluate(architecture: Architecture, settings: SearchTrialSettings, on_epoc
         if isinstance(error, MemoryError) or is_out_of_memory(error):
             reason = (
                 f"out of memory: {architecture.parameters() / 1e6:.1f}M parameters, trained at batch size "
-                f"{settings.batch_size}, timed at input size {settings.speed_shape[0]} and batch size {settings.speed_shape[1]}"
+                f"{settings.batch_size}, timed at input size {settings.speed_shape[0]} and batch size "
+                f"{settings.speed_shape[1]}"
             )
         raise TrialError(f"{architecture}: {reason}") from error
 

@@ -44,7 +44,7 @@ def test_what_was_found_out_is_not_looked_for_again(measured, split, monkeypatch
 def test_the_time_that_it_takes_counts_where_the_budget_runs(measured, split):
     advice = advise(split, 0.5, zoo="nano-a", device="cpu", store=measured, started=time.monotonic() - 12)
     assert advice.budget < 18 and advice.made > 0
-    with pytest.raises(AdviceError, match="minutes: 0.1 were over before the dataset was known"):
+    with pytest.raises(AdviceError, match=r"minutes: 0\.1 were over before the dataset was known"):
         advise(split, 0.1, zoo="nano-a", device="cpu", store=measured, started=time.monotonic() - 12)
 
 

@@ -9,7 +9,10 @@ from nni_nasoa.networks import ETNet, WeightsError
 
 
 def test_importing_the_zoo_loads_no_torch():
-    code = "import nni_nasoa.zoo, sys; nni_nasoa.zoo.get('et-nas-a'); print([m for m in ('torch', 'nni', 'scipy', 'pandas') if m in sys.modules])"
+    code = (
+        "import nni_nasoa.zoo, sys; nni_nasoa.zoo.get('et-nas-a'); "
+        "print([m for m in ('torch', 'nni', 'scipy', 'pandas') if m in sys.modules])"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
@@ -35,7 +38,10 @@ def test_every_listed_model_can_be_got():
         (lambda: zoo.list_models("etnas"), "zoo: no family 'etnas'; did you mean 'et-nas'?"),
         (
             lambda: zoo.list_models("what"),
-            "zoo: no family 'what'; see nano, lite, et-nas, torchvision, timm, searched, or the path of a front file (.json)",
+            (
+                "zoo: no family 'what'; see nano, lite, et-nas, torchvision, timm, searched, "
+                "or the path of a front file (.json)"
+            ),
         ),
     ],
 )
@@ -83,5 +89,5 @@ except ValueError as error:
 
 def test_a_new_family_takes_part():
     """In a process of its own, as a family that is registered stays."""
-    done = subprocess.run([sys.executable, "-c", NEW_FAMILY], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", NEW_FAMILY], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("zoo: there is already a family 'mine'\n", "")
