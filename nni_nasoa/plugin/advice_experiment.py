@@ -19,6 +19,7 @@ from .classifiers import read_list
 from .experiments import read_status
 
 if TYPE_CHECKING:
+    from nni.experiment import Experiment
     from nni.experiment.config import ExperimentConfig
 
     from nni_nasoa.advisor.advice import Limits
@@ -233,7 +234,7 @@ def _free_port(first: int) -> int:
     raise AdviceExperimentError(f"no port is free from {first} to {first + PORTS - 1} for NNI's web page")
 
 
-def _watch(experiment, folder: Path) -> bool:
+def _watch(experiment: Experiment, folder: Path) -> bool:
     """Wait for the end, and say what comes; whether it ended well."""
     told = 0
     while True:

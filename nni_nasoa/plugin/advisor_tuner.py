@@ -30,6 +30,7 @@ from .run_ledger import RunLedger
 from .surveys import look, look_at_all
 
 if TYPE_CHECKING:
+    from nni_nasoa.advisor.advice import Choice
     from nni_nasoa.data import Dataset
 
 _logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ class OnlineAdvisor(Tuner):
         status is ERROR, unless there are other tasks, which go on.
     """
 
-    def __init__(self, **class_args):
+    def __init__(self, **class_args: Any) -> None:
         super().__init__()
         end_with_manager()
         with clear_errors(_NAME, starting=True):
@@ -102,10 +103,10 @@ class OnlineAdvisor(Tuner):
         self._lock = RLock()
         self._resumed = self._begun = self._ended = False
         self._given_up: dict[int, str] = {}  # tasks, and why
-        self._looks: dict[int, Future] = {}
+        self._looks: dict[int, Future[Survey]] = {}
         self._run_of: dict[int, str] = {}  # by NNI's id; the ids start again after a resume
         self._idle: list[int] = []  # ids that were asked for while there was nothing to do
-        self._send: Callable[[int, dict], None] | None = None
+        self._send: Callable[[int, dict[str, Any]], None] | None = None
 
     @property
     def runs(self) -> RunLedger:
@@ -126,7 +127,7 @@ class OnlineAdvisor(Tuner):
 
     # -- what NNI calls --
 
-    def update_search_space(self, search_space: dict) -> None:
+    def update_search_space(self, search_space: dict[str, Any]) -> None:
         """Begin. The space itself is the advisor's own."""
         with self._lock, clear_errors(_NAME):
             if search_space:
@@ -135,7 +136,10 @@ class OnlineAdvisor(Tuner):
                 self._begin()
 
     def generate_multiple_parameters(
-        self, parameter_id_list: list[int], st_callback=None, **kwargs
+        self,
+        parameter_id_list: list[int],
+        st_callback: Callable[[int, dict[str, Any]], None] | None = None,
+        **kwargs: Any,
     ) -> list[dict[str, Any]]:
         """Return what there is to do at once.
 
@@ -152,7 +156,7 @@ class OnlineAdvisor(Tuner):
             self._finish()
             return found
 
-    def generate_parameters(self, parameter_id: int, **kwargs) -> dict[str, Any]:
+    def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
         """Return what to do next; wait for what has to be known before."""
         while True:
             with self._lock, clear_errors(_NAME):
@@ -165,13 +169,15 @@ class OnlineAdvisor(Tuner):
                     raise nni.NoMoreTrialError("all tasks are done, or wait for the trials that are running")
             looks[0].exception()  # waits
 
-    def receive_trial_result(self, parameter_id: int, parameters: dict, value: Any, **kwargs) -> None:
+    def receive_trial_result(
+        self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any
+    ) -> None:
         """Learn from a result under the identity that it carries, or else as that of the parameter id."""
         with self._lock, clear_errors(_NAME):
             self._progress.result(metrics_of(value), self._run_of.get(parameter_id))
             self._go_on()
 
-    def trial_end(self, parameter_id: int, success: bool, **kwargs) -> None:
+    def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
         """A trial that ended without a result has failed.
 
         The result may be on its way still, so that is found out later.
@@ -183,7 +189,7 @@ class OnlineAdvisor(Tuner):
                 timer.daemon = True
                 timer.start()
 
-    def import_data(self, data: list[dict]) -> None:
+    def import_data(self, data: list[dict[str, Any]]) -> None:
         """Take in results: those NNI kept when an experiment is resumed, and those that a user imports."""
         with self._lock, clear_errors(_NAME):
             for entry in data:
@@ -301,7 +307,7 @@ class OnlineAdvisor(Tuner):
                 return self._ask(task, choice)
         return None
 
-    def _choose(self, task: int):
+    def _choose(self, task: int) -> Choice | None:
         """The next choice of a task; None where there is none, and the task is given up."""
         try:
             candidates = candidates_for(
@@ -319,12 +325,12 @@ class OnlineAdvisor(Tuner):
             self._give_up(task, "there is no other regime to try")
         return choice
 
-    def _ask(self, task: int, choice) -> str:
+    def _ask(self, task: int, choice: Choice | None) -> str:
         """Ask for a run of a choice, or for a survey where there is none; its name."""
-        args, survey = self._args, choice is None
-        what = (
+        args = self._args
+        what: dict[str, Any] = (
             {"survey": self._models}
-            if survey
+            if choice is None
             else {
                 "regime": choice.regime,
                 "weights": choice.weights or "none",
@@ -333,16 +339,16 @@ class OnlineAdvisor(Tuner):
         )
         dataset = self._dataset(args.tasks[task])
         assignment = Assignment(
-            self._runs.new_name(task, survey),
+            self._runs.new_name(task, choice is None),
             str(dataset.source),
             args.tasks[task].minutes,
             device=args.device,
             threads=args.threads,
-            root=dataset.root,
+            root=None if dataset.root is None else str(dataset.root),
             **what,
         )
-        self._progress.asked(task, assignment, None if survey else choice.predicted)
-        if not survey:
+        self._progress.asked(task, assignment, None if choice is None else choice.predicted)
+        if choice is not None:
             _logger.info(
                 "%s: %s; %.1f %% expected (%.1f to %.1f): %s",
                 assignment.run,
@@ -398,6 +404,6 @@ class OnlineAdvisor(Tuner):
 class OnlineAdvisorClassArgsValidator(ClassArgsValidator):
     """Checks the classArgs of `NasoaAdvisor`, the name that algorithms.yml gives the tuner."""
 
-    def validate_class_args(self, **kwargs) -> None:
+    def validate_class_args(self, **kwargs: Any) -> None:
         """Raise a ValueError of one line for the first argument that is wrong."""
         AdvisorArgs.parse(kwargs)

@@ -50,8 +50,8 @@ class Progress:
         self._id = folder.name if folder else str(uuid.uuid4())
         self.surveys: dict[int, Survey] = {}  # by task
         self.best: dict[int, float] = {}  # accuracy, by task
-        self.config: Mapping[str, Any] = read_config(folder) if self._database else {}
-        self.store: ExperienceStore | None = None
+        self.config: Mapping[str, Any] = read_config(self._database) if self._database else {}
+        self.store: ExperienceStore  # set before anything is recorded
         self.lost: list[str] = []  # runs that an earlier process asked for, and NNI has lost sight of
         self._rerun: set[str] = set()  # by trials of an earlier process; NNI does not tell how these end
         self._predicted: dict[str, Mapping[str, Any] | None] = {}
@@ -180,6 +180,7 @@ class Progress:
             self.surveys.get(self.runs.task_of(run)),
             one_line(self.runs.failed[run]),
         )
+        assert assignment.regime is not None, run  # a survey that failed is not recorded
         _logger.error("%s failed: %s", run, why)
         return RunRecord(
             task=one_line(assignment.dataset) if survey is None else survey.profile.dataset.name,
@@ -197,10 +198,12 @@ class Progress:
 
     def _known(self, run: str) -> dict[str, Any]:
         """What a run's record says besides what the trial knows."""
-        assignment, known = self.runs.assignments[run], {"predicted": self._predicted.get(run)}
+        assignment = self.runs.assignments[run]
+        known: dict[str, Any] = {"predicted": self._predicted.get(run)}
         survey = self.surveys.get(self.runs.task_of(run))
         if survey is None:
             return known
+        assert assignment.regime is not None, run  # a survey is no run to be recorded
         figures = survey.profile.model_figures(assignment.regime.model)
         return {
             **known,
@@ -253,7 +256,7 @@ class Progress:
             self._rerun.discard(run)
             self.failed(run, ENDED)
 
-    def _named(self, read) -> list[str]:
+    def _named(self, read: Callable[[Path], list[Any]]) -> list[str]:
         """The runs whose parameters `read` finds in the experiment's folder."""
         found = read(self._database) if self._database else []
         names = [parameters.get("run") for parameters in found if isinstance(parameters, Mapping)]

@@ -93,6 +93,7 @@ def run(
 
     from nni_nasoa.finetune import Monitoring, Timing, finetune
 
+    assert settings.output is not None and assignment.regime is not None  # as there is no survey
     folder = Path(settings.output).expanduser()
     margin = default_margin(60 * assignment.minutes) + ENDING_SECONDS
     with _evaluations_of(folder / "evaluations.jsonl", on_evaluation):
@@ -237,16 +238,19 @@ def _end(result: Mapping[str, Any]) -> None:
     help="Without NNI: a .json or .yml file of settings.",
 )
 @click.option("--debug", is_flag=True, help="Show where a failure comes from.")
-def main(dataset: str | None, minutes: float | None, regime_file: str | None, debug: bool, **options) -> None:
+def main(
+    dataset: str | None, minutes: float | None, regime_file: str | None, debug: bool, **options: Any
+) -> None:
     """Fine-tune a classifier as the online advisor says, and report the result to NNI."""
     settings = FineTuneTrialSettings(**options)
     try:
         if dataset is not None or minutes is not None or regime_file is not None:
-            for name, value in (("--dataset", dataset), ("--minutes", minutes), ("--regime", regime_file)):
-                if value is None:
-                    raise TrialError(
-                        f"{name} is missing; without NNI, all of --dataset, --minutes and --regime are needed"
-                    )
+            if dataset is None or minutes is None or regime_file is None:
+                given = {"--dataset": dataset, "--minutes": minutes, "--regime": regime_file}
+                missing = next(name for name, value in given.items() if value is None)
+                raise TrialError(
+                    f"{missing} is missing; without NNI, all of --dataset, --minutes and --regime are needed"
+                )
             assignment = Assignment("try", dataset, minutes, regime=FineTuneRegime.load(regime_file))
             _run_alone(
                 assignment,

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from nni_nasoa.training.regime import FineTuneRegime
+
 from .advisor_args import TaskArgs
 from .assignment import Assignment
 
@@ -127,9 +129,10 @@ class RunLedger:
             if self.is_survey(run) == survey
         )
 
-    def regimes(self, task: int) -> list:
+    def regimes(self, task: int) -> list[FineTuneRegime]:
         """The regimes that were asked for on a task, those that failed among them."""
-        return [self.assignments[run].regime for run in self._of(task) if not self.is_survey(run)]
+        asked = (self.assignments[run].regime for run in self._of(task))
+        return [regime for regime in asked if regime is not None]
 
     def new_name(self, task: int, survey: bool = False) -> str:
         """A name for another run: place of the task, its dataset, and a number."""

@@ -184,7 +184,9 @@ def _run_alone(architecture: Architecture, settings: SearchTrialSettings) -> Non
     click.echo(json.dumps(record, indent=2))
 
 
-def _evaluate(architecture: Architecture, settings: SearchTrialSettings, on_epoch) -> dict[str, Any]:
+def _evaluate(
+    architecture: Architecture, settings: SearchTrialSettings, on_epoch: Callable[[int, float], None]
+) -> dict[str, Any]:
     """`evaluate`, with whatever goes wrong as a TrialError that names the architecture."""
     from nni_nasoa.device.out_of_memory import is_out_of_memory
 
@@ -288,7 +290,7 @@ def _evaluate(architecture: Architecture, settings: SearchTrialSettings, on_epoc
 )
 @click.option("--architecture", help="Evaluate this encoding without NNI, and print the result.")
 @click.option("--debug", is_flag=True, help="Show where a failure comes from.")
-def main(architecture: str | None, debug: bool, **options) -> None:
+def main(architecture: str | None, debug: bool, **options: Any) -> None:
     """Train one candidate of a search on a proxy dataset, time it, and report the result to NNI."""
     settings = SearchTrialSettings(**options)
     try:

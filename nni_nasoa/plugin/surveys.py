@@ -96,6 +96,8 @@ def survey_by_trial(assignment: Assignment, dataset: Dataset, *, device: str, th
     """
     from nni_nasoa.advisor import ExperienceStore, StoreError
 
+    assert assignment.survey is not None, assignment.run
+    store: ExperienceStore | None
     try:
         store = ExperienceStore()
     except StoreError:  # no home to write to; then nothing is kept
