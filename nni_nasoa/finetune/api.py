@@ -108,18 +108,19 @@ def finetune(
             output, monitoring = None, NOBODY_WATCHES
         folder = check_folder(output) if output is not None else None
         with watching(clock.budget, folder, monitoring) as watcher:
+            turns = Turns.of_run(device, clock.budget)
+            context = RunContext(clock, device, turns, group, watcher=watcher)
             opened = open_in_time(dataset, clock, input_size=input_size, show_progress=monitoring.bar)
             network, view = built(network, regime, opened.split, weights, device)
-            train, val = images_of_process(opened.split, view, regime, device, group, seed, clock.remaining)
+            train, val = images_of_process(opened.split, view, regime, context, seed)
             made = RunOutput(folder, network, view, opened.split, opened.sampled)
-            turns = Turns.of_run(device, clock.budget)
-            with interruptions() as interruption:
+            with interruptions() as interruption:  # from here on, there is something to save
                 run = Trainer(
                     view,
                     train,
                     val,
                     regime,
-                    RunContext(clock, device, turns, group, interruption, watcher),
+                    dataclasses.replace(context, interruption=interruption),
                     seed=seed,
                     head_start=weights is not None,
                     resources=resources,

@@ -11,12 +11,13 @@ from torch import nn
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data import Dataset, ImageArrays, ImageSplit
-from nni_nasoa.training.distributed import Alone, Together
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.zoo import ModelInfo, create_model, get
 from nni_nasoa.zoo.staged import Staged, staged
+
+from .context import RunContext
 
 DEFAULT_INPUT_SIZE = 224  # Pixels that models take which nothing is known about.
 # The part of the time that may go to moving images to a GPU, and the bytes that are moved in a second.
@@ -119,10 +120,8 @@ def images_of_process(
     split: ImageSplit,
     view: Staged,
     regime: FineTuneRegime,
-    device: torch.device,
-    group: Alone | Together,
+    context: RunContext,
     seed: int,
-    seconds: float,
 ) -> tuple[Images, Images]:
     """The shares that this process has of the training images, which are augmented, and of the others.
 
@@ -134,25 +133,23 @@ def images_of_process(
         The network's, whose normalisation they get.
     regime
         Says how they are augmented.
-    device
-        Where batches are wanted.
-    group
-        The processes that share them.
+    context
+        Of the run: where batches are wanted, and which processes share them. The time that is left limits how
+        many images are moved to the device beforehand.
     seed
         Of augmentation.
-    seconds
-        That are left: they limit how many images are moved to the device beforehand.
 
     Raises
     ------
     FineTuneError
         There is not an image for each process.
     """
+    group, device = context.group, context.device
     if len(split.train) < group.size:
         raise FineTuneError(
             f"dataset: {len(split.train)} training images are too few for {group.size} processes"
         )
-    resident_limit = RESIDENT_SHARE * max(0.0, seconds) * READING_SPEED
+    resident_limit = RESIDENT_SHARE * max(0.0, context.clock.remaining) * READING_SPEED
     normalization = Normalization.of(view.mean, view.std)
     train, val = (
         Images(

@@ -8,28 +8,24 @@ to a small reference network that is timed in turns with the network, under a lo
 from __future__ import annotations
 
 import copy
-import ctypes
 import datetime
 import importlib.metadata
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from nni_nasoa.device.device import device_name
-from nni_nasoa.device.lock import device_lock
 from nni_nasoa.device.precision import autocast_to
 from nni_nasoa.networks import ETNet
 
 from .optimizers import Optimizer
+from .sampling import Step, memory_watch, repeated, seconds_of_step, undisturbed, wall_clock, warm_up
 from .supervised import train_step
 
 REFERENCE = "2-_32_2-11-112-1121112"  # ET-NAS-A, the smallest published network
@@ -158,15 +154,17 @@ def relative_speed(
     """
     device = _resolve(device)
     with undisturbed(device, threads=1):
-        clock = time.thread_time if device.type == "cpu" else _wall_clock(device)
+        clock = time.thread_time if device.type == "cpu" else wall_clock(device)
         networks = network, ETNet(REFERENCE, REFERENCE_CLASSES)
         pair = [_training_step(each, input_size, batch_size, device, autocast) for each in networks]
-        once = [_warm_up(step, warmup, clock) for step in pair]
+        once = [warm_up(step, warmup, clock) for step in pair]
         # Samples of equal length meet equal disturbance.
         target = max(*once, _MIN_SAMPLE_SECONDS.get(device.type, 0.0))
         counts = [max(1, round(target / seconds)) for seconds in once]
-        samples = _repeat(
-            lambda: [_sample(step, count, clock) for step, count in zip(pair, counts)], repeats, max_seconds
+        samples = repeated(
+            lambda: [seconds_of_step(step, count, clock) for step, count in zip(pair, counts)],
+            repeats,
+            max_seconds,
         )
     step_time, reference_time = (statistics.median(column) for column in zip(*samples))
     ratio = statistics.median(reference / own for own, reference in samples)
@@ -208,10 +206,7 @@ def environment(device: str | torch.device = "cpu") -> dict[str, str | int | flo
     }
 
 
-# -- steps and samples --
-
-T = TypeVar("T")
-Step = Callable[[], object]
+# -- steps --
 
 
 def _resolve(device: str | torch.device) -> torch.device:
@@ -221,29 +216,6 @@ def _resolve(device: str | torch.device) -> torch.device:
         if device.type == "cuda" and device.index is None
         else device
     )
-
-
-@contextmanager
-def undisturbed(
-    device: torch.device, threads: int | None = None, patience: float | None = None
-) -> Iterator[None]:
-    """Hold the device's lock, with so many threads on a CPU, and leave torch's state as it was.
-
-    With `patience`, the lock is waited for so many seconds at most, and then gone without.
-    """
-    benchmark, all_threads = torch.backends.cudnn.benchmark, torch.get_num_threads()
-    with (
-        device_lock(device, patience=patience),
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-    ):
-        torch.backends.cudnn.benchmark = True
-        if threads is not None and device.type == "cpu":
-            torch.set_num_threads(threads)
-        try:
-            yield
-        finally:
-            torch.backends.cudnn.benchmark = benchmark
-            torch.set_num_threads(all_threads)
 
 
 def _training_step(
@@ -298,68 +270,11 @@ def _step_time(
 ) -> Measurement:
     device = _resolve(device)
     with undisturbed(device):
-        peak_mib = _memory_watch(device)
-        step, clock = make_step(network, input_size, batch_size, device, autocast), _wall_clock(device)
-        once = _warm_up(step, warmup, clock)
+        peak_mib = memory_watch(device)
+        step, clock = make_step(network, input_size, batch_size, device, autocast), wall_clock(device)
+        once = warm_up(step, warmup, clock)
         count = max(1, round(_MIN_SAMPLE_SECONDS.get(device.type, 0.0) / once))
-        samples = _repeat(lambda: _sample(step, count, clock), repeats, max_seconds)
+        samples = repeated(lambda: seconds_of_step(step, count, clock), repeats, max_seconds)
         memory = peak_mib()
     seconds = statistics.median(samples)
     return Measurement(1e3 * seconds, batch_size / seconds, memory, len(samples))
-
-
-def _wall_clock(device: torch.device) -> Callable[[], float]:
-    def clock() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    return clock
-
-
-def _sample(step: Step, count: int, clock: Callable[[], float]) -> float:
-    """Seconds that one of `count` steps takes."""
-    start = clock()
-    for _ in range(count):
-        step()
-    return (clock() - start) / count
-
-
-def _warm_up(step: Step, steps: int, clock: Callable[[], float]) -> float:
-    """Seconds of a step after the first `steps`, which find kernels, allocate memory and fill caches."""
-    for _ in range(steps):
-        step()
-    return max(_sample(step, 1, clock), 1e-9)
-
-
-def _repeat(sample: Callable[[], T], repeats: int, max_seconds: float) -> list[T]:
-    """Take samples: `repeats` of them, or three at least when time is up."""
-    end = time.monotonic() + max_seconds
-    samples: list[T] = []
-    while len(samples) < repeats and (len(samples) < 3 or time.monotonic() < end):
-        samples.append(sample())
-    return samples
-
-
-def _memory_watch(device: torch.device) -> Callable[[], float | None]:
-    """Start watching memory; what comes back tells the peak since then, in MiB above what was in use."""
-    if device.type == "cuda":
-        before = torch.cuda.memory_allocated(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        return lambda: (torch.cuda.max_memory_allocated(device) - before) / 2**20
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # memory that was freed but kept at hand would hide growth
-        Path("/proc/self/clear_refs").write_text("5")  # the peak starts afresh (proc(5))
-        resident = _proc_status("VmRSS")
-    except (OSError, KeyError, AttributeError):  # not Linux, not glibc
-        return lambda: None
-    return lambda: (_proc_status("VmHWM") - resident) / 2**10
-
-
-def _proc_status(key: str) -> int:
-    """A figure of /proc/self/status, in KiB."""
-    return int(
-        dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())[key].split()[
-            0
-        ]
-    )

@@ -20,7 +20,7 @@ from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
-from nni_nasoa.training.speed import undisturbed
+from nni_nasoa.training.sampling import undisturbed
 from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.training.trainable import Trainable
 from nni_nasoa.zoo import create_model, get
