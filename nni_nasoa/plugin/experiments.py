@@ -26,8 +26,8 @@ class ExperimentError(ValueError):
 
 
 @dataclass(frozen=True)
-class TrialResult:
-    """A final result.
+class FinalResult:
+    """A final result of a trial.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def find_experiment(experiment: str | Path) -> Path:
     raise ExperimentError(f"experiment '{name}': not found; known experiments: {listed}")
 
 
-def read_trials(folder: str | Path) -> list[TrialResult]:
+def read_trials(folder: str | Path) -> list[FinalResult]:
     """Return the final results of an experiment, in the order in which they came.
 
     Only the first result of a trial counts, or, where results name their architectures, the first of each: a
@@ -96,7 +96,7 @@ def read_trials(folder: str | Path) -> list[TrialResult]:
         if isinstance(form, Mapping) and isinstance(form.get("parameter_id"), int):
             submitted.setdefault(form["parameter_id"], []).append((time, form.get("parameters")))
 
-    results: dict[tuple[str, str], TrialResult] = {}
+    results: dict[tuple[str, str], FinalResult] = {}
     of_architecture: dict[str, list[dict]] = {}
     for trial, parameter_id, time, data in metrics:
         found = metrics_of(_json(data))
@@ -108,7 +108,7 @@ def read_trials(folder: str | Path) -> list[TrialResult]:
         number = int(parameter_id) if str(parameter_id).isdigit() else None
         of_number = submitted.get(number, []) if number is not None else []
         forms = [parameters for submission, parameters in of_number if submission <= time]
-        results[key] = TrialResult(trial, sequences.get(trial), number, forms[-1] if forms else None, found)
+        results[key] = FinalResult(trial, sequences.get(trial), number, forms[-1] if forms else None, found)
     return list(results.values())
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from nni_nasoa.plugin.experiments import (
     ExperimentError,
-    TrialResult,
+    FinalResult,
     find_experiment,
     metrics_of,
     open_database,
@@ -125,8 +125,8 @@ def test_results_stand_beside_the_parameters_that_they_were_got_with(written):
     written.metric("A", 1, {"default": 2.0, "x": 0.1})
     written.metric("A", 1, {"default": 0.5}, "PERIODICAL")
     assert read_trials(written.folder) == [
-        TrialResult("B", 1, 0, {"x": 0.0}, {"default": 1.0, "x": 0.0}),
-        TrialResult("A", 0, 1, {"x": 0.1}, {"default": 2.0, "x": 0.1}),
+        FinalResult("B", 1, 0, {"x": 0.0}, {"default": 1.0, "x": 0.0}),
+        FinalResult("A", 0, 1, {"x": 0.1}, {"default": 2.0, "x": 0.1}),
     ]
     assert read_results(written.folder)[0] == {
         "default": 1.0,
