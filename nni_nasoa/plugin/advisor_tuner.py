@@ -20,8 +20,9 @@ from nni_nasoa.advisor.acquisition import next_choice
 from nni_nasoa.advisor.advising import candidates_for
 from nni_nasoa.advisor.survey import Survey
 
-from .advisor_args import AdvisorArgs, ClassArgsError, TaskArgs
+from .advisor_args import AdvisorArgs, ClassArgsError
 from .assignment import Assignment
+from .config_paths import ConfigPaths
 from .dispatcher import clear_errors, end_when_done, end_with_manager
 from .experiment_state import Progress
 from .experiments import metrics_of
@@ -213,60 +214,34 @@ class OnlineAdvisor(Tuner):
         from nni_nasoa.advisor.models import models_of
 
         args = self._args
-        self._config = self._progress.config
-        service = self._config.get("trainingService") or {}
-        # A list is a hybrid one.
-        self._here = isinstance(service, dict) and service.get("platform", "local") == "local"
+        self._paths = paths = ConfigPaths.of(self._progress.config)
         store, zoo = args.store, args.zoo
         self._progress.store = ExperienceStore(
-            store if store is None or "://" in store else self._path(store)
+            store if store is None or "://" in store else paths.absolute(store)
         )
         self._models = tuple(
-            model.name for model in models_of(self._path(zoo) if zoo.endswith(".json") else zoo)
+            model.name for model in models_of(paths.absolute(zoo) if zoo.endswith(".json") else zoo)
         )
         self._limits = Limits(**args.limits)
         self._begun = True
         if self._resumed:
             self._progress.replay()
-        if self._here:
+        if paths.here:
             unknown = {
                 number: task for number, task in enumerate(args.tasks) if number not in self._progress.surveys
             }
             self._looks = look_at_all(
                 self.look,
-                {number: (self._dataset(task), task.seconds) for number, task in unknown.items()},
+                {
+                    number: (paths.dataset(task.dataset, args.root), task.seconds)
+                    for number, task in unknown.items()
+                },
                 self._look_done,
                 models=self._models,
                 device=args.device,
                 threads=args.threads,
                 store=self._progress.store,
             )
-
-    def _path(self, path: str) -> str:
-        """An absolute path; relative ones start at codeDirectory.
-
-        NNI runs the tuner in the experiment's log folder.
-        """
-        return str((Path(self._folder) / Path(path).expanduser()).absolute())
-
-    @property
-    def _folder(self) -> str:
-        tuner = self._config.get("tuner") or {}
-        return tuner.get("codeDirectory") or self._config.get("trialCodeDirectory") or "."
-
-    def _path_of_trials(self, path: str | None) -> str | None:
-        """A path that trials are given: where they run elsewhere, it is theirs."""
-        return self._path(path) if path and self._here else path
-
-    def _dataset(self, task: TaskArgs) -> Dataset:
-        """What a task is about, on the trials' machine.
-
-        Made for each use: files may come and go in between.
-        """
-        from nni_nasoa.data import Dataset
-
-        given = Dataset(task.dataset, root=self._args.root)
-        return given.absolute(self._folder) if self._here else given
 
     # -- what to do next --
 
@@ -300,7 +275,9 @@ class OnlineAdvisor(Tuner):
                     self._give_up(task, "its dataset could not be surveyed; see the stderr of the trials")
                     continue
                 # Otherwise tasks wait for each other, so that the later ones profit.
-                return self._ask(task, None) if not self._here and self._runs.wants_survey(task) else None
+                return (
+                    self._ask(task, None) if not self._paths.here and self._runs.wants_survey(task) else None
+                )
             if self._runs.gave_up(task):
                 self._give_up(task, "too many of its runs failed; see the stderr of the trials")
             elif self._runs.wants_run(task) and (choice := self._choose(task)) is not None:
@@ -334,10 +311,10 @@ class OnlineAdvisor(Tuner):
             else {
                 "regime": choice.regime,
                 "weights": choice.weights or "none",
-                "output": self._path_of_trials(args.output),
+                "output": self._paths.of_trials(args.output),
             }
         )
-        dataset = self._dataset(args.tasks[task])
+        dataset = self._paths.dataset(args.tasks[task].dataset, args.root)
         assignment = Assignment(
             self._runs.new_name(task, choice is None),
             str(dataset.source),
