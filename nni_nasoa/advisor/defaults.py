@@ -2,17 +2,20 @@
 
 For each network:
 
-- SGD at a rate of 0.03, weight decay 1e-4, label smoothing 0.1: the usual ones for fine-tuning with a batch of 32 or 64.
+- SGD at a rate of 0.03, weight decay 1e-4, label smoothing 0.1: the usual ones for fine-tuning with a batch
+  of 32 or 64.
 - A batch of 32, or 64 from 4000 training images on: some hundred steps must fit into few epochs.
 - Images of the size of the pretraining.
-- All stages trained, if that leaves 5 epochs in the budget and there are 10 images per class or more. Else as many of the
-  first stages frozen as it takes: those hold what is the same in all images (Yosinski et al., NeurIPS 2014, arXiv
-  1411.1792). Where even the last stage alone gets no 5 epochs, only the head is trained. A network without pretrained weights
-  is trained as a whole in any case.
-- Augmentation "crop-flip" from 5 epochs on ("crop" where mirroring changes the meaning), none for less, or for a head alone.
+- All stages trained, if that leaves 5 epochs in the budget and there are 10 images per class or more. Else as
+  many of the first stages frozen as it takes: those hold what is the same in all images (Yosinski et al.,
+  NeurIPS 2014, arXiv 1411.1792). Where even the last stage alone gets no 5 epochs, only the head is trained.
+  A network without pretrained weights is trained as a whole in any case.
+- Augmentation "crop-flip" from 5 epochs on ("crop" where mirroring changes the meaning), none for less, or
+  for a head alone.
 
-Among networks, those that get 5 epochs so come before all others; then those come first that separate the classes best as
-they are, by a linear head on a sample of the user's own images; where that is not known, larger networks do.
+Among networks, those that get 5 epochs so come before all others; then those come first that separate the
+classes best as they are, by a linear head on a sample of the user's own images; where that is not known,
+larger networks do.
 """
 
 from __future__ import annotations
@@ -96,7 +99,10 @@ def _nearest(rows: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
 
 def _least_frozen(rows: np.ndarray, regimes: Candidates, epochs: np.ndarray, per_class: float) -> np.ndarray:
-    """Those with the fewest frozen stages that leave enough epochs; of them all, those with the most frozen where none does."""
+    """Those with the fewest frozen stages that leave enough epochs.
+
+    Where none does, those with the most frozen stages of all.
+    """
     frozen = regimes.frozen_stages[rows]
     least = 0 if per_class >= FEW_PER_CLASS else math.ceil(frozen.max() / 2)
     good = frozen[(epochs[rows] >= ENOUGH_EPOCHS) & (frozen >= min(least, frozen.max()))]

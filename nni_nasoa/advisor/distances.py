@@ -14,8 +14,8 @@ ADAMW_RATES = 30  # times smaller than those of SGD
 def distances(regimes: Candidates, others: Candidates) -> np.ndarray:
     """How far each regime is from the closest of some others, (n,).
 
-    A distance of 1 is another network, another optimizer, a tenfold learning rate, twice the image size, or two steps in
-    freezing, batch size or augmentation.
+    A distance of 1 is another network, another optimizer, a tenfold learning rate, twice the image size, or
+    two steps in freezing, batch size or augmentation.
     """
     mine, theirs = _coordinates(regimes), _coordinates(others)
     closest = np.full(len(regimes), np.inf, dtype=np.float32)

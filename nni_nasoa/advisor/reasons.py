@@ -24,8 +24,8 @@ def _on_the_model(scored: ScoredCandidates, row: int) -> str:
     rivals = [name for name, probe in probes.items() if probe is not None and most[name] >= ENOUGH_EPOCHS]
     if len(rivals) > 1 and model in rivals and probes[model] == max(probes[name] for name in rivals):
         return (
-            f"{model} separates the classes best ({100 * probes[model]:.0f} % as it is) among networks that get "
-            f"at least {ENOUGH_EPOCHS} epochs in {budget}"
+            f"{model} separates the classes best ({100 * probes[model]:.0f} % as it is) among networks "
+            f"that get at least {ENOUGH_EPOCHS} epochs in {budget}"
         )
     gets = f"gets {scored.epochs[row]:.3g} epochs in {budget}"
     separates = (

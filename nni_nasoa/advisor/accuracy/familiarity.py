@@ -12,10 +12,8 @@ from .features import DATASET, NAMES
 from .predictor import AccuracyPredictor
 
 ENOUGH = 30  # runs, for the predictor to be asked at all
-SIMILAR, KNOWN = (
-    0.5,
-    1.25,
-)  # root mean square difference in standard deviations: of runs on similar data, on data of a known kind
+# Root mean square difference in standard deviations: of runs on similar data, on data of a known kind.
+SIMILAR, KNOWN = 0.5, 1.25
 BEYOND = 0.2  # orders of magnitude that a network may lie outside of those that were run
 SIZES = ("log_params", "log_gmacs", "log_own_size")
 
@@ -72,7 +70,10 @@ class Familiarity:
 
 
 def _distance(runs: np.ndarray, dataset: np.ndarray) -> np.ndarray:
-    """How far the data of runs lie from a dataset; what is not known of either counts as a standard deviation."""
+    """How far the data of runs lie from a dataset.
+
+    What is not known of either counts as a standard deviation.
+    """
     datasets = np.ma.masked_invalid(np.unique(runs, axis=0))
     deviation = datasets.std(axis=0).filled(0.0)
     varies = deviation > 1e-6

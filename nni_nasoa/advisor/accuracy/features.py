@@ -1,7 +1,8 @@
-"""What the predictor sees of a run: the dataset, the model, the regime and the time, as numbers; NaN where one is not known.
+"""What the predictor sees of a run: the dataset, the model, the regime and the time, as numbers.
 
-Counts, rates and times go in as logarithms and accuracies as log-odds, relative to guessing where that says more; products
-of those that act together stand beside them, so that even the shallowest head can tell them apart.
+What is not known is NaN. Counts, rates and times go in as logarithms and accuracies as log-odds, relative to
+guessing where that says more; products of those that act together stand beside them, so that even the
+shallowest head can tell them apart.
 """
 
 from __future__ import annotations
@@ -80,13 +81,10 @@ PRODUCTS = (
 )
 NAMES = DATASET + MODEL + REGIME + TIME + PRODUCTS
 _NAN = float("nan")
-MOST_EPOCHS, MOST_OF_HEAD = (
-    100.0,
-    5.0,
-)  # that make a difference: where features are kept, a head sees far more in no time
-TYPICAL_GAIN = (
-    -0.9
-)  # of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks
+# Epochs that make a difference: where features are kept, a head sees far more in no time.
+MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0
+# Of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks.
+TYPICAL_GAIN = -0.9
 TYPICAL_LANDMARK = -0.05  # of a landmark over a linear head, likewise
 TYPICAL_RATE_GAIN, TYPICAL_LARGE_GAIN = 0.7, -1.1  # of the other landmarks over it, likewise
 MIDDLE_RATES = {"sgd": 0.03, "adamw": 0.001}
@@ -160,9 +158,8 @@ def log_odds(share: float) -> float:
 def _number(values: Mapping[str, Any], name: str) -> np.float64:
     """A value that is a number, NaN for none."""
     value = values.get(name)
-    return (
-        np.float64(value) if isinstance(value, (int, float)) else np.float64(_NAN)
-    )  # which divides by 0 without an error
+    # A float64 divides by 0 without an error.
+    return np.float64(value) if isinstance(value, (int, float)) else np.float64(_NAN)
 
 
 def _log(value):
@@ -172,8 +169,9 @@ def _log(value):
 def _shape(profile: Mapping[str, Any]) -> tuple[float, float]:
     """Logarithms of the size of images, relative to 64 pixels, and of their aspect.
 
-    Where they come as arrays, nothing is known of either. That counts as 0: whether it is known says nothing of a dataset. All
-    runs of the package's prior are such, so that a predictor that starts from it leaves them out.
+    Where they come as arrays, nothing is known of either. That counts as 0: whether it is known says nothing
+    of a dataset. All runs of the package's prior are such, so that a predictor that starts from it leaves
+    them out.
     """
     width, height = _number(profile, "width"), _number(profile, "height")
     return _log(np.sqrt(width * height) / 64), _log(width / height)
@@ -216,12 +214,18 @@ def _of_dataset(profile: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _gain(values: Mapping[str, Any], other: str, few: str) -> float:
-    """By how much a linear head on images of another size does better than on as many of a network's own, in log-odds."""
+    """By how much a linear head does better on images of another size, in log-odds.
+
+    It is compared with one on as many images of the network's own size.
+    """
     return log_odds(_number(values, other)) - log_odds(_number(values, few))
 
 
 def _of_model(figures: ModelFigures, dataset: Mapping[str, float]) -> dict[str, float]:
-    """Those of a model. Where it did not look at the images itself, what the profile's small network sees stands for it."""
+    """Those of a model.
+
+    Where it did not look at the images itself, what the profile's small network sees stands for it.
+    """
     known = figures.known
     mean, linear = (
         _known(log_odds(_number(known, f"probe_{name}")), dataset[f"separability_{end}"])
@@ -279,7 +283,8 @@ def _of_regimes(regimes: Candidates, known: Mapping[str, Any]) -> dict[str, Any]
 def _size_gain(relative_size: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
     """By how much classes are easier to separate on images of another size than a network's own.
 
-    Of larger ones the network itself has seen some; of smaller ones, or where it has not, the profile's small network.
+    Of larger ones the network itself has seen some; of smaller ones, or where it has not, the profile's small
+    network.
     """
     small, large = (np.log10(share) for share in (SMALL[0], SMALL[-1]))
     return np.where(

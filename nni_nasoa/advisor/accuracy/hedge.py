@@ -1,8 +1,11 @@
-"""An online regression of accuracy: a multilayer perceptron with hedge backpropagation (Sahoo et al., IJCAI 2018, arXiv 1711.03705).
+"""An online regression of accuracy: a multilayer perceptron with hedge backpropagation.
 
-A network of fixed depth learns slowly from few records when it is deep, and stops learning early when it is shallow. Here every
-depth has a head of its own, and the prediction is the heads' weighted mean. After each record the weights move by the hedge
-algorithm (Freund and Schapire, 1997) towards the heads that were right, so the predictor starts shallow and deepens.
+It is that of Sahoo et al. (IJCAI 2018, arXiv 1711.03705).
+
+A network of fixed depth learns slowly from few records when it is deep, and stops learning early when it is
+shallow. Here every depth has a head of its own, and the prediction is the heads' weighted mean. After each
+record the weights move by the hedge algorithm (Freund and Schapire, 1997) towards the heads that were right,
+so the predictor starts shallow and deepens.
 """
 
 from __future__ import annotations
@@ -29,29 +32,34 @@ _CHUNK = 4096  # rows predicted at once: their activations stay in the processor
 
 
 class HedgeRegressor:
-    """Predicts a value between 0 and 1 from a row of features, says how sure it is, and learns from records one by one.
+    """Predicts a value from 0 to 1 from a row of features, says how sure it is, and learns record by record.
 
-    Heads and training: head l is a logistic unit on the l-th hidden layer, head 0 on the features themselves, so that a
-    prediction lies in 0..1 and an error of 0.01 counts for more at 0.98 than at 0.5. Unlike the paper's, a head adds to the
-    logit of the head below it: the deep ones start from what the shallow ones, which learn faster, know already. Each head is
-    trained by cross-entropy with y as a soft target, whose gradient in the logit is p - y: it does not vanish where a
-    prediction is far off, as that of a squared error does, and no record, however wrong, pulls harder than 1. Gradients are
-    weighted by the heads' weights and flow into the shared layers (section 3.2 of the paper). Hedge needs losses within 0..1,
-    which cross-entropy is not: the weights move by the absolute error, which is also how predictions are judged.
+    Heads and training: head l is a logistic unit on the l-th hidden layer, head 0 on the features themselves,
+    so that a prediction lies in 0..1 and an error of 0.01 counts for more at 0.98 than at 0.5. Unlike the
+    paper's, a head adds to the logit of the head below it: the deep ones start from what the shallow ones,
+    which learn faster, know already. Each head is trained by cross-entropy with y as a soft target, whose
+    gradient in the logit is p - y: it does not vanish where a prediction is far off, as that of a squared
+    error does, and no record, however wrong, pulls harder than 1. Gradients are weighted by the heads'
+    weights and flow into the shared layers (section 3.2 of the paper). Hedge needs losses within 0..1, which
+    cross-entropy is not: the weights move by the absolute error, which is also how predictions are judged.
 
-    Records are replayed: a state keeps a uniform sample of all records so far (reservoir sampling; all of them while there are
-    no more than `replay`), and each update makes a few steps of Adam on the new record among some of those. So the network
-    does not forget old tasks over a new one, and it is never trained anew.
+    Records are replayed: a state keeps a uniform sample of all records so far (reservoir sampling; all of
+    them while there are no more than `replay`), and each update makes a few steps of Adam on the new record
+    among some of those. So the network does not forget old tasks over a new one, and it is never trained
+    anew.
 
-    Features are normalised by their running mean and standard deviation. One that is NaN is unknown: it takes the mean, and an
-    indicator beside it is 1, as what is not known may say something. A wild value moves the statistics by a bounded amount.
+    Features are normalised by their running mean and standard deviation. One that is NaN is unknown: it takes
+    the mean, and an indicator beside it is 1, as what is not known may say something. A wild value moves the
+    statistics by a bounded amount.
 
-    The range around a prediction comes from adaptive conformal inference (Gibbs and Candes, NeurIPS 2021, arXiv 2106.00170):
-    it is the quantile of the latest residuals, each measured before its record was learned from and relative to the spread
-    expected there (the disagreement of the heads, and the binomial noise of an accuracy), at a level that rises with
-    each miss. Over any T records, whatever they are, at most (1 - coverage) (T + 1 / 0.02) + 1 lie outside of their range.
+    The range around a prediction comes from adaptive conformal inference (Gibbs and Candes, NeurIPS 2021,
+    arXiv 2106.00170): it is the quantile of the latest residuals, each measured before its record was learned
+    from and relative to the spread expected there (the disagreement of the heads, and the binomial noise of
+    an accuracy), at a level that rises with each miss. Over any T records, whatever they are, at most
+    (1 - coverage) (T + 1 / 0.02) + 1 lie outside of their range.
 
-    The same seed and records in the same order give the same predictor; several records at once are taken one after another.
+    The same seed and records in the same order give the same predictor; several records at once are taken one
+    after another.
 
     Parameters
     ----------
@@ -66,8 +74,8 @@ class HedgeRegressor:
     beta
         A head with an absolute error of e is discounted by beta**e; 1 leaves the weights as they are.
     smoothing
-        Times the equal share, 1 / (depth + 1), it is the floor of the weights, so that no head is ever given up. As they are
-        normalised after that, a weight is at least smoothing / (1 + smoothing) / (depth + 1).
+        Times the equal share, 1 / (depth + 1), it is the floor of the weights, so that no head is ever given
+        up. As they are normalised after that, a weight is at least smoothing / (1 + smoothing) / (depth + 1).
     coverage
         Share of records that the ranges are to contain.
     replay, steps, batch
@@ -145,8 +153,9 @@ class HedgeRegressor:
     def drop_constant_features(self) -> None:
         """Never count features that have not varied in any record so far.
 
-        Nothing was learned of such a feature, and the first records where it differs lie far out in it: they would be told
-        apart from all earlier ones by it, and what was learned from those would be of less use for them.
+        Nothing was learned of such a feature, and the first records where it differs lie far out in it: they
+        would be told apart from all earlier ones by it, and what was learned from those would be of less use
+        for them.
         """
         self._scale.drop_constant_features()
 
@@ -160,8 +169,8 @@ class HedgeRegressor:
 
         Returns
         -------
-        mean, low, high: float arrays of shape (n,) with 0 <= low <= mean <= high <= 1. Where there are too few records yet to
-        say anything, the range is all of 0 to 1.
+        mean, low, high: float arrays of shape (n,) with 0 <= low <= mean <= high <= 1. Where there are too
+        few records yet to say anything, the range is all of 0 to 1.
 
         Raises
         ------
@@ -214,9 +223,8 @@ class HedgeRegressor:
         self._calibrate(mean, spread, y)
         self._reweigh(np.abs(heads[0] - y))
         self._scale.observe(x)
-        rng = np.random.default_rng(
-            (self._settings["seed"], seen)
-        )  # a function of the state, so that a saved one goes on equally
+        # A function of the state, so that a saved one goes on equally.
+        rng = np.random.default_rng((self._settings["seed"], seen))
         steps, batch = self._settings["steps"], min(self._settings["batch"], seen + 1)
         old = rng.integers(max(min(seen, self._settings["replay"]), 1), size=(steps, batch - 1))
         inputs = self._scale.inputs(np.concatenate([x[None], state["replay_x"][old.ravel()]]))
@@ -230,7 +238,7 @@ class HedgeRegressor:
         state["seen"] += 1
 
     def _reweigh(self, losses: np.ndarray) -> None:
-        """Hedge: discount each head by its loss, and lift the weights to the floor (algorithm 1 of the paper)."""
+        """Hedge (algorithm 1 of the paper): discount each head by its loss, lift the weights to the floor."""
         weights = self._state["weights"]
         weights *= self._settings["beta"] ** losses
         weights /= weights.sum()
@@ -271,7 +279,11 @@ class HedgeRegressor:
     # -- state --
 
     def state_dict(self) -> dict[str, np.ndarray]:
-        """All it is, as arrays: settings, network, weights of the heads, statistics, kept records and residuals. They are copies."""
+        """All it is, as copies of arrays.
+
+        Those are its settings, its network, the weights of the heads, the statistics, and the kept records
+        and residuals.
+        """
         types = {bool: np.bool_, int: np.int64, float: np.float64}
         plain = {
             name: np.array(value, dtype=types[type(value)])
@@ -285,7 +297,8 @@ class HedgeRegressor:
         Raises
         ------
         ValueError
-            An array is missing, or not what it has to be, or of another version or other settings. Nothing is loaded then.
+            An array is missing, or not what it has to be, or of another version or other settings. Nothing is
+            loaded then.
         """
         own = self.state_dict()
         if set(state) != set(own):
@@ -336,9 +349,8 @@ class HedgeRegressor:
                 raise ValueError(f"it is of version {state['version']}, this program reads version {VERSION}")
             predictor = cls(**{name: state[name].item() for name in inspect.signature(cls).parameters})
             predictor.load_state_dict(state)
-        except (
-            Exception
-        ) as error:  # zipfile, zlib and numpy each have their own ways to say that bytes are damaged
+        # zipfile, zlib and numpy each have their own ways to say that bytes are damaged.
+        except Exception as error:
             raise ValueError(f"saved predictor: not usable ({reason(error)})") from None
         return predictor
 

@@ -1,4 +1,7 @@
-"""What the hedge predictor makes of its arguments: checked arrays, and features normalised by running statistics."""
+"""What the hedge predictor makes of its arguments.
+
+They become checked arrays, and features normalised by running statistics.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,10 @@ _FAR = 8.0  # and that a value may lie from the mean for the statistics
 
 
 class RunningScale:
-    """Mean and standard deviation of each feature over all rows so far, NaN (not known) left out (Welford, 1962)."""
+    """Mean and standard deviation of each feature over all rows so far (Welford, 1962).
+
+    NaN, which is not known, is left out.
+    """
 
     def __init__(self, features: int):
         self.arrays = {
@@ -20,16 +26,18 @@ class RunningScale:
             "squares": np.zeros(features),
             "used": np.ones(features, dtype=np.bool_),
         }
-        """The state, changed in place: how often each feature was known, its mean, its sum of squared deviations, whether it counts."""
+        """The state, changed in place.
+
+        How often each feature was known, its mean, its sum of squared deviations, and whether it counts.
+        """
 
     def observe(self, row: np.ndarray) -> None:
         """Count a row of shape (features,); a wild value moves the statistics by a bounded amount."""
         known, mean, squares = (self.arrays[name] for name in ("known", "mean", "squares"))
         on = ~np.isnan(row)
         before = mean[on]
-        far = _FAR * (
-            self._deviation()[on] + np.abs(before) + 1
-        )  # a change of level that lasts gets through all the same
+        # A change of level that lasts gets through all the same.
+        far = _FAR * (self._deviation()[on] + np.abs(before) + 1)
         value = np.clip(row[on].astype(np.float64), before - far, before + far)
         known[on] += 1
         mean[on] += (value - before) / known[on]
@@ -49,8 +57,8 @@ class RunningScale:
 
         Returns
         -------
-        Float32 array of shape (n, 2 features): the normalised features, 0 for what is not known, never varied or is left
-        out, and then for each feature whether it is not known.
+        Float32 array of shape (n, 2 features): the normalised features, 0 for what is not known, never varied
+        or is left out, and then for each feature whether it is not known.
         """
         mean, deviation, varies = self.arrays["mean"], self._deviation(), self._varies() & self.arrays["used"]
         inputs = np.empty((len(x), 2 * x.shape[1]), dtype=np.float32)
@@ -71,7 +79,10 @@ class RunningScale:
 
 
 def checked_x(x: Any, features: int) -> np.ndarray:
-    """`x` as a float32 array of shape (n, features) with NaN but without infinity; a ValueError says what is wrong."""
+    """`x` as a float32 array of shape (n, features), with NaN but without infinity.
+
+    A ValueError says what is wrong.
+    """
     x = _floats("x", x)
     if x.ndim != 2 or x.shape[1] != features:
         raise ValueError(f"x: expected shape (n, {features}), got {x.shape}")

@@ -1,4 +1,7 @@
-"""The network of the hedge predictor, in numpy: a multilayer perceptron with a logistic head on each depth, and AdamW."""
+"""The network of the hedge predictor, in numpy.
+
+It is a multilayer perceptron with a logistic head on each depth, and AdamW.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,9 @@ class HedgeNetwork:
 
     A residual head adds to the logit of the head below it, so it learns what the shallower ones leave over.
 
-    All parameters are one float32 vector, those that decay before the biases; layers and heads are views of it. So a step of
-    Adam is a handful of operations, which is most of what an update of a network this small costs.
+    All parameters are one float32 vector, those that decay before the biases; layers and heads are views of
+    it. So a step of Adam is a handful of operations, which is most of what an update of a network this small
+    costs.
     """
 
     def __init__(
@@ -21,10 +25,8 @@ class HedgeNetwork:
     ):
         self._sizes = [inputs, *[width] * depth]  # of what each head sees
         self._residual, self._learning_rate, self._weight_decay = residual, learning_rate, weight_decay
-        shapes = [
-            *zip(self._sizes, self._sizes[1:]),
-            *((n,) for n in self._sizes),
-        ]  # of the weights of layers, and of heads
+        # Of the weights of layers, and of heads.
+        shapes = [*zip(self._sizes, self._sizes[1:]), *((n,) for n in self._sizes)]
         weights = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         biases = weights[-1] + np.cumsum([0, *(shape[1] if len(shape) > 1 else 1 for shape in shapes)])
         self._places = [
@@ -39,7 +41,10 @@ class HedgeNetwork:
         self._gradient = np.zeros(count, dtype=np.float32)
 
     def initialize(self, rng: np.random.Generator, known_inputs: int) -> None:
-        """He's initialization of the layers. Heads are zero, and so are the weights of all but the first inputs, which are rarely on."""
+        """He's initialization of the layers.
+
+        Heads are zero, and so are the weights of all but the first inputs, which are rarely on.
+        """
         layers, _ = self.views(self.arrays["parameters"])
         for depth, (weight, _) in enumerate(layers):
             used = weight[:known_inputs] if depth == 0 else weight

@@ -1,9 +1,10 @@
 """Landmarks: how far a small network comes on a dataset in short trainings, before any run is made.
 
-Probes tell how far a network gets as it is. By how much it gets better when all of it learns, and whether it learns more from
-larger images or by a higher learning rate, they cannot tell: landmarks try it ("Meta-Learning by Landmarking Various Learning
-Algorithms": Pfahringer, Bensusan and Giraud-Carrier, ICML 2000). The trainings are the same for all datasets, in steps and not in
-seconds, so that what they reach can be compared between them and between machines.
+Probes tell how far a network gets as it is. By how much it gets better when all of it learns, and whether it
+learns more from larger images or by a higher learning rate, they cannot tell: landmarks try it
+("Meta-Learning by Landmarking Various Learning Algorithms": Pfahringer, Bensusan and Giraud-Carrier, ICML
+2000). The trainings are the same for all datasets, in steps and not in seconds, so that what they reach can
+be compared between them and between machines.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ def landmark(
     seconds: float | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> float | None:
-    """Train all of a pretrained network on a sample for 48 steps of 32 images, and evaluate it on images that it has not seen.
+    """Train all of a pretrained network on a sample, and evaluate it on images that it has not seen.
+
+    The training takes 48 steps of 32 images.
 
     Parameters
     ----------
@@ -59,8 +62,8 @@ def landmark(
 
     Returns
     -------
-    The accuracy, 0 to 1, on the validation images; None where there was no time, there are no training images of several classes
-    or no validation images, or the training diverged.
+    The accuracy, 0 to 1, on the validation images; None where there was no time, there are no training images
+    of several classes or no validation images, or the training diverged.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""A quick look at a dataset through a pretrained network: how separable its classes are, and how new its images.
+"""A quick look at a dataset through a pretrained network: how separable its classes are, how new its images.
 
-Nothing is trained. A sample of images goes through the network once; what is found in the features tells, long before a run
-would, how far the network as it is will get.
+Nothing is trained. A sample of images goes through the network once; what is found in the features tells,
+long before a run would, how far the network as it is will get.
 """
 
 from __future__ import annotations
@@ -22,18 +22,11 @@ MIN_IMAGES = 40  # fewer, where the sample has more, tell nothing
 DISTANCE_IMAGES = 250  # for the distance
 FIRST_BATCH, MAX_BATCH = 8, 64
 ITERATIONS, TOLERANCE = 100, 1e-5  # of the fixed point of LogME
-RATIOS = (
-    1e-8,
-    1e8,
-)  # of alpha / beta, in units of the largest eigenvalue: between a fit without a prior and none at all
+# Of alpha / beta, in units of the largest eigenvalue: between a fit without a prior and none at all.
+RATIOS = 1e-8, 1e8
 RIDGES = np.logspace(-2, 4, 13)  # penalties of a linear head, for features of variance 1
-ACCURACIES = (
-    "nearest_mean",
-    "nearest_neighbour",
-    "linear",
-    "linear_few",
-    "log_me",
-)  # tell how far the network as it is will get
+# They tell how far the network as it is will get.
+ACCURACIES = ("nearest_mean", "nearest_neighbour", "linear", "linear_few", "log_me")
 
 
 def probe(
@@ -56,10 +49,11 @@ def probe(
 
     Returns
     -------
-    - nearest_mean, nearest_neighbour: share of the images whose class is found by the nearest class mean and by the nearest
-      image, among the training images of the sample other than the image itself; see `nearest_accuracies`.
-    - linear, linear_few: the same for a linear head; see `linear_accuracy`. The second is that on the first 250 images, to be
-      compared with probes on images of other sizes, which look at no more.
+    - nearest_mean, nearest_neighbour: share of the images whose class is found by the nearest class mean and
+      by the nearest image, among the training images of the sample other than the image itself; see
+      `nearest_accuracies`.
+    - linear, linear_few: the same for a linear head; see `linear_accuracy`. The second is that on the first
+      250 images, to be compared with probes on images of other sizes, which look at no more.
     - log_me: see `log_me`.
     - distance: how far the images lie from those of the pretraining, 0 to 1; see `PretrainingDistance`.
     - images: how many were looked at.
@@ -97,7 +91,10 @@ def probe(
 def _look(
     network, split: ImageSplit, order: np.ndarray, device: torch.device, deadline: float | None
 ) -> tuple[np.ndarray, float | None]:
-    """Features of the images, in this order, as many as there is time for, and the distance of the first of them."""
+    """Features of the images and the distance of the first of them.
+
+    The features are in this order, of as many images as there is time for.
+    """
     import torch
 
     mean, std = (
@@ -127,9 +124,9 @@ def _images(split: ImageSplit, indices: np.ndarray) -> np.ndarray:
 class PretrainingDistance:
     """How far what a network sees lies from what it was pretrained on.
 
-    Batch normalisation keeps the mean and the variance of every channel over the pretraining images. The distance is that of
-    Hellinger between the normal distributions with these and with the present ones, from 0 to 1, averaged over all channels of
-    a layer, and over the layers.
+    Batch normalisation keeps the mean and the variance of every channel over the pretraining images. The
+    distance is that of Hellinger between the normal distributions with these and with the present ones, from
+    0 to 1, averaged over all channels of a layer, and over the layers.
 
     Parameters
     ----------
@@ -188,9 +185,10 @@ def nearest_accuracies(
 ) -> tuple[float | None, float | None]:
     """How often the nearest class mean, and the nearest image, have the right class.
 
-    Means and neighbours are of training images alone, and an image never counts for itself: a training image is left out of the
-    mean of its class, and is no neighbour of its own. Features are scaled to equal variance, distances are Euclidean. Images
-    whose class has no other training image are not asked, but stand in the way of others.
+    Means and neighbours are of training images alone, and an image never counts for itself: a training image
+    is left out of the mean of its class, and is no neighbour of its own. Features are scaled to equal
+    variance, distances are Euclidean. Images whose class has no other training image are not asked, but stand
+    in the way of others.
 
     Parameters
     ----------
@@ -215,7 +213,10 @@ def nearest_accuracies(
 
 
 def _asked(labels: np.ndarray, training: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Labels from 0 on, and of which images the class can be found: another training image has it. None, if there is one class."""
+    """Labels from 0 on, and of which images the class can be found: another training image has it.
+
+    That is none of them, if there is one class.
+    """
     classes, labels = np.unique(labels, return_inverse=True)
     others = np.bincount(labels[training], minlength=len(classes))[labels] - training
     return labels, (others > 0) & (len(classes) > 1)
@@ -254,9 +255,10 @@ def _squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarray) -> float | None:
     """How often a linear head has the right class.
 
-    The head is a ridge regression on the indicators of the classes ("regularized least-squares classification": Rifkin and
-    Lippert, MIT-CSAIL-TR-2007-025), of the training images alone. Each of these is asked of the head that was fitted without it, which
-    has a closed form. Of several penalties the best counts.
+    The head is a ridge regression on the indicators of the classes ("regularized least-squares
+    classification": Rifkin and Lippert, MIT-CSAIL-TR-2007-025), of the training images alone. Each of these
+    is asked of the head that was fitted without it, which has a closed form. Of several penalties the best
+    counts.
 
     Parameters
     ----------
@@ -288,11 +290,14 @@ def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarr
 
 
 def log_me(features: np.ndarray, labels: np.ndarray) -> float | None:
-    """LogME: logarithm of the maximum evidence of linear models on the features, for an image and averaged over the classes.
+    """LogME: logarithm of the maximum evidence of linear models on the features.
 
-    "LogME: Practical Assessment of Pre-trained Models for Transfer Learning" (You et al., ICML 2021, arXiv 2102.11005,
-    algorithm 1): for each class, y = F w + noise of variance 1 / beta, with w of variance 1 / alpha, y being 1 for images of the
-    class and 0 for others. The evidence is maximised over alpha and beta by MacKay's fixed point.
+    It is for an image and averaged over the classes.
+
+    "LogME: Practical Assessment of Pre-trained Models for Transfer Learning" (You et al., ICML 2021, arXiv
+    2102.11005, algorithm 1): for each class, y = F w + noise of variance 1 / beta, with w of variance
+    1 / alpha, y being 1 for images of the class and 0 for others. The evidence is maximised over alpha and
+    beta by MacKay's fixed point.
 
     Parameters
     ----------
@@ -342,8 +347,8 @@ def log_evidence(t: np.ndarray, s: np.ndarray, z: np.ndarray, rest: np.ndarray, 
     t
         (classes,): alpha / beta.
     s, z
-        (rank,) and (rank, classes): the eigenvalues of F F^T, and the squares of the labels' coordinates in its
-        eigenvectors.
+        (rank,) and (rank, classes): the eigenvalues of F F^T, and the squares of the labels' coordinates in
+        its eigenvectors.
     rest
         (classes,): of the squared norm of the labels, what lies outside the span of F.
     n

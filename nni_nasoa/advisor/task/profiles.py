@@ -1,4 +1,7 @@
-"""What the advisor knows of a dataset: its profile, and what probes and landmarks find in it; found once, and kept."""
+"""What the advisor knows of a dataset: its profile, and what probes and landmarks find in it.
+
+It is found once, and kept.
+"""
 
 from __future__ import annotations
 
@@ -35,14 +38,14 @@ if TYPE_CHECKING:
 
 PROBE_MODEL = "nano-a"
 VERSION = 3  # of what is kept, and of how probes and landmarks are made
-PROFILE_SHARE, SAMPLE_SHARE = (
-    0.3,
-    0.4,
-)  # of the time that is left, for the profile, and for decoding what probes look at
+# Of the time that is left, for the profile, and for decoding what probes look at.
+PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
-NETWORK_IMAGES = 300  # that could be looked at in the time that it takes to make a network, and to make something of what it sees
-LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")  # of `PROBE_MODEL`, see `landmark_settings`
+# That could be looked at in the time that it takes to make a network, and to make something of what it sees.
+NETWORK_IMAGES = 300
+# Of `PROBE_MODEL`, see `landmark_settings`.
+LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")
 _FIELDS = {"version", "dataset", "probes", "landmarks"}
 _PROBE = {
     **dict.fromkeys(
@@ -81,7 +84,8 @@ class TaskProfile:
     dataset
         The profile.
     probes
-        By model, what `probing.probe` gives; by "model@pixels" on images of another size than the model's own.
+        By model, what `probing.probe` gives; by "model@pixels" on images of another size than the model's
+        own.
     landmarks
         What `landmarks.landmark` gives, by its name in `LANDMARKS`.
     """
@@ -164,8 +168,8 @@ class TaskProfile:
     def _linear_as_of_all(self, model: str) -> float | None:
         """How well a linear head does, as of a probe of as many images as `PROBE_MODEL` has seen.
 
-        One of fewer images has fewer to learn from, so its accuracy is lower. What the two networks differ by on the first images,
-        which both have seen, does not depend on that.
+        One of fewer images has fewer to learn from, so its accuracy is lower. What the two networks differ by
+        on the first images, which both have seen, does not depend on that.
         """
         found, first = (self.probes.get(name, {}) for name in (model, PROBE_MODEL))
         needed = first.get("linear"), first.get("linear_few"), found.get("linear_few")
@@ -180,7 +184,10 @@ class TaskProfile:
 
 
 def _other_sizes(model: str) -> tuple[int | None, int | None]:
-    """The smallest and the largest images that there are candidates of, in pixels; None where that is the model's own size."""
+    """The smallest and the largest images that there are candidates of, in pixels.
+
+    None stands for the model's own size.
+    """
     figures = ModelFigures.of_zoo(model)
     smallest, largest = (
         None if size == figures.own_size else size
@@ -190,7 +197,10 @@ def _other_sizes(model: str) -> tuple[int | None, int | None]:
 
 
 def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
-    """Probes on images of another size than a model's own, with their sizes: `PROBE_MODEL` on the smallest, all on the largest."""
+    """Probes on images of another size than a model's own, with their sizes.
+
+    `PROBE_MODEL` looks at the smallest, all look at the largest.
+    """
     names = dict.fromkeys((PROBE_MODEL, *models))
     sizes = [
         (PROBE_MODEL, _other_sizes(PROBE_MODEL)[0]),
@@ -206,7 +216,10 @@ def landmark_settings() -> dict[str, tuple[int, float]]:
 
 
 def profiled(dataset: Dataset) -> Dataset:
-    """The dataset as a profile sees it, by whose fingerprint it is kept: the split of seed 0, with what can be read."""
+    """The dataset as a profile sees it, by whose fingerprint it is kept.
+
+    That is the split of seed 0, with what can be read.
+    """
     return dataset.but(seed=0, max_bad=1.0)
 
 
@@ -231,8 +244,9 @@ def task_profile(
     store
         Where profiles are kept; None keeps nothing.
     models
-        Names of models to probe with, besides `PROBE_MODEL`. Each looks at some larger images, too: what these are worth
-        depends on how fine the details are that tell the classes, and on the network. The landmarks are of `PROBE_MODEL` alone.
+        Names of models to probe with, besides `PROBE_MODEL`. Each looks at some larger images, too: what
+        these are worth depends on how fine the details are that tell the classes, and on the network. The
+        landmarks are of `PROBE_MODEL` alone.
     device
         Where they run.
     seconds
@@ -289,9 +303,9 @@ def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
 def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict[str, Any]]:
     """As many, given with their input sizes, as there is time for.
 
-    Where time is short, some good probes tell more than all of them on a few images, by which networks would be compared by
-    chance. So the first has up to half of the time. If what it took says that not all can look at as many images as they
-    should, the others look at 250 each, and those that cannot are left out.
+    Where time is short, some good probes tell more than all of them on a few images, by which networks would
+    be compared by chance. So the first has up to half of the time. If what it took says that not all can look
+    at as many images as they should, the others look at 250 each, and those that cannot are left out.
     """
     found, pace = {}, 0.0  # seconds for what there is to compute
     work = {name: _work(name.partition("@")[0], size) for name, size in sizes.items()}
@@ -340,8 +354,10 @@ def _least_seconds() -> float:
 
 
 def _work(model: str, size: int) -> float:
-    """What an image costs, in any unit. Time grows more slowly than multiply-adds do: those of the nano family, from 0.03 to 0.7
-    billion at 224 pixels, take from one to seven times as long on a processor.
+    """What an image costs, in any unit.
+
+    Time grows more slowly than multiply-adds do: those of the nano family, from 0.03 to 0.7 billion at 224
+    pixels, take from one to seven times as long on a processor.
     """
     return (ModelFigures.of_zoo(model).gmacs or 1.0) ** 0.6 * size**2
 

@@ -1,4 +1,7 @@
-"""How much longer things take than was expected, learned from what happened, though some of that is rubbish; numpy only."""
+"""How much longer things take than was expected, learned from what happened; numpy only.
+
+It holds though some of what is observed is rubbish.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,28 @@ import numpy as np
 from nni_nasoa.values import NUMBER
 
 BOUND = math.log(20)  # no correction, and no ratio that is learned from, is further from 1
-STRENGTH = (
-    3.0  # a group's own ratios weigh as much as what they are shrunk towards when there are so many of them
-)
-RECENT, RECENT_OF_ALL = (
-    48,
-    12,
-)  # observations that count; of all groups together fewer, as they tell how busy the device is now
+# A group's own ratios weigh as much as what they are shrunk towards when there are so many of them.
+STRENGTH = 3.0
+# Observations that count; of all groups together fewer, as they tell how busy the device is now.
+RECENT, RECENT_OF_ALL = 48, 12
 
 
 class Corrections:
-    """Factors of groups within groups: medians of what was observed, shrunk towards those of the group around.
+    """Factors of groups within groups: medians of observations, shrunk towards those of the group around.
 
-    A group is a path, such as (model, frozen share). Medians are not moved by a minority of wild values. What all groups have
-    in common changes with what else the device has to do, so that only the newest observations count for it; and what is
-    learned of a group is how it differs from that.
+    A group is a path, such as (model, frozen share). Medians are not moved by a minority of wild values. What
+    all groups have in common changes with what else the device has to do, so that only the newest
+    observations count for it; and what is learned of a group is how it differs from that.
     """
 
     def __init__(self):
         self._ratios: dict[tuple[str, ...], deque[float]] = {(): deque(maxlen=RECENT_OF_ALL)}
 
     def observe(self, path: Sequence[str], ratio: float) -> bool:
-        """What was observed over what was expected; False, and nothing changes, where that is no positive number."""
+        """Learn what was observed over what was expected.
+
+        False, and nothing changes, where that is no positive number.
+        """
         if not (math.isfinite(ratio) and ratio > 0):
             return False
         value = min(max(math.log(ratio), -BOUND), BOUND)

@@ -1,13 +1,16 @@
-"""How much memory training needs, counted on the shapes of tensors alone: nothing is computed, and no GPU is needed.
+"""How much memory training needs, counted on the shapes of tensors alone.
+
+Nothing is computed, and no GPU is needed.
 
 In float32, a training step needs
 
 - the weights, and for those that are trained their gradients and what the optimiser remembers;
-- for each image of the batch, what the layers of the trained stages save for the backward pass; and of the largest tensor two
-  more, the gradients that pass through it, or three where it is of a frozen stage, which keeps nothing.
+- for each image of the batch, what the layers of the trained stages save for the backward pass; and of the
+  largest tensor two more, the gradients that pass through it, or three where it is of a frozen stage, which
+  keeps nothing.
 
-Half precision needs less. The interpreter and its libraries, the images, and kept features of frozen stages are not counted.
-Importing this module loads no torch; counting does.
+Half precision needs less. The interpreter and its libraries, the images, and kept features of frozen stages
+are not counted. Importing this module loads no torch; counting does.
 """
 
 from __future__ import annotations
@@ -79,7 +82,8 @@ def _of_an_image(view, size: int) -> np.ndarray:
     import torch
     from torch.autograd.graph import saved_tensors_hooks
 
-    # A storage by its address, which is that of no other one as long as it is kept: meta tensors have no data to tell them by.
+    # A storage by its address, which is that of no other one as long as it is kept: meta tensors have no data
+    # to tell them by.
     weights = {weight.untyped_storage()._cdata for weight in view.parameters()}
     saved: dict[int, tuple[int, int]] = {}  # by the storage, its bytes and the last part that saves it
     kept, parts = [], (*view.stages, view.head)
@@ -93,7 +97,7 @@ def _of_an_image(view, size: int) -> np.ndarray:
         return tensor
 
     with saved_tensors_hooks(save, lambda tensor: tensor):
-        for place, part in enumerate(parts):
+        for place, part in enumerate(parts):  # noqa: B007 - `save` reads the place
             x = part(x)
     found = np.array(list(saved.values()), dtype=np.int64).reshape(-1, 2)
     sizes, last = found[:, 0], found[:, 1]

@@ -81,8 +81,8 @@ class Stopwatch:
     steps, drawing
         As `measure_step_times` and `measure_drawing` are called.
     rounds
-        How many times all models are measured, in turns; those after the first, while no more than half of the
-        time is taken in all.
+        How many times all models are measured, in turns; those after the first, while no more than half of
+        the time is taken in all.
     clock
         What tells the seconds.
     threads
