@@ -93,7 +93,8 @@ def advise(
     minutes, top_k = MINUTES("minutes", minutes, AdviceError), _TOP("top_k", top_k, AdviceError)
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction)
     models, where = models_of(zoo), resolve(device)
-    budget, source, allowed = 60 * minutes, "finetune", unlimited
+    budget, source = 60 * minutes, "finetune"
+    allowed: Allowed = unlimited
     if started is not None:
         source, allowed = "advise", _shares_until(started + budget)
         # The run needs torch in any case: that it takes its time is no reason to look less closely.

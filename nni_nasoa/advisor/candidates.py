@@ -79,7 +79,7 @@ class Candidates:
         _, first, kind = np.unique(code, return_index=True, return_inverse=True)
         return first, kind
 
-    def take(self, rows) -> Candidates:
+    def take(self, rows: np.ndarray | Sequence[int]) -> Candidates:
         """Those of an array of indices or a mask."""
         return Candidates(self.models, **{name: column[rows] for name, column in self.columns().items()})
 

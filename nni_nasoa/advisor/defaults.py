@@ -71,7 +71,11 @@ def default_choice(
         return None
     images = profile.get("train_images") or 0
     batch = 64 if images >= LARGE_BATCH_FROM else 32
-    for column, value in ((regimes.input_size, figures.own_size), (regimes.batch_size, batch)):
+    sizes: tuple[tuple[np.ndarray, float], ...] = (
+        (regimes.input_size, figures.own_size),
+        (regimes.batch_size, batch),
+    )
+    for column, value in sizes:
         rows = _nearest(rows, np.log(column[rows] / value))
     rows = _least_frozen(rows, regimes, epochs, images / max(1, profile.get("classes") or 1))
     enough = (

@@ -16,21 +16,21 @@ def reasons(scored: ScoredCandidates, row: int) -> list[str]:
 
 def _on_the_model(scored: ScoredCandidates, row: int) -> str:
     model, budget = scored.model(row), f"{scored.budget:.3g} s"
-    probes = {name: scored.figures[name].probed for name in scored.regimes.models}
+    probes = {
+        name: probe for name in scored.regimes.models if (probe := scored.figures[name].probed) is not None
+    }
     most = {
         name: scored.epochs[scored.regimes.model == place].max(initial=0)
         for place, name in enumerate(scored.regimes.models)
     }
-    rivals = [name for name, probe in probes.items() if probe is not None and most[name] >= ENOUGH_EPOCHS]
+    rivals = [name for name in probes if most[name] >= ENOUGH_EPOCHS]
     if len(rivals) > 1 and model in rivals and probes[model] == max(probes[name] for name in rivals):
         return (
             f"{model} separates the classes best ({100 * probes[model]:.0f} % as it is) among networks "
             f"that get at least {ENOUGH_EPOCHS} epochs in {budget}"
         )
     gets = f"gets {scored.epochs[row]:.3g} epochs in {budget}"
-    separates = (
-        "" if probes[model] is None else f"separates the classes by {100 * probes[model]:.0f} % as it is, "
-    )
+    separates = f"separates the classes by {100 * probes[model]:.0f} % as it is, " if model in probes else ""
     if not scored.learned:
         if not separates:
             return f"{model} {gets}; the networks were not tried on the data"

@@ -179,7 +179,7 @@ class Recorder:
         except (ValueError, OSError) as error:
             return cls(None, {}, str(error))
 
-    def record(self, result: FineTuneResult, **fields) -> str:
+    def record(self, result: FineTuneResult, **fields: Any) -> str:
         """Record the run; a line on why that was not possible, or an empty one.
 
         Parameters

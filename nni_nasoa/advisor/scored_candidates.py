@@ -48,7 +48,7 @@ class ScoredCandidates(FittingCandidates):
         if self.learned:
             return self._diverse()[:top_k]
         rows = [row for row in self.defaults if row is not None]
-        rows.sort(key=lambda row: merit(self.epochs[row], self.figures[self.model(row)]), reverse=True)
+        rows.sort(key=lambda row: merit(float(self.epochs[row]), self.figures[self.model(row)]), reverse=True)
         return rows[:top_k]
 
     def _diverse(self) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from nni_nasoa.advisor.candidates import Candidates
 from nni_nasoa.advisor.models import SMALL, ModelFigures
 from nni_nasoa.experience.records import RunRecord
 from nni_nasoa.training.regime import AUGMENTATIONS, MAX_STAGES, OPTIMIZERS, FineTuneRegime
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 DATASET = (
     "log_train_images",
@@ -94,7 +97,7 @@ def features(
     profile: Mapping[str, Any],
     figures: Mapping[str, ModelFigures],
     regimes: Candidates,
-    epochs,
+    epochs: ArrayLike,
     budget: float,
 ) -> np.ndarray:
     """The features of regimes on a dataset.
@@ -162,11 +165,19 @@ def _number(values: Mapping[str, Any], name: str) -> np.float64:
     return np.float64(value) if isinstance(value, (int, float)) else np.float64(_NAN)
 
 
-def _log(value):
+@overload
+def _log(value: np.ndarray) -> np.ndarray: ...
+
+
+@overload
+def _log(value: float) -> np.float64: ...
+
+
+def _log(value: np.ndarray | float) -> np.ndarray | np.float64:
     return np.log10(np.maximum(value, 1e-6))
 
 
-def _shape(profile: Mapping[str, Any]) -> tuple[float, float]:
+def _shape(profile: Mapping[str, Any]) -> tuple[np.float64, np.float64]:
     """Logarithms of the size of images, relative to 64 pixels, and of their aspect.
 
     Where they come as arrays, nothing is known of either. That counts as 0: whether it is known says nothing

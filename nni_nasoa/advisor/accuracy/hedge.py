@@ -15,7 +15,7 @@ import io
 import math
 import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from nni_nasoa.values import SHARE, TRUTH, above, number, reason, whole
 
 from .hedge_inputs import RunningScale, checked_x, checked_y
 from .hedge_network import HedgeNetwork
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 VERSION = 2
 _SHALLOW = 0.5  # weight of each head before the first record, relative to the head below it
@@ -159,7 +162,7 @@ class HedgeRegressor:
         """
         self._scale.drop_constant_features()
 
-    def predict(self, x) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def predict(self, x: ArrayLike) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Predict.
 
         Parameters
@@ -181,7 +184,7 @@ class HedgeRegressor:
         mean, spread, _ = self._estimates(x)
         return (mean, *self._range(mean, spread))
 
-    def relative_errors(self, x, y) -> np.ndarray:
+    def relative_errors(self, x: ArrayLike, y: ArrayLike) -> np.ndarray:
         """How far off predictions are, over the spread that was to be expected: what the ranges are made of.
 
         Parameters
@@ -197,7 +200,7 @@ class HedgeRegressor:
         mean, spread, _ = self._estimates(x)
         return np.abs(checked_y(y, len(x)) - mean) / spread
 
-    def update(self, x, y) -> None:
+    def update(self, x: ArrayLike, y: ArrayLike) -> None:
         """Learn from records, one after another.
 
         Parameters
@@ -284,8 +287,8 @@ class HedgeRegressor:
         Those are its settings, its network, the weights of the heads, the statistics, and the kept records
         and residuals.
         """
-        types = {bool: np.bool_, int: np.int64, float: np.float64}
-        plain = {
+        types: dict[type, type[np.generic]] = {bool: np.bool_, int: np.int64, float: np.float64}
+        plain: dict[str, np.ndarray] = {
             name: np.array(value, dtype=types[type(value)])
             for name, value in {"version": VERSION, **self._settings}.items()
         }
@@ -327,7 +330,8 @@ class HedgeRegressor:
     def to_bytes(self) -> bytes:
         """The state as the contents of an .npz file; the same state gives the same bytes."""
         file = io.BytesIO()
-        np.savez_compressed(file, **self.state_dict())
+        arrays: dict[str, Any] = self.state_dict()  # as arrays, they would be taken for options of `savez`
+        np.savez_compressed(file, **arrays)
         return file.getvalue()
 
     @classmethod

@@ -20,7 +20,7 @@ class RunningScale:
     """
 
     def __init__(self, features: int):
-        self.arrays = {
+        self.arrays: dict[str, np.ndarray] = {
             "known": np.zeros(features, dtype=np.int64),
             "mean": np.zeros(features),
             "squares": np.zeros(features),

@@ -16,7 +16,7 @@ from dataclasses import replace
 from importlib.resources import files
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -73,9 +73,9 @@ class AccuracyPredictor:
         """Learn from a run; False, and nothing changes, where it is not `learnable`."""
         if not learnable(record):
             return False
-        x = features_of(record)
+        x, y = features_of(record), np.array([record.accuracy], dtype=np.float64)
         for member in self.members:
-            member.update(x, [record.accuracy])
+            member.update(x, y)
         return True
 
     # -- what it rests on --
@@ -95,7 +95,7 @@ class AccuracyPredictor:
     def to_bytes(self) -> bytes:
         """The state as the contents of an .npz file."""
         file = io.BytesIO()
-        members = {
+        members: dict[str, Any] = {  # arrays; as such, they would be taken for options of `savez`
             f"member_{number}": np.frombuffer(member.to_bytes(), dtype=np.uint8)
             for number, member in enumerate(self.members)
         }
@@ -201,7 +201,7 @@ def prior_records(folder: Traversable = PRIOR) -> list[RunRecord]:
 
 
 def make_prior(
-    records: Iterable[RunRecord], *, members: int = MEMBERS, passes: int = 5, seed: int = 0, **settings
+    records: Iterable[RunRecord], *, members: int = MEMBERS, passes: int = 5, seed: int = 0, **settings: Any
 ) -> AccuracyPredictor:
     """A predictor that has learned from runs on many tasks, as the start for everybody.
 
@@ -283,10 +283,10 @@ def _trained(
 ) -> HedgeRegressor:
     rng, regressor = np.random.default_rng(seed), HedgeRegressor(len(NAMES), seed=seed, **settings)
     for _ in range(passes):
-        order = chain.from_iterable(
+        by_task = (
             rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks))
         )
-        order = np.fromiter(order, dtype=np.int64)
+        order = np.fromiter(chain.from_iterable(by_task), dtype=np.int64)
         regressor.update(x[order], y[order])
     return regressor
 

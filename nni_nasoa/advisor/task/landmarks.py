@@ -79,9 +79,8 @@ def landmark(
 
     if len(np.unique(split.train.labels)) < 2 or not len(split.val):
         return None
-    network = staged(create_model(model, split.num_classes, weights="default"), model).to(
-        device, memory_format=torch.channels_last
-    )
+    network = staged(create_model(model, split.num_classes, weights="default"), model)
+    network.to(device).to(memory_format=torch.channels_last)
     normalization = Normalization.of(network.mean, network.std)
     train, val = (
         Images(_some(part, count), torch.device(device), normalization)

@@ -15,6 +15,9 @@ from nni_nasoa.data.arrays import ImageSplit, classes_in_turn
 
 if TYPE_CHECKING:
     import torch
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    from nni_nasoa.zoo.staged import Staged
 
 IMAGES = 1000  # of the sample, at most
 FEW = 250  # of images in another size than the network's own
@@ -30,7 +33,12 @@ ACCURACIES = ("nearest_mean", "nearest_neighbour", "linear", "linear_few", "log_
 
 
 def probe(
-    split: ImageSplit, model: str, *, device="cpu", seconds: float | None = None, images: int | None = None
+    split: ImageSplit,
+    model: str,
+    *,
+    device: str = "cpu",
+    seconds: float | None = None,
+    images: int | None = None,
 ) -> dict[str, float | int | None]:
     """Look at a sample of images through a pretrained network.
 
@@ -89,7 +97,7 @@ def probe(
 
 
 def _look(
-    network, split: ImageSplit, order: np.ndarray, device: torch.device, deadline: float | None
+    network: Staged, split: ImageSplit, order: np.ndarray, device: torch.device, deadline: float | None
 ) -> tuple[np.ndarray, float | None]:
     """Features of the images and the distance of the first of them.
 
@@ -142,14 +150,14 @@ class PretrainingDistance:
             for layer in network.modules()
             if isinstance(layer, _BatchNorm) and layer.running_var is not None
         ]
-        self._sums: dict[torch.nn.Module, tuple] = {}
+        self._sums: dict[_BatchNorm, tuple[int, torch.Tensor, torch.Tensor]] = {}
         self._hooks: list = []
 
     def __enter__(self) -> PretrainingDistance:
         self._hooks = [layer.register_forward_pre_hook(self._take) for layer in self._layers]
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def stop(self) -> None:
@@ -157,14 +165,17 @@ class PretrainingDistance:
         while self._hooks:
             self._hooks.pop().remove()
 
-    def _take(self, layer: torch.nn.Module, inputs: tuple) -> None:
+    def _take(self, layer: _BatchNorm, inputs: tuple[torch.Tensor, ...]) -> None:
         import torch
 
         axes = [axis for axis in range(inputs[0].dim()) if axis != 1]
         variance, mean = torch.var_mean(inputs[0].float(), axes, correction=0)
         mean, variance, n = mean.double(), variance.double(), len(inputs[0])
-        before = self._sums.get(layer, (0, 0.0, 0.0))
-        self._sums[layer] = before[0] + n, before[1] + n * mean, before[2] + n * (variance + mean**2)
+        first, second = n * mean, n * (variance + mean**2)
+        if layer in self._sums:
+            before = self._sums[layer]
+            n, first, second = before[0] + n, before[1] + first, before[2] + second
+        self._sums[layer] = n, first, second
 
     def value(self) -> float | None:
         """The distance; None for a network without batch normalisation, or without images."""
@@ -172,6 +183,7 @@ class PretrainingDistance:
 
         distances = []
         for layer, (n, first, second) in self._sums.items():
+            assert layer.running_mean is not None and layer.running_var is not None  # see `_layers`
             mean, known = first / n, layer.running_var.double() + layer.eps
             variance = (second / n - mean**2).clamp(min=0) + layer.eps
             overlap = torch.sqrt(2 * torch.sqrt(variance * known) / (variance + known))
@@ -330,7 +342,9 @@ def log_me(features: np.ndarray, labels: np.ndarray) -> float | None:
     return float(log_evidence(t, s, z, rest, len(f)).mean() / len(f))
 
 
-def _fixed_point_step(t, s, z, rest, n):
+def _fixed_point_step(
+    t: np.ndarray, s: np.ndarray, z: np.ndarray, rest: np.ndarray, n: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Alpha and beta of each class from their ratio t."""
     gamma = (s[:, None] / (s[:, None] + t)).sum(0)
     weights = (s[:, None] * z / (s[:, None] + t) ** 2).sum(0)  # squared norm of the mean of w

@@ -1,7 +1,4 @@
-"""What the advisor knows of a dataset: its profile, and what probes and landmarks find in it.
-
-It is found once, and kept.
-"""
+"""What the advisor knows of a dataset, found once and kept: its profile, what probes and landmarks find."""
 
 from __future__ import annotations
 
@@ -173,9 +170,10 @@ class TaskProfile:
         """
         found, first = (self.probes.get(name, {}) for name in (model, PROBE_MODEL))
         needed = first.get("linear"), first.get("linear_few"), found.get("linear_few")
-        if found.get("images") == first.get("images") or None in needed:
+        known = [share for share in needed if share is not None]
+        if found.get("images") == first.get("images") or len(known) < len(needed):
             return found.get("linear")
-        whole, few, own = map(log_odds, needed)
+        whole, few, own = map(log_odds, known)
         return 1 / (1 + math.exp(few - own - whole))
 
     def _linear(self, model: str, size: int | None) -> float | None:
@@ -211,7 +209,7 @@ def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
 
 def landmark_settings() -> dict[str, tuple[int, float]]:
     """Size of images, in pixels, and peak learning rate of each landmark."""
-    own, large = get(PROBE_MODEL).input_size, _other_sizes(PROBE_MODEL)[1]
+    own, large = get(PROBE_MODEL).input_size, ModelFigures.of_zoo(PROBE_MODEL).input_sizes[-1]
     return dict(zip(LANDMARKS, ((own, RATE), (own, HIGH_RATE), (large, RATE))))
 
 
@@ -228,7 +226,7 @@ def task_profile(
     store: ExperienceStore | None,
     models: Sequence[str] = (),
     *,
-    device="cpu",
+    device: str = "cpu",
     seconds: float | None = None,
     show_progress: bool | None = None,
     instruments: Instruments = Instruments(),
@@ -300,7 +298,7 @@ def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
     return None
 
 
-def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict[str, Any]]:
+def _probes(reader: _Reader, sizes: Mapping[str, int], device: str) -> dict[str, dict[str, Any]]:
     """As many, given with their input sizes, as there is time for.
 
     Where time is short, some good probes tell more than all of them on a few images, by which networks would
@@ -335,7 +333,9 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device) -> dict[str, dict
     return found
 
 
-def _landmarks(reader: _Reader, settings: Mapping[str, tuple[int, float]], device) -> dict[str, float | None]:
+def _landmarks(
+    reader: _Reader, settings: Mapping[str, tuple[int, float]], device: str
+) -> dict[str, float | None]:
     """Those of the given ones, with their size and rate, that there is time for."""
     found = {}
     for name, (size, rate) in settings.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 
 import numpy as np
@@ -50,7 +51,7 @@ def measured_steps(
     get(model)
     with bench.quiet(seconds):
         view = staged(create_model(model, num_classes=CLASSES), model)
-        view.to(device=bench.device, memory_format=torch.channels_last)
+        view.to(bench.device).to(memory_format=torch.channels_last)
         rows: list[StepTime] = []
         for place, size in enumerate(input_sizes):
             # What a step takes besides its images is found with the smallest of them.
@@ -108,7 +109,7 @@ class _Bench:
         # thread.
         self._processor_time = self.device.type == "cpu" and device.threads == 1
 
-    def quiet(self, seconds: float | None):
+    def quiet(self, seconds: float | None) -> AbstractContextManager[None]:
         """The context to measure in, for so many seconds at most, those of waiting for it included."""
         return undisturbed(
             self.device, threads=self._threads, patience=None if seconds is None else WAITING_SHARE * seconds

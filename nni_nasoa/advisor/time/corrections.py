@@ -29,7 +29,7 @@ class Corrections:
     observations count for it; and what is learned of a group is how it differs from that.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._ratios: dict[tuple[str, ...], deque[float]] = {(): deque(maxlen=RECENT_OF_ALL)}
 
     def observe(self, path: Sequence[str], ratio: float) -> bool:

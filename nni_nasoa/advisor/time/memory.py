@@ -17,10 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nni_nasoa.training.regime import OPTIMIZERS
+
+if TYPE_CHECKING:
+    import torch
+
+    from nni_nasoa.zoo.staged import Staged
 
 MIB = 2**20
 IMAGES = 2  # that are counted: batch normalisation takes no less
@@ -46,7 +52,13 @@ class StepMemory:
     trained: np.ndarray
     image: Mapping[int, np.ndarray]
 
-    def mib(self, frozen_stages, batch_size, input_size, optimizer) -> np.ndarray:
+    def mib(
+        self,
+        frozen_stages: np.ndarray,
+        batch_size: np.ndarray,
+        input_size: np.ndarray,
+        optimizer: np.ndarray,
+    ) -> np.ndarray:
         """MiB of steps, (n,); the arguments are arrays (n,), `optimizer` of places in `regime.OPTIMIZERS`."""
         frozen = np.minimum(frozen_stages, len(self.trained) - 1)
         states = np.array([STATES[name] for name in OPTIMIZERS])[optimizer]
@@ -77,7 +89,7 @@ def step_memory(model: str, input_sizes: Iterable[int], classes: int) -> StepMem
         )
 
 
-def _of_an_image(view, size: int) -> np.ndarray:
+def _of_an_image(view: Staged, size: int) -> np.ndarray:
     """Bytes for an image, by the number of frozen stages."""
     import torch
     from torch.autograd.graph import saved_tensors_hooks
@@ -89,7 +101,7 @@ def _of_an_image(view, size: int) -> np.ndarray:
     kept, parts = [], (*view.stages, view.head)
     x, place = torch.empty(IMAGES, 3, size, size), 0
 
-    def save(tensor):
+    def save(tensor: torch.Tensor) -> torch.Tensor:
         storage = tensor.untyped_storage()
         kept.append(storage)
         if storage._cdata not in weights:

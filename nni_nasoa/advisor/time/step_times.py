@@ -166,7 +166,8 @@ def _measured(
     They are measured in rounds; what each round finds is kept.
     """
     watch = present.stopwatch
-    begin, times, disturbed = watch.clock(), {}, set()
+    times: dict[tuple, list[StepTime]] = {}
+    begin, disturbed = watch.clock(), set()
     later = None if deadline is None else begin + LATER_ROUNDS_SHARE * (deadline - begin)
     for number in range(watch.rounds if sizes else 0):
         round_begin = watch.clock()

@@ -121,7 +121,15 @@ class ModelTimes:
     views: float
     rough: bool
 
-    def steps(self, frozen, batch, size, augmentation, optimizer, drawing: Lines | None) -> StepSeconds:
+    def steps(
+        self,
+        frozen: np.ndarray,
+        batch: np.ndarray,
+        size: np.ndarray,
+        augmentation: np.ndarray,
+        optimizer: np.ndarray,
+        drawing: Lines | None,
+    ) -> StepSeconds:
         """What the parts of runs take, for columns (n,) of their regimes.
 
         Parameters

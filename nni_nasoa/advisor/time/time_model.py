@@ -147,7 +147,9 @@ class TimeModel:
     def seconds_for(self, record: RunRecord, corrected: bool = True) -> float:
         """The wall clock that the record's epochs are expected to take; NaN where that cannot be told."""
         run = self.simulated(record, self.start_up(record.source if corrected else None), corrected)
-        return math.nan if run is None else float((run.until_training + run.seconds_of(record.epochs))[0])
+        if run is None or record.epochs is None:
+            return math.nan
+        return float((run.until_training + run.seconds_of(record.epochs))[0])
 
     def epochs_for(self, record: RunRecord, corrected: bool = True) -> float:
         """The epochs to be expected of a run that ends with its budget; NaN where that cannot be told."""
@@ -172,7 +174,7 @@ class TimeModel:
         setup = self._setup_of(record, START_UP, corrected=False)
         return None if setup is None else _kind(setup)
 
-    def latency(self, model: str, input_size) -> np.ndarray:
+    def latency(self, model: str, input_size: ArrayLike) -> np.ndarray:
         """Seconds of inference for one image, (n,)."""
         times = self._models[model]
         input_size = np.atleast_1d(input_size)
@@ -196,7 +198,7 @@ class TimeModel:
         if len(record.curve) < FEW_POINTS:
             return False
         diverged = record.outcome.reason is StopReason.DIVERGED
-        if diverged or record.outcome.halved_batch is not None or (record.epochs or 0) <= 0:
+        if diverged or record.outcome.halved_batch is not None or record.epochs is None or record.epochs <= 0:
             return False
         setup = self._setup_of(record, self.start_up(record.source), corrected=False)
         if setup is None:
@@ -205,8 +207,10 @@ class TimeModel:
         expected = float(simulate(setup).seconds_of(record.epochs)[0])
         if not self._speed.observe(_path(record.model, _kind(setup)), took / expected):
             return False
-        if not record.outcome.sampled:  # else most of it was decoding in vain
-            before = start_up_until(self._setup_of(record, START_UP, corrected=True), record.curve[0][0])
+        sampled = record.outcome.sampled  # then most of it was decoding in vain
+        setup = None if sampled else self._setup_of(record, START_UP, corrected=True)
+        if setup is not None:
+            before = start_up_until(setup, record.curve[0][0])
             start_up = without_decoding(before, record.profile, self.start_up(record.source))
             self._start_up.observe((record.source,), start_up / START_UP)
         return True
@@ -355,7 +359,7 @@ def learned_state(
 
 def _kind(setup: RunSetup) -> int:
     """What a run that was made trained in the end."""
-    return HEAD_ONLY if setup.gave_up[0] else int(setup.kind[0])
+    return HEAD_ONLY if setup.gave_up is not None and setup.gave_up[0] else int(setup.kind[0])
 
 
 def _path(model: str, kind: int) -> tuple[str, str]:
