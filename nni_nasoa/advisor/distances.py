@@ -1,4 +1,4 @@
-"""How unlike regimes are, as one number."""
+"""Distances between regimes: by how much their networks and settings differ."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a choice rests on, in plain words."""
+"""Why a regime is advised, in lines for people."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run gives back."""
+"""The result of a run of fine-tuning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the present question was seen before: such data, such networks."""
+"""How familiar a question is: recorded runs on data like the present, and of the networks asked about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs will have of a dataset's images, and when: a folder's have to be decoded first."""
+"""How many images runs will have of a dataset, and how long a folder's take to be decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of the time before a run's first pass is its start-up, as far as a record tells."""
+"""How much of the time before a run's first pass was its start-up, as far as a record tells."""
 
 from __future__ import annotations
 
