@@ -26,7 +26,7 @@ from .defaults import is_sound
 from .distances import distances
 from .scored_candidates import ScoredCandidates
 
-TOP = 50  # of the advisor's own choices, looked at in their order
+TOP = 50  # so many of the advisor's own choices are looked at, in their order
 
 
 def next_choice(

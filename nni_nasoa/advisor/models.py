@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MOST_MODELS = 60  # each is probed on the user's data
 DEFAULT_INPUT_SIZE = 224
-DEFAULT_STAGES = 4  # of a network whose stages nobody has counted; more than there are means all of them
+DEFAULT_STAGES = 4  # taken where nobody has counted a network's stages; more than there are means all of them
 # Input sizes relative to the pretraining's: what a network has learned of scales holds in that range.
 SMALL, LARGE = (2 / 3, 1, 4 / 3, 2), (4 / 7, 5 / 7, 6 / 7, 1)
 LARGE_FROM = 128  # pixels of the pretraining

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 # Of the newest runs in a store, those that a predictor or a time model learns from which begins after them.
 EARLIER_RUNS, EARLIER_RUNS_OF_DEVICE = 100, 300
-LONGER, MOST_SECONDS = 3.0, 3.0  # than its rehearsal, and at all, recording may take
+# Recording may take so many times as long as its rehearsal did, and so many seconds at most.
+LONGER, MOST_SECONDS = 3.0, 3.0
 
 
 def record_result(store: ExperienceStore, record: RunRecord | Mapping[str, Any]) -> bool:

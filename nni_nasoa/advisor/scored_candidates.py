@@ -13,8 +13,8 @@ from .defaults import default_choice, is_sound, merit
 from .distances import distances
 from .fitting import FittingCandidates
 
-CAUTION = 0.1  # of the distance to the lower end of the range
-HABIT = 0.005  # of accuracy, for each step away from the defaults: see `distances`
+CAUTION = 0.1  # a score falls by this share of the distance to the lower end of the accuracy's range
+HABIT = 0.005  # accuracy that each step away from the defaults costs: see `distances`
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,7 @@ from .clock import ClockSchedule
 from .validation import Evaluation
 
 SAVING_SPEED = 100e6  # bytes per second, until the first save tells
-SAVING_SHARE = 0.02  # of the time since the last save may go to the next one
+SAVING_SHARE = 0.02  # the next save may take this share of the time since the last one
 
 
 class BestState:

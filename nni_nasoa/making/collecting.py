@@ -92,5 +92,5 @@ def _work(worker: WorkerProcess, pending: queue.SimpleQueue, done: queue.SimpleQ
             done.put((run, worker.record_of(run)))
     except queue.Empty:
         done.put(None)
-    except Exception as error:  # of any kind: the main thread raises it
+    except Exception as error:  # whatever it is, the main thread raises it
         done.put(error)

@@ -27,7 +27,7 @@ SHORT_MORE_OFTEN = 0.8  # a budget's share falls with this power of it: the mean
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill 0 to 1 evenly, however many there are
 # Share of the runs that are close to the defaults, and of their settings that are as there.
 USUAL_RUNS, USUAL_SETTINGS = 0.5, 0.6
-VERSION = 2  # of what a plan is
+VERSION = 2  # a plan of another version draws other runs
 # No module's name any more, but what all plans go by: with another one, no collection that there is could be
 # resumed.
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "nni_nasoa.advisor.collecting")

@@ -70,7 +70,7 @@ class Worker:
         try:
             result = finetune(split, regime, run["budget"] / 60, device="cpu")
             return record_of(_on_all_images(result, split), **known)
-        except Exception as error:  # of any kind: that it failed is what there is to learn from it
+        except Exception as error:  # whatever it is: that the run failed is what there is to learn from it
             return RunRecord(
                 **known,
                 **about,

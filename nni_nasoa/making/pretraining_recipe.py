@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MEAN, STD = (0.5, 0.5, 0.5), (0.33, 0.33, 0.33)  # of fractal images, rounded
+MEAN, STD = (0.5, 0.5, 0.5), (0.33, 0.33, 0.33)  # fractal images have about these
 
 
 class PretrainError(RuntimeError):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 TUNER = "nni_nasoa.plugin.advisor_tuner.OnlineAdvisor"
 TRIAL_MODULE = "nni_nasoa.plugin.finetune_trial"
+# The part of the user's config that the experiment keeps.
 KEPT = (
     "trainingService",
     "trialCommand",
@@ -38,8 +39,9 @@ KEPT = (
     "experimentWorkingDirectory",
     "sharedStorage",
     "debug",
-)  # of the user's config
-OURS = ("device", "threads", "output")  # of the classArgs, where that config is one of the advisor's
+)
+# The class arguments that it keeps, too, where that config is one of the advisor's.
+OURS = ("device", "threads", "output")
 PORT, PORTS = 8080, 100  # the first one to try, and how many
 POLL_SECONDS = 1.0
 

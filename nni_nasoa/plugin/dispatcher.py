@@ -125,7 +125,7 @@ def _limit_trials(channel: str) -> None:
         profile = rest.get(address.port, "/experiment", prefix)
         profile["params"]["maxTrialNumber"] = max(1, trials)
         rest.put(address.port, "/experiment?update_type=MAX_TRIAL_NUM", profile, prefix)
-    except Exception as error:  # of requests, or of an API that answers something else
+    except Exception as error:  # requests has errors of its own, and the API may answer something else
         _logger.warning(
             "NNI's manager could not be told that the experiment is done (%s); stop it with nnictl stop",
             error,

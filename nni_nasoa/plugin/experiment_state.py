@@ -104,7 +104,7 @@ class Progress:
             return
         try:
             if run is None:
-                self._record(record_in(metrics))  # of another experiment, which a user imports
+                self._record(record_in(metrics))  # a user imports what another experiment found
             elif self.runs.is_survey(run):
                 self._take_survey(run, metrics, ended)
             else:

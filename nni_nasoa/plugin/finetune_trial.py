@@ -34,8 +34,8 @@ from .kept_results import KeptResults
 from .trial import TrialError, first_line, manager_needed, report_accuracy, under_nni
 from .trial_result import TrialResult, record_in
 
-ENDING_SECONDS = 0.5  # of a budget are kept for the report and the interpreter's end
-LOOK_SECONDS = 0.3  # between two looks at the evaluations
+ENDING_SECONDS = 0.5  # the part of the budget that is kept for the report and the interpreter's end
+LOOK_SECONDS = 0.3  # the time between two looks at the evaluations
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _evaluations_of(path: Path, on_evaluation: Callable[[float], None] | None) -
     if on_evaluation is None:
         yield
         return
-    path.unlink(missing_ok=True)  # of an earlier run
+    path.unlink(missing_ok=True)  # an earlier run may have left its evaluations
     over = threading.Event()
     follower = threading.Thread(target=_follow, args=(path, over, on_evaluation), daemon=True)
     follower.start()

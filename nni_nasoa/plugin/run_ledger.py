@@ -13,7 +13,7 @@ from nni_nasoa.training.regime import FineTuneRegime
 from .advisor_args import TaskArgs
 from .assignment import Assignment
 
-MAX_FAILURES = 3  # of a task's runs, or surveys, after which no more are asked for
+MAX_FAILURES = 3  # after so many failed runs or surveys of a task, no more are asked for
 
 ENDED = "the trial ended without a result"
 

@@ -229,7 +229,7 @@ class NasoaEvolution(Strategy):
         """The candidate that a model was made of, if it is one of this strategy's."""
         try:
             candidate = self.vocabulary.to_candidate(model.sample or {})
-        except ValueError:  # of another strategy, with another model space, on the same engine
+        except ValueError:  # another strategy on the same engine may have another model space
             return None
         return candidate if self._models.get(self.evolution.operators.key(candidate)) is model else None
 

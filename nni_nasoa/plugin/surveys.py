@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from nni_nasoa.advisor.survey import Survey
     from nni_nasoa.data import Dataset
 
-SHARE, LEAST_SECONDS = 0.2, 60.0  # of a run's budget that each part of a survey may take, and in any case
+# Each part of a survey may take this share of a run's budget, and so many seconds in any case.
+SHARE, LEAST_SECONDS = 0.2, 60.0
 
 
 def look(

@@ -46,7 +46,7 @@ OBJECTIVES = (Objective("accuracy"), Objective("relative_speed"))
 """What a search of architectures maximises unless it is told otherwise."""
 
 _TEXT = ("architecture", "device", "dataset", "trial_id")  # columns that stay text, whatever they look like
-_DIGITS = 300  # of a whole number; Python reads no more than some thousand, and a float holds no more
+_DIGITS = 300  # a whole number has no more: a float holds as many, and Python reads only some thousand
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf|nan")
 
 

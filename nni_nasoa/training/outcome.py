@@ -15,7 +15,7 @@ from typing import Any
 from nni_nasoa.values import SECONDS, WRONG, Rule, check_fields, check_names, one_of, or_none, shown, whole
 
 MAX_COUNT = 10**15
-SIGNALS = ("SIGINT", "SIGTERM")  # that ask a run to save what it has
+SIGNALS = ("SIGINT", "SIGTERM")  # these ask a run to save what it has
 
 
 class OutcomeError(ValueError):

@@ -33,7 +33,7 @@ RENEWAL_SHARE = 0.25  # The part of the training time for new views of images th
 LAST_FEATURES_SHARE = 0.5
 
 # Kept back for the end: a margin for what nobody could foresee, saving, and an evaluation, each somewhat
-# longer than usual.
-MARGIN_SHARE, MIN_MARGIN, MAX_MARGIN = 0.02, 0.1, 1.0  # of the budget; seconds
-SAVING_SECONDS = 0.03  # and the time to write the weights
-SAVING_RESERVE, EVALUATION_RESERVE = 1.5, 1.25  # times the usual
+# longer than usual. The margin is a share of the budget, between two bounds in seconds.
+MARGIN_SHARE, MIN_MARGIN, MAX_MARGIN = 0.02, 0.1, 1.0
+SAVING_SECONDS = 0.03  # what saving takes beside the time to write the weights
+SAVING_RESERVE, EVALUATION_RESERVE = 1.5, 1.25  # factors on what each usually takes

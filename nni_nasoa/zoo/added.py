@@ -188,7 +188,7 @@ def _free_path(name: str) -> Path:
             "a letter or digit first, and not like an encoding"
         )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of damaged ones that have nothing to do with this one
+        warnings.simplefilter("ignore")  # damaged networks in the folder have nothing to do with this one
         taken = next((known for known in list_models() if known.lower() == name.lower()), None)
     if taken is None and not path.exists():
         return path

@@ -86,10 +86,10 @@ NAMES = DATASET + MODEL + REGIME + TIME + PRODUCTS
 _NAN = float("nan")
 # Epochs that make a difference: where features are kept, a head sees far more in no time.
 MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0
-# Of a linear head on images of another size, where nobody has looked: the mean of the prior's tasks.
+# A linear head's gain on images of another size, where nobody has looked: the mean of the prior's tasks.
 TYPICAL_GAIN = -0.9
-TYPICAL_LANDMARK = -0.05  # of a landmark over a linear head, likewise
-TYPICAL_RATE_GAIN, TYPICAL_LARGE_GAIN = 0.7, -1.1  # of the other landmarks over it, likewise
+TYPICAL_LANDMARK = -0.05  # a landmark's gain over a linear head, likewise
+TYPICAL_RATE_GAIN, TYPICAL_LARGE_GAIN = 0.7, -1.1  # the other landmarks' gains over it, likewise
 MIDDLE_RATES = {"sgd": 0.03, "adamw": 0.001}
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 _SHALLOW = 0.5  # weight of each head before the first record, relative to the head below it
-_STEP, _WINDOW = 0.02, 300  # of the conformal inference: step size, and how many residuals it looks back on
+_STEP, _WINDOW = 0.02, 300  # step size of the conformal inference, and how many residuals it looks back on
 _NOISE, _LEAST = 0.2, 0.02  # spread of results at an accuracy of 0.5, times 2, and anywhere
 _CHUNK = 4096  # rows predicted at once: their activations stay in the processor's cache
 

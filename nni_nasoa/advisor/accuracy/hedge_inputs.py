@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 _CLIP = 4.0  # standard deviations that a normalised feature may lie from 0
-_FAR = 8.0  # and that a value may lie from the mean for the statistics
+_FAR = 8.0  # spreads that a value may lie from the mean, for the statistics
 
 
 class RunningScale:

@@ -23,9 +23,9 @@ class HedgeNetwork:
     def __init__(
         self, inputs: int, depth: int, width: int, residual: bool, learning_rate: float, weight_decay: float
     ):
-        self._sizes = [inputs, *[width] * depth]  # of what each head sees
+        self._sizes = [inputs, *[width] * depth]  # the number of values that each head sees
         self._residual, self._learning_rate, self._weight_decay = residual, learning_rate, weight_decay
-        # Of the weights of layers, and of heads.
+        # The shapes of the weights: first the layers', then the heads'.
         shapes = [*zip(self._sizes, self._sizes[1:]), *((n,) for n in self._sizes)]
         weights = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
         biases = weights[-1] + np.cumsum([0, *(shape[1] if len(shape) > 1 else 1 for shape in shapes)])

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 STATE = "accuracy"  # its name in the store
 PRIOR = files("nni_nasoa.advisor") / "prior"
-NEEDED = ("classes", "train_images")  # of a profile, to learn from a run
-FOLDS = 5  # of the tasks, for the residuals of a prior
+NEEDED = ("classes", "train_images")  # what a profile has to say for its task's runs to be learned from
+FOLDS = 5  # parts into which the tasks are cut, for the residuals of a prior
 MEMBERS = 4  # regressors; twice as many gain little, and take twice the time
 
 

@@ -31,13 +31,13 @@ from .step_kinds import FEATURES, IMAGES, TRAIN, VIEW_MODES, draw_mode, optimize
 
 CLASSES = 10
 FEW, MANY = (8, 4, 2), (32, 24, 16, 12, 8)  # images a step; the largest of each that there is time for
-MIN_SAMPLES, MAX_SAMPLES, SAMPLED_SECONDS = 2, 4, 0.04  # of a step, until that time is over
+MIN_SAMPLES, MAX_SAMPLES, SAMPLED_SECONDS = 2, 4, 0.04  # a step is sampled until that time is over
 DRAWN, VIEWED = 64, 16  # images a batch, of drawing alone, and of the head with one or several views
 # All steps of some images take about so many forward passes over them: a training step is three, and as much
 # again goes to steps in which some stages are frozen; and each is taken three times.
 STEPS_COST = 20
-SMALLEST_SHARE = 0.5  # of the time, for the smallest size
-WAITING_SHARE = 0.25  # of the time that there is, for others to leave the device alone
+SMALLEST_SHARE = 0.5  # the share of the time that goes to the smallest size
+WAITING_SHARE = 0.25  # the share of the time that others have to leave the device alone
 _NO_DECAY = 0.0
 
 

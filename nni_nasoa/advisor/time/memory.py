@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from nni_nasoa.zoo.staged import Staged
 
 MIB = 2**20
-IMAGES = 2  # that are counted: batch normalisation takes no less
-BACKWARD, FORWARD = 2, 3  # of the largest tensor of the trained, and of the frozen stages
-STATES = {"sgd": 1, "adamw": 2}  # that an optimiser keeps of a weight
+IMAGES = 2  # the memory of so many is counted: batch normalisation takes no less
+BACKWARD, FORWARD = 2, 3  # copies of the largest tensor of the trained, and of the frozen stages
+STATES = {"sgd": 1, "adamw": 2}  # values that an optimiser keeps for each weight
 
 
 @dataclass(frozen=True, eq=False)

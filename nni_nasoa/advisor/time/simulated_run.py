@@ -216,7 +216,7 @@ class SimulatedRun:
         That is to those of images which have none, and for which renewing makes none anyway.
         """
         steps, per_epoch, share = self.steps, self.steps_per_epoch, self.renewal_share
-        without = self.missing / np.maximum(self.images * steps.clean, 1e-12)  # of the images
+        without = self.missing / np.maximum(self.images * steps.clean, 1e-12)  # a share of the images
         plain = per_epoch * steps.train + self.missing
         first = (plain + (1 - without) * share * self.before) / (1 - (1 - without) * share)
         renewed = per_epoch * self.renewal

@@ -14,7 +14,7 @@ from .simulated_run import RunSetup, simulate
 
 START_UP = 0.3  # seconds, where no run has told
 MIN_START_UP, MAX_START_UP = 0.01, 600.0
-HALVINGS = 12  # of the range
+HALVINGS = 12  # the range is halved so often
 
 
 def start_up_until(setup: RunSetup, until_training: float) -> float:

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from nni_nasoa.device.threads import Threads
     from nni_nasoa.experience.store import ExperienceStore
 
-SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # for a model, by the size of its images
+SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # what measuring a model may take, by the size of its images
 DRAW_SECONDS = 0.5
-LATER_ROUNDS_SHARE = 0.5  # of the time, that all rounds of measuring may take
+LATER_ROUNDS_SHARE = 0.5  # no further round begins that would end after this share of the time
 
 
 def measure_step_times(

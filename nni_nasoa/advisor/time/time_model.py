@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
 
 VERSION = 1
-FEW_POINTS = 2  # of a curve, that tell the time between them
+FEW_POINTS = 2  # a curve of so many points tells the time between them
 KINDS = (
     "all trained",
     "some frozen",
