@@ -35,7 +35,7 @@ CONNECT_SECONDS = 10  # patience with a server that does not answer
 WRITERS = zlib.crc32(b"nni_nasoa experience store")  # the advisory lock of PostgreSQL that a writer holds
 _POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
 _RIGHT = "give the path of a file, or postgresql://USER:PASSWORD@SERVER/DATABASE"
-_BUSY = f"another process has been writing to it for {WAIT_SECONDS} s; try again"
+_BUSY = "another process has been writing to it for {wait_seconds:g} s; try again"
 _REASONS = {  # what the databases say, in a user's words
     "file is not a database": (
         "is not an SQLite database; give the file of an experience store, or one that is not there yet"
@@ -66,6 +66,8 @@ class Database:
         Path of a file, or a URL that begins with sqlite:/// or postgresql://.
     create
         Whether a file that is not there is made.
+    wait_seconds
+        Patience with another process that writes.
 
     Raises
     ------
@@ -74,7 +76,10 @@ class Database:
         PostgreSQL's client is not installed.
     """
 
-    def __init__(self, location: str | os.PathLike, create: bool = True):
+    def __init__(
+        self, location: str | os.PathLike, create: bool = True, *, wait_seconds: float = WAIT_SECONDS
+    ):
+        self.wait_seconds = wait_seconds
         self._url, self.shown = _resolve(os.fspath(location))
         self.is_file = self._url.get_backend_name() == "sqlite"
         if self.is_file:
@@ -108,7 +113,10 @@ class Database:
         if self.is_file:
             # No pool: a connection of SQLite must not be carried over a fork.
             engine = sqlalchemy.create_engine(
-                self._url, poolclass=NullPool, hide_parameters=True, connect_args={"timeout": WAIT_SECONDS}
+                self._url,
+                poolclass=NullPool,
+                hide_parameters=True,
+                connect_args={"timeout": self.wait_seconds},
             )
             event.listen(engine, "connect", _leave_transactions_to_us)
             event.listen(engine, "begin", _begin)
@@ -136,7 +144,8 @@ class Database:
         """
         with self._transaction(writes=True) as connection:
             if not self.is_file:
-                connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'")
+                milliseconds = max(1, round(1000 * self.wait_seconds))
+                connection.exec_driver_sql(f"SET LOCAL lock_timeout = {milliseconds}")
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
             yield connection
 
@@ -162,12 +171,12 @@ class Database:
 
     def use_write_ahead_log(self) -> None:
         """Let readers and a writer of a file not wait for each other; kept in the file."""
-        deadline = time.monotonic() + WAIT_SECONDS
+        deadline = time.monotonic() + self.wait_seconds
         while True:
             try:
                 with (
                     self._clear_errors(),
-                    closing(sqlite3.connect(self._file, timeout=WAIT_SECONDS)) as connection,
+                    closing(sqlite3.connect(self._file, timeout=self.wait_seconds)) as connection,
                 ):
                     connection.execute("PRAGMA journal_mode = WAL")
                 return
@@ -203,7 +212,10 @@ class Database:
         text = " ".join(str(error).split())
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return next((reason for said, reason in _REASONS.items() if said in text), text[:300])
+        for said, words in _REASONS.items():
+            if said in text:
+                return words.format(wait_seconds=self.wait_seconds)
+        return text[:300]
 
 
 def _leave_transactions_to_us(connection: sqlite3.Connection, _: object) -> None:

@@ -28,7 +28,7 @@ from sqlalchemy import (
 from nni_nasoa.files import default_store, parse_line, replacing
 from nni_nasoa.values import WRONG, Rule, one_of, or_none, reason, utc, whole
 
-from .database import Database, StoreError
+from .database import WAIT_SECONDS, Database, StoreError
 from .migrations import MIGRATIONS, Migration, prepare
 from .records import STATUSES, RunRecord, StepTime
 
@@ -67,6 +67,8 @@ class ExperienceStore:
         environment variable NASOA_STORE says, or the user's own file; see `files.default_store`.
     create
         Whether the store is made where it is not there.
+    wait_seconds
+        Patience with another process that writes.
     migrations
         What makes the tables; for tests.
 
@@ -81,9 +83,10 @@ class ExperienceStore:
         url: str | os.PathLike | None = None,
         *,
         create: bool = True,
+        wait_seconds: float = WAIT_SECONDS,
         migrations: Sequence[Migration] = MIGRATIONS,
     ):
-        self._database = Database(default_store() if url is None else url, create)
+        self._database = Database(default_store() if url is None else url, create, wait_seconds=wait_seconds)
         prepare(self._database, create=create, migrations=migrations)
 
     def __repr__(self) -> str:

@@ -20,12 +20,11 @@ def test_readers_do_not_wait_for_a_writer(store, make_record):
         writer.execute("ROLLBACK")
 
 
-def test_a_writer_that_never_ends_is_reported(store, make_record, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.experience.database.WAIT_SECONDS", 0.1)
-    impatient = ExperienceStore(store.location)
+def test_a_writer_that_never_ends_is_reported(store, make_record):
+    impatient = ExperienceStore(store.location, wait_seconds=0.1)
     with sqlite3.connect(store.location, isolation_level=None) as writer:
         writer.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="another process has been writing to it"):
+        with pytest.raises(StoreError, match=r"another process has been writing to it for 0\.1 s; try"):
             impatient.add(make_record())
         writer.execute("ROLLBACK")
     assert impatient.add(make_record())

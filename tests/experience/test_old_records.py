@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nni_nasoa.advisor import ExperienceStore, RunRecord
-from nni_nasoa.experience.migrations import MIGRATIONS
+from nni_nasoa.experience.migrations import MIGRATIONS, PAGE
 from nni_nasoa.experience.old_records import outcome_of, upgraded_record
 from nni_nasoa.experience.store import read_records
 from nni_nasoa.training.outcome import Outcome, StopReason
@@ -169,8 +169,11 @@ def records_and_old_lines(make_record):
     return [(record, old(record, record.notes)) for record in (*ok, *killed)]
 
 
-def test_a_store_of_an_earlier_release_is_migrated(tmp_path, make_record):
+@pytest.mark.parametrize("least", [1, PAGE + 1])
+def test_a_store_of_an_earlier_release_is_migrated(tmp_path, make_record, least):
     pairs = records_and_old_lines(make_record)
+    while len(pairs) < least:
+        pairs += records_and_old_lines(make_record)
     path = tmp_path / "old.db"
     ExperienceStore(path, migrations=MIGRATIONS[:1])
     with sqlite3.connect(path) as connection:
@@ -199,13 +202,6 @@ def test_a_store_of_an_earlier_release_is_migrated(tmp_path, make_record):
     assert damaged == "{" and all("outcome" in json.loads(text) for text in kept)
     with pytest.raises(ValueError, match="is a store of version 2, this nni-nasoa knows versions up to 1"):
         ExperienceStore(path, migrations=MIGRATIONS[:1])
-
-
-def test_more_records_than_a_page_are_migrated(tmp_path, make_record, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.experience.migrations.PAGE", 5)
-    pairs = records_and_old_lines(make_record)
-    assert len(pairs) > 10
-    test_a_store_of_an_earlier_release_is_migrated(tmp_path, make_record)
 
 
 def test_an_export_of_an_earlier_release_is_imported(tmp_path, make_record):

@@ -11,7 +11,7 @@ import pytest
 
 from nni_nasoa.advisor import ExperienceStore, StepTime, StoreError
 from nni_nasoa.experience.migrations import MIGRATIONS
-from nni_nasoa.experience.store import State, read_records
+from nni_nasoa.experience.store import PAGE, State, read_records
 
 VERSION_1 = """
 CREATE TABLE nasoa_schema (version INTEGER NOT NULL);
@@ -96,12 +96,11 @@ def test_records_are_filtered_and_in_order_of_creation(store, make_record):
     assert store.count(status="ok", since="2026-01-02") == 3
 
 
-@pytest.mark.parametrize("limit", [None, 3, 7])
-def test_pages_meet_without_gap_or_overlap(store, make_record, monkeypatch, limit):
-    monkeypatch.setattr("nni_nasoa.experience.store.PAGE", 2)
+@pytest.mark.parametrize("limit", [None, PAGE + 1, 3 * PAGE + 1])
+def test_pages_meet_without_gap_or_overlap(store, make_record, limit):
     created = make_record().created
-    records = [make_record(created=created) for _ in range(7)]
-    assert store.add_all(records) == 7
+    records = [make_record(created=created) for _ in range(3 * PAGE + 1)]
+    assert store.add_all(records) == len(records)
     assert list(store.records(limit=limit)) == records[-limit if limit else None :]
 
 

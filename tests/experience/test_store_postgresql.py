@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 from nni_nasoa.advisor import ExperienceStore, StepTime, StoreError
+from nni_nasoa.experience.database import Database
 from nni_nasoa.experience.migrations import MIGRATIONS
 from nni_nasoa.experience.store import State, read_records
 
@@ -104,10 +105,11 @@ def test_a_migration_that_fails_changes_nothing(store, postgresql_url):
     assert ExperienceStore(postgresql_url).profile("abc") == {}
 
 
-def test_a_writer_that_never_ends_is_reported(postgresql_url, store, make_record, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.experience.database.WAIT_SECONDS", 1)
-    with store._database.writing(), pytest.raises(StoreError, match="another process has been writing to it"):
-        ExperienceStore(postgresql_url).add(make_record())
+def test_a_writer_that_never_ends_is_reported(postgresql_url, store, make_record):
+    impatient = ExperienceStore(postgresql_url, wait_seconds=0.5)
+    words = r"another process has been writing to it for 0\.5 s; try"
+    with Database(postgresql_url).writing(), pytest.raises(StoreError, match=words):
+        impatient.add(make_record())
     assert store.add(make_record())
 
 
