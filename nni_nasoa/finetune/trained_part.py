@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from nni_nasoa.training.images import Images
@@ -36,9 +37,19 @@ class TrainedPart:
 
     @classmethod
     def behind(
-        cls, frozen: int, network: Staged, train: Images, val: Images, resources: Resources, seed: int
+        cls,
+        frozen: int,
+        network: Staged,
+        train: Images,
+        val: Images,
+        resources: Resources,
+        seed: int,
+        now: Callable[[], float],
     ) -> TrainedPart:
-        """That of a network whose first stages, as many as there are at most, are frozen by this call."""
+        """That of a network whose first stages, as many as there are at most, are frozen by this call.
+
+        `now` is the clock of the run.
+        """
         frozen = min(frozen, len(network.stages))
         network.freeze(frozen)
         inputs, val_inputs = (
@@ -49,6 +60,7 @@ class TrainedPart:
                 cached=resources.feature_cache,
                 memory_limit=resources.memory_limit,
                 seed=seed,
+                now=now,
             )
             for images in (train, val)
         )

@@ -106,6 +106,7 @@ class Trainer:
             val=val,
             resources=resources,
             seed=seed_of_process,
+            now=context.clock.now,
         )
         self._perfect_evaluations, self._steps_back = 0, 0
         self._cold = False  # the next step has a new shape, for which kernels have to be found or compiled

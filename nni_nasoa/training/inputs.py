@@ -137,6 +137,8 @@ class Inputs:
         See `FeatureStore.for_features`.
     seed
         What the choice among kept views follows from.
+    now
+        A clock that never goes back, in seconds; renewing views keeps to a share of its time.
     """
 
     def __init__(
@@ -148,6 +150,7 @@ class Inputs:
         cached: bool = True,
         memory_limit: float | None = None,
         seed: int = 0,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.images, self.network, self.frozen = images, network, frozen
         self.labels, self.augmented = images.labels, images.augmentation != "none"
@@ -155,7 +158,8 @@ class Inputs:
         self.store: FeatureStore | None = None
         self._want_store, self._memory_limit = cached and frozen > 0, memory_limit
         self.computed = 0  # how many images, so far
-        self._begin, self._renewing = time.monotonic(), 0.0
+        self.now = now
+        self._begin, self._renewing = now(), 0.0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -170,11 +174,11 @@ class Inputs:
             return self.images.augmented(indices)
         if renew and self.store is not None and self.augmented and self._renewal_due():
             synchronize(self.images.device)
-            begin = time.monotonic()
+            begin = self.now()
             features = self._features(self.images.augmented(indices))
             self.store.put(indices, features)
             synchronize(self.images.device)
-            self._renewing += time.monotonic() - begin
+            self._renewing += self.now() - begin
             return features
         return self._kept(indices, self.images.augmented)
 
@@ -214,7 +218,7 @@ class Inputs:
         return to_device(self.store.any(indices, self.generator), self.images.device)
 
     def _renewal_due(self) -> bool:
-        return self._renewing < RENEWAL_SHARE * (time.monotonic() - self._begin)
+        return self._renewing < RENEWAL_SHARE * (self.now() - self._begin)
 
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:

@@ -66,11 +66,13 @@ def warm_up(step: Step, steps: int, clock: Callable[[], float]) -> float:
     return max(seconds_of_step(step, 1, clock), 1e-9)
 
 
-def repeated(sample: Callable[[], T], repeats: int, max_seconds: float) -> list[T]:
-    """Take samples: `repeats` of them, or three at least when time is up."""
-    end = time.monotonic() + max_seconds
+def repeated(
+    sample: Callable[[], T], repeats: int, max_seconds: float, now: Callable[[], float] = time.monotonic
+) -> list[T]:
+    """Take samples: `repeats` of them, or three at least when time is up, as `now` tells it."""
+    end = now() + max_seconds
     samples: list[T] = []
-    while len(samples) < repeats and (len(samples) < 3 or time.monotonic() < end):
+    while len(samples) < repeats and (len(samples) < 3 or now() < end):
         samples.append(sample())
     return samples
 

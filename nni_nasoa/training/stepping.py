@@ -43,6 +43,8 @@ class Stepper:
         What the order of images and mixup follow from.
     head_only
         The head, where `module` is no more than that: its gradients need no autograd.
+    scaler
+        Scales the loss, so that gradients in half precision do not vanish; None is as the device needs it.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Stepper:
         group: Alone | Together,
         seed: int,
         head_only: nn.Linear | None = None,
+        scaler: torch.amp.GradScaler | None = None,
     ) -> None:
         self.module, self.classes, self.inputs = module, classes, inputs
         self.regime, self.group = regime, group
@@ -64,7 +67,9 @@ class Stepper:
         self.rate_scale, self.go_on = 1.0, True
         self.steps, self.images = 0, 0
         self.optimizer = Optimizer(regime.optimizer, module.parameters(), regime.weight_decay)
-        self._scaler = torch.amp.GradScaler("cuda") if precision(self.device) == torch.float16 else None
+        if scaler is None and precision(self.device) == torch.float16:
+            scaler = torch.amp.GradScaler("cuda")
+        self._scaler = scaler
         self._mixup = random.Random(seed)
         generator = torch.Generator().manual_seed(seed + group.rank)
         self._indices = endless(lambda: self.batch, lambda: torch.randperm(len(inputs), generator=generator))

@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from nni_nasoa.training import inputs as module
 from nni_nasoa.training.images import Images, Normalization
-from nni_nasoa.training.inputs import FeatureStore, Inputs
+from nni_nasoa.training.inputs import MAX_VIEWS, FeatureStore, Inputs
 
 CPU = torch.device("cpu")
 
@@ -76,10 +75,9 @@ def test_without_a_cache_each_use_computes(images, network):
     assert inputs.store is None and network.seen == 30
 
 
-def test_augmented_views_are_several_and_renewed_within_their_share(images, network, monkeypatch):
+def test_augmented_views_are_several_and_renewed_within_their_share(images, network):
     now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    inputs = Inputs(images("crop"), network, 1)
+    inputs = Inputs(images("crop"), network, 1, now=lambda: now[0])
     batch = torch.arange(16)
     inputs.training(batch)
     for _ in range(50):  # no time goes by, so nothing is renewed
@@ -90,19 +88,22 @@ def test_augmented_views_are_several_and_renewed_within_their_share(images, netw
         now[0] += 1.0
         views.add(inputs.training(batch).sum().item())
     assert network.seen == 16 * 31 and len(views) == 30
-    assert inputs.store.made[:16].eq(31).all() and inputs.store.views == module.MAX_VIEWS
+    assert inputs.store.made[:16].eq(31).all() and inputs.store.views == MAX_VIEWS
     inputs.training(batch, renew=False)
     assert network.seen == 16 * 31
 
 
-def test_renewal_keeps_to_its_share(images, network, monkeypatch):
+def test_renewal_keeps_to_its_share(images, network):
     now = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    forward = network.forward_stages
-    monkeypatch.setattr(
-        network, "forward_stages", lambda *a: (now.__setitem__(0, now[0] + 1), forward(*a))[1]
-    )
-    inputs = Inputs(images("crop"), network, 2)
+
+    class Slow:
+        """The network, where each pass through its stages takes a second."""
+
+        def forward_stages(self, *arguments):
+            now[0] += 1
+            return network.forward_stages(*arguments)
+
+    inputs = Inputs(images("crop"), Slow(), 2, now=lambda: now[0])
     batch, renewed = torch.arange(16), 0
     inputs.training(batch)
     for _ in range(400):
@@ -137,9 +138,10 @@ def test_above_the_limit_features_are_mapped_from_a_file_that_has_no_name(
     )
 
 
-def test_without_room_anywhere_features_are_computed_each_time(images, network, monkeypatch):
-    monkeypatch.setattr(module, "MEMORY_SHARE", 0)
-    inputs = Inputs(images(), network, 1)
+def test_without_room_anywhere_features_are_computed_each_time(images, network, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "file" / "cache"))  # no folder can be made there
+    inputs = Inputs(images(), network, 1, memory_limit=0)
     for _ in range(3):
         inputs.training(torch.arange(10))
     assert inputs.store is None and network.seen == 30
@@ -149,3 +151,5 @@ def test_memory_decides_how_many_views():
     example = torch.zeros(1, 10)
     assert FeatureStore.for_features(example, 100, 8, 3.5 * 100 * 40).views == 3
     assert FeatureStore.for_features(example, 100, 8, None).views == 8
+    for limit in (0, None):  # no disk has room for so many either
+        assert FeatureStore.for_features(example, 10**15, 8, limit) is None

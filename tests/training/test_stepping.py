@@ -24,7 +24,19 @@ def test_head_gradients_are_autograds(bias):
         torch.testing.assert_close(parameter.grad, gradient)
 
 
-def stepper(blobs, network, head_only=False, **fields):
+class Noting(Inputs):
+    """Inputs that note which images are asked for."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.asked = []
+
+    def training(self, indices, renew=True):
+        self.asked.append(indices)
+        return super().training(indices, renew)
+
+
+def stepper(blobs, network, head_only=False, by_hand=True, scaler=None, **fields):
     images = Images(
         blobs.train,
         torch.device("cpu"),
@@ -38,11 +50,12 @@ def stepper(blobs, network, head_only=False, **fields):
     made = Stepper(
         module,
         2,
-        Inputs(images, view, frozen),
+        Noting(images, view, frozen),
         FineTuneRegime("m", **fields),
         Alone(),
         0,
-        network.head if head_only else None,
+        network.head if head_only and by_hand else None,
+        scaler,
     )
     made.optimizer.learning_rate = 0.01
     return made
@@ -66,9 +79,7 @@ def test_the_head_alone_goes_the_way_of_autograd(blobs, shallow, mixup):
     for by_hand in (True, False):
         torch.manual_seed(1)
         network = shallow()
-        made = stepper(blobs, network, head_only=True, mixup=mixup)
-        if not by_hand:
-            made._head = None
+        made = stepper(blobs, network, head_only=True, by_hand=by_hand, mixup=mixup)
         for _ in range(5):
             made.step(cheap=False)
         weights.append(network.head.weight.detach())
@@ -77,10 +88,36 @@ def test_the_head_alone_goes_the_way_of_autograd(blobs, shallow, mixup):
 
 def test_every_image_comes_once_before_one_comes_again(blobs, shallow):
     made = stepper(blobs, shallow(), batch_size=50)
-    seen = torch.cat([next(made._indices) for _ in range(12)])
+    for _ in range(12):
+        made.step(cheap=False)
+    seen = torch.cat(made.inputs.asked)
     assert len(seen) == 600 and torch.equal(seen.bincount(minlength=120), torch.full((120,), 5))
     assert sorted(seen[:120].tolist()) == list(range(120)) and seen[:120].tolist() != list(range(120))
 
 
 def test_a_batch_is_never_larger_than_the_images(blobs, shallow):
     assert stepper(blobs, shallow(), batch_size=1000).batch == 120
+
+
+def test_gradient_scaling_trains(blobs, shallow):
+    """The path of GPUs without bfloat16, on the CPU."""
+    weights = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=2.0**8)):
+        torch.manual_seed(1)
+        network = shallow()
+        made = stepper(blobs, network, scaler=scaler)
+        for _ in range(20):
+            made.step(cheap=False)
+        weights.append(network.head.weight.detach())
+    torch.testing.assert_close(*weights)
+
+
+def test_a_step_whose_scaled_gradients_are_no_numbers_is_left_out(blobs, shallow):
+    scaler, network = torch.amp.GradScaler("cpu", init_scale=2.0**8), shallow()
+    made, before = stepper(blobs, network, scaler=scaler), network.head.weight.clone()
+    handle = network.head.weight.register_hook(lambda gradient: gradient * float("inf"))
+    made.step(cheap=False)
+    assert torch.equal(network.head.weight, before) and scaler.get_scale() == 2.0**7
+    handle.remove()
+    made.step(cheap=False)
+    assert not torch.equal(network.head.weight, before) and network.head.weight.isfinite().all()
