@@ -193,9 +193,10 @@ def head_gradients(head: nn.Linear, features: Tensor, targets: Tensor) -> Tensor
         (n, width), and probabilities (n, classes).
     """
     features = features.float()
-    log_probabilities = F.linear(features, head.weight, head.bias).log_softmax(1)
+    # Where the caller has autocast on, products come in half precision.
+    log_probabilities = F.linear(features, head.weight, head.bias).float().log_softmax(1)
     errors = log_probabilities.exp().sub_(targets).div_(len(features))
-    head.weight.grad = errors.T @ features
+    head.weight.grad = (errors.T @ features).float()
     if head.bias is not None:
         head.bias.grad = errors.sum(0)
     return -(targets * log_probabilities).sum() / len(features)

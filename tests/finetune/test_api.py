@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError, DatasetWarning
@@ -25,14 +26,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def run(dataset, tiny, **options):
-    return finetune(
-        dataset,
-        FineTuneRegime(tiny, input_size=16),
-        options.pop("minutes", 0.1),
-        weights=None,
-        device="cpu",
-        **options,
-    )
+    options = {"weights": None, **options}
+    return finetune(dataset, FineTuneRegime(tiny, input_size=16), 0.1, device="cpu", **options)
 
 
 def test_a_dataset_brings_its_own_ways(folder, tiny):
@@ -56,16 +51,31 @@ def test_what_a_dataset_brings_is_not_given_beside_it(tiny, option):
         run(Dataset("digits"), tiny, **option)
 
 
-def test_the_seed_of_a_run_is_that_of_the_split_where_there_is_no_other(blobs, tiny, monkeypatch):
-    opened = []
+@pytest.mark.alone
+def test_the_seed_of_a_run_is_that_of_the_split_where_there_is_no_other(folder, shallow):
+    for label in ("dark", "light"):
+        for number in range(2):
+            (folder / label / f"broken {number}.png").unlink()
 
-    def check(dataset):
-        opened.append(dataset)
+    def trained_on(dataset):
+        """The greys of the images that steps are taken on; each has its own."""
+        network, greys = shallow(), set()
 
-    monkeypatch.setattr(Dataset, "check", check)
-    for dataset in (blobs, Dataset(blobs, seed=5)):
-        run(dataset, tiny, minutes=0.02, seed=3)
-    assert [dataset.seed for dataset in opened] == [3, 5]
+        def note(stage, inputs):
+            if torch.is_grad_enabled():
+                greys.update((255 * (0.229 * inputs[0][:, 0, 0, 0] + 0.485)).round().int().tolist())
+
+        network.stages[0].register_forward_pre_hook(note)
+        regime = FineTuneRegime("shallow", 0.01, batch_size=4, augmentation="none", input_size=16)
+        finetune(dataset, regime, 0.05, network=network, device="cpu", seed=3)
+        return greys
+
+    greys = {
+        seed: set(Dataset(folder, seed=seed).open(16).train.images[:, 0, 0, 0].tolist()) for seed in (3, 5)
+    }
+    assert greys[3] != greys[5]
+    assert trained_on(folder) == greys[3]
+    assert trained_on(Dataset(folder, seed=5)) == greys[5]
 
 
 @pytest.mark.parametrize(
@@ -80,10 +90,8 @@ def test_the_seed_of_a_run_is_that_of_the_split_where_there_is_no_other(blobs, t
         ("digits", {"seed": -1}, FineTuneError, "seed: -1 is not a whole number"),
     ],
 )
-def test_what_is_wrong_is_one_line_before_any_work(tiny, monkeypatch, dataset, options, error, line):
-    monkeypatch.setattr(
-        "nni_nasoa.finetune.building.create_model", lambda *_, **__: pytest.fail("work began")
-    )
+def test_what_is_wrong_is_one_line_before_any_work(tiny, tmp_path, dataset, options, error, line):
+    missing = tmp_path / "weights.safetensors"  # which would be told as soon as the network is made
     with pytest.raises(error) as raised:
-        run(dataset, tiny, **options)
+        run(dataset, tiny, weights=missing, **options)
     assert line in str(raised.value) and "\n" not in str(raised.value)

@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
-from nni_nasoa.finetune import classifier as module
 from nni_nasoa.finetune.classifier import (
+    BATCH,
     Classifier,
     check_folder,
     describe,
@@ -86,17 +86,16 @@ def test_probabilities_are_those_of_the_normalised_images(folder, network):
     assert load_classifier(folder).probabilities(images(0)).shape == (0, 3)
 
 
-def test_predicts_files_pil_images_and_arrays(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "BATCH", 2)
+def test_predicts_files_pil_images_and_arrays(folder, tmp_path):
     array = images(1)[0].transpose(1, 2, 0)
     image = Image.fromarray(array)
     image.save(tmp_path / "a.png")
     classifier = load_classifier(folder)
     predictions = classifier.predict(
-        [tmp_path / "a.png", str(tmp_path / "a.png"), image, array, array], top_k=2
+        [tmp_path / "a.png", str(tmp_path / "a.png"), image, *[array] * (2 * BATCH)], top_k=2
     )
     first, *others = predictions
-    assert len(others) == 4
+    assert len(others) == 2 * BATCH + 2
     for other in others:  # a smaller batch may be rounded otherwise
         assert [one.label for one in other] == [one.label for one in first]
         assert [one.probability for one in other] == pytest.approx(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ CPU, SECONDS = torch.device("cpu"), 1 / 60
 def make(blobs, tiny):
     """A stepper, and the module that it is to compile."""
 
-    def make(frozen=0, augmentation="crop"):
+    def make(frozen=0, augmentation="crop", batch_size=16, now=time.monotonic):
         torch.manual_seed(0)
         view = staged(ETNet(tiny, 2)).freeze(frozen).to(memory_format=torch.channels_last)
         images = Images(
@@ -39,8 +40,9 @@ def make(blobs, tiny):
             generator=torch.Generator().manual_seed(0),
         )
         module = Trainable(view, frozen)
-        regime = FineTuneRegime(tiny, batch_size=16, augmentation=augmentation)
-        return Stepper(module, 2, Inputs(images, view, frozen), regime, Alone(), 0), module
+        regime = FineTuneRegime(tiny, batch_size=batch_size, augmentation=augmentation)
+        inputs = Inputs(images, view, frozen, now=now)
+        return Stepper(module, 2, inputs, regime, Alone(), 0), module
 
     return make
 
@@ -67,7 +69,8 @@ def counted(monkeypatch):
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_one_graph_for_all_steps(make, counted, frozen):
     """No graph breaks; and fresh features, kept ones and renewed ones do not make it compile again."""
-    stepper, module = made = make(frozen)
+    now = [0.0]
+    stepper, module = made = make(frozen, now=lambda: now[0])
     before = [buffer.clone() for buffer in module.buffers()]
     assert compile_it(made) == "" and stepper.module is not module
     assert len(counted) == 1 and stepper.steps == 0
@@ -75,18 +78,18 @@ def test_one_graph_for_all_steps(make, counted, frozen):
         p.grad is None for p in module.parameters()
     )
     for step in range(24):
-        stepper.inputs._renewing = 0.0 if step % 2 else 1e9  # a renewal is due, or it is not
+        now[0] = float(step % 2)  # a renewal is due, or it is not
         stepper.step(cheap=False)
     assert len(counted) == 1
 
 
 @pytest.mark.slow
-def test_compiled_gradients_are_the_same(make):
-    (plain, module), (compiled, _) = both = make(augmentation="none"), make(augmentation="none")
+def test_compiled_gradients_are_the_same(make, blobs):
+    # In batches of all images, so that their order makes no difference.
+    both = [make(augmentation="none", batch_size=len(blobs.train)) for _ in range(2)]
+    (plain, module), (compiled, _) = both
     assert compile_it(both[1]) == ""
     module.train()
-    compiled.inputs = plain.inputs
-    compiled._indices = plain._indices = iter([torch.arange(16)] * 2)
     losses = [each.gradients(cheap=False) for each in (plain, compiled)]
     torch.testing.assert_close(*losses)
     for a, b in zip(plain.optimizer.parameters(), compiled.optimizer.parameters()):

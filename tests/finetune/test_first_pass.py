@@ -99,6 +99,7 @@ def test_features_are_kept_for_a_head_that_is_trained_on_them(make):
 
 
 def test_out_of_memory_halves_the_chunk(make):
-    seen, inputs, _ = make(limit=10)
+    (seen, inputs, view), sizes = make(limit=10), []
+    view.stages[0].register_forward_pre_hook(lambda stage, inputs: sizes.append(len(inputs[0])))
     seen.run(inputs, lambda _: seen.images < 100)
-    assert seen.images >= 100 and seen._chunk <= 16
+    assert seen.images >= 100 and 10 < max(sizes) <= 16

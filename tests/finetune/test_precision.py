@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-
 import pytest
 import torch
 from torch import nn
@@ -20,23 +18,16 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA dev
 
 @pytest.mark.alone
 @pytest.mark.parametrize("frozen", [0, 1, 3])
-def test_half_precision_trains(blobs, tiny, monkeypatch, frozen):
-    for name in (
-        "training.stepping",
-        "training.inputs",
-        "finetune.first_pass",
-        "finetune.validation",
-        "finetune.classifier",
-    ):
-        monkeypatch.setattr(
-            importlib.import_module(f"nni_nasoa.{name}"),
-            "autocast",
-            lambda device: torch.autocast("cpu", dtype=torch.bfloat16),
-        )
+def test_half_precision_trains(blobs, tiny, frozen):
     torch.manual_seed(0)
+    network, types = ETNet(tiny, 2), set()
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda module, inputs, outputs: types.add(outputs.dtype))
     regime = FineTuneRegime(tiny, 0.05, frozen_stages=frozen, batch_size=16, augmentation="crop")
-    result = finetune(blobs, regime, 6 * SECONDS, network=ETNet(tiny, 2), device="cpu")
-    assert result.accuracy > 0.75 and result.steps > 5
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        result = finetune(blobs, regime, 6 * SECONDS, network=network, device="cpu")
+    assert result.accuracy > 0.75 and result.steps > 5 and types == {torch.bfloat16}
     assert all(p.dtype == torch.float32 for p in result.classifier.network.parameters())
 
 
