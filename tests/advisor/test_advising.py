@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from nni_nasoa.advisor.advice import NO_LIMITS, Limits
 from nni_nasoa.advisor.advising import advise, candidates_for
@@ -33,11 +34,14 @@ def test_an_answer_for_arrays(measured, split):
     )
 
 
-def test_what_was_found_out_is_not_looked_for_again(measured, split, monkeypatch):
-    first = advise(split, 0.5, zoo="nano-a", device="cpu", store=measured)
-    monkeypatch.setattr("nni_nasoa.advisor.task.probing.probe", lambda *_, **__: pytest.fail("probed again"))
-    again = advise(split, 0.5, zoo="nano-a", device="cpu", store=measured)
-    assert again.to_json() == first.to_json()
+def test_what_was_found_out_is_not_looked_for_again(measured, split):
+    used = []
+    with register_module_forward_pre_hook(lambda module, inputs: used.append(module)):
+        first = advise(split, 0.5, zoo="nano-a", device="cpu", store=measured)
+        assert used
+        used.clear()
+        again = advise(split, 0.5, zoo="nano-a", device="cpu", store=measured)
+    assert again.to_json() == first.to_json() and used == []
     assert measured.profile(first.profile.dataset.fingerprint) is not None
 
 

@@ -6,9 +6,12 @@ import json
 import re
 import shlex
 import shutil
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from contextlib import closing
 from importlib.metadata import entry_points
 
 import pytest
@@ -61,11 +64,10 @@ def store(profiled, tmp_path):
 
 
 @pytest.fixture
-def ask(store, tmp_path, monkeypatch):
+def ask(store, tmp_path, monkeypatch, process_just_started):
     """A function that runs the command in an empty folder, as if its process had just been started."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("nni_nasoa.finetune.clock.process_started", time.monotonic)
 
     def run(*arguments, dataset="digits", minutes=0.5, zoo=ZOO, device="cpu", command=advise):
         options = {
@@ -328,11 +330,10 @@ def test_every_wrong_input_is_one_clear_line(ask, arguments, options, right):
     assert len(said) == 1 and said[0].startswith("Error: ") and not result.stdout
 
 
-def test_an_output_that_cannot_be_written_is_said_before_the_dataset_is_looked_at(ask, tmp_path, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.advisor.advising.survey", lambda *_, **__: pytest.fail("it was looked at"))
+def test_an_output_that_cannot_be_written_is_said_before_the_dataset_is_looked_at(ask, tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "letter.txt").write_text("mine")
-    result = ask("--run", "-o", tmp_path / "notes")
+    result = ask("--run", "-o", tmp_path / "notes", dataset="no such dataset")
     assert (
         result.exit_code == 1
         and "holds no classifier" in result.stderr
@@ -354,9 +355,20 @@ def test_a_folder_without_an_image_that_can_be_read_is_no_dataset(ask, tmp_path)
         )
 
 
-def test_who_ends_late_says_so(ask, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.advisor.recording.Recorder.record", lambda *_, **__: time.sleep(4))
-    result = ask("--run", minutes=0.15)
+def test_who_ends_late_says_so(ask, store, tmp_path):
+    """Another process writes to the store until the deadline is over."""
+
+    def write():
+        while not (tmp_path / "out" / "evaluations.jsonl").exists():
+            time.sleep(0.05)
+        with closing(sqlite3.connect(store, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            time.sleep(60 * minutes + 0.5)
+
+    minutes, writer = 0.15, threading.Thread(target=write, daemon=True)
+    writer.start()
+    result = ask("--run", "-o", tmp_path / "out", minutes=minutes)
+    writer.join()
     assert result.exit_code == 0 and re.search(
         r"^note: the command ended \d+\.\d+ s after its deadline$", result.output, re.MULTILINE
     )

@@ -16,11 +16,10 @@ from nni_nasoa.finetune import load_classifier
 
 
 @pytest.fixture
-def nasoa(tmp_path, monkeypatch):
+def nasoa(tmp_path, monkeypatch, process_just_started):
     """Run the command in an empty folder, as if its process had just been started."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr("nni_nasoa.finetune.clock.process_started", time.monotonic)
 
     def run(*arguments):
         result = CliRunner().invoke(main, list(map(str, arguments)))
@@ -82,7 +81,10 @@ def test_finetune_then_predict(finetune, nasoa, digits, tmp_path):
     assert max(map(len, predicted.output.splitlines())) <= 80
     as_json = json.loads(nasoa("predict", "out", *names, "-k", 2, "--json", "--device", "cpu").output)
     assert [entry["image"] for entry in as_json] == names
-    assert as_json[0]["predictions"] == [p._asdict() for p in classifier.predict([names[0]], 2)[0]]
+    assert as_json[0]["predictions"] == [
+        {"label": label, "probability": probability}
+        for label, probability in classifier.predict([names[0]], 2)[0]
+    ]
 
 
 def test_tensorboards_log_holds_loss_and_accuracy(finetune):

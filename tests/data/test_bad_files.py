@@ -63,7 +63,7 @@ def test_bad_files_are_left_out_counted_and_listed(messy):
         for name, reason in REASONS.items():
             assert reason in reasons[name]
         assert [json.loads(line) for line in left_out.bad_list.read_text().splitlines()] == [
-            bad._asdict() for bad in left_out.bad
+            {"file": file, "reason": reason} for file, reason in left_out.bad
         ]
         line = str(caught[0].message)
         assert f"all are listed in {left_out.bad_list}" in line and "\n" not in line
