@@ -43,7 +43,7 @@ def advise(
     dataset: Dataset | str | os.PathLike[str] | ImageSplit,
     minutes: float,
     *,
-    zoo: str = "nano",
+    zoo: str = "auto",
     device: str = "auto",
     store: ExperienceStore | None = None,
     top_k: int = 3,
@@ -67,7 +67,8 @@ def advise(
     minutes
         The budget of a run, a year at most: all of its wall clock.
     zoo
-        A family, names of models with commas, or a front file; see `models.models_of`.
+        "auto" for what can be had without a download, a family, names of models with commas, or a front file;
+        see `models.models_of`.
     device
         "auto", "cpu", "cuda", ...
     store

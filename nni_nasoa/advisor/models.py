@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from nni_nasoa.experience.records import figures_of, positive
 from nni_nasoa.values import shown
 from nni_nasoa.zoo import ModelInfo, UnknownNameError, get, list_models
+from nni_nasoa.zoo.available import AUTO, available_models
 
 if TYPE_CHECKING:
     from nni_nasoa.architecture import Architecture
@@ -32,7 +33,8 @@ def models_of(zoo: str) -> list[ModelInfo]:
     Parameters
     ----------
     zoo
-        A family, the path of a front file, or names of models with commas between them.
+        A family, the path of a front file, names of models, or "auto" for those that can be had on this
+        machine without a download; with commas between them.
 
     Raises
     ------
@@ -41,7 +43,7 @@ def models_of(zoo: str) -> list[ModelInfo]:
     """
     if not isinstance(zoo, str) or not zoo.strip():
         raise AdviceError(
-            "zoo: give a family such as nano, names of models with commas, or a front file (front.json)"
+            "zoo: give auto, a family such as nano, names of models with commas, or a front file (front.json)"
         )
     names = [name.strip() for name in zoo.split(",") if name.strip()]
     if not names:
@@ -58,6 +60,8 @@ def models_of(zoo: str) -> list[ModelInfo]:
 
 
 def _models(name: str) -> list[str]:
+    if name == AUTO:
+        return available_models()[:MOST_MODELS]
     try:
         return list_models(name)
     except UnknownNameError as error:

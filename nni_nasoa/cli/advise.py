@@ -54,9 +54,10 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
 )
 @click.option(
     "--zoo",
-    default="nano",
+    default="auto",
     show_default=True,
-    help="A family, names of models with commas between them, or a front file (front.json).",
+    help="A family, names of models with commas between them, or a front file (front.json); auto is all that "
+    "can be had here without a download.",
 )
 @click.option("--device", default="auto", show_default=True, help="Where it will run: auto, cpu, cuda, ...")
 @click.option(

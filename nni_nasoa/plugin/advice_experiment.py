@@ -55,7 +55,7 @@ def run(
     dataset: Dataset,
     minutes: float,
     *,
-    zoo: str = "nano",
+    zoo: str = "auto",
     store: str | None = None,
     top_k: int = 1,
     limits: Limits | None = None,

@@ -31,7 +31,7 @@ class AdvisorArgs:
     """Checked arguments of `OnlineAdvisor`, where each is explained."""
 
     tasks: tuple[TaskArgs, ...]
-    zoo: str = "nano"
+    zoo: str = "auto"
     store: str | None = None
     device: str = "auto"
     threads: int = 1

@@ -28,7 +28,7 @@ from .experiment_state import Progress
 from .experiments import metrics_of
 from .journal import Journal
 from .run_ledger import RunLedger
-from .surveys import look, look_at_all
+from .surveys import look, look_at_all, names_of
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Choice
@@ -64,7 +64,8 @@ class OnlineAdvisor(Tuner):
     tasks
         Several tasks, `[{dataset: .., minutes: ..}, ...]`, in place of the two.
     zoo
-        A family of models, names of models with commas, or a front file.
+        A family of models, names of models with commas, a front file, or "auto", the default: what can be had
+        without a download where trials run.
     store
         The experience store: a file, or a URL. By default the user's own.
     device, threads
@@ -211,7 +212,6 @@ class OnlineAdvisor(Tuner):
     def _begin(self) -> None:
         from nni_nasoa.advisor import ExperienceStore
         from nni_nasoa.advisor.advice import Limits
-        from nni_nasoa.advisor.models import models_of
 
         args = self._args
         self._paths = paths = ConfigPaths.of(self._progress.config)
@@ -219,9 +219,7 @@ class OnlineAdvisor(Tuner):
         self._progress.store = ExperienceStore(
             store if store is None or "://" in store else paths.absolute(store)
         )
-        self._models = tuple(
-            model.name for model in models_of(paths.absolute(zoo) if zoo.endswith(".json") else zoo)
-        )
+        self._models = names_of(paths.absolute(zoo) if zoo.endswith(".json") else zoo, paths.here)
         self._limits = Limits(**args.limits)
         self._begun = True
         if self._resumed:

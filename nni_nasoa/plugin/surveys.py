@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+
+from nni_nasoa.advisor.models import models_of
+from nni_nasoa.zoo.added import FAMILY as OWN_FAMILY
+from nni_nasoa.zoo.available import AUTO
 
 from .assignment import Assignment
 
@@ -14,9 +19,42 @@ if TYPE_CHECKING:
     from nni_nasoa.advisor import ExperienceStore
     from nni_nasoa.advisor.survey import Survey
     from nni_nasoa.data import Dataset
+    from nni_nasoa.zoo import ModelInfo
 
+OWN = OWN_FAMILY.name
 # Each part of a survey may take this share of a run's budget, and so many seconds in any case.
 SHARE, LEAST_SECONDS = 0.2, 60.0
+
+
+def names_of(zoo: str, here: bool) -> tuple[str, ...]:
+    """Names of the models of a zoo, for `look`.
+
+    Where the look is taken on another machine, "auto" stays what it is, since it means what is there; with it
+    come the user's own models, as the tuner knows only those of this machine.
+    """
+    parts = [part.strip() for part in zoo.split(",")]
+    if here or AUTO not in parts:
+        return tuple(model.name for model in models_of(zoo))
+    own = [model.name for model in models_of(AUTO) if model.family == OWN]
+    others = ",".join(part for part in parts if part not in ("", AUTO))
+    return AUTO, *own, *(model.name for model in (models_of(others) if others else []))
+
+
+def _infos(models: Sequence[str]) -> list[ModelInfo]:
+    """The models of names; "auto" stands for what is here, but for models that the tuner does not know.
+
+    A name beside it need not be known here.
+    """
+    from nni_nasoa.zoo import UnknownNameError, get
+
+    if AUTO not in models:
+        return [get(name) for name in models]
+    found = {info.name: info for info in models_of(AUTO) if info.family != OWN or info.name in models}
+    for name in models:
+        if name != AUTO:
+            with suppress(UnknownNameError):
+                found[name] = get(name)
+    return list(found.values())
 
 
 def look(
@@ -35,7 +73,7 @@ def look(
     dataset
         What is looked at.
     models
-        Names of the zoo.
+        Names of the zoo, as `names_of` gives them.
     budget
         Of a run, in seconds: large ones may be spent on a closer look.
     device, threads
@@ -50,14 +88,12 @@ def look(
     """
     from nni_nasoa.advisor.survey import survey
     from nni_nasoa.device.device import resolve
-    from nni_nasoa.zoo import get
 
     found = resolve(device)
     if threads and found.kind == "cpu":
         found = replace(found, threads=threads)
     seconds = max(LEAST_SECONDS, SHARE * budget)
-    infos = [get(name) for name in models]
-    return survey(dataset, infos, found, store, allowed=lambda _share: seconds, show_progress=False)
+    return survey(dataset, _infos(models), found, store, allowed=lambda _share: seconds, show_progress=False)
 
 
 def look_at_all(

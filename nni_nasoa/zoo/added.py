@@ -91,6 +91,10 @@ class AddedFamily:
         """Every model by its name, in alphabetical order."""
         return _AddedModels()
 
+    def available(self) -> list[str]:
+        """Every model: its weights are in its file."""
+        return list(_AddedModels())
+
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:
         """Build a model; see `create_model`."""
         return create_et_net(info, num_classes, _path(info.name) if weights == "default" else weights)

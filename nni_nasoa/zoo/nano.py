@@ -56,6 +56,10 @@ class NanoFamily:
         """Every model by its name, in order."""
         return self._models
 
+    def available(self) -> list[str]:
+        """The models whose weights are in the folder."""
+        return [name for name in self._models if (self.weights / f"{name}.safetensors").is_file()]
+
     def card(self, name: str) -> dict[str, Any] | None:
         """How a model was pretrained: recipe, accuracy on unseen fractals, versions; None without weights."""
         try:

@@ -144,6 +144,11 @@ def _families_of(name: str) -> list[Family]:
     return [_FAMILIES[family] for family, prefix in _PREFIXES.items() if name.startswith(prefix)] or _listed()
 
 
+def families() -> dict[str, Family]:
+    """The families that are registered, by name."""
+    return dict(_FAMILIES)
+
+
 def _listed() -> list[Family]:
     return [family for name, family in _FAMILIES.items() if name not in _PREFIXES]
 

@@ -6,11 +6,14 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from .checkpoints import download_error, load_checkpoint
+from . import torchvision_models
+from .checkpoints import download_error, hub_cache, hub_file, load_checkpoint, torch_checkpoints
 from .family import ModelInfo
+from .timm_published import TimmFigures, published
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +39,8 @@ class _TimmModels(Mapping):
         )
 
     def __getitem__(self, name: str) -> ModelInfo:
+        if (known := published().get(name.removeprefix(PREFIX))) is not None and name.startswith(PREFIX):
+            return _info(name, known)
         if name not in self:
             raise KeyError(name)
         try:
@@ -44,13 +49,28 @@ class _TimmModels(Mapping):
             raise KeyError(name) from None
         if noted is None:
             return ModelInfo(name, FAMILY.name)
+        if (known := published().get(f"{noted.architecture}.{noted.tag}")) is not None:
+            return _info(name, known)
         return ModelInfo(
             name, FAMILY.name, input_size=noted.input_size[-1], mean=tuple(noted.mean), std=tuple(noted.std)
         )
 
 
+def _info(name: str, known: TimmFigures) -> ModelInfo:
+    return ModelInfo(
+        name,
+        FAMILY.name,
+        params_m=known.params_m,
+        gmacs_224=known.gmacs_224,
+        imagenet_top1=known.imagenet_top1,
+        input_size=known.input_size,
+        mean=known.mean,
+        std=known.std,
+    )
+
+
 class TimmFamily:
-    """Models of timm. Figures are None: timm tells them only of networks that are built."""
+    """Models of timm, with the figures that are published of those with pretrained weights."""
 
     name = "timm"
 
@@ -58,8 +78,30 @@ class TimmFamily:
         """Every model by its name."""
         return _TimmModels()
 
+    def available(self) -> list[str]:
+        """The models with a tag whose weights lie in the cache of Hugging Face or in that of torch.
+
+        Of the latter, those that are torchvision's, too, are left to that family.
+        """
+        cached = {path.name for path in hub_cache().glob("models--timm--*")}
+        folder = torch_checkpoints()
+        files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+        files -= set(torchvision_models.FAMILY.files().values())
+        if not cached and not files:
+            return []
+        return [
+            PREFIX + name
+            for name, known in published().items()
+            if f"models--timm--{name}" in cached or known.file in files
+            if _weights_here(name) is not None
+        ]
+
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> nn.Module:
-        """Build a model; see `create_model`. "default" weights are downloaded by timm, into its own cache."""
+        """Build a model; see `create_model`.
+
+        "default" weights are those in the cache of Hugging Face or of torch; where there are none, timm
+        downloads them.
+        """
         name = info.name.removeprefix(PREFIX)
         if weights != "default":
             network = _timm().create_model(name, num_classes=num_classes)
@@ -69,13 +111,34 @@ class TimmFamily:
                     network, weights, (heads,) if isinstance(heads, str) else heads, f"timm's {name}"
                 )
             return network
+        here = _weights_here(_with_tag(name))
+        overlay = (
+            None if here is None else {"file": str(here), "custom_load": here.suffix == ".npz", "source": ""}
+        )
         try:
             with _hub_in_silence():
-                return _timm().create_model(name, pretrained=True, num_classes=num_classes)
+                return _timm().create_model(
+                    name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay
+                )
         except (OSError, RuntimeError) as error:  # no network, no weights of that name, files that do not fit
             raise download_error(
                 info.name, error, "give the path of a file as weights, or None for a fresh network"
             ) from error
+
+
+def _with_tag(name: str) -> str:
+    """A name with the tag of its weights: timm's default where it has none."""
+    noted = None if "." in name else _timm().get_pretrained_cfg(name)
+    return name if noted is None else f"{noted.architecture}.{noted.tag}"
+
+
+def _weights_here(name: str) -> Path | None:
+    """The file with the weights of a model with a tag, where they were downloaded."""
+    if (file := hub_file(f"timm/{name}")) is not None:
+        return file
+    known = published().get(name)
+    file = None if known is None or known.file is None else torch_checkpoints() / known.file
+    return file if file is not None and file.is_file() else None
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .checkpoints import download_error, load_checkpoint
+from .checkpoints import download_error, load_checkpoint, torch_checkpoints
 from .family import ModelInfo
 
 if TYPE_CHECKING:
@@ -60,6 +60,15 @@ class TorchvisionFamily:
         """Every model by its name, in order."""
         return self._models
 
+    def available(self) -> list[str]:
+        """The models whose weights torch has downloaded."""
+        folder = torch_checkpoints()
+        return [name for name, file in self.files().items() if (folder / file).is_file()]
+
+    def files(self) -> dict[str, str]:
+        """Names of the files that hold the models' weights, by model."""
+        return {name: row["file"] for name, row in self._rows.items()}
+
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> nn.Module:
         """Build a model; see `create_model`.
 
@@ -82,15 +91,16 @@ class TorchvisionFamily:
         return network
 
     def _published(self, name: str) -> dict[str, Tensor]:
-        import torch
         from torchvision import models
 
         weights = models.get_model_weights(name)[self._rows[name]["weights"]]
         try:
             return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
-            folder = Path(torch.hub.get_dir(), "checkpoints")
-            instead = f"where there is no network, put {weights.url} into {folder}, or give a path as weights"
+            instead = (
+                f"where there is no network, put {weights.url} into {torch_checkpoints()}, "
+                "or give a path as weights"
+            )
             raise download_error(name, error, instead) from error
 
 
@@ -136,6 +146,7 @@ def published_figures(name: str, weights: str) -> dict[str, str]:
         "input_size": str(size),
         "mean": " ".join(map(str, transform.mean)),
         "std": " ".join(map(str, transform.std)),
+        "file": chosen.url.rpartition("/")[2],
     }
 
 

@@ -65,7 +65,7 @@ def test_real_steps_are_measured_where_there_are_none(split):
         ({"minutes": float("nan")}, "minutes: nan is not"),
         ({"minutes": True}, "minutes: True"),
         ({"top_k": 0}, "top_k: 0 is not a whole number from 1 to 50"),
-        ({"zoo": ""}, "zoo: give a family"),
+        ({"zoo": ""}, "zoo: give auto, a family"),
         ({"zoo": " , "}, "zoo: ' , ' names no model"),
         ({"zoo": "nanno"}, "did you mean 'nano"),
         ({"zoo": "nano-a,nano-z"}, "no model 'nano-z'; did you mean 'nano-"),

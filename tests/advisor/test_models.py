@@ -4,12 +4,14 @@ import pytest
 
 from nni_nasoa.advisor.models import DEFAULT_STAGES, ModelFigures, has_weights, models_of
 from nni_nasoa.zoo import UnknownNameError, get, list_models
+from nni_nasoa.zoo.available import available_models
 
 
 def test_zoos():
     assert [model.name for model in models_of("nano")] == list_models("nano")
     assert [model.name for model in models_of(" nano-c, nano-a,nano-c ")] == ["nano-c", "nano-a"]
     assert models_of("nano-a,torchvision")[0].name == "nano-a"
+    assert [model.name for model in models_of("resnet50,auto")] == ["resnet50", *available_models()]
     assert has_weights(get("nano-a"))
 
 

@@ -129,7 +129,7 @@ def new_advisor(store, known_survey):
             def look(self, dataset, models, **options):
                 return look(dataset, models, **options)
 
-        return Advisor(**{"store": store.location, "device": "cpu", **class_args})
+        return Advisor(**{"store": store.location, "device": "cpu", "zoo": "nano", **class_args})
 
     return make
 

@@ -18,7 +18,9 @@ from nni_nasoa.plugin.assignment import Assignment
 from nni_nasoa.plugin.experiment_state import Progress
 from nni_nasoa.plugin.journal import Journal
 from nni_nasoa.plugin.run_ledger import RunLedger
-from nni_nasoa.plugin.surveys import look, survey_by_trial
+from nni_nasoa.plugin.surveys import look, names_of, survey_by_trial
+from nni_nasoa.zoo import add_model, list_models, nano, remove_model
+from nni_nasoa.zoo.available import available_models
 
 
 def test_a_look_finds_profile_probes_and_times_and_the_store_has_them(tmp_path):
@@ -32,6 +34,27 @@ def test_a_look_finds_profile_probes_and_times_and_the_store_has_them(tmp_path):
     assert survey.device.threads == 1 and {step.device for step in survey.step_times} == {survey.device.key}
     again = look(Dataset("digits"), ["nano-a"], budget=30.0, device="cpu", threads=1, store=store)
     assert again.profile.dataset == survey.profile.dataset and set(again.step_times) == set(survey.step_times)
+
+
+def test_elsewhere_auto_is_what_is_there_and_what_the_tuner_knows(tmp_path, monkeypatch):
+    monkeypatch.setenv("NASOA_ZOO", str(tmp_path / "zoo"))
+    add_model("mine", nano.FAMILY.weights / "nano-a.safetensors")
+    assert names_of("auto", here=True) == tuple(available_models()) and "mine" in available_models()
+    assert names_of("nano", here=False) == tuple(list_models("nano"))
+    assert names_of("nano-b, auto", here=False) == ("auto", "mine", "nano-b")
+    asked = []
+
+    def surveyed(dataset, models, *args, **options):
+        asked.append([model.name for model in models])
+
+    monkeypatch.setattr("nni_nasoa.advisor.survey.survey", surveyed)
+    options = {"budget": 30.0, "device": "cpu", "threads": 1, "store": None}
+    look(Dataset("digits"), ["auto", "mine", "nano-b"], **options)
+    look(Dataset("digits"), ["auto"], **options)
+    remove_model("mine")
+    look(Dataset("digits"), ["auto", "mine"], **options)
+    theirs = available_models()
+    assert [sorted(names) for names in asked] == [sorted([*theirs, "mine"]), sorted(theirs), sorted(theirs)]
 
 
 def test_a_trial_surveys_where_it_runs(trials_of, tmp_path):

@@ -1,0 +1,24 @@
+"""The models that can be had on this machine without a download."""
+
+from __future__ import annotations
+
+from .registry import families
+
+AUTO = "auto"  # what stands for them where a family could stand
+ORDER = ("lite", "searched", "nano", "et-nas", "torchvision", "timm")
+
+
+def available_models() -> list[str]:
+    """Names of the models whose weights are here, those of other libraries last.
+
+    A family that has a method `available` says itself which of its models are here: the files are looked for
+    by their names, and neither read nor is torch loaded for them. Others are left out.
+    """
+    known = families()
+    names = [*(name for name in ORDER if name in known), *(name for name in known if name not in ORDER)]
+    return [
+        model
+        for name in names
+        if (available := getattr(known[name], "available", None)) is not None
+        for model in available()
+    ]

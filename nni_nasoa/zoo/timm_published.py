@@ -1,0 +1,121 @@
+"""Published figures of timm's pretrained networks, for what is to be known of one before it is downloaded.
+
+`timm_published.csv` has a row for each name with a pretrained tag. How images are normalised, the input size
+and the file under which earlier releases of timm kept the weights are from timm's own registry. Parameters,
+multiply-accumulates, top-1 accuracy and training speed (images a second on an NVIDIA RTX 3090, amp, channels
+last) are from the folder `results` of huggingface/pytorch-image-models (Apache 2.0), where they are
+published. `table` makes the file again from one that joins those results:
+
+    python -c "from nni_nasoa.zoo.timm_published import table; print(table('timm_results.csv'), end='')"
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_TABLE = Path(__file__).with_name("timm_published.csv")
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class TimmFigures:
+    """What is known of a network with a pretrained tag; a figure is None where nobody has published it.
+
+    Parameters
+    ----------
+    name
+        As timm has it, such as `resnet50.a1_in1k`.
+    input_size
+        Height and width that it was pretrained at, in pixels.
+    mean, std
+        What its images are normalised by, with pixels from 0 to 1.
+    params_m, gmacs_224, imagenet_top1
+        As in `ModelInfo`; multiply-accumulates published at another size are brought to 224 pixels by the
+        number of pixels.
+    train_speed
+        Images a second in training on an NVIDIA RTX 3090.
+    file
+        Name of the file in torch.hub's folder, where timm has ever downloaded one.
+    """
+
+    name: str
+    input_size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    params_m: float | None
+    gmacs_224: float | None
+    imagenet_top1: float | None
+    train_speed: float | None
+    file: str | None
+
+
+@cache
+def published() -> Mapping[str, TimmFigures]:
+    """What is known, by name, in timm's order."""
+    with _TABLE.open(newline="", encoding="utf-8") as file:
+        return {row["name"]: _figures(row) for row in csv.DictReader(file)}
+
+
+def _figures(row: Mapping[str, str]) -> TimmFigures:
+    numbers = {
+        key: float(row[key]) if row[key] else None
+        for key in ("params_m", "gmacs_224", "imagenet_top1", "train_speed")
+    }
+    mean, std = (_by_channel(row[key], own) for key, own in zip(("mean", "std"), _IMAGENET))
+    return TimmFigures(row["name"], int(row["input_size"]), mean, std, **numbers, file=row["file"] or None)
+
+
+def _by_channel(text: str, otherwise: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Three numbers; a single one stands for all channels."""
+    if not text:
+        return otherwise
+    red, green, blue = map(float, text.split() if " " in text else [text] * 3)
+    return red, green, blue
+
+
+def table(results: str | os.PathLike[str]) -> str:
+    """The csv, for the timm that is installed.
+
+    Parameters
+    ----------
+    results
+        A csv with the columns model, top1, param_m, gmacs, gmacs_size, train_img_per_s_rtx3090_amp.
+    """
+    from timm import list_pretrained
+    from timm.models import get_pretrained_cfg
+
+    with Path(results).open(newline="", encoding="utf-8") as file:
+        known = {row["model"]: row for row in csv.DictReader(file)}
+    rows = [row_of(name, get_pretrained_cfg(name), known.get(name, {})) for name in list_pretrained()]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def row_of(name: str, noted: Any, known: Mapping[str, str]) -> dict[str, str]:
+    """A row of the table, of what timm notes of a network's weights and of what is published of it."""
+    area = (224 / float(known["gmacs_size"])) ** 2 if known.get("gmacs") else 0.0
+    mean, std = (
+        "" if tuple(values) == own else " ".join(map(str, values if len(set(values)) > 1 else values[:1]))
+        for values, own in zip((noted.mean, noted.std), _IMAGENET)
+    )
+    return {
+        "name": name,
+        "input_size": str(noted.input_size[-1]),
+        "params_m": known.get("param_m", ""),
+        "gmacs_224": f"{float(known['gmacs']) * area:.4g}" if area else "",
+        "imagenet_top1": known.get("top1", ""),
+        "train_speed": known.get("train_img_per_s_rtx3090_amp", ""),
+        "mean": mean,
+        "std": std,
+        "file": (noted.url or "").rpartition("/")[2],
+    }
