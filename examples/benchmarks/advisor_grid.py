@@ -173,20 +173,22 @@ def read_grid(path: Path) -> dict[str, TaskGrid]:
     return grids
 
 
-def cold_advisor(path: Path, without: Collection[str] = ()) -> Advisor:
+def cold_advisor(
+    path: Path, without: Collection[str] = (), records: Iterable[RunRecord] | None = None
+) -> Advisor:
     """What the advisor knows before its first run: the package's prior, and the step times in a data file.
 
-    SystemExit where the file has none. With names of kinds, the prior is made anew of
-    what it has of other ones.
+    SystemExit where the file has none. With names of kinds, the prior is made anew of what there is of other
+    ones in `records`, which are the prior's own unless they are given.
     """
     rows = [StepTime(**line["step_time"]) for line in read_lines(path) if "step_time" in line]
     if not rows:
         raise SystemExit(f"{path}: no step times; 'advisor_regret.py --record' measures them")
-    prior = (
-        AccuracyPredictor.from_prior()
-        if not without
-        else make_prior(record for record in prior_records() if kind_of(record.task) not in without)
-    )
+    if without:
+        known = prior_records() if records is None else records
+        prior = make_prior(record for record in known if kind_of(record.task) not in without)
+    else:
+        prior = AccuracyPredictor.from_prior()
     return Advisor(prior, TimeModel(rows, rows[0].device))
 
 

@@ -55,13 +55,13 @@ class GridProblem:
             model: ModelFigures.of_zoo(model)
             for model in dict.fromkeys(regime.model for regime in grid.regimes)
         }
-        self._settings = [self._described(regime) for regime in grid.regimes]
+        self._settings = [self.described(regime) for regime in grid.regimes]
         names = self._settings[0]
         values = {name: sorted({settings[name] for settings in self._settings}) for name in names}
         self.search_space = {name: {"_type": "choice", "_value": values[name]} for name in names}
         self._points = [self._point(settings) for settings in self._settings]
 
-    def _described(self, regime: FineTuneRegime) -> dict[str, Any]:
+    def described(self, regime: FineTuneRegime) -> dict[str, Any]:
         """A regime as a sample of the search space; frozen stages and sizes relative to the network's."""
         figures = self._figures[regime.model]
         sizes = figures.input_sizes

@@ -68,6 +68,7 @@ def measure_network(encoding: str, input_size: int, batch_size: int, rounds: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="ENCODING")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--input-size", type=int, default=32)
     parser.add_argument("--batch-size", type=int, default=8)
@@ -86,7 +87,7 @@ def main() -> None:
         title=f"Training on a CPU, medians of {arguments.rounds}, beside a process that burns one core",
     )
     networks = []
-    for encoding in NETWORKS:
+    for encoding in arguments.networks:
         found = measure_network(encoding, arguments.input_size, arguments.batch_size, arguments.rounds)
         networks.append(found)
         cells = [

@@ -14,6 +14,7 @@ import argparse
 import json
 import re
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -70,11 +71,15 @@ STEPS = {"train": training_step_time, "infer": inference_time}
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
 
 
-def networks(small: bool) -> list[tuple[str, str]]:
-    """(series, name) of the networks to measure."""
+def networks(small: bool, only: Collection[str] = ()) -> list[tuple[str, str]]:
+    """(series, name) of the networks to measure: those named in `only`, else all or the smaller half."""
     all_series = {"ET-NAS": zoo.list_models("et-nas"), **PEERS}
+    wanted = only or (SMALL if small else None)
     return [
-        (series, name) for series, names in all_series.items() for name in names if not small or name in SMALL
+        (series, name)
+        for series, names in all_series.items()
+        for name in names
+        if wanted is None or name in wanted
     ]
 
 
@@ -204,6 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--small", action="store_true", help="the smaller half of the networks")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NETWORK", help="these networks alone")
     parser.add_argument("--input-size", type=int, default=224)
     parser.add_argument("--batch-size", type=int, help="default: 64 on a GPU, 4 on a CPU")
     parser.add_argument("--threads", type=int, help="threads of a CPU; default: what torch takes")
@@ -235,7 +241,7 @@ def main() -> None:
         "tf32_convolutions": gpu and torch.backends.cudnn.allow_tf32,
     }
     start = time.monotonic()
-    for series, name in networks(arguments.small):
+    for series, name in networks(arguments.small, arguments.only):
         result["networks"].append(measure_network(series, name, device, settings))
         print(f"{time.monotonic() - start:6.1f} s  {name}", flush=True)
     result["seconds"] = round(time.monotonic() - start, 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nni_nasoa.experience.records import RunRecord
 
-from .collecting_jobs import WorkerProcess
+from .collecting_jobs import PATIENCE, Patience, WorkerProcess
 from .collecting_plan import Plan, PlannedRun
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def collect(
     runs: int,
     *,
     jobs: int = 2,
+    patience: Patience = PATIENCE,
     on_record: Callable[[PlannedRun, RunRecord], None] = lambda *_: None,
 ) -> Counter:
     """Do those of the first runs of a plan that a store does not have.
@@ -35,6 +36,8 @@ def collect(
         Where the store is, as `ExperienceStore` takes it; the processes open it for themselves.
     jobs
         Processes side by side, one thread each.
+    patience
+        How long a run may take; its process is ended then, and it has failed.
     on_record
         Called when a run's record is in the store.
 
@@ -56,7 +59,7 @@ def collect(
     for run in missing(plan, store, runs):
         pending.put(run)
     done: queue.SimpleQueue = queue.SimpleQueue()
-    workers = [WorkerProcess(location, plan.models) for _ in range(min(jobs, pending.qsize()))]
+    workers = [WorkerProcess(location, plan.models, patience) for _ in range(min(jobs, pending.qsize()))]
     counts: Counter = Counter()
     try:
         for worker in workers:

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from nni_nasoa.experience.records import RunRecord, figures_of
@@ -18,11 +19,31 @@ from nni_nasoa.values import one_line
 
 from .collecting_plan import PlannedRun
 
-# How many budgets, and how many seconds for imports, drawing and profiles, a run may take before it is taken
-# to hang.
-PATIENCE = (20.0, 600.0)
 TROUBLE = "trouble"  # The key of an answer that says why there is no record.
 ATTEMPTS = 3  # How often a process is started before its trouble is the user's.
+
+
+@dataclass(frozen=True)
+class Patience:
+    """What a run may take before it is taken to hang.
+
+    Parameters
+    ----------
+    budgets
+        How many times its budget.
+    seconds
+        For imports, drawing and profiles, besides.
+    """
+
+    budgets: float = 20.0
+    seconds: float = 600.0
+
+    def of(self, budget: float) -> float:
+        """Seconds that a run with a budget of seconds may take."""
+        return self.budgets * budget + self.seconds
+
+
+PATIENCE = Patience()
 
 
 class JobError(RuntimeError):
@@ -38,9 +59,12 @@ class WorkerProcess:
         Where the store is that keeps the profiles of tasks.
     models
         Names of the models that the profiles are made with.
+    patience
+        How long a run may take.
     """
 
-    def __init__(self, location: str | None, models: Sequence[str]) -> None:
+    def __init__(self, location: str | None, models: Sequence[str], patience: Patience) -> None:
+        self.patience = patience
         self._setup = {"store": location, "models": list(models)}
         self._process: subprocess.Popen[str] | None = None
         self._about: dict[str, Any] = {}
@@ -57,7 +81,7 @@ class WorkerProcess:
         process = self._process
         if process is None or process.poll() is not None:
             process = self._start()
-        hanging = threading.Timer(PATIENCE[0] * run.budget + PATIENCE[1], process.kill)
+        hanging = threading.Timer(self.patience.of(run.budget), process.kill)
         hanging.start()
         try:
             answer = _ask(process, run.to_json())

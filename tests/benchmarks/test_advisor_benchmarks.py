@@ -189,6 +189,7 @@ def test_what_is_advised_is_run_beside_the_best_of_the_grid(script, grid, tmp_pa
                 made.append(job)
                 common.append_line(path, {"job": job, "val_accuracy": accuracy, "epochs": 30.0})
 
+    # The grid's tasks are made up, and to train on real ones would take hours.
     monkeypatch.setattr(runs, "in_processes", run)
     monkeypatch.setattr(runs, "open_task", lambda task, size: None)
     common.append_line(
@@ -269,12 +270,11 @@ def test_the_advisor_learns_the_times_too_and_its_copy_by_itself(script, grid):
         recorded.cold_advisor(empty)
 
 
-def test_kinds_are_left_out_of_the_prior(script, grid, monkeypatch):
+def test_kinds_are_left_out_of_the_prior(script, grid):
     recorded, some = script("advisor_grid"), prior_records()[:40]
-    monkeypatch.setattr(recorded, "prior_records", lambda: some)
     kinds = {recorded.kind_of(run.task) for run in some}
     left_out = {recorded.kind_of(some[0].task)}
-    assert recorded.cold_advisor(grid, left_out).predictor.seen == sum(
+    assert recorded.cold_advisor(grid, left_out, some).predictor.seen == sum(
         recorded.kind_of(run.task) not in left_out for run in some
     )
     assert left_out < kinds and [
@@ -298,10 +298,10 @@ def test_tuners_search_the_grid(script, grid, tmp_path):
     task = versus.whole_grids(versus.read_grid(grid))["one"]
     problem = versus.GridProblem(task)
     for run, regime in enumerate(task.regimes):
-        sample = problem._described(regime)
+        sample = problem.described(regime)
         assert problem.nearest(sample) in [
             run,
-            *(i for i, other in enumerate(task.regimes) if problem._described(other) == sample),
+            *(i for i, other in enumerate(task.regimes) if problem.described(other) == sample),
         ]
         assert all(sample[name] in values["_value"] for name, values in problem.search_space.items())
     assert (

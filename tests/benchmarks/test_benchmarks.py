@@ -25,12 +25,15 @@ def script(monkeypatch):
     return load
 
 
-def test_step_time(script, tmp_path, monkeypatch, capsys):
+def test_step_time(script, tmp_path, capsys):
     step_time = script(
         "step_time",
         "--device",
         "cpu",
         "--small",
+        "--only",
+        "et-nas-a",
+        "mobilenet_v3_small",
         "--input-size",
         32,
         "--batch-size",
@@ -45,9 +48,6 @@ def test_step_time(script, tmp_path, monkeypatch, capsys):
         f"et-nas-{letter}" for letter in "abcdefghijkl"
     ]
     assert {name for _, name in everything} > step_time.SMALL
-    monkeypatch.setattr(
-        step_time, "networks", lambda small: [("ET-NAS", "et-nas-a"), ("MobileNet", "mobilenet_v3_small")]
-    )
     step_time.main()
     result = json.loads((tmp_path / "step_time_cpu_small.json").read_text())
     assert {"device", "torch", "date"} <= set(result["environment"]) and (
@@ -67,9 +67,10 @@ def test_step_time(script, tmp_path, monkeypatch, capsys):
     assert "mobilenet_v3_small" in capsys.readouterr().out
 
 
-def test_relative_speed(script, tmp_path, monkeypatch):
-    relative_speed = script("relative_speed", "--rounds", 1, "--out", tmp_path / "speed.json")
-    monkeypatch.setattr(relative_speed, "NETWORKS", ("2-_16_1-2",))
+def test_relative_speed(script, tmp_path):
+    relative_speed = script(
+        "relative_speed", "--networks", "2-_16_1-2", "--rounds", 1, "--out", tmp_path / "speed.json"
+    )
     relative_speed.main()
     (network,) = json.loads((tmp_path / "speed.json").read_text())["networks"]
     assert all(

@@ -14,9 +14,8 @@ from nni_nasoa.advisor.task.profiles import TaskProfile, task_profile
 from nni_nasoa.cli import main
 from nni_nasoa.data import Dataset
 from nni_nasoa.data.tasks import get_task
-from nni_nasoa.making import collecting_jobs
 from nni_nasoa.making.collecting import collect, missing
-from nni_nasoa.making.collecting_jobs import JobError
+from nni_nasoa.making.collecting_jobs import JobError, Patience
 from nni_nasoa.making.collecting_plan import (
     Plan,
     make_plan,
@@ -164,7 +163,7 @@ def program(tmp_path, monkeypatch):
         path = tmp_path / "program"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        monkeypatch.setattr(collecting_jobs.sys, "executable", str(path))
+        monkeypatch.setattr(sys, "executable", str(path))
 
     return put
 
@@ -176,10 +175,10 @@ ABOUT = """read setup; echo '{"device": "a processor", "threads": 1, "versions":
     "script, how",
     [("exit 3", "exit status 3"), ("echo nonsense; exit 0", "exit status 0"), ("exec sleep 600", "SIGKILL")],
 )
-def test_processes_that_die_or_hang(location, program, monkeypatch, script, how):
+def test_processes_that_die_or_hang(location, program, script, how):
     program(ABOUT + script)
-    monkeypatch.setattr(collecting_jobs, "PATIENCE", (0.0, 0.5))
-    assert collect(Plan(TASKS, MODELS), location, 2, jobs=1) == {"failed": 2}
+    patience = Patience(budgets=0.0, seconds=0.5)
+    assert collect(Plan(TASKS, MODELS), location, 2, jobs=1, patience=patience) == {"failed": 2}
     assert {record.notes for record in ExperienceStore(location).records()} == {
         (f"the process of the run ended: {how}",)
     }
