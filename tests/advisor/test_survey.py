@@ -64,8 +64,7 @@ def test_a_dataset_that_is_none_is_told_so_though_weights_are_missing(measured, 
         found(tmp_path / "none", measured, "nano-a", "nano-b")
 
 
-def test_what_lies_decoded_in_the_cache_is_found(measured, photos, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.data.content.SETTLED", -1.0)
+def test_what_lies_decoded_in_the_cache_is_found(measured, photos, later):
     assert found(photos, measured, "nano-a", allowed=no_time).decoded == frozenset()
     for size in (64, 65):  # of which one is no size of a candidate
         open_dataset(photos, input_size=size)

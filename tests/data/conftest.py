@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import time
 import warnings
 
 import pytest
@@ -43,12 +42,6 @@ def animals(tmp_path, write):
     for i in range(5):
         write(tmp_path / "animals" / "dog" / f"{i}.JPG", (100 + 20 * i, 0, 0), quality=95)
     return tmp_path / "animals"
-
-
-@pytest.fixture
-def later(monkeypatch):
-    """A clock that is a minute ahead, so that files that were written just now are not new."""
-    monkeypatch.setattr("time.time", lambda now=time.time: now() + 60)
 
 
 @pytest.fixture

@@ -261,7 +261,7 @@ def test_only_some_of_many_images_in_memory_are_read_for_a_fingerprint():
 
 def test_profiles_that_stores_have_kept_are_found(monkeypatch):
     """A fingerprint that changes without a reason would make every profile be found out anew."""
-    monkeypatch.setattr("nni_nasoa.__version__", "1")
+    monkeypatch.setattr("nni_nasoa.__version__", "1")  # fingerprints of named datasets hold it
     assert Dataset("cifar10", val_fraction=0.25, seed=7).fingerprint == (
         "c50f1bb0f4da3dc433aac0449e3cede459edeed8c9874bf2b9880f6a24f6b7b4"
     )

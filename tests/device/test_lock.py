@@ -12,13 +12,7 @@ import torch
 
 from nni_nasoa.device.lock import device_lock
 
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path, monkeypatch):
-    """Lock files of these tests only, here and in the processes that they start."""
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("own_locks")
 
 
 @pytest.fixture
@@ -173,7 +167,7 @@ def test_an_error_gives_it_back():
     asked.leave.set()
 
 
-def test_a_gpu_goes_by_its_uuid(own_folder, monkeypatch):
+def test_a_gpu_goes_by_its_uuid(own_locks, monkeypatch):
     monkeypatch.setattr(
         torch.cuda,
         "get_device_properties",
@@ -181,21 +175,21 @@ def test_a_gpu_goes_by_its_uuid(own_folder, monkeypatch):
     )
     with device_lock("cuda:1"), device_lock("cuda"), device_lock(torch.device("cuda", 0)), device_lock("cpu"):
         pass
-    assert sorted(path.name for path in own_folder.glob("*.lock")) == [
+    assert sorted(path.name for path in own_locks.glob("*.lock")) == [
         "nni_nasoa-cpu.lock",
         "nni_nasoa-cuda-12-34-0.lock",
         "nni_nasoa-cuda-12-34-1.lock",
     ]
 
 
-def test_other_users_can_take_it_too(own_folder):
+def test_other_users_can_take_it_too(own_locks):
     umask = os.umask(0o077)
     try:
         with device_lock("cpu"):
             pass
     finally:
         os.umask(umask)
-    files = list(own_folder.glob("nni_nasoa-cpu.*"))
+    files = list(own_locks.glob("nni_nasoa-cpu.*"))
     assert len(files) == 2 and all(stat.S_IMODE(file.stat().st_mode) == 0o644 for file in files)
     for file in files:
         file.chmod(0o444)  # as another user sees them
@@ -203,8 +197,8 @@ def test_other_users_can_take_it_too(own_folder):
         pass
 
 
-def test_a_planted_link_is_not_followed(own_folder):
-    (own_folder / "nni_nasoa-cpu.lock").symlink_to(own_folder / "elsewhere")
+def test_a_planted_link_is_not_followed(own_locks):
+    (own_locks / "nni_nasoa-cpu.lock").symlink_to(own_locks / "elsewhere")
     with pytest.raises(OSError, match="symbolic link"), device_lock("cpu"):
         pass
-    assert not (own_folder / "elsewhere").exists()
+    assert not (own_locks / "elsewhere").exists()

@@ -74,10 +74,9 @@ def test_a_trial_surveys_where_it_runs(trials_of, tmp_path):
     assert here.step_times() == ExperienceStore(tmp_path / "there.db").step_times() != []
 
 
-def test_what_lies_decoded_where_a_trial_runs_is_known_to_the_tuner(tmp_path, monkeypatch):
+def test_what_lies_decoded_where_a_trial_runs_is_known_to_the_tuner(tmp_path, later, monkeypatch):
     monkeypatch.setenv("NASOA_STORE", str(tmp_path / "there.db"))
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("nni_nasoa.data.content.SETTLED", -1.0)
     rng, photos, device = np.random.default_rng(0), tmp_path / "photos", resolve("cpu")
     for label in ("a", "b"):
         (photos / label).mkdir(parents=True)

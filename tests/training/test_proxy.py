@@ -1,7 +1,10 @@
 import dataclasses
+import fcntl
 import math
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from itertools import pairwise
 
@@ -12,13 +15,11 @@ from torch.nn import functional as F
 from torch.optim.sgd import sgd
 
 from nni_nasoa.data import ImageArrays, ImageSplit, open_dataset
+from nni_nasoa.device.lock import device_lock
 from nni_nasoa.networks import ETNet
-from nni_nasoa.training import proxy
-from nni_nasoa.training.images import Images
 from nni_nasoa.training.proxy import ProxyError, learning_rate_at, train_proxy
 
 SMALL = "2-_8_1-2-2"
-CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -161,39 +162,56 @@ def test_the_learning_rate_rises_then_falls_to_zero():
     assert [learning_rate_at(step, 1, 1) for step in range(1)] == [1]
 
 
-def test_digits_are_not_mirrored(few, monkeypatch):
-    seen, original = [], Images.augmented
-    monkeypatch.setattr(
-        Images,
-        "augmented",
-        lambda self, indices: (
-            seen.append((self.augmentation, self.mirrored)),
-            original(self, indices),
-        )[1],
-    )
-    for mirrored in (False, True):
-        train_proxy(
-            network(),
-            ImageSplit(few.train, few.val, few.classes, "few", mirrored=mirrored),
-            epochs=1,
-            batch_size=40,
-        )
-    assert seen == [("crop-flip", False), ("crop-flip", True)]
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_digits_are_shifted_and_not_mirrored(few, mirrored):
+    """By images that are dark on the left and bright on the right, with an edge in between."""
+    edge = np.where(np.arange(16) < 8, 0, 255).astype(np.uint8)
+    images = np.broadcast_to(edge, few.train.images.shape)
+    split = ImageSplit(ImageArrays(images, few.train.labels), few.val, few.classes, "edges", mirrored)
+    model, rows = network(), []
+
+    def note(module, inputs):
+        if module.training:
+            rows.append(inputs[0][:, 0, 8] > 0)
+
+    model.register_forward_pre_hook(note)
+    train_proxy(model, split, epochs=1, batch_size=40)
+    (bright,) = rows
+    on_the_left = bright[:, 0].sum().item()
+    assert 10 < on_the_left < 30 if mirrored else on_the_left == 0
+    assert len(set(bright.sum(1).tolist())) > 2  # the edge is not always at the same place
 
 
-def test_every_step_gives_way_to_whoever_measures(few, monkeypatch):
-    from contextlib import contextmanager
+def test_every_step_gives_way_to_whoever_measures(few, own_locks):
+    """Somebody asks for the device in each step, and has it before the next one begins."""
+    model, begun, ended, measured, measurements = network(), [], [], [], []
 
-    taken = []
+    def measure():
+        with device_lock("cpu"):
+            measured.append((len(begun), len(ended)))
 
-    @contextmanager
-    def lock(device, shared=False):
-        taken.append((device, shared))
-        yield
+    def somebody_waits():
+        with (own_locks / "nni_nasoa-cpu.turnstile").open() as turnstile:
+            try:
+                fcntl.flock(turnstile, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            return False
 
-    monkeypatch.setattr(proxy, "device_lock", lock)
-    train_proxy(network(), few, epochs=2, batch_size=8)
-    assert taken == [(CPU, True)] * 2 * (5 + 1)  # steps and one batch of the validation, an epoch
+    def step(module, inputs):
+        begun.append(module.training)
+        measurements.append(threading.Thread(target=measure, daemon=True))
+        measurements[-1].start()
+        while measurements[-1].is_alive() and not somebody_waits():
+            time.sleep(0.001)
+
+    model.register_forward_pre_hook(step)
+    model.register_forward_hook(lambda *_: ended.append(True))
+    train_proxy(model, few, epochs=2, batch_size=8)
+    for thread in measurements:
+        thread.join(60)
+    # Five steps and one batch of the validation, an epoch.
+    assert begun == 2 * ([True] * 5 + [False]) and measured == [(step, step) for step in range(1, 13)]
 
 
 def test_an_input_below_the_total_stride(few):

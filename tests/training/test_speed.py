@@ -23,7 +23,7 @@ from nni_nasoa.training.speed import (
     training_step_time,
 )
 
-pytestmark = pytest.mark.alone
+pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("own_locks")]
 
 
 class Slowed(nn.Module):
@@ -35,11 +35,6 @@ class Slowed(nn.Module):
 
     def forward(self, x):
         return sum(self.network(x) for _ in range(self.times))
-
-
-@pytest.fixture(autouse=True)
-def own_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
 
 def reference():

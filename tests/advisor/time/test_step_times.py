@@ -138,8 +138,7 @@ def test_too_little_time_measures_nothing():
     assert measure_step_times("nano-f", (96,), DEVICE, seconds=1e-6) == []
 
 
-def test_who_keeps_the_device_busy_is_not_waited_for_when_time_is_short(tmp_path, monkeypatch):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))  # a lock of this test only
+def test_who_keeps_the_device_busy_is_not_waited_for_when_time_is_short(own_locks):
     ended = threading.Event()
     holding = threading.Event()
 
