@@ -2,11 +2,8 @@
 
 import dataclasses
 import gzip
-import importlib
 import json
-import sys
 from itertools import chain, product
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,20 +15,7 @@ from nni_nasoa.experience.old_records import upgraded_record
 from nni_nasoa.experience.records import StepTime
 from nni_nasoa.training.outcome import Outcome, StopReason
 
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
 MODELS, DEVICE = ("nano-a", "nano-c"), "a processor, 1 thread"
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """A function that imports a benchmark, and sets the arguments of its command line."""
-    monkeypatch.syspath_prepend(FOLDER)
-
-    def load(name, *arguments):
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        return importlib.import_module(name)
-
-    return load
 
 
 def step_times(model, stages=4):

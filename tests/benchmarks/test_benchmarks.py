@@ -1,28 +1,8 @@
 """The benchmarks of the search, each run on a small part of what it measures."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
-
-FOLDER = Path(__file__).parents[2] / "examples" / "benchmarks"
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """A function that loads a benchmark, and sets the arguments of its command line."""
-    monkeypatch.syspath_prepend(FOLDER)
-
-    def load(name, *arguments):
-        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
-        return module
-
-    return load
 
 
 def test_step_time(script, tmp_path, capsys):

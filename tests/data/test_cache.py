@@ -37,9 +37,9 @@ def test_the_folder_is_the_environments_or_the_users(cache, monkeypatch):
     assert str(cache_folder()) == "/home/somebody/.cache/nni_nasoa"
 
 
-def test_images_are_decoded_once_and_mapped(images, entries, monkeypatch):
+def test_images_are_decoded_once_and_mapped(images, entries, open_no_images):
     first = open_dataset(images, input_size=8)
-    monkeypatch.setattr(Image, "open", lambda path: pytest.fail("decoded again"))
+    open_no_images()
     again = open_dataset(images, input_size=8)
     np.testing.assert_array_equal(first.train.images, again.train.images)
     np.testing.assert_array_equal(first.val.labels, again.val.labels)

@@ -147,7 +147,7 @@ def test_every_folder_is_listed_once_and_every_image_statted_once(tmp_path, monk
 def test_a_folder_without_permission_is_one_clear_line(root, monkeypatch):
     scandir = os.scandir
 
-    def refuse(folder):
+    def refuse(folder):  # as root, who may run this, is refused nothing
         if str(folder).endswith("deep"):
             raise PermissionError(13, "Permission denied")
         return scandir(folder)

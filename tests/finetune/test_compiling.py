@@ -53,7 +53,13 @@ def compile_it(made, seconds=6000.0):
 
 
 @pytest.fixture
-def counted(monkeypatch):
+def compiler(monkeypatch):
+    """A function that puts another compiler in the place of torch's: one that is quick, slow or fails."""
+    return lambda compile_: monkeypatch.setattr(torch, "compile", compile_)
+
+
+@pytest.fixture
+def counted(compiler):
     """Compile without generating code, which is quick; how many graphs were made."""
     graphs = []
 
@@ -62,7 +68,7 @@ def counted(monkeypatch):
         return graph
 
     torch.compiler.reset()
-    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend=backend))
+    compiler(functools.partial(torch.compile, backend=backend))
     return graphs
 
 
@@ -112,15 +118,15 @@ class Sleeping(nn.Module):
         return self.module(x)
 
 
-def test_compiling_that_takes_too_long_is_given_up(make, monkeypatch):
-    monkeypatch.setattr(torch, "compile", Sleeping)
+def test_compiling_that_takes_too_long_is_given_up(make, compiler):
+    compiler(Sleeping)
     stepper, module = made = make()
     assert "torch.compile was not done after" in compile_it(made, 1.0)
     assert stepper.module is module
 
 
-def test_an_interruption_ends_compiling(make, monkeypatch):
-    monkeypatch.setattr(torch, "compile", Sleeping)
+def test_an_interruption_ends_compiling(make, compiler):
+    compiler(Sleeping)
     stepper, module = make()
     interruption = Interruption()
     threading.Timer(0.3, lambda: setattr(interruption, "number", 15)).start()
@@ -130,8 +136,8 @@ def test_an_interruption_ends_compiling(make, monkeypatch):
 
 
 @pytest.mark.alone
-def test_a_run_goes_on_without(blobs, shallow, monkeypatch):
-    monkeypatch.setattr(torch, "compile", Sleeping)
+def test_a_run_goes_on_without(blobs, shallow, compiler):
+    compiler(Sleeping)
     regime = FineTuneRegime("m", 0.05, batch_size=16, augmentation="none")
     result = finetune(
         blobs, regime, 4 * SECONDS, network=shallow(), device="cpu", resources=Resources(compile=True)
@@ -140,7 +146,7 @@ def test_a_run_goes_on_without(blobs, shallow, monkeypatch):
     assert any("torch.compile was not done" in note for note in result.notes)
 
 
-def test_a_compiler_that_fails_is_told_and_not_needed(make, monkeypatch):
+def test_a_compiler_that_fails_is_told_and_not_needed(make, compiler):
     class Failing(nn.Module):
         def __init__(self, module):
             super().__init__()
@@ -148,7 +154,7 @@ def test_a_compiler_that_fails_is_told_and_not_needed(make, monkeypatch):
         def forward(self, x):
             raise RuntimeError("no C++ compiler\nwas found")
 
-    monkeypatch.setattr(torch, "compile", Failing)
+    compiler(Failing)
     stepper, module = made = make()
     assert compile_it(made) == "torch.compile failed (no C++ compiler was found): trained without it"
     assert stepper.module is module and torch.isfinite(stepper.step(cheap=False))

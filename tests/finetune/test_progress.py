@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import redirect_stderr
 
 import pytest
 
@@ -27,10 +28,10 @@ class Terminal(io.StringIO):
 
 
 def test_the_bar_shows_time_loss_accuracy_and_notes(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
-    with watching(90, None, Monitoring(bar=None)) as watcher:
+    terminal = Terminal()
+    with redirect_stderr(terminal), watching(90, None, Monitoring(bar=None)) as watcher:
         watcher.step(12.34, 0.4567, 0.875)
         watcher.note("out of memory")
         watcher.step(12.35, 9.9, None)  # too soon to be shown
@@ -44,9 +45,8 @@ def test_the_bar_shows_time_loss_accuracy_and_notes(monkeypatch):
     assert "9.900" not in shown
 
 
-def test_there_is_no_bar_where_there_is_no_terminal(monkeypatch):
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with watching(90, None, Monitoring(bar=None)) as watcher:
+def test_there_is_no_bar_where_there_is_no_terminal():
+    with redirect_stderr(io.StringIO()), watching(90, None, Monitoring(bar=None)) as watcher:
         assert not any(isinstance(w, LiveBar) for w in watcher.watchers)
         watcher.step(1, 1, 1)
 

@@ -90,7 +90,7 @@ def test_a_training_that_diverges_has_none():
 
 @pytest.mark.parametrize("seconds, steps", [(5.0, 3), (40.0, 3), (60.0, STEPS), (None, STEPS)])
 def test_it_is_given_up_as_soon_as_it_does_not_fit(monkeypatch, seconds, steps):
-    """Of steps that take a second each, by a clock of their own."""
+    """Of steps that take a second each, by a clock of their own; their rates are seen nowhere else."""
     now, stepped = [0.0], []
 
     def step(self):

@@ -9,7 +9,6 @@ from importlib import import_module
 
 import pytest
 from fixtures.looks import FOUND
-from PIL import Image
 
 from nni_nasoa.advisor.task.landmarks import HIGH_RATE, RATE
 from nni_nasoa.advisor.task.probing import FEW, IMAGES
@@ -39,12 +38,12 @@ print({"torch", "PIL", "nni"} & {*sys.modules})
 """
 
 
-def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, monkeypatch):
+def test_what_is_found_is_kept_and_opens_nothing_the_next_time(folder, store, open_no_images):
     first = task_profile(Dataset(folder), store, ["nano-b"])
     assert set(first.probes) == {*ALWAYS, *B} and first.dataset.pixels_read == 9
     assert all(found["images"] == 9 and 0 <= found["nearest_mean"] <= 1 for found in first.probes.values())
     assert set(first.landmarks) == {*LANDMARKS} and all(0 <= found <= 1 for found in first.landmarks.values())
-    monkeypatch.setattr(Image, "open", lambda path: pytest.fail(f"{path} was opened"))
+    open_no_images()
     assert task_profile(Dataset(folder), store, ["nano-b"]) == first
     run = subprocess.run(
         [sys.executable, "-c", COLD, store.location, folder], capture_output=True, text=True, check=True
@@ -282,8 +281,8 @@ def test_named_datasets_are_opened_in_time(store, look, tmp_path):
     assert found.dataset.images == 1797 and set(found.probes) == {*ALWAYS}
 
 
-def test_errors_are_one_line_before_work_starts(folder, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(Image, "open", lambda path: pytest.fail(f"{path} was opened"))
+def test_errors_are_one_line_before_work_starts(folder, store, tmp_path, open_no_images):
+    open_no_images()
     with pytest.raises(ValueError, match=r"^zoo: no model 'nano-x'; .*$"):
         task_profile(Dataset(folder), store, ["nano-x"])
     with pytest.raises(DatasetError, match="neither a folder nor a known name"):
