@@ -158,6 +158,6 @@ class ModelFigures:
     def _architecture(self) -> Architecture | None:
         from nni_nasoa.architecture import Architecture
 
-        with suppress(ValueError):  # in a record, others may have put anything
+        with suppress(ValueError):  # others may have put anything into a record
             return Architecture.parse(self.known["encoding"]) if self.known.get("encoding") else None
         return None

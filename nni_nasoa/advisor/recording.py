@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore, State
     from nni_nasoa.finetune import FineTuneError, FineTuneRegime, FineTuneResult
 
-# Of the newest runs in a store, those that a predictor or a time model learns from which begins after them.
+# How many of a store's newest runs a predictor, or a time model, learns from that begins after them.
 EARLIER_RUNS, EARLIER_RUNS_OF_DEVICE = 100, 300
 # Recording may take so many times as long as its rehearsal did, and so many seconds at most.
 LONGER, MOST_SECONDS = 3.0, 3.0

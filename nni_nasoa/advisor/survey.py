@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.zoo import ModelInfo
 
-# Of the time that is left, what may go to profile and probes, and to step times; these need so many seconds,
+# Shares of the time that is left for profile and probes, and for step times. Step times need so many seconds,
 # if that is no more than the last share.
 PROFILE_SHARE, TIMES_SHARE = 0.2, 0.2
 LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5

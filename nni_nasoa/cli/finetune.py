@@ -132,7 +132,7 @@ def finetune(
         start = None if weights == "none" else weights
         opened = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
         recorder = None
-        if record:  # before training: its imports and look-ups take time
+        if record:  # its imports and look-ups take time, which is not there after training
             from nni_nasoa.advisor.recording import Recorder
 
             recorder = Recorder.open(store, opened, regime.model, weights=start)

@@ -115,7 +115,7 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
                 _delete(entry)
             _build(entry, build)
             loaded = load(entry)
-        make_room()  # for builds that did not
+        make_room()  # not every build has made any
     return loaded
 
 

@@ -123,7 +123,8 @@ _RULES: dict[str, Rule] = {
     "notes": list_of(TEXT, f"a list of at most {MAX_NOTES} texts", most=MAX_NOTES),
 }
 _ENDED = (StopReason.BUDGET, StopReason.SATURATED, StopReason.DIVERGED)
-_REASONS = {  # that a status can have; the first is that of a record that does not say
+# The reasons that a status can have; the first is that of a record that does not say.
+_REASONS = {
     "ok": (*_ENDED, StopReason.UNKNOWN),
     "failed": (StopReason.FAILED, *_ENDED, StopReason.UNKNOWN),
     "killed": (StopReason.INTERRUPTED, StopReason.UNKNOWN),

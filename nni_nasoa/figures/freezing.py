@@ -125,7 +125,7 @@ def _row(row: Sequence[Axes], lines: dict[str, dict[int, list[RecordedRun]]], ta
         seconds = {k: [run.seconds_to(target) for run in group] for k, group in by_freeze.items()}
         _line(reach, seconds, style)
         for k, values in seconds.items():
-            if math.isinf(spread(values)[1]):  # as a mark at the top, whatever the scale
+            if math.isinf(spread(values)[1]):  # it is a mark at the top, whatever the scale
                 reached = sum(map(math.isfinite, values))
                 reach.annotate(
                     f"{reached} of {len(values)}\nreached" if reached else "not\nreached",

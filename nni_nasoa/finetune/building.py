@@ -102,7 +102,7 @@ def built(
     """
     if network is None:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*starts afresh")  # as it has to
+            warnings.filterwarnings("ignore", message=".*starts afresh")  # another head has to
             network = create_model(regime.model, num_classes=split.num_classes, weights=weights)
     view = staged(network, regime.model if _info(regime.model) is not None else None)
     if view.head.out_features != split.num_classes:

@@ -337,7 +337,7 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
         )
     for key, rule in _RULES.items():
         rule(f'{folder}: "{key}" of the description', about.get(key), ClassifierError)
-    if "outcome" not in about:  # as an earlier release saved it
+    if "outcome" not in about:  # an earlier release has saved it
         about = {**about, "outcome": outcome_of("unknown", about.get("notes"))}
     try:
         FineTuneRegime.from_json(about.get("regime"))

@@ -199,7 +199,7 @@ def waiting_factor() -> float:
     1 where it never waited, or the system does not tell, and 10 at most.
     """
     try:
-        # Of the main thread, in nanoseconds.
+        # The file tells the main thread's times, in nanoseconds.
         computed, waited = map(int, Path("/proc/self/schedstat").read_text().split()[:2])
     except (OSError, ValueError):
         return 1.0

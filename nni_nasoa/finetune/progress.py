@@ -78,7 +78,7 @@ class EvaluationsFile(Watcher):
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
         """Write it down."""
-        if self._first:  # until now it belongs to the classifier of an earlier run
+        if self._first:  # the file has belonged to the classifier of an earlier run until now
             self._path.write_bytes(b"")
             self._first = False
         append_line(self._path, record)

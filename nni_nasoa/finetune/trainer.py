@@ -31,10 +31,11 @@ from .trained_part import TrainedPart
 from .training_start import TrainingStart, training_start, validation_in_time
 from .validation import Evaluation, Validation
 
-LOWER_RATE = 0.1  # after divergence
-DIVERGED = 10  # times the loss of guessing
-SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200  # in a row without a mistake, on so many images
-UNUSED_SHARE = 0.1  # of the budget: if more is left at the end, that is worth a word
+LOWER_RATE = 0.1  # the learning rate is multiplied by this after divergence
+DIVERGED = 10  # a loss of so many times that of guessing has diverged
+# A run is saturated after so many evaluations in a row without a mistake, on so many images at least.
+SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200
+UNUSED_SHARE = 0.1  # a larger share of the budget that is left at the end is worth a word
 STOP, EVALUATE = 0, -1  # what is next, where it is not a number of steps
 
 

@@ -30,9 +30,9 @@ from .run_log import RunLog
 from .trained_part import TrainedPart
 from .validation import Validation
 
-# Of a class's weights at the start, where stages are trained, too; trained heads have about that.
+# The norm of a class's weights at the start, where stages are trained, too; trained heads have about that.
 HEAD_NORM = 1.0
-VALIDATION_BATCH_SECONDS = 0.2  # of a batch at most, between two looks at the clock
+VALIDATION_BATCH_SECONDS = 0.2  # a batch takes no longer, so that the clock is looked at often enough
 
 
 @dataclass(frozen=True, eq=False)

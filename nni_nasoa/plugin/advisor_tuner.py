@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _NAME = "OnlineAdvisor"
-SETTLE_SECONDS = 2.0  # after the end of a trial its result has come, if it has one
+SETTLE_SECONDS = 2.0  # the result of a trial, if it has one, has come so long after its end
 
 
 class OnlineAdvisor(Tuner):
@@ -106,7 +106,7 @@ class OnlineAdvisor(Tuner):
         self._resumed = self._begun = self._ended = False
         self._given_up: dict[int, str] = {}  # tasks, and why
         self._looks: dict[int, Future[Survey]] = {}
-        self._run_of: dict[int, str] = {}  # by NNI's id; the ids start again after a resume
+        self._run_of: dict[int, str] = {}  # runs by NNI's ids, which start again after a resume
         self._idle: list[int] = []  # ids that were asked for while there was nothing to do
         self._send: Callable[[int, dict[str, Any]], None] | None = None
 

@@ -14,7 +14,7 @@ from nni_nasoa.files import append_line, read_lines
 
 from .trial_result import TrialResult
 
-LIST = "classifiers.jsonl"  # in the experiment's folder
+LIST = "classifiers.jsonl"  # the file lies in the experiment's folder
 
 
 def entry_of(result: TrialResult, config: Mapping[str, Any]) -> dict[str, Any]:

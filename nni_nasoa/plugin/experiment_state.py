@@ -48,14 +48,14 @@ class Progress:
         self.runs, self._journal, self._folder = runs, journal, folder
         self._database = folder if folder and (folder / "db").is_dir() else None
         self._id = folder.name if folder else str(uuid.uuid4())
-        self.surveys: dict[int, Survey] = {}  # by task
-        self.best: dict[int, float] = {}  # accuracy, by task
+        self.surveys: dict[int, Survey] = {}  # each task's
+        self.best: dict[int, float] = {}  # each task's accuracy
         self.config: Mapping[str, Any] = read_config(self._database) if self._database else {}
         self.store: ExperienceStore  # set before anything is recorded
         self.lost: list[str] = []  # runs that an earlier process asked for, and NNI has lost sight of
-        self._rerun: set[str] = set()  # by trials of an earlier process; NNI does not tell how these end
+        self._rerun: set[str] = set()  # runs of an earlier process's trials; NNI does not tell how they end
         self._predicted: dict[str, Mapping[str, Any] | None] = {}
-        self._unrecorded: list[RunRecord] = []  # as the store failed
+        self._unrecorded: list[RunRecord] = []  # they are added once the store works again
         self._failures: set[str] = set()  # runs that are recorded as failed
 
     # -- events --

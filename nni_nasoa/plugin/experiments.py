@@ -90,7 +90,7 @@ def read_trials(folder: str | Path) -> list[FinalResult]:
     sequences = {trial: sequence for trial, _, sequence, _ in reversed(events) if sequence is not None}
     submitted: dict[
         int, list[tuple[int, Any]]
-    ] = {}  # by parameter id: (time, parameters); a resumed experiment uses ids again
+    ] = {}  # (time, parameters) by parameter id; a resumed experiment uses ids again
     for _, time, _, data in events:
         form = _json(data)
         if isinstance(form, Mapping) and isinstance(form.get("parameter_id"), int):

@@ -93,7 +93,7 @@ def run(
 
     from nni_nasoa.finetune import Monitoring, Timing, finetune
 
-    assert settings.output is not None and assignment.regime is not None  # as there is no survey
+    assert settings.output is not None and assignment.regime is not None  # only a survey has none
     folder = Path(settings.output).expanduser()
     margin = default_margin(60 * assignment.minutes) + ENDING_SECONDS
     with _evaluations_of(folder / "evaluations.jsonl", on_evaluation):

@@ -38,7 +38,7 @@ class RunLedger:
         self._task_of: dict[str, int] = {}
         self._succeeded: dict[str, bool] = {}  # those with a result
         self.failed: dict[str, str] = {}  # those that ended without one, and why
-        self._ended: dict[str, None] = {}  # by NNI's word
+        self._ended: dict[str, None] = {}  # runs that NNI says have ended
         self._stands_for: dict[str, str] = {}
 
     # -- events --

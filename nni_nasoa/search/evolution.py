@@ -92,7 +92,7 @@ class Evolution:
         self._rng = np.random.default_rng(seed)
         self._lock = RLock()
         self._to_ask_first = deque(initial)
-        self._evaluated: dict[str, _Entry] = {}  # by key, in order of telling
+        self._evaluated: dict[str, _Entry] = {}  # results by their keys, in the order in which they were told
         self._failed: set[str] = set()
         self._pending: dict[str, Any] = {}
         self._population: list[_Entry] = []
@@ -273,7 +273,7 @@ class Evolution:
             numbers[objective.name] * (1 if objective.maximize else -1) for objective in self.objectives
         )
         violation = sum(limit.violation(numbers[limit.name]) for limit in self.limits)
-        further = {  # as JSON can hold it
+        further = {  # all in a form that JSON can hold
             name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()
         }
         return _Entry(Individual(candidate, {**further, **numbers}), values, violation)

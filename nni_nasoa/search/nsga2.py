@@ -195,7 +195,7 @@ def _volume(points: np.ndarray) -> float:
         return 0.0
     if points.shape[1] == 1:
         return float(points.max())
-    points = points[np.argsort(-points[:, -1], kind="stable")]  # from the top slice down
+    points = points[np.argsort(-points[:, -1], kind="stable")]  # the top slice comes first
     depths = -np.diff(points[:, -1], append=0.0)
     if points.shape[1] == 2:
         return float(np.maximum.accumulate(points[:, 0])[depths > 0] @ depths[depths > 0])

@@ -118,7 +118,7 @@ class _Buckets:
         for buffer in self.buffers[len(self.sent) :] if failed else ():
             # Where the gradients would lie: it takes no more memory.
             torch.distributed.all_reduce(buffer.fill_(torch.nan))
-        for future in self.sent:  # as DDP itself does only after a step with all gradients
+        for future in self.sent:  # DDP itself does so only after a step with all gradients
             future.wait()
 
     def average(self) -> None:

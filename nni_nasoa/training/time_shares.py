@@ -6,12 +6,12 @@ need not load it.
 
 from __future__ import annotations
 
-# Of the budget, before anything is computed: decoding all images of a folder may take the first share, else a
-# sample of them the second.
+# Shares of the budget, before anything is computed: decoding all images of a folder may take the first, else
+# decoding a sample of them the second.
 CACHE_SHARE, SAMPLE_SHARE = 0.35, 0.15
 
-# Of the time that is left, a first pass over the images: one that only times, one that all start from, one
-# that the head stays with. It takes two chunks at least, and doubles them up to the largest.
+# Shares of the time that is left for a first pass over the images: one that only times, one that all start
+# from, one that the head stays with. A pass takes two chunks at least, and doubles them up to the largest.
 TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
 FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS = 4, 256, 2  # images; the first chunk finds kernels and fills caches
 
@@ -20,8 +20,8 @@ FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS = 4, 256, 2  # images; the first chunk finds 
 MIN_STEPS = 8
 STEP_FACTOR = 3.2  # a training step over a forward pass: forward, backward twice that, the rest
 
-# Of the time that is left, an evaluation, and one whose features are kept from then on; on so many images at
-# least.
+# Shares of the time that is left for an evaluation, and for one whose features are kept from then on. It is
+# on so many images at least.
 VALIDATION_SHARE, HEAD_VALIDATION_SHARE, LEAST_VALIDATION = 0.05, 0.15, 16
 
 # Training: steps between two looks at the clock, and evaluations in the window, besides the last.

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
     from nni_nasoa.networks import WeightsError
 
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # of a model at Hugging Face's, the best first
+HUB_FILES = (
+    "model.safetensors",
+    "pytorch_model.bin",
+)  # what Hugging Face's models consist of, the best first
 
 
 def torch_checkpoints() -> Path:

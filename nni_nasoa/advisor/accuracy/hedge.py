@@ -222,7 +222,7 @@ class HedgeRegressor:
 
     def _learn(self, x: np.ndarray, y: float) -> None:
         state, seen = self._state, self.seen
-        mean, spread, heads = self._estimates(x[None])  # before the record has any influence
+        mean, spread, heads = self._estimates(x[None])  # the record has had no influence yet
         self._calibrate(mean, spread, y)
         self._reweigh(np.abs(heads[0] - y))
         self._scale.observe(x)
@@ -330,7 +330,7 @@ class HedgeRegressor:
     def to_bytes(self) -> bytes:
         """The state as the contents of an .npz file; the same state gives the same bytes."""
         file = io.BytesIO()
-        arrays: dict[str, Any] = self.state_dict()  # as arrays, they would be taken for options of `savez`
+        arrays: dict[str, Any] = self.state_dict()  # another type would be taken for options of `savez`
         np.savez_compressed(file, **arrays)
         return file.getvalue()
 

@@ -27,9 +27,9 @@ RATE, HIGH_RATE = 0.02, 0.14
 STEPS, BATCH, WEIGHT_DECAY = 48, 32, 1e-4
 WARMUP = 0.1  # share of the steps in which the learning rate rises
 EVALUATION_BATCH = 64
-TRAIN_IMAGES, VAL_IMAGES = 500, 250  # at most, all classes in turn
-FIRST_STEPS = 3  # that tell what all will take
-EVALUATION_STEPS = 4  # that take as long as the evaluation does, at most
+TRAIN_IMAGES, VAL_IMAGES = 500, 250  # the most images, taken from all classes in turn
+FIRST_STEPS = 3  # so many steps tell what all will take
+EVALUATION_STEPS = 4  # the evaluation takes as long as so many steps, at most
 
 
 def landmark(
@@ -105,7 +105,7 @@ def _trained(
     from nni_nasoa.training.schedule import warmup_cosine
     from nni_nasoa.training.supervised import endless, train_step
 
-    for values in network.head.parameters():  # of which there is one start
+    for values in network.head.parameters():  # so that no two landmarks differ by how their heads began
         torch.nn.init.zeros_(values)
     network.freeze(0).train()
     optimizer, rng = Optimizer("sgd", network.parameters(), WEIGHT_DECAY), np.random.default_rng(0)

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
     from nni_nasoa.zoo.staged import Staged
 
-IMAGES = 1000  # of the sample, at most
-FEW = 250  # of images in another size than the network's own
+IMAGES = 1000  # the most images of a sample that a probe looks at
+FEW = 250  # the most in another size than the network's own, and for a linear head on few
 MIN_IMAGES = 40  # fewer, where the sample has more, tell nothing
-DISTANCE_IMAGES = 250  # for the distance
+DISTANCE_IMAGES = 250  # so many tell how far a dataset is from the images that the network was pretrained on
 FIRST_BATCH, MAX_BATCH = 8, 64
-ITERATIONS, TOLERANCE = 100, 1e-5  # of the fixed point of LogME
-# Of alpha / beta, in units of the largest eigenvalue: between a fit without a prior and none at all.
+ITERATIONS, TOLERANCE = 100, 1e-5  # the fixed point of LogME is found with these
+# Bounds of alpha / beta, in units of the largest eigenvalue: from a fit without a prior to none at all.
 RATIOS = 1e-8, 1e8
 RIDGES = np.logspace(-2, 4, 13)  # penalties of a linear head, for features of variance 1
 # They tell how far the network as it is will get.
@@ -246,7 +246,7 @@ def _nearest_mean(x: np.ndarray, labels: np.ndarray, training: np.ndarray) -> np
     np.add.at(sums, labels[training], x[training])
     distances = _squared_distances(x, sums / np.maximum(counts, 1)[:, None])
     distances[:, counts == 0] = np.inf
-    # Of a class with n images, the mean without one of them is n / (n - 1) times as far from it.
+    # A class of n images has its mean n / (n - 1) times as far from one of them when that one is left out.
     own, n = (np.arange(len(x)), labels), counts[labels].astype(np.float64)
     distances[own] *= np.where(training, n / np.maximum(n - 1, 1), 1) ** 2
     distances[own] = np.where(training & (n == 1), np.inf, distances[own])
@@ -292,7 +292,7 @@ def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarr
     best = 0.0
     for ridge in RIDGES:
         shrunk = s**2 / (s**2 + ridge)
-        own = np.minimum(u**2 @ shrunk, 1 - 1e-9)  # of each training image's prediction, its own share
+        own = np.minimum(u**2 @ shrunk, 1 - 1e-9)  # its own label's share of each training image's prediction
         left_out = y - (y - u @ (shrunk[:, None] * projected)) / (1 - own)[:, None]
         others = elsewhere @ ((s / (s**2 + ridge))[:, None] * projected)
         right[training] = left_out.argmax(1) == labels[training]
@@ -331,7 +331,7 @@ def log_me(features: np.ndarray, labels: np.ndarray) -> float | None:
     # F F^T = U diag(s) U^T: all that follows needs no more of F.
     u, singular, _ = np.linalg.svd(f / scale, full_matrices=False)
     s, z = singular**2, (u.T @ y) ** 2
-    rest = np.maximum((y**2).sum(0) - z.sum(0), 0)  # of y, what lies outside the span of F
+    rest = np.maximum((y**2).sum(0) - z.sum(0), 0)  # the part of y that lies outside the span of F
     low, high = (ratio * s.max() for ratio in RATIOS)
     t = np.ones(len(classes))
     for _ in range(ITERATIONS):

@@ -34,14 +34,15 @@ if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
 
 PROBE_MODEL = "nano-a"
-VERSION = 3  # of what is kept, and of how probes and landmarks are made
-# Of the time that is left, for the profile, and for decoding what probes look at.
+VERSION = 3  # profiles of another version are found out anew: they hold other values, or were made otherwise
+# Shares of the time that is left for the profile, and for decoding what probes look at, and the most seconds
+# that each takes, however much time there is.
 PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4
-PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0  # at most, however much time there is
+PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
-# That could be looked at in the time that it takes to make a network, and to make something of what it sees.
+# A network's making, and the use of what it sees, take about as long as looking at so many images.
 NETWORK_IMAGES = 300
-# Of `PROBE_MODEL`, see `landmark_settings`.
+# The trainings of `PROBE_MODEL`, see `landmark_settings`.
 LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")
 _FIELDS = {"version", "dataset", "probes", "landmarks"}
 _PROBE = {
@@ -267,7 +268,7 @@ def task_profile(
     reader, own = _Reader(dataset, seconds, show_progress, instruments), dataset.fingerprint
     known = kept = _kept(store, own)
     sizes, marks = {model: get(model).input_size for model in (PROBE_MODEL, *models)}, landmark_settings()
-    if dataset.kind is Kind.ARRAYS:  # whose images come in one size
+    if dataset.kind is Kind.ARRAYS:  # their images come in one size
         del marks["landmark_large"]
     else:
         sizes |= sized_probes(models)

@@ -13,8 +13,8 @@ from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE
 if TYPE_CHECKING:
     from nni_nasoa.data.profile import DatasetProfile
 
-TYPICAL_IMAGES = 1000, 250  # to train and to validate on, of a dataset that there was no time to look at
-# Of the processors that decode, as far as one can count on: others may need some, and two may share a core.
+TYPICAL_IMAGES = 1000, 250  # what a dataset has to train and validate on that there was no time to look at
+# The share of the processors that can be counted on: others may need some, and two may share a core.
 PROCESSORS_SHARE = 0.5
 
 

@@ -97,7 +97,7 @@ def _of_an_image(view: Staged, size: int) -> np.ndarray:
     # A storage by its address, which is that of no other one as long as it is kept: meta tensors have no data
     # to tell them by.
     weights = {weight.untyped_storage()._cdata for weight in view.parameters()}
-    saved: dict[int, tuple[int, int]] = {}  # by the storage, its bytes and the last part that saves it
+    saved: dict[int, tuple[int, int]] = {}  # a storage's bytes, and the last part that saves it
     kept, parts = [], (*view.stages, view.head)
     x, place = torch.empty(IMAGES, 3, size, size), 0
 

@@ -16,7 +16,7 @@ from .simulated_run import StepSeconds
 from .step_kinds import DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES
 
 CHUNK = 64  # images at a time, typically, in a first pass or an evaluation
-# Of a step's time, an image's share of the batch at least: no step of many images costs what one of few does.
+# The least part of a step's time that grows with its images: no step of many costs what one of few does.
 LEAST_SLOPE = 0.02
 
 

@@ -36,11 +36,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 FEW_POINTS = 2  # a curve of so many points tells the time between them
-KINDS = (
-    "all trained",
-    "some frozen",
-    "head",
-)  # as corrections are kept, in the order of the kinds of `simulated_run`
+# The names under which corrections are kept, in the order of the kinds of `simulated_run`.
+KINDS = ("all trained", "some frozen", "head")
 
 
 @dataclass(frozen=True, eq=False)
