@@ -5,6 +5,8 @@ renamed, under a file lock, so that trials that start together decode once. Entr
 new one needs room, those go that were not used for longest, but for those in use: an entry's images carry a
 shared lock for as long as they are mapped. (Where a file system knows no locks, a deleted file stays with
 those who have it mapped.)
+
+Beside the entries there are growing ones (`growing.py`), which are kept and deleted by the same rules.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -29,6 +31,7 @@ from nni_nasoa.values import reason
 from .arrays import DatasetError
 
 DEFAULT_LIMIT = "20GB"
+GROWING = ".growing"  # how the name of an entry ends that is not whole, and of use all the same
 JUST_USED = 60.0  # seconds in which an entry that was asked for is not deleted: it is about to be opened
 _UNITS = {
     "": 1,
@@ -40,6 +43,10 @@ _UNITS = {
     },
 }
 T = TypeVar("T")
+
+
+class CacheError(DatasetError):
+    """The cache cannot be read or written, or has no room."""
 
 
 def cache_limit() -> int:
@@ -63,11 +70,57 @@ def cache_limit() -> int:
 
 def has_entry(key: Mapping[str, Any]) -> bool:
     """Whether `open_entry` would find an entry; that it was asked for does not count as a use of it."""
-    return _entry(key).is_dir()
+    return entry_path(key).is_dir()
 
 
-def _entry(key: Mapping[str, Any]) -> Path:
+def entry_path(key: Mapping[str, Any]) -> Path:
+    """Where the entry is that a key stands for, if there is one."""
     return _images_folder() / hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def growing_path(key: Mapping[str, Any]) -> Path:
+    """Where the growing entry is that a key stands for, if there is one."""
+    return entry_path(key).with_suffix(GROWING)
+
+
+def entry_names(suffix: str = "") -> set[str]:
+    """Names of the entries, or of the growing ones."""
+    with suppress(OSError):
+        return {name for name in os.listdir(_images_folder()) if os.path.splitext(name)[1] == suffix}
+    return set()
+
+
+@contextmanager
+def writing(entry: Path, patience: float | None = None) -> Iterator[None]:
+    """Be the one process that writes an entry; nobody deletes it meanwhile.
+
+    Parameters
+    ----------
+    entry
+        Its path.
+    patience
+        Seconds to wait for another process that writes it; None waits for as long as it takes.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process writes it for longer than that.
+    CacheError
+        The cache cannot be written, also where that shows later.
+    """
+    with clear_errors("write to", entry.parent):
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with locked(_lock(entry), patience=patience):
+            yield
+
+
+def delete_entry(entry: Path) -> None:
+    """Delete an entry, by the process that holds its lock; renamed first, so that nobody finds half of it."""
+    partial = _new_partial(entry)
+    try:
+        os.rename(entry, partial / "gone")
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Callable[[Path], T]) -> T:
@@ -89,30 +142,30 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
 
     Raises
     ------
-    DatasetError
+    CacheError
         The cache cannot be read or written: no permission, no room.
     """
-    entry = _entry(key)
-    folder, digest = entry.parent, entry.name
+    entry = entry_path(key)
+    folder = entry.parent
 
     def load_whole() -> T | None:
         with suppress(FileNotFoundError, ValueError, EOFError, KeyError, TypeError):
             return load(entry) if _is_there(entry) else None
         return None
 
-    with _clear_errors("read", folder):
+    with clear_errors("read", folder):
         loaded = load_whole()
     if loaded is not None:
         return loaded
     cache_limit()  # what is wrong with it is said before the work
-    with _clear_errors("write to", folder):
+    with clear_errors("write to", folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with locked(folder / f"{digest}.lock"):  # nobody deletes the entry meanwhile
+        with locked(_lock(entry)):  # nobody deletes the entry meanwhile
             loaded = load_whole()
             if loaded is not None:  # another process was faster
                 return loaded
             if entry.exists():
-                _delete(entry)
+                delete_entry(entry)
             _build(entry, build)
             loaded = load(entry)
         make_room()  # not every build has made any
@@ -127,12 +180,12 @@ def make_room(size: int = 0) -> None:
 
     Raises
     ------
-    DatasetError
+    CacheError
         `size` alone is above the limit, or the disk is too full.
     """
     limit, folder = cache_limit(), _images_folder()
     if size > limit:
-        raise DatasetError(
+        raise CacheError(
             f"image cache: the decoded images take {_in_words(size)}, the limit is {_in_words(limit)}; "
             "set NASOA_CACHE_LIMIT to more, or choose a smaller input size"
         )
@@ -144,16 +197,17 @@ def make_room(size: int = 0) -> None:
         if _delete_unused(entry):
             used, free = used - bytes_, free + bytes_
     if size > free:
-        raise DatasetError(
+        raise CacheError(
             f"image cache: the decoded images take {_in_words(size)}, where {folder} has {_in_words(free)} "
             "left; set NASOA_CACHE to a folder with room"
         )
 
 
-def map_array(path: Path) -> np.ndarray:
+def map_array(path: Path, mode: Literal["c", "r"] = "c") -> np.ndarray:
     """Map a .npy file, and mark its entry as in use for as long as it is mapped.
 
-    It is mapped copy-on-write: torch asks for arrays that may be written to, and the file stays as it is.
+    It is mapped copy-on-write: torch asks for arrays that may be written to, and the file stays as it is. One
+    that others still write is mapped to be read alone (mode "r").
     """
     with open(path, "rb") as file:
         with suppress(OSError):  # a file system without locks
@@ -162,17 +216,24 @@ def map_array(path: Path) -> np.ndarray:
         shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(file)
         if 0 in shape:
             return np.empty(shape, dtype)
-        return np.memmap(file, dtype, "c", file.tell(), shape, "F" if fortran_order else "C")
+        return np.memmap(file, dtype, mode, file.tell(), shape, "F" if fortran_order else "C")
 
 
 @contextmanager
-def _clear_errors(what: str, folder: Path) -> Iterator[None]:
+def clear_errors(what: str, folder: Path) -> Iterator[None]:
+    """Raise a CacheError of one line in place of an error of the system."""
     try:
         yield
+    except BlockingIOError:  # nothing is wrong: another process holds the lock
+        raise
     except OSError as error:
-        raise DatasetError(
+        raise CacheError(
             f"image cache: cannot {what} {folder} ({reason(error)}); set NASOA_CACHE to a folder with room"
         ) from error
+
+
+def _lock(entry: Path) -> Path:
+    return entry.with_name(f"{entry.name.partition('.')[0]}.lock")
 
 
 def _images_folder() -> Path:
@@ -212,17 +273,24 @@ def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
     """When each entry was last used, its size in bytes, and its path; half-made ones as well."""
     for entry in folder.iterdir():
         with suppress(FileNotFoundError, NotADirectoryError):
-            yield entry.stat().st_mtime, sum(file.stat().st_size for file in os.scandir(entry)), entry
+            yield entry.stat().st_mtime, sum(map(_bytes, os.scandir(entry))), entry
+
+
+def _bytes(file: os.DirEntry) -> int:
+    """Bytes of a file; where two entries share it, half of them."""
+    about = file.stat()
+    written = 512 * about.st_blocks if Path(file.path).parent.suffix == GROWING else about.st_size
+    return min(about.st_size, written) // max(1, about.st_nlink)
 
 
 def _delete_unused(entry: Path) -> bool:
     """Delete an entry that nobody uses, or what a killed process has left of one; whether that was done."""
-    with suppress(OSError), locked(entry.with_name(f"{entry.name.partition('.')[0]}.lock"), patience=0):
+    with suppress(OSError), locked(_lock(entry), patience=0):
         # Nobody builds it, since the lock is ours.
         if entry.suffix == PARTIAL or (
             time.time() - entry.stat().st_mtime > JUST_USED and not _is_mapped(entry)
         ):
-            _delete(entry)
+            delete_entry(entry)
             return True
     return False
 
@@ -233,15 +301,6 @@ def _is_mapped(entry: Path) -> bool:
             if not take_lock(file, patience=0):
                 return True
     return False
-
-
-def _delete(entry: Path) -> None:
-    """Renamed first, so that nobody finds half an entry."""
-    partial = _new_partial(entry)
-    try:
-        os.rename(entry, partial / "gone")
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _in_words(size: float) -> str:

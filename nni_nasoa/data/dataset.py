@@ -23,12 +23,13 @@ from nni_nasoa.values import INPUT_SIZE, PART, SEED, check_fields, number, shown
 
 from .arrays import DatasetError, Holdout, ImageSplit, NotInTimeError
 from .decoded import check_usable
+from .decoding import Decoding
 from .fingerprint import fingerprint_of_arrays
 from .folder import Folder
+from .folder_images import FolderImages
 from .left_out import warn_of
 from .named import EMBEDDED, Named, known_name
 from .own_process import over_in_time
-from .sample import sample_folder
 from .split_defaults import MAX_BAD, VAL_FRACTION
 
 _RULES = {
@@ -240,7 +241,7 @@ class Dataset:
         """Decode the images into the cache in a process of its own; whether that was over in time.
 
         If it was, `open` takes next to no time, or fails at once as that did. The process is ended when its
-        time is up, without harm to the cache. It is given the listing of a folder, and makes none of its own.
+        time is up, without harm to the cache; what it has decoded of a folder stays, see `decoding`.
 
         Parameters
         ----------
@@ -261,18 +262,53 @@ class Dataset:
         if math.isinf(seconds):
             return True
         deadline = time.monotonic() + seconds
-        if isinstance(images, Folder):  # is listed here, and not once more in that process
-            images.listing.parts(self.holdout)
-        call = partial(_decode, self, size, show_progress)
-        return over_in_time(call, deadline - time.monotonic(), quiet=show_progress is False)
+        if not isinstance(images, Folder):
+            return over_in_time(
+                partial(_decode, self, size, show_progress), seconds, quiet=show_progress is False
+            )
+        images.listing.parts(self.holdout)  # what is wrong with them is said, however short the time is
+        if seconds <= 0:
+            return False
+        with suppress(DatasetError), self.decoding(size) as decoding:  # who opens it next will see the same
+            return decoding.show(deadline - time.monotonic(), show_progress)
+        return True
+
+    def decoding(self, size: int) -> Decoding:
+        """Decode a folder's images in a process of its own, beside other work.
+
+        The process begins where the context that is returned is entered, and ends where that is left; what it
+        has decoded by then stays in the cache, and is where the next one begins, as do `open` and `sample`.
+        It is given the listing, and makes none of its own. See `Decoding` for what can be asked meanwhile.
+
+        Parameters
+        ----------
+        size
+            Height and width, in pixels.
+
+        Raises
+        ------
+        DatasetError
+            The dataset is no folder, or is one that cannot be used, where that shows without opening an
+            image.
+        """
+        size = _checked_size(size)
+        images = self.folder.images(self.holdout)
+        return Decoding(images, size, self.max_bad, partial(_images_of, self))
 
     def sample(
-        self, size: int, seconds: float, most: int | None = None, show_progress: bool | None = False
+        self,
+        size: int,
+        seconds: float,
+        most: int | None = None,
+        show_progress: bool | None = False,
+        *,
+        enough: int | None = None,
     ) -> ImageSplit:
         """As many images as can be had in some time.
 
-        Of a folder images are decoded into memory, all classes in turn, until the time is over. Other
-        datasets are opened, or not.
+        Of a folder they are taken from what is decoded at this size or a larger one. What is missing is
+        decoded, all classes in turn, until the time is over, and stays in the cache; where that cannot be
+        written, it is decoded into memory. Other datasets are opened, or not.
 
         Parameters
         ----------
@@ -282,6 +318,9 @@ class Dataset:
             That it may take; a little more, where a folder's first images take longer.
         most
             Images of a folder, at most.
+        enough
+            Images of a folder that are not waited for where they are there, as long as two classes, and an
+            image to validate on, are among them; None waits until the time is over.
 
         Raises
         ------
@@ -293,15 +332,17 @@ class Dataset:
         """
         size = _checked_size(size)
         if isinstance(self._images, Folder):
-            return sample_folder(
-                self._images, self.holdout, size, seconds=seconds, most=most, max_bad=self.max_bad
-            )
+            deadline = time.monotonic() + seconds
+            images = self._images.images(self.holdout)
+            return images.sample(size, deadline - time.monotonic(), most, enough, self.max_bad)
         if not self.decode_in_time(size, seconds, show_progress):
             raise NotInTimeError(f"dataset: '{self.name}' could not be opened in {seconds:.3g} s")
         return self.open(size, show_progress)
 
     def decoded(self, sizes: Iterable[int]) -> set[int]:
         """At which of some sizes, in pixels, a folder's images lie decoded in the cache; no file is read.
+
+        A size counts, too, where they do at a larger one, of which they are made in next to no time.
 
         Raises
         ------
@@ -349,6 +390,10 @@ def open_dataset(
 def _decode(dataset: Dataset, size: int, show_progress: bool | None) -> None:
     with suppress(DatasetError):  # who opens it next will see the same
         dataset.open(size, show_progress)
+
+
+def _images_of(dataset: Dataset) -> FolderImages:
+    return dataset.folder.images(dataset.holdout)
 
 
 def _checked_size(size: int) -> int:

@@ -23,6 +23,15 @@ def to_array(image: Image.Image, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
+def resized(square: np.ndarray, size: int) -> np.ndarray:
+    """Make of a (3, larger, larger) uint8 image one of (3, size, size), antialiased."""
+    if square.shape[-1] == size:
+        return square
+    image = Image.fromarray(np.ascontiguousarray(square.transpose(1, 2, 0)))
+    small = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+
+
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip at 255
         return Image.fromarray(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,9 +17,11 @@ from nni_nasoa.values import reason
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .cache import has_entry, make_room, map_array, open_entry
+from .growing import PARTS, Growing, write_header
 from .left_out import LIST_NAME, BadFile, LeftOut, read_bad_files, write_bad_files
 from .parallel import in_threads, progress_bar
 
+_NO_CLASS = "of its class no image for training can be read"
 VERSION = 2  # changes with what an entry holds, and with how images are decoded
 
 
@@ -36,16 +41,41 @@ class Source(NamedTuple):
     val: Sequence[Sample]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """How an entry is opened: what its images are called, and what `LeftOut` says beside them."""
+
+    name: str
+    mirrored: bool = True
+    empty_classes: tuple[str, ...] = ()
+    other_files: int = 0
+
+    def load(self, entry: Path) -> ImageSplit:
+        """What is in an entry; errors as `open_entry` wants them of `load`."""
+        about = json.loads((entry / "about.json").read_text())
+        train, val = (
+            ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
+            for part in PARTS
+        )
+        bad = read_bad_files(entry)
+        left_out = LeftOut(
+            about["images"],
+            bad,
+            entry / LIST_NAME if bad else None,
+            (*self.empty_classes, *about["empty_classes"]),
+            self.other_files,
+        )
+        return ImageSplit(train, val, tuple(about["classes"]), self.name, self.mirrored, left_out)
+
+
 def open_decoded(
-    name: str,
+    about: Loaded,
     key: Mapping[str, Any],
     input_size: int,
     source: Callable[[], Source],
-    mirrored: bool = True,
     *,
-    empty_classes: tuple[str, ...] = (),
-    other_files: int = 0,
     show_progress: bool | None = None,
+    build: Callable[[Path], None] | None = None,
 ) -> ImageSplit:
     """Open a dataset from the cache; `source` is called only where it has to be decoded first.
 
@@ -55,14 +85,14 @@ def open_decoded(
 
     Parameters
     ----------
-    name
-        What the dataset is called.
+    about
+        How it is opened.
     key
         What the images depend on besides the size, as JSON values.
-    empty_classes, other_files
-        For `LeftOut`.
     show_progress
         As `Dataset.open` takes it.
+    build
+        What fills the entry's folder, in place of decoding `source`.
 
     Raises
     ------
@@ -70,34 +100,19 @@ def open_decoded(
         The cache cannot be written.
     """
 
-    def load(entry: Path) -> ImageSplit:
-        about = json.loads((entry / "about.json").read_text())
-        train, val = (
-            ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
-            for part in ("train", "val")
-        )
-        bad = read_bad_files(entry)
-        left_out = LeftOut(
-            about["images"],
-            bad,
-            entry / LIST_NAME if bad else None,
-            (*empty_classes, *about["empty_classes"]),
-            other_files,
-        )
-        return ImageSplit(train, val, tuple(about["classes"]), name, mirrored, left_out)
+    def decode(entry: Path) -> None:
+        _decode_source(source(), input_size, entry, about.name, show_progress)
 
-    def build(entry: Path) -> None:
-        _decode_source(source(), input_size, entry, name, show_progress)
-
-    return open_entry(_key(key, input_size), build, load)
+    return open_entry(sized(key, input_size), build or decode, about.load)
 
 
 def is_decoded(key: Mapping[str, Any], input_size: int) -> bool:
     """Whether `open_decoded` would find a dataset in the cache."""
-    return has_entry(_key(key, input_size))
+    return has_entry(sized(key, input_size))
 
 
-def _key(key: Mapping[str, Any], input_size: int) -> dict[str, Any]:
+def sized(key: Mapping[str, Any], input_size: int) -> dict[str, Any]:
+    """The key of an entry, of what its images depend on besides the size."""
     return {**key, "version": VERSION, "input_size": input_size}
 
 
@@ -138,24 +153,74 @@ def _decode_source(source: Source, size: int, folder: Path, name: str, show_prog
         labels = _decode_part(source.train, size, folder / "train_images.npy", bad, advance)
         present = np.unique(labels)  # a class of which no image can be read is no class
         known = set(present.tolist())
-        bad += [
-            BadFile(sample.name, "of its class no image for training can be read")
-            for sample in source.val
-            if sample.label not in known
-        ]
+        bad += [BadFile(sample.name, _NO_CLASS) for sample in source.val if sample.label not in known]
         val = [sample for sample in source.val if sample.label in known]
         val_labels = _decode_part(val, size, folder / "val_images.npy", bad, advance)
+    _write_about(folder, source, labels, val_labels, bad)
+
+
+def _write_about(
+    folder: Path, source: Source, labels: np.ndarray, val_labels: np.ndarray, bad: list[BadFile]
+) -> None:
+    """Write all of an entry but its images."""
+    present = np.unique(labels)
+    known = set(present.tolist())
     np.save(folder / "train_labels.npy", np.searchsorted(present, labels))
     np.save(folder / "val_labels.npy", np.searchsorted(present, val_labels))
     write_bad_files(folder, sorted(bad))
     about = {
-        "images": total,
+        "images": len(source.train) + len(source.val),
         "classes": [source.classes[label] for label in present],
         "empty_classes": [
             class_name for label, class_name in enumerate(source.classes) if label not in known
         ],
     }
     (folder / "about.json").write_text(json.dumps(about))
+
+
+def write_entry(folder: Path, source: Source, growing: Growing, images_folder: Path) -> None:
+    """Make an entry of a growing one in which all images were decoded, or found to be unreadable.
+
+    Parameters
+    ----------
+    folder
+        Of the entry, empty.
+    source
+        The images, in the order of their slots.
+    growing, images_folder
+        What was decoded, and where.
+    """
+    reasons, shape = growing.reasons(), growing.shape
+    there = np.zeros(shape.total, bool)
+    records = growing.records()
+    there[records[records >= 0]] = True
+    labels = np.array([sample.label for sample in (*source.train, *source.val)], dtype=np.int64)
+    of_class = np.isin(labels, labels[: shape.train][there[: shape.train]])
+    kept = there & of_class  # a class without an image to train on is no class
+    reasons |= {slot: _NO_CLASS for slot in range(shape.train, shape.total) if not of_class[slot]}
+    names = [sample.name for sample in (*source.train, *source.val)]
+    bad = [BadFile(names[slot], reasons.get(slot, "")) for slot in np.flatnonzero(~kept).tolist()]
+    for part in PARTS:
+        first, number = shape.part(part)
+        name, of_part = f"{part}_images.npy", kept[first : first + number]
+        if of_part.all():
+            _share(images_folder / name, folder / name)
+            continue
+        with open(folder / name, "wb") as file:
+            write_header(file, int(of_part.sum()), shape.size)
+            file.writelines(growing.images(part)[index] for index in np.flatnonzero(of_part))
+    train, val = slice(shape.train), slice(shape.train, None)
+    _write_about(folder, source, labels[train][kept[train]], labels[val][kept[val]], bad)
+
+
+def _share(written: Path, place: Path) -> None:
+    """Have a file in a second place, safe from a power cut, which would leave holes in it."""
+    with open(written, "rb") as file:
+        os.fsync(file.fileno())
+    try:
+        os.link(written, place)
+    except OSError:  # a file system without links
+        shutil.copyfile(written, place)
 
 
 def _decode_part(
@@ -165,7 +230,7 @@ def _decode_part(
     labels = []
     # Written as a stream, not through a memory map, whose owner would be killed by a full disk.
     with open(path, "wb") as file:
-        _write_header(file, len(samples), size)
+        write_header(file, len(samples), size)
         for sample, result in zip(samples, in_threads(lambda sample: decode_one(sample, size), samples)):
             if isinstance(result, str):
                 bad.append(BadFile(sample.name, result))
@@ -174,26 +239,27 @@ def _decode_part(
                 labels.append(sample.label)
             advance(1)
         file.seek(0)
-        _write_header(file, len(labels), size)
+        write_header(file, len(labels), size)
     return np.array(labels, dtype=np.int64)
-
-
-def _write_header(file: BinaryIO, images: int, size: int) -> None:
-    # numpy leaves room in the header for the first axis to change.
-    np.lib.format.write_array_header_1_0(
-        file, {"descr": "|u1", "fortran_order": False, "shape": (images, 3, size, size)}
-    )
 
 
 def decode_one(sample: Sample, size: int) -> bytes | str:
     """The pixels, or why there are none."""
+    result = decode_unless(sample, size, lambda _: False)
+    assert not isinstance(result, int)
+    return result
+
+
+def decode_unless(sample: Sample, size: int, too_large: Callable[[int], bool]) -> bytes | str | int:
+    """The pixels, or why there are none, or how many an image has that is too large; it is not decoded."""
     from PIL import UnidentifiedImageError
 
     from .decode import to_array
 
     try:
         with sample.open() as image:
-            return to_array(image, size).tobytes()
+            pixels = image.width * image.height
+            return pixels if too_large(pixels) else to_array(image, size).tobytes()
     except UnidentifiedImageError:
         return "the content is not that of an image"
     except Exception as error:  # a broken file can fail in any way inside a decoder

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property, partial
@@ -13,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 from nni_nasoa.values import reason, suggestion
 
 from .arrays import DatasetError, Holdout, ImageSplit
-from .content import content_digest, kept_digest, stat_digest
-from .decoded import Sample, Source, is_decoded, open_decoded
+from .content import SETTLED, content_digest, kept_digest, stat_digest
+from .decoded import Loaded, Sample, Source
+from .earlier import largest_decoded
 from .fingerprint import fingerprint_of
+from .folder_images import Contents, FolderImages
 from .left_out import readable
 from .listing import ImageFile, Listing, list_folder
 from .named import dataset_names
@@ -36,6 +40,7 @@ class Folder:
 
     def __init__(self, given: str | os.PathLike[str]):
         self._given = given
+        self._marks: dict[str, str] = {}
 
     @cached_property
     def name(self) -> str:
@@ -87,32 +92,42 @@ class Folder:
         The cache is keyed by the names and the contents of the files, and by how they are split: a changed
         folder is decoded anew, a copied, moved or touched one is not.
         """
-        listing, parts = self.listing, self.listing.parts(holdout)
-
-        def source() -> Source:
-            return Source(listing.classes, *([sample_of(self.path, file) for file in part] for part in parts))
-
-        return open_decoded(
-            self.name,
-            self._key(content_digest(self.path, self._files, show_progress), holdout),
-            size,
-            source,
-            show_progress=show_progress,
-            empty_classes=listing.empty_classes,
-            other_files=listing.other_files,
-        )
+        return self.images(holdout, show_progress).open(size, show_progress)
 
     def decoded(self, sizes: Iterable[int], holdout: Holdout) -> set[int]:
-        """At which of some sizes, in pixels, its images lie decoded in the cache; no file is read for it."""
+        """At which of some sizes, in pixels, its images lie decoded in the cache; no file is read for it.
+
+        Those count, too, that are made of a larger one.
+        """
         content = kept_digest(self.path, self._times)
         if content is None:
             return set()
-        key = self._key(content, holdout)
-        return {size for size in sizes if is_decoded(key, size)}
+        largest = largest_decoded({"content": content, **self._key(holdout)})
+        return {size for size in sizes if size <= largest}
 
-    def _key(self, content: str, holdout: Holdout) -> dict[str, Any]:
+    def images(self, holdout: Holdout, show_progress: bool | None = False) -> FolderImages:
+        """Its images as they are now, of which some or all are in the cache, or will be."""
+        listing, folder = self.listing, self.path.resolve()
+        parts = listing.parts(holdout)
+        times, newest = stat_digest(folder, self._files)
+        if times not in self._marks:  # a file that has just changed may change once more, and not show it
+            self._marks[times] = "" if newest < time.time() - SETTLED else secrets.token_hex(8)
+        return FolderImages(
+            Loaded(self.name, empty_classes=listing.empty_classes, other_files=listing.other_files),
+            Source(listing.classes, *([sample_of(self.path, file) for file in part] for part in parts)),
+            str(self.path),
+            holdout.seed,
+            f"{folder} {times} {self._marks[times]}",
+            lambda: f"{folder} {stat_digest(folder, self._files)[0]} {self._marks[times]}",
+            Contents(
+                lambda: kept_digest(folder, times),
+                lambda: content_digest(folder, self._files, show_progress),
+            ),
+            self._key(holdout),
+        )
+
+    def _key(self, holdout: Holdout) -> dict[str, Any]:
         return {
-            "content": content,
             "classes": self.listing.classes,
             "split": [holdout.seed, holdout.fraction] if self.listing.val is None else None,
         }

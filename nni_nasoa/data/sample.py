@@ -1,132 +1,145 @@
-"""As many images of a folder as can be decoded in some time, in memory."""
+"""A sample of a folder: which images it has, and what is wrong with one that has too few."""
 
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from .arrays import DatasetError, Holdout, ImageArrays, ImageSplit, NotInTimeError
-from .decoded import check_bad, decode_one
-from .folder import Folder, sample_of
+from .arrays import DatasetError, ImageArrays, ImageSplit, NotInTimeError, classes_in_turn
+from .decoded import Loaded, Source, check_bad
+from .growing import PARTS, Squares
 from .left_out import BadFile, LeftOut
-from .listing import ImageFile
+from .parallel import in_threads
 from .split_defaults import SAMPLE_VAL_SHARE
 
-WORKERS = 4
 LEAST_PATIENCE = 0.5  # seconds beyond the deadline, at least, that the first images of two classes may take
 
 
-class _Job(NamedTuple):
-    part: str
-    file: ImageFile
+def decoding_order(train: ArrayLike, val: ArrayLike, seed: int) -> np.ndarray:
+    """In which order images are decoded: classes in turn, the validation part thinly among the other.
 
+    So what is there at any moment is a fair sample.
 
-class _Decoded:
-    """What was decoded so far."""
+    Parameters
+    ----------
+    train, val
+        Labels of the two parts, integers.
+    seed
+        The same seed gives the same order.
 
-    def __init__(self, size: int):
-        self.bad: list[BadFile] = []
-        self._size = size
-        self._images: dict[str, list[np.ndarray]] = {"train": [], "val": []}
-        self._labels: dict[str, list[int]] = {"train": [], "val": []}
-
-    def add(self, job: _Job, result: bytes | str) -> None:
-        """Take the pixels of an image, or why there are none."""
-        if isinstance(result, str):
-            self.bad.append(BadFile(job.file.path, result))
-        else:
-            pixels = np.frombuffer(result, np.uint8).reshape(3, self._size, self._size)
-            self._images[job.part].append(pixels)
-            self._labels[job.part].append(job.file.label)
-
-    @property
-    def tried(self) -> int:
-        """How many images were opened."""
-        return sum(map(len, self._labels.values())) + len(self.bad)
-
-    @property
-    def enough(self) -> bool:
-        """Whether there are two classes, and an image to validate on."""
-        return len(set(self._labels["train"])) >= 2 and bool(self._labels["val"])
-
-    def part(self, name: str) -> ImageArrays:
-        """The images of a part."""
-        return ImageArrays(np.stack(self._images[name]), np.array(self._labels[name], dtype=np.int64))
-
-
-def sample_folder(
-    folder: Folder,
-    holdout: Holdout,
-    input_size: int,
-    *,
-    seconds: float,
-    most: int | None,
-    max_bad: float,
-) -> ImageSplit:
-    """Decode images of a folder for some time, all classes in turn; see `Dataset.sample`.
-
-    Raises
-    ------
-    NotInTimeError
-        Not even one image of two classes, and one to validate on, could be read.
-    DatasetError
-        Those that are unreadable are more than the share `max_bad` of all in the folder, or leave too few.
+    Returns
+    -------
+    Slots, integers (train + val,): places in the training part, then those in the other.
     """
-    deadline = time.monotonic() + seconds
-    listing, path = folder.listing, folder.path
-    rng = np.random.default_rng(holdout.seed)
-    train, val = (_classes_in_turn(part, rng) for part in listing.parts(holdout))
-    queue = list(islice(_interleaved(train, val), most))
-    decoded = _Decoded(input_size)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for start in range(0, len(queue), 2 * WORKERS):
-            patience = 0 if decoded.enough else max(seconds, LEAST_PATIENCE)
-            if time.monotonic() >= deadline + patience:
-                break
-            jobs = queue[start : start + 2 * WORKERS]
-            results = pool.map(lambda job: decode_one(sample_of(path, job.file), input_size), jobs)
-            for job, result in zip(jobs, results):
-                decoded.add(job, result)
-    bad = tuple(decoded.bad)
-    check_bad(folder.name, LeftOut(len(listing.files), bad), max_bad)
-    if not decoded.enough:
-        if decoded.tried == len(queue):
+    every = round(1 / SAMPLE_VAL_SHARE) - 1  # images of the one part to one of the other
+    first, second = classes_in_turn(train, seed), classes_in_turn(val, seed)
+    turns = np.concatenate([np.arange(1, len(first) + 1), every * np.arange(1, len(second) + 1) + 0.5])
+    return np.concatenate([first, len(first) + second])[np.argsort(turns, kind="stable")]
+
+
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """How a sample is taken of images that were decoded.
+
+    Parameters
+    ----------
+    about, source
+        The dataset.
+    order
+        In which the images are decoded, and come in the sample.
+    path
+        Of the folder, for messages.
+    max_bad
+        Share of the images that may be unreadable.
+    """
+
+    about: Loaded
+    source: Source
+    order: np.ndarray
+    path: str
+    max_bad: float
+
+    def enough(self, squares: Squares) -> bool:
+        """Whether there are two classes, and an image to validate on."""
+        there = squares.records()
+        there, train = there[there >= 0], len(self.source.train)
+        labels = {self.source.train[slot].label for slot in there[there < train][:1000]}
+        return bool((there >= train).any()) and (
+            len(labels) >= 2 or len({self.source.train[slot].label for slot in there[there < train]}) >= 2
+        )
+
+    def take(self, squares: Squares, size: int, most: int | None) -> ImageSplit:
+        """A copy of what there is, resized where it was decoded at a larger size.
+
+        Raises
+        ------
+        NotInTimeError
+            There are not yet two classes, and an image to validate on.
+        DatasetError
+            There cannot be, or more images than the share `max_bad` are unreadable.
+        """
+        from .decode import resized
+
+        records, reasons = squares.records(), squares.reasons()
+        state = np.zeros(len(self.order), np.int8)
+        state[records[records >= 0]], state[~records[records < 0]] = 1, -1
+        tried = self.order[state[self.order] != 0][:most]
+        names = [sample.name for sample in (*self.source.train, *self.source.val)]
+        bad = tuple(BadFile(names[slot], reasons.get(int(slot), "")) for slot in tried[state[tried] < 0])
+        check_bad(self.about.name, LeftOut(len(self.order), bad), self.max_bad)
+        there, train = tried[state[tried] > 0], len(self.source.train)
+        parts = dict(zip(PARTS, (there[there < train], there[there >= train])))
+        labels = {
+            part: np.array([samples[slot].label for slot in parts[part] - first], dtype=np.int64)
+            for part, samples, first in (("train", self.source.train, 0), ("val", self.source.val, train))
+        }
+        if len(np.unique(labels["train"])) < 2 or not len(labels["val"]):
+            self._refuse(tried, bad, most)
+
+        def part(name: str) -> ImageArrays:
+            copied = np.empty((len(parts[name]), 3, size, size), np.uint8)
+            made = in_threads(lambda slot: resized(squares.pixels(slot), size), parts[name].tolist())
+            for place, pixels in zip(copied, made):
+                place[:] = pixels
+            return ImageArrays(copied, labels[name])
+
+        left_out = LeftOut(len(tried), bad, None, self.about.empty_classes, self.about.other_files)
+        return ImageSplit(part("train"), part("val"), self.source.classes, self.about.name, left_out=left_out)
+
+    def _refuse(self, tried: np.ndarray, bad: tuple[BadFile, ...], most: int | None) -> None:
+        wanted = len(self.order[:most])
+        if len(tried) == wanted:
             first = f"; the first: {bad[0]}" if bad else ""
             raise DatasetError(
-                f"{path}: {len(bad)} of {len(queue)} images cannot be read, which leaves too few for "
+                f"{self.path}: {len(bad)} of {wanted} images cannot be read, which leaves too few for "
                 f"two classes and one image to validate on{first}"
             )
         raise NotInTimeError(
-            f"{path}: the budget is too short to decode an image of two classes; give more minutes"
+            f"{self.path}: the budget is too short to decode an image of two classes; give more minutes"
         )
-    left_out = LeftOut(decoded.tried, bad, None, listing.empty_classes, listing.other_files)
-    return ImageSplit(
-        decoded.part("train"), decoded.part("val"), listing.classes, folder.name, left_out=left_out
-    )
 
 
-def _classes_in_turn(files: list[ImageFile], rng: np.random.Generator) -> list[ImageFile]:
-    """A random order in which every class comes once before one comes again."""
-    by_class: dict[int, list[ImageFile]] = defaultdict(list)
-    for i in rng.permutation(len(files)):
-        by_class[files[i].label].append(files[i])
-    turns = (
-        (turn, label, file) for label, of_class in by_class.items() for turn, file in enumerate(of_class)
-    )
-    return [file for _, _, file in sorted(turns)]
+def patience(seconds: float, enough: Callable[[], bool]) -> Callable[[], float]:
+    """A function that gives the seconds that are left, which are more while there is not enough.
 
+    The time begins now. Without enough, as much again may be taken, and `LEAST_PATIENCE` at least from when
+    it is first asked: what came before, such as listing a slow folder, does not keep the first images from
+    being tried.
+    """
+    deadline = time.monotonic() + seconds
+    latest = deadline + max(seconds, LEAST_PATIENCE)
+    asked: list[float] = []
 
-def _interleaved(train: list[ImageFile], val: list[ImageFile]) -> Iterator[_Job]:
-    """Both lists in one, the validation part thinly."""
-    every, rest = round(1 / SAMPLE_VAL_SHARE), iter(val)
-    for number, file in enumerate(train, start=1):
-        yield _Job("train", file)
-        if number % (every - 1) == 0:
-            yield from (_Job("val", file) for file in islice(rest, 1))
-    yield from (_Job("val", file) for file in rest)
+    def left() -> float:
+        now = time.monotonic()
+        if not asked:
+            asked.append(now)
+        if now < deadline or enough():
+            return deadline - now
+        return max(latest, asked[0] + LEAST_PATIENCE) - now
+
+    return left

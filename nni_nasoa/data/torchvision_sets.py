@@ -17,7 +17,7 @@ from nni_nasoa.files import cache_folder, locked
 from nni_nasoa.values import reason
 
 from .arrays import DatasetError, Holdout, ImageSplit
-from .decoded import Sample, Source, open_decoded
+from .decoded import Loaded, Sample, Source, open_decoded
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -91,11 +91,10 @@ def open_torchvision(
     if known.val is None:
         key |= {"seed": holdout.seed, "val_fraction": holdout.fraction}
     return open_decoded(
-        name,
+        Loaded(name, known.mirrored),
         key,
         input_size,
         lambda: _source(name, holdout, root),
-        known.mirrored,
         show_progress=show_progress,
     )
 

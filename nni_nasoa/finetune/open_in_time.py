@@ -1,7 +1,7 @@
 """Open a dataset within a share of the budget.
 
 Decoding a folder for the first time can take longer than the whole budget. When its time is up, the run goes
-on with as many images as can be decoded in the time that follows.
+on with the images that were decoded by then.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE
 
 from .clock import Clock
+
+ENOUGH_OF_A_CLASS = 4  # images of each class, on average: with fewer a run decodes some more
 
 
 class Opened(NamedTuple):
@@ -39,7 +41,7 @@ class Opened(NamedTuple):
 def open_in_time(
     dataset: Dataset, clock: Clock, *, input_size: int, show_progress: bool | None = False
 ) -> Opened:
-    """Open a dataset, or as much of it as can be had in half of the budget.
+    """Open a dataset, or as much of it as can be had in a share of the budget.
 
     Parameters
     ----------
@@ -72,7 +74,11 @@ def open_in_time(
             "budget; open it once before, or give more minutes"
         )
     try:
-        split = dataset.sample(input_size, min(SAMPLE_SHARE * clock.budget, 0.5 * clock.remaining))
+        split = dataset.sample(
+            input_size,
+            min(SAMPLE_SHARE * clock.budget, 0.5 * clock.remaining),
+            enough=ENOUGH_OF_A_CLASS * len(dataset.folder.listing.classes),
+        )
     except NotInTimeError as error:
         raise FineTuneError(str(error)) from None
     note = (

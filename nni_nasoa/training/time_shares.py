@@ -6,8 +6,8 @@ need not load it.
 
 from __future__ import annotations
 
-# Shares of the budget, before anything is computed: decoding all images of a folder may take the first, else
-# decoding a sample of them the second.
+# Shares of the budget, before anything is computed: decoding images of a folder may take the first, and the
+# second, too, where next to nothing was decoded in the first.
 CACHE_SHARE, SAMPLE_SHARE = 0.35, 0.15
 
 # Shares of the time that is left for a first pass over the images: one that only times, one that all start

@@ -22,7 +22,13 @@ from nni_nasoa.data.fingerprint import fingerprint_of_arrays
 def scans(monkeypatch):
     """Folders that were listed in this process."""
     scanned, scandir = [], os.scandir
-    monkeypatch.setattr("os.scandir", lambda folder: scanned.append(Path(folder).name) or scandir(folder))
+
+    def noted(folder):
+        if not isinstance(folder, int):  # as folders that are deleted are
+            scanned.append(Path(folder).name)
+        return scandir(folder)
+
+    monkeypatch.setattr("os.scandir", noted)
     return scanned
 
 

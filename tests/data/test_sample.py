@@ -5,10 +5,13 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError
 from nni_nasoa.data.arrays import NotInTimeError
+from nni_nasoa.data.sample import decoding_order
 
 
 @pytest.fixture
@@ -30,9 +33,9 @@ def test_a_sample_has_every_class_in_turn_and_the_parts_of_the_split(pets, open_
     expected = {image.tobytes() for image in open_quietly(pets, input_size=16).train.images}
     assert {image.tobytes() for image in whole.train.images} == expected
     assert np.bincount(whole.train.labels[:6], minlength=3).tolist() == [2, 2, 2]
-    short = Dataset(pets).sample(16, 0)
+    short = Dataset(pets).sample(20, 0)
     assert len(set(short.train.labels)) >= 2 and len(short.val) >= 1 and len(short.train) < 20
-    few = Dataset(pets).sample(16, 600, most=8)
+    few = Dataset(pets).sample(24, 600, most=8)
     assert len(few.train) + len(few.val) + len(few.left_out.bad) == 8 and set(few.train.labels) == {0, 1, 2}
     assert few.name == "pets" and few.classes == ("a", "b", "c")
 
@@ -52,10 +55,51 @@ def test_a_sample_too_knows_the_share_that_may_be_bad(pets):
         Dataset(pets, max_bad=1).sample(16, 600)
 
 
-def test_where_there_is_not_even_time_for_two_classes_it_says_so(pets, monkeypatch):
-    scandir = os.scandir
-    monkeypatch.setattr("os.scandir", lambda folder: time.sleep(0.2) or scandir(folder))  # four folders
+@pytest.fixture
+def slow_images(monkeypatch):
+    """Images that take for ever to be decoded."""
+    monkeypatch.setattr("nni_nasoa.data.decode.to_array", lambda *_: time.sleep(600))
+
+
+def test_where_there_is_not_even_time_for_two_classes_it_says_so(pets, slow_images):
+    begin = time.monotonic()
     with pytest.raises(
         NotInTimeError, match="too short to decode an image of two classes; give more minutes"
     ):
         Dataset(pets).sample(16, 0)
+    assert time.monotonic() - begin < 60  # nobody waits for an image that is in the middle
+
+
+def test_the_first_images_are_tried_whatever_came_before(pets, monkeypatch):
+    scandir = os.scandir
+    monkeypatch.setattr("os.scandir", lambda folder: time.sleep(0.3) or scandir(folder))  # four folders
+    assert len(Dataset(pets).sample(16, 0).train) >= 2
+
+
+def test_the_images_of_a_sample_depend_on_how_many_alone(pets):
+    """Not on threads, on what was decoded before, nor on the size that it is made of."""
+    first = Dataset(pets).sample(16, 600, most=20)
+    Dataset(pets).sample(24, 600, most=30)
+    again, smaller = Dataset(pets).sample(16, 600, most=20), Dataset(pets).sample(8, 600, most=20)
+    for part in ("train", "val"):
+        one, two, three = (getattr(sample, part) for sample in (first, again, smaller))
+        np.testing.assert_array_equal(one.labels, two.labels)
+        np.testing.assert_array_equal(one.labels, three.labels)
+        np.testing.assert_allclose(one.images, two.images, atol=60)  # of noise, once resized from 24 pixels
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    st.lists(st.integers(0, 4), min_size=1, max_size=60),
+    st.integers(0, 9),
+)
+def test_images_are_decoded_in_an_order_whose_beginnings_are_fair(train, val, seed):
+    order = decoding_order(train, val, seed)
+    assert sorted(order) == list(range(len(train) + len(val)))
+    labels = np.array(train)[order[order < len(train)]]
+    for end in range(1, len(labels) + 1):
+        counts = np.bincount(labels[:end], minlength=5)
+        left = np.bincount(train, minlength=5) - counts
+        assert counts.max() - counts[left > 0].min(initial=counts.max()) <= 1
+    for end in range(4, 4 * min(len(train) // 3, len(val)) + 1, 4):
+        assert (order[:end] >= len(train)).sum() == end // 4

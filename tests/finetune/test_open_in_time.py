@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import warnings
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError, open_dataset
+from nni_nasoa.device.processor import allowed_processors
 from nni_nasoa.finetune import FineTuneError
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.open_in_time import open_in_time
@@ -71,6 +73,36 @@ def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, slow_pr
         and split.train.images.shape[1:] == (3, 16, 16)
     )
     assert len(split.train) + len(split.val) <= 45 and set(split.val.labels) <= {0, 1, 2}
+
+
+SLOW_IMAGES = """
+import os, time
+from PIL import Image
+
+def slowly(path, open_=Image.open):
+    with open(os.environ["OPENED"], "a") as file:
+        file.write(str(path) + chr(10))
+    time.sleep(0.2)
+    return open_(path)
+
+Image.open = slowly
+"""
+
+
+@pytest.mark.alone
+def test_a_budget_that_is_too_short_for_all_has_all_that_was_decoded(folder, tmp_path, monkeypatch):
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text(SLOW_IMAGES)
+    path = os.pathsep.join(filter(None, (str(tmp_path / "slow"), os.environ.get("PYTHONPATH"))))
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("OPENED", str(tmp_path / "opened"))
+    clock = Clock(6)
+    split, note, sampled = open_in_time(Dataset(folder, max_bad=1), clock, input_size=16)
+    opened = (tmp_path / "opened").read_text().splitlines()
+    had = len(split.train) + len(split.val) + len(split.left_out.bad)
+    assert sampled and "a longer run decodes all" in note and clock.elapsed < 6
+    assert len(opened) - len(allowed_processors()) <= had < 46
+    assert len(set(opened)) == len(opened)
 
 
 def test_a_download_that_takes_too_long_is_one_line(slow_processes):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nni_nasoa.data.split_defaults import SAMPLE_VAL_SHARE
-from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE
+from nni_nasoa.training.time_shares import CACHE_SHARE
 
 if TYPE_CHECKING:
     from nni_nasoa.data.profile import DatasetProfile
@@ -44,8 +44,8 @@ class Decoding:
 def decoding(profile: DatasetProfile, budget: float, decoded: np.ndarray, processors: int) -> Decoding:
     """What runs will have of a dataset.
 
-    Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as it can
-    decode in a share.
+    Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as were
+    decoded in a share of it.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def decoding(profile: DatasetProfile, budget: float, decoded: np.ndarray, proces
     until = an_image * (train + val)
     part, val_part, note = float(train), float(val), ""
     if until > CACHE_SHARE * budget and not decoded.all():
-        sample = SAMPLE_SHARE * budget / an_image
+        sample = CACHE_SHARE * budget / an_image
         part = max(1.0, min(train, (1 - SAMPLE_VAL_SHARE) * sample))
         val_part = max(1.0, min(val, SAMPLE_VAL_SHARE * sample))
         note = (
@@ -69,7 +69,7 @@ def decoding(profile: DatasetProfile, budget: float, decoded: np.ndarray, proces
             f"at input sizes that are not in the cache, a run uses some {part + val_part:.0f} of them; "
             f"from {until / CACHE_SHARE / 60:.2g} minutes on, all"
         )
-        until = (CACHE_SHARE + SAMPLE_SHARE) * budget
+        until = CACHE_SHARE * budget
     return Decoding(
         train=np.where(decoded, train, part),
         val=np.where(decoded, val, val_part),

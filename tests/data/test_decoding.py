@@ -1,0 +1,389 @@
+"""Decoding in a process of its own: what was decoded is of use at once, and is never thrown away."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from nni_nasoa.data import Dataset, DatasetError
+from nni_nasoa.data.arrays import NotInTimeError
+from nni_nasoa.data.cache import cache_limit, make_room
+from nni_nasoa.data.decode import to_array
+from nni_nasoa.data.growing import Growing, Shape, growing_entry
+from nni_nasoa.device.processor import allowed_processors
+
+pytestmark = pytest.mark.filterwarnings("ignore::nni_nasoa.data.left_out.DatasetWarning")
+
+LONG_AGO = 1_000_000_000
+NOTING = """
+import os, time
+from PIL import Image
+
+def noted(path, open_=Image.open):
+    with open(os.environ["OPENED"], "a") as file:
+        file.write(str(path) + chr(10))
+    time.sleep(float(os.environ["OPENING_TAKES"]))
+    return open_(path)
+
+Image.open = noted
+"""
+
+
+@pytest.fixture
+def pets(tmp_path):
+    """45 images of three classes, and one that is broken."""
+    rng = np.random.default_rng(0)
+    for label, n in (("a", 30), ("b", 12), ("c", 3)):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for i in range(n):
+            coarse = Image.fromarray(rng.integers(0, 256, (6, 7, 3), dtype=np.uint8))
+            coarse.resize((110, 96), Image.Resampling.BICUBIC).save(tmp_path / "pets" / label / f"{i}.png")
+    (tmp_path / "pets" / "a" / "broken.png").write_bytes(b"no image")
+    return tmp_path / "pets"
+
+
+@pytest.fixture
+def opened(tmp_path, monkeypatch):
+    """A function that counts how often processes have opened each image; that takes them some time."""
+    (tmp_path / "noting").mkdir()
+    (tmp_path / "noting" / "sitecustomize.py").write_text(NOTING)
+    path = os.pathsep.join(filter(None, (str(tmp_path / "noting"), os.environ.get("PYTHONPATH"))))
+    monkeypatch.setenv("PYTHONPATH", path)
+    monkeypatch.setenv("OPENED", str(tmp_path / "opened"))
+    monkeypatch.setenv("OPENING_TAKES", "0.05")
+    (tmp_path / "opened").touch()
+    return lambda: Counter((tmp_path / "opened").read_text().splitlines())
+
+
+def directly(folder, size):
+    """The images of the two parts, decoded one after the other in the order of the listing."""
+    for part in folder.listing.parts(Dataset(folder.path).holdout):
+        images = []
+        for file in part:
+            if "broken" not in file.path:
+                with Image.open(folder.path / file.path) as image:
+                    images.append(to_array(image, size))
+        yield np.stack(images)
+
+
+def decoders():
+    """The processes that this one has started."""
+    return psutil.Process().children()
+
+
+def assert_whole(split, folder, size=16):
+    for part, expected in zip((split.train, split.val), directly(Dataset(folder).folder, size)):
+        np.testing.assert_array_equal(part.images, expected)
+
+
+# -- what is there can be used --
+
+
+def test_it_decodes_all_in_the_order_of_the_listing(pets, entries):
+    dataset = Dataset(pets)
+    with dataset.decoding(16) as decoding:
+        assert decoding.wait(600) and decoding.complete and decoding.progress == (46, 46)
+        split = decoding.split()
+    assert_whole(split, pets)
+    assert isinstance(split.train.images, np.memmap) and len(split.left_out.bad) == 1
+    assert split.train.labels.tolist() == sorted(split.train.labels) and len(entries()) == 1
+    assert not decoders() and dataset.open(16).train.images.tolist() == split.train.images.tolist()
+
+
+def test_what_is_there_can_be_used_meanwhile(pets, opened):
+    dataset = Dataset(pets)
+    with dataset.decoding(16) as decoding:
+        assert decoding.done("train").size == 0 or decoding.running
+        assert decoding.images("train").shape == (37, 3, 16, 16)
+        with pytest.raises(NotInTimeError, match="too short"):
+            decoding.split()
+        assert decoding.wait(600, until=12)
+        first = decoding.done("train")
+        assert not decoding.complete and 12 <= decoding.progress[0] < 46 and len(decoding.done("val")) >= 2
+        split, names = decoding.split(), [sample.name for sample in decoding.source.train]
+        assert set(split.train.labels) == {0, 1, 2} and 8 <= len(split.train) < 37
+        for index in first:
+            with Image.open(pets / names[index]) as image:
+                np.testing.assert_array_equal(decoding.images("train")[index], to_array(image, 16))
+        assert [names[index][0] for index in first] == ["abc"[i] for i in decoding.labels("train")[first]]
+        assert decoding.wait(600)
+        whole = decoding.done("train")
+        assert whole[: len(first)].tolist() == first.tolist() and len(set(whole)) == 37 - (
+            "a/broken.png" in names
+        )
+        mapped = decoding.images("train")  # has another name by now
+        assert mapped[whole].mean() == pytest.approx(decoding.split().train.images.mean(), abs=1)
+
+
+def test_a_complete_entry_needs_no_process(pets, later):
+    Dataset(pets).open(16)
+    with Dataset(pets).decoding(16) as decoding:
+        assert decoding.wait(0) and decoding.progress == (46, 46) and not decoding.running
+        assert len(decoding.done("train")) + len(decoding.done("val")) == 45
+        assert (decoding.images("val")[decoding.done("val")] == decoding.split().val.images).all()
+
+
+def test_what_cannot_be_used_is_said(animals, cache, monkeypatch):
+    with pytest.raises(DatasetError, match="'digits' is given as a name, which has no files"):
+        Dataset("digits").decoding(16)
+    (cache / "file").write_text("")
+    monkeypatch.setenv("NASOA_CACHE", str(cache / "file"))
+    with Dataset(animals).decoding(8) as decoding:
+        with pytest.raises(DatasetError, match="image cache: cannot write to"):
+            decoding.wait(600)
+        assert not decoding.running and not decoding.wait(0)
+
+
+# -- nothing is thrown away --
+
+
+def test_leaving_ends_the_process_and_the_next_one_goes_on(pets, opened):
+    dataset = Dataset(pets)
+    with dataset.decoding(16) as decoding:
+        assert decoding.wait(600, until=10)
+    assert not decoders()
+    with dataset.decoding(16) as decoding:
+        assert decoding.progress[0] >= 10 and decoding.wait(600)
+        assert_whole(decoding.split(), pets)
+    counts = opened()
+    assert len(counts) == 46 and counts.total() <= 46 + len(allowed_processors())
+
+
+def test_a_killed_decoder_takes_nothing_with_it(pets, opened):
+    dataset = Dataset(pets)
+    for until in (5, 15, 25):
+        with dataset.decoding(16) as decoding:
+            assert decoding.wait(600, until=until)
+            (decoder,) = decoders()
+            decoder.kill()
+            assert not decoding.wait(600) and not decoding.running and decoding.progress[0] >= until
+            assert len(decoding.split().train) >= until // 2
+    assert_whole(dataset.open(16), pets)
+    assert opened().total() <= 46 + 3 * len(allowed_processors())
+
+
+PARENT = """
+    import sys, time
+    from nni_nasoa.data import Dataset, folder
+    folder.SETTLED = -1e9  # its files were written just now
+
+    with Dataset(sys.argv[1]).decoding(16) as decoding:
+        decoding.wait(600, until=10)
+        print(decoding._process.pid, flush=True)
+        time.sleep(600)
+"""
+
+
+def test_a_decoder_ends_when_its_parent_is_killed_and_another_goes_on(pets, opened, monkeypatch):
+    monkeypatch.setattr("nni_nasoa.data.folder.SETTLED", -1e9)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(PARENT), str(pets)], stdout=subprocess.PIPE, text=True
+    )
+    decoder = int(parent.stdout.readline())
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(decoder):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    with Dataset(pets).decoding(16) as decoding:
+        assert decoding.progress[0] >= 10 and decoding.wait(600)
+        assert_whole(decoding.split(), pets)
+    assert opened().total() <= 46 + len(allowed_processors())
+
+
+def test_of_two_at_once_one_decodes_and_the_other_takes_over(pets, opened):
+    dataset = Dataset(pets)
+    with dataset.decoding(16) as first:
+        assert first.wait(600, until=1)
+        (decoder,) = decoders()
+        with dataset.decoding(16) as second:
+            assert second.wait(600, until=10) and second.running
+            decoder.kill()
+            assert second.wait(600)
+            assert_whole(second.split(), pets)
+    assert opened().total() <= 46 + len(allowed_processors())
+
+
+def test_opening_and_sampling_go_on_with_what_another_process_decodes(pets, opened):
+    dataset = Dataset(pets)
+    with dataset.decoding(16) as decoding:
+        assert decoding.wait(600, until=1)
+        sample = dataset.sample(16, 600, most=12)
+        assert len(sample.train) + len(sample.val) + len(sample.left_out.bad) == 12
+        assert_whole(dataset.open(16), pets)
+        assert decoding.wait(600)
+    assert max(opened().values()) == 1
+
+
+def test_a_sample_is_not_decoded_again_by_what_comes_after_it(pets, monkeypatch):
+    counts, open_ = Counter(), Image.open
+    monkeypatch.setattr(Image, "open", lambda path: counts.update([path]) or open_(path))
+    dataset = Dataset(pets)
+    dataset.sample(16, 600, most=20)
+    assert counts.total() == 20
+    dataset.sample(16, 600, most=20), dataset.sample(12, 600, most=15)
+    assert counts.total() == 20
+    dataset.sample(12, 600, most=30)  # decoded at 16 pixels, too
+    assert counts.total() == 30
+    split = dataset.open(16)
+    assert len(split.train) + len(split.val) == 45 and counts.total() == 46
+
+
+# -- smaller ones are made of larger ones --
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_smaller_images_are_made_of_larger_ones(pets, monkeypatch, later, whole):
+    dataset = Dataset(pets)
+    if whole:
+        dataset.open(64)
+        assert dataset.decoded((16, 48, 64, 65)) == {16, 48, 64}
+    else:
+        dataset.sample(64, 600)
+    assert dataset.decoded((65,)) == set()
+    expected = {size: [*directly(dataset.folder, size)] for size in (48, 16)}
+    monkeypatch.setattr(Image, "open", lambda path: pytest.fail("decoded again"))
+    for size, parts in expected.items():
+        split = dataset.open(size)
+        assert len(split.left_out.bad) == 1 and split.classes == ("a", "b", "c")
+        for part, images in zip((split.train, split.val), parts):
+            assert np.abs(part.images.astype(int) - images).mean((1, 2, 3)).max() < 2
+
+
+# -- what goes wrong --
+
+
+def test_a_class_of_bad_files_is_none_and_its_other_part_goes(animals, tmp_path, write):
+    (tmp_path / "set").mkdir()
+    animals.rename(tmp_path / "set" / "train")
+    for name in ("cat", "dog", "bat"):
+        write(tmp_path / "set" / "val" / name / "0.png", (7, 7, 7))
+    (tmp_path / "set" / "train" / "bat").mkdir()
+    (tmp_path / "set" / "train" / "bat" / "0.png").write_bytes(b"")
+    with Dataset(tmp_path / "set").decoding(8) as decoding:
+        assert decoding.wait(600)
+        split = Dataset(tmp_path / "set", max_bad=0.2).open(8)
+    assert split.classes == ("cat", "dog") and split.left_out.empty_classes == ("bat",)
+    assert dict(split.left_out.bad) == {
+        "train/bat/0.png": "the file is empty",
+        "val/bat/0.png": "of its class no image for training can be read",
+    }
+
+
+def test_where_the_cache_cannot_be_written_a_sample_is_decoded_into_memory(pets, cache, monkeypatch):
+    expected = Dataset(pets).sample(16, 600, most=20)
+    (cache / "file").write_text("")
+    monkeypatch.setenv("NASOA_CACHE", str(cache / "file"))
+    sample = Dataset(pets).sample(16, 600, most=20)
+    np.testing.assert_array_equal(sample.train.images, expected.train.images)
+    with pytest.raises(DatasetError, match="image cache: cannot write to"):
+        Dataset(pets).open(16)
+
+
+def test_a_full_disk_is_one_clear_line_and_takes_nothing(pets, monkeypatch):
+    pwrite, written, decoded, open_ = os.pwrite, [], [], Image.open
+
+    def fill_up(*arguments):
+        written.append(arguments)
+        if len(written) > 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return pwrite(*arguments)
+
+    dataset = Dataset(pets)
+    monkeypatch.setattr(Image, "open", lambda path: decoded.append(path) or open_(path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pwrite", fill_up)
+        with pytest.raises(DatasetError, match=r"cannot write to .* left on device") as error:
+            dataset.open(16)
+        assert "\n" not in str(error.value)
+        sample = dataset.sample(16, 600)
+        assert len(sample.train) + len(sample.val) == 45
+    assert len(decoded) <= 46 + 2 * len(allowed_processors()) + 2  # the ten were not decoded again
+    assert_whole(dataset.open(16), pets)
+
+
+def test_images_from_before_the_machine_was_started_are_not_trusted(pets, monkeypatch, tmp_path):
+    dataset = Dataset(pets)
+    dataset.sample(16, 600, most=20)
+    (tmp_path / "boot").write_text("another one")
+    monkeypatch.setattr("nni_nasoa.data.growing.BOOT", tmp_path / "boot")
+    decoded, open_ = [], Image.open
+    monkeypatch.setattr(Image, "open", lambda path: decoded.append(path) or open_(path))
+    dataset.open(16)
+    assert len(decoded) == 46
+
+
+def test_a_file_that_changes_meanwhile_is_not_taken_for_what_it_was(animals, write):
+    dataset, image = Dataset(animals), animals / "cat" / "0.png"
+    dataset.sample(8, 600)
+    write(image, (0, 200, 0))
+    for split in (dataset.open(8), Dataset(animals).open(8)):
+        assert max(split.train.images[:, 1].max(), split.val.images[:, 1].max()) == 200
+
+
+def test_growing_entries_make_room_but_for_those_in_use(pets, cache):
+    dataset = Dataset(pets)
+    dataset.sample(16, 600, most=20)
+    (folder,) = (cache / "images").glob("*.growing")
+    os.utime(folder, (LONG_AGO, LONG_AGO))
+    growing = Growing.found(folder, Shape(37, 9, 16))
+    os.utime(folder, (LONG_AGO, LONG_AGO))
+    make_room(cache_limit())
+    assert folder.exists()
+    growing.close()
+    make_room(cache_limit())
+    assert not folder.exists()
+    assert_whole(dataset.open(16), pets)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.integers(0, 9), st.one_of(st.integers(0, 255), st.text(min_size=1))),
+            st.sampled_from(["again", "torn"]),
+        ),
+        max_size=20,
+    )
+)
+def test_what_was_put_is_there_however_often_it_ended(steps):
+    shape, expected, reasons = Shape(6, 4, 2), {}, {}
+    with tempfile.TemporaryDirectory() as name, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NASOA_CACHE", name)
+        (Path(name) / "images").mkdir()
+        folder = Path(name) / "images" / "0.growing"
+        entry = growing_entry(folder, shape, 10)
+        growing, writer = entry.__enter__()
+        for step in steps:
+            if isinstance(step, str):
+                entry.__exit__(None, None, None)
+                if step == "torn":
+                    with open(folder / "done", "ab") as file:
+                        file.write(b"\1\0")
+                entry = growing_entry(folder, shape, 10)
+                growing, writer = entry.__enter__()
+            elif step[0] not in expected:
+                slot, result = step
+                expected[slot] = result
+                writer.put(slot, result if isinstance(result, str) else bytes([result] * 12))
+                reasons |= {slot: result} if isinstance(result, str) else {}
+        records = growing.records()
+        assert np.where(records < 0, ~records, records).tolist() == [*expected]
+        assert growing.reasons() == reasons and growing.number == len(expected)
+        for slot, result in expected.items():
+            assert (slot in reasons) or (growing.pixels(slot) == result).all()
+        entry.__exit__(None, None, None)
