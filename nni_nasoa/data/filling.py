@@ -6,7 +6,7 @@ import bisect
 import heapq
 import threading
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from nni_nasoa.device.processor import allowed_processors
 
@@ -16,7 +16,7 @@ LEAST_GIANT, GIANT_FACTOR, USUAL_SHARE = 8_000_000, 4, 0.95
 
 
 def fill(
-    slots: Iterable[int],
+    slots: Sequence[int],
     decode: Callable[[int, bool], bytes | str | int],
     put: Callable[[int, bytes | str], None],
     left: Callable[[], float],
@@ -37,7 +37,7 @@ def fill(
     put
         Takes them, one at a time.
     left
-        Seconds that may still be taken; asked after each image, and now and then.
+        Seconds that may still be taken; asked after each image, in its thread, and now and then.
     advance
         Told how many more are done.
 
@@ -46,23 +46,22 @@ def fill(
     OSError
         Of `put`.
     """
-    work = _Work(iter(slots), decode, put, len(allowed_processors()))
+    work = _Work(slots, decode, put, left, len(allowed_processors()))
     seen = 0
     with warnings.catch_warnings(), work.turn:
-        warnings.simplefilter(
-            "ignore"
-        )  # Pillow's, about metadata; here, as the filters are those of all threads
+        # Pillow's, about metadata; not in the threads, as the filters are those of all.
+        warnings.simplefilter("ignore")
         for _ in range(work.active):
             # No thread of a pool: the interpreter would wait for those before it ends.
             threading.Thread(target=work.run, daemon=True).start()
         try:
-            while work.active and work.error is None and (seconds := left()) > 0:
+            while work.active and not work.over and work.error is None and (seconds := left()) > 0:
                 work.turn.wait(min(seconds, POLL_SECONDS))
                 advance(work.done - seen)
                 seen = work.done
             if work.error is not None:
                 raise work.error
-            return not work.active
+            return work.done == len(slots)
         finally:
             work.over = True
 
@@ -94,12 +93,13 @@ class _Work:
         slots: Iterable[int],
         decode: Callable[[int, bool], bytes | str | int],
         put: Callable[[int, bytes | str], None],
+        left: Callable[[], float],
         threads: int,
     ):
         self.turn = threading.Condition()
         self.active, self.done, self.over = threads, 0, False
         self.error: BaseException | None = None
-        self._slots, self._decode, self._put = iter(slots), decode, put
+        self._slots, self._decode, self._put, self._left = iter(slots), decode, put, left
         self._waiting: list[tuple[int, int]] = []  # numbers of pixels, and slots
         self._may_wait = True
 
@@ -116,6 +116,7 @@ class _Work:
                         continue
                     self._put(slot, result)
                     self.done += 1
+                    self.over = self._left() <= 0  # asked here, as others may take their turn long before
                     self.turn.notify()
         except BaseException as error:
             self.error = error
