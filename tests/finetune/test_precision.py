@@ -89,7 +89,7 @@ def test_a_gpu_trains_in_time(digits, tiny, tmp_path, fields):
 @gpu
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_images_and_features_that_stay_in_the_host_travel(digits, tiny, monkeypatch, frozen):
-    monkeypatch.setattr("nni_nasoa.finetune.building.RESIDENT_SHARE", 0.0)
+    monkeypatch.setattr("nni_nasoa.finetune.building.RESIDENT_SHARE", 0.0)  # small images would be moved
     regime = FineTuneRegime(tiny, 0.1, frozen_stages=frozen, augmentation="crop")
     result = finetune(
         digits, regime, 15 * SECONDS, weights=None, device="cuda", resources=Resources(memory_limit=1000)
