@@ -24,7 +24,13 @@ import psutil
 import pytest
 import yaml
 
-pytest_plugins = ["fixtures.training", "fixtures.experience", "fixtures.figures", "fixtures.machine"]
+pytest_plugins = [
+    "fixtures.training",
+    "fixtures.experience",
+    "fixtures.figures",
+    "fixtures.machine",
+    "fixtures.weights",
+]
 
 CONFIGS = Path(__file__).parent.parent / "experiment_configs"
 # nnictl, with a minute's patience for its server to start: NNI's own 3 s are too few on a busy machine.
@@ -38,6 +44,9 @@ NNICTL = (
 # processors that others use, too, made the advisor's small networks ten times as slow. Before
 # numpy and torch are loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Whether a machine has a network makes no difference to a test; those of downloads have servers of their own.
+os.environ["NASOA_OFFLINE"] = "1"
 
 # Each worker has its own place for device locks, so that nobody waits for another's measurements.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")

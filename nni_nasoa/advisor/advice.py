@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import POSITIVE, check_fields, or_none
 
-from .models import AdviceError
+from .models import AdviceError, ModelFigures
 
 if TYPE_CHECKING:
+    from nni_nasoa.zoo import ModelInfo
+
     from .task.profiles import TaskProfile
+
+GMACS_A_MILLISECOND = 0.1  # of a thread, which can do 32 multiply-accumulates a cycle at 3 GHz
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,25 @@ class Limits:
         """The limits in words, as the end of a sentence; empty where there are none."""
         given = [f"{name} {value:g}" for name, value in asdict(self).items() if value is not None]
         return f" within {', '.join(given)}" if given else ""
+
+    def may_fit(self, device: str, threads: int) -> Callable[[ModelInfo], bool]:
+        """Whether a network may be within the limits, by what is published of it alone.
+
+        Parameters
+        ----------
+        device, threads
+            As in `Device`: no processor computes an image faster than its threads can multiply.
+        """
+        most_params_m, most_gmacs = self.max_params_m or math.inf, math.inf
+        if device == "cpu" and self.max_latency_ms is not None:
+            most_gmacs = self.max_latency_ms * threads * GMACS_A_MILLISECOND
+
+        def may_fit(model: ModelInfo) -> bool:
+            figures = ModelFigures.of_zoo(model.name)
+            gmacs = (figures.gmacs or 0.0) * (figures.input_sizes[0] / 224) ** 2
+            return (figures.parameters_m(1) or 0.0) <= most_params_m and gmacs <= most_gmacs
+
+        return may_fit
 
 
 NO_LIMITS = Limits()

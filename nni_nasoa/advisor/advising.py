@@ -23,6 +23,7 @@ from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.device.device import resolve
 from nni_nasoa.values import MINUTES, whole
 from nni_nasoa.zoo import get
+from nni_nasoa.zoo.available import AUTO
 
 from .accuracy.predictor import AccuracyPredictor
 from .advice import NO_LIMITS, Advice, Limits
@@ -30,12 +31,15 @@ from .alternatives import choices
 from .fitting import fitting
 from .models import AdviceError, models_of
 from .scored_candidates import ScoredCandidates, scored
-from .survey import Allowed, Survey, survey, unlimited
+from .survey import Allowed, Survey, survey
 from .time.time_model import TimeModel
+from .weights import ASKED_SHARE, Tell, silent, with_recommended, with_weights
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
 
+# For each part of a look at a dataset that does not count in the budget, in any case.
+LOOK_SECONDS = 60.0
 _TOP = whole(1, 50)
 
 
@@ -52,6 +56,7 @@ def advise(
     val_fraction: float = VAL_FRACTION,
     started: float | None = None,
     show_progress: bool | None = None,
+    tell: Tell = silent,
 ) -> Advice:
     """The best regimes for a dataset and a budget.
 
@@ -83,6 +88,9 @@ def advise(
         begins with the run.
     show_progress
         As `Dataset.open` takes it.
+    tell
+        What is given a line about weights that will be downloaded, before they are. Nothing is downloaded
+        where the environment variable NASOA_OFFLINE or HF_HUB_OFFLINE is set.
 
     Raises
     ------
@@ -93,13 +101,18 @@ def advise(
     """
     minutes, top_k = MINUTES("minutes", minutes, AdviceError), _TOP("top_k", top_k, AdviceError)
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction)
-    models, where = models_of(zoo), resolve(device)
-    budget, source = 60 * minutes, "finetune"
-    allowed: Allowed = unlimited
+    where = resolve(device)
+    fits = limits.may_fit(where.kind, where.threads)
+    models, budget, source = models_of(zoo, fits), 60 * minutes, "finetune"
+    allowed = _at_least(LOOK_SECONDS, budget)
     if started is not None:
         source, allowed = "advise", _shares_until(started + budget)
         # The run needs torch in any case: that it takes its time is no reason to look less closely.
         import_module("torch")
+    models, notes = with_weights(models, seconds=None if started is None else allowed(ASKED_SHARE), tell=tell)
+    if AUTO in zoo.split(","):
+        models, more = with_recommended(models, budget=budget, device=where.kind, fits=fits, tell=tell)
+        notes += more
     found = survey(dataset, models, where, store, allowed=allowed, show_progress=show_progress)
     made = time.monotonic()
     if started is not None:
@@ -112,7 +125,7 @@ def advise(
         budget,
         where.key,
         tuple(choices(candidates, top_k)),
-        (*found.notes, *candidates.notes),
+        (*notes, *found.notes, *candidates.notes),
         found.profile,
         made,
     )
@@ -150,6 +163,11 @@ def candidates_for(
         processors=found.processors,
     )
     return scored(fit, AccuracyPredictor.from_store(store))
+
+
+def _at_least(seconds: float, budget: float) -> Allowed:
+    """Shares of a budget, and so many seconds in any case."""
+    return lambda share: max(seconds, share * budget)
 
 
 def _shares_until(deadline: float) -> Allowed:

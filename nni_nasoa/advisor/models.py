@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from nni_nasoa.experience.records import figures_of, positive
 from nni_nasoa.values import shown
 from nni_nasoa.zoo import ModelInfo, UnknownNameError, get, list_models
 from nni_nasoa.zoo.available import AUTO, available_models
+from nni_nasoa.zoo.shortlist import SHORTLISTED, shortlist
 
 if TYPE_CHECKING:
     from nni_nasoa.architecture import Architecture
@@ -27,14 +29,25 @@ class AdviceError(ValueError):
     """A question that there is no advice on. The message is one line: why, and what would be right."""
 
 
-def models_of(zoo: str) -> list[ModelInfo]:
+Fits = Callable[[ModelInfo], bool]
+
+
+def anything(_model: ModelInfo) -> bool:
+    """Whether a model is within the limits, where there are none."""
+    return True
+
+
+def models_of(zoo: str, fits: Fits = anything) -> list[ModelInfo]:
     """The models that a text means.
 
     Parameters
     ----------
     zoo
         A family, the path of a front file, names of models, or "auto" for those that can be had on this
-        machine without a download; with commas between them.
+        machine without a download; with commas between them. Of torchvision's and of timm's models a
+        shortlist is taken, by their published figures.
+    fits
+        Whether a model is within limits. Where none is, the smallest one stands for them all.
 
     Raises
     ------
@@ -48,7 +61,7 @@ def models_of(zoo: str) -> list[ModelInfo]:
     names = [name.strip() for name in zoo.split(",") if name.strip()]
     if not names:
         raise AdviceError(f"zoo: {shown(zoo)} names no model")
-    found = list(dict.fromkeys(model for name in names for model in _models(name)))
+    found = list(dict.fromkeys(model for name in names for model in _models(name, fits)))
     if not found:
         raise AdviceError(f"zoo: there are no models in {shown(zoo)}")
     if len(found) > MOST_MODELS:
@@ -56,12 +69,16 @@ def models_of(zoo: str) -> list[ModelInfo]:
             f"zoo: {len(found)} models in {shown(zoo)}, of which at most {MOST_MODELS} can be tried; "
             "name those to choose from, with commas between them"
         )
-    return [get(model) for model in found]
+    models = [get(model) for model in found]
+    smallest = min(models, key=lambda model: model.params_m or math.inf)
+    return [model for model in models if fits(model)] or [smallest]
 
 
-def _models(name: str) -> list[str]:
+def _models(name: str, fits: Fits) -> list[str]:
     if name == AUTO:
         return available_models()[:MOST_MODELS]
+    if name in SHORTLISTED:
+        return [model.name for model in shortlist(name, fits)]
     try:
         return list_models(name)
     except UnknownNameError as error:

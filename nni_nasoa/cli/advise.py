@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,9 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
     help="A family, names of models with commas between them, or a front file (front.json); auto is all that "
     "can be had here without a download.",
 )
+@click.option(
+    "--offline", is_flag=True, help="Download nothing, as NASOA_OFFLINE=1 does; choose from what is here."
+)
 @click.option("--device", default="auto", show_default=True, help="Where it will run: auto, cpu, cuda, ...")
 @click.option(
     "--store",
@@ -103,6 +107,7 @@ def advise(
     as_json: bool,
     top_k: int | None,
     zoo: str,
+    offline: bool,
     device: str,
     store: str | None,
     max_params: float | None,
@@ -122,6 +127,8 @@ def advise(
     """
     if as_json + run_here + (nni_config is not None) > 1:
         raise click.UsageError("--json, --run and --nni: give one of them.")
+    if offline:
+        os.environ["NASOA_OFFLINE"] = "1"  # for libraries and for processes that are started, too
     with clear_errors():
         from nni_nasoa.advisor import ExperienceStore
         from nni_nasoa.advisor.advice import Limits
@@ -150,6 +157,7 @@ def advise(
             top_k=top_k or 3,
             limits=limits,
             started=process_started() if run_here else None,
+            tell=lambda line: click.echo(line, err=True),
         )
     if as_json:
         commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]

@@ -219,8 +219,10 @@ class OnlineAdvisor(Tuner):
         self._progress.store = ExperienceStore(
             store if store is None or "://" in store else paths.absolute(store)
         )
-        self._models = names_of(paths.absolute(zoo) if zoo.endswith(".json") else zoo, paths.here)
         self._limits = Limits(**args.limits)
+        self._models = names_of(
+            paths.absolute(zoo) if zoo.endswith(".json") else zoo, paths.here, self._limits.may_fit("", 1)
+        )
         self._begun = True
         if self._resumed:
             self._progress.replay()

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.advisor.models import models_of
+from nni_nasoa.advisor.models import Fits, anything, models_of
 from nni_nasoa.zoo.added import FAMILY as OWN_FAMILY
 from nni_nasoa.zoo.available import AUTO
 
@@ -26,18 +26,18 @@ OWN = OWN_FAMILY.name
 SHARE, LEAST_SECONDS = 0.2, 60.0
 
 
-def names_of(zoo: str, here: bool) -> tuple[str, ...]:
+def names_of(zoo: str, here: bool, fits: Fits = anything) -> tuple[str, ...]:
     """Names of the models of a zoo, for `look`.
 
     Where the look is taken on another machine, "auto" stays what it is, since it means what is there; with it
-    come the user's own models, as the tuner knows only those of this machine.
+    come the user's own models, as the tuner knows only those of this machine. `fits` is as in `models_of`.
     """
     parts = [part.strip() for part in zoo.split(",")]
     if here or AUTO not in parts:
-        return tuple(model.name for model in models_of(zoo))
+        return tuple(model.name for model in models_of(zoo, fits))
     own = [model.name for model in models_of(AUTO) if model.family == OWN]
     others = ",".join(part for part in parts if part not in ("", AUTO))
-    return AUTO, *own, *(model.name for model in (models_of(others) if others else []))
+    return AUTO, *own, *(model.name for model in (models_of(others, fits) if others else []))
 
 
 def _infos(models: Sequence[str]) -> list[ModelInfo]:

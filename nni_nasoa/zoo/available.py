@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .downloading import Download
+from .family import ModelInfo
 from .registry import families
 
 AUTO = "auto"  # what stands for them where a family could stand
@@ -22,3 +24,9 @@ def available_models() -> list[str]:
         if (available := getattr(known[name], "available", None)) is not None
         for model in available()
     ]
+
+
+def download_of(info: ModelInfo) -> Download | None:
+    """What has to be downloaded for the pretrained weights of a model; None where nothing has or can be."""
+    download = getattr(families().get(info.family), "download", None)
+    return None if download is None else download(info)

@@ -57,7 +57,8 @@ class Family(Protocol):
     """Models that belong together. What a family's module gives to `register_family`.
 
     A method `available()` may say the names of the models that need no download; those are among the ones
-    that an advice chooses from by default.
+    that an advice chooses from by default. A method `download(info)` may say what has to be downloaded for
+    another, a `Download`; it gives None where nothing has to be.
     """
 
     name: str

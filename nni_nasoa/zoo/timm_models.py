@@ -11,7 +11,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from . import torchvision_models
-from .checkpoints import download_error, hub_cache, hub_file, load_checkpoint, torch_checkpoints
+from .checkpoints import HUB_FILES, download_error, hub_cache, hub_file, load_checkpoint, torch_checkpoints
+from .downloading import BYTES_A_PARAMETER, Download, DownloadError, hub_endpoint, unreachable
 from .family import ModelInfo
 from .timm_published import TimmFigures, published
 
@@ -83,7 +84,9 @@ class TimmFamily:
 
         Of the latter, those that are torchvision's, too, are left to that family.
         """
-        cached = {path.name for path in hub_cache().glob("models--timm--*")}
+        cached = {
+            path.name.removeprefix("models--").replace("--", "/") for path in hub_cache().glob("models--*")
+        }
         folder = torch_checkpoints()
         files = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
         files -= set(torchvision_models.FAMILY.files().values())
@@ -92,9 +95,26 @@ class TimmFamily:
         return [
             PREFIX + name
             for name, known in published().items()
-            if f"models--timm--{name}" in cached or known.file in files
+            if known.repository in cached or known.file in files
             if _weights_here(name) is not None
         ]
+
+    def download(self, info: ModelInfo) -> Download | None:
+        """What timm would download for a model, from Hugging Face; None where it has."""
+        tagged = _with_tag(info.name.removeprefix(PREFIX))
+        if "." not in tagged or _weights_here(tagged) is not None:
+            return None
+        known, file = published().get(tagged), HUB_FILES[0]
+        repository = f"timm/{tagged}" if known is None else known.repository
+        if repository is None:
+            return None
+        return Download(
+            info.name,
+            f"{hub_endpoint()}/{repository}/resolve/main/{file}",
+            None if info.params_m is None else BYTES_A_PARAMETER * info.params_m,
+            repository=repository,
+            name=file,
+        )
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> nn.Module:
         """Build a model; see `create_model`.
@@ -116,6 +136,8 @@ class TimmFamily:
             None if here is None else {"file": str(here), "custom_load": here.suffix == ".npz", "source": ""}
         )
         try:
+            if here is None and (why := unreachable(hub_endpoint())) is not None:
+                raise DownloadError(why)
             with _hub_in_silence():
                 return _timm().create_model(
                     name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay
@@ -134,9 +156,10 @@ def _with_tag(name: str) -> str:
 
 def _weights_here(name: str) -> Path | None:
     """The file with the weights of a model with a tag, where they were downloaded."""
-    if (file := hub_file(f"timm/{name}")) is not None:
-        return file
     known = published().get(name)
+    repository = f"timm/{name}" if known is None else known.repository
+    if repository is not None and (cached := hub_file(repository)) is not None:
+        return cached
     file = None if known is None or known.file is None else torch_checkpoints() / known.file
     return file if file is not None and file.is_file() else None
 

@@ -21,6 +21,12 @@ from pathlib import Path
 from typing import Any
 
 _TABLE = Path(__file__).with_name("timm_published.csv")
+COUNTED = (  # networks of features, without a published result on ImageNet: what can be counted is
+    "vit_small_patch14_dinov2.lvd142m",
+    "vit_small_patch14_reg4_dinov2.lvd142m",
+    "vit_base_patch14_dinov2.lvd142m",
+    "vit_base_patch14_reg4_dinov2.lvd142m",
+)
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -43,6 +49,8 @@ class TimmFigures:
         Images a second in training on an NVIDIA RTX 3090.
     file
         Name of the file in torch.hub's folder, where timm has ever downloaded one.
+    repository
+        Where Hugging Face keeps the weights; None where it has none.
     """
 
     name: str
@@ -54,6 +62,7 @@ class TimmFigures:
     imagenet_top1: float | None
     train_speed: float | None
     file: str | None
+    repository: str | None
 
 
 @cache
@@ -69,7 +78,15 @@ def _figures(row: Mapping[str, str]) -> TimmFigures:
         for key in ("params_m", "gmacs_224", "imagenet_top1", "train_speed")
     }
     mean, std = (_by_channel(row[key], own) for key, own in zip(("mean", "std"), _IMAGENET))
-    return TimmFigures(row["name"], int(row["input_size"]), mean, std, **numbers, file=row["file"] or None)
+    return TimmFigures(
+        row["name"],
+        int(row["input_size"]),
+        mean,
+        std,
+        **numbers,
+        file=row["file"] or None,
+        repository=None if row["hub"] == "-" else row["hub"] or f"timm/{row['name']}",
+    )
 
 
 def _by_channel(text: str, otherwise: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -93,6 +110,7 @@ def table(results: str | os.PathLike[str]) -> str:
 
     with Path(results).open(newline="", encoding="utf-8") as file:
         known = {row["model"]: row for row in csv.DictReader(file)}
+    known |= {name: _counted(name) for name in COUNTED}
     rows = [row_of(name, get_pretrained_cfg(name), known.get(name, {})) for name in list_pretrained()]
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0], lineterminator="\n")
@@ -101,8 +119,25 @@ def table(results: str | os.PathLike[str]) -> str:
     return text.getvalue()
 
 
+def _counted(name: str) -> dict[str, str]:
+    """Parameters and multiply-accumulates of a transformer that takes images of any size."""
+    import timm
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    network = timm.create_model(name, num_classes=1000, dynamic_img_size=True).eval()
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(1, 3, 224, 224))
+    return {
+        "param_m": f"{sum(p.numel() for p in network.parameters()) / 1e6:.2f}",
+        "gmacs": f"{counter.get_total_flops() / 2e9:.4g}",
+        "gmacs_size": "224",
+    }
+
+
 def row_of(name: str, noted: Any, known: Mapping[str, str]) -> dict[str, str]:
     """A row of the table, of what timm notes of a network's weights and of what is published of it."""
+    hub = noted.hf_hub_id or "-"
     area = (224 / float(known["gmacs_size"])) ** 2 if known.get("gmacs") else 0.0
     mean, std = (
         "" if tuple(values) == own else " ".join(map(str, values if len(set(values)) > 1 else values[:1]))
@@ -118,4 +153,5 @@ def row_of(name: str, noted: Any, known: Mapping[str, str]) -> dict[str, str]:
         "mean": mean,
         "std": std,
         "file": (noted.url or "").rpartition("/")[2],
+        "hub": "" if hub in ("timm/", f"timm/{name}") else hub,
     }

@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .checkpoints import download_error, load_checkpoint, torch_checkpoints
+from .downloading import BYTES_A_PARAMETER, Download, DownloadError, unreachable
 from .family import ModelInfo
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_SERVER = "https://download.pytorch.org/models"
 _TABLE = Path(__file__).with_name("torchvision_models.csv")
 _PREFIXES = ("resnet", "resnext", "wide_resnet", "regnet_", "efficientnet_", "mobilenet_v", "convnext_")
 
@@ -65,6 +67,13 @@ class TorchvisionFamily:
         folder = torch_checkpoints()
         return [name for name, file in self.files().items() if (folder / file).is_file()]
 
+    def download(self, info: ModelInfo) -> Download | None:
+        """What torchvision would download for a model; None where it has."""
+        file = self._rows[info.name]["file"]
+        path = torch_checkpoints() / file
+        megabytes = None if info.params_m is None else BYTES_A_PARAMETER * info.params_m
+        return None if path.is_file() else Download(info.name, f"{_SERVER}/{file}", megabytes, path)
+
     def files(self) -> dict[str, str]:
         """Names of the files that hold the models' weights, by model."""
         return {name: row["file"] for name, row in self._rows.items()}
@@ -95,6 +104,9 @@ class TorchvisionFamily:
 
         weights = models.get_model_weights(name)[self._rows[name]["weights"]]
         try:
+            missing = self.download(self._models[name])
+            if missing is not None and (why := unreachable(missing.url)) is not None:
+                raise DownloadError(why)
             return dict(weights.get_state_dict(progress=False, check_hash=True, weights_only=True))
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a wrong hash is a RuntimeError
             instead = (

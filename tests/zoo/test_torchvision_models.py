@@ -93,6 +93,7 @@ def test_default_weights_go_through_torchvision(checkpoint, classes):
 
 def test_without_a_network_default_weights_are_one_line(tmp_path, monkeypatch, no_network):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("NASOA_OFFLINE")
     with pytest.raises(WeightsError) as error:
         zoo.create_model("mobilenet_v3_small", weights="default")
     message = str(error.value)
