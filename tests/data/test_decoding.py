@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -177,19 +178,19 @@ def test_a_killed_decoder_takes_nothing_with_it(pets, opened):
 
 
 PARENT = """
-    import sys, time
-    from nni_nasoa.data import Dataset, folder
-    folder.SETTLED = -1e9  # its files were written just now
+    import psutil, sys, time
+    from nni_nasoa.data import Dataset
 
+    now = time.time
+    time.time = lambda: now() + 60  # else its files would have been written just now
     with Dataset(sys.argv[1]).decoding(16) as decoding:
         decoding.wait(600, until=10)
-        print(decoding._process.pid, flush=True)
+        print(psutil.Process().children()[0].pid, flush=True)
         time.sleep(600)
 """
 
 
-def test_a_decoder_ends_when_its_parent_is_killed_and_another_goes_on(pets, opened, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.data.folder.SETTLED", -1e9)
+def test_a_decoder_ends_when_its_parent_is_killed_and_another_goes_on(pets, opened, later):
     parent = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(PARENT), str(pets)], stdout=subprocess.PIPE, text=True
     )
@@ -230,25 +231,23 @@ def test_opening_and_sampling_go_on_with_what_another_process_decodes(pets, open
     assert max(opened().values()) == 1
 
 
-def test_a_sample_is_not_decoded_again_by_what_comes_after_it(pets, monkeypatch):
-    counts, open_ = Counter(), Image.open
-    monkeypatch.setattr(Image, "open", lambda path: counts.update([path]) or open_(path))
+def test_a_sample_is_not_decoded_again_by_what_comes_after_it(pets, images_opened):
     dataset = Dataset(pets)
     dataset.sample(16, 600, most=20)
-    assert counts.total() == 20
+    assert images_opened.total() == 20
     dataset.sample(16, 600, most=20), dataset.sample(12, 600, most=15)
-    assert counts.total() == 20
+    assert images_opened.total() == 20
     dataset.sample(12, 600, most=30)  # decoded at 16 pixels, too
-    assert counts.total() == 30
+    assert images_opened.total() == 30
     split = dataset.open(16)
-    assert len(split.train) + len(split.val) == 45 and counts.total() == 46
+    assert len(split.train) + len(split.val) == 45 and images_opened.total() == 46
 
 
 # -- smaller ones are made of larger ones --
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_smaller_images_are_made_of_larger_ones(pets, monkeypatch, later, whole):
+def test_smaller_images_are_made_of_larger_ones(pets, open_no_images, later, whole):
     dataset = Dataset(pets)
     if whole:
         dataset.open(64)
@@ -257,7 +256,7 @@ def test_smaller_images_are_made_of_larger_ones(pets, monkeypatch, later, whole)
         dataset.sample(64, 600)
     assert dataset.decoded((65,)) == set()
     expected = {size: [*directly(dataset.folder, size)] for size in (48, 16)}
-    monkeypatch.setattr(Image, "open", lambda path: pytest.fail("decoded again"))
+    open_no_images()
     for size, parts in expected.items():
         split = dataset.open(size)
         assert len(split.left_out.bad) == 1 and split.classes == ("a", "b", "c")
@@ -295,8 +294,8 @@ def test_where_the_cache_cannot_be_written_a_sample_is_decoded_into_memory(pets,
         Dataset(pets).open(16)
 
 
-def test_a_full_disk_is_one_clear_line_and_takes_nothing(pets, monkeypatch):
-    pwrite, written, decoded, open_ = os.pwrite, [], [], Image.open
+def test_a_full_disk_is_one_clear_line_and_takes_nothing(pets, monkeypatch, images_opened):
+    pwrite, written = os.pwrite, []
 
     def fill_up(*arguments):
         written.append(arguments)
@@ -305,7 +304,6 @@ def test_a_full_disk_is_one_clear_line_and_takes_nothing(pets, monkeypatch):
         return pwrite(*arguments)
 
     dataset = Dataset(pets)
-    monkeypatch.setattr(Image, "open", lambda path: decoded.append(path) or open_(path))
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", fill_up)
         with pytest.raises(DatasetError, match=r"cannot write to .* left on device") as error:
@@ -313,19 +311,18 @@ def test_a_full_disk_is_one_clear_line_and_takes_nothing(pets, monkeypatch):
         assert "\n" not in str(error.value)
         sample = dataset.sample(16, 600)
         assert len(sample.train) + len(sample.val) == 45
-    assert len(decoded) <= 46 + 2 * len(allowed_processors()) + 2  # the ten were not decoded again
+    assert images_opened.total() <= 46 + 2 * len(allowed_processors()) + 2  # the ten were not decoded again
     assert_whole(dataset.open(16), pets)
 
 
-def test_images_from_before_the_machine_was_started_are_not_trusted(pets, monkeypatch, tmp_path):
+def test_images_from_before_the_machine_was_started_are_not_trusted(pets, cache, images_opened):
     dataset = Dataset(pets)
     dataset.sample(16, 600, most=20)
-    (tmp_path / "boot").write_text("another one")
-    monkeypatch.setattr("nni_nasoa.data.growing.BOOT", tmp_path / "boot")
-    decoded, open_ = [], Image.open
-    monkeypatch.setattr(Image, "open", lambda path: decoded.append(path) or open_(path))
+    (about,) = (cache / "images").glob("*.growing/about.json")
+    about.write_text(json.dumps({**json.loads(about.read_text()), "boot": "another one"}))
+    images_opened.clear()
     dataset.open(16)
-    assert len(decoded) == 46
+    assert images_opened.total() == 46
 
 
 def test_a_file_that_changes_meanwhile_is_not_taken_for_what_it_was(animals, write):

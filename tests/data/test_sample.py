@@ -55,12 +55,6 @@ def test_a_sample_too_knows_the_share_that_may_be_bad(pets):
         Dataset(pets, max_bad=1).sample(16, 600)
 
 
-@pytest.fixture
-def slow_images(monkeypatch):
-    """Images that take for ever to be decoded."""
-    monkeypatch.setattr("nni_nasoa.data.decode.to_array", lambda *_: time.sleep(600))
-
-
 def test_where_there_is_not_even_time_for_two_classes_it_says_so(pets, slow_images):
     begin = time.monotonic()
     with pytest.raises(

@@ -119,8 +119,7 @@ def test_a_sample_too_knows_the_share_that_may_be_bad(folder, slow_processes):
         open_in_time(Dataset(folder), Clock(2), input_size=16)
 
 
-def test_a_budget_without_time_for_two_classes_is_an_error_of_the_run(folder, monkeypatch):
-    monkeypatch.setattr("nni_nasoa.data.sample.LEAST_PATIENCE", 0.0)  # a first image is decoded in less
+def test_a_budget_without_time_for_two_classes_is_an_error_of_the_run(folder, slow_images):
     with pytest.raises(FineTuneError, match="the budget is too short to decode an image of two classes"):
         open_in_time(Dataset(folder), Clock(1e-6), input_size=16)
 
