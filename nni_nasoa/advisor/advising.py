@@ -28,12 +28,12 @@ from nni_nasoa.zoo.available import AUTO
 from .accuracy.predictor import AccuracyPredictor
 from .advice import NO_LIMITS, Advice, Limits
 from .alternatives import choices
+from .downloads import ASKED_SHARE, Tell, silent, with_recommended, with_weights
 from .fitting import fitting
 from .models import AdviceError, models_of
 from .scored_candidates import ScoredCandidates, scored
 from .survey import Allowed, Survey, survey
 from .time.time_model import TimeModel
-from .weights import ASKED_SHARE, Tell, silent, with_recommended, with_weights
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore

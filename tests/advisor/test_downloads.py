@@ -6,10 +6,10 @@ import pytest
 from fixtures.weights import closed
 from safetensors.torch import save
 
-from nni_nasoa.advisor import weights
+from nni_nasoa.advisor import downloads
 from nni_nasoa.advisor.advice import NO_LIMITS, Limits
+from nni_nasoa.advisor.downloads import with_recommended, with_weights
 from nni_nasoa.advisor.models import AdviceError, anything, models_of
-from nni_nasoa.advisor.weights import with_recommended, with_weights
 from nni_nasoa.zoo import get
 from nni_nasoa.zoo.available import available_models
 
@@ -61,7 +61,7 @@ def test_recommended_networks_come_where_there_is_time_for_them(hub, resnet10t, 
         asked.append((minutes, device))
         return [get("timm/resnet34.a1_in1k"), get(MODEL)]
 
-    monkeypatch.setattr(weights, "recommended", recommended)
+    monkeypatch.setattr(downloads, "recommended", recommended)
     assert with_recommended(here, budget=60, **options) == (here, []) and not server.asked
     # 15 % of 3 minutes at 5 MB/s are 135 MB: less than both have, enough for one that is not too large.
     said = []
@@ -78,7 +78,7 @@ def test_what_is_too_large_for_the_budget_is_not_tried(hub, monkeypatch, budget,
     """120 s leave 90 MB: for 11.7 million parameters, not for 28.6 million."""
     server = hub(b"")
     monkeypatch.setattr(
-        weights,
+        downloads,
         "recommended",
         lambda *_: [get("timm/convnext_tiny.in12k_ft_in1k"), get("timm/resnet18.a1_in1k")],
     )
