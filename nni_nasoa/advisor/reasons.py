@@ -50,7 +50,11 @@ def _on_experience(scored: ScoredCandidates) -> str:
     if not seen.enough:
         return f"few records ({runs}): defaults"
     if not scored.learned:
-        return f"no records of such networks among {runs}: defaults"
+        best = scored.model(next(iter(scored.order(1))))
+        some = any(scored.familiarity.models)
+        return (
+            f"no records of {'networks such as ' + best if some else 'such networks'} among {runs}: defaults"
+        )
     if not seen.known_data:
         return (
             f"no records of such data among {runs}: "

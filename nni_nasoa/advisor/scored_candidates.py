@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from .distances import distances
 from .fitting import FittingCandidates
 
 CAUTION = 0.1  # a score falls by this share of the distance to the lower end of the accuracy's range
+PROBE_MARGIN = 0.02  # by which two probes of some hundred images may differ by chance
 HABIT = 0.005  # accuracy that each step away from the defaults costs: see `distances`
 
 
@@ -102,13 +104,14 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
 def _allowed(fitting: FittingCandidates, familiarity: Familiarity) -> tuple[np.ndarray | None, list[str]]:
     """Which candidates the predictor may choose from, (n,), and the models of which it knows nothing.
 
-    None where it may not choose at all: it has learned too little, or from no such networks.
+    None where it may not choose at all: it has learned too little, or from no such networks, or one that it
+    knows nothing of separates the classes better as it is than those that it knows.
     """
     regimes = fitting.regimes
     known = [
         name in fitting.pretrained and familiarity.models[place] for place, name in enumerate(regimes.models)
     ]
-    if not familiarity.enough or not any(known):
+    if not familiarity.enough or not any(known) or _stranger_is_better(fitting, known):
         return None, []
     allowed = np.array(known)[regimes.model]
     if not familiarity.known_data:
@@ -116,3 +119,13 @@ def _allowed(fitting: FittingCandidates, familiarity: Familiarity) -> tuple[np.n
     there = set(np.unique(regimes.model).tolist())
     unknown = [name for place, name in enumerate(regimes.models) if not known[place] and place in there]
     return allowed, unknown
+
+
+def _stranger_is_better(fitting: FittingCandidates, known: Sequence[bool]) -> bool:
+    """Whether a pretrained network that the predictor does not know has the best probe, by a margin."""
+    best = dict.fromkeys((True, False), 0.0)
+    for place in np.unique(fitting.regimes.model):
+        name = fitting.regimes.models[place]
+        if name in fitting.pretrained:
+            best[known[place]] = max(best[known[place]], fitting.figures[name].probed or 0.0)
+    return best[False] > best[True] + PROBE_MARGIN

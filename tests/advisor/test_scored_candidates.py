@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,25 @@ from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
 from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.advisor.candidates import Candidates
 from nni_nasoa.advisor.distances import distances
+from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.advisor.scored_candidates import HABIT, scored
+from nni_nasoa.zoo import get
+
+
+class AsSlowAsNanoF:
+    """A time model to which all networks are alike."""
+
+    def __init__(self, world):
+        self.world, self.start_up = world, world.start_up
+
+    def estimate(self, model, **options):
+        return self.world.estimate("nano-f", **options)
+
+    def knows(self, model):
+        return True
+
+    def latency(self, model, size):
+        return self.world.latency("nano-f", size)
 
 
 def reached(world, found, choice, number=1000):
@@ -110,15 +129,7 @@ def test_on_data_of_no_known_kind_only_sound_rates_are_taken(ask):
 
 
 def test_networks_of_sizes_that_were_never_run_are_not_predicted(world, ask):
-    class Any:
-        estimate = staticmethod(lambda model, **options: world.estimate("nano-f", **options))
-        knows = staticmethod(lambda model: True)
-        latency = staticmethod(lambda model, size: world.latency("nano-f", size))
-        start_up = world.start_up
-
-    from nni_nasoa.zoo import get
-
-    found = ask(infos=[get("resnet18"), get("resnet50")], time_model=Any(), budget=2000.0)
+    found = ask(infos=[get("resnet18"), get("resnet50")], time_model=AsSlowAsNanoF(world), budget=2000.0)
     assert not found.learned
     best = choices(found, 2)[0]
     assert (
@@ -126,10 +137,27 @@ def test_networks_of_sizes_that_were_never_run_are_not_predicted(world, ask):
         and best.regime.input_size == 224
         and any("no records of such networks" in line for line in best.why)
     )
-    mixed = ask(infos=[get("resnet18"), get("nano-c")], time_model=Any(), budget=2000.0)
-    assert {choice.regime.model for choice in choices(mixed, 5)} == {"nano-c"} and "resnet18" in mixed.notes[
-        0
-    ]
+    mixed = ask(infos=[get("resnet18"), get("nano-c")], time_model=AsSlowAsNanoF(world), budget=2000.0)
+    assert {choice.regime.model for choice in choices(mixed, 5)} == {"nano-c"}
+    assert "resnet18" in mixed.notes[0]
+
+
+@pytest.mark.parametrize("ahead, taken", [(0.05, "resnet18"), (0.01, "nano-c")])
+def test_a_network_that_was_never_run_is_taken_where_it_separates_the_classes_best(
+    world, fit, experienced, ahead, taken
+):
+    fits = fit(infos=[get("resnet18"), get("nano-c")], time_model=AsSlowAsNanoF(world), budget=2000.0)
+    probe = fits.figures["nano-c"].probed + ahead
+    stranger = ModelFigures("resnet18", {**fits.figures["resnet18"].known, "probe_linear": probe})
+    found = scored(
+        replace(fits, figures={**fits.figures, "resnet18": stranger}),
+        AccuracyPredictor.from_bytes(experienced),
+    )
+    (best,) = choices(found, 1)
+    assert best.regime.model == taken
+    assert any("no records of networks such as resnet18" in line for line in best.why) == (
+        taken == "resnet18"
+    )
 
 
 def test_similar_runs_are_counted(world, ask):
