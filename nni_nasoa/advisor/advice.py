@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .task.profiles import TaskProfile
 
-GMACS_A_MILLISECOND = 0.1  # of a thread, which can do 32 multiply-accumulates a cycle at 3 GHz
+GMACS_A_MILLISECOND = 0.1  # a thread can do 32 multiply-accumulates a cycle at 3 GHz
 
 
 @dataclass(frozen=True)

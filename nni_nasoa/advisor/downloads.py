@@ -12,10 +12,11 @@ from nni_nasoa.zoo.shortlist import recommended
 
 from .models import AdviceError
 
-SHARE = 0.15  # of a budget, for networks that nobody has asked for
-ASKED_SHARE = 0.5  # of one that downloads count in, for those that were asked for
-LEAST_MINUTES = 2.0  # in less, only what is here can be trained
-MEGABYTES_A_SECOND = 5.0  # until a download has shown what there is
+# Shares of a budget that may go to downloads of networks that nobody has asked for, and, where downloads
+# count in the budget, of those that were asked for.
+SHARE, ASKED_SHARE = 0.15, 0.5
+LEAST_MINUTES = 2.0  # a shorter run trains only what is here
+MEGABYTES_A_SECOND = 5.0  # assumed of the network until a download has shown what it does
 
 Tell = Callable[[str], object]
 

@@ -15,7 +15,7 @@ from .distances import distances
 from .fitting import FittingCandidates
 
 CAUTION = 0.1  # a score falls by this share of the distance to the lower end of the accuracy's range
-PROBE_MARGIN = 0.02  # by which two probes of some hundred images may differ by chance
+PROBE_MARGIN = 0.02  # two probes of some hundred images may differ by so much by chance
 HABIT = 0.005  # accuracy that each step away from the defaults costs: see `distances`
 
 

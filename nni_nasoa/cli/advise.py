@@ -128,7 +128,7 @@ def advise(
     if as_json + run_here + (nni_config is not None) > 1:
         raise click.UsageError("--json, --run and --nni: give one of them.")
     if offline:
-        os.environ["NASOA_OFFLINE"] = "1"  # for libraries and for processes that are started, too
+        os.environ["NASOA_OFFLINE"] = "1"  # libraries and processes that are started read it, too
     with clear_errors():
         from nni_nasoa.advisor import ExperienceStore
         from nni_nasoa.advisor.advice import Limits

@@ -220,7 +220,7 @@ def _decode(again: Callable[[], FolderImages], size: int) -> None:
     except DatasetError as error:
         report = {"error": str(error)}
     os.write(sys.stdout.fileno(), json.dumps(report).encode())
-    os._exit(0)  # without waiting for threads that are in the middle of an image
+    os._exit(0)  # nobody waits for threads that are in the middle of an image
 
 
 def _await_end(ended: threading.Event) -> None:

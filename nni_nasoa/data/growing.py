@@ -165,7 +165,7 @@ class GrowingWriter:
         }
         self._starts = {part: _start_of_array(file) for part, file in self._files.items()}
         self._done = open(folder / _DONE, "ab", buffering=0)  # noqa: SIM115 - `close` does it
-        self._done.truncate(os.fstat(self._done.fileno()).st_size // 4 * 4)  # without half a number
+        self._done.truncate(os.fstat(self._done.fileno()).st_size // 4 * 4)  # half a number goes
 
     def put(self, slot: int, result: bytes | str) -> None:
         """Write the pixels of an image, or why there are none; an OSError where the disk is full."""

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable
 
 LONGEST = 20 * 86400.0  # seconds: poll(2) counts milliseconds in 31 bits
-END_SECONDS = 0.5  # that a process has to end by itself
+END_SECONDS = 0.5  # a process has so long to end by itself
 _RUN = "import pickle, sys; pickle.load(sys.stdin.buffer)()"
 _RUN_FROM_FILE = "import pickle, sys; pickle.load(open(int(sys.argv[1]), 'rb'))()"
 

@@ -23,9 +23,9 @@ from nni_nasoa.values import MAX_REASON, one_line
 
 OFFLINE = ("NASOA_OFFLINE", "HF_HUB_OFFLINE")  # environment variables that forbid downloads, unless they say
 NO = ("", "0", "false", "no", "off")
-ANSWER_SECONDS = 2.5  # for a server to answer at all
-KNOWN_SECONDS = 60.0  # for which it stays known whether it does
-SILENT_SECONDS = 10  # without a byte, after which a download has failed
+ANSWER_SECONDS = 2.5  # a server has so long to answer at all
+KNOWN_SECONDS = 60.0  # it stays known so long whether it does
+SILENT_SECONDS = 10  # a download has failed after so long without a byte
 BYTES_A_PARAMETER = 4
 
 
@@ -113,7 +113,7 @@ def offline() -> str | None:
     return next((name for name in OFFLINE if os.environ.get(name, "").lower() not in NO), None)
 
 
-_known: dict[str, tuple[float, str | None]] = {}  # by server: until when, and why it cannot be reached
+_known: dict[str, tuple[float, str | None]] = {}  # why a server cannot be reached, and until when that holds
 
 
 def unreachable(url: str) -> str | None:
@@ -132,7 +132,7 @@ def unreachable(url: str) -> str | None:
 def _no_answer(server: str) -> str | None:
     try:
         urlopen(Request(server, method="HEAD"), timeout=ANSWER_SECONDS).close()
-    except HTTPError:  # which is an answer
+    except HTTPError:  # that is an answer, too
         return None
     except (OSError, ValueError) as error:
         return one_line(getattr(error, "reason", None) or error, MAX_REASON)

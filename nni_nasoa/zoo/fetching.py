@@ -16,7 +16,7 @@ from nni_nasoa.files import replacing
 
 from .downloading import SILENT_SECONDS
 
-_HASH = re.compile(r"-([0-9a-f]{8,})\.")  # in the names of torch's files
+_HASH = re.compile(r"-([0-9a-f]{8,})\.")  # the names of torch's files hold it
 
 
 def fetch_from_hub(repository: str, name: str) -> None:

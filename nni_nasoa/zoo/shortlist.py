@@ -9,8 +9,8 @@ from .family import ModelInfo
 from .registry import get, list_models
 from .timm_published import published
 
-MOST = 8  # of a family that is too large to be tried
-MOST_PARAMS_M = 100.0  # of those: 400 MB to download
+MOST = 8  # the most models of a family that is too large to be tried
+MOST_PARAMS_M = 100.0  # millions of parameters that each of them has at most: 400 MB to download
 SHORTLISTED = ("torchvision", "timm")
 # Strong networks of very different cost: between them, about the best published for little training.
 # DINOv2 has no result on ImageNet in timm's tables; its features reach 81.1 % there with a linear head (Oquab
