@@ -40,8 +40,8 @@ def names_of(zoo: str, here: bool, fits: Fits = anything) -> tuple[str, ...]:
     return AUTO, *own, *(model.name for model in (models_of(others, fits) if others else []))
 
 
-def _infos(models: Sequence[str]) -> list[ModelInfo]:
-    """The models of names; "auto" stands for what is here, but for models that the tuner does not know.
+def models_here(models: Sequence[str]) -> list[ModelInfo]:
+    """The models of names that `names_of` gave; "auto" is what is here, but for what the tuner does not know.
 
     A name beside it need not be known here.
     """
@@ -93,7 +93,9 @@ def look(
     if threads and found.kind == "cpu":
         found = replace(found, threads=threads)
     seconds = max(LEAST_SECONDS, SHARE * budget)
-    return survey(dataset, _infos(models), found, store, allowed=lambda _share: seconds, show_progress=False)
+    return survey(
+        dataset, models_here(models), found, store, allowed=lambda _share: seconds, show_progress=False
+    )
 
 
 def look_at_all(
