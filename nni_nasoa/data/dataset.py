@@ -276,9 +276,8 @@ class Dataset:
     def decoding(self, size: int) -> Decoding:
         """Decode a folder's images in a process of its own, beside other work.
 
-        The process begins where the context that is returned is entered, and ends where that is left; what it
-        has decoded by then stays in the cache, and is where the next one begins, as do `open` and `sample`.
-        It is given the listing, and makes none of its own. See `Decoding` for what can be asked meanwhile.
+        It does so while the context that is returned is entered. What it has decoded stays in the cache, and
+        `open`, `sample` and the next `decoding` go on from there. See `Decoding` for what can be asked.
 
         Parameters
         ----------
@@ -288,12 +287,10 @@ class Dataset:
         Raises
         ------
         DatasetError
-            The dataset is no folder, or is one that cannot be used, where that shows without opening an
-            image.
+            It is no folder, or one that cannot be used, where that shows without opening an image.
         """
         size = _checked_size(size)
-        images = self.folder.images(self.holdout)
-        return Decoding(images, size, self.max_bad, partial(_images_of, self))
+        return Decoding(_images_of(self), size, self.max_bad, partial(_images_of, self))
 
     def sample(
         self,
@@ -303,6 +300,7 @@ class Dataset:
         show_progress: bool | None = False,
         *,
         enough: int | None = None,
+        decode_size: int | None = None,
     ) -> ImageSplit:
         """As many images as can be had in some time.
 
@@ -319,8 +317,10 @@ class Dataset:
         most
             Images of a folder, at most.
         enough
-            Images of a folder that are not waited for where they are there, as long as two classes, and an
-            image to validate on, are among them; None waits until the time is over.
+            Images of a folder, two classes among them, after which it is over before the time is.
+        decode_size
+            Height and width, in pixels, at which a folder's images are decoded, if more than `size`: those of
+            the largest sample that will be asked for, so that none is decoded a second time.
 
         Raises
         ------
@@ -332,9 +332,9 @@ class Dataset:
         """
         size = _checked_size(size)
         if isinstance(self._images, Folder):
-            deadline = time.monotonic() + seconds
-            images = self._images.images(self.holdout)
-            return images.sample(size, deadline - time.monotonic(), most, enough, self.max_bad)
+            begin, images = time.monotonic(), _images_of(self)
+            seconds -= time.monotonic() - begin
+            return images.sample(size, seconds, most, self.max_bad, enough=enough, decode_size=decode_size)
         if not self.decode_in_time(size, seconds, show_progress):
             raise NotInTimeError(f"dataset: '{self.name}' could not be opened in {seconds:.3g} s")
         return self.open(size, show_progress)

@@ -168,13 +168,15 @@ class FolderImages:
         FilesChangedError
             The entry would not hold the images that the files have now.
         """
-        folder, seen = self.growing_path(size), 0
+        folder, seen, waited = self.growing_path(size), 0, False
         while left() > 0:
             if self.is_decoded(size):
                 return True
             try:
                 with writing(folder, min(POLL_SECONDS, left())):
-                    if self.is_decoded(size):  # another process was faster
+                    if waited and not folder.exists():
+                        self.contents.find()  # for another process may have made an entry of all
+                    if self.is_decoded(size):
                         return True
                     with growing_entry(folder, self.shape(size), len(self.order)) as (growing, writer):
                         advance(growing.number - seen)
@@ -184,6 +186,7 @@ class FolderImages:
                             return True
                         seen = growing.number
             except BlockingIOError:
+                waited = True
                 if (other := Growing.found(folder, self.shape(size))) is not None:
                     advance(other.number - seen)
                     seen = other.number
@@ -205,11 +208,18 @@ class FolderImages:
         delete_entry(folder)
 
     def sample(
-        self, size: int, seconds: float, most: int | None, enough: int | None, max_bad: float
+        self,
+        size: int,
+        seconds: float,
+        most: int | None,
+        max_bad: float,
+        *,
+        enough: int | None = None,
+        decode_size: int | None = None,
     ) -> ImageSplit:
         """What can be had in some time; see `Dataset.sample`."""
         wanted = self.order[:most]
-        there: Squares = self._there(size) or InMemory(self.shape(size))
+        there: Squares = self._there(size) or InMemory(self.shape(max(size, decode_size or 0)))
         sampling = Sampling(self.about, self.source, self.order, self.path, max_bad)
         if most is None and isinstance(there, Whole) and there.shape.size == size:
             return there.split

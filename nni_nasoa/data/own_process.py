@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 
 LONGEST = 20 * 86400.0  # seconds: poll(2) counts milliseconds in 31 bits
@@ -53,7 +53,8 @@ def start_process(call: Callable[[], object]) -> subprocess.Popen[bytes]:
     call
         Can be pickled. What it writes to stdout can be read; stderr is dropped.
     """
-    with tempfile.TemporaryFile() as file:  # a pipe would have to be waited for, where the call is long
+    # A pipe would have to be waited for, where the call is long.
+    with open(os.memfd_create("call"), "w+b") as file:
         pickle.dump(call, file)
         file.flush()
         file.seek(0)

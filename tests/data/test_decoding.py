@@ -220,6 +220,16 @@ def test_of_two_at_once_one_decodes_and_the_other_takes_over(pets, opened):
     assert opened().total() <= 46 + len(allowed_processors())
 
 
+def test_of_two_at_once_the_second_finds_what_the_first_has_finished(pets, opened):
+    dataset = Dataset(pets)
+    with dataset.decoding(16) as first:
+        assert first.wait(600, until=1)
+        with dataset.decoding(16) as second:
+            assert first.wait(600) and second.wait(600)
+            assert_whole(second.split(), pets)
+    assert opened().total() == 46
+
+
 def test_opening_and_sampling_go_on_with_what_another_process_decodes(pets, opened):
     dataset = Dataset(pets)
     with dataset.decoding(16) as decoding:
@@ -239,8 +249,13 @@ def test_a_sample_is_not_decoded_again_by_what_comes_after_it(pets, images_opene
     assert images_opened.total() == 20
     dataset.sample(12, 600, most=30)  # decoded at 16 pixels, too
     assert images_opened.total() == 30
+    other = Dataset(pets, seed=1)
+    for size in (8, 16, 12):
+        assert len(other.sample(size, 600, most=20, decode_size=16).train) >= 14
+    assert images_opened.total() == 50
+    images_opened.clear()
     split = dataset.open(16)
-    assert len(split.train) + len(split.val) == 45 and images_opened.total() == 46
+    assert len(split.train) + len(split.val) == 45 and images_opened.total() == 16
 
 
 # -- smaller ones are made of larger ones --

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.advisor.accuracy.features import log_odds
@@ -272,6 +273,7 @@ def task_profile(
         del marks["landmark_large"]
     else:
         sizes |= sized_probes(models)
+    reader.largest = max(*sizes.values(), *(size for size, _ in marks.values()))
     if known is None or known.dataset.pixels_read is None:
         known = TaskProfile(reader.profile()) if known is None else replace(known, dataset=reader.profile())
     probes = _probes(reader, {name: size for name, size in sizes.items() if name not in known.probes}, device)
@@ -282,12 +284,8 @@ def task_profile(
         known = known.with_more(probes, landmarks)
     if store is not None and known is not kept:
         others = _kept(store, own)  # another process may have found more meanwhile
-        whole = (
-            known
-            if others is None
-            else replace(others, dataset=known.dataset).with_more(known.probes, known.landmarks)
-        )
-        store.set_profile(own, whole.to_json())
+        base = known if others is None else replace(others, dataset=known.dataset)
+        store.set_profile(own, base.with_more(known.probes, known.landmarks).to_json())
     return known
 
 
@@ -372,6 +370,7 @@ class _Reader:
         self.instruments = instruments
         self.deadline = None if seconds is None else instruments.clock() + seconds
         self._dataset, self._show_progress = dataset, show_progress
+        self.largest: int | None = None  # size, in pixels, that images are decoded at, once for all samples
         self._samples: dict[int, ImageSplit | None] = {}
 
     def left(self) -> float:
@@ -393,8 +392,8 @@ class _Reader:
             seconds = CACHE_SHARE * self.left()
             if self._dataset.kind is Kind.FOLDER:
                 seconds = min(SAMPLE_SECONDS, SAMPLE_SHARE * self.left())
-            try:
-                self._samples[size] = self._dataset.sample(size, seconds, IMAGES, self._show_progress)
-            except NotInTimeError:
-                self._samples[size] = None
+            self._samples[size] = None
+            with suppress(NotInTimeError):
+                ask = partial(self._dataset.sample, size, seconds, IMAGES, self._show_progress)
+                self._samples[size] = ask(decode_size=self.largest)
         return self._samples[size]
