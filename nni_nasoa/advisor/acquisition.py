@@ -62,7 +62,7 @@ def next_row(
             if scored.regimes.regime(row) not in tried:
                 return row
     distance = distances(scored.regimes, Candidates.of_regimes(tried, scored.figures))
-    allowed = np.isfinite(scored.score) & (scored.learned | is_sound(scored.regimes))
+    allowed = np.isfinite(scored.score) & (scored.learned | is_sound(scored.regimes, scored.figures))
     worth = worths(scored.mean, scored.high, distance, best, allowed)
     row = int(np.argmax(worth))
     return row if np.isfinite(worth[row]) else None

@@ -21,6 +21,9 @@ RATES = {
     "sgd": (0.003, 0.0065, 0.014, 0.03, 0.065, 0.14, 0.3),
     "adamw": (0.0002, 0.0005, 0.001, 0.0022, 0.005),
 }
+# Transformers learn at lower rates, and the lower, the closer to the image a stage is.
+TRANSFORMER_RATES = RATES | {"adamw": (1e-5, 3e-5, 1e-4, 3e-4, 1e-3)}
+TRANSFORMER_DECAY = 0.7
 DECAYS = {"sgd": (1e-4, 2e-3), "adamw": (0.01, 0.1)}
 BATCHES = (16, 32, 64, 128)
 SMOOTHINGS = (0.0, 0.1)
@@ -85,8 +88,9 @@ class Candidates:
 
     def regime(self, i: int) -> FineTuneRegime:
         """A candidate as a regime."""
+        model = self.models[self.model[i]]
         return FineTuneRegime(
-            self.models[self.model[i]],
+            model,
             learning_rate=float(self.learning_rate[i]),
             weight_decay=float(self.weight_decay[i]),
             frozen_stages=int(self.frozen_stages[i]),
@@ -95,6 +99,7 @@ class Candidates:
             augmentation=AUGMENTATIONS[self.augmentation[i]],
             label_smoothing=float(self.label_smoothing[i]),
             optimizer=OPTIMIZERS[self.optimizer[i]],
+            layer_decay=TRANSFORMER_DECAY if ModelFigures.of_zoo(model).is_transformer else 1.0,
         )
 
     @classmethod
@@ -134,7 +139,7 @@ def candidates(models: Sequence[ModelFigures], mirrored: bool = True, most: int 
     share = max(1, most // max(1, len(models)))
     parts = []
     for place, model in enumerate(models):
-        part = _grid(model.stages, model.input_sizes, mirrored)
+        part = _grid(rates_of(model), model.stages, model.input_sizes, mirrored)
         rows = len(part["learning_rate"])
         if rows > share:
             keep = np.sort(np.random.default_rng(0).choice(rows, share, replace=False))
@@ -146,11 +151,18 @@ def candidates(models: Sequence[ModelFigures], mirrored: bool = True, most: int 
     )
 
 
-def _grid(stages: int, sizes: tuple[int, ...], mirrored: bool) -> dict[str, np.ndarray]:
+def rates_of(model: ModelFigures) -> Mapping[str, tuple[float, ...]]:
+    """Learning rates to choose from, by optimizer."""
+    return TRANSFORMER_RATES if model.is_transformer else RATES
+
+
+def _grid(
+    of_kinds: Mapping[str, tuple[float, ...]], stages: int, sizes: tuple[int, ...], mirrored: bool
+) -> dict[str, np.ndarray]:
     rates = [
         (OPTIMIZERS.index(kind), rate, decay)
-        for kind in RATES
-        for rate, decay in product(RATES[kind], DECAYS[kind])
+        for kind, of_kind in of_kinds.items()
+        for rate, decay in product(of_kind, DECAYS[kind])
     ]
     augmentations = [place for place, name in enumerate(AUGMENTATIONS) if mirrored or name != "crop-flip"]
     axes = (range(stages + 1), range(len(rates)), BATCHES, sizes, augmentations, SMOOTHINGS)
@@ -177,7 +189,7 @@ def random_regime(rng: np.random.Generator, models: Iterable[str]) -> FineTuneRe
 
     model = ModelFigures.of_zoo(get(str(rng.choice(list(models)))).name)
     optimizer = str(rng.choice(OPTIMIZERS))
-    rates = RATES[optimizer]
+    rates = rates_of(model)[optimizer]
     middle = np.minimum(np.arange(1, len(rates) + 1), np.arange(len(rates), 0, -1))
     return FineTuneRegime(
         model.model,
@@ -189,4 +201,5 @@ def random_regime(rng: np.random.Generator, models: Iterable[str]) -> FineTuneRe
         augmentation=str(rng.choice(AUGMENTATIONS)),
         label_smoothing=float(rng.choice(SMOOTHINGS)),
         optimizer=optimizer,
+        layer_decay=TRANSFORMER_DECAY if model.is_transformer else 1.0,
     )

@@ -4,6 +4,7 @@ For each network:
 
 - SGD at a rate of 0.03, weight decay 1e-4, label smoothing 0.1: the usual ones for fine-tuning with a batch
   of 32 or 64.
+- For transformers, AdamW at 1e-4, with smaller rates for earlier stages, weight decay 0.1.
 - A batch of 32, or 64 from 4000 training images on: some hundred steps must fit into few epochs.
 - Images of the size of the pretraining.
 - All stages trained, if that leaves 5 epochs in the budget and there are 10 images per class or more. Else as
@@ -35,7 +36,9 @@ ENOUGH_EPOCHS = 5
 FEW_PER_CLASS = 10
 LARGE_BATCH_FROM = 4000  # training images
 RATE, DECAY, SMOOTHING = 0.03, 1e-4, 0.1
+TRANSFORMER_RATE, TRANSFORMER_DECAY = 1e-4, 0.1
 SOUND_RATES = {"sgd": (0.01, 0.07), "adamw": (0.0004, 0.0025)}
+SOUND_FOR_TRANSFORMERS = (2e-5, 4e-4)  # with AdamW; none with SGD
 
 
 def default_choice(
@@ -85,11 +88,14 @@ def default_choice(
     augmentation = (
         ("crop-flip" if profile.get("mirrored", True) else "crop") if enough or not pretrained else "none"
     )
+    kind, rate, decay = (
+        ("adamw", TRANSFORMER_RATE, TRANSFORMER_DECAY) if figures.is_transformer else ("sgd", RATE, DECAY)
+    )
     wanted = (
-        (regimes.optimizer, OPTIMIZERS.index("sgd")),
+        (regimes.optimizer, OPTIMIZERS.index(kind)),
         (regimes.augmentation, AUGMENTATIONS.index(augmentation)),
-        (np.log(regimes.learning_rate), math.log(RATE)),
-        (np.log(regimes.weight_decay), math.log(DECAY)),
+        (np.log(regimes.learning_rate), math.log(rate)),
+        (np.log(regimes.weight_decay), math.log(decay)),
         (regimes.label_smoothing, SMOOTHING),
     )
     for column, value in wanted:
@@ -119,9 +125,14 @@ def merit(epochs: float, figures: ModelFigures) -> tuple[bool, float, float]:
     return epochs >= ENOUGH_EPOCHS, -1.0 if probe is None else probe, -1.0 if size is None else float(size)
 
 
-def is_sound(regimes: Candidates) -> np.ndarray:
+def is_sound(regimes: Candidates, figures: Mapping[str, ModelFigures]) -> np.ndarray:
     """Which candidates are safe on data of any kind: rates near the defaults; mask (n,)."""
     low, high = (
         np.array([SOUND_RATES[kind][end] for kind in OPTIMIZERS])[regimes.optimizer] for end in (0, 1)
     )
-    return (regimes.learning_rate >= low) & (regimes.learning_rate <= high)
+    rate, adamw = regimes.learning_rate, regimes.optimizer == OPTIMIZERS.index("adamw")
+    least, most = SOUND_FOR_TRANSFORMERS
+    transformer = np.array([figures.get(name, ModelFigures(name)).is_transformer for name in regimes.models])[
+        regimes.model
+    ]
+    return np.where(transformer, adamw & (rate >= least) & (rate <= most), (rate >= low) & (rate <= high))

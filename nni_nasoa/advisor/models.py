@@ -146,10 +146,23 @@ class ModelFigures:
         return int(positive(self.known, "input_size") or DEFAULT_INPUT_SIZE)
 
     @property
+    def size_step(self) -> int | None:
+        """What the sizes of images have to be multiples of; see `ModelInfo`."""
+        step = self.known.get("size_step")
+        return step if isinstance(step, int) and step >= 0 else None
+
+    @property
+    def is_transformer(self) -> bool:
+        """Whether it is taken for a transformer: as those do, it has positions for images of some sizes."""
+        return self.size_step is not None
+
+    @property
     def input_sizes(self) -> tuple[int, ...]:
-        """Sizes of images to fine-tune on, in pixels, smallest first: none below the network's stride."""
-        own, architecture = self.own_size, self._architecture
-        step, shares = (32, LARGE) if own >= LARGE_FROM else (4, SMALL)
+        """Sizes of images to fine-tune on, in pixels, smallest first; the network takes them all."""
+        own, architecture, step = self.own_size, self._architecture, self.size_step
+        if step == 0:
+            return (own,)
+        step, shares = (step or 32, LARGE) if own >= LARGE_FROM else (step or 4, SMALL)
         sizes = {own if share == 1 else max(step, round(own * share / step) * step) for share in shares}
         least = 0 if architecture is None else architecture.total_stride
         return tuple(sorted(size for size in sizes if size >= least)) or (least,)

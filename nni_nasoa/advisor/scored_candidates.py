@@ -115,7 +115,7 @@ def _allowed(fitting: FittingCandidates, familiarity: Familiarity) -> tuple[np.n
         return None, []
     allowed = np.array(known)[regimes.model]
     if not familiarity.known_data:
-        allowed &= is_sound(regimes)
+        allowed &= is_sound(regimes, fitting.figures)
     there = set(np.unique(regimes.model).tolist())
     unknown = [name for place, name in enumerate(regimes.models) if not known[place] and place in there]
     return allowed, unknown

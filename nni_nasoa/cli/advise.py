@@ -235,6 +235,7 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
         "augmentation",
         "label_smoothing",
         "optimizer",
+        "layer_decay",
     ):
         value = getattr(regime, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]

@@ -253,7 +253,8 @@ def positive(values: Mapping[str, Any], name: str) -> float | None:
 def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:
     """What the zoo knows of a model; where it knows none, the encoding that is given, if any.
 
-    That is its family, encoding, params_m (1000 classes), gmacs (224 pixels) and input_size.
+    That is its family, encoding, params_m (1000 classes), gmacs (224 pixels) and input_size, and of networks
+    that do not take images of all sizes size_step (see `ModelInfo`).
     """
     from nni_nasoa.zoo import get
 
@@ -267,7 +268,7 @@ def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:
         "params_m": info.params_m,
         "gmacs": info.gmacs_224,
         "input_size": info.input_size,
-    }
+    } | ({} if info.size_step is None else {"size_step": info.size_step})
 
 
 @dataclass(frozen=True)

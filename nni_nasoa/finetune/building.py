@@ -66,12 +66,27 @@ def check_model(model: str, input_size: int, weights: str | os.PathLike[str] | N
     encoding = model if info is None else info.encoding
     if encoding is not None:
         _check_size(Architecture.parse(encoding), input_size)
+    if info is not None and not _takes(info, input_size):
+        sizes = (
+            f"multiples of {info.size_step}"
+            if info.size_step
+            else f"images of {info.input_size} pixels alone"
+        )
+        raise FineTuneError(f"input size {input_size}: {model} takes {sizes}")
     if weights is not None and weights != "default" and not Path(weights).is_file():
         raise FineTuneError(f"weights: {weights}: no such file")
     if thorough and weights is not None:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*starts afresh")
             create_model(model, weights=weights)
+
+
+def _takes(info: ModelInfo, size: int) -> bool:
+    return (
+        info.size_step is None
+        or size == info.input_size
+        or bool(info.size_step and not size % info.size_step)
+    )
 
 
 def _check_size(architecture: Architecture, size: int) -> None:

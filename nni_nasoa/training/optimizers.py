@@ -5,7 +5,7 @@ Their classes import torch._dynamo, which takes longer than a short run has.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -30,6 +30,8 @@ class Optimizer:
     weight_decay
         The decay of weights; biases and normalisation (one axis) are not decayed, unless `decay_all` says so.
         As the kind has it: added to the gradient by SGD, decoupled in AdamW.
+    relative_rates
+        Of some parameters: their rate as a share of `learning_rate`.
     momentum, nesterov
         What SGD remembers of its steps, and in which way.
     """
@@ -40,6 +42,7 @@ class Optimizer:
         parameters: Iterable[Parameter],
         weight_decay: float,
         *,
+        relative_rates: Mapping[Parameter, float] | None = None,
         momentum: float = MOMENTUM,
         nesterov: bool = True,
         decay_all: bool = False,
@@ -47,12 +50,13 @@ class Optimizer:
         self.kind, self.learning_rate = kind, 0.0
         self.momentum, self.nesterov = momentum, nesterov
         trained = [p for p in parameters if p.requires_grad]
-        decayed = [p for p in trained if decay_all or p.ndim > 1]
-        others = [p for p in trained if not (decay_all or p.ndim > 1)]
+        groups: dict[tuple[float, bool], list[Parameter]] = {}
+        for p in trained:
+            rate = (relative_rates or {}).get(p, 1.0)
+            groups.setdefault((rate, not (decay_all or p.ndim > 1)), []).append(p)
         self.param_groups: list[dict[str, Any]] = [
-            {"params": group, "weight_decay": decay}
-            for group, decay in ((decayed, weight_decay), (others, 0.0))
-            if group
+            {"params": groups[rate, spared], "weight_decay": 0.0 if spared else weight_decay, "rate": rate}
+            for rate, spared in sorted(groups)
         ]
         self.reset()
 
@@ -96,7 +100,7 @@ class Optimizer:
             foreach=True,
             weight_decay=group["weight_decay"],
             momentum=self.momentum,
-            lr=self.learning_rate,
+            lr=self.learning_rate * group["rate"],
             dampening=0,
             nesterov=self.nesterov,
             maximize=False,
@@ -117,7 +121,7 @@ class Optimizer:
             amsgrad=False,
             beta1=BETAS[0],
             beta2=BETAS[1],
-            lr=self.learning_rate,
+            lr=self.learning_rate * group["rate"],
             weight_decay=group["weight_decay"],
             eps=EPS,
             maximize=False,

@@ -41,6 +41,7 @@ _RULES = {
     "mixup": number(0, 100),
     "label_smoothing": number(0, below(1), "a number from 0 to below 1"),
     "optimizer": one_of(OPTIMIZERS),
+    "layer_decay": number(above(0), 1, "a number above 0 to 1"),
 }
 
 
@@ -81,6 +82,9 @@ class FineTuneRegime:
         What the cross-entropy gives to all classes alike, from 0 to below 1.
     optimizer
         "sgd" (Nesterov momentum 0.9) or "adamw".
+    layer_decay
+        The learning rate of each stage, as a share of that of the stage behind it, the last of which is the
+        head; 1 is the same rate for all.
 
     Raises
     ------
@@ -98,6 +102,7 @@ class FineTuneRegime:
     mixup: float = 0.0
     label_smoothing: float = 0.1
     optimizer: str = "sgd"
+    layer_decay: float = 1.0
 
     def __post_init__(self) -> None:
         check_fields(self, _RULES, RegimeError)
@@ -157,7 +162,7 @@ class FineTuneRegime:
             raise RegimeError(f"{path}: not JSON ({reason(error)})") from None
 
 
-_NUMBERS = ("learning_rate", "weight_decay", "mixup", "label_smoothing")
+_NUMBERS = ("learning_rate", "weight_decay", "mixup", "label_smoothing", "layer_decay")
 
 
 def _number(value: object) -> object:

@@ -20,6 +20,7 @@ from .inputs import Inputs
 from .optimizers import Optimizer
 from .regime import FineTuneRegime
 from .supervised import endless
+from .trainable import Trainable
 
 if TYPE_CHECKING:
     from .data_parallel import DataParallel
@@ -66,7 +67,14 @@ class Stepper:
         self.batch = batch_of_process(regime, inputs, group)
         self.rate_scale, self.go_on = 1.0, True
         self.steps, self.images = 0, 0
-        self.optimizer = Optimizer(regime.optimizer, module.parameters(), regime.weight_decay)
+        rates = (
+            module.relative_rates(regime.layer_decay)
+            if regime.layer_decay < 1 and isinstance(module, Trainable)
+            else None
+        )
+        self.optimizer = Optimizer(
+            regime.optimizer, module.parameters(), regime.weight_decay, relative_rates=rates
+        )
         if scaler is None and precision(self.device) == torch.float16:
             scaler = torch.amp.GradScaler("cuda")
         self._scaler = scaler

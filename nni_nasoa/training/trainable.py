@@ -28,6 +28,16 @@ class Trainable(nn.Module):
         """Logits of inputs."""
         return self.network.head(self.network.forward_stages(inputs, self.frozen))
 
+    def relative_rates(self, layer_decay: float) -> dict[nn.Parameter, float]:
+        """Of the stages' parameters, the learning rate as a share of the head's.
+
+        Each stage has `layer_decay` times the rate of what follows it (Bao et al., BEiT, arXiv 2106.08254).
+        """
+        rates: dict[nn.Parameter, float] = {}
+        for behind, stage in enumerate(reversed(self.network.stages), 1):
+            rates |= dict.fromkeys(stage.parameters(), layer_decay**behind)
+        return rates
+
     def own_buffers(self) -> Iterator[Tensor]:
         """The buffers that training changes: statistics of the normalisation that is not frozen."""
         for stage in self.network.stages[self.frozen :]:

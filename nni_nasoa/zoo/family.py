@@ -34,6 +34,9 @@ class ModelInfo:
         to 1, and training speed over that of the reference network.
     input_size
         Height and width that the weights were trained or are evaluated at, in pixels.
+    size_step
+        Sizes of images other than `input_size` that it takes are multiples of this, in pixels; 0 where it
+        takes no others, as networks with a position for each patch of an image do. None where it takes any.
     mean, std
         What its images are normalised by, for each channel, with pixels from 0 to 1; ImageNet's by default.
     """
@@ -49,6 +52,7 @@ class ModelInfo:
     search_accuracy: float | None = None
     relative_speed: float | None = None
     input_size: int = 224
+    size_step: int | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -37,7 +37,7 @@ def cut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
         optional = list(inspect.signature(network.forward).parameters.values())[1:]
         # Interrupted as it takes its patches of torch back, torch.fx leaves some that break all modules.
         with signals_deferred():
-            graph = _Tracer(network, numbers).trace(
+            graph = _Tracer(network, numbers, _functions(network)).trace(
                 network, {argument.name: argument.default for argument in optional}
             )
     except Exception:  # control flow that depends on the data, in whichever way the network does it
@@ -108,11 +108,25 @@ def _consecutive(numbers: dict[str, int]) -> dict[str, int]:
     return {name: place[number] for name, number in numbers.items()}
 
 
-class _Tracer(fx.Tracer):
-    """Looks into modules with parameters of several stages or the last linear layer; others stay whole."""
+def _functions(network: nn.Module) -> tuple[Callable[..., Any], ...]:
+    """Functions that depend on the size of images; looked into, they would hold for a single one."""
+    if not hasattr(network, "group_matcher"):
+        return ()
+    from timm.layers import resample_abs_pos_embed
 
-    def __init__(self, network: nn.Module, numbers: Mapping[str, int]) -> None:
-        super().__init__()
+    return (resample_abs_pos_embed,)
+
+
+class _Tracer(fx.Tracer):
+    """Looks into modules with parameters of several stages or the last linear layer; others stay whole.
+
+    So do the functions that are given.
+    """
+
+    def __init__(
+        self, network: nn.Module, numbers: Mapping[str, int], functions: tuple[Callable[..., Any], ...]
+    ) -> None:
+        super().__init__(autowrap_functions=functions)
         self.numbers = numbers
         self.last = next(
             (module for module in reversed(list(network.modules())) if isinstance(module, nn.Linear)), None

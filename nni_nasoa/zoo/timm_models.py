@@ -14,7 +14,7 @@ from . import torchvision_models
 from .checkpoints import HUB_FILES, download_error, hub_cache, hub_file, load_checkpoint, torch_checkpoints
 from .downloading import BYTES_A_PARAMETER, Download, DownloadError, hub_endpoint, unreachable
 from .family import ModelInfo
-from .timm_published import TimmFigures, published
+from .timm_published import TimmFigures, is_resizable, published, size_step
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,7 +53,12 @@ class _TimmModels(Mapping):
         if (known := published().get(f"{noted.architecture}.{noted.tag}")) is not None:
             return _info(name, known)
         return ModelInfo(
-            name, FAMILY.name, input_size=noted.input_size[-1], mean=tuple(noted.mean), std=tuple(noted.std)
+            name,
+            FAMILY.name,
+            input_size=noted.input_size[-1],
+            size_step=size_step(name, bool(noted.fixed_input_size)),
+            mean=tuple(noted.mean),
+            std=tuple(noted.std),
         )
 
 
@@ -65,6 +70,7 @@ def _info(name: str, known: TimmFigures) -> ModelInfo:
         gmacs_224=known.gmacs_224,
         imagenet_top1=known.imagenet_top1,
         input_size=known.input_size,
+        size_step=known.size_step,
         mean=known.mean,
         std=known.std,
     )
@@ -123,8 +129,9 @@ class TimmFamily:
         downloads them.
         """
         name = info.name.removeprefix(PREFIX)
+        sizes = {"dynamic_img_size": True} if is_resizable(name) else {}
         if weights != "default":
-            network = _timm().create_model(name, num_classes=num_classes)
+            network = _timm().create_model(name, num_classes=num_classes, **sizes)
             if weights is not None:
                 heads = (network.pretrained_cfg or {}).get("classifier") or ()
                 load_checkpoint(
@@ -140,7 +147,7 @@ class TimmFamily:
                 raise DownloadError(why)
             with _hub_in_silence():
                 return _timm().create_model(
-                    name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay
+                    name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay, **sizes
                 )
         except (OSError, RuntimeError) as error:  # no network, no weights of that name, files that do not fit
             raise download_error(

@@ -14,6 +14,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,21 @@ COUNTED = (  # networks of features, without a published result on ImageNet: wha
     "vit_base_patch14_dinov2.lvd142m",
     "vit_base_patch14_reg4_dinov2.lvd142m",
 )
+USUAL = 224  # pixels of most pretraining: DINOv2 ended at 518, but is evaluated at these, and far faster
+# Modules of timm whose networks take images of many sizes if they are asked to when they are built: positions
+# are interpolated, windows padded.
+RESIZABLE = (
+    "deit",
+    "eva",
+    "swin_transformer",
+    "swin_transformer_v2",
+    "swin_transformer_v2_cr",
+    "vision_transformer",
+    "vision_transformer_hybrid",
+    "vitamin",
+)
+LEAST_PATCH = 4  # that of the windows of Swin, whose stages halve what is left
+_PATCH, _STRIDE = re.compile(r"patch(\d+)"), 32
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -40,6 +56,8 @@ class TimmFigures:
         As timm has it, such as `resnet50.a1_in1k`.
     input_size
         Height and width that it was pretrained at, in pixels.
+    size_step
+        As in `ModelInfo`.
     mean, std
         What its images are normalised by, with pixels from 0 to 1.
     params_m, gmacs_224, imagenet_top1
@@ -55,6 +73,7 @@ class TimmFigures:
 
     name: str
     input_size: int
+    size_step: int | None
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     params_m: float | None
@@ -81,6 +100,7 @@ def _figures(row: Mapping[str, str]) -> TimmFigures:
     return TimmFigures(
         row["name"],
         int(row["input_size"]),
+        int(row["size_step"]) if row["size_step"] else None,
         mean,
         std,
         **numbers,
@@ -135,8 +155,34 @@ def _counted(name: str) -> dict[str, str]:
     }
 
 
+def is_resizable(name: str) -> bool:
+    """Whether a network can be built such that it takes images of many sizes, though it has a fixed one."""
+    from timm.models import is_model_in_modules
+
+    return is_model_in_modules(name.partition(".")[0], RESIZABLE)
+
+
+def size_step(name: str, fixed: bool) -> int | None:
+    """What the sizes of a network's images are multiples of; see `ModelInfo`.
+
+    Parameters
+    ----------
+    name
+        Of the network; that of a transformer tells how large its patches are.
+    fixed
+        Whether timm notes that it takes only images of its own size.
+    """
+    if not fixed:
+        return None
+    if not is_resizable(name):
+        return 0
+    patch = _PATCH.search(name)
+    return int(patch[1]) if patch and int(patch[1]) > LEAST_PATCH else _STRIDE
+
+
 def row_of(name: str, noted: Any, known: Mapping[str, str]) -> dict[str, str]:
     """A row of the table, of what timm notes of a network's weights and of what is published of it."""
+    step = size_step(name, bool(noted.fixed_input_size))
     hub = noted.hf_hub_id or "-"
     area = (224 / float(known["gmacs_size"])) ** 2 if known.get("gmacs") else 0.0
     mean, std = (
@@ -145,7 +191,8 @@ def row_of(name: str, noted: Any, known: Mapping[str, str]) -> dict[str, str]:
     )
     return {
         "name": name,
-        "input_size": str(noted.input_size[-1]),
+        "input_size": str(USUAL if "_dinov2." in name else noted.input_size[-1]),
+        "size_step": "" if step is None else str(step),
         "params_m": known.get("param_m", ""),
         "gmacs_224": f"{float(known['gmacs']) * area:.4g}" if area else "",
         "imagenet_top1": known.get("top1", ""),

@@ -96,3 +96,22 @@ def test_torch_dynamo_is_not_imported():
         "p.grad = torch.ones(2, 2); o.learning_rate = 0.1; o.step()\nsys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=120, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_parameters_step_at_their_own_share_of_the_rate(kind):
+    slow, fast = (torch.nn.Parameter(torch.ones(3, 2)) for _ in range(2))
+    optimizer = Optimizer(kind, [slow, fast], 0.0, relative_rates={slow: 0.25})
+    optimizer.learning_rate = 0.1
+    for _ in range(3):
+        for parameter in (slow, fast):
+            parameter.grad = torch.full_like(parameter, 0.3)
+        optimizer.step()
+    assert torch.allclose(1 - slow, 0.25 * (1 - fast)) and (fast < 1).all()
+
+
+def test_without_shares_groups_are_the_decayed_and_the_others():
+    weight, bias = torch.nn.Parameter(torch.ones(3, 2)), torch.nn.Parameter(torch.ones(3))
+    groups = Optimizer("sgd", [bias, weight], 0.01).param_groups
+    assert [(group["weight_decay"], group["rate"]) for group in groups] == [(0.01, 1.0), (0.0, 1.0)]
+    assert groups[0]["params"][0] is weight and groups[1]["params"][0] is bias
