@@ -146,13 +146,16 @@ class Decoding:
     def done(self, part: str) -> np.ndarray:
         """Images of a part, "train" or "val", that are there, in the order in which they were decoded.
 
-        They are places in `images` and `labels`: (n,) int64.
+        Of those that were there at the beginning it is the one in which they would have been. So the first
+        ones are always a fair sample, with all classes in turn. They are places in `images` and `labels`: (n,) int64.
         """
         there = self._there()
         if there is None:
             return np.empty(0, dtype=np.int64)
         first, number = there.shape.part(part)
         slots = there.records()
+        if isinstance(there, Whole):
+            slots = self._images.order[np.isin(self._images.order, slots)]
         return slots[(slots >= first) & (slots < first + number)] - first
 
     def images(self, part: str) -> np.ndarray:

@@ -219,10 +219,16 @@ class FolderImages:
     ) -> ImageSplit:
         """What can be had in some time; see `Dataset.sample`."""
         wanted = self.order[:most]
-        there: Squares = self._there(size) or InMemory(self.shape(max(size, decode_size or 0)))
+        # Few images are taken from larger ones at once. Many are made of these as they would be decoded, as
+        # long as there is time.
+        there: Squares
+        if most is None:
+            there = self.at(size) or InMemory(self.shape(size))
+        else:
+            there = self._most_there(size, max(size, decode_size or 0), wanted)
         sampling = Sampling(self.about, self.source, self.order, self.path, max_bad)
-        if most is None and isinstance(there, Whole) and there.shape.size == size:
-            return there.split
+        if most is None and isinstance(there, Whole):
+            return sampling.whole(there)
         in_time = patience(seconds, lambda: sampling.enough(there))
 
         def left() -> float:
@@ -302,12 +308,18 @@ class FolderImages:
             return whole
         return Growing.found(self.growing_path(size), self.shape(size))
 
-    def _there(self, size: int) -> Whole | Growing | None:
-        """Where most images are decoded at some size, or at a larger one."""
+    def _most_there(self, size: int, decode_size: int, wanted: np.ndarray) -> Squares:
+        """Where most images are decoded at some size, or a larger one; what is missing is to come there."""
         for whole in self._whole(size):
             return whole
-        growing = [*growing_entries(self.growing_key, self.shape(size), range(MAX_INPUT_SIZE, size - 1, -1))]
-        return max(growing, key=lambda one: one.number, default=None)
+        sizes = range(MAX_INPUT_SIZE, size - 1, -1)
+        growing = [*growing_entries(self.growing_key, self.shape(size), sizes)]
+        for least in (size, decode_size):
+            large = [one for one in growing if one.shape.size >= least]
+            there = max(large, key=lambda one: one.number, default=None)
+            if there is not None and (least == decode_size or not len(self._missing(wanted, there))):
+                return there
+        return InMemory(self.shape(decode_size))
 
     def _whole(self, least: int, most: int = MAX_INPUT_SIZE) -> Iterator[Whole]:
         """Complete entries of these sizes, in pixels, the largest first."""

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from nni_nasoa.files import cache_folder
+
 from .arrays import DatasetError, ImageArrays, ImageSplit, NotInTimeError, classes_in_turn
+from .cache import CacheError, make_room
 from .decoded import Loaded, Source, check_bad
+from .earlier import Whole
 from .growing import PARTS, Squares
 from .left_out import BadFile, LeftOut
 from .parallel import in_threads
 from .split_defaults import SAMPLE_VAL_SHARE
 
+MOST_IN_MEMORY = 2**30  # bytes of a part of a sample
 LEAST_PATIENCE = 0.5  # seconds beyond the deadline, at least, that the first images of two classes may take
 
 
@@ -72,6 +80,11 @@ class Sampling:
             len(labels) >= 2 or len({self.source.train[slot].label for slot in there[there < train]}) >= 2
         )
 
+    def whole(self, entry: Whole) -> ImageSplit:
+        """All there is in a complete entry, mapped; errors are those of `take`."""
+        check_bad(self.about.name, entry.split.left_out, self.max_bad)
+        return entry.split if self.enough(entry) else self.take(entry, entry.shape.size, None)
+
     def take(self, squares: Squares, size: int, most: int | None) -> ImageSplit:
         """A copy of what there is, resized where it was decoded at a larger size.
 
@@ -101,11 +114,10 @@ class Sampling:
             self._refuse(tried, bad, most)
 
         def part(name: str) -> ImageArrays:
-            copied = np.empty((len(parts[name]), 3, size, size), np.uint8)
-            made = in_threads(lambda slot: resized(squares.pixels(slot), size), parts[name].tolist())
-            for place, pixels in zip(copied, made):
-                place[:] = pixels
-            return ImageArrays(copied, labels[name])
+            def made() -> Iterator[np.ndarray]:
+                return in_threads(lambda slot: resized(squares.pixels(slot), size), parts[name].tolist())
+
+            return ImageArrays(_copied(made, (len(parts[name]), 3, size, size)), labels[name])
 
         left_out = LeftOut(len(tried), bad, None, self.about.empty_classes, self.about.other_files)
         return ImageSplit(part("train"), part("val"), self.source.classes, self.about.name, left_out=left_out)
@@ -121,6 +133,21 @@ class Sampling:
         raise NotInTimeError(
             f"{self.path}: the budget is too short to decode an image of two classes; give more minutes"
         )
+
+
+def _copied(images: Callable[[], Iterator[np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
+    """Images in an array of a shape: in memory, or, where they are many, in a file that goes with it."""
+    if math.prod(shape) > MOST_IN_MEMORY:
+        with suppress(OSError, CacheError), tempfile.TemporaryFile(dir=cache_folder()) as file:
+            make_room(math.prod(shape))
+            for pixels in images():
+                file.write(pixels.tobytes())
+            file.flush()
+            return np.memmap(file, np.uint8, "c", 0, shape)
+    copied = np.empty(shape, np.uint8)
+    for place, pixels in zip(copied, images()):
+        place[:] = pixels
+    return copied
 
 
 def patience(seconds: float, enough: Callable[[], bool]) -> Callable[[], float]:

@@ -134,7 +134,8 @@ def test_a_complete_entry_needs_no_process(pets, later):
     Dataset(pets).open(16)
     with Dataset(pets).decoding(16) as decoding:
         assert decoding.wait(0) and decoding.progress == (46, 46) and not decoding.running
-        assert len(decoding.done("train")) + len(decoding.done("val")) == 45
+        done = [decoding.done(part) for part in ("train", "val")]
+        assert len(done[0]) + len(done[1]) == 45 and set(decoding.labels("train")[done[0][:6]]) == {0, 1, 2}
         assert (decoding.images("val")[decoding.done("val")] == decoding.split().val.images).all()
 
 
@@ -147,6 +148,17 @@ def test_what_cannot_be_used_is_said(animals, cache, monkeypatch):
         with pytest.raises(DatasetError, match="image cache: cannot write to"):
             decoding.wait(600)
         assert not decoding.running and not decoding.wait(0)
+
+
+def test_an_image_that_is_far_larger_than_the_others_comes_last(animals, write, cache):
+    write(animals / "cat" / "0.png", size=(3000, 3000))
+    write(animals / "cat" / "1.png", size=(3200, 3200))
+    Dataset(animals).sample(8, 600)
+    (folder,) = (cache / "images").glob("*.growing")
+    slots = Growing.found(folder, Shape(12, 3, 8)).records()
+    source = Dataset(animals).decoding(8).source
+    names = [(*source.train, *source.val)[slot].name for slot in slots]
+    assert len(names) == 15 and set(names[-2:]) == {"cat/0.png", "cat/1.png"}
 
 
 # -- nothing is thrown away --

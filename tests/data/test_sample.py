@@ -82,6 +82,28 @@ def test_the_images_of_a_sample_depend_on_how_many_alone(pets):
         np.testing.assert_allclose(one.images, two.images, atol=60)  # of noise, once resized from 24 pixels
 
 
+def test_a_sample_of_what_lies_decoded_is_checked_as_any_other(pets, open_quietly, later):
+    assert len(open_quietly(pets, input_size=16).train) == len(Dataset(pets).sample(16, 0).train)
+    with pytest.raises(DatasetError, match="1 of 46 images cannot be read, more than the 1%"):
+        Dataset(pets, max_bad=0.01).sample(16, 0)
+    for image in pets.glob("[bc]/*.png"):
+        image.write_bytes(b"no image")
+    with pytest.raises(DatasetError, match="two classes needed"):
+        open_quietly(pets, input_size=16, max_bad=1)
+    with pytest.raises(DatasetError, match="16 of 46 images cannot be read, which leaves too few"):
+        Dataset(pets, max_bad=1).sample(16, 0)
+
+
+def test_a_large_sample_is_kept_in_a_file_and_not_in_memory(pets, cache, monkeypatch):
+    small = Dataset(pets).sample(16, 600)
+    monkeypatch.setattr("nni_nasoa.data.sample.MOST_IN_MEMORY", 3 * 16 * 16 * 20)
+    large = Dataset(pets).sample(16, 600)
+    assert isinstance(large.train.images, np.memmap) and not isinstance(large.val.images, np.memmap)
+    np.testing.assert_array_equal(large.train.images, small.train.images)
+    large.train.images[0] = 7  # as torch asks for
+    assert [path.name for path in cache.iterdir()] == ["images"]
+
+
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=60),
     st.lists(st.integers(0, 4), min_size=1, max_size=60),
