@@ -147,7 +147,8 @@ class Decoding:
         """Images of a part, "train" or "val", that are there, in the order in which they were decoded.
 
         Of those that were there at the beginning it is the one in which they would have been. So the first
-        ones are always a fair sample, with all classes in turn. They are places in `images` and `labels`: (n,) int64.
+        ones are always a fair sample, with all classes in turn. They are places in `images` and `labels`:
+        (n,) int64.
         """
         there = self._there()
         if there is None:
