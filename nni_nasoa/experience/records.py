@@ -122,7 +122,7 @@ _RULES: dict[str, Rule] = {
     "source": one_of(SOURCES),
     "notes": list_of(TEXT, f"a list of at most {MAX_NOTES} texts", most=MAX_NOTES),
 }
-_ENDED = (StopReason.BUDGET, StopReason.SATURATED, StopReason.DIVERGED)
+_ENDED = (StopReason.BUDGET, StopReason.SATURATED, StopReason.FITTED, StopReason.DIVERGED)
 # The reasons that a status can have; the first is that of a record that does not say.
 _REASONS = {
     "ok": (*_ENDED, StopReason.UNKNOWN),

@@ -111,7 +111,9 @@ def finetune(
             turns = Turns.of_run(device, clock.budget)
             context = RunContext(clock, device, turns, group, watcher=watcher)
             opened = open_in_time(dataset, clock, input_size=input_size, show_progress=monitoring.bar)
-            network, view = built(network, regime, opened.split, weights, device)
+            # A head on all stages is fitted by one process, to features that pretrained weights give.
+            pooled = regime.head == "stages" and network is None and weights is not None and group.size == 1
+            network, view = built(network, regime, opened.split, weights, device, pooled=pooled)
             train, val = images_of_process(opened.split, view, regime, context, seed)
             made = RunOutput(folder, network, view, opened.split, opened.sampled)
             with interruptions() as interruption:  # from here on, there is something to save

@@ -78,9 +78,7 @@ class BestState:
     @torch.no_grad()
     def restore(self) -> None:
         """Give the network this state, and put it into eval mode."""
-        present = self.network.state_dict()
-        for name, tensor in self._state.items():
-            present[name].copy_(tensor)
+        self.network.load_state_dict(self._state, strict=False)
         self.network.eval()
 
     def finish(self) -> None:

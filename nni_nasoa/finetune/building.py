@@ -15,6 +15,7 @@ from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.zoo import ModelInfo, create_model, get
+from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged, staged
 
 from .context import RunContext
@@ -102,6 +103,8 @@ def built(
     split: ImageSplit,
     weights: str | os.PathLike[str] | None,
     device: torch.device,
+    *,
+    pooled: bool = False,
 ) -> tuple[nn.Module, Staged]:
     """The network and its view, on the device, with a head for the dataset's classes.
 
@@ -109,6 +112,8 @@ def built(
     ----------
     network
         One that is there already; None builds the regime's model with `weights`, see `create_model`.
+    pooled
+        Whether the view's head is on what all stages give, see `PooledStages`, and not the network's own.
 
     Raises
     ------
@@ -128,6 +133,8 @@ def built(
     if architecture is not None:
         _check_size(architecture, split.input_size)
     view.to(device).to(memory_format=torch.channels_last)
+    if pooled:
+        view = PooledStages(view, split.num_classes, split.input_size)
     return network, view
 
 

@@ -16,6 +16,7 @@ import os
 import platform
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from nni_nasoa.device.device import resolve_device
-from nni_nasoa.device.precision import autocast
+from nni_nasoa.device.precision import autocast, faster_type
 from nni_nasoa.experience.old_records import outcome_of
 from nni_nasoa.files import PARTIAL, write_bytes, write_text
 from nni_nasoa.training.outcome import NOT_KNOWN, Outcome, OutcomeError
@@ -38,6 +39,7 @@ from .onnx_export import export_onnx
 FORMAT, VERSION = "nni-nasoa classifier", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "classifier.json"
 BATCH = 64
+TYPE_IMAGES = 8  # by which the type to predict in is chosen
 
 
 class Prediction(NamedTuple):
@@ -66,6 +68,7 @@ class Classifier:
     ) -> None:
         self.device = resolve_device(device)
         self.network, self.about = network.to(self.device).eval(), dict(about)
+        self._type: torch.dtype | None = None  # in which it predicts
         self.classes: tuple[str, ...] = tuple(about["classes"])
         self.input_size: int = about["input_size"]
         self._mean, self._std = (
@@ -100,7 +103,9 @@ class Classifier:
             batch = ((batch.float() / 255 - self._mean) / self._std).contiguous(
                 memory_format=torch.channels_last
             )
-            with autocast(self.device):
+            if start == 0 and len(images) > BATCH:  # only then the type matters, and can be measured
+                self._type = faster_type(self.device, partial(self.network, batch[:TYPE_IMAGES]))
+            with autocast(self.device, self._type):
                 logits = self.network(batch)
             parts.append(logits.float().softmax(1).cpu())
         return torch.cat(parts).numpy() if parts else np.empty((0, len(self.classes)), np.float32)
@@ -173,7 +178,8 @@ def describe(
         The network's ET-NAS encoding, by which it can be built where its name is not known; None for other
         kinds.
     weights_of
-        Whose names the weights go by: "network", or "staged" where that has another head than the network.
+        Whose names the weights go by: "network", or a view that has another head than the network, "staged"
+        or "pooled".
     mean, std
         Of the normalisation, three numbers each, for images from 0 to 1.
     outcome
@@ -279,6 +285,7 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
     from safetensors import SafetensorError, safe_open
 
     from nni_nasoa.zoo import create_model
+    from nni_nasoa.zoo.stage_pooling import PooledStages
     from nni_nasoa.zoo.staged import staged
 
     folder = Path(folder)
@@ -292,8 +299,10 @@ def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu
         raise ClassifierError(f"{folder / WEIGHTS}: damaged ({reason(error)})") from None
     about = _check(_edited(folder, about), folder)
     network = create_model(about["encoding"] or about["model"], num_classes=len(about["classes"]))
-    if about["weights_of"] == "staged":
-        network = staged(network, about["model"])
+    if about["weights_of"] != "network":
+        view = staged(network, about["model"])
+        pooled = about["weights_of"] == "pooled"
+        network = PooledStages(view, len(about["classes"]), about["input_size"]) if pooled else view
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
@@ -319,7 +328,7 @@ _RULES = {
     "classes": list_of(text("the name of a class"), "a list of two or more classes", least=2),
     "model": text("the name of a model"),
     "encoding": or_none(text("an encoding")),
-    "weights_of": one_of(("network", "staged")),
+    "weights_of": one_of(("network", "staged", "pooled")),
     "metrics": Rule("an object", lambda _, value: value if isinstance(value, dict) else WRONG),
     "input_size": INPUT_SIZE,
     "mean": list_of(NUMBER, "three numbers", 3, 3),

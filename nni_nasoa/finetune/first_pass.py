@@ -13,6 +13,7 @@ from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.time_shares import CHUNK_SECONDS, FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS
+from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged
 
 from .context import RunContext
@@ -43,14 +44,20 @@ class FirstPass:
         self._timed: list[tuple[int, float]] = []  # images and seconds of each chunk
         self._held: list[tuple[Tensor, Tensor]] = []  # features and labels that are held out
         self._tried: set[int] = set()  # sizes of batches
-        self._sums = ClassStatistics(
-            network.head.out_features, network.head.in_features, next(network.parameters()).device
+        self._labels = torch.zeros(0, dtype=torch.long)  # of all images, once some were seen
+        # The head of a pooled view is fitted to the kept features themselves.
+        self._sums = (
+            None
+            if isinstance(network, PooledStages)
+            else ClassStatistics(
+                network.head.out_features, network.head.in_features, next(network.parameters()).device
+            )
         )
 
     @torch.no_grad()
     def run(self, inputs: Inputs, go_on: Callable[[float], bool]) -> None:
         """See two more chunks of images, then more while `go_on` says so of the seconds since the call."""
-        begin = self.clock.now()
+        begin, self._labels = self.clock.now(), inputs.labels
         while self.images < len(self.order) and (
             len(self._timed) < MIN_CHUNKS or go_on(self.clock.now() - begin)
         ):
@@ -79,20 +86,25 @@ class FirstPass:
         if inputs.labels.device.type == "cuda" and len(indices) not in self._tried:
             self._tried.add(len(indices))
             images = inputs.images.clean(indices)
-            with autocast(images.device):
+            with autocast(images.device, self.network.forward_type):
                 self.network.forward_stages(images)
             synchronize(images.device)
 
     def _features(self, inputs: Inputs, indices: Tensor) -> Tensor:
         images = inputs.clean(indices)
-        with autocast(images.device):
+        with autocast(images.device, self.network.forward_type):
             features = self.network.forward_stages(images, inputs.frozen)
         synchronize(images.device)
         return features.float()
 
     def _take(self, indices: Tensor, features: Tensor, labels: Tensor) -> None:
+        if (self.images + len(indices)) * features.shape[1] <= MAX_KEPT:
+            self.kept.append((indices, features))
+        self.images += len(indices)
+        if self._sums is None:
+            return
         held = (
-            torch.arange(self.images, self.images + len(indices), device=features.device)
+            torch.arange(self.images - len(indices), self.images, device=features.device)
             % round(1 / HELD_OUT)
             == 1
         )
@@ -100,9 +112,6 @@ class FirstPass:
             held = torch.zeros_like(held)
         self._held.append((features[held], labels[held]))
         self._sums.add(features[~held], labels[~held])
-        if (self.images + len(indices)) * features.shape[1] <= MAX_KEPT:
-            self.kept.append((indices, features))
-        self.images += len(indices)
 
     @property
     def seconds_per_image(self) -> float:
@@ -119,8 +128,15 @@ class FirstPass:
         largest = max(size for size, _ in timed)  # small chunks do not fill the device
         return [seconds for size, seconds in timed if size >= largest / 2]
 
+    def features(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Indices, features (n, width) and labels (n,) of the images whose features were kept."""
+        indices = torch.cat([indices for indices, _ in self.kept])
+        features = torch.cat([features for _, features in self.kept])
+        return indices, features, self._labels[indices.to(self._labels.device)]
+
     def fit_head(self, label_smoothing: float, max_norm: float | None) -> None:
         """Fit the network's head to the features that all processes have seen; see `head_start.set_head`."""
+        assert self._sums is not None, "a pooled view"
         sums = self._sums.copy()
         self.context.group.sum(sums.tensors())
         head = self.network.head

@@ -13,6 +13,7 @@ from torch import nn
 from nni_nasoa.data import ImageSplit
 from nni_nasoa.device.device import device_name
 from nni_nasoa.training.outcome import Outcome
+from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged
 
 from .classifier import Classifier, describe, save_classifier, tell_outcome
@@ -80,9 +81,15 @@ class RunOutput:
 
     @property
     def _module(self) -> nn.Module:
-        """Whose state_dict is saved: the network's, but where it has lost its head to the view."""
+        """Whose state_dict is saved: the network's, but where the view has another head."""
         own = any(module is self.view.head for module in self.network.modules())
         return self.network if own else self.view
+
+    @property
+    def _weights_of(self) -> str:
+        if isinstance(self.view, PooledStages):
+            return "pooled"
+        return "network" if self._module is self.network else "staged"
 
     def _outcome(self, run: Trainer) -> Outcome:
         """What the run has come to, with what it had and did."""
@@ -116,7 +123,7 @@ class RunOutput:
             dataset=self.split.name,
             regime=run.regime,
             encoding=None if architecture is None else str(architecture),
-            weights_of="network" if self._module is self.network else "staged",
+            weights_of=self._weights_of,
             mean=self.view.mean,
             std=self.view.std,
             metrics=metrics,

@@ -13,18 +13,21 @@ from functools import partial
 
 import torch
 
+from nni_nasoa.device.precision import faster_type
 from nni_nasoa.device.threads import Threads
 from nni_nasoa.training.images import Images
 from nni_nasoa.training.outcome import StopReason
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.training.time_shares import HEAD_STEP_SECONDS, LAST_FEATURES_SHARE
+from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged
 
 from .best_state import BestState
 from .clock import ClockSchedule
 from .compiling import compiled_in_time
 from .context import RunContext
+from .head_run import HeadRun
 from .options import DEFAULT_RESOURCES, Resources
 from .run_log import RunLog
 from .trained_part import TrainedPart
@@ -36,6 +39,7 @@ DIVERGED = 10  # a loss of so many times that of guessing has diverged
 # A run is saturated after so many evaluations in a row without a mistake, on so many images at least.
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200
 UNUSED_SHARE = 0.1  # a larger share of the budget that is left at the end is worth a word
+TYPE_IMAGES = 8  # The type of forward passes is chosen by so many.
 STOP, EVALUATE = 0, -1  # what is next, where it is not a number of steps
 
 
@@ -118,7 +122,10 @@ class Trainer:
         self._adapt_threads()
         self._prepare()
         self._evaluate("start")
-        self._train()
+        if self.start.fitted is not None and self.start.part.head_only:
+            self._improve_head()
+        else:
+            self._train()
         if self.log.outcome.reason in (StopReason.BUDGET, StopReason.SATURATED):
             if self.stepper.steps or not self.best.evaluation.complete:
                 self._evaluate("end")
@@ -132,6 +139,11 @@ class Trainer:
     def _prepare(self) -> None:
         """Look at the images, and make what takes steps, and what evaluates, of what there is time for."""
         order = torch.randperm(len(self.train_images), generator=self._order)
+        some = self.train_images.clean(order[:TYPE_IMAGES])
+        self.network.eval()
+        self.network.forward_type = faster_type(
+            self.context.device, lambda: self.network.forward_stages(some)
+        )
         self.start = training_start(
             self._frozen,
             self.regime,
@@ -154,6 +166,21 @@ class Trainer:
             self._seed,
             head if part.head_only else None,
         )
+
+    def _improve_head(self) -> None:
+        """Do what more can be done for a head on features that are there."""
+        assert isinstance(self.network, PooledStages)
+        run = HeadRun(self.network, self.start, self.validation, self.context, self.schedule)
+        if run.time_for_mirrored() and run.take_mirrored():
+            self._evaluate("training")
+        self.best.restore()
+        if not self.interruption and run.fit_to_all():
+            self.best.keep(self.best.evaluation, self.start.part.frozen)
+        number = self.interruption.number
+        if number:
+            self.log.come_to(reason=StopReason.INTERRUPTED, signal=signal.Signals(number).name)
+        else:
+            self.log.come_to(reason=StopReason.FITTED)
 
     # -- training --
 

@@ -13,6 +13,7 @@ from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import batch_of_process
 from nni_nasoa.training.time_shares import (
     FIRST_PASS_SHARE,
+    FIT_SHARE,
     HEAD_PASS_SHARE,
     HEAD_STEP_SECONDS,
     HEAD_VALIDATION_SHARE,
@@ -22,10 +23,12 @@ from nni_nasoa.training.time_shares import (
     TIMING_SHARE,
     VALIDATION_SHARE,
 )
+from nni_nasoa.zoo.stage_pooling import PooledStages
 
 from .clock import ClockSchedule
 from .context import RunContext
 from .first_pass import FirstPass
+from .logistic import Head, fit
 from .run_log import RunLog
 from .trained_part import TrainedPart
 from .validation import Validation
@@ -33,6 +36,27 @@ from .validation import Validation
 # The norm of a class's weights at the start, where stages are trained, too; trained heads have about that.
 HEAD_NORM = 1.0
 VALIDATION_BATCH_SECONDS = 0.2  # a batch takes no longer, so that the clock is looked at often enough
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A head that was fitted to features, and these.
+
+    Parameters
+    ----------
+    head
+        The head.
+    indices, features, labels
+        Of the training images that it was fitted to: (n,), (n, width) as the view scales them, (n,).
+    seconds
+        That the fit took.
+    """
+
+    head: Head
+    indices: Tensor
+    features: Tensor
+    labels: Tensor
+    seconds: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +71,14 @@ class TrainingStart:
         Of a forward pass through the network.
     step_seconds
         That a training step will take, as is expected.
+    fitted
+        The head of a pooled view; None of others.
     """
 
     part: TrainedPart
     seconds_per_image: float
     step_seconds: float
+    fitted: Fitted | None = None
 
 
 def training_start(
@@ -103,14 +130,32 @@ def training_start(
             "the budget is too short for one pass over the images: "
             f"the head is fitted to {seen.images} of {len(part.inputs)}"
         )
-    if part.head_only or head_start:
+    fitted = None
+    if isinstance(part.network, PooledStages):
+        fitted = _fit(seen, part.network, context, schedule)
+    elif part.head_only or head_start:
         seen.fit_head(regime.label_smoothing, None if part.head_only else HEAD_NORM)
     seconds = seen.seconds_per_image
     if not part.head_only and STEP_FACTOR * batch * needed * seconds > schedule.window_left:
         seconds = seen.least_seconds_per_image  # by this one there is time: a chunk was held up
     if part.head_only and part.inputs.store is not None:
-        return TrainingStart(part, seconds, HEAD_STEP_SECONDS)
-    return TrainingStart(part, seconds, seconds * batch * (1 if part.head_only else STEP_FACTOR))
+        return TrainingStart(part, seconds, HEAD_STEP_SECONDS, fitted)
+    return TrainingStart(part, seconds, seconds * batch * (1 if part.head_only else STEP_FACTOR), fitted)
+
+
+def _fit(seen: FirstPass, network: PooledStages, context: RunContext, schedule: ClockSchedule) -> Fitted:
+    """Scale a pooled view to the features that were seen, and fit its head to them."""
+    begin, allowed = context.clock.now(), FIT_SHARE * context.clock.remaining
+    indices, features, labels = seen.features()
+    features = network.scale_to(features)
+    head = fit(
+        features,
+        labels,
+        network.head.out_features,
+        in_time=lambda: context.clock.now() - begin < allowed and schedule.window_left > 0,
+    )
+    head.put_into(network.head)
+    return Fitted(head, indices, features, labels, context.clock.now() - begin)
 
 
 def _look(

@@ -91,7 +91,7 @@ class Validation:
 
     def _batch(self, trainable: nn.Module, indices: Tensor) -> tuple[Tensor, Tensor]:
         inputs, labels = self.inputs.clean(indices), self.inputs.labels[indices.to(self.inputs.labels.device)]
-        with autocast(labels.device):
+        with autocast(labels.device, self.inputs.network.forward_type):
             logits = trainable(inputs)
         return (logits.argmax(1) == labels).cpu(), F.cross_entropy(logits.float(), labels, reduction="sum")
 

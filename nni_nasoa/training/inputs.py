@@ -189,6 +189,12 @@ class Inputs:
         if self.store is not None:
             self.store.put(indices, features)
 
+    def put(self, features: Tensor, indices: Tensor) -> None:
+        """Have these be the only features of some images whose features are kept."""
+        assert self.store is not None, "no features are kept"
+        self.store.made[indices] = 0
+        self.store.put(indices, features)
+
     def _make_store(self, features: Tensor) -> None:
         self._want_store = False
         self.store = FeatureStore.for_features(
@@ -223,8 +229,10 @@ class Inputs:
     @torch.no_grad()
     def _features(self, images: Tensor) -> Tensor:
         self.computed += len(images)
-        with autocast(images.device):
-            return self.network.forward_stages(images, 0, self.frozen)
+        with autocast(images.device, self.network.forward_type):
+            features = self.network.forward_stages(images, 0, self.frozen)
+        # What is trained on a processor is computed in float32, whatever its inputs were computed in.
+        return features.float() if images.device.type == "cpu" else features
 
 
 def _free_memory(device: torch.device) -> float:

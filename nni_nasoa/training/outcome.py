@@ -31,6 +31,8 @@ class StopReason(str, Enum):
         Its time was used, but for what is too short for one more step.
     SATURATED
         Every validation image was right, several times in a row.
+    FITTED
+        Its head was fitted to all that it had time to see, and stages were not to be trained.
     INTERRUPTED
         A signal asked it to save what it had.
     DIVERGED
@@ -43,6 +45,7 @@ class StopReason(str, Enum):
 
     BUDGET = "budget"
     SATURATED = "saturated"
+    FITTED = "fitted"
     INTERRUPTED = "interrupted"
     DIVERGED = "diverged"
     FAILED = "failed"
@@ -162,6 +165,7 @@ _RULES: dict[str, Rule] = {
 _WORDS = {
     StopReason.BUDGET: "its time was used",
     StopReason.SATURATED: "saturated: every validation image was right, several times in a row",
+    StopReason.FITTED: "done: the head is fitted, and more time would not change it",
     StopReason.INTERRUPTED: "interrupted",
     StopReason.DIVERGED: "diverged",
     StopReason.FAILED: "failed",

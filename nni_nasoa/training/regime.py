@@ -27,6 +27,7 @@ from nni_nasoa.values import (
 
 AUGMENTATIONS = ("none", "crop", "crop-flip", "full")
 OPTIMIZERS = ("sgd", "adamw")
+HEADS = ("stages", "last")
 MAX_BATCH, MAX_STAGES = 65536, 1000
 
 
@@ -42,6 +43,7 @@ _RULES = {
     "label_smoothing": number(0, below(1), "a number from 0 to below 1"),
     "optimizer": one_of(OPTIMIZERS),
     "layer_decay": number(above(0), 1, "a number above 0 to 1"),
+    "head": one_of(HEADS),
 }
 
 
@@ -85,6 +87,10 @@ class FineTuneRegime:
     layer_decay
         The learning rate of each stage, as a share of that of the stage behind it, the last of which is the
         head; 1 is the same rate for all.
+    head
+        What the head sees: "stages", what all stages of a pretrained network give (`zoo.stage_pooling`), or
+        "last", the features of the last one alone. Without pretrained weights, in several processes, and for
+        a network of one's own it is the last one's.
 
     Raises
     ------
@@ -103,6 +109,7 @@ class FineTuneRegime:
     label_smoothing: float = 0.1
     optimizer: str = "sgd"
     layer_decay: float = 1.0
+    head: str = "stages"
 
     def __post_init__(self) -> None:
         check_fields(self, _RULES, RegimeError)

@@ -13,6 +13,7 @@ CACHE_SHARE, SAMPLE_SHARE = 0.35, 0.15
 # Shares of the time that is left for a first pass over the images: one that only times, one that all start
 # from, one that the head stays with. A pass takes two chunks at least, and doubles them up to the largest.
 TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
+FIT_SHARE = 0.15  # Of the time that is left, fitting a head to the features of these images, at most.
 FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS = 4, 256, 2  # images; the first chunk finds kernels and fills caches
 
 # Training that is not worth more than a head: fewer steps than these, and than one pass, each by what a

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from nni_nasoa.values import whole
@@ -35,6 +36,11 @@ class Staged(nn.Module):
         Of the images that the network was pretrained on, by channel, with pixels from 0 to 1.
     input_size
         Height and width that it was pretrained at, in pixels.
+
+    Attributes
+    ----------
+    forward_type
+        The type that passes without gradients are computed in, by autocast; None for that of the device.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Staged(nn.Module):
         self.stages, self.head = nn.ModuleList(stages), head
         self.mean, self.std, self.input_size = tuple(mean), tuple(std), input_size
         self.frozen_stages = 0
+        self.forward_type: torch.dtype | None = None
 
     @property
     def features(self) -> int:

@@ -1,0 +1,115 @@
+"""A run that trains no stage: what it does with features, as far as the clock goes.
+
+The features of all images are computed once, and a head is fitted to them until it converges. What time is
+left goes into a second view of each image, its mirror image; at last the head is fitted once more to the
+validation images, too, which have told by then how good it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from nni_nasoa.device.precision import autocast
+from nni_nasoa.training.inputs import Inputs
+from nni_nasoa.zoo.stage_pooling import PooledStages
+
+from .clock import ClockSchedule
+from .context import RunContext
+from .logistic import fit
+from .training_start import TrainingStart
+from .validation import Validation
+
+TIME_FOR_MIRRORED = 1.3  # times what the first views took has to be left for the second ones
+TIME_FOR_FIT = 2.0  # times what the first fit took
+
+
+class HeadRun:
+    """The features that a run has, and the heads that it fits to them.
+
+    Parameters
+    ----------
+    network
+        The view, whose head is fitted to the features of the start.
+    start
+        Of the run; it trains the head alone, and has seen images.
+    validation
+        The validation images, whose features are kept.
+    context, schedule
+        Of the run.
+    """
+
+    def __init__(
+        self,
+        network: PooledStages,
+        start: TrainingStart,
+        validation: Validation,
+        context: RunContext,
+        schedule: ClockSchedule,
+    ) -> None:
+        assert start.fitted is not None
+        self.network, self.context, self.schedule = network, context, schedule
+        self._train, self._val = start.part.inputs, start.part.val_inputs
+        self._head, self._fit_seconds = start.fitted.head, start.fitted.seconds
+        self._indices, self._features = start.fitted.indices, start.fitted.features
+        self._labels = start.fitted.labels
+        self._val_indices = validation.order
+        self._pace = start.seconds_per_image
+
+    def time_for_mirrored(self) -> bool:
+        """Whether there is time for a second view of each image."""
+        images = len(self._indices) + len(self._val_indices)
+        needed = TIME_FOR_MIRRORED * images * self._pace + TIME_FOR_FIT * self._fit_seconds
+        return self._train.images.mirrored and needed < self.schedule.window_left
+
+    def take_mirrored(self) -> bool:
+        """Have features be the mean over an image and its mirror image, and fit a head to these.
+
+        Whether that was done in time; else all is as before.
+        """
+        both = [self._mirrored(self._train, self._indices), self._mirrored(self._val, self._val_indices)]
+        train, val = both
+        if train is None or val is None:
+            return False
+        self._features = (self._features + train) / 2
+        self._val.put((self._val.clean(self._val_indices).float() + val) / 2, self._val_indices)
+        self.network.mirrored = True
+        self._fit(self._features, self._labels)
+        return True
+
+    def fit_to_all(self) -> bool:
+        """Fit the head to the validation images, too; whether there is time for it."""
+        if self.schedule.window_left < TIME_FOR_FIT * self._fit_seconds:
+            return False
+        val = self._val.clean(self._val_indices).float()
+        labels = self._val.labels[self._val_indices.to(self._labels.device)]
+        self._fit(torch.cat([self._features, val]), torch.cat([self._labels, labels]))
+        return True
+
+    def _fit(self, features: Tensor, labels: Tensor) -> None:
+        self._head = fit(
+            features,
+            labels,
+            self.network.head.out_features,
+            penalties=(self._head.penalty,),
+            start=self._head,
+            in_time=lambda: self.schedule.window_left > 0,
+        )
+        self._head.put_into(self.network.head)
+
+    @torch.no_grad()
+    def _mirrored(self, inputs: Inputs, indices: Tensor) -> Tensor | None:
+        """Features of mirror images, as many as there are indices; None where time is over first."""
+        parts = []
+        for batch in indices.split(self._batch):
+            if self.schedule.window_left < 0 or self.context.interruption:
+                return None
+            with self.context.turns.turn():
+                images = inputs.images.clean(batch).flip(3)
+                with autocast(images.device, self.network.forward_type):
+                    parts.append(self.network.forward_stages(images).float())
+        return torch.cat(parts) if parts else None
+
+    @property
+    def _batch(self) -> int:
+        return max(1, min(64, int(0.5 / max(self._pace, 1e-6))))
