@@ -88,7 +88,7 @@ def test_numbers_of_numpy_become_plain(make_record):
         ),
         (
             ("outcome", "reason", "tired"),
-            "outcome: reason: 'tired' is not one of budget, saturated, interrupted, div",
+            "outcome: reason: 'tired' is not one of budget, saturated, fitted, interrupted, div",
         ),
         (
             ("outcome", "reason", "failed"),
