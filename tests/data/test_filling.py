@@ -83,3 +83,13 @@ def test_giants_are_few_and_large(pixels):
     if pixels:  # those of the largest images alone, once all are known
         usual = sorted(pixels)[int(USUAL_SHARE * (len(pixels) - 1))]
         assert not again.has(usual)
+
+
+def test_one_in_a_hundred_is_a_giant_and_one_of_many_large_ones_is_none():
+    few = Giants()
+    assert [few.has(100_000_000 if i == 50 else 1_000_000) for i in range(100)] == [
+        i == 50 for i in range(100)
+    ]
+    many = Giants()
+    assert not any(many.has(100_000_000 if i % 2 == 0 else 1_000_000) for i in range(100))
+    assert not any(Giants().has(pixels) for pixels in (1, 10**9))  # a first one is as usual as can be
