@@ -1,6 +1,7 @@
 """Networks of all kinds, without weights: each is cut into stages, fine-tuned for seconds and asked.
 
-A third of them by default; NASOA_TEST_KINDS=all takes all.
+A third of them by default; NASOA_TEST_KINDS=all takes all. FastViT is not among them: in bfloat16 with
+channels last, torch itself crashes on a processor.
 """
 
 import os
@@ -47,7 +48,7 @@ KINDS = [
     "timm/cait_xxs24_224.fb_dist_in1k",
     "timm/crossvit_tiny_240.in1k",
     "timm/tiny_vit_5m_224.dist_in22k",
-    "timm/fastvit_t8.apple_in1k",
+    "timm/rexnet_100.nav_in1k",
     "timm/gcvit_xxtiny.in1k",
     "timm/poolformer_s12.sail_in1k",
     "timm/visformer_tiny.in1k",
