@@ -17,11 +17,8 @@ def choice(scored: ScoredCandidates, row: int) -> Choice:
     model = scored.model(row)
     figures = scored.figures[model]
     accuracy, low, high = (float(values[row]) for values in (scored.mean, scored.low, scored.high))
-    probe = figures.probed or 0.0
-    if not scored.learned:
-        accuracy, low, high = 0.5 + 0.5 * probe, 0.0, 1.0
-    elif not scored.familiarity.known_data:  # then a linear head is all that was seen of such data
-        low = min(low, probe)
+    if not scored.learned and not scored.probed[row]:  # then it may be anything from guessing on
+        accuracy, low, high = 0.5, 1 / max(2, scored.profile.dataset.classes or 2), 1.0
     return Choice(
         scored.regimes.regime(row),
         float(scored.epochs[row]),

@@ -21,7 +21,7 @@ MOST_MODELS = 60  # each is probed on the user's data
 DEFAULT_INPUT_SIZE = 224
 DEFAULT_STAGES = 4  # taken where nobody has counted a network's stages; more than there are means all of them
 # Input sizes relative to the pretraining's: what a network has learned of scales holds in that range.
-SMALL, LARGE = (2 / 3, 1, 4 / 3, 2), (4 / 7, 5 / 7, 6 / 7, 1)
+SMALL, LARGE = (2 / 3, 1, 4 / 3, 2), (2 / 7, 3 / 7, 4 / 7, 5 / 7, 6 / 7, 1)
 LARGE_FROM = 128  # pixels of the pretraining
 
 

@@ -10,7 +10,7 @@ from .scored_candidates import ScoredCandidates
 
 def reasons(scored: ScoredCandidates, row: int) -> list[str]:
     """Lines on why a candidate is a choice."""
-    lines = _on_the_model(scored, row), _on_experience(scored), _on_freezing(scored, row)
+    lines = _on_the_model(scored, row), _on_experience(scored, row), _on_freezing(scored, row)
     return [line for line in lines if line]
 
 
@@ -44,22 +44,16 @@ def _on_the_model(scored: ScoredCandidates, row: int) -> str:
     return line
 
 
-def _on_experience(scored: ScoredCandidates) -> str:
+def _on_experience(scored: ScoredCandidates, row: int) -> str:
     seen = scored.familiarity
     runs = f"{seen.runs} run" + ("" if seen.runs == 1 else "s")
     if not seen.enough:
         return f"few records ({runs}): defaults"
+    if scored.probed[row]:
+        what = "networks" if seen.known_data else "data"
+        return f"no records of such {what} among {runs}: expected by what a head learns from your images"
     if not scored.learned:
-        best = scored.model(next(iter(scored.order(1))))
-        some = any(scored.familiarity.models)
-        return (
-            f"no records of {'networks such as ' + best if some else 'such networks'} among {runs}: defaults"
-        )
-    if not seen.known_data:
-        return (
-            f"no records of such data among {runs}: "
-            "only learning rates that are sound everywhere, and a range down to a linear head's"
-        )
+        return f"no records of such networks among {runs}: defaults"
     if not seen.similar:
         return f"{runs}, on data that is somewhat different"
     return f"{seen.similar} of {runs} were on similar data"

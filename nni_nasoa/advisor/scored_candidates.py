@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .accuracy.familiarity import Familiarity
 from .accuracy.features import features
+from .accuracy.head_estimate import head_estimates
 from .accuracy.predictor import AccuracyPredictor
 from .defaults import default_choice, is_sound, merit
 from .distances import distances
 from .fitting import FittingCandidates
+from .time.decoding import TYPICAL_IMAGES
 
 CAUTION = 0.1  # a score falls by this share of the distance to the lower end of the accuracy's range
-PROBE_MARGIN = 0.02  # two probes of some hundred images may differ by so much by chance
 HABIT = 0.005  # accuracy that each step away from the defaults costs: see `distances`
 
 
@@ -32,7 +32,9 @@ class ScoredCandidates(FittingCandidates):
     familiarity
         What of the question was seen before.
     learned
-        Whether the predictor is asked; else the advice follows the defaults.
+        Whether candidates are compared by their scores; else the advice follows the defaults.
+    probed
+        Which are rated by probes alone, (n,): the predictor cannot know.
     defaults
         The default choice of each model, a row; None where none of it fits.
     """
@@ -43,6 +45,7 @@ class ScoredCandidates(FittingCandidates):
     score: np.ndarray
     familiarity: Familiarity
     learned: bool
+    probed: np.ndarray
     defaults: tuple[int | None, ...]
 
     def order(self, top_k: int) -> list[int]:
@@ -63,11 +66,22 @@ class ScoredCandidates(FittingCandidates):
 
 
 def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCandidates:
-    """Score candidates by what a predictor expects of them."""
+    """Score candidates by what a predictor expects of them, or, where it cannot know, probes."""
     regimes, profile = fitting.regimes, fitting.profile.flat()
     x = features(profile, fitting.figures, regimes, fitting.epochs, fitting.budget)
-    mean, low, high = predictor.predict(x)
+    expected = np.array(predictor.predict(x))
     familiarity = Familiarity.of(predictor, x, regimes)
+    known = np.array(
+        [
+            name in fitting.pretrained and familiarity.models[place]
+            for place, name in enumerate(regimes.models)
+        ],
+        dtype=bool,
+    )[regimes.model]
+    trusted = known & familiarity.enough & familiarity.known_data
+    by_probes = _by_probes(fitting)
+    probed = ~trusted & np.isfinite(by_probes[0])
+    mean, low, high = np.where(probed, by_probes, expected)
     defaults = tuple(
         default_choice(
             regimes,
@@ -81,13 +95,18 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
     )
     usual = regimes.take([row for row in defaults if row is not None])
     score = mean - CAUTION * (mean - low) - HABIT * distances(regimes, usual)
-    allowed, unknown = _allowed(fitting, familiarity)
+    allowed = trusted | (probed & is_sound(regimes, fitting.figures))
+    learned = familiarity.enough and bool(allowed.any())
     notes = fitting.notes
-    if allowed is not None:
+    if learned:
         score = np.where(allowed, score, -np.inf)
-        if unknown:
-            names = ", ".join(unknown)
-            line = f"nothing is known yet of runs of {names}: left out; '--zoo NAME' asks for one alone"
+        there = np.unique(regimes.model)
+        rated = {place for place in there if allowed[regimes.model == place].any()}
+        if unknown := [regimes.models[place] for place in there if place not in rated]:
+            line = (
+                f"nothing is known yet of {', '.join(unknown)} on such data, neither by runs nor by a probe: "
+                "left out; '--zoo NAME' asks for one alone"
+            )
             notes = (*notes, line)
     return ScoredCandidates(
         **{**vars(fitting), "notes": notes},
@@ -96,36 +115,27 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
         high=high,
         score=score,
         familiarity=familiarity,
-        learned=allowed is not None,
+        learned=learned,
+        probed=probed,
         defaults=defaults,
     )
 
 
-def _allowed(fitting: FittingCandidates, familiarity: Familiarity) -> tuple[np.ndarray | None, list[str]]:
-    """Which candidates the predictor may choose from, (n,), and the models of which it knows nothing.
-
-    None where it may not choose at all: it has learned too little, or from no such networks, or one that it
-    knows nothing of separates the classes better as it is than those that it knows.
-    """
-    regimes = fitting.regimes
-    known = [
-        name in fitting.pretrained and familiarity.models[place] for place, name in enumerate(regimes.models)
-    ]
-    if not familiarity.enough or not any(known) or _stranger_is_better(fitting, known):
-        return None, []
-    allowed = np.array(known)[regimes.model]
-    if not familiarity.known_data:
-        allowed &= is_sound(regimes, fitting.figures)
-    there = set(np.unique(regimes.model).tolist())
-    unknown = [name for place, name in enumerate(regimes.models) if not known[place] and place in there]
-    return allowed, unknown
-
-
-def _stranger_is_better(fitting: FittingCandidates, known: Sequence[bool]) -> bool:
-    """Whether a pretrained network that the predictor does not know has the best probe, by a margin."""
-    best = dict.fromkeys((True, False), 0.0)
-    for place in np.unique(fitting.regimes.model):
-        name = fitting.regimes.models[place]
+def _by_probes(fitting: FittingCandidates) -> np.ndarray:
+    """What probes let expect of the candidates, (3, n): mean, low, high; NaN of models without one."""
+    regimes, images = fitting.regimes, fitting.profile.dataset.train_images or sum(TYPICAL_IMAGES)
+    found = np.full((3, len(regimes)), np.nan)
+    for place, name in enumerate(regimes.models):
+        mine, figures = regimes.model == place, fitting.figures[name]
         if name in fitting.pretrained:
-            best[known[place]] = max(best[known[place]], fitting.figures[name].probed or 0.0)
-    return best[False] > best[True] + PROBE_MARGIN
+            epochs = fitting.epochs[mine]
+            head_only = regimes.frozen_stages[mine] >= figures.stages
+            found[:, mine] = head_estimates(
+                fitting.profile.probes,
+                figures,
+                regimes.input_size[mine],
+                images * np.where(head_only, np.minimum(np.nan_to_num(epochs, nan=1.0), 1.0), 1.0),
+                epochs,
+                head_only,
+            )
+    return found

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.training.inputs import Inputs
+from nni_nasoa.training.time_shares import TIME_FOR_MIRRORED
 from nni_nasoa.zoo.stage_pooling import PooledStages
 
 from .clock import ClockSchedule
@@ -20,7 +21,6 @@ from .logistic import fit
 from .training_start import TrainingStart
 from .validation import Validation
 
-TIME_FOR_MIRRORED = 1.3  # times what the first views took has to be left for the second ones
 TIME_FOR_FIT = 2.0  # times what the first fit took
 
 
@@ -55,6 +55,11 @@ class HeadRun:
         self._labels = start.fitted.labels
         self._val_indices = validation.order
         self._pace = start.seconds_per_image
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training images: of those that features were computed of, once or twice."""
+        return (1 + self.network.mirrored) * len(self._indices) / len(self._train)
 
     def time_for_mirrored(self) -> bool:
         """Whether there is time for a second view of each image."""

@@ -113,6 +113,7 @@ class Trainer:
             seed=seed_of_process,
             now=context.clock.now,
         )
+        self._head_run: HeadRun | None = None  # of a run that trains the head alone
         self._perfect_evaluations, self._steps_back = 0, 0
         self._cold = False  # the next step has a new shape, for which kernels have to be found or compiled
 
@@ -171,6 +172,7 @@ class Trainer:
         """Do what more can be done for a head on features that are there."""
         assert isinstance(self.network, PooledStages)
         run = HeadRun(self.network, self.start, self.validation, self.context, self.schedule)
+        self._head_run = run
         if run.time_for_mirrored() and run.take_mirrored():
             self._evaluate("training")
         self.best.restore()
@@ -309,6 +311,8 @@ class Trainer:
     @property
     def epochs(self) -> float:
         """Passes over the training images."""
+        if self._head_run is not None:
+            return self._head_run.epochs
         return self.stepper.images / (len(self.train_images) * self.group.size)
 
     def _tell_unused_time(self) -> None:

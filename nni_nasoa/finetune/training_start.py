@@ -22,6 +22,7 @@ from nni_nasoa.training.time_shares import (
     STEP_FACTOR,
     TIMING_SHARE,
     VALIDATION_SHARE,
+    WHOLE_PASS_SHARE,
 )
 from nni_nasoa.zoo.stage_pooling import PooledStages
 
@@ -161,12 +162,14 @@ def _fit(seen: FirstPass, network: PooledStages, context: RunContext, schedule: 
 def _look(
     seen: FirstPass, part: TrainedPart, context: RunContext, schedule: ClockSchedule, share: float
 ) -> None:
-    """Look at images for a share of the time that is left."""
-    allowed = share * context.clock.remaining
-    seen.run(
-        part.inputs,
-        lambda seconds: seconds < allowed and schedule.window_left > 0 and not context.interruption,
-    )
+    """Look at images for a share of the time that is left; at all of them where that is quickly done."""
+    allowed, whole = (part * context.clock.remaining for part in (share, WHOLE_PASS_SHARE))
+
+    def go_on(seconds: float) -> bool:
+        enough = whole if len(seen.order) * seen.seconds_per_image < whole else allowed
+        return seconds < max(allowed, enough) and schedule.window_left > 0 and not context.interruption
+
+    seen.run(part.inputs, go_on)
 
 
 def validation_in_time(

@@ -14,6 +14,10 @@ CACHE_SHARE, SAMPLE_SHARE = 0.35, 0.15
 # from, one that the head stays with. A pass takes two chunks at least, and doubles them up to the largest.
 TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
 FIT_SHARE = 0.15  # Of the time that is left, fitting a head to the features of these images, at most.
+# A run of the head alone takes a second view of each image where so many times what the first took is left.
+TIME_FOR_MIRRORED = 1.3
+# Before stages are trained, the first pass sees all images where that takes no more than this share.
+WHOLE_PASS_SHARE = 0.35
 FIRST_CHUNK, MAX_CHUNK, MIN_CHUNKS = 4, 256, 2  # images; the first chunk finds kernels and fills caches
 
 # Training that is not worth more than a head: fewer steps than these, and than one pass, each by what a

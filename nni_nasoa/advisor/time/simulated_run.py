@@ -18,6 +18,7 @@ from nni_nasoa.training.time_shares import (
     EVALUATION_SHARE,
     FIRST_CHUNK,
     FIRST_PASS_SHARE,
+    FIT_SHARE,
     HEAD_PASS_SHARE,
     HEAD_STEP_SECONDS,
     HEAD_VALIDATION_SHARE,
@@ -34,7 +35,9 @@ from nni_nasoa.training.time_shares import (
     SAVING_RESERVE,
     SAVING_SECONDS,
     STEP_FACTOR,
+    TIME_FOR_MIRRORED,
     VALIDATION_SHARE,
+    WHOLE_PASS_SHARE,
 )
 
 ALL_TRAINED, SOME_FROZEN, HEAD_ONLY = range(3)  # kinds of runs, by what they were asked to train
@@ -46,6 +49,7 @@ LEAST_PASS = (
 ) * FIRST_CHUNK  # images: the first chunks, each twice as large as the one before
 # A step is kept back for the last one, which begins in the window and ends, on average, half a step after it.
 LAST_STEP = 0.6
+FIT_SECONDS = 0.5, 5e-4  # that fitting a head takes, and more for each image
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +146,8 @@ class SimulatedRun:
         is renewed.
     cheap
         Seconds at the end in which no features are computed: they could be late.
+    views, viewing
+        Where the head alone is trained: passes over the images, and seconds of the second one and of fits.
     """
 
     steps: StepSeconds
@@ -157,6 +163,8 @@ class SimulatedRun:
     renewal: np.ndarray
     renewal_share: np.ndarray
     cheap: np.ndarray
+    views: np.ndarray
+    viewing: np.ndarray
 
     @property
     def until_training(self) -> np.ndarray:
@@ -166,7 +174,8 @@ class SimulatedRun:
     @property
     def seconds_until_the_end(self) -> np.ndarray:
         """Seconds of the wall clock that a run takes which is ended by the clock."""
-        return self.until_training + np.maximum(self.window, 0.0) + self.evaluation
+        trained = np.maximum(self.window, 0.0) + self.evaluation
+        return self.until_training + np.where(self.head_only, self.viewing, trained)
 
     @property
     def feasible(self) -> np.ndarray:
@@ -191,7 +200,8 @@ class SimulatedRun:
         renewing = np.where(self.renewal > 0, computing / (train + self.renewal), 0.0)
         capped = (computing - missing - self.renewal_share * (self.before + computing)) / train
         later = np.maximum(np.maximum(renewing, capped) / per_epoch, 1.0)
-        return np.where(computing < first, computing / first, later) + cheap / train / per_epoch
+        trained = np.where(computing < first, computing / first, later) + cheap / train / per_epoch
+        return np.where(self.head_only, self.views, trained)
 
     def seconds_of(self, epochs: np.ndarray | float) -> np.ndarray:
         """Seconds from the end of the first evaluation to that of the last, in a run of so many epochs."""
@@ -208,7 +218,7 @@ class SimulatedRun:
         between = np.minimum(
             training * EVALUATION_SHARE / (1 - EVALUATION_SHARE), (MAX_EVALUATIONS - 1) * self.evaluation
         )
-        return training + between + self.evaluation
+        return np.where(self.head_only, self.viewing, training + between + self.evaluation)
 
     def _first_epoch(self) -> tuple[np.ndarray, np.ndarray]:
         """Seconds of the first epoch, and what of them goes to missing features.
@@ -241,6 +251,8 @@ def simulate(setup: RunSetup) -> SimulatedRun:
     evaluation = np.where(head_only, np.minimum(steps.train, HEAD_STEP_SECONDS), validated * steps.rest)
     before = looked + validated * forward
     last = LAST_STEP * steps.train + EVALUATION_RESERVE * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
+    window = remaining - before - reserve - last
+    views, viewing = _views(images, looked / forward, validated, forward, remaining, window)
     on_features = (setup.kind != ALL_TRAINED) | head_only
     renewal = np.where(setup.augmented, steps.renewal, 0.0)
     return SimulatedRun(
@@ -251,13 +263,30 @@ def simulate(setup: RunSetup) -> SimulatedRun:
         head_only=head_only,
         start_up=setup.start_up,
         before=before,
-        window=remaining - before - reserve - last,
+        window=window,
         evaluation=evaluation,
         missing=np.where(on_features, np.maximum(images - looked / forward, 0.0), 0.0) * steps.clean,
         renewal=renewal,
         renewal_share=np.where(renewal > 0, RENEWAL_SHARE, 0.0),
         cheap=np.where(on_features, CHEAP_PASSES * steps.forward * setup.batch, 0.0),
+        views=views,
+        viewing=viewing,
     )
+
+
+def _views(
+    images: np.ndarray,
+    seen: np.ndarray,
+    validated: np.ndarray,
+    forward: np.ndarray,
+    remaining: np.ndarray,
+    window: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Passes over the images of a run of the head alone, and seconds of the second one and of fits."""
+    fit = np.minimum(FIT_SECONDS[0] + FIT_SECONDS[1] * seen, FIT_SHARE * remaining)
+    again = (seen + validated) * forward
+    mirrored = TIME_FOR_MIRRORED * again + 3 * fit < window
+    return (1 + mirrored) * np.minimum(seen / images, 1.0), np.where(mirrored, again + fit, 0.0) + 2 * fit
 
 
 def _first_pass(
@@ -269,6 +298,8 @@ def _first_pass(
     """
     forward, asked_for_head = setup.seconds.forward, setup.kind == HEAD_ONLY
     share = np.where(asked_for_head, HEAD_PASS_SHARE, FIRST_PASS_SHARE)
+    whole = images * forward < WHOLE_PASS_SHARE * remaining
+    share = np.where(whole, np.maximum(share, WHOLE_PASS_SHARE), share)
     looked = _look(images, share * remaining, forward)
     left = remaining - looked
     if setup.gave_up is None:

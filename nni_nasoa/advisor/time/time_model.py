@@ -198,8 +198,8 @@ class TimeModel:
         if diverged or record.outcome.halved_batch is not None or record.epochs is None or record.epochs <= 0:
             return False
         setup = self._setup_of(record, self.start_up(record.source), corrected=False)
-        if setup is None:
-            return False
+        if setup is None or _kind(setup) == HEAD_ONLY or record.outcome.cut_to_head:
+            return False  # how long a head is trained, the clock does not say
         took = record.curve[-1][0] - record.curve[0][0]
         expected = float(simulate(setup).seconds_of(record.epochs)[0])
         if not self._speed.observe(_path(record.model, _kind(setup)), took / expected):
