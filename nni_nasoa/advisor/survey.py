@@ -30,7 +30,7 @@ from nni_nasoa.values import (
 from nni_nasoa.zoo import get
 
 from .models import has_weights
-from .task.profiles import TaskProfile, task_profile
+from .task.profiles import TaskProfile, is_large, task_profile
 from .time.step_kinds import ROUGH
 from .time.step_times import step_times_for
 
@@ -162,7 +162,7 @@ def survey(
         show_progress=show_progress,
     )
     names = tuple(model.name for model in kept)
-    step_times = step_times_for(names, device, store, seconds=_seconds_for_times(allowed))
+    step_times = step_times_for(_to_time(profile, names), device, store, seconds=_seconds_for_times(allowed))
     sizes = {size for name in names for size in profile.model_figures(name).input_sizes}
     return Survey(
         profile,
@@ -173,6 +173,12 @@ def survey(
         len(allowed_processors()),
         tuple(notes),
     )
+
+
+def _to_time(profile: TaskProfile, names: Sequence[str]) -> Sequence[str]:
+    """The models that may be chosen: where a large one was probed, those without a probe are not."""
+    probed = [name for name in names if name in profile.probes]
+    return probed if any(map(is_large, probed)) else names
 
 
 def _seconds_for_times(allowed: Allowed) -> float | None:

@@ -20,6 +20,7 @@ from .parallel import in_threads
 PIXEL_SIZE = 48  # height and width that images are decoded to
 GREY = 2.0  # levels between the channels of an image, on average, below which it counts as grey
 COLOURS = ("red", "green", "blue")
+USUAL_PACE = 2e-8  # seconds that decoding takes for each pixel, until some were decoded
 _STATS = 1000  # files between two movements of a bar
 _TURNED = (5, 6, 7, 8)  # values of EXIF's orientation that exchange width and height
 _ORIENTATION = 0x0112
@@ -105,19 +106,29 @@ def pixel_statistics(
 ) -> dict[str, Any]:
     """Colours, and seconds that decoding takes, from as many files as are decoded until the deadline."""
     # One after the other, in this thread, for the time's sake.
-    tried, images, seconds = 0, [], 0.0
+    tried, images, seconds, pixels, areas = 0, [], 0.0, 0, []
     for file in sample:
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= deadline:
             break
         tried, begin = tried + 1, time.thread_time()
+        advance(1)
+        header = _header(folder, file)
+        area = 0 if header is None else header[0] * header[1]
+        pace = seconds / pixels if pixels else USUAL_PACE
+        if header is None or now + pace * area > deadline:  # one of a hundred megapixels takes seconds
+            areas += [area] if area else []
+            continue
         result = decode_one(sample_of(folder, file), PIXEL_SIZE)
         if not isinstance(result, str):
-            seconds += time.thread_time() - begin
+            areas.append(area)
+            seconds, pixels = seconds + time.thread_time() - begin, pixels + area
             images.append(np.frombuffer(result, np.uint8).reshape(3, PIXEL_SIZE, PIXEL_SIZE))
-        advance(1)
     if not images:
         return {"pixels_read": 0 if tried else None}
-    return colour_statistics(np.stack(images)) | {"decode_seconds": seconds / len(images)}
+    # Those that there was no time for would take as long for each pixel.
+    decoding = seconds / pixels * np.mean(areas)
+    return colour_statistics(np.stack(images)) | {"decode_seconds": decoding}
 
 
 def colour_statistics(images: np.ndarray) -> dict[str, Any]:

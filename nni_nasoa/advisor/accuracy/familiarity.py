@@ -18,6 +18,7 @@ BEYOND = 0.2  # orders of magnitude that a network may lie outside of those that
 SIZES = ("log_params", "log_gmacs", "log_own_size")
 
 _DATASET = [NAMES.index(name) for name in DATASET]
+_IMAGE_SIZE = NAMES.index("log_image_size")
 _SIZES = [NAMES.index(name) for name in SIZES]
 
 
@@ -66,6 +67,8 @@ class Familiarity:
             first is not None and bool(((x[first, _SIZES] >= low) & (x[first, _SIZES] <= high)).all())
             for first in firsts
         )
+        if np.nan_to_num(x[0, _IMAGE_SIZE]):  # Files are another kind of data than images that were drawn.
+            distance = np.where(np.nan_to_num(kept[:, _IMAGE_SIZE]) == 0, np.inf, distance)
         return cls(predictor.seen, int((distance <= SIMILAR).sum()), bool((distance <= KNOWN).any()), known)
 
 

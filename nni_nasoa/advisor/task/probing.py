@@ -7,6 +7,7 @@ long before a run would, how far the network as it is will get.
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -105,15 +106,23 @@ def _look(
     """
     import torch
 
+    from nni_nasoa.device.precision import autocast, faster_type
+
     mean, std = (
         255 * torch.tensor(values, device=device).view(1, 3, 1, 1) for values in (network.mean, network.std)
     )
+
+    def prepared(indices: np.ndarray) -> torch.Tensor:
+        images = torch.from_numpy(_images(split, indices)).to(device)
+        return images.to(dtype=torch.float32, memory_format=torch.channels_last).sub_(mean).div_(std)
+
     features, start, batch = [np.empty((0, network.features), np.float32)], 0, FIRST_BATCH
+    dtype = faster_type(device, partial(network.forward_stages, prepared(order[:FIRST_BATCH])))
     with PretrainingDistance(network) as distance:
         while start < len(order) and (deadline is None or time.monotonic() < deadline):
-            images = torch.from_numpy(_images(split, order[start : start + batch])).to(device)
-            images = images.to(dtype=torch.float32, memory_format=torch.channels_last).sub_(mean).div_(std)
-            features.append(network.forward_stages(images).float().cpu().numpy())
+            images = prepared(order[start : start + batch])
+            with autocast(device, dtype):
+                features.append(network.forward_stages(images).float().cpu().numpy())
             start, batch = start + batch, min(2 * batch, MAX_BATCH)
             if start >= DISTANCE_IMAGES:
                 distance.stop()

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.advisor.accuracy.features import log_odds
-from nni_nasoa.advisor.models import ModelFigures
+from nni_nasoa.advisor.models import LARGE_FROM, ModelFigures
 from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.data.dataset import Kind
@@ -23,6 +24,7 @@ from nni_nasoa.data.profile import (
     profile_arrays,
     profile_dataset,
 )
+from nni_nasoa.device.threads import Threads
 from nni_nasoa.training.regime import MAX_STAGES
 from nni_nasoa.training.time_shares import CACHE_SHARE
 from nni_nasoa.values import MAX_NUMBER, SHARE, number, or_none, whole
@@ -38,11 +40,11 @@ PROBE_MODEL = "nano-a"
 VERSION = 3  # profiles of another version are found out anew: they hold other values, or were made otherwise
 # Shares of the time that is left for the profile, and for decoding what probes look at, and the most seconds
 # that each takes, however much time there is.
-PROFILE_SHARE, SAMPLE_SHARE = 0.3, 0.4
+PROFILE_SHARE, SAMPLE_SHARE = 0.15, 0.3
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
-# A network's making, and the use of what it sees, take about as long as looking at so many images.
-NETWORK_IMAGES = 300
+MAKING_SECONDS = 0.3  # that a network's making, and the use of what it sees, take beside looking at images
+QUICK_SIZE, LEAST_IMAGES = 128, 100  # of large networks: pixels of a cheap look, and images of any at least
 # The trainings of `PROBE_MODEL`, see `landmark_settings`.
 LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")
 _FIELDS = {"version", "dataset", "probes", "landmarks"}
@@ -209,6 +211,39 @@ def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
     return {f"{model}@{size}": size for model, size in sizes if size is not None}
 
 
+def planned_probes(models: Sequence[str], sized: bool = True) -> dict[str, int]:
+    """All probes of some models, with the sizes of images, in the order in which they are made.
+
+    Of files, large networks come first, the cheapest on small images, too: they know photographs, and most is
+    to be expected of them.
+
+    Parameters
+    ----------
+    sized
+        Whether images can be had in any size, as files can.
+    """
+    large = sorted(
+        (model for model in dict.fromkeys(models) if is_large(model)),
+        key=lambda model: ModelFigures.of_zoo(model).gmacs or math.inf,
+    )
+    own = {model: get(model).input_size for model in dict.fromkeys((PROBE_MODEL, *models))}
+    others = sized_probes(models) if sized else {}
+    names = [PROBE_MODEL, *models, *others]
+    if large and sized:
+        quick = f"{large[0]}@{QUICK_SIZE}"
+        if QUICK_SIZE in ModelFigures.of_zoo(large[0]).input_sizes[:-1]:
+            others[quick] = QUICK_SIZE
+            names = [quick, *names]
+        names = [*names[:1], large[0], large[-1], PROBE_MODEL, *large, *names]
+    sizes = own | others
+    return {name: sizes[name] for name in dict.fromkeys(names)}
+
+
+def is_large(model: str) -> bool:
+    """Whether a network was pretrained at the sizes of photographs."""
+    return get(model).input_size >= LARGE_FROM
+
+
 def landmark_settings() -> dict[str, tuple[int, float]]:
     """Size of images, in pixels, and peak learning rate of each landmark."""
     own, large = get(PROBE_MODEL).input_size, ModelFigures.of_zoo(PROBE_MODEL).input_sizes[-1]
@@ -268,11 +303,9 @@ def task_profile(
     dataset = profiled(dataset)
     reader, own = _Reader(dataset, seconds, show_progress, instruments), dataset.fingerprint
     known = kept = _kept(store, own)
-    sizes, marks = {model: get(model).input_size for model in (PROBE_MODEL, *models)}, landmark_settings()
+    sizes, marks = planned_probes(models, sized=dataset.kind is not Kind.ARRAYS), landmark_settings()
     if dataset.kind is Kind.ARRAYS:  # their images come in one size
         del marks["landmark_large"]
-    else:
-        sizes |= sized_probes(models)
     reader.largest = max(*sizes.values(), *(size for size, _ in marks.values()))
     if known is None or known.dataset.pixels_read is None:
         known = TaskProfile(reader.profile()) if known is None else replace(known, dataset=reader.profile())
@@ -306,17 +339,24 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device: str) -> dict[str,
     """
     found, pace = {}, 0.0  # seconds for what there is to compute
     work = {name: _work(name.partition("@")[0], size) for name, size in sizes.items()}
-    wanted = {name: FEW if "@" in name else IMAGES for name in sizes}
+    large = {name for name in sizes if is_large(name.partition("@")[0])}
+    wanted = {name: FEW if "@" in name or name in large else IMAGES for name in sizes}
+    least = {name: LEAST_IMAGES if name in large else FEW for name in sizes} | {PROBE_MODEL: MIN_IMAGES}
     for place, (name, size) in enumerate(sizes.items()):
-        least = pace * work[name] * (NETWORK_IMAGES + FEW) or _least_seconds()
-        if reader.left() < least or (sample := reader.sample(size)) is None or reader.left() < least:
+        needed = MAKING_SECONDS + pace * work[name] * least[name] if pace else _least_seconds()
+        if reader.left() < needed or (sample := reader.sample(size, wanted[name])) is None:
             continue
-        import torch  # noqa: F401 - what its import takes says nothing of the next probe
+        if reader.left() < needed:
+            continue
+        # What imports take says nothing of the next probe.
+        import_module("torch")
+        if name in large:
+            import_module("timm")
 
+        reader.adapt_threads(device)
         begin, left = reader.instruments.clock(), reader.left()
-        enough = (
-            pace * sum(work[other] * (NETWORK_IMAGES + wanted[other]) for other in [*sizes][place:]) <= left
-        )
+        others = [*sizes][place:]
+        enough = sum(MAKING_SECONDS + pace * work[other] * wanted[other] for other in others) <= left
         result = reader.instruments.probe(
             sample,
             name.partition("@")[0],
@@ -324,10 +364,9 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device: str) -> dict[str,
             images=wanted[name] if enough else FEW,
             seconds=None if reader.deadline is None else left if pace or len(sizes) == 1 else left / 2,
         )
-        pace = (reader.instruments.clock() - begin) / (work[name] * (NETWORK_IMAGES + result["images"]))
-        if result["images"] >= min(
-            MIN_IMAGES if name == PROBE_MODEL else FEW, len(sample.train) + len(sample.val)
-        ):
+        took = reader.instruments.clock() - begin
+        pace = max(0.2 * took, took - MAKING_SECONDS) / (work[name] * max(1, result["images"]))
+        if result["images"] >= min(least[name], len(sample.train) + len(sample.val)):
             found[name] = result
     return found
 
@@ -372,10 +411,20 @@ class _Reader:
         self._dataset, self._show_progress = dataset, show_progress
         self.largest: int | None = None  # size, in pixels, that images are decoded at, once for all samples
         self._samples: dict[int, ImageSplit | None] = {}
+        self._threads: Threads | None = None
 
     def left(self) -> float:
         """Seconds until the deadline, infinitely many where there is none."""
         return math.inf if self.deadline is None else max(0.0, self.deadline - self.instruments.clock())
+
+    def adapt_threads(self, device: str) -> None:
+        """Have torch compute with as many threads as have a core of their own now."""
+        import torch
+
+        if self._threads is None:
+            self._threads = Threads.of_run(torch.device(device))
+        if self._threads is not None:
+            self._threads.adapt()
 
     def profile(self) -> DatasetProfile:
         """The dataset's profile, as far as there is time for it."""
@@ -385,8 +434,11 @@ class _Reader:
         split, own = self.sample(PIXEL_SIZE), self._dataset.fingerprint
         return DatasetProfile(self._dataset.name, own) if split is None else profile_arrays(split, own)
 
-    def sample(self, size: int) -> ImageSplit | None:
-        """Images of this size, where they do not come in one; None where there is no time to open any."""
+    def sample(self, size: int, most: int = IMAGES) -> ImageSplit | None:
+        """Images of this size, where they do not come in one; None where there is no time to open any.
+
+        At most so many are new; where there was a sample of this size before, it is that one.
+        """
         if size not in self._samples:
             # A named dataset is opened whole or not at all; of a folder there is something in any time.
             seconds = CACHE_SHARE * self.left()
@@ -394,6 +446,6 @@ class _Reader:
                 seconds = min(SAMPLE_SECONDS, SAMPLE_SHARE * self.left())
             self._samples[size] = None
             with suppress(NotInTimeError):
-                ask = partial(self._dataset.sample, size, seconds, IMAGES, self._show_progress)
+                ask = partial(self._dataset.sample, size, seconds, most, self._show_progress)
                 self._samples[size] = ask(decode_size=self.largest)
         return self._samples[size]

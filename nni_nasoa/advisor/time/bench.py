@@ -13,7 +13,7 @@ from torch import nn
 
 from nni_nasoa.data import ImageArrays
 from nni_nasoa.device.device import Device
-from nni_nasoa.device.precision import autocast
+from nni_nasoa.device.precision import autocast, faster_type
 from nni_nasoa.device.settings import synchronize
 from nni_nasoa.experience.records import StepTime
 from nni_nasoa.training.distributed import Alone
@@ -51,7 +51,9 @@ def measured_steps(
     get(model)
     with bench.quiet(seconds):
         view = staged(create_model(model, num_classes=CLASSES), model)
-        view.to(bench.device).to(memory_format=torch.channels_last)
+        view.to(bench.device).to(memory_format=torch.channels_last).eval()
+        some = bench.images(FEW[-1], input_sizes[-1]).clean(torch.arange(FEW[-1]))
+        view.forward_type = faster_type(bench.device, partial(view.forward_stages, some))
         rows: list[StepTime] = []
         for place, size in enumerate(input_sizes):
             # What a step takes besides its images is found with the smallest of them.
@@ -142,7 +144,7 @@ class _Bench:
         view.eval()
         for count in reversed(FEW):  # what a few images take beside one says little of what many take
             images, indices = self.images(count, size), torch.arange(count)
-            with torch.no_grad(), autocast(self.device):
+            with torch.no_grad(), autocast(self.device, view.forward_type):
                 for _ in range(2):  # the first time finds kernels
                     begin = self.clock()
                     view(images.clean(indices))
@@ -177,8 +179,8 @@ class _Bench:
         seconds = self.least(partial(images.clean, indices))
         x = images.clean(indices)
         for frozen, stage in enumerate(view.stages, start=1):
-            seconds += self.least(partial(self._forward, stage, x))
-            x = self._forward(stage, x)
+            seconds += self.least(partial(self._forward, view, stage, x))
+            x = self._forward(view, stage, x)
             yield self.row(model, size, batch, frozen, FEATURES, seconds)
 
     def _stepper(self, view: Staged, model: str, images: Images, frozen: int) -> Stepper:
@@ -205,8 +207,8 @@ class _Bench:
             )
 
     @torch.no_grad()
-    def _forward(self, stage: nn.Module, x: torch.Tensor) -> torch.Tensor:
-        with autocast(self.device):
+    def _forward(self, view: Staged, stage: nn.Module, x: torch.Tensor) -> torch.Tensor:
+        with autocast(self.device, view.forward_type):
             return stage(x)
 
     def optimizers(self, view: Staged, model: str, size: int) -> Iterator[StepTime]:
