@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.training.inputs import Inputs
-from nni_nasoa.training.time_shares import TIME_FOR_MIRRORED
+from nni_nasoa.training.time_shares import TIME_FOR_FIT, TIME_FOR_MIRRORED
 from nni_nasoa.zoo.stage_pooling import PooledStages
 
 from .clock import ClockSchedule
@@ -20,8 +20,6 @@ from .context import RunContext
 from .logistic import fit
 from .training_start import TrainingStart
 from .validation import Validation
-
-TIME_FOR_FIT = 2.0  # times what the first fit took
 
 
 class HeadRun:

@@ -1,9 +1,10 @@
 """A clock-driven run, simulated: how many epochs fit into a budget, and what known epochs take.
 
-`simulate` takes runs through what `finetune` does, as it does it: start-up, a first pass over the images, an
-evaluation, training by the clock with evaluations between, and what is kept back for the end. All arguments
-and results are arrays (n,) of seconds or counts, or numbers. How a run shares out its time, the trainer's own
-constants say.
+`simulate` takes runs through what `finetune` does with pretrained weights, as it does it: start-up, a first
+pass over the images, a head that is fitted to them, and an evaluation; then training by the clock with
+evaluations between, and what is kept back for the end. A run of the head alone takes a second view of each
+image and fits its head anew, instead, where there is time, and ends then. All arguments and results are
+arrays (n,) of seconds or counts, or numbers. How a run shares out its time, the trainer's own constants say.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from nni_nasoa.training.time_shares import (
     SAVING_RESERVE,
     SAVING_SECONDS,
     STEP_FACTOR,
+    TIME_FOR_FIT,
     TIME_FOR_MIRRORED,
     VALIDATION_SHARE,
     WHOLE_PASS_SHARE,
@@ -49,7 +51,8 @@ LEAST_PASS = (
 ) * FIRST_CHUNK  # images: the first chunks, each twice as large as the one before
 # A step is kept back for the last one, which begins in the window and ends, on average, half a step after it.
 LAST_STEP = 0.6
-FIT_SECONDS = 0.5, 5e-4  # that fitting a head takes, and more for each image
+FIT_SECONDS = 0.3, 2e-4  # that fitting a head takes, and more for each image
+REFIT_SHARE = 0.2  # of that, where a head is fitted that was fitted to much the same before
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +137,7 @@ class SimulatedRun:
         Whether there is no time for the stages that were to be trained; whether only the head is trained,
         asked for or not.
     start_up, before
-        Seconds before the first pass, and of the first pass and the first evaluation.
+        Seconds before the first pass, and of the first pass, the first fit and the first evaluation.
     window
         Seconds for training, evaluations between included; below 0 where there is no time for any.
     evaluation
@@ -147,7 +150,8 @@ class SimulatedRun:
     cheap
         Seconds at the end in which no features are computed: they could be late.
     views, viewing
-        Where the head alone is trained: passes over the images, and seconds of the second one and of fits.
+        Where the head alone is trained: passes over the images, two at most, and seconds of the second one
+        and of what is fitted after the first evaluation.
     """
 
     steps: StepSeconds
@@ -173,7 +177,7 @@ class SimulatedRun:
 
     @property
     def seconds_until_the_end(self) -> np.ndarray:
-        """Seconds of the wall clock that a run takes which is ended by the clock."""
+        """Seconds of the wall clock that a run takes which is ended by the clock, or has fitted its head."""
         trained = np.maximum(self.window, 0.0) + self.evaluation
         return self.until_training + np.where(self.head_only, self.viewing, trained)
 
@@ -204,7 +208,10 @@ class SimulatedRun:
         return np.where(self.head_only, self.views, trained)
 
     def seconds_of(self, epochs: np.ndarray | float) -> np.ndarray:
-        """Seconds from the end of the first evaluation to that of the last, in a run of so many epochs."""
+        """Seconds from the end of the first evaluation to that of the last, in a run of so many epochs.
+
+        To the end of the run, where the head alone is trained, whose epochs are what they are.
+        """
         train, per_epoch = self.steps.train, self.steps_per_epoch
         cheap = np.minimum(self.cheap, epochs * per_epoch * train)
         computed = np.maximum(epochs - cheap / train / per_epoch, 0.0)
@@ -245,14 +252,17 @@ def simulate(setup: RunSetup) -> SimulatedRun:
     looked, gives_up = _first_pass(setup, images, remaining, reserve)
     head_only = (setup.kind == HEAD_ONLY) | gives_up
     forward, steps = setup.seconds.forward, setup.head.where(gives_up, setup.seconds)
+    seen = looked / forward
+    fit = np.minimum(FIT_SECONDS[0] + FIT_SECONDS[1] * seen, FIT_SHARE * (remaining - looked))
     share = np.where(head_only, HEAD_VALIDATION_SHARE, VALIDATION_SHARE)
-    validated = np.maximum(LEAST_VALIDATION, share * (remaining - looked) / forward)
+    validated = np.maximum(LEAST_VALIDATION, share * (remaining - looked - fit) / forward)
     validated = np.minimum(setup.val_images, validated)
     evaluation = np.where(head_only, np.minimum(steps.train, HEAD_STEP_SECONDS), validated * steps.rest)
-    before = looked + validated * forward
-    last = LAST_STEP * steps.train + EVALUATION_RESERVE * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
+    before = looked + fit + validated * forward
+    step = np.where(head_only, HEAD_STEP_SECONDS, LAST_STEP * steps.train)
+    last = step + EVALUATION_RESERVE * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
     window = remaining - before - reserve - last
-    views, viewing = _views(images, looked / forward, validated, forward, remaining, window)
+    mirrored, viewing = _second_view((seen + validated) * forward, fit, window)
     on_features = (setup.kind != ALL_TRAINED) | head_only
     renewal = np.where(setup.augmented, steps.renewal, 0.0)
     return SimulatedRun(
@@ -265,28 +275,33 @@ def simulate(setup: RunSetup) -> SimulatedRun:
         before=before,
         window=window,
         evaluation=evaluation,
-        missing=np.where(on_features, np.maximum(images - looked / forward, 0.0), 0.0) * steps.clean,
+        missing=np.where(on_features, np.maximum(images - seen, 0.0), 0.0) * steps.clean,
         renewal=renewal,
         renewal_share=np.where(renewal > 0, RENEWAL_SHARE, 0.0),
         cheap=np.where(on_features, CHEAP_PASSES * steps.forward * setup.batch, 0.0),
-        views=views,
+        views=(1 + mirrored) * np.minimum(seen / images, 1.0),
         viewing=viewing,
     )
 
 
-def _views(
-    images: np.ndarray,
-    seen: np.ndarray,
-    validated: np.ndarray,
-    forward: np.ndarray,
-    remaining: np.ndarray,
-    window: np.ndarray,
+def _second_view(
+    again: np.ndarray, fit: np.ndarray, window: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Passes over the images of a run of the head alone, and seconds of the second one and of fits."""
-    fit = np.minimum(FIT_SECONDS[0] + FIT_SECONDS[1] * seen, FIT_SHARE * remaining)
-    again = (seen + validated) * forward
-    mirrored = TIME_FOR_MIRRORED * again + 3 * fit < window
-    return (1 + mirrored) * np.minimum(seen / images, 1.0), np.where(mirrored, again + fit, 0.0) + 2 * fit
+    """Whether a run of the head alone has time to see its images mirrored, and seconds of all that it does.
+
+    Parameters
+    ----------
+    again
+        Seconds for all images that it has seen.
+    fit
+        Seconds of its first fit.
+    window
+        Seconds that are left.
+    """
+    mirrored = TIME_FOR_MIRRORED * again + TIME_FOR_FIT * fit < window
+    seconds = np.where(mirrored, again + REFIT_SHARE * fit, 0.0)
+    fitted_to_all = window - seconds >= TIME_FOR_FIT * fit
+    return mirrored, seconds + np.where(fitted_to_all, REFIT_SHARE * fit, 0.0)
 
 
 def _first_pass(

@@ -10,7 +10,9 @@ from torch import nn
 from nni_nasoa.advisor import RunRecord, StepTime
 from nni_nasoa.advisor.time.simulated_run import (
     ALL_TRAINED,
+    FIT_SECONDS,
     HEAD_ONLY,
+    REFIT_SHARE,
     SOME_FROZEN,
     RunSetup,
     StepSeconds,
@@ -21,12 +23,14 @@ from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import ImageArrays
 from nni_nasoa.device.device import processor_key
 from nni_nasoa.device.turns import Turns
-from nni_nasoa.finetune import FineTuneRegime
+from nni_nasoa.finetune import FineTuneRegime, StopReason, head_run, trainer, training_start
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.context import RunContext
+from nni_nasoa.finetune.logistic import fit
 from nni_nasoa.finetune.trainer import Trainer
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.optimizers import Optimizer
+from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged
 
 SIZE, CLASSES, STAGES, START_UP = 8, 3, 3, 0.25
@@ -37,18 +41,31 @@ CPU = torch.device("cpu")
 
 
 class World:
-    """Where time passes only by steps."""
+    """Where time passes only by steps and fits."""
 
     def __init__(self, monkeypatch):
         self.now = 0.0
         step = Optimizer.step  # torch's functional forms, which it calls, have no hooks that could take time
         monkeypatch.setattr(Optimizer, "step", lambda optimizer: (self.passes(OPTIMIZER), step(optimizer)))
+        # What a processor is measured for, before the run looks at its images, would depend on the machine.
+        monkeypatch.setattr(trainer, "faster_type", lambda device, forward: None)
+        for module in (training_start, head_run):
+            monkeypatch.setattr(module, "fit", self.fit)
+
+    def fit(self, features, labels, classes, *, start=None, in_time=lambda: True, **more):
+        """Fit a head, which takes what is foretold of fits, or ends with the time for it."""
+        end = self.now + (1.0 if start is None else REFIT_SHARE) * (
+            FIT_SECONDS[0] + FIT_SECONDS[1] * len(labels)
+        )
+        while self.now < end and in_time():
+            self.passes(0.01)
+        return fit(features, labels, classes, start=start, in_time=in_time, **more)
 
     def passes(self, seconds):
         self.now += seconds
 
-    def run(self, regime, budget, train=700, val=120):
-        """The record of a run."""
+    def run(self, regime, budget, train=700, val=120, mirrored=True):
+        """The record of a run with pretrained weights."""
         rng = np.random.default_rng(0)
         view = Staged(
             [Stage(self, number) for number in range(STAGES)],
@@ -57,6 +74,7 @@ class World:
             (0.5,) * 3,
             SIZE,
         )
+        view = PooledStages(view, CLASSES, SIZE)
         parts = [
             ImageArrays(
                 rng.integers(0, 256, (count, 3, SIZE, SIZE), dtype=np.uint8), rng.integers(0, CLASSES, count)
@@ -69,7 +87,7 @@ class World:
                 CPU,
                 Normalization.of(view.mean, view.std),
                 augmentation,
-                True,
+                mirrored,
                 torch.Generator().manual_seed(0),
             )
             for part, augmentation in zip(parts, (regime.augmentation, "none"))
