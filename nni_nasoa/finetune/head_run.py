@@ -17,7 +17,7 @@ from nni_nasoa.zoo.stage_pooling import PooledStages
 
 from .clock import ClockSchedule
 from .context import RunContext
-from .logistic import fit
+from .logistic import Head, fit
 from .training_start import TrainingStart
 from .validation import Validation
 
@@ -53,11 +53,14 @@ class HeadRun:
         self._labels = start.fitted.labels
         self._val_indices = validation.order
         self._pace = start.seconds_per_image
+        # What there was before mirrored views, once there are some.
+        self._before: tuple[Tensor, Tensor, Head] | None = None
 
     @property
     def epochs(self) -> float:
         """Passes over the training images: of those that features were computed of, once or twice."""
-        return (1 + self.network.mirrored) * len(self._indices) / len(self._train)
+        views = 1 if self._before is None else 2
+        return views * len(self._indices) / len(self._train)
 
     def time_for_mirrored(self) -> bool:
         """Whether there is time for a second view of each image."""
@@ -74,20 +77,32 @@ class HeadRun:
         train, val = both
         if train is None or val is None:
             return False
+        plain = self._val.clean(self._val_indices).float()
+        self._before = self._features, plain, self._head
         self._features = (self._features + train) / 2
-        self._val.put((self._val.clean(self._val_indices).float() + val) / 2, self._val_indices)
+        self._put_validation((plain + val) / 2)
         self.network.mirrored = True
         self._fit(self._features, self._labels)
         return True
 
     def fit_to_all(self) -> bool:
-        """Fit the head to the validation images, too; whether there is time for it."""
+        """Fit the network's head to the validation images, too; whether there is time for it.
+
+        To features as the network gives them, which is without mirrored views where it was restored to that.
+        """
         if self.schedule.window_left < TIME_FOR_FIT * self._fit_seconds:
             return False
+        if self._before is not None and not self.network.mirrored:
+            self._features, plain, self._head = self._before
+            self._put_validation(plain)
         val = self._val.clean(self._val_indices).float()
         labels = self._val.labels[self._val_indices.to(self._labels.device)]
         self._fit(torch.cat([self._features, val]), torch.cat([self._labels, labels]))
         return True
+
+    def _put_validation(self, features: Tensor) -> None:
+        if self._val.store is not None:
+            self._val.put(features, self._val_indices)
 
     def _fit(self, features: Tensor, labels: Tensor) -> None:
         self._head = fit(

@@ -284,9 +284,7 @@ def simulate(setup: RunSetup) -> SimulatedRun:
     )
 
 
-def _second_view(
-    again: np.ndarray, fit: np.ndarray, window: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _second_view(again: np.ndarray, fit: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Whether a run of the head alone has time to see its images mirrored, and seconds of all that it does.
 
     Parameters
