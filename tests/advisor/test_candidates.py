@@ -11,8 +11,17 @@ from nni_nasoa.zoo import list_models
 NANO = list_models("nano")
 
 
+# Settings that make no difference to a head that is fitted until it converges.
+ALIKE = ("optimizer", "learning_rate", "weight_decay", "batch_size", "augmentation", "label_smoothing")
+
+
 def figures_of(models):
     return [ModelFigures.of_zoo(model) for model in models]
+
+
+def trains_stages(regimes):
+    stages = np.array([figures.stages for figures in figures_of(NANO)])
+    return regimes.frozen_stages < stages[regimes.model]
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +80,26 @@ def test_a_large_zoo_gets_an_even_sample_the_same_each_time():
     assert len(some) == 5000 and np.bincount(some.model).tolist() == [250] * 20
     assert all((column == again.columns()[name]).all() for name, column in some.columns().items())
     assert {
-        len(set(some.columns()[name][some.model == 3]))
+        name: len(set(some.columns()[name][some.model == 3]))
         for name in ("batch_size", "input_size", "augmentation")
-    } == {4}
+    } == {"batch_size": 4, "input_size": 6, "augmentation": 4}
 
 
 def test_nothing_is_mirrored_where_that_changes_the_meaning(grid):
     fewer = candidates(figures_of(NANO), mirrored=False)
-    assert len(fewer) == 0.75 * len(grid) and set(fewer.augmentation.tolist()) == {0, 1, 3}
+    assert set(fewer.augmentation.tolist()) == {0, 1, 3}
+    assert trains_stages(fewer).sum() == 0.75 * trains_stages(grid).sum()
+    heads, all_heads = (columns.take(~trains_stages(columns)).columns() for columns in (fewer, grid))
+    assert all(np.array_equal(column, all_heads[name]) for name, column in heads.items())
+
+
+def test_a_head_alone_is_there_once_for_each_size_of_images(grid):
+    heads = grid.take(~trains_stages(grid))
+    assert list(zip(heads.model, heads.input_size)) == [
+        (place, size) for place, figures in enumerate(figures_of(NANO)) for size in figures.input_sizes
+    ]
+    assert {len(set(column.tolist())) for name, column in heads.columns().items() if name in ALIKE} == {1}
+    assert set(heads.augmentation.tolist()) == {0}
 
 
 def test_candidates_are_alike_in_what_is_asked_and_differ_in_the_rest(grid):

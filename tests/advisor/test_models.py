@@ -40,8 +40,9 @@ def test_sizes_follow_the_pretraining_and_no_network_is_fed_less_than_its_stride
     def sizes(encoding, own):
         return ModelFigures("x", {"encoding": encoding, "input_size": own}).input_sizes
 
-    assert ModelFigures.of_zoo("resnet18").input_sizes == (128, 160, 192, 224)
-    assert ModelFigures("x").input_sizes == (128, 160, 192, 224)
+    assert ModelFigures.of_zoo("resnet18").input_sizes == (64, 96, 128, 160, 192, 224)
+    assert ModelFigures("x").input_sizes == (64, 96, 128, 160, 192, 224)
+    assert ModelFigures("x", {"input_size": 160}).input_sizes == (32, 64, 96, 128, 160)
     assert sizes("2-_32_2-11-112-1121112", 32) == (32, 44, 64)
     assert sizes("2-_8_2-1-1-1-1-1-1", 48) == (256,)
 

@@ -9,15 +9,18 @@ from test_step_times import rows_of
 
 from nni_nasoa.advisor import ExperienceStore, StepTime
 from nni_nasoa.advisor.time.start_up import START_UP
+from nni_nasoa.advisor.time.simulated_run import HEAD_ONLY
 from nni_nasoa.advisor.time.step_kinds import DRAW_MODES, IMAGES, OPTIMIZER_MODES
 from nni_nasoa.advisor.time.time_model import TimeModel, learned_state, state_name
 from nni_nasoa.device.device import processor_key
 from nni_nasoa.experience.store import State
 from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
+from nni_nasoa.training.time_shares import WHOLE_PASS_SHARE
 
 KEY = processor_key("a processor", 1)
 STAGES = 4
 TASK = {"train_images": 1500, "val_images": 300}
+FORWARD = (0.001 + 64 * 1.5**2 * 1e-4) / 64  # seconds for an image of 48 pixels, through the small model
 
 
 def model_rows():
@@ -86,14 +89,15 @@ def estimate(model, name="small", **changes):
 @pytest.mark.parametrize("frozen", range(STAGES + 2))
 @pytest.mark.parametrize("augmentation", ["none", "full"])
 def test_epochs_grow_with_the_budget(model, frozen, augmentation):
-    epochs = estimate(
-        model, frozen_stages=frozen, budget=np.geomspace(0.5, 600, 200), augmentation=augmentation
-    ).epochs
-    feasible = estimate(
-        model, frozen_stages=frozen, budget=np.geomspace(0.5, 600, 200), augmentation=augmentation
-    ).feasible
-    assert (epochs >= 0).all() and (np.diff(epochs[feasible]) >= -1e-9).all() and feasible[-1]
+    budgets = np.geomspace(0.5, 600, 200)
+    found = estimate(model, frozen_stages=frozen, budget=budgets, augmentation=augmentation)
+    epochs, feasible = found.epochs, found.feasible
+    assert (epochs >= 0).all() and feasible[-1]
     assert (np.diff(feasible.astype(int)) >= 0).all()
+    # Where stages are trained, a first pass over all images, once there is time for it, takes some of theirs.
+    whole = budgets - START_UP > FORWARD * TASK["train_images"] / WHOLE_PASS_SHARE
+    for part in (feasible & whole, feasible & ~whole) if frozen < STAGES else (feasible,):
+        assert part.any() and (np.diff(epochs[part]) >= -1e-9).all()
 
 
 @pytest.mark.parametrize("budget", [5.0, 60.0, 600.0])
@@ -102,7 +106,16 @@ def test_more_frozen_stages_are_not_slower(model, budget):
         found = estimate(model, frozen_stages=np.arange(STAGES + 1), budget=budget, augmentation=augmentation)
         assert (np.diff(found.step_seconds) < 0).all()
         if budget > 5:  # time enough for the features
-            assert (np.diff(found.epochs) > 0).all()
+            assert (np.diff(found.epochs[:-1]) > 0).all()
+        # A head is fitted to two views of each image, which takes what it takes.
+        assert found.epochs[-1] == 2 and (found.seconds[-1] < found.seconds[:-1]).all()
+
+
+def test_the_seconds_of_a_head_do_not_grow_with_a_budget_that_is_enough(model):
+    found = estimate(model, frozen_stages=STAGES, budget=np.array([30.0, 60.0, 600.0, 1e5]))
+    assert (found.epochs == 2).all() and np.ptp(found.seconds) < 1e-9
+    views = 2 * FORWARD * sum(TASK.values())
+    assert START_UP + views < found.seconds[0] < 5 * (START_UP + views)
 
 
 def test_larger_images_networks_and_batches_have_their_price(model):
@@ -231,6 +244,8 @@ def test_runs_that_tell_nothing_change_nothing(model, make_run):
         {"name": "other"},
         {"outcome": Outcome(StopReason.DIVERGED)},
         {"outcome": Outcome(StopReason.BUDGET, halved_batch=8)},
+        {"outcome": Outcome(StopReason.FITTED), "frozen": STAGES},
+        {"frozen": STAGES + 1},
         {"curve": ((1.0, 0.5), (1.0, 0.5))},
     ):
         assert not model.observe(make_run(**{**told, **changes})), changes
@@ -255,9 +270,8 @@ def test_start_up_is_learned_by_source(model, make_run):
     ],
 )
 def test_decoding_is_no_start_up(model, make_run, opening, learned):
-    record = make_run(
-        profile={**TASK, "decode_seconds": 0.01}, curve=((1.0, 0.5), (2.0, 0.6)), source="nni"
-    )  # 18 s for all
+    profile = {**TASK, "decode_seconds": 0.01}  # 18 s for all
+    record = make_run(profile=profile, budget=60.0, curve=((1.0, 0.5), (2.0, 0.6)), source="nni")
     for _ in range(30):
         first = float(model.simulated(record, 0.0).until_training[0]) + opening
         assert model.observe(dataclasses.replace(record, curve=((first, 0.5), (first + 2.0, 0.6))))
@@ -271,11 +285,19 @@ def test_nothing_is_learned_of_start_up_from_a_run_that_waited_for_images_in_vai
 
 
 def test_a_run_that_gave_up_on_its_stages_counts_as_one_of_a_head(model, make_run):
-    record = make_run(
-        "large", outcome=Outcome(StopReason.BUDGET, cut_to_head=True), curve=((1.0, 0.5), (2.0, 0.6))
-    )
-    assert model.observe(record)
-    assert [path for path, _ in json.loads(model.to_bytes())["speed"]] == [[], ["large"], ["large", "head"]]
+    before, curve = model.to_bytes(), ((1.0, 0.5), (2.0, 0.6))
+    record = make_run("large", outcome=Outcome(StopReason.FITTED, cut_to_head=True), curve=curve)
+    head = make_run("large", outcome=Outcome(StopReason.FITTED), frozen=STAGES, curve=curve)
+    assert model.kind_of(record) == model.kind_of(head) == HEAD_ONLY
+    # As long as there is time, both look at the same images, and fit a head to them.
+    assert model.epochs_for(record) == model.epochs_for(head) == 1
+    assert not model.observe(record) and model.to_bytes() == before
+    assert model.observe(make_run("large", curve=curve))
+    assert [path for path, _ in json.loads(model.to_bytes())["speed"]] == [
+        [],
+        ["large"],
+        ["large", "all trained"],
+    ]
 
 
 # -- state --
