@@ -8,8 +8,8 @@ import pytest
 from test_step_times import rows_of
 
 from nni_nasoa.advisor import ExperienceStore, StepTime
-from nni_nasoa.advisor.time.start_up import START_UP
 from nni_nasoa.advisor.time.simulated_run import HEAD_ONLY
+from nni_nasoa.advisor.time.start_up import START_UP
 from nni_nasoa.advisor.time.step_kinds import DRAW_MODES, IMAGES, OPTIMIZER_MODES
 from nni_nasoa.advisor.time.time_model import TimeModel, learned_state, state_name
 from nni_nasoa.device.device import processor_key
