@@ -15,10 +15,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from nni_nasoa.data import Dataset, ImageSplit
+from nni_nasoa.data.dataset import Kind
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.device.device import resolve
 from nni_nasoa.values import MINUTES, whole
@@ -37,6 +40,7 @@ from .time.time_model import TimeModel
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.zoo import ModelInfo
 
 # For each part of a look at a dataset that does not count in the budget, in any case.
 LOOK_SECONDS = 60.0
@@ -107,13 +111,16 @@ def advise(
     allowed = _at_least(LOOK_SECONDS, budget)
     if started is not None:
         source, allowed = "advise", _shares_until(started + budget)
-        # The run needs torch in any case: that it takes its time is no reason to look less closely.
-        import_module("torch")
-    models, notes = with_weights(models, seconds=None if started is None else allowed(ASKED_SHARE), tell=tell)
-    if AUTO in zoo.split(","):
-        models, more = with_recommended(models, budget=budget, device=where.kind, fits=fits, tell=tell)
-        notes += more
-    found = survey(dataset, models, where, store, allowed=allowed, show_progress=show_progress)
+    with _decoding_meanwhile(dataset, models) if started is not None else nullcontext():
+        if started is not None:
+            # The run needs torch in any case: that it takes its time is no reason to look less closely.
+            import_module("torch")
+        seconds = None if started is None else allowed(ASKED_SHARE)
+        models, notes = with_weights(models, seconds=seconds, tell=tell)
+        if AUTO in zoo.split(","):
+            models, more = with_recommended(models, budget=budget, device=where.kind, fits=fits, tell=tell)
+            notes += more
+        found = survey(dataset, models, where, store, allowed=allowed, show_progress=show_progress)
     made = time.monotonic()
     if started is not None:
         budget -= made - started
@@ -163,6 +170,16 @@ def candidates_for(
         processors=found.processors,
     )
     return scored(fit, AccuracyPredictor.from_store(store))
+
+
+def _decoding_meanwhile(dataset: Dataset, models: Sequence[ModelInfo]) -> AbstractContextManager[object]:
+    """The context in which a folder's images are decoded beside other work, at the largest size of any model.
+
+    What probes look at and what the run trains on is there the sooner.
+    """
+    if dataset.kind is not Kind.FOLDER:
+        return nullcontext()
+    return dataset.decoding(max(model.input_size for model in models))
 
 
 def _at_least(seconds: float, budget: float) -> Allowed:

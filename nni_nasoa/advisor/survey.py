@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 # Shares of the time that is left for profile and probes, and for step times. Step times need so many seconds,
 # if that is no more than the last share.
-PROFILE_SHARE, TIMES_SHARE = 0.2, 0.2
+PROFILE_SHARE, TIMES_SHARE = 0.25, 0.1
 LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5
 
 Allowed = Callable[[float], float | None]
@@ -162,7 +162,13 @@ def survey(
         show_progress=show_progress,
     )
     names = tuple(model.name for model in kept)
-    step_times = step_times_for(_to_time(profile, names), device, store, seconds=_seconds_for_times(allowed))
+    step_times = step_times_for(
+        names,
+        device,
+        store,
+        measured=_worth_measuring(profile, names),
+        seconds=_seconds_for_times(allowed),
+    )
     sizes = {size for name in names for size in profile.model_figures(name).input_sizes}
     return Survey(
         profile,
@@ -175,10 +181,11 @@ def survey(
     )
 
 
-def _to_time(profile: TaskProfile, names: Sequence[str]) -> Sequence[str]:
-    """The models that may be chosen: where a large one was probed, those without a probe are not."""
-    probed = [name for name in names if name in profile.probes]
-    return probed if any(map(is_large, probed)) else names
+def _worth_measuring(profile: TaskProfile, names: Sequence[str]) -> Sequence[str]:
+    """The models that may well be chosen: where a large one was probed, those that were."""
+    probed = {name.partition("@")[0] for name in profile.probes}
+    found = [name for name in names if name in probed]
+    return found if any(map(is_large, found)) else names
 
 
 def _seconds_for_times(allowed: Allowed) -> float | None:

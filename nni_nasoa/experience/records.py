@@ -253,8 +253,8 @@ def positive(values: Mapping[str, Any], name: str) -> float | None:
 def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:
     """What the zoo knows of a model; where it knows none, the encoding that is given, if any.
 
-    That is its family, encoding, params_m (1000 classes), gmacs (224 pixels) and input_size, and of networks
-    that do not take images of all sizes size_step (see `ModelInfo`).
+    That is its family, encoding, params_m (1000 classes), gmacs (224 pixels) and input_size, and where
+    there is something to say size_step, imagenet_top1 and stages (see `ModelInfo`).
     """
     from nni_nasoa.zoo import get
 
@@ -262,13 +262,14 @@ def figures_of(model: str, encoding: str | None = None) -> dict[str, Any]:
         info = get(model)
     except ValueError:
         return {} if encoding is None else {"encoding": encoding}
+    optional = {"size_step": info.size_step, "imagenet_top1": info.imagenet_top1, "stages": info.stages}
     return {
         "family": info.family,
         "encoding": info.encoding or encoding,
         "params_m": info.params_m,
         "gmacs": info.gmacs_224,
         "input_size": info.input_size,
-    } | ({} if info.size_step is None else {"size_step": info.size_step})
+    } | {name: value for name, value in optional.items() if value is not None}
 
 
 @dataclass(frozen=True)

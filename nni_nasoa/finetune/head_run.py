@@ -130,4 +130,4 @@ class HeadRun:
 
     @property
     def _batch(self) -> int:
-        return max(1, min(64, int(0.5 / max(self._pace, 1e-6))))
+        return max(1, min(32, int(0.5 / max(self._pace, 1e-6))))

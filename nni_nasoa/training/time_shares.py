@@ -12,7 +12,7 @@ CACHE_SHARE, SAMPLE_SHARE = 0.35, 0.15
 
 # Shares of the time that is left for a first pass over the images: one that only times, one that all start
 # from, one that the head stays with. A pass takes two chunks at least, and doubles them up to the largest.
-TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.6
+TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.75
 FIT_SHARE = 0.15  # Of the time that is left, fitting a head to the features of these images, at most.
 # A run of the head alone takes a second view of each image where so many times what the first took is left.
 TIME_FOR_MIRRORED = 1.3
@@ -28,7 +28,7 @@ STEP_FACTOR = 3.2  # a training step over a forward pass: forward, backward twic
 
 # Shares of the time that is left for an evaluation, and for one whose features are kept from then on. It is
 # on so many images at least.
-VALIDATION_SHARE, HEAD_VALIDATION_SHARE, LEAST_VALIDATION = 0.05, 0.15, 16
+VALIDATION_SHARE, HEAD_VALIDATION_SHARE, LEAST_VALIDATION = 0.05, 0.5, 16
 
 # Training: steps between two looks at the clock, and evaluations in the window, besides the last.
 CHUNK_SECONDS = 0.1

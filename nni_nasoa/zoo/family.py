@@ -37,6 +37,8 @@ class ModelInfo:
     size_step
         Sizes of images other than `input_size` that it takes are multiples of this, in pixels; 0 where it
         takes no others, as networks with a position for each patch of an image do. None where it takes any.
+    stages
+        How many `staged` cuts it into; None where its encoding tells, or nobody has counted.
     mean, std
         What its images are normalised by, for each channel, with pixels from 0 to 1; ImageNet's by default.
     """
@@ -53,6 +55,7 @@ class ModelInfo:
     relative_speed: float | None = None
     input_size: int = 224
     size_step: int | None = None
+    stages: int | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 

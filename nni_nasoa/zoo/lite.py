@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _HALF = (0.5, 0.5, 0.5)  # mean and standard deviation: pixels from -1 to 1
 _HEAD = "classifier"
+STAGES = 7  # as `staged` cuts them
 
 
 def _info(number: int, params_m: float, gmacs_224: float, imagenet_top1: float, input_size: int) -> ModelInfo:
@@ -32,6 +33,7 @@ def _info(number: int, params_m: float, gmacs_224: float, imagenet_top1: float, 
         gmacs_224=gmacs_224,
         imagenet_top1=imagenet_top1,
         input_size=input_size,
+        stages=STAGES,
         mean=_HALF,
         std=_HALF,
     )

@@ -23,7 +23,12 @@ ALL_STAGES_GAIN = 0.1  # of a head on all stages over one on the last
 # Of training stages for twice as many epochs as those from which it pays, and at most: little for a network
 # that knows photographs, much for a small one that has seen less.
 LARGE_TRAINING, SMALL_TRAINING = (0.05, 0.25), (0.12, 0.5)
-FIRST_EPOCHS = 6.0
+FIRST_EPOCHS, LEAST_TRAINING_GAIN = 6.0, -0.2
+# Of a point of published accuracy; and what networks that were not probed are taken to reach, with the
+# standard deviation of that, and of what another network's probe says.
+TOP1_GAIN, TYPICAL_TOP1 = 0.03, 75.0
+TYPICAL_LARGE, TYPICAL_SMALL, TYPICAL_COUNT, TYPICAL_DEVIATION = 0.7, -0.8, 500, 1.0
+OTHER_DEVIATION = 0.2
 # Standard deviations: of a run beside its probe; more, for twice the size or twice the images; and where
 # stages are trained.
 RUN_DEVIATION, STEP_DEVIATION, TRAINING_DEVIATION = 0.3, 0.12, 0.25
@@ -58,12 +63,13 @@ def head_estimates(
 
     Returns
     -------
-    Means and both ends of ranges for 80 %, (3, n); NaN where the model was not probed.
+    Means and both ends of ranges for 80 %, (3, n). Where the model was not probed, by probes of another;
+    where there are none, what such networks typically reach, in a wide range.
     """
+    own, wide = figures.own_size, 0.0
     seen = list(_of_model(probes, figures))
     if not seen:
-        return np.full((3, len(input_size)), np.nan)
-    own = figures.own_size
+        seen, wide = _of_another(probes, figures)
     sizes, odds, counts = (np.array(column, dtype=np.float64) for column in zip(*seen))
     nearest = np.abs(np.log2(sizes[:, None] / input_size)).argmin(0)
     size, base, images = sizes[nearest], odds[nearest], counts[nearest]
@@ -74,17 +80,44 @@ def head_estimates(
     with np.errstate(divide="ignore", invalid="ignore"):
         more_epochs = np.log2(np.nan_to_num(epochs) / FIRST_EPOCHS)
     gain, most_gain = LARGE_TRAINING if own >= LARGE_FROM else SMALL_TRAINING
-    trained = np.clip(gain * more_epochs, 0, most_gain)
-    mean = mean + np.where(head_only, 0.0, trained)
+    mean = mean + np.where(head_only, 0.0, np.clip(gain * more_epochs, LEAST_TRAINING_GAIN, most_gain))
     share = 1 / (1 + np.exp(-base))
     variance = (
         1 / np.maximum(images * share * (1 - share), 1)
         + RUN_DEVIATION**2
         + STEP_DEVIATION**2 * (doublings**2 + more**2)
         + np.where(head_only, 0.0, TRAINING_DEVIATION**2)
+        + wide**2
     )
-    wide = EIGHTY_PERCENT * np.sqrt(variance)
-    return 1 / (1 + np.exp(-np.stack([mean, mean - wide, mean + wide])))
+    reach = EIGHTY_PERCENT * np.sqrt(variance)
+    return 1 / (1 + np.exp(-np.stack([mean, mean - reach, mean + reach])))
+
+
+def _of_another(probes: Probes, figures: ModelFigures) -> tuple[list[tuple[int, float, int]], float]:
+    """What stands for the probes of a model that has none, and the standard deviation that this adds.
+
+    It is the probes of the network of its kind whose published accuracy is the nearest; where there is none,
+    what such networks typically reach.
+    """
+    large = figures.own_size >= LARGE_FROM
+    others = [
+        other
+        for name in dict.fromkeys(name.partition("@")[0] for name in probes)
+        if ((other := ModelFigures.of_zoo(name)).own_size >= LARGE_FROM) == large
+        and any(True for _ in _of_model(probes, other))
+    ]
+    if not others:
+        typical = TYPICAL_LARGE + TOP1_GAIN * (_top1(figures) - TYPICAL_TOP1) if large else TYPICAL_SMALL
+        return [(figures.own_size, typical, TYPICAL_COUNT)], TYPICAL_DEVIATION
+    nearest = min(others, key=lambda other: abs(_top1(other) - _top1(figures)))
+    better = TOP1_GAIN * (_top1(figures) - _top1(nearest)) if large else 0.0
+    return [(size, odds + better, count) for size, odds, count in _of_model(probes, nearest)], OTHER_DEVIATION
+
+
+def _top1(figures: ModelFigures) -> float:
+    """Published accuracy on ImageNet, in per cent; that of a common network where it is not known."""
+    found = figures.known.get("imagenet_top1")
+    return float(found) if found is not None else TYPICAL_TOP1
 
 
 def _of_model(probes: Probes, figures: ModelFigures) -> Iterator[tuple[int, float, int]]:

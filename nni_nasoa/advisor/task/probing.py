@@ -24,7 +24,7 @@ IMAGES = 1000  # the most images of a sample that a probe looks at
 FEW = 250  # the most in another size than the network's own, and for a linear head on few
 MIN_IMAGES = 40  # fewer, where the sample has more, tell nothing
 DISTANCE_IMAGES = 250  # so many tell how far a dataset is from the images that the network was pretrained on
-FIRST_BATCH, MAX_BATCH = 8, 64
+FIRST_BATCH, MAX_BATCH = 8, 32
 ITERATIONS, TOLERANCE = 100, 1e-5  # the fixed point of LogME is found with these
 # Bounds of alpha / beta, in units of the largest eigenvalue: from a fit without a prior to none at all.
 RATIOS = 1e-8, 1e8

@@ -44,7 +44,7 @@ PROFILE_SHARE, SAMPLE_SHARE = 0.15, 0.3
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
 MAKING_SECONDS = 0.3  # that a network's making, and the use of what it sees, take beside looking at images
-QUICK_SIZE, LEAST_IMAGES = 128, 100  # of large networks: pixels of a cheap look, and images of any at least
+QUICK_SIZE, LEAST_IMAGES = 128, 60  # of large networks: pixels of a cheap look, and images of any at least
 # The trainings of `PROBE_MODEL`, see `landmark_settings`.
 LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")
 _FIELDS = {"version", "dataset", "probes", "landmarks"}
@@ -160,11 +160,16 @@ class TaskProfile:
         of_zoo, found = ModelFigures.of_zoo(model), self.probes.get(model, {})
         seen = {
             **{f"probe_{name}": found.get(name) for name in ACCURACIES},
-            "stages": found.get("stages") or of_zoo.counted_stages,
+            "stages": self._stages(model) or of_zoo.counted_stages,
             "probe_linear": self._linear_as_of_all(model),
             "probe_large": self._linear(model, _other_sizes(model)[1]),
         }
         return ModelFigures(model, {**of_zoo.known, **seen})
+
+    def _stages(self, model: str) -> int | None:
+        """How many stages a probe of the model has counted, on images of any size."""
+        of_model = (found for name, found in self.probes.items() if name.partition("@")[0] == model)
+        return next((found["stages"] for found in of_model if found.get("stages")), None)
 
     def _linear_as_of_all(self, model: str) -> float | None:
         """How well a linear head does, as of a probe of as many images as `PROBE_MODEL` has seen.
@@ -447,5 +452,5 @@ class _Reader:
             self._samples[size] = None
             with suppress(NotInTimeError):
                 ask = partial(self._dataset.sample, size, seconds, most, self._show_progress)
-                self._samples[size] = ask(decode_size=self.largest)
+                self._samples[size] = ask(decode_size=self.largest, enough=most)
         return self._samples[size]

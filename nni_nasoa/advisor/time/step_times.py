@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
@@ -101,6 +101,7 @@ def step_times_for(
     device: Device,
     store: ExperienceStore | None,
     *,
+    measured: Collection[str] | None = None,
     seconds: float | None = None,
     stopwatch: Stopwatch = Stopwatch(),
 ) -> list[StepTime]:
@@ -117,6 +118,8 @@ def step_times_for(
         See `devices.resolve`.
     store
         None keeps nothing.
+    measured
+        Those of them that are worth being measured; by default all.
     seconds
         For measuring; by default some seconds a model in each of the rounds, more for those with large
         images.
@@ -136,8 +139,9 @@ def step_times_for(
     known = [] if store is None else store.step_times(device=device.key)
     there = {row.model for row in known}
     missing = sorted(
-        (model for model in models if model not in there),
-        key=lambda model: figures[model].gmacs or math.inf,
+        (model for model in models if model not in there and (measured is None or model in measured)),
+        # Large networks first: most is to be expected of them, and small ones can be told from them.
+        key=lambda model: (figures[model].own_size < LARGE_FROM, figures[model].gmacs or math.inf),
     )
     if missing and (seconds is None or seconds > 0):
         deadline = None if seconds is None else stopwatch.clock() + seconds
