@@ -13,8 +13,10 @@ from torch.nn import functional as F
 # Of the squared weights, for features whose squared norm is about 150. Accuracy is flat between them: on six
 # folders of real images, networks and sizes differ by far more.
 PENALTIES = (0.01, 0.002, 0.0003)
+MIDDLE_PENALTY = PENALTIES[1]
 HELD_OUT = 5  # one image in so many is held out while the penalty is chosen
 MAX_ITERATIONS = 120
+LEAST_EVALUATIONS = 12  # of the loss, whatever the time: a head of less is none
 LEAST_HELD_OUT = 10  # images, else the middle penalty is taken
 
 
@@ -66,7 +68,7 @@ def fit(
     start
         A head for like features to begin with.
     in_time
-        Whether to go on; asked in each iteration. A head that was cut short is less fitted, no more.
+        Whether to go on; asked in each iteration but the first ones. A head that was cut short is less fitted, no more.
     """
     held = torch.arange(len(labels), device=labels.device) % HELD_OUT == 1
     if len(penalties) > 1 and int(held.sum()) >= LEAST_HELD_OUT:
@@ -100,12 +102,13 @@ def _fit(
     else:  # the shares of the classes
         counts = torch.bincount(labels, minlength=classes).float().cpu().numpy()
         first[:, width] = np.log(np.maximum(counts, 1e-2) / max(1, len(labels)))
-    latest = first
+    latest, asked = first, 0
 
     def loss_and_gradient(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        nonlocal latest
+        nonlocal latest, asked
+        asked += 1
         latest = flat.reshape(classes, width + 1).astype(np.float32)
-        if not in_time():
+        if asked > LEAST_EVALUATIONS and not in_time():
             raise _TimeOver
         both = torch.from_numpy(latest).to(device)
         weight, bias = both[:, :width], both[:, width]

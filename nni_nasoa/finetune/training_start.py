@@ -29,13 +29,14 @@ from nni_nasoa.zoo.stage_pooling import PooledStages
 from .clock import ClockSchedule
 from .context import RunContext
 from .first_pass import FirstPass
-from .logistic import Head, fit
+from .logistic import MIDDLE_PENALTY, PENALTIES, Head, fit
 from .run_log import RunLog
 from .trained_part import TrainedPart
 from .validation import Validation
 
 # The norm of a class's weights at the start, where stages are trained, too; trained heads have about that.
 HEAD_NORM = 1.0
+LEAST_CHOOSING = 0.5  # With fewer seconds for the fit, no penalty is chosen.
 VALIDATION_BATCH_SECONDS = 0.2  # a batch takes no longer, so that the clock is looked at often enough
 
 
@@ -153,6 +154,7 @@ def _fit(seen: FirstPass, network: PooledStages, context: RunContext, schedule: 
         features,
         labels,
         network.head.out_features,
+        penalties=PENALTIES if allowed > LEAST_CHOOSING else (MIDDLE_PENALTY,),
         in_time=lambda: context.clock.now() - begin < allowed and schedule.window_left > 0,
     )
     head.put_into(network.head)

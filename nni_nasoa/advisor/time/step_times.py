@@ -14,11 +14,13 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING
 
-from nni_nasoa.advisor.models import LARGE_FROM, ModelFigures
+from nni_nasoa.advisor.models import DEFAULT_INPUT_SIZE, LARGE_FROM, ModelFigures
 from nni_nasoa.experience.records import StepTime
+from nni_nasoa.training.time_shares import STEP_FACTOR
 
 from .step_kinds import FEATURES, IMAGES, ROUGH, TRAIN
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 SMALL_SECONDS, LARGE_SECONDS = 4.0, 20.0  # what measuring a model may take, by the size of its images
 DRAW_SECONDS = 0.5
+# Seconds of a forward pass for each billion of multiply-accumulates: some processors' and GPUs'.
+TYPICAL_SECONDS = {"cpu": 0.03, "gpu": 0.0005}
 LATER_ROUNDS_SHARE = 0.5  # no further round begins that would end after this share of the time
 
 
@@ -155,7 +159,7 @@ def step_times_for(
             _measured({model: sizes[model] for model in missing}, known, present, store, deadline)
         )
     wanted = {IMAGES, *models}
-    return [row for row in known if row.model in wanted] + _estimated(models, figures, known)
+    return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
 
 
 def _measured(
@@ -241,9 +245,12 @@ def _measured_sizes(figures: ModelFigures) -> tuple[int, ...]:
 
 
 def _estimated(
-    models: Sequence[str], figures: Mapping[str, ModelFigures], known: Sequence[StepTime]
+    models: Sequence[str], figures: Mapping[str, ModelFigures], known: Sequence[StepTime], device: Device
 ) -> list[StepTime]:
-    """Rough times of those models that were not measured, by those of the nearest that was."""
+    """Rough times of those models that were not measured, by those of the nearest that was.
+
+    Where there was no time to measure any, those of a typical device: the clock of the run sees to the rest.
+    """
     there = dict.fromkeys(row.model for row in known if row.model != IMAGES)
     measured = {
         model: gmacs for model in there if (gmacs := (figures.get(model) or ModelFigures.of_zoo(model)).gmacs)
@@ -251,7 +258,10 @@ def _estimated(
     rows = []
     for model in models:
         gmacs = figures[model].gmacs
-        if model in there or not gmacs or not measured:
+        if model in there or not gmacs:
+            continue
+        if not measured:
+            rows += _typical(model, figures[model], device)
             continue
         nearest = min(measured, key=lambda other: abs(math.log(measured[other] / gmacs)))
         rows += _in_proportion(
@@ -260,6 +270,23 @@ def _estimated(
             gmacs / measured[nearest],
             [row for row in known if row.model == nearest],
         )
+    return rows
+
+
+def _typical(model: str, figures: ModelFigures, device: Device) -> list[StepTime]:
+    """Rough times of a model on a typical device of a kind, its stages alike."""
+    pace = TYPICAL_SECONDS["cpu" if device.kind == "cpu" else "gpu"] * (figures.gmacs or 1.0)
+    rows = []
+    for size, batch in product(_measured_sizes(figures), (8, 32)):
+        forward = batch * pace * (size / DEFAULT_INPUT_SIZE) ** 2
+        for frozen in range(figures.stages + 1):
+            part = frozen / figures.stages
+            times = {TRAIN: max(STEP_FACTOR * forward * (1 - part), 1e-4)}
+            times |= {FEATURES: max(forward * part, 1e-4)} if frozen else {}
+            rows += [
+                StepTime(device.key, model, size, batch, frozen, ROUGH + mode, seconds)
+                for mode, seconds in times.items()
+            ]
     return rows
 
 
