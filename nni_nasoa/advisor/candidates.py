@@ -143,13 +143,21 @@ def candidates(models: Sequence[ModelFigures], mirrored: bool = True, most: int 
         part = _grid(rates_of(model), model.stages, model.input_sizes, mirrored)
         rows = len(part["learning_rate"])
         if rows > share:
-            keep = np.sort(np.random.default_rng(0).choice(rows, share, replace=False))
+            keep = _sample(part, share)
             part = {name: column[keep] for name, column in part.items()}
         parts.append({"model": np.full(min(rows, share), place)} | part)
     return Candidates(
         tuple(model.model for model in models),
         **{name: np.concatenate([part[name] for part in parts]) for name in ("model", *_COLUMNS)},
     )
+
+
+def _sample(part: Mapping[str, np.ndarray], share: int) -> np.ndarray:
+    """So many rows of a grid, sorted: those with usual settings first, then others at random."""
+    usual = (part["label_smoothing"] == SMOOTHINGS[-1]) & (part["batch_size"] == HEAD_BATCH)
+    usual &= (np.abs(part["learning_rate"] - HEAD_RATE) < 1e-9) & (part["weight_decay"] == DECAYS["sgd"][0])
+    order = np.random.default_rng(0).permutation(len(usual))
+    return np.sort(order[np.argsort(~usual[order], kind="stable")][:share])
 
 
 def rates_of(model: ModelFigures) -> Mapping[str, tuple[float, ...]]:

@@ -95,7 +95,9 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
     )
     usual = regimes.take([row for row in defaults if row is not None])
     score = mean - CAUTION * (mean - low) - HABIT * distances(regimes, usual)
-    allowed = trusted | (probed & is_sound(regimes, fitting.figures))
+    # Where the predictor knows something, nothing is taken that neither it nor a probe knows.
+    guessed = np.array([not _looked(fitting, name) for name in regimes.models], dtype=bool)[regimes.model]
+    allowed = trusted | (probed & is_sound(regimes, fitting.figures) & ~(guessed & trusted.any()))
     learned = familiarity.enough and bool(allowed.any())
     notes = fitting.notes
     if learned:
@@ -119,6 +121,11 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
         probed=probed,
         defaults=defaults,
     )
+
+
+def _looked(fitting: FittingCandidates, model: str) -> bool:
+    """Whether a model was probed, on images of any size."""
+    return any(name.partition("@")[0] == model for name in fitting.profile.probes)
 
 
 def _by_probes(fitting: FittingCandidates) -> np.ndarray:

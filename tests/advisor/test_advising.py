@@ -138,8 +138,11 @@ def test_what_a_survey_has_found_is_what_candidates_are_scored_by(measured, phot
 
     slow, fast, partly = found(processors=1), found(processors=64), found(processors=1, decoded={64})
     size = slow.regimes.input_size
-    assert (fast.epochs > slow.epochs).all() and (fast.regimes.input_size == size).all()
-    assert (partly.epochs[size == 64] > slow.epochs[size == 64]).all() and (size == 64).any()
+    trained = slow.regimes.frozen_stages < 4  # a head sees each image as often, with any time that will do
+    assert (fast.epochs >= slow.epochs).all() and (fast.epochs > slow.epochs)[trained].all()
+    assert (fast.regimes.input_size == size).all()
+    at_64 = (size == 64) & trained
+    assert (partly.epochs[at_64] > slow.epochs[at_64]).all() and at_64.any()
     assert np.array_equal(partly.epochs[size != 64], slow.epochs[size != 64])
     assert set(found().regimes.models) == {"nano-a"}
 

@@ -10,7 +10,6 @@ from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
 from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.advisor.candidates import Candidates
 from nni_nasoa.advisor.distances import distances
-from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.advisor.scored_candidates import HABIT, scored
 from nni_nasoa.zoo import get
 
@@ -64,7 +63,8 @@ def test_without_experience_the_defaults_are_sound(world, ask):
             and regime.batch_size == 32
             and regime.input_size == 48
         )
-        assert choice.epochs >= 5 and choice.low == 0 and choice.high == 1
+        probe = found.figures[regime.model].probed
+        assert choice.epochs >= 5 and choice.low < probe < choice.high and choice.high - choice.low > 0.15
         assert any(line.startswith("few records") and "defaults" in line for line in choice.why)
     assert len({choice.regime.model for choice in best}) == 3
 
@@ -122,42 +122,34 @@ def test_on_data_of_no_known_kind_only_sound_rates_are_taken(ask):
         low, high = (0.01, 0.07) if choice.regime.optimizer == "sgd" else (0.0004, 0.0025)
         assert low <= choice.regime.learning_rate <= high
         assert any("no records of such data" in line for line in choice.why)
-        assert (
-            choice.low <= found.figures[choice.regime.model].probed
-            and choice.low <= choice.accuracy <= choice.high
-        )
+        assert choice.low < choice.accuracy < choice.high and choice.high - choice.low > 0.15
 
 
 def test_networks_of_sizes_that_were_never_run_are_not_predicted(world, ask):
     found = ask(infos=[get("resnet18"), get("resnet50")], time_model=AsSlowAsNanoF(world), budget=2000.0)
-    assert not found.learned
+    assert found.probed.all()
     best = choices(found, 2)[0]
-    assert (
-        best.regime.learning_rate == 0.03
-        and best.regime.input_size == 224
-        and any("no records of such networks" in line for line in best.why)
+    assert best.regime.learning_rate == 0.03 and any(
+        "no records of such networks" in line for line in best.why
     )
+    assert best.high - best.low > 0.4  # nobody has looked at the images through such a network
     mixed = ask(infos=[get("resnet18"), get("nano-c")], time_model=AsSlowAsNanoF(world), budget=2000.0)
     assert {choice.regime.model for choice in choices(mixed, 5)} == {"nano-c"}
     assert "resnet18" in mixed.notes[0]
 
 
-@pytest.mark.parametrize("ahead, taken", [(0.05, "resnet18"), (0.01, "nano-c")])
+@pytest.mark.parametrize("ahead, taken", [(0.5, "resnet18"), (-0.2, "nano-c")])
 def test_a_network_that_was_never_run_is_taken_where_it_separates_the_classes_best(
     world, fit, experienced, ahead, taken
 ):
     fits = fit(infos=[get("resnet18"), get("nano-c")], time_model=AsSlowAsNanoF(world), budget=2000.0)
-    probe = fits.figures["nano-c"].probed + ahead
-    stranger = ModelFigures("resnet18", {**fits.figures["resnet18"].known, "probe_linear": probe})
-    found = scored(
-        replace(fits, figures={**fits.figures, "resnet18": stranger}),
-        AccuracyPredictor.from_bytes(experienced),
-    )
+    probe = dict(fits.profile.probes["nano-c"])
+    probe["linear"] = probe["linear_few"] = min(0.99, probe["linear"] + ahead)
+    profile = fits.profile.with_more({"resnet18": probe}, {})
+    found = scored(replace(fits, profile=profile), AccuracyPredictor.from_bytes(experienced))
     (best,) = choices(found, 1)
     assert best.regime.model == taken
-    assert any("no records of networks such as resnet18" in line for line in best.why) == (
-        taken == "resnet18"
-    )
+    assert any("no records of such networks" in line for line in best.why) == (taken == "resnet18")
 
 
 def test_similar_runs_are_counted(world, ask):
@@ -170,14 +162,14 @@ def test_similar_runs_are_counted(world, ask):
     )
 
 
-def test_a_run_on_images_of_another_size_makes_earlier_ones_no_less_similar(world, fit, experienced):
-    """All runs so far were on arrays, whose size is not known."""
+def test_files_are_like_earlier_files_and_not_like_drawn_arrays(world, fit, experienced):
+    """All runs so far were on arrays, whose size is not known: they say nothing of photographs."""
     size = {"width": 640.0, "height": 480.0}
     predictor, profile = AccuracyPredictor.from_bytes(experienced), world.profile(3, **size)
 
     def similar():
         return scored(fit(3, **size), predictor).familiarity.similar
 
-    before = similar()
-    assert before >= 5 and predictor.learn(world.record(0, 3, profile=profile.flat()))
-    assert similar() == before + 1
+    assert similar() == 0 and scored(fit(3), predictor).familiarity.similar >= 5
+    assert predictor.learn(world.record(0, 3, profile=profile.flat()))
+    assert similar() == 1

@@ -19,6 +19,7 @@ from .features import log_odds
 # In log-odds: those of EfficientNet-Lite on folders of real images, at 64 to 260 pixels.
 SIZE_GAIN = 0.17  # of twice the input size, up to a network's own
 MORE_IMAGES_GAIN = 0.2  # of twice as many images to learn from
+MOST_DOUBLINGS = 3.0
 ALL_STAGES_GAIN = 0.1  # of a head on all stages over one on the last
 # Of training stages for twice as many epochs as those from which it pays, and at most: little for a network
 # that knows photographs, much for a small one that has seen less.
@@ -75,7 +76,7 @@ def head_estimates(
     size, base, images = sizes[nearest], odds[nearest], counts[nearest]
     most = own if own >= LARGE_FROM else 2 * own
     doublings = np.log2(np.minimum(input_size, most) / np.minimum(size, most))
-    more = np.log2(np.maximum(train_images, 2) / np.maximum(images, 2))
+    more = np.minimum(np.log2(np.maximum(train_images, 2) / np.maximum(images, 2)), MOST_DOUBLINGS)
     mean = base + _size_gain(probes) * doublings + MORE_IMAGES_GAIN * more + ALL_STAGES_GAIN
     with np.errstate(divide="ignore", invalid="ignore"):
         more_epochs = np.log2(np.nan_to_num(epochs) / FIRST_EPOCHS)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nni_nasoa.advisor.models import LARGE_FROM
 from nni_nasoa.data.arrays import ImageSplit, classes_in_turn
 
 if TYPE_CHECKING:
@@ -117,7 +118,11 @@ def _look(
         return images.to(dtype=torch.float32, memory_format=torch.channels_last).sub_(mean).div_(std)
 
     features, start, batch = [np.empty((0, network.features), np.float32)], 0, FIRST_BATCH
-    dtype = faster_type(device, partial(network.forward_stages, prepared(order[:FIRST_BATCH])))
+    dtype: torch.dtype | None = None
+    if (
+        network.input_size >= LARGE_FROM
+    ):  # small ones take next to no time, and are compared with earlier probes
+        dtype = faster_type(device, partial(network.forward_stages, prepared(order[:FIRST_BATCH])))
     with PretrainingDistance(network) as distance:
         while start < len(order) and (deadline is None or time.monotonic() < deadline):
             images = prepared(order[start : start + batch])
