@@ -138,13 +138,13 @@ def test_networks_of_sizes_that_were_never_run_are_not_predicted(world, ask):
     assert "resnet18" in mixed.notes[0]
 
 
-@pytest.mark.parametrize("ahead, taken", [(0.5, "resnet18"), (-0.2, "nano-c")])
+@pytest.mark.parametrize("separated, taken", [(0.95, "resnet18"), (0.5, "nano-c")])
 def test_a_network_that_was_never_run_is_taken_where_it_separates_the_classes_best(
-    world, fit, experienced, ahead, taken
+    world, fit, experienced, separated, taken
 ):
     fits = fit(infos=[get("resnet18"), get("nano-c")], time_model=AsSlowAsNanoF(world), budget=2000.0)
     probe = dict(fits.profile.probes["nano-c"])
-    probe["linear"] = probe["linear_few"] = min(0.99, probe["linear"] + ahead)
+    probe["linear"] = probe["linear_few"] = separated
     profile = fits.profile.with_more({"resnet18": probe}, {})
     found = scored(replace(fits, profile=profile), AccuracyPredictor.from_bytes(experienced))
     (best,) = choices(found, 1)
