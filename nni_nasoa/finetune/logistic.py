@@ -68,7 +68,8 @@ def fit(
     start
         A head for like features to begin with.
     in_time
-        Whether to go on; asked in each iteration but the first ones. A head that was cut short is less fitted, no more.
+        Whether to go on; asked in each iteration but the first ones. A head that was cut short is less
+        fitted, no more.
     """
     held = torch.arange(len(labels), device=labels.device) % HELD_OUT == 1
     if len(penalties) > 1 and int(held.sum()) >= LEAST_HELD_OUT:

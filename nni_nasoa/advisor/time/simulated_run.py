@@ -51,7 +51,9 @@ LEAST_PASS = (
 ) * FIRST_CHUNK  # images: the first chunks, each twice as large as the one before
 # A step is kept back for the last one, which begins in the window and ends, on average, half a step after it.
 LAST_STEP = 0.6
-FIT_SECONDS = 0.3, 2e-4  # that fitting a head takes, and more for each image
+# That fitting a head takes, whatever the time: what it is done with is loaded, and first steps are taken; and
+# more for each image.
+FIT_SECONDS = 0.3, 2e-4
 REFIT_SHARE = 0.2  # of that, where a head is fitted that was fitted to much the same before
 
 
@@ -140,6 +142,8 @@ class SimulatedRun:
         Seconds before the first pass, and of the first pass, the first fit and the first evaluation.
     window
         Seconds for training, evaluations between included; below 0 where there is no time for any.
+    spare
+        Seconds that are left of the budget once the first state is evaluated and saved, the margin included.
     evaluation
         Seconds of each evaluation after the first.
     missing
@@ -162,6 +166,7 @@ class SimulatedRun:
     start_up: np.ndarray
     before: np.ndarray
     window: np.ndarray
+    spare: np.ndarray
     evaluation: np.ndarray
     missing: np.ndarray
     renewal: np.ndarray
@@ -183,8 +188,8 @@ class SimulatedRun:
 
     @property
     def feasible(self) -> np.ndarray:
-        """Whether the run does what was asked for: trains its stages, or sees what it needs for a head."""
-        return ~self.gives_up & (self.window > self.steps.train)
+        """Whether the run does what was asked for: trains its stages, or ends in time with a fitted head."""
+        return ~self.gives_up & np.where(self.head_only, self.spare > 0, self.window > self.steps.train)
 
     @property
     def steps_per_epoch(self) -> np.ndarray:
@@ -248,12 +253,14 @@ def simulate(setup: RunSetup) -> SimulatedRun:
     """Take runs from their start to their training window."""
     images = np.maximum(setup.train_images, 1.0)
     remaining = np.maximum(setup.budget - setup.start_up, 0.0)
-    reserve = np.clip(MARGIN_SHARE * setup.budget, MIN_MARGIN, MAX_MARGIN) + SAVING_RESERVE * SAVING_SECONDS
+    saving = SAVING_RESERVE * SAVING_SECONDS
+    reserve = np.clip(MARGIN_SHARE * setup.budget, MIN_MARGIN, MAX_MARGIN) + saving
     looked, gives_up = _first_pass(setup, images, remaining, reserve)
     head_only = (setup.kind == HEAD_ONLY) | gives_up
     forward, steps = setup.seconds.forward, setup.head.where(gives_up, setup.seconds)
     seen = looked / forward
-    fit = np.minimum(FIT_SECONDS[0] + FIT_SECONDS[1] * seen, FIT_SHARE * (remaining - looked))
+    allowed = np.maximum(FIT_SHARE * (remaining - looked), FIT_SECONDS[0])
+    fit = np.minimum(FIT_SECONDS[0] + FIT_SECONDS[1] * seen, allowed)
     share = np.where(head_only, HEAD_VALIDATION_SHARE, VALIDATION_SHARE)
     validated = np.maximum(LEAST_VALIDATION, share * (remaining - looked - fit) / forward)
     validated = np.minimum(setup.val_images, validated)
@@ -274,6 +281,7 @@ def simulate(setup: RunSetup) -> SimulatedRun:
         start_up=setup.start_up,
         before=before,
         window=window,
+        spare=remaining - before - saving,
         evaluation=evaluation,
         missing=np.where(on_features, np.maximum(images - seen, 0.0), 0.0) * steps.clean,
         renewal=renewal,

@@ -11,11 +11,11 @@ import numpy as np
 
 from nni_nasoa.experience.records import StepTime
 from nni_nasoa.training.regime import OPTIMIZERS
+from nni_nasoa.training.time_shares import CHUNK_SECONDS, FIRST_CHUNK, MAX_CHUNK
 
 from .simulated_run import StepSeconds
 from .step_kinds import DRAW_MODES, FEATURES, IMAGES, OPTIMIZER_MODES, ROUGH, TRAIN, VIEW_MODES
 
-CHUNK = 64  # images at a time, typically, in a first pass or an evaluation
 # The least part of a step's time that grows with its images: no step of many costs what one of few does.
 LEAST_SLOPE = 0.02
 
@@ -152,7 +152,9 @@ class ModelTimes:
         train = train + np.where(some & (augmentation > 0), self.views, 0.0)
         fixed, image = self.features.at(size, np.maximum(frozen - 1, 0))
         all_fixed, all_image = self.features.at(size, np.full_like(frozen, self.stages - 1))
-        forward, clean = all_image + all_fixed / CHUNK, np.where(some, image + fixed / CHUNK, 0.0)
+        # A first pass doubles its chunks until they take half of what they may.
+        chunk = np.clip((0.75 * CHUNK_SECONDS - all_fixed) / all_image, FIRST_CHUNK, MAX_CHUNK)
+        forward, clean = all_image + all_fixed / chunk, np.where(some, image + fixed / chunk, 0.0)
         return StepSeconds(
             train=train + np.where(some, 0.0, batch * augmenting),
             renewal=np.where(some, fixed + batch * (image + augmenting), 0.0),

@@ -53,11 +53,15 @@ class World:
             monkeypatch.setattr(module, "fit", self.fit)
 
     def fit(self, features, labels, classes, *, start=None, in_time=lambda: True, **more):
-        """Fit a head, which takes what is foretold of fits, or ends with the time for it."""
+        """Fit a head, which takes what is foretold of fits, or ends with the time for it.
+
+        The first fit takes its fixed part, whatever the time.
+        """
+        least = self.now + (FIT_SECONDS[0] if start is None else 0.0)
         end = self.now + (1.0 if start is None else REFIT_SHARE) * (
             FIT_SECONDS[0] + FIT_SECONDS[1] * len(labels)
         )
-        while self.now < end and in_time():
+        while self.now < end and (self.now < least or in_time()):
             self.passes(0.01)
         return fit(features, labels, classes, start=start, in_time=in_time, **more)
 
