@@ -190,7 +190,7 @@ def test_the_trainer_does_as_many_epochs_as_are_foretold(world, model, budget, b
 
 @pytest.mark.parametrize(
     "budget, views",
-    [(1.2, 0.4), (2.0, 0.6), (4.0, 1.0), (6.0, 1.0), (9.0, 2.0), (60.0, 2.0)],
+    [(1.2, 0.4), (1.6, 0.6), (2.0, 0.75), (2.5, 1.0), (4.0, 1.0), (6.0, 1.0), (9.0, 2.0), (60.0, 2.0)],
 )
 def test_a_head_is_fitted_to_as_many_views_and_for_as_long_as_is_foretold(world, model, budget, views):
     regime = FineTuneRegime("model", frozen_stages=STAGES, input_size=SIZE)
@@ -198,9 +198,10 @@ def test_a_head_is_fitted_to_as_many_views_and_for_as_long_as_is_foretold(world,
     assert record.outcome.reason is StopReason.FITTED
     assert record.epochs == pytest.approx(views, abs=0.1)
     estimate = expected(model, regime, record)
-    assert estimate.feasible[0]
+    # A first fit takes its time, though there be none: the shortest budgets are overrun.
+    assert estimate.feasible[0] == (record.seconds <= budget) == (budget >= 2)
     assert estimate.epochs[0] == pytest.approx(record.epochs, rel=0.15)
-    assert estimate.seconds[0] == pytest.approx(record.seconds, rel=0.12 if budget < 2 else 0.08)
+    assert estimate.seconds[0] == pytest.approx(record.seconds, rel=0.1 if budget < 2 else 0.03)
     assert not model.observe(record) and model.seen == 0  # how long it took, no clock has said
 
 

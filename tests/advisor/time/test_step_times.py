@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nni_nasoa.advisor import ExperienceStore, StepTime
+from nni_nasoa.advisor.models import DEFAULT_INPUT_SIZE, LARGE_FROM, ModelFigures
 from nni_nasoa.advisor.time.step_kinds import (
     DRAW_MODES,
     FEATURES,
@@ -23,10 +24,17 @@ from nni_nasoa.advisor.time.step_kinds import (
     TRAIN,
     VIEW_MODES,
 )
-from nni_nasoa.advisor.time.step_times import Stopwatch, measure_drawing, measure_step_times, step_times_for
+from nni_nasoa.advisor.time.step_times import (
+    TYPICAL_SECONDS,
+    Stopwatch,
+    measure_drawing,
+    measure_step_times,
+    step_times_for,
+)
 from nni_nasoa.advisor.time.tables import drawing_lines, model_times
 from nni_nasoa.device.device import Device, resolve
 from nni_nasoa.device.lock import device_lock
+from nni_nasoa.training.time_shares import STEP_FACTOR
 
 DEVICE = Device("cpu", "a processor", 1)
 TWO = ("nano-a", "nano-f")
@@ -63,6 +71,18 @@ def fail(*_, **__):
 
 
 NO_MEASURING = measuring(fail, fail)
+
+
+def assert_typical(rows, device=DEVICE):
+    """The rows are rough times of both networks, of all steps, and nothing else; the larger is slower."""
+    assert {row.model for row in rows} == {*TWO} and {row.device for row in rows} == {device.key}
+    assert all(row.mode.startswith(ROUGH) and row.seconds > 0 for row in rows)
+    tables = model_times(rows)
+    assert tables.keys() == {*TWO} and all(times.rough for times in tables.values())
+    assert {model: times.stages for model, times in tables.items()} == {
+        model: ModelFigures.of_zoo(model).stages for model in TWO
+    }
+    assert tables["nano-f"].train.image[-1, 0] > tables["nano-a"].train.image[-1, 0]
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +178,7 @@ def test_who_keeps_the_device_busy_is_not_waited_for_when_time_is_short(own_lock
 
 def test_what_there_is_no_time_for_any_more_is_not_begun():
     slow = measuring(fail, lambda *_, **__: time.sleep(0.2) or [])
-    assert step_times_for(TWO, DEVICE, None, seconds=0.1, stopwatch=slow) == []
+    assert_typical(step_times_for(TWO, DEVICE, None, seconds=0.1, stopwatch=slow))
 
 
 def test_images_are_drawn_in_all_ways():
@@ -309,9 +329,9 @@ def test_of_a_model_that_others_got_in_the_way_of_later_the_first_times_are_kept
 def test_time_is_shared_out():
     seen = {}
     noting = measuring(lambda model, *_, seconds: seen.update({model: seconds}) or [])
-    assert step_times_for(TWO, DEVICE, None, seconds=30, stopwatch=noting) == []
+    assert_typical(step_times_for(TWO, DEVICE, None, seconds=30, stopwatch=noting))
     assert 9 < seen["nano-a"] <= 15 and 20 < seen["nano-f"] <= 30  # what the first has left is for the second
-    assert step_times_for(TWO, DEVICE, None, stopwatch=noting) == []
+    assert_typical(step_times_for(TWO, DEVICE, None, stopwatch=noting))
     assert seen == {"nano-a": None, "nano-f": None}
 
 
@@ -331,8 +351,42 @@ def test_without_time_unmeasured_models_are_estimated_by_their_macs(tmp_path):
     assert {row.model for row in store.step_times(DEVICE.key)} == {"nano-a"}  # guesses are not kept
 
 
-def test_where_nothing_is_measured_nothing_is_estimated():
-    assert step_times_for(TWO, DEVICE, None, seconds=0, stopwatch=NO_MEASURING) == []
+@pytest.mark.parametrize("device", [DEVICE, Device("cuda", "a GPU", 1)])
+def test_where_nothing_is_measured_rough_times_are_those_of_a_typical_device(tmp_path, device):
+    store = ExperienceStore(tmp_path / "store.db")
+    rows = step_times_for(TWO, device, store, seconds=0, stopwatch=NO_MEASURING)
+    assert_typical(rows, device)
+    assert store.step_times() == []  # guesses are not kept
+    # Of large images in large batches, all but the least times are in proportion to multiply-accumulates.
+    pace, most = (
+        TYPICAL_SECONDS["cpu" if device.kind == "cpu" else "gpu"],
+        max(row.batch_size for row in rows),
+    )
+    for model in TWO:
+        figures = ModelFigures.of_zoo(model)
+        size = figures.input_sizes[-1]
+        forward = most * pace * figures.gmacs * (size / DEFAULT_INPUT_SIZE) ** 2
+        seconds = {
+            (row.mode, row.frozen_stages): row.seconds
+            for row in rows
+            if (row.model, row.input_size, row.batch_size) == (model, size, most)
+        }
+        whole = seconds[ROUGH + FEATURES, figures.stages]
+        assert whole == pytest.approx(max(forward, 1e-4))
+        assert seconds[ROUGH + TRAIN, 0] == pytest.approx(max(STEP_FACTOR * forward, 1e-4))
+        assert seconds[ROUGH + TRAIN, figures.stages] == 1e-4
+
+
+def test_only_what_is_worth_it_is_measured_and_large_networks_come_first():
+    asked = []
+    noting = measuring(
+        lambda model, sizes, *_, **__: asked.append(model) or rows_of(model, sizes=sizes), rounds=1
+    )
+    large = "efficientnet-lite0"
+    assert ModelFigures.of_zoo(large).own_size >= LARGE_FROM > ModelFigures.of_zoo("nano-f").own_size
+    rows = step_times_for((*TWO, large, "nano-b"), DEVICE, None, measured={*TWO, large}, stopwatch=noting)
+    assert asked == [large, *TWO]
+    assert {row.model for row in rows if row.mode.startswith(ROUGH)} == {"nano-b"}
 
 
 def test_an_unknown_model_gets_one_line():

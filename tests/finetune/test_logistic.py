@@ -1,0 +1,50 @@
+"""The head that is fitted to features."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from nni_nasoa.finetune.logistic import LEAST_EVALUATIONS, MIDDLE_PENALTY, PENALTIES, fit
+
+CLASSES, WIDTH, COUNT = 3, 6, 150
+
+
+@pytest.fixture
+def task():
+    """Features of classes that lie apart, and labels."""
+    torch.manual_seed(0)
+    labels = torch.arange(COUNT) % CLASSES
+    return torch.randn(COUNT, WIDTH) + 3 * F.one_hot(labels, WIDTH), labels
+
+
+def accuracy(head, features, labels):
+    return (F.linear(features, head.weight, head.bias).argmax(1) == labels).float().mean().item()
+
+
+def test_a_fit_without_time_takes_its_first_steps(task):
+    hurried = fit(*task, CLASSES, penalties=(MIDDLE_PENALTY,), in_time=lambda: False)
+    assert accuracy(hurried, *task) > 0.9 and hurried.penalty == MIDDLE_PENALTY
+
+
+def test_a_fit_ends_once_its_time_is_over(task):
+    asked = []
+    head = fit(*task, CLASSES, penalties=(1e-6,), in_time=lambda: bool(asked.append(None)) or len(asked) < 3)
+    converged = fit(*task, CLASSES, penalties=(1e-6,))
+    assert len(asked) == 3 and not torch.allclose(head.weight, converged.weight, rtol=1e-2)
+
+
+def test_the_clock_is_asked_after_the_least_evaluations_alone(task, monkeypatch):
+    counts = []
+    for least in (LEAST_EVALUATIONS, 2):
+        monkeypatch.setattr("nni_nasoa.finetune.logistic.LEAST_EVALUATIONS", least)
+        asked = []
+        fit(*task, CLASSES, penalties=(1e-6,), in_time=lambda asked=asked: bool(not asked.append(None)))
+        counts.append(len(asked))
+    assert counts[1] - counts[0] == LEAST_EVALUATIONS - 2
+
+
+def test_a_penalty_is_chosen_from_those_that_are_given(task):
+    assert fit(*task, CLASSES).penalty in PENALTIES
+    assert fit(*task, CLASSES, penalties=(0.5,)).penalty == 0.5
