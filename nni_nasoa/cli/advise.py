@@ -236,6 +236,7 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
         "label_smoothing",
         "optimizer",
         "layer_decay",
+        "head",
     ):
         value = getattr(regime, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]

@@ -58,6 +58,7 @@ EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
 @click.option("--label-smoothing", type=float)
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]))
 @click.option("--layer-decay", type=float, help="Learning rate of a stage by that of the one behind it.")
+@click.option("--head", type=click.Choice(["stages", "last"]), help="What the head sees: all stages, or one.")
 @click.option(
     "--weights",
     default="default",

@@ -26,6 +26,8 @@ from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, list_of, reason, show
 from .family import ModelInfo, create_et_net
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nni_nasoa.networks import ETNet
 
 FORMAT, VERSION = "nni-nasoa model", 1
@@ -137,7 +139,11 @@ def add_model(name: str, weights: str | os.PathLike, network: str | None = None)
     from nni_nasoa.networks import WeightsError
     from nni_nasoa.networks.weights import read_weights
 
-    state = read_weights(file, encoding)
+    if known.get("weights_of") == "pooled":
+        state = _without_pooling(file, encoding)
+    else:
+        state = read_weights(file, encoding)
+    known = {key: value for key, value in known.items() if key != "weights_of"}
     for tensor_name, tensor in state.items():
         if not tensor.isfinite().all():
             raise WeightsError(f"{file}: tensor '{tensor_name}' has values that are not finite")
@@ -154,6 +160,29 @@ def add_model(name: str, weights: str | os.PathLike, network: str | None = None)
     }
     _write(path, state, card)
     return _read(path)
+
+
+def _without_pooling(file: Path, encoding: str) -> dict[str, Tensor]:
+    """The weights of a network whose classifier has a head on all its stages: by its own names, no head.
+
+    Raises
+    ------
+    WeightsError
+        They do not fit.
+    """
+    from nni_nasoa.networks import ETNet, WeightsError
+    from nni_nasoa.networks.weights import read_state_dict
+
+    from .stage_pooling import PooledStages
+    from .staged import staged
+
+    state, network = read_state_dict(file), ETNet(encoding, 2)
+    classes = len(state["head.weight"]) if "head.weight" in state else 2
+    try:
+        PooledStages(staged(network), classes, 2 * network.architecture.total_stride).load_state_dict(state)
+    except RuntimeError as error:
+        raise WeightsError(f"{file}: not the weights of {encoding} ({reason(error)})") from None
+    return {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("head.")}
 
 
 def remove_model(name: str) -> None:
@@ -281,7 +310,7 @@ def _card(text: str, where: str) -> dict[str, Any]:
     except ArchitectureError as error:
         raise ZooError(f"{where}: {error}") from None
     images = {name: rule(f"{where}: damaged, {name}", card[name], ZooError) for name, rule in _IMAGES.items()}
-    return {"encoding": encoding, **images}
+    return {"encoding": encoding, "weights_of": card.get("weights_of", "network"), **images}
 
 
 def _read(path: Path) -> ModelInfo:

@@ -79,7 +79,10 @@ def test_what_is_listed_is_noted_in_every_process(noted, photos):
     [
         (("finetune", "--model", "nano-a", "--minutes", 0.4, "--seed", 3), 2),
         (("advise", "--zoo", "nano-a", "--minutes", 0.5), 1),
-        (("advise", "--zoo", "nano-a", "--minutes", 0.6, "--run"), 2),
+        (
+            ("advise", "--zoo", "nano-a", "--minutes", 0.6, "--run"),
+            3,
+        ),  # it decodes while it loads, and for the run
     ],
 )
 def test_a_command_lists_a_folder_once(noted, photos, tmp_path, command, processes):
