@@ -24,14 +24,9 @@ from advisor_common import (
 from advisor_grid import TaskGrid, grid_regimes
 
 from nni_nasoa.advisor.task.landmarks import landmark
+from nni_nasoa.advisor.task.plan import PROBE_MODEL, landmark_settings, sized_probes
 from nni_nasoa.advisor.task.probing import FEW, probe
-from nni_nasoa.advisor.task.profiles import (
-    PROBE_MODEL,
-    TaskProfile,
-    landmark_settings,
-    sized_probes,
-    task_profile,
-)
+from nni_nasoa.advisor.task.profiles import TaskProfile, task_profile
 from nni_nasoa.data import Dataset
 from nni_nasoa.training.regime import FineTuneRegime
 

@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.advisor.accuracy.features import log_odds
-from nni_nasoa.advisor.models import LARGE_FROM, ModelFigures
+from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.data.dataset import Kind
@@ -28,15 +28,14 @@ from nni_nasoa.device.threads import Threads
 from nni_nasoa.training.regime import MAX_STAGES
 from nni_nasoa.training.time_shares import CACHE_SHARE
 from nni_nasoa.values import MAX_NUMBER, SHARE, number, or_none, whole
-from nni_nasoa.zoo import get
 
-from .landmarks import HIGH_RATE, RATE, landmark
+from .landmarks import landmark
+from .plan import LANDMARKS, PROBE_MODEL, is_large, landmark_settings, other_sizes, planned_probes
 from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
 
-PROBE_MODEL = "nano-a"
 VERSION = 3  # profiles of another version are found out anew: they hold other values, or were made otherwise
 # Shares of the time that is left for the profile, and for decoding what probes look at, and the most seconds
 # that each takes, however much time there is.
@@ -44,9 +43,7 @@ PROFILE_SHARE, SAMPLE_SHARE = 0.15, 0.3
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
 MAKING_SECONDS = 0.3  # that a network's making, and the use of what it sees, take beside looking at images
-QUICK_SIZE, LEAST_IMAGES = 128, 60  # of large networks: pixels of a cheap look, and images of any at least
-# The trainings of `PROBE_MODEL`, see `landmark_settings`.
-LANDMARKS = ("landmark", "landmark_high_rate", "landmark_large")
+LEAST_IMAGES = 60  # that a probe of a large network sees at least
 _FIELDS = {"version", "dataset", "probes", "landmarks"}
 _PROBE = {
     **dict.fromkeys(
@@ -145,7 +142,7 @@ class TaskProfile:
         found = self.probes.get(PROBE_MODEL, {})
         sized = {
             f"separability_{end}": self._linear(PROBE_MODEL, size)
-            for end, size in zip(("small", "large"), _other_sizes(PROBE_MODEL))
+            for end, size in zip(("small", "large"), other_sizes(PROBE_MODEL))
         }
         return (
             self.dataset.to_json()
@@ -162,7 +159,7 @@ class TaskProfile:
             **{f"probe_{name}": found.get(name) for name in ACCURACIES},
             "stages": self._stages(model) or of_zoo.counted_stages,
             "probe_linear": self._linear_as_of_all(model),
-            "probe_large": self._linear(model, _other_sizes(model)[1]),
+            "probe_large": self._linear(model, other_sizes(model)[1]),
         }
         return ModelFigures(model, {**of_zoo.known, **seen})
 
@@ -188,71 +185,6 @@ class TaskProfile:
     def _linear(self, model: str, size: int | None) -> float | None:
         """How well a linear head does on images of another size."""
         return self.probes.get(f"{model}@{size}", {}).get("linear")
-
-
-def _other_sizes(model: str) -> tuple[int | None, int | None]:
-    """The smallest and the largest images that there are candidates of, in pixels.
-
-    None stands for the model's own size.
-    """
-    figures = ModelFigures.of_zoo(model)
-    smallest, largest = (
-        None if size == figures.own_size else size
-        for size in (figures.input_sizes[0], figures.input_sizes[-1])
-    )
-    return smallest, largest
-
-
-def sized_probes(models: Sequence[str] = ()) -> dict[str, int]:
-    """Probes on images of another size than a model's own, with their sizes.
-
-    `PROBE_MODEL` looks at the smallest, all look at the largest.
-    """
-    names = dict.fromkeys((PROBE_MODEL, *models))
-    sizes = [
-        (PROBE_MODEL, _other_sizes(PROBE_MODEL)[0]),
-        *((model, _other_sizes(model)[1]) for model in names),
-    ]
-    return {f"{model}@{size}": size for model, size in sizes if size is not None}
-
-
-def planned_probes(models: Sequence[str], sized: bool = True) -> dict[str, int]:
-    """All probes of some models, with the sizes of images, in the order in which they are made.
-
-    Of files, large networks come first, the cheapest on small images, too: they know photographs, and most is
-    to be expected of them.
-
-    Parameters
-    ----------
-    sized
-        Whether images can be had in any size, as files can.
-    """
-    large = sorted(
-        (model for model in dict.fromkeys(models) if is_large(model)),
-        key=lambda model: ModelFigures.of_zoo(model).gmacs or math.inf,
-    )
-    own = {model: get(model).input_size for model in dict.fromkeys((PROBE_MODEL, *models))}
-    others = sized_probes(models) if sized else {}
-    names = [PROBE_MODEL, *models, *others]
-    if large and sized:
-        quick = f"{large[0]}@{QUICK_SIZE}"
-        if QUICK_SIZE in ModelFigures.of_zoo(large[0]).input_sizes[:-1]:
-            others[quick] = QUICK_SIZE
-            names = [quick, *names]
-        names = [*names[:1], large[0], large[-1], PROBE_MODEL, *large, *names]
-    sizes = own | others
-    return {name: sizes[name] for name in dict.fromkeys(names)}
-
-
-def is_large(model: str) -> bool:
-    """Whether a network was pretrained at the sizes of photographs."""
-    return get(model).input_size >= LARGE_FROM
-
-
-def landmark_settings() -> dict[str, tuple[int, float]]:
-    """Size of images, in pixels, and peak learning rate of each landmark."""
-    own, large = get(PROBE_MODEL).input_size, ModelFigures.of_zoo(PROBE_MODEL).input_sizes[-1]
-    return dict(zip(LANDMARKS, ((own, RATE), (own, HIGH_RATE), (large, RATE))))
 
 
 def profiled(dataset: Dataset) -> Dataset:

@@ -11,15 +11,9 @@ import pytest
 from fixtures.looks import FOUND
 
 from nni_nasoa.advisor.task.landmarks import HIGH_RATE, RATE
+from nni_nasoa.advisor.task.plan import LANDMARKS, PROBE_MODEL, sized_probes
 from nni_nasoa.advisor.task.probing import FEW, IMAGES
-from nni_nasoa.advisor.task.profiles import (
-    LANDMARKS,
-    PROBE_MODEL,
-    Instruments,
-    TaskProfile,
-    sized_probes,
-    task_profile,
-)
+from nni_nasoa.advisor.task.profiles import Instruments, TaskProfile, task_profile
 from nni_nasoa.data import Dataset, DatasetError, open_dataset
 from nni_nasoa.data.profile import DatasetProfile, ProfileError
 from nni_nasoa.experience.records import figures_of
