@@ -1,0 +1,177 @@
+"""Test accuracy on folders of real images in the same wall clock: the advice, and ten lines of scikit-learn.
+
+Each run of the advice is a process of its own, `nasoa-advise --run`, with a cold store and a cold cache; its
+time is from the start of the process to its end. The ten lines (`baselines/ten_lines.py`) are run with each
+network of the lite family; for a budget, the best of those counts that end in time, by their test accuracy,
+which is more than one could know. Where none does, the fastest network gets as many images as there is time
+for.
+The classifiers are asked about the test parts afterwards, which nothing has seen before.
+
+    python examples/benchmarks/real_images.py DEST
+    python examples/benchmarks/real_folders.py DEST --minutes 0.25 --minutes 0.5 --minutes 1 --minutes 2
+
+Each result is a line of the output file as soon as it is there; what is there is not run again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+from real_images import FOLDERS, made
+from rich.console import Console
+from rich.table import Table
+
+from nni_nasoa.training.speed import environment
+
+TEN_LINES = Path(__file__).with_name("baselines") / "ten_lines.py"
+NETWORKS = ("lite0", "lite1", "lite2")
+FILLED = 0.9  # of a budget, by images whose time was told from a whole run
+_PREDICT = """
+import json, sys, warnings
+from pathlib import Path
+from PIL import Image
+from nni_nasoa.finetune import load_classifier
+Image.MAX_IMAGE_PIXELS = None
+warnings.simplefilter("ignore")
+files = sorted(Path(sys.argv[2]).glob("*/*"))
+found = load_classifier(sys.argv[1]).predict(files)
+print(sum(best[0].label == file.parent.name for best, file in zip(found, files)) / len(files))
+"""
+
+
+def advised(folder: Path, minutes: float) -> dict[str, Any]:
+    """What comes of `nasoa-advise --run`, with what it had expected."""
+    from nni_nasoa.advisor import ExperienceStore
+
+    with tempfile.TemporaryDirectory() as place:
+        store, output = Path(place, "store.db"), Path(place, "classifier")
+        own = {"NASOA_STORE": str(store), "NASOA_CACHE": str(Path(place, "cache"))}
+        command = ["-m", "nni_nasoa.cli", "advise", "--dataset", str(folder / "train"), "--run"]
+        command += ["--minutes", str(minutes), "-o", str(output)]
+        begin = time.monotonic()
+        run = subprocess.run(
+            [sys.executable, *command], env=os.environ | own, capture_output=True, text=True, check=False
+        )
+        seconds = time.monotonic() - begin
+        if run.returncode:
+            return {"seconds": seconds, "accuracy": 0.0, "error": run.stderr.strip().splitlines()[-1]}
+        predicted = subprocess.run(
+            [sys.executable, "-c", _PREDICT, str(output), str(folder / "test")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        (record,) = ExperienceStore(store).records()
+        return {
+            "seconds": seconds,
+            "accuracy": float(predicted.stdout),
+            "validated": record.accuracy,
+            "expected": dict(record.predicted or {}),
+            "regime": dict(record.regime),
+        }
+
+
+def ten_lines(folder: Path, network: str, images: int | None = None) -> dict[str, Any]:
+    """What comes of the ten lines."""
+    words = [str(TEN_LINES), str(folder / "train"), str(folder / "test"), network]
+    words += [] if images is None else [str(images)]
+    run = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+    return json.loads(run.stdout)
+
+
+class Results:
+    """Lines of a file, by what they are the results of."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        lines = path.read_text().splitlines() if path.is_file() else []
+        self.lines = [json.loads(line) for line in lines]
+
+    def of(self, **asked: Any) -> Iterator[dict[str, Any]]:
+        """Those of some fields."""
+        return (line for line in self.lines if asked.items() <= line.items())
+
+    def add(self, result: dict[str, Any], **asked: Any) -> None:
+        """Keep one more."""
+        self.lines.append({**asked, **result})
+        with self.path.open("a") as file:
+            file.write(json.dumps(self.lines[-1]) + "\n")
+
+
+def best_of_ten_lines(results: Results, folder: str, minutes: float) -> float | None:
+    """The best accuracy of ten lines that end within a budget; None where that was not measured."""
+    whole = [line for line in results.of(who="ten lines", folder=folder) if "minutes" not in line]
+    in_time = [line for line in whole if line["seconds"] <= 60 * minutes]
+    cut = [*results.of(who="ten lines", folder=folder, minutes=minutes)]
+    return max((line["accuracy"] for line in in_time or cut), default=None)
+
+
+@click.command(help=__doc__)
+@click.argument("dest", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--only", multiple=True, type=click.Choice(list(FOLDERS)), help="Folders; by default all.")
+@click.option("--minutes", multiple=True, type=float, default=(0.25, 0.5, 1.0, 2.0), show_default=True)
+@click.option("--runs", "runs", type=click.IntRange(1), default=3, show_default=True, help="Runs of each.")
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path(__file__).with_name("data") / "real_folders.jsonl",
+    show_default=True,
+)
+def main(dest: Path, only: tuple[str, ...], minutes: tuple[float, ...], runs: int, output: Path) -> None:
+    results = Results(output)
+    if not results.lines:
+        results.add(environment(), who="environment")
+    names = only or tuple(FOLDERS)
+    for name in names:
+        folder = made(name, dest)
+        for network in NETWORKS:
+            if not any(
+                "minutes" not in line for line in results.of(who="ten lines", folder=name, network=network)
+            ):
+                results.add(ten_lines(folder, network), who="ten lines", folder=name, network=network)
+        for budget in minutes:
+            if best_of_ten_lines(results, name, budget) is None:
+                fastest = min(results.of(who="ten lines", folder=name), key=lambda line: line["seconds"])
+                images = int(FILLED * fastest["images"] * 60 * budget / fastest["seconds"])
+                found = ten_lines(folder, fastest["network"], max(20, images))
+                results.add(found, who="ten lines", folder=name, network=fastest["network"], minutes=budget)
+            for run in range(runs):
+                if not any(results.of(who="advice", folder=name, minutes=budget, run=run)):
+                    found = advised(folder, budget)
+                    results.add(found, who="advice", folder=name, minutes=budget, run=run)
+    show(results, names, minutes)
+
+
+def show(results: Results, names: tuple[str, ...], minutes: tuple[float, ...]) -> None:
+    """A table of test accuracies in per cent: the advice's median, what it expected, and ten lines."""
+    table = Table("folder", "seconds", "advice", "expected", "took", "ten lines")
+    for name in names:
+        for budget in minutes:
+            ours = [*results.of(who="advice", folder=name, minutes=budget)]
+            theirs = best_of_ten_lines(results, name, budget)
+            if not ours or theirs is None:
+                continue
+            expected = [line["expected"]["accuracy"] for line in ours if line.get("expected")]
+            table.add_row(
+                name,
+                f"{60 * budget:g}",
+                f"{100 * median(line['accuracy'] for line in ours):.1f}",
+                f"{100 * median(expected):.0f}" if expected else "-",
+                f"{median(line['seconds'] for line in ours):.1f}",
+                f"{100 * theirs:.1f}",
+            )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The benchmark on folders of real images: its folders, and what it compares."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+
+@pytest.fixture
+def flags(tmp_path):
+    """A folder where the benchmark looks for its flags: two colours, with noise."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 30), ("test", 10)):
+        for name, level in (("africa", 60), ("europe", 180)):
+            place = tmp_path / "real" / "flags" / part / name
+            place.mkdir(parents=True)
+            for number in range(count):
+                pixels = rng.normal(level, 20, (48, 64, 3)).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(place / f"{number}.png")
+    return tmp_path / "real"
+
+
+def test_parts_follow_from_names(script, tmp_path):
+    files = [tmp_path / "class" / f"{number}.png" for number in range(40)]
+    files[0].parent.mkdir()
+    for file in files:
+        file.write_bytes(b"x")
+    files[7].write_bytes(b"")
+    real_images = script("real_images")
+    parts = real_images.split(files)
+    assert parts == real_images.split(reversed(files))
+    assert (len(parts["test"]), len(parts["train"])) == (12, 27)
+    assert {*parts["test"]} | {*parts["train"]} == {*files} - {files[7]}
+
+
+def test_the_best_of_those_that_end_in_time_counts(script, tmp_path):
+    real_folders = script("real_folders")
+    results = real_folders.Results(tmp_path / "results.jsonl")
+    for network, seconds, accuracy in (("lite0", 20, 0.6), ("lite1", 28, 0.7), ("lite2", 70, 0.8)):
+        found = {"seconds": seconds, "accuracy": accuracy, "images": 100}
+        results.add(found, who="ten lines", folder="flags", network=network)
+    best = [real_folders.best_of_ten_lines(results, "flags", minutes) for minutes in (0.25, 0.4, 1, 2)]
+    assert best == [None, 0.6, 0.7, 0.8]
+    results.add({"seconds": 12, "accuracy": 0.3}, who="ten lines", folder="flags", minutes=0.25)
+    assert real_folders.best_of_ten_lines(results, "flags", 0.25) == 0.3
+    again = real_folders.Results(tmp_path / "results.jsonl")
+    assert again.lines == results.lines and real_folders.best_of_ten_lines(again, "clipart", 1) is None
+
+
+@pytest.mark.slow
+def test_a_folder_from_end_to_end(script, flags, tmp_path):
+    words = [str(flags), "--only", "flags", "--minutes", "0.5", "--runs", "1"]
+    words += ["--output", str(tmp_path / "results.jsonl")]
+    main = script("real_folders").main
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    advice = [line for line in lines if line["who"] == "advice"]
+    assert len(advice) == 1 and advice[0]["accuracy"] > 0.8 and "expected" in advice[0]
+    theirs = [line for line in lines if line["who"] == "ten lines"]
+    assert {line["network"] for line in theirs} == {"lite0", "lite1", "lite2"}
+    assert CliRunner().invoke(main, words).exit_code == 0  # nothing is run again
+    assert len((tmp_path / "results.jsonl").read_text().splitlines()) == len(lines)
