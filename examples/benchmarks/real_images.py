@@ -166,7 +166,7 @@ def made(name: str, dest: Path) -> Path:
 @click.command(help=__doc__)
 @click.argument("dest", type=click.Path(file_okay=False, path_type=Path))
 @click.argument("names", nargs=-1, type=click.Choice(list(FOLDERS)))
-def main(dest: Path, names: tuple[str, ...]) -> None:
+def make_folders(dest: Path, names: tuple[str, ...]) -> None:
     for name in names or FOLDERS:
         folder = made(name, dest)
         counts = {part: len(list((folder / part).glob("*/*"))) for part in ("train", "test")}
@@ -177,4 +177,4 @@ def main(dest: Path, names: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    make_folders()
