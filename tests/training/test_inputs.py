@@ -30,6 +30,8 @@ def images(blobs):
 class Counting:
     """A view that counts the images that its stages see."""
 
+    forward_type = None
+
     def __init__(self, view):
         self.view, self.seen = view, 0
 
@@ -98,6 +100,8 @@ def test_renewal_keeps_to_its_share(images, network):
 
     class Slow:
         """The network, where each pass through its stages takes a second."""
+
+        forward_type = None
 
         def forward_stages(self, *arguments):
             now[0] += 1

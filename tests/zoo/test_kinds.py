@@ -135,6 +135,6 @@ def test_sizes_of_transformers_are_multiples_of_their_patches():
     def sizes(name):
         return ModelFigures.of_zoo(f"timm/{name}").input_sizes
 
-    assert sizes("vit_small_patch14_dinov2.lvd142m") == (126, 154, 196, 224)
-    assert sizes("vit_base_patch16_384.augreg_in21k_ft_in1k") == (224, 272, 336, 384)
+    assert sizes("vit_small_patch14_dinov2.lvd142m") == (70, 98, 126, 154, 196, 224)
+    assert sizes("vit_base_patch16_384.augreg_in21k_ft_in1k") == (112, 160, 224, 272, 336, 384)
     assert sizes("levit_128s.fb_dist_in1k") == (224,)

@@ -123,7 +123,7 @@ def test_a_few_photographs_are_told_apart_and_predicted_and_exported(tmp_path):
             part.save(tmp_path / "parts" / name / f"{number}.png")
     regime = FineTuneRegime("lite0", input_size=96, frozen_stages=8, augmentation="none")
     result = finetune(tmp_path / "parts", regime, minutes=0.25, output=tmp_path / "classifier")
-    assert result.accuracy == 1
+    assert result.accuracy >= 0.75  # of four parts, one may show nothing but sky
     classifier = load_classifier(tmp_path / "classifier")
     files = [tmp_path / "parts" / name / "0.png" for name in ("china", "flower")]
     assert [best.label for (best,) in classifier.predict(files)] == ["china", "flower"]
