@@ -45,7 +45,7 @@ def test_what_is_left_out_is_as_by_default():
         ([], r"outcome: \[\] is not an object with the fields of an outcome"),
         (
             {},
-            "reason: is missing; it is one of budget, saturated, fitted, interrupted, diverged, failed, unknown",
+            "reason: is missing; it is one of budget, saturated, fitted, interrupted, diverged, failed",
         ),
         ({"reason": "late"}, "reason: 'late' is not one of budget"),
         ({"reason": ["budget"]}, "reason: "),
