@@ -12,6 +12,7 @@ from torch import Tensor
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import batch_of_process
 from nni_nasoa.training.time_shares import (
+    CHUNK_SECONDS,
     FIRST_PASS_SHARE,
     FIT_SHARE,
     HEAD_PASS_SHARE,
@@ -165,11 +166,14 @@ def _look(
     seen: FirstPass, part: TrainedPart, context: RunContext, schedule: ClockSchedule, share: float
 ) -> None:
     """Look at images for a share of the time that is left; at all of them where that is quickly done."""
+    pooled = isinstance(seen.network, PooledStages)
     allowed, whole = (part * context.clock.remaining for part in (share, WHOLE_PASS_SHARE))
 
     def go_on(seconds: float) -> bool:
         enough = whole if len(seen.order) * seen.seconds_per_image < whole else allowed
-        return seconds < max(allowed, enough) and schedule.window_left > 0 and not context.interruption
+        # One more chunk and the least validation have to be in time, too.
+        kept = 0.0 if pooled else CHUNK_SECONDS + LEAST_VALIDATION * seen.seconds_per_image
+        return seconds < max(allowed, enough) and schedule.window_left > kept and not context.interruption
 
     seen.run(part.inputs, go_on)
 
