@@ -34,6 +34,7 @@ from rich.table import Table
 from nni_nasoa.training.speed import environment
 
 TEN_LINES = Path(__file__).with_name("baselines") / "ten_lines.py"
+DATA = Path(__file__).with_name("data") / "real_folders.jsonl"
 NETWORKS = ("lite0", "lite1", "lite2")
 FILLED = 0.9  # of a budget, by images whose time was told from a whole run
 _PREDICT = """
@@ -124,7 +125,7 @@ def best_of_ten_lines(results: Results, folder: str, minutes: float) -> float | 
 @click.option(
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path(__file__).with_name("data") / "real_folders.jsonl",
+    default=DATA,
     show_default=True,
 )
 def main(dest: Path, only: tuple[str, ...], minutes: tuple[float, ...], runs: int, output: Path) -> None:
@@ -152,6 +153,14 @@ def main(dest: Path, only: tuple[str, ...], minutes: tuple[float, ...], runs: in
     show(results, names, minutes)
 
 
+def in_words(expected: dict[str, float] | None) -> str:
+    """What the advice had expected, in per cent, with its range for 80 %."""
+    if not expected:
+        return "-"
+    mean, low, high = (100 * expected[f"accuracy{end}"] for end in ("", "_low", "_high"))
+    return f"{mean:.0f} ({low:.0f}-{high:.0f})"
+
+
 def show(results: Results, names: tuple[str, ...], minutes: tuple[float, ...]) -> None:
     """A table of test accuracies in per cent: the advice's median, what it expected, and ten lines."""
     table = Table("folder", "seconds", "advice", "expected", "took", "ten lines")
@@ -161,12 +170,12 @@ def show(results: Results, names: tuple[str, ...], minutes: tuple[float, ...]) -
             theirs = best_of_ten_lines(results, name, budget)
             if not ours or theirs is None:
                 continue
-            expected = [line["expected"]["accuracy"] for line in ours if line.get("expected")]
+            middle = sorted(ours, key=lambda line: line["accuracy"])[len(ours) // 2]
             table.add_row(
                 name,
                 f"{60 * budget:g}",
                 f"{100 * median(line['accuracy'] for line in ours):.1f}",
-                f"{100 * median(expected):.0f}" if expected else "-",
+                in_words(middle.get("expected")),
                 f"{median(line['seconds'] for line in ours):.1f}",
                 f"{100 * theirs:.1f}",
             )

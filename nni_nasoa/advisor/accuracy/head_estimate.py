@@ -21,9 +21,10 @@ SIZE_GAIN = 0.17  # of twice the input size, up to a network's own
 MORE_IMAGES_GAIN = 0.2  # of twice as many images to learn from
 MOST_DOUBLINGS = 3.0
 ALL_STAGES_GAIN = 0.1  # of a head on all stages over one on the last
-# Of training stages for twice as many epochs as those from which it pays, and at most: little for a network
-# that knows photographs, much for a small one that has seen less.
-LARGE_TRAINING, SMALL_TRAINING = (0.05, 0.25), (0.12, 0.5)
+# A run of the head alone learns from the validation images and from mirrored ones, too.
+HEAD_ALONE_GAIN = 0.12
+# Of training stages for twice as many epochs as those from which it pays, and at most.
+LARGE_TRAINING, SMALL_TRAINING = (0.03, 0.15), (0.04, 0.2)
 FIRST_EPOCHS, LEAST_TRAINING_GAIN = 6.0, -0.2
 # Of a point of published accuracy; and what networks that were not probed are taken to reach, with the
 # standard deviation of that, and of what another network's probe says.
@@ -81,7 +82,9 @@ def head_estimates(
     with np.errstate(divide="ignore", invalid="ignore"):
         more_epochs = np.log2(np.nan_to_num(epochs) / FIRST_EPOCHS)
     gain, most_gain = LARGE_TRAINING if own >= LARGE_FROM else SMALL_TRAINING
-    mean = mean + np.where(head_only, 0.0, np.clip(gain * more_epochs, LEAST_TRAINING_GAIN, most_gain))
+    mean = mean + np.where(
+        head_only, HEAD_ALONE_GAIN, np.clip(gain * more_epochs, LEAST_TRAINING_GAIN, most_gain)
+    )
     share = 1 / (1 + np.exp(-base))
     variance = (
         1 / np.maximum(images * share * (1 - share), 1)
