@@ -6,9 +6,9 @@ less half a point for each step away from the network's default settings: of ten
 about as much, the best by chance alone is one with odd settings, and the sound one is taken. The alternatives
 differ from the best, and from each other, in the network or in what is frozen.
 
-Where the predictor cannot know, it is not asked. With few runs, or none of such networks, the advice follows
-`defaults`. On data of a kind that no run was on, the predictor chooses among candidates with rates that are
-sound everywhere.
+Where the predictor cannot know, it is not asked: of networks or data of a kind that no run was on, what
+probes of the user's own images let expect counts (`probe_estimate`), for candidates with rates that are sound
+everywhere. With few runs altogether, and for networks without weights, the advice follows `defaults`.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .accuracy.probe_estimate import kind_was_probed
 from .defaults import ENOUGH_EPOCHS
 from .scored_candidates import ScoredCandidates
 
@@ -51,7 +52,12 @@ def _on_experience(scored: ScoredCandidates, row: int) -> str:
         return f"few records ({runs}): defaults"
     if scored.probed[row]:
         what = "networks" if seen.known_data else "data"
-        return f"no records of such {what} among {runs}: expected by what a head learns from your images"
+        looked = kind_was_probed(scored.profile.probes, scored.figures[scored.model(row)])
+        return f"no records of such {what} among {runs}" + (
+            ": expected by what a head learns from your images"
+            if looked
+            else ", and no time to look at your images: expected is what such networks typically reach"
+        )
     if not scored.learned:
         return f"no records of such networks among {runs}: defaults"
     if not seen.similar:

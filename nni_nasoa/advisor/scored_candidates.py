@@ -8,8 +8,8 @@ import numpy as np
 
 from .accuracy.familiarity import Familiarity
 from .accuracy.features import features
-from .accuracy.head_estimate import head_estimates
 from .accuracy.predictor import AccuracyPredictor
+from .accuracy.probe_estimate import probe_estimates
 from .defaults import default_choice, is_sound, merit
 from .distances import distances
 from .fitting import FittingCandidates
@@ -129,7 +129,10 @@ def _looked(fitting: FittingCandidates, model: str) -> bool:
 
 
 def _by_probes(fitting: FittingCandidates) -> np.ndarray:
-    """What probes let expect of the candidates, (3, n): mean, low, high; NaN of models without one."""
+    """What probes let expect of the candidates, (3, n): mean, low, high.
+
+    NaN of models without pretrained weights.
+    """
     regimes, images = fitting.regimes, fitting.profile.dataset.train_images or sum(TYPICAL_IMAGES)
     found = np.full((3, len(regimes)), np.nan)
     for place, name in enumerate(regimes.models):
@@ -137,7 +140,7 @@ def _by_probes(fitting: FittingCandidates) -> np.ndarray:
         if name in fitting.pretrained:
             epochs = fitting.epochs[mine]
             head_only = regimes.frozen_stages[mine] >= figures.stages
-            found[:, mine] = head_estimates(
+            found[:, mine] = probe_estimates(
                 fitting.profile.probes,
                 figures,
                 regimes.input_size[mine],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -43,7 +44,9 @@ def computes_bfloat16(device: torch.device) -> bool:
     return any(supported is not None and supported() for supported in asked)
 
 
-def faster_type(device: torch.device, forward: Callable[[], object]) -> torch.dtype | None:
+def faster_type(
+    device: torch.device, forward: Callable[[], object], *, seconds: float = math.inf
+) -> torch.dtype | None:
     """The type in which a forward pass without gradients is faster here, as a measurement tells.
 
     Convolutions of many channels gain by bfloat16, depthwise ones may lose. Only on processors that have
@@ -53,15 +56,20 @@ def faster_type(device: torch.device, forward: Callable[[], object]) -> torch.dt
     ----------
     forward
         The pass, on some images.
+    seconds
+        What that may take. Where the first pass says that it would take longer, it is float32.
     """
     if not computes_bfloat16(device):
         return None if device.type == "cpu" else precision(device)
-    seconds: dict[torch.dtype | None, list[float]] = {None: [], torch.bfloat16: []}
+    times: dict[torch.dtype | None, list[float]] = {None: [], torch.bfloat16: []}
+    passes = len(times) * (TRIALS + 1)
     with torch.no_grad():
         for _ in range(TRIALS + 1):
-            for dtype, taken in seconds.items():
+            for dtype, taken in times.items():
                 begin = time.perf_counter()
                 with autocast_to(device, dtype):
                     forward()
                 taken.append(time.perf_counter() - begin)
-    return min(seconds, key=lambda dtype: min(seconds[dtype][1:]))
+                if passes * times[None][0] > seconds:
+                    return None
+    return min(times, key=lambda dtype: min(times[dtype][1:]))

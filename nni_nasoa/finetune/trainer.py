@@ -39,7 +39,8 @@ DIVERGED = 10  # a loss of so many times that of guessing has diverged
 # A run is saturated after so many evaluations in a row without a mistake, on so many images at least.
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200
 UNUSED_SHARE = 0.1  # a larger share of the budget that is left at the end is worth a word
-TYPE_IMAGES = 8  # The type of forward passes is chosen by so many.
+# The type of forward passes is chosen by so many images, in this share of the time that is left.
+TYPE_IMAGES, TYPE_SHARE = 8, 0.05
 STOP, EVALUATE = 0, -1  # what is next, where it is not a number of steps
 
 
@@ -142,9 +143,14 @@ class Trainer:
         order = torch.randperm(len(self.train_images), generator=self._order)
         some = self.train_images.clean(order[:TYPE_IMAGES])
         self.network.eval()
-        self.network.forward_type = faster_type(
-            self.context.device, lambda: self.network.forward_stages(some)
+        found = faster_type(
+            self.context.device,
+            lambda: self.network.forward_stages(some),
+            seconds=TYPE_SHARE * self.clock.remaining,
         )
+        # Where one of the processes is slower in it, none computes in another type.
+        slower = self.group.most(float(found is None))
+        self.network.forward_type = None if slower else found
         self.start = training_start(
             self._frozen,
             self.regime,

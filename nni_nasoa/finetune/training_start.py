@@ -167,7 +167,7 @@ def _look(
 ) -> None:
     """Look at images for a share of the time that is left; at all of them where that is quickly done."""
     pooled = isinstance(seen.network, PooledStages)
-    allowed, whole = (part * context.clock.remaining for part in (share, WHOLE_PASS_SHARE))
+    allowed, whole = (of_time * context.clock.remaining for of_time in (share, WHOLE_PASS_SHARE))
 
     def go_on(seconds: float) -> bool:
         enough = whole if len(seen.order) * seen.seconds_per_image < whole else allowed

@@ -18,6 +18,7 @@ from .staged import Staged
 
 EPS = 0.01  # bends the root at 0, where its slope would be infinite
 EARLIER_WEIGHT = 0.7  # of all features of earlier stages together, where the last ones have 1
+TYPICAL_IMAGES = 20  # The mean of all variances counts as much as so many images.
 NORM = 100.0  # squared norm of scaled last features, on average: rates of SGD that are usual suit it
 
 
@@ -103,7 +104,9 @@ class PooledStages(Staged):
 
     @torch.no_grad()
     def scale_to(self, features: Tensor) -> Tensor:
-        """Scale features to equal deviations, those of all earlier stages together to a lower weight.
+        """Scale features to about equal deviations, those of all earlier stages together to a lower weight.
+
+        What few images say of a feature's variance is little: it is drawn towards the mean of all features'.
 
         Parameters
         ----------
@@ -115,13 +118,13 @@ class PooledStages(Staged):
         The same features, as the new scaling gives them.
         """
         raw = features / self.scale + self.shift
-        mean, deviation = raw.mean(0), raw.std(0, correction=0)
-        deviation = deviation.clamp(min=1e-6 + 1e-3 * deviation.mean().item())
+        variance, mean = torch.var_mean(raw, 0, correction=0)
         earlier = len(mean) - self.last
-        weight = torch.full_like(mean, (NORM / self.last) ** 0.5)
-        weight[:earlier] = EARLIER_WEIGHT * (NORM / max(1, earlier)) ** 0.5
+        for part, norm in ((slice(earlier), EARLIER_WEIGHT**2 * NORM), (slice(earlier, None), NORM)):
+            own = variance[part]
+            typical = (len(raw) * own + TYPICAL_IMAGES * own.mean()) / (len(raw) + TYPICAL_IMAGES)
+            self.scale[part] = (norm / max(1, len(own)) / typical.clamp(min=1e-12)).sqrt()
         self.shift.copy_(mean)
-        self.scale.copy_(weight / deviation)
         return (raw - self.shift) * self.scale
 
     def get_extra_state(self) -> Tensor:

@@ -10,7 +10,6 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -30,44 +29,6 @@ from nni_nasoa.device.processor import allowed_processors
 pytestmark = pytest.mark.filterwarnings("ignore::nni_nasoa.data.left_out.DatasetWarning")
 
 LONG_AGO = 1_000_000_000
-NOTING = """
-import os, time
-from PIL import Image
-
-def noted(path, open_=Image.open):
-    with open(os.environ["OPENED"], "a") as file:
-        file.write(str(path) + chr(10))
-    time.sleep(float(os.environ["OPENING_TAKES"]))
-    return open_(path)
-
-Image.open = noted
-"""
-
-
-@pytest.fixture
-def pets(tmp_path):
-    """45 images of three classes, and one that is broken."""
-    rng = np.random.default_rng(0)
-    for label, n in (("a", 30), ("b", 12), ("c", 3)):
-        (tmp_path / "pets" / label).mkdir(parents=True)
-        for i in range(n):
-            coarse = Image.fromarray(rng.integers(0, 256, (6, 7, 3), dtype=np.uint8))
-            coarse.resize((110, 96), Image.Resampling.BICUBIC).save(tmp_path / "pets" / label / f"{i}.png")
-    (tmp_path / "pets" / "a" / "broken.png").write_bytes(b"no image")
-    return tmp_path / "pets"
-
-
-@pytest.fixture
-def opened(tmp_path, monkeypatch):
-    """A function that counts how often processes have opened each image; that takes them some time."""
-    (tmp_path / "noting").mkdir()
-    (tmp_path / "noting" / "sitecustomize.py").write_text(NOTING)
-    path = os.pathsep.join(filter(None, (str(tmp_path / "noting"), os.environ.get("PYTHONPATH"))))
-    monkeypatch.setenv("PYTHONPATH", path)
-    monkeypatch.setenv("OPENED", str(tmp_path / "opened"))
-    monkeypatch.setenv("OPENING_TAKES", "0.05")
-    (tmp_path / "opened").touch()
-    return lambda: Counter((tmp_path / "opened").read_text().splitlines())
 
 
 def directly(folder, size):

@@ -117,13 +117,13 @@ def test_a_few_photographs_are_told_apart_and_predicted_and_exported(tmp_path):
     for name in ("china", "flower"):
         photograph = load_sample_image(f"{name}.jpg")
         (tmp_path / "parts" / name).mkdir(parents=True)
-        for number in range(10):
+        for number in range(20):
             top, left = rng.integers(0, photograph.shape[0] - 150), rng.integers(0, photograph.shape[1] - 150)
             part = Image.fromarray(photograph[top : top + 150, left : left + 150])
             part.save(tmp_path / "parts" / name / f"{number}.png")
     regime = FineTuneRegime("lite0", input_size=96, frozen_stages=8, augmentation="none")
     result = finetune(tmp_path / "parts", regime, minutes=0.25, output=tmp_path / "classifier")
-    assert result.accuracy >= 0.75  # of four parts, one may show nothing but sky
+    assert result.accuracy == 1
     classifier = load_classifier(tmp_path / "classifier")
     files = [tmp_path / "parts" / name / "0.png" for name in ("china", "flower")]
     assert [best.label for (best,) in classifier.predict(files)] == ["china", "flower"]

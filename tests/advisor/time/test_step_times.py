@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -256,27 +255,6 @@ def test_what_is_missing_is_measured_once_and_kept(tmp_path):
     assert asked[3:] == ["nano-b"]
     step_times_for(TWO, Device("cpu", "another processor", 1), store, stopwatch=once)
     assert asked[4:] == [(32, 96), "nano-a", "nano-f"]
-
-
-class FreeThreads:
-    """Looks at how many threads are free, at most as many as there can be; given in, one after the other."""
-
-    def __init__(self):
-        self.left = []
-
-    def __call__(self, most):
-        return SimpleNamespace(free=lambda: min(most, self.left.pop(0)))
-
-
-@pytest.fixture
-def free_threads():
-    return FreeThreads()
-
-
-@pytest.fixture
-def devices():
-    """The devices that step times were measured for."""
-    return []
 
 
 @pytest.fixture

@@ -3,6 +3,10 @@
 A probe fits a linear head to the features that a network, as it is, gives of a sample of the images, and asks
 it of each image without having seen that. A run that fits a head does the same with more images and another
 size. What these change is small, and much the same for all data: it is told in log-odds.
+
+The constants are rules of thumb. The gains of sizes and of all stages are about what cross-validation with
+EfficientNet-Lite gave on three folders of drawings, the others were set by some ten runs. They are for as
+long as no runs on such data tell more.
 """
 
 from __future__ import annotations
@@ -16,32 +20,29 @@ from nni_nasoa.advisor.models import LARGE_FROM, ModelFigures
 
 from .features import log_odds
 
-# In log-odds: those of EfficientNet-Lite on folders of real images, at 64 to 260 pixels.
-SIZE_GAIN = 0.17  # of twice the input size, up to a network's own
-MORE_IMAGES_GAIN = 0.2  # of twice as many images to learn from
-MOST_DOUBLINGS = 3.0
-ALL_STAGES_GAIN = 0.1  # of a head on all stages over one on the last
+SIZE_GAIN = 0.17  # Twice the input size gains so much, up to a network's own.
+OWN_WEIGHT = 0.5  # What two probes of a dataset show of that has this weight beside the usual.
+MORE_IMAGES_GAIN, MOST_DOUBLINGS = 0.2, 3.0  # Twice as many images gain so much, and eight times the most.
+ALL_STAGES_GAIN = 0.1  # A head on all stages is so much better than one on the last.
 # A run of the head alone learns from the validation images and from mirrored ones, too.
 HEAD_ALONE_GAIN = 0.12
-# Of training stages for twice as many epochs as those from which it pays, and at most.
+# Training stages gains so much for twice as many epochs as those from which it pays, and at most so much.
 LARGE_TRAINING, SMALL_TRAINING = (0.03, 0.15), (0.04, 0.2)
 FIRST_EPOCHS, LEAST_TRAINING_GAIN = 6.0, -0.2
-# Of a point of published accuracy; and what networks that were not probed are taken to reach, with the
-# standard deviation of that, and of what another network's probe says.
-TOP1_GAIN, TYPICAL_TOP1 = 0.03, 75.0
-TYPICAL_LARGE, TYPICAL_SMALL, TYPICAL_COUNT, TYPICAL_DEVIATION = 0.7, -0.8, 500, 1.0
-OTHER_DEVIATION = 0.2
-# Standard deviations: of a run beside its probe; more, for twice the size or twice the images; and where
-# stages are trained.
+TOP1_GAIN, TYPICAL_TOP1 = 0.03, 75.0  # A point of published accuracy gains so much.
+# What networks are taken to reach of whose kind none was probed, as of so many images.
+TYPICAL_LARGE, TYPICAL_SMALL, TYPICAL_COUNT = 0.7, -0.8, 500
+# Standard deviations: of a run beside its probe; more, for twice the size or twice the images; where stages
+# are trained; where another network was probed in place of this one; where none was.
 RUN_DEVIATION, STEP_DEVIATION, TRAINING_DEVIATION = 0.3, 0.12, 0.25
-EIGHTY_PERCENT = 1.28  # standard deviations to both sides
-OWN_WEIGHT = 0.5  # of a gain that two probes of a dataset show, beside the usual one
+OTHER_DEVIATION, TYPICAL_DEVIATION = 0.2, 1.0
+EIGHTY_PERCENT = 1.28  # So many standard deviations to both sides hold 80 %.
 
 Probes = Mapping[str, Mapping[str, Any]]
 """What `TaskProfile.probes` holds."""
 
 
-def head_estimates(
+def probe_estimates(
     probes: Probes,
     figures: ModelFigures,
     input_size: np.ndarray,
@@ -54,19 +55,19 @@ def head_estimates(
     Parameters
     ----------
     probes
-        Of a dataset, by the names of models; those of images of another size than the model's own by
+        Those of a dataset, by the names of models; on images of another size than a model's own by
         "model@pixels".
     figures
         What is known of the model.
     input_size, epochs, head_only
-        Of the n runs, (n,): pixels; passes over the images; whether no stage is trained.
+        Columns of the n runs, (n,): pixels; passes over the images; whether no stage is trained.
     train_images
-        That a run learns from, (n,) or one number.
+        How many images a run learns from, (n,) or one number.
 
     Returns
     -------
-    Means and both ends of ranges for 80 %, (3, n). Where the model was not probed, by probes of another;
-    where there are none, what such networks typically reach, in a wide range.
+    Means and both ends of ranges for 80 %, from 0 to 1, (3, n). Where the model was not probed, by probes of
+    another; where there are none, what such networks typically reach, in a wide range.
     """
     own, wide = figures.own_size, 0.0
     seen = list(_of_model(probes, figures))
@@ -103,19 +104,26 @@ def _of_another(probes: Probes, figures: ModelFigures) -> tuple[list[tuple[int, 
     It is the probes of the network of its kind whose published accuracy is the nearest; where there is none,
     what such networks typically reach.
     """
-    large = figures.own_size >= LARGE_FROM
-    others = [
-        other
-        for name in dict.fromkeys(name.partition("@")[0] for name in probes)
-        if ((other := ModelFigures.of_zoo(name)).own_size >= LARGE_FROM) == large
-        and any(True for _ in _of_model(probes, other))
-    ]
+    large, others = figures.own_size >= LARGE_FROM, _probed_of_kind(probes, figures)
     if not others:
         typical = TYPICAL_LARGE + TOP1_GAIN * (_top1(figures) - TYPICAL_TOP1) if large else TYPICAL_SMALL
         return [(figures.own_size, typical, TYPICAL_COUNT)], TYPICAL_DEVIATION
     nearest = min(others, key=lambda other: abs(_top1(other) - _top1(figures)))
     better = TOP1_GAIN * (_top1(figures) - _top1(nearest)) if large else 0.0
     return [(size, odds + better, count) for size, odds, count in _of_model(probes, nearest)], OTHER_DEVIATION
+
+
+def kind_was_probed(probes: Probes, figures: ModelFigures) -> bool:
+    """Whether the model was probed, or another one of its kind, large or small."""
+    return bool(_probed_of_kind(probes, figures))
+
+
+def _probed_of_kind(probes: Probes, figures: ModelFigures) -> list[ModelFigures]:
+    """The models of this one's kind that were probed, on images of any size."""
+    names = dict.fromkeys(name.partition("@")[0] for name in probes)
+    others = [other for name in names if any(_of_model(probes, other := ModelFigures.of_zoo(name)))]
+    large = figures.own_size >= LARGE_FROM
+    return [other for other in others if (other.own_size >= LARGE_FROM) == large]
 
 
 def _top1(figures: ModelFigures) -> float:
