@@ -12,6 +12,7 @@ import click
 
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 
+from .options import DATASET, ROOT, STORE, VALIDATION
 from .terminal import OneLine, clear_errors
 
 if TYPE_CHECKING:
@@ -35,11 +36,7 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
 
 
 @click.command(cls=OneLine)
-@click.option(
-    "--dataset",
-    required=True,
-    help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.",
-)
+@DATASET
 @click.option(
     "--minutes",
     required=True,
@@ -64,12 +61,7 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
     "--offline", is_flag=True, help="Download nothing, as NASOA_OFFLINE=1 does; choose from what is here."
 )
 @click.option("--device", default="auto", show_default=True, help="Where it will run: auto, cpu, cuda, ...")
-@click.option(
-    "--store",
-    metavar="FILE|URL",
-    help="The store of experience: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
-    "[default: NASOA_STORE, else the user's own]",
-)
+@STORE
 @click.option("--max-params", type=float, help="Millions of parameters that the classifier may have.")
 @click.option("--max-latency-ms", type=float, help="Milliseconds that it may take for an image.")
 @click.option("--max-memory", type=float, help="MiB of memory that a step of its training may need.")
@@ -91,16 +83,8 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
     metavar="CONFIG.yml",
     help="Carry it out on the training service that a config of NNI describes.",
 )
-@click.option(
-    "--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to."
-)
-@click.option(
-    "--val-fraction",
-    type=float,
-    default=VAL_FRACTION,
-    show_default=True,
-    help="Held back for validation where the dataset brings no such part.",
-)
+@ROOT
+@VALIDATION
 def advise(
     dataset: str,
     minutes: float,

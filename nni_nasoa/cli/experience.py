@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
+from .options import STORE
 from .terminal import cell, clear_errors, print_table
 
 COLUMNS = {
@@ -17,13 +18,6 @@ COLUMNS = {
 }
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-_store = click.option(
-    "--store",
-    metavar="FILE|URL",
-    help="The store: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
-    "[default: NASOA_STORE, else the user's own]",
-)
 
 
 def _filters(command: Command) -> Command:
@@ -61,7 +55,7 @@ def experience() -> None:
 
 @experience.command("list")
 @_filters
-@_store
+@STORE
 def list_(store: str | None, limit: int | None, **filters: str | None) -> None:
     """List runs, the newest last: 20 of them, unless --limit says otherwise."""
     from nni_nasoa.advisor import ExperienceStore
@@ -90,7 +84,7 @@ def list_(store: str | None, limit: int | None, **filters: str | None) -> None:
 @experience.command()
 @click.argument("file", type=click.Path(dir_okay=False))
 @_filters
-@_store
+@STORE
 def export(file: str, store: str | None, **filters: str | int | None) -> None:
     """Write runs to FILE, a JSON object a line, in order of their creation."""
     from nni_nasoa.advisor import ExperienceStore
@@ -103,7 +97,7 @@ def export(file: str, store: str | None, **filters: str | int | None) -> None:
 
 @experience.command("import")
 @click.argument("file", type=click.Path(dir_okay=False))
-@_store
+@STORE
 def import_(file: str, store: str | None) -> None:
     """Add the runs of FILE, as 'nasoa experience export' writes it, and learn from them.
 
@@ -161,7 +155,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, text: str | Non
     help="Runs side by side, one thread each.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the plan.")
-@_store
+@STORE
 def collect(store: str | None, runs: int, jobs: int, **plan: Any) -> None:
     """Collect runs: regimes at random, on small tasks that are drawn here.
 
@@ -181,7 +175,7 @@ def collect(store: str | None, runs: int, jobs: int, **plan: Any) -> None:
     required=True,
     help="Folder for the two files of the prior.",
 )
-@_store
+@STORE
 def prior(store: str | None, output: Path) -> None:
     """Make of the store's runs what the advisor starts from: the prior that the package brings was made so.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from .options import ROOT
 from .terminal import clear_errors
 
 if TYPE_CHECKING:
@@ -51,11 +52,7 @@ _OPTIONS = (
     click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full"])),
     click.option("--optimizer", type=click.Choice(["sgd", "adamw"])),
     click.option("--device", default="auto", show_default=True),
-    click.option(
-        "--root",
-        type=click.Path(file_okay=False),
-        help="Where torchvision's datasets lie or are downloaded to.",
-    ),
+    ROOT,
 )
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nni_nasoa.data.split_defaults import MAX_BAD, VAL_FRACTION
+from nni_nasoa.data.split_defaults import MAX_BAD
 
+from .options import DATASET, ROOT, STORE, VALIDATION
 from .terminal import clear_errors
 
 if TYPE_CHECKING:
@@ -20,11 +21,7 @@ EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
 
 
 @click.command()
-@click.option(
-    "--dataset",
-    required=True,
-    help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.",
-)
+@DATASET
 @click.option("--model", help="A model of the zoo, a network of a front file (front.json#1), or an encoding.")
 @click.option(
     "--minutes",
@@ -67,16 +64,8 @@ EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
 )
 @click.option("--device", default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option(
-    "--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to."
-)
-@click.option(
-    "--val-fraction",
-    type=float,
-    default=VAL_FRACTION,
-    show_default=True,
-    help="Held back for validation where the dataset brings no such part.",
-)
+@ROOT
+@VALIDATION
 @click.option(
     "--max-bad",
     type=click.FloatRange(0, 1),
@@ -98,7 +87,7 @@ EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
     show_default=True,
     help="Keep the run in the store that the advisor learns from.",
 )
-@click.option("--store", metavar="FILE|URL", help="The store. [default: NASOA_STORE, else the user's own]")
+@STORE
 def finetune(
     dataset: str,
     model: str | None,

@@ -1,0 +1,29 @@
+"""Options that several commands have, once each."""
+
+from __future__ import annotations
+
+import click
+
+from nni_nasoa.data.split_defaults import VAL_FRACTION
+
+DATASET = click.option(
+    "--dataset",
+    required=True,
+    help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.",
+)
+ROOT = click.option(
+    "--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to."
+)
+VALIDATION = click.option(
+    "--val-fraction",
+    type=float,
+    default=VAL_FRACTION,
+    show_default=True,
+    help="Held back for validation where the dataset brings no such part.",
+)
+STORE = click.option(
+    "--store",
+    metavar="FILE|URL",
+    help="The store of experience: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
+    "[default: NASOA_STORE, else the user's own]",
+)
