@@ -30,7 +30,10 @@ def _on_the_model(scored: ScoredCandidates, row: int) -> str:
             f"{model} separates the classes best ({100 * probes[model]:.0f} % as it is) among networks "
             f"that get at least {ENOUGH_EPOCHS} epochs in {budget}"
         )
-    gets = f"gets {scored.epochs[row]:.3g} epochs in {budget}"
+    if _head_only(scored, row):
+        gets = f"sees {_seen(float(scored.epochs[row]))} in {budget}"
+    else:
+        gets = f"gets {scored.epochs[row]:.3g} epochs in {budget}"
     separates = f"separates the classes by {100 * probes[model]:.0f} % as it is, " if model in probes else ""
     if not scored.learned:
         if not separates:
@@ -43,6 +46,17 @@ def _on_the_model(scored: ScoredCandidates, row: int) -> str:
         own, best = (f"{100 * scored.mean[place]:.1f} %" for place in (row, other))
         line += f"; {own} are expected of it, of {scored.model(other)} {best}"
     return line
+
+
+def _head_only(scored: ScoredCandidates, row: int) -> bool:
+    return bool(scored.regimes.frozen_stages[row] >= scored.figures[scored.model(row)].stages)
+
+
+def _seen(views: float) -> str:
+    """Of which images features are computed, in words."""
+    if views < 0.995:
+        return f"{100 * views:.0f} % of the images"
+    return "all images" if views < 1.5 else "all images and their mirror images"
 
 
 def _on_experience(scored: ScoredCandidates, row: int) -> str:
@@ -76,8 +90,11 @@ def _on_freezing(scored: ScoredCandidates, row: int) -> str:
         & (regimes.batch_size == regimes.batch_size[row])
         & (regimes.input_size == regimes.input_size[row])
     )
-    what = "only the head is trained" if frozen >= stages else f"{frozen} of {stages} stages frozen"
     whole = scored.epochs[same].max(initial=0)
+    if _head_only(scored, row):
+        rest = f"trained as a whole it gets {whole:.3g} epochs" if whole else "no more fits"
+        return f"only a head is fitted to what it sees: {rest}"
+    what = f"{frozen} of {stages} stages frozen"
     if not whole:
         return f"{what}: no more fits"
     return f"{what}: {scored.epochs[row]:.3g} epochs instead of {whole:.3g}"
