@@ -80,6 +80,13 @@ EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
     show_default=True,
     help="Train through torch.compile.",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    show_default=True,
+    help="Of features and evaluations; auto is the faster one here.",
+)
 @click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's log.")
 @click.option(
     "--record/--no-record",
@@ -101,6 +108,7 @@ def finetune(
     val_fraction: float,
     max_bad: float,
     compiled: bool,
+    precision: str,
     tensorboard: str | None,
     record: bool,
     store: str | None,
@@ -140,7 +148,7 @@ def finetune(
                 device=device,
                 seed=seed,
                 weights=start,
-                resources=Resources(compile=compiled),
+                resources=Resources(compile=compiled, precision=precision),
                 monitoring=Monitoring(bar=None, tensorboard=tensorboard),
                 timing=Timing(started, margin_of(60 * minutes, recorder)),
             )

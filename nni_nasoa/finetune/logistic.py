@@ -54,6 +54,7 @@ def fit(
     penalties: Sequence[float] = PENALTIES,
     start: Head | None = None,
     in_time: Callable[[], bool] = lambda: True,
+    least_evaluations: int = LEAST_EVALUATIONS,
 ) -> Head:
     """The head of the penalty that suits images best which it was not fitted to, fitted to all images.
 
@@ -68,20 +69,22 @@ def fit(
     start
         A head for like features to begin with.
     in_time
-        Whether to go on; asked in each iteration but the first ones. A head that was cut short is less
-        fitted, no more.
+        Whether to go on; asked in each evaluation of the loss but the first ones. A head that was cut short
+        is less fitted, no more.
+    least_evaluations
+        How many those are.
     """
     held = torch.arange(len(labels), device=labels.device) % HELD_OUT == 1
     if len(penalties) > 1 and int(held.sum()) >= LEAST_HELD_OUT:
         losses, head = [], start
         for penalty in penalties:
-            head = _fit(features[~held], labels[~held], classes, penalty, head, in_time)
+            head = _fit(features[~held], labels[~held], classes, penalty, head, in_time, least_evaluations)
             logits = F.linear(features[held], head.weight, head.bias)
             losses.append(F.cross_entropy(logits, labels[held]).item())
         chosen = penalties[int(np.argmin(losses))]
     else:
         chosen, head = penalties[len(penalties) // 2], start
-    return _fit(features, labels, classes, chosen, head, in_time)
+    return _fit(features, labels, classes, chosen, head, in_time, least_evaluations)
 
 
 @torch.no_grad()
@@ -92,6 +95,7 @@ def _fit(
     penalty: float,
     start: Head | None,
     in_time: Callable[[], bool],
+    least_evaluations: int,
 ) -> Head:
     from scipy.optimize import minimize  # late: its import takes a quarter of a second
 
@@ -109,7 +113,7 @@ def _fit(
         nonlocal latest, asked
         asked += 1
         latest = flat.reshape(classes, width + 1).astype(np.float32)
-        if asked > LEAST_EVALUATIONS and not in_time():
+        if asked > least_evaluations and not in_time():
             raise _TimeOver
         both = torch.from_numpy(latest).to(device)
         weight, bias = both[:, :width], both[:, width]

@@ -5,6 +5,11 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.values import check_fields, one_of
+
+PRECISIONS = ("auto", "float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -19,11 +24,23 @@ class Resources:
         free.
     compile
         Whether to train through torch.compile, which takes its time first.
+    precision
+        What passes without gradients are computed in, for features and evaluations: "float32", "bfloat16", or
+        "auto", which is the faster one on a processor, as a measurement tells, and a GPU's own type.
+
+    Raises
+    ------
+    FineTuneError
+        There is no such precision.
     """
 
     feature_cache: bool = True
     memory_limit: float | None = None
     compile: bool = False
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"precision": one_of(PRECISIONS)}, FineTuneError)
 
 
 @dataclass(frozen=True)

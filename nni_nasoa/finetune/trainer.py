@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
+from torch import Tensor
 
 from nni_nasoa.device.precision import faster_type
 from nni_nasoa.device.threads import Threads
@@ -102,7 +103,8 @@ class Trainer:
         self.best = BestState(network, self.schedule, None if save is None else lambda: save(self))
         self.log, self.loss = RunLog(context.watcher), math.nan
         self._threads = Threads.of_run(context.device)
-        self._head_start, self._compile, self._seed = head_start, resources.compile, seed
+        self._head_start, self._seed = head_start, seed
+        self._compile, self._precision = resources.compile, resources.precision
         seed_of_process = seed + self.group.rank
         self._order = torch.Generator().manual_seed(seed_of_process)
         self._frozen = partial(
@@ -141,16 +143,7 @@ class Trainer:
     def _prepare(self) -> None:
         """Look at the images, and make what takes steps, and what evaluates, of what there is time for."""
         order = torch.randperm(len(self.train_images), generator=self._order)
-        some = self.train_images.clean(order[:TYPE_IMAGES])
-        self.network.eval()
-        found = faster_type(
-            self.context.device,
-            lambda: self.network.forward_stages(some),
-            seconds=TYPE_SHARE * self.clock.remaining,
-        )
-        # Where one of the processes is slower in it, none computes in another type.
-        slower = self.group.most(float(found is None))
-        self.network.forward_type = None if slower else found
+        self.network.forward_type = self._forward_type(self.train_images.clean(order[:TYPE_IMAGES]))
         self.start = training_start(
             self._frozen,
             self.regime,
@@ -173,6 +166,19 @@ class Trainer:
             self._seed,
             head if part.head_only else None,
         )
+
+    def _forward_type(self, images: Tensor) -> torch.dtype | None:
+        """The type of passes without gradients, the same in all processes; None is float32."""
+        if self._precision != "auto":
+            return torch.bfloat16 if self._precision == "bfloat16" else None
+        self.network.eval()
+        found = faster_type(
+            self.context.device,
+            lambda: self.network.forward_stages(images),
+            seconds=TYPE_SHARE * self.clock.remaining,
+        )
+        slower = self.group.most(float(found is None))  # Where it is in one, none computes in another type.
+        return None if slower else found
 
     def _improve_head(self) -> None:
         """Do what more can be done for a head on features that are there."""

@@ -96,6 +96,7 @@ def test_a_sample_of_what_lies_decoded_is_checked_as_any_other(pets, open_quietl
 
 def test_a_large_sample_is_kept_in_a_file_and_not_in_memory(pets, cache, monkeypatch):
     small = Dataset(pets).sample(16, 600)
+    # There would have to be a gigabyte of them.
     monkeypatch.setattr("nni_nasoa.data.sample.MOST_IN_MEMORY", 3 * 16 * 16 * 20)
     large = Dataset(pets).sample(16, 600)
     assert isinstance(large.train.images, np.memmap) and not isinstance(large.val.images, np.memmap)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,9 @@ from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.finetune.head_run import HeadRun
 from nni_nasoa.finetune.logistic import fit
+from nni_nasoa.finetune.trained_part import TrainedPart
 from nni_nasoa.finetune.trainer import Trainer
+from nni_nasoa.finetune.training_start import training_start, validation_in_time
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged
@@ -25,7 +29,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def make_trainer():
-    """A function that gives the trainer of a head, for images whose classes are colours and sides."""
+    """A function that gives the trainer of a head, and its images, whose classes are colours and sides."""
 
     def make(mirrored=True, **resources):
         torch.manual_seed(0)
@@ -41,62 +45,56 @@ def make_trainer():
             parts.append(Images(part, CPU, Normalization.of(view.mean, view.std), mirrored=mirrored))
         regime = FineTuneRegime("model", frozen_stages=2, input_size=SIZE)
         context = RunContext(Clock(60.0), CPU, Turns(CPU, 0))
-        return Trainer(view, *parts, regime, context, resources=Resources(**resources))
+        return Trainer(view, *parts, regime, context, resources=Resources(**resources)), parts
 
     return make
 
 
-@pytest.fixture
-def prepared(make_trainer):
-    """A trainer that has looked at its images and evaluated a first head, and its run of the head."""
-    trainer = make_trainer()
-    trainer._prepare()
-    trainer._evaluate("start")
-    args = (trainer.network, trainer.start, trainer.validation, trainer.context, trainer.schedule)
-    return trainer, HeadRun(*args)
-
-
-def expected(trainer, indices, start):
+def expected(network, start, order):
     """The head that is fitted to training and validation images, as the network sees them now."""
-    network = trainer.network.eval()
+    chosen = (start.part.inputs, start.fitted.indices), (start.part.val_inputs, order)
     with torch.no_grad():
-        features, val = (
-            network.forward_stages(images.clean(chosen))
-            for images, chosen in (
-                (trainer.train_images, indices),
-                (trainer.start.part.val_inputs.images, trainer.validation.order),
-            )
-        )
-    labels = trainer.start.part.val_inputs.labels[trainer.validation.order]
-    return fit(
-        torch.cat([features, val]),
-        torch.cat([trainer.start.fitted.labels, labels]),
-        CLASSES,
-        penalties=(start.penalty,),
-    )
+        features = torch.cat([network.eval().forward_stages(i.images.clean(which)) for i, which in chosen])
+    labels = torch.cat([inputs.labels[which] for inputs, which in chosen])
+    return fit(features, labels, CLASSES, penalties=(start.fitted.head.penalty,))
 
 
 @pytest.mark.parametrize("restored", [False, True])
-def test_the_last_head_is_fitted_to_what_the_network_gives(prepared, restored):
-    trainer, run = prepared
-    network, fitted = trainer.network, trainer.start.fitted
+def test_the_last_head_is_fitted_to_what_the_network_gives(make_trainer, restored):
+    trainer, (train, val_images) = make_trainer()
+    network, context, schedule = trainer.network, trainer.context, trainer.schedule
+    frozen = partial(
+        TrainedPart.behind,
+        network=network,
+        train=train,
+        val=val_images,
+        resources=Resources(),
+        seed=0,
+        now=context.clock.now,
+    )
+    start = training_start(
+        frozen, trainer.regime, context, schedule, trainer.log, order=torch.randperm(TRAIN), head_start=True
+    )
+    validation = validation_in_time(start, context, trainer.log, torch.Generator().manual_seed(0))
+    run, before = HeadRun(network, start, validation, context, schedule), network.state_dict()
+    before = {name: tensor.clone() for name, tensor in before.items()}
     assert run.epochs == 1 and run.take_mirrored() and network.mirrored
     if restored:  # as where mirrored views did not make it better
-        trainer.best.restore()
+        network.load_state_dict(before)
     assert network.mirrored != restored and run.epochs == 2
     assert run.fit_to_all()
-    wanted = expected(trainer, fitted.indices, fitted.head)
+    wanted = expected(network, start, validation.order)
     assert (network.head.weight - wanted.weight).norm() < 0.03 * wanted.weight.norm()
-    val = trainer.start.part.val_inputs
+    val = start.part.val_inputs
     with torch.no_grad():
-        anew = network.forward_stages(val.images.clean(trainer.validation.order))
-    assert torch.allclose(val.clean(trainer.validation.order), anew, atol=1e-3)
+        anew = network.forward_stages(val.images.clean(validation.order))
+    assert torch.allclose(val.clean(validation.order), anew, atol=1e-3)
 
 
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_a_run_ends_with_a_fitted_head_whether_features_are_kept_or_not(make_trainer, cached, mirrored):
-    trainer = make_trainer(mirrored=mirrored, feature_cache=cached)
+    trainer, _ = make_trainer(mirrored=mirrored, feature_cache=cached)
     trainer.execute()
     assert trainer.log.outcome.reason is StopReason.FITTED and trainer.clock.elapsed < 40
     assert trainer.epochs == 1 + mirrored and trainer.best.evaluation.accuracy > 0.8

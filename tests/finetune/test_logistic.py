@@ -35,12 +35,17 @@ def test_a_fit_ends_once_its_time_is_over(task):
     assert len(asked) == 3 and not torch.allclose(head.weight, converged.weight, rtol=1e-2)
 
 
-def test_the_clock_is_asked_after_the_least_evaluations_alone(task, monkeypatch):
+def test_the_clock_is_asked_after_the_least_evaluations_alone(task):
     counts = []
     for least in (LEAST_EVALUATIONS, 2):
-        monkeypatch.setattr("nni_nasoa.finetune.logistic.LEAST_EVALUATIONS", least)
         asked = []
-        fit(*task, CLASSES, penalties=(1e-6,), in_time=lambda asked=asked: bool(not asked.append(None)))
+        fit(
+            *task,
+            CLASSES,
+            penalties=(1e-6,),
+            in_time=lambda asked=asked: bool(not asked.append(None)),
+            least_evaluations=least,
+        )
         counts.append(len(asked))
     assert counts[1] - counts[0] == LEAST_EVALUATIONS - 2
 

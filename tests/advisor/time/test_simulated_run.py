@@ -23,10 +23,11 @@ from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.data import ImageArrays
 from nni_nasoa.device.device import processor_key
 from nni_nasoa.device.turns import Turns
-from nni_nasoa.finetune import FineTuneRegime, StopReason, head_run, trainer, training_start
+from nni_nasoa.finetune import FineTuneRegime, StopReason, head_run, training_start
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.context import RunContext
 from nni_nasoa.finetune.logistic import fit
+from nni_nasoa.finetune.options import Resources
 from nni_nasoa.finetune.trainer import Trainer
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.optimizers import Optimizer
@@ -47,8 +48,7 @@ class World:
         self.now = 0.0
         step = Optimizer.step  # torch's functional forms, which it calls, have no hooks that could take time
         monkeypatch.setattr(Optimizer, "step", lambda optimizer: (self.passes(OPTIMIZER), step(optimizer)))
-        # What a processor is measured for, before the run looks at its images, would depend on the machine.
-        monkeypatch.setattr(trainer, "faster_type", lambda device, forward: None)
+        # A fit has none, either: it is scipy's.
         for module in (training_start, head_run):
             monkeypatch.setattr(module, "fit", self.fit)
 
@@ -103,6 +103,7 @@ class World:
             *images,
             regime,
             RunContext(clock, CPU, Turns(CPU, 0)),
+            resources=Resources(precision="float32"),  # no measurement, which the machine would tell
         )
         run.execute()
         return RunRecord(
