@@ -4,8 +4,8 @@
 
 Does what `nnictl create --config experiment_configs/search.yml` does, for those who want the model space, the
 evaluation or the strategy in their own hands. Watch it at http://localhost:8080 meanwhile. (NNI's web server
-listens on all interfaces, without a password.) The front is printed and written to a file that
-`nni_nasoa.zoo.create_model` and macro-level search take.
+has no password, so it is for this machine alone, unless NASOA_LISTEN is all.) The front is printed and
+written to a file that `nni_nasoa.zoo.create_model` and macro-level search take.
 """
 
 import click
@@ -17,6 +17,7 @@ from nni.nas.experiment import NasExperiment
 from nni_nasoa.data import open_dataset
 from nni_nasoa.device.device import device_name
 from nni_nasoa.device.precision import mixed_precision
+from nni_nasoa.plugin.listening import listen_locally
 from nni_nasoa.plugin.model_space import ETNASSpace
 from nni_nasoa.plugin.strategy import NasoaEvolution
 from nni_nasoa.search.front import write_front
@@ -102,6 +103,7 @@ def main(dataset, input_size, batch_size, epochs, trials, concurrency, gpus, thr
         threads=threads,
     )
 
+    listen_locally()  # where NNI is started by nnictl, the tuner's config does it
     experiment = NasExperiment(space, evaluator, strategy)
     experiment.config.experiment_name = f"ET-NAS search on {dataset}"
     experiment.config.max_trial_number = trials
