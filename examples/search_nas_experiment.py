@@ -21,33 +21,32 @@ from nni_nasoa.plugin.listening import listen_locally
 from nni_nasoa.plugin.model_space import ETNASSpace
 from nni_nasoa.plugin.strategy import NasoaEvolution
 from nni_nasoa.search.front import write_front
-from nni_nasoa.search.reward import reward
+from nni_nasoa.search.reward import score
 from nni_nasoa.training.proxy import train_proxy
 from nni_nasoa.training.speed import relative_speed
 
 
 def evaluate(network, dataset, input_size, batch_size, epochs, threads):
-    """Train one network on the proxy dataset, time it, and report both.
+    """Time one network, train it on the proxy dataset, and report both.
 
     Runs in a process of its own, the trial.
     """
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     split = open_dataset(dataset, input_size=input_size)
+    speed = relative_speed(network, input_size, batch_size, device, autocast=mixed_precision(device))
     accuracy = train_proxy(
         network,
         split,
         epochs=epochs,
         batch_size=batch_size,
         device=device,
-        on_epoch=lambda _, accuracy: nni.report_intermediate_result(accuracy),
+        on_epoch=lambda _, accuracy: nni.report_intermediate_result(score(accuracy, speed.relative_speed)),
     )
-    speed = relative_speed(network, input_size, batch_size, device, autocast=mixed_precision(device))
     nni.report_final_result(
         {
-            "default": reward(
-                accuracy, speed.relative_speed
-            ),  # what NNI ranks by; the search takes the two apart
+            # What NNI ranks by; the search takes the two apart.
+            "default": score(accuracy, speed.relative_speed),
             "accuracy": accuracy,
             "relative_speed": speed.relative_speed,
             "throughput": speed.throughput,

@@ -215,7 +215,8 @@ class Nnictl:
         """nnictl create, on a free port."""
         if isinstance(config, dict):
             path = self.home / f"config-{len(list(self.home.glob('config-*')))}.yml"
-            path.write_text(yaml.safe_dump(config))
+            # What the manager does is read in its log.
+            path.write_text(yaml.safe_dump({**config, "logLevel": "info"}))
             config = path
 
         def create():

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nni_nasoa.search.reward import DEFAULT_WEIGHT, POINTS, score
+
 from .terminal import cell, clear_errors, print_table, text
 
 if TYPE_CHECKING:
@@ -201,6 +203,16 @@ _COLUMNS_OF = {
 }
 
 
+def _best_score(records: Sequence[Mapping[str, Any]]) -> float | None:
+    """The best default metric, where that is the score with its default weight and target."""
+    try:
+        scores = [score(record["accuracy"], record["relative_speed"]) for record in records]
+    except (KeyError, ValueError):  # another kind of result
+        return None
+    known = [record.get("default") for record in records]
+    return max(scores, default=None) if scores == known else None
+
+
 def _print_report(
     results: _Results, front: list[dict], objectives: tuple[Objective, ...], output: Path, drawings: int
 ) -> None:
@@ -223,6 +235,11 @@ def _print_report(
         front = [record | {"step_time_ms": of[record["architecture"]]} for record in front]
         if times.device:
             lines.append(f"step time: of training, on {times.device}, from the relative speed")
+    if (score := _best_score(counted)) is not None:
+        lines.append(
+            f"NNI's default metric is a score: {POINTS} x accuracy x relative speed ^ {DEFAULT_WEIGHT}; "
+            f"the best is {score:.1f}"
+        )
     lines.append(
         f"written to {output}: front.json, results.csv, front.png"
         + (", block_1.png" if drawings else "")

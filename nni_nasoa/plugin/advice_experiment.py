@@ -15,7 +15,7 @@ import click
 
 from nni_nasoa.values import reason
 
-from .classifiers import read_list
+from .classifiers import read_list, shown_accuracy
 from .experiments import read_status
 
 if TYPE_CHECKING:
@@ -243,17 +243,13 @@ def _watch(experiment: Experiment, folder: Path) -> bool:
         status = experiment.get_status()
         entries = read_list(folder)
         for entry in entries[told:]:
-            click.echo(f"{entry['run']}: {entry['model']}, {_accuracy(entry)} in {entry['seconds']:.1f} s")
+            click.echo(
+                f"{entry['run']}: {entry['model']}, {shown_accuracy(entry)} in {entry['seconds']:.1f} s"
+            )
         told = len(entries)
         if status in ("DONE", "STOPPED", "ERROR"):
             return status != "ERROR"
         time.sleep(POLL_SECONDS)
-
-
-def _accuracy(entry: Mapping[str, Any]) -> str:
-    return (
-        "no accuracy" if entry["accuracy"] is None else f"validation accuracy {100 * entry['accuracy']:.2f} %"
-    )
 
 
 def _tell(folder: Path, done: bool) -> dict[str, Any]:
@@ -261,7 +257,7 @@ def _tell(folder: Path, done: bool) -> dict[str, Any]:
     if not entries:
         raise AdviceExperimentError(f"no run gave a classifier: {_reason(folder, done)}")
     best = max(entries, key=lambda entry: entry["accuracy"])
-    click.echo(f"{_accuracy(best)}; the classifier is in {best['classifier']}")
+    click.echo(f"{shown_accuracy(best)}; the classifier is in {best['classifier']}")
     if "fetch" in best:
         click.echo(f"fetch it with: {best['fetch']}")
     return best

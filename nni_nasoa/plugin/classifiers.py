@@ -97,3 +97,10 @@ def _upgraded(entry: dict[str, Any]) -> dict[str, Any]:
         return entry
     outcome = outcome_of(str(entry["stopped"]), ())["reason"]
     return {name: value for name, value in entry.items() if name != "stopped"} | {"outcome": outcome}
+
+
+def shown_accuracy(entry: Mapping[str, Any]) -> str:
+    """The accuracy of an entry, in words."""
+    return (
+        "no accuracy" if entry["accuracy"] is None else f"validation accuracy {100 * entry['accuracy']:.2f} %"
+    )

@@ -86,6 +86,21 @@ def _child_of_manager() -> psutil.Process | None:
     return None
 
 
+def in_foreground() -> bool:
+    """Whether this is the tuner of an `nnictl create --foreground`, whose user reads what it prints."""
+    if (child := _child_of_manager()) is None:
+        return False
+    import psutil
+
+    try:
+        command = child.parent().cmdline()
+    except (psutil.Error, AttributeError):
+        return False
+    return (
+        command[command.index("--foreground") + 1 :][:1] == ["true"] if "--foreground" in command else False
+    )
+
+
 def _watch(child: psutil.Process) -> None:
     import psutil
 

@@ -32,6 +32,7 @@ from .experiments import (
     read_unfinished,
 )
 from .journal import Journal
+from .result_lines import ResultLines
 from .search_space_codec import Architectures, Samples, Vocabulary
 
 _logger = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ class EvolutionTuner(Tuner):
             )
         folder = self.get_checkpoint_path()
         self._journal = Journal(Path(folder) / "evolution.jsonl" if folder else None)
+        self._lines = ResultLines(self._folder())
         self._lock = RLock()  # NNI tells of ended trials in another thread
         self._resumed = False
         self._vocabulary: Vocabulary | None = None
@@ -235,8 +237,12 @@ class EvolutionTuner(Tuner):
         self._journal.append(
             event="told", parameters=self.vocabulary.to_parameters(candidate), metrics=dict(metrics)
         )
-        self.evolution.tell(candidate, metrics)
-        self._told.add(self.evolution.operators.key(candidate))
+        evolution, known = self.evolution, len(self.evolution.evaluated)
+        evolution.tell(candidate, metrics)
+        self._told.add(evolution.operators.key(candidate))
+        if (count := len(evolution.evaluated)) > known:
+            ended, front = count + evolution.failures, len(evolution.front())
+            self._lines.tell(metrics, evolution.objectives, count=count, ended=ended, front=front)
 
     def _from_parameters(self, parameters: Any) -> Any:
         """The candidate that parameters mean, or None if they are not of this search space."""

@@ -10,13 +10,17 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from nni_nasoa.advisor.survey import Survey
 
 from .assignment import Assignment
-from .classifiers import add_to_list, entry_of
+from .classifiers import add_to_list, entry_of, shown_accuracy
+from .dispatcher import in_foreground
 from .experiments import read_config, read_failed, read_unfinished
 from .journal import Journal
 from .run_ledger import ENDED, RunLedger
@@ -135,14 +139,15 @@ class Progress:
         self._note_best(run, record.accuracy)
         entry = entry_of(result, self.config)
         add_to_list(self._folder, entry)
-        _logger.info(
-            "%s: accuracy %s (%s), the classifier is in %s%s",
-            run,
-            record.accuracy,
-            record.status,
-            entry["classifier"],
-            f"; fetch it with: {entry['fetch']}" if "fetch" in entry else "",
+        line = (
+            f"{run}: {record.model}, {shown_accuracy(entry)} in {result.seconds:.1f} s, "
+            f"the classifier is in {entry['classifier']}"
+            + (f"; fetch it with: {entry['fetch']}" if "fetch" in entry else "")
         )
+        _logger.info("%s (%s)", line, record.status)
+        if in_foreground():
+            with suppress(OSError, ValueError):  # the terminal is gone
+                click.echo(line)
         self._record(record)
 
     # -- the store --

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .result_context import with_context
+
 _FINISHED = ("SUCCEEDED", "FAILED", "EARLY_STOPPED", "USER_CANCELED", "SYS_CANCELED", "USER_TO_CANCEL")
 
 
@@ -36,7 +38,8 @@ class FinalResult:
     parameter_id, parameters
         The parameters that the trial really had; None if NNI did not record them.
     metrics
-        The reported dict; a plain number is {"default": number}.
+        The reported dict, with what a trial told of it before (see `result_context`); a plain number is
+        {"default": number}.
     """
 
     trial_id: str
@@ -80,9 +83,8 @@ def read_trials(folder: str | Path) -> list[FinalResult]:
     an earlier one is left out, too, where it names its architecture.
     """
     with open_database(folder) as database:
-        metrics = database.execute(
-            "select trialJobId, parameterId, timestamp, data from MetricData "
-            "where type = 'FINAL' order by rowid"
+        reported = database.execute(
+            "select trialJobId, parameterId, timestamp, data, type from MetricData order by rowid"
         ).fetchall()
         events = database.execute(
             "select trialJobId, timestamp, sequenceId, data from TrialJobEvent order by rowid"
@@ -98,8 +100,12 @@ def read_trials(folder: str | Path) -> list[FinalResult]:
 
     results: dict[tuple[str, str], FinalResult] = {}
     of_architecture: dict[str, list[dict]] = {}
-    for trial, parameter_id, time, data in metrics:
-        found = metrics_of(_json(data))
+    on_the_way: dict[str, list[Any]] = {}
+    for trial, parameter_id, time, data, kind in reported:
+        if kind != "FINAL":
+            on_the_way.setdefault(trial, []).append(_json(data))
+            continue
+        found = with_context(metrics_of(_json(data)), on_the_way.get(trial, ()))
         key = trial, str(found.get("architecture"))
         known = of_architecture.setdefault(key[1], [])
         if key in results or ("architecture" in found and found in known):
@@ -192,6 +198,15 @@ def read_config(folder: str | Path) -> dict[str, Any]:
             "select params from ExperimentProfile order by revision desc limit 1"
         ).fetchone()
     return json.loads(row[0]) if row else {}
+
+
+def read_seconds(folder: str | Path) -> float:
+    """Return for how long the experiment has run, as NNI last wrote it down."""
+    with open_database(folder) as database:
+        row = database.execute(
+            "select execDuration from ExperimentProfile order by revision desc limit 1"
+        ).fetchone()
+    return row[0] or 0.0 if row else 0.0
 
 
 def metrics_of(value: Any) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from nni_nasoa.training.regime import FineTuneRegime
 
 from .assignment import Assignment
 from .kept_results import KeptResults
-from .trial import TrialError, first_line, manager_needed, report_accuracy, under_nni
+from .trial import TrialError, first_line, manager_needed, report_on_the_way, under_nni
 from .trial_result import TrialResult, record_in
 
 ENDING_SECONDS = 0.5  # the part of the budget that is kept for the report and the interpreter's end
@@ -148,7 +148,7 @@ def _run_under_nni(settings: FineTuneTrialSettings) -> None:
     import nni
 
     def report(accuracy: float) -> None:
-        report_accuracy(accuracy, "finetune_trial")
+        report_on_the_way({"default": accuracy, "accuracy": accuracy}, "finetune_trial")
 
     with manager_needed():
         assignment = Assignment.from_parameters(nni.get_next_parameter() or {})

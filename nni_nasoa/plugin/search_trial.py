@@ -1,9 +1,9 @@
 """The trial of an architecture search: train one candidate on a proxy dataset, time it, report one result.
 
-NNI runs it as `python -m nni_nasoa.plugin.search_trial --dataset digits ...`. Each epoch reports the accuracy
-so far; the final metric is a result record (see `evaluate`), whose `default` is the reward. A candidate that
-cannot be trained fails with one line on stderr and exit code 1, and the search goes on. With `--architecture`
-it runs without NNI and prints the record.
+NNI runs it as `python -m nni_nasoa.plugin.search_trial --dataset digits ...`. The speed is measured first, so
+that the score after each epoch and that of the final result (see `evaluate`) are of one kind. A candidate
+that cannot be trained fails with one line on stderr and exit code 1, and the search goes on. With
+`--architecture` it runs without NNI and prints the record.
 
 A trial is a process, so this one imports little: torch, nni where there is an NNI, and neither torchvision
 nor nni.nas.
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +22,11 @@ import click
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.search.choices import decode
-from nni_nasoa.search.reward import DEFAULT_WEIGHT, reward
+from nni_nasoa.search.reward import DEFAULT_WEIGHT, score
 
 from .kept_results import KeptResults
-from .trial import TrialError, first_line, manager_needed, report_accuracy, under_nni
+from .result_context import CONTEXT, context_of, without_context
+from .trial import TrialError, first_line, manager_needed, report_on_the_way, under_nni
 
 if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
@@ -58,6 +59,10 @@ class SearchTrialSettings:
 
         return Dataset(self.dataset, root=self.root, max_bad=self.max_bad)
 
+    def score(self, accuracy: float, relative_speed: float) -> float:
+        """What NNI ranks by."""
+        return score(accuracy, relative_speed, self.target_speed, self.speed_weight)
+
     @property
     def speed_shape(self) -> tuple[int, int]:
         """Input size and batch size at which networks are timed."""
@@ -67,20 +72,20 @@ class SearchTrialSettings:
 def evaluate(
     architecture: Architecture,
     settings: SearchTrialSettings,
-    on_epoch: Callable[[int, float], None] | None = None,
+    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Train and time one candidate.
+    """Time and train one candidate.
 
     Parameters
     ----------
     architecture, settings
         What to evaluate, and how.
     on_epoch
-        Called after each epoch with its number, from 1, and the validation accuracy.
+        Called after each epoch with its number, from 1, and the result record so far.
 
     Returns
     -------
-    The result record: `default` (the reward), `accuracy` (0 to 1), `relative_speed` (training throughput over
+    The result record: `default` (the score), `accuracy` (0 to 1), `relative_speed` (training throughput over
     the reference network's), `throughput` (images/s), `step_time_ms`, `reference_step_time_ms`, `params_m`,
     `gmacs` (at the speed's input size), and what it belongs to: `architecture`, `device`, `dataset`,
     `input_size`, `batch_size`, `epochs`, `speed_input_size`, `speed_batch_size`.
@@ -109,16 +114,6 @@ def evaluate(
     split = settings.proxy.open(settings.input_size)
     torch.manual_seed(settings.seed)
     network = ETNet(architecture, split.num_classes)
-    accuracy = train_proxy(
-        network,
-        split,
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        learning_rate=settings.learning_rate,
-        device=device,
-        seed=settings.seed,
-        on_epoch=on_epoch,
-    )
     speed = relative_speed(
         network,
         speed_size,
@@ -127,18 +122,32 @@ def evaluate(
         autocast=mixed_precision(device),
         repeats=settings.speed_repeats,
     )
-    return {
-        "default": reward(accuracy, speed.relative_speed, settings.target_speed, settings.speed_weight),
-        "accuracy": accuracy,
-        "relative_speed": speed.relative_speed,
-        "throughput": speed.throughput,
-        "step_time_ms": speed.step_time_ms,
-        "reference_step_time_ms": speed.reference_step_time_ms,
-        "params_m": architecture.parameters(split.num_classes) / 1e6,
-        "gmacs": architecture.macs(speed_size, split.num_classes) / 1e9,
-        "device": device_name(device),
-        **identity(architecture, settings),
-    }
+
+    def record(accuracy: float) -> dict[str, Any]:
+        return {
+            "default": settings.score(accuracy, speed.relative_speed),
+            "accuracy": accuracy,
+            "relative_speed": speed.relative_speed,
+            "throughput": speed.throughput,
+            "step_time_ms": speed.step_time_ms,
+            "reference_step_time_ms": speed.reference_step_time_ms,
+            "params_m": architecture.parameters(split.num_classes) / 1e6,
+            "gmacs": architecture.macs(speed_size, split.num_classes) / 1e9,
+            "device": device_name(device),
+            **identity(architecture, settings),
+        }
+
+    accuracy = train_proxy(
+        network,
+        split,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        device=device,
+        seed=settings.seed,
+        on_epoch=None if on_epoch is None else lambda epoch, accuracy: on_epoch(epoch, record(accuracy)),
+    )
+    return record(accuracy)
 
 
 def identity(architecture: Architecture, settings: SearchTrialSettings) -> dict[str, Any]:
@@ -155,11 +164,31 @@ def identity(architecture: Architecture, settings: SearchTrialSettings) -> dict[
     }
 
 
+def report(record: Mapping[str, Any]) -> None:
+    """Report a result record of `evaluate` as NNI's final result.
+
+    What it belongs to is told beside an intermediate result: see `result_context`.
+    """
+    import nni
+
+    with manager_needed():
+        nni.report_intermediate_result(_on_the_way(record))
+        nni.report_final_result(without_context(record))
+
+
+def _on_the_way(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a record that is reported before the end, with all that it belongs to as one value."""
+    return {name: record[name] for name in ("default", "accuracy", "relative_speed")} | {
+        CONTEXT: context_of(record)
+    }
+
+
 def _run_under_nni(settings: SearchTrialSettings) -> None:
     import nni
 
-    def report_progress(epoch: int, accuracy: float) -> None:
-        report_accuracy(accuracy, "search_trial", f" after epoch {epoch}")
+    def report_progress(epoch: int, record: dict[str, Any]) -> None:
+        if epoch < settings.epochs:  # the last one is told with the result
+            report_on_the_way(_on_the_way(record), "search_trial", f" after epoch {epoch}")
 
     with manager_needed():
         architecture = decode(nni.get_next_parameter() or {})
@@ -169,23 +198,23 @@ def _run_under_nni(settings: SearchTrialSettings) -> None:
         if record is None:
             record = _evaluate(architecture, settings, report_progress)
             kept.keep(record)
-    with manager_needed():
-        nni.report_final_result(record)
+    # One that an earlier release kept has another scale.
+    report(record | {"default": settings.score(record["accuracy"], record["relative_speed"])})
 
 
 def _run_alone(architecture: Architecture, settings: SearchTrialSettings) -> None:
     record = _evaluate(
         architecture,
         settings,
-        lambda epoch, accuracy: click.echo(
-            f"epoch {epoch}/{settings.epochs}: accuracy {accuracy:.4f}", err=True
+        lambda epoch, record: click.echo(
+            f"epoch {epoch}/{settings.epochs}: accuracy {record['accuracy']:.4f}", err=True
         ),
     )
     click.echo(json.dumps(record, indent=2))
 
 
 def _evaluate(
-    architecture: Architecture, settings: SearchTrialSettings, on_epoch: Callable[[int, float], None]
+    architecture: Architecture, settings: SearchTrialSettings, on_epoch: Callable[[int, dict[str, Any]], None]
 ) -> dict[str, Any]:
     """`evaluate`, with whatever goes wrong as a TrialError that names the architecture."""
     from nni_nasoa.device.out_of_memory import is_out_of_memory
@@ -274,13 +303,13 @@ def _evaluate(
     "--target-speed",
     type=click.FloatRange(0, min_open=True),
     default=SearchTrialSettings.target_speed,
-    help="Relative speed at which the reward equals the accuracy.",
+    help="Relative speed at which the score is 10000 times the accuracy.",
 )
 @click.option(
     "--speed-weight",
     type=click.FloatRange(0),
     default=SearchTrialSettings.speed_weight,
-    help="Exponent of the speed in the reward.",
+    help="Exponent of the speed in the score.",
 )
 @click.option(
     "--seed",

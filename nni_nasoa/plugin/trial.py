@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -23,22 +24,26 @@ def under_nni() -> bool:
     return bool(os.environ.get("NNI_PLATFORM") or os.environ.get("NNI_TRIAL_COMMAND_CHANNEL"))
 
 
-def report_accuracy(accuracy: float, speaker: str, when: str = "") -> None:
-    """Tell NNI of an accuracy on the way, 0 to 1; where it does not answer, a line on stderr says so.
+def report_on_the_way(metrics: Mapping[str, Any], speaker: str, when: str = "") -> None:
+    """Tell NNI how far a trial is; where it does not answer, a line on stderr says so.
 
     Parameters
     ----------
+    metrics
+        As in the final result, `default` and the `accuracy`, 0 to 1, among them.
     speaker, when
         What that line begins with, and says after the accuracy.
     """
     import nni
 
     try:
-        nni.report_intermediate_result({"default": accuracy, "accuracy": accuracy})
+        nni.report_intermediate_result(dict(metrics))
     except (
         OSError
     ) as error:  # NNI's manager is gone; the result will be kept for when the experiment is resumed
-        click.echo(f"{speaker}: accuracy {accuracy:.4f}{when} not reported: {first_line(error)}", err=True)
+        click.echo(
+            f"{speaker}: accuracy {metrics['accuracy']:.4f}{when} not reported: {first_line(error)}", err=True
+        )
 
 
 @contextmanager

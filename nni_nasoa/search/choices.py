@@ -3,8 +3,8 @@
 `choices` turns an `ArchitectureSpace` into labels and values (NASOA, section 3.1 and figure 2); `encode` and
 `decode` map between an Architecture and a sample of them.
 
-Every label is always there; some count only under a condition, and a sample that differs elsewhere is the
-same network:
+Every label but `stages` is always there; some count only under a condition, and a sample that differs
+elsewhere is the same network:
 
 ==================  ============================================  ==========================================
 label               values                                        counts where
@@ -14,7 +14,7 @@ op1, op2, ..        operation codes                               op<i>: i <= la
 ratio1, ratio2, ..  ratio codes                                   ratio<i>: i < layers (the last is always 2)
 skip_0_1, ..        none, add, concat, from place j to place i    i <= layers, and not the residual's place
 channels            channels after the stem                       always
-stages              numbers of stages                             always
+stages              numbers of stages                             there are several (else all of blocks<s>)
 blocks1, blocks2..  blocks in the stage                           blocks<s>: s <= stages
 doublings           how often the channels double                 always
 double1, double2..  where: "s2b1" is stage 2, block 1             double<k>: k <= doublings
@@ -77,7 +77,7 @@ def _macro_choices(space: ArchitectureSpace) -> tuple[LabelledChoice, ...]:
     )
     return (
         LabelledChoice("channels", space.channels),
-        LabelledChoice("stages", space.stages),
+        *([LabelledChoice("stages", space.stages)] if len(space.stages) > 1 else []),
         *(LabelledChoice(f"blocks{s}", space.blocks) for s in range(1, most + 1)),
         LabelledChoice("doublings", space.doublings),
         *(LabelledChoice(f"double{k}", places) for k in range(1, max(space.doublings) + 1)),
@@ -129,11 +129,12 @@ def architecture_space(nni_space: Mapping[str, Any]) -> ArchitectureSpace:
     if "macro" in nni_space:
         given["macros"] = values("macro")
     else:
-        given |= {name: values(name) for name in ("channels", "stages", "doublings")} | {
-            "blocks": values("blocks1")
-        }
+        given |= {name: values(name) for name in ("channels", "doublings")} | {"blocks": values("blocks1")}
+        given["stages"] = values("stages") if "stages" in nni_space else (_stages_of(nni_space),)
     space = ArchitectureSpace(**given)
     expected = search_space(space)
+    if len(space.stages) == 1 and "macro" not in nni_space:
+        nni_space = {label: choice for label, choice in nni_space.items() if label != "stages"}
     for label in [*expected, *nni_space]:
         if label not in expected:
             raise ArchitectureError(f"search space: '{label}' is not a label of this space")
@@ -172,7 +173,9 @@ def encode(architecture: Architecture, space: ArchitectureSpace) -> dict[str, An
         sample["macro"] = str(macro)
     else:
         places = doubling_places(macro)
-        sample |= {"channels": macro.channels, "stages": len(macro.stages), "doublings": len(places)}
+        sample |= {"channels": macro.channels, "doublings": len(places)}
+        if len(space.stages) > 1:
+            sample["stages"] = len(macro.stages)
         sample |= {f"blocks{s}": len(stage) for s, stage in enumerate(macro.stages, start=1)}
         sample |= {
             f"double{k}": f"s{stage + 1}b{place + 1}" for k, (stage, place) in enumerate(places, start=1)
@@ -213,6 +216,11 @@ def decode(sample: Mapping[str, Any]) -> Architecture:
     return Architecture(block, macro)
 
 
+def _stages_of(labels: Mapping[str, Any]) -> int:
+    """How many stages there are where that is no choice: as many as have a number of blocks."""
+    return sum(re.fullmatch(r"blocks[1-9]\d?", str(label)) is not None for label in labels)
+
+
 def _count(sample: Mapping[str, Any], label: str, least: int = 1) -> int:
     """A label's value that says how many there are of something."""
     value = sample[label]
@@ -236,7 +244,8 @@ def _decode_block(sample: Mapping[str, Any]) -> Block:
 
 
 def _decode_macro(sample: Mapping[str, Any]) -> Macro:
-    depths = [_count(sample, f"blocks{s}") for s in range(1, _count(sample, "stages") + 1)]
+    stages = _count(sample, "stages") if "stages" in sample else _stages_of(sample)
+    depths = [_count(sample, f"blocks{s}") for s in range(1, stages + 1)]
     places = []
     for k in range(1, _count(sample, "doublings", 0) + 1):
         match = re.fullmatch(r"s([1-9]\d?)b([1-9]\d?)", str(sample[f"double{k}"]))

@@ -23,7 +23,9 @@ def check(results, config):
         assert candidates.block_designs or candidates.contains(architecture)
         assert 0 <= result["accuracy"] <= 1 and result["relative_speed"] > 0 and result["step_time_ms"] > 0
         assert result["params_m"] == architecture.parameters(10) / 1e6
-        assert math.isclose(result["default"], result["accuracy"] * result["relative_speed"] ** 0.07)
+        score = 10_000 * result["accuracy"] * result["relative_speed"] ** 0.07
+        assert math.isclose(result["default"], score, abs_tol=0.06)
+        assert result["dataset"] == "digits" and result["device"]
 
 
 def report(nnictl, source, folder):

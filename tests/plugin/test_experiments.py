@@ -266,3 +266,20 @@ def test_reading_while_the_manager_writes_and_after_it_was_killed_in_the_middle(
 def test_what_is_read_is_not_written_to(written):
     with open_database(written.folder) as database, pytest.raises(sqlite3.OperationalError, match="readonly"):
         database.execute("delete from MetricData")
+
+
+def test_what_a_trial_told_of_its_result_before_is_read_beside_it(tmp_path):
+    written = Written(tmp_path / "e")
+    context = {"architecture": "2-_16_1", "dataset": "digits", "device": "cpu"}
+    other = {**context, "architecture": "020-_16_1"}
+    final = {"default": 9000.0, "accuracy": 0.9, "architecture": "2-_16_1"}
+    # NNI ran trial B again, with another network than at first.
+    for trial, told in (("A", [context]), ("B", [other, context]), ("C", [other])):
+        for one in told:
+            written.metric(trial, 0, {"default": 5000.0, "context": one}, "PERIODICAL")
+        written.metric(trial, 0, {**final, "accuracy": 0.9 if trial == "A" else ord(trial) / 100})
+    flat = {**final, **context, "architecture": "1-_8_1"}  # as earlier releases reported
+    written.metric("D", 0, flat)
+    a, b, c, d = read_results(written.folder)
+    assert a.items() >= {**context, **final}.items() and b["dataset"] == "digits"
+    assert "dataset" not in c and d.items() >= flat.items()

@@ -14,7 +14,7 @@ from nni_nasoa.networks import ETNet
 from nni_nasoa.plugin import search_trial
 from nni_nasoa.plugin.search_trial import SearchTrialSettings
 from nni_nasoa.search.choices import encode
-from nni_nasoa.search.reward import reward
+from nni_nasoa.search.reward import score
 
 SMALL = "2-_8_1-2-2"
 OPTIONS = ["--input-size", "16", "--epochs", "2", "--speed-repeats", "3", "--device", "cpu"]
@@ -43,44 +43,46 @@ def test_a_trial_under_nni_and_the_same_architecture_again(experiment):
     done, metrics = experiment.run("first", encode(architecture, candidates))
     assert done.returncode == 0, done.stderr
     assert [kind for kind, _ in metrics] == ["PERIODICAL", "PERIODICAL", "FINAL"]
-    final = metrics[-1][1]
-    assert metrics[1][1] == {"default": final["accuracy"], "accuracy": final["accuracy"]}
+    first, last, final = (value for _, value in metrics)
+    # What NNI shows on the way is the same score, with the accuracy so far.
+    assert first["default"] == score(first["accuracy"], final["relative_speed"]) > 100
+    assert {name: first[name] for name in ("relative_speed", "context")} == {
+        name: last[name] for name in ("relative_speed", "context")
+    }
+    assert [last[name] for name in list(final)[:3]] == list(final.values())[:3]
+    assert list(final)[:3] == ["default", "accuracy", "relative_speed"]
     assert all(isinstance(final[name], float) and final[name] > 0 for name in NUMBERS)
     assert 0.1 < final["accuracy"] <= 1
-    assert final["default"] == pytest.approx(reward(final["accuracy"], final["relative_speed"]))
+    assert final["default"] == score(final["accuracy"], final["relative_speed"])
     assert final["throughput"] == pytest.approx(64e3 / final["step_time_ms"])
     assert (
         final["params_m"] == architecture.parameters(10) / 1e6
         and final["gmacs"] == architecture.macs(16, 10) / 1e9
     )
-    assert set(final) == NUMBERS | {
-        "architecture",
-        "device",
-        "dataset",
-        "input_size",
-        "batch_size",
-        "epochs",
-        "speed_input_size",
-        "speed_batch_size",
+    # What is the same for all trials would be axes of NNI's plot that say nothing.
+    context = last["context"]
+    assert set(final) == NUMBERS | {"architecture"} and final["architecture"] == str(architecture)
+    assert {**context, "device": "here"} == {
+        "architecture": str(architecture),
+        "device": "here",
+        "dataset": "digits",
+        "input_size": 16,
+        "batch_size": 64,
+        "epochs": 2,
+        "speed_input_size": 16,
+        "speed_batch_size": 64,
     }
-    assert (
-        final["architecture"],
-        final["dataset"],
-        final["input_size"],
-        final["batch_size"],
-        final["epochs"],
-    ) == (str(architecture), "digits", 16, 64, 2)
-    assert isinstance(final["device"], str) and final["device"]
+    assert isinstance(context["device"], str) and context["device"]
 
     # Another trial of the experiment gets the same architecture, by another name of its sample.
     kept = list(experiment.results.glob("*.json"))
-    assert len(kept) == 1 and json.loads(kept[0].read_text()) == final
-    kept[0].write_text(
-        json.dumps({**final, "accuracy": 0.123456})
-    )  # so that it shows where the answer comes from
+    assert len(kept) == 1 and json.loads(kept[0].read_text()) == {**context, **final}
+    # So that it shows where the answer comes from; an earlier release had another scale.
+    kept[0].write_text(json.dumps({**context, **final, "accuracy": 0.123456, "default": 0.12}))
     done, metrics = experiment.run("second", {"architecture": str(architecture)})
     assert done.returncode == 0, done.stderr
-    assert metrics == [("FINAL", {**final, "accuracy": 0.123456})]
+    now = {"default": score(0.123456, final["relative_speed"]), "accuracy": 0.123456}
+    assert metrics == [("PERIODICAL", {**last, **now}), ("FINAL", {**final, **now})]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +118,7 @@ def test_without_nni_it_prints_the_record():
     result = invoke("--architecture", SMALL, "--epochs", "1", "--target-speed", "2", "--speed-weight", "1")
     record = json.loads(result.stdout)
     assert result.exit_code == 0 and record["architecture"] == SMALL
-    assert record["default"] == pytest.approx(record["accuracy"] * record["relative_speed"] / 2)
+    assert record["default"] == pytest.approx(5000 * record["accuracy"] * record["relative_speed"], abs=0.05)
 
 
 def test_the_speed_is_that_of_the_target_size(batches):
@@ -126,8 +128,8 @@ def test_the_speed_is_that_of_the_target_size(batches):
             *("--speed-input-size", "96", "--speed-batch-size", "4"),
         ).stdout
     )
-    trained = next(number for number, (size, _) in enumerate(batches) if size == 96)
-    assert {size for size, _ in batches[:trained]} == {16} and set(batches[trained:]) == {(96, 4)}
+    timed = next(number for number, (size, _) in enumerate(batches) if size == 16)
+    assert {size for size, _ in batches[timed:]} == {16} and set(batches[:timed]) == {(96, 4)}
     assert (record["speed_input_size"], record["speed_batch_size"]) == (96, 4)
     assert record["gmacs"] == Architecture.parse(SMALL).macs(96, 10) / 1e9
     assert (

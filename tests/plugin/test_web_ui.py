@@ -1,5 +1,7 @@
 """NNI's real web UI, in headless Chromium, while a search runs."""
 
+import json
+import re
 import time
 from pathlib import Path
 
@@ -24,6 +26,17 @@ OPTIONS = [
     "--disable-dev-shm-usage",
     "--window-size=1400,1400",
 ]
+AXES = ".parcoords .dimension .label"
+MEASURED = (
+    "default",
+    "accuracy",
+    "relative_speed",
+    "throughput",
+    "step_time_ms",
+    "reference_step_time_ms",
+    "params_m",
+    "gmacs",
+)
 
 pytestmark = pytest.mark.slow
 
@@ -91,6 +104,23 @@ def test_web_ui_shows_the_search(experiment, browser):
     for trial in {result["trialJobId"] for result in results()[:2]}:
         assert trial in detail
     assert "(FINAL)" in detail  # the default metric, in the list of trials
+
+    # Nobody takes the score for an accuracy, before the end or after it, and it is of one kind.
+    shown = [float(cell) for cell in re.findall(r"([\d.]+) \((?:FINAL|LATEST)\)", detail)]
+    assert shown and min(shown) > 100
+    first = results()[0]["trialJobId"]
+    told = [json.loads(json.loads(one["data"])) for one in experiment.rest(f"/metric-data/{first}")]
+    assert len({metrics["relative_speed"] for metrics in told}) == 1 and len(told) > 1
+
+    # The hyper-parameter plot has an axis for what varies alone: choices, the network's name, measurements.
+    tab = next(tab for tab in browser.find_elements(By.CSS_SELECTOR, "[role=tab]") if "Hyper" in tab.text)
+    tab.click()
+    axes = wait(browser, lambda: [label.text for label in browser.find_elements(By.CSS_SELECTOR, AXES)])
+    space = yaml.safe_load((CONFIGS / "search.yml").read_text())["searchSpace"]
+    assert all(len(choice["_value"]) > 1 for choice in space.values())
+    assert set(axes) == {*space, "architecture", *MEASURED}
+    browser.find_element(By.CSS_SELECTOR, "[role=tab]").click()
+    wait(browser, lambda: drop_down(browser, "default"))
 
     # The other metrics are under the drop-down of the default metric's page, and each can be drawn.
     drop_down(browser, "default").click()

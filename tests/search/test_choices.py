@@ -51,6 +51,20 @@ def test_labels_that_do_not_count_make_no_difference():
     assert SAMPLE["layers"] == 2 and SAMPLE["stages"] == 3 and decode(other) == decode(SAMPLE)
 
 
+def test_one_number_of_stages_is_no_choice():
+    candidates = ArchitectureSpace(stages=(3,), blocks=(1, 2), doublings=(0, 1))
+    labels = search_space(candidates)
+    assert "stages" not in labels and {"blocks1", "blocks2", "blocks3"} <= set(labels)
+    sample = encode(Architecture.parse("000-_32_2-1-1"), candidates)
+    assert "stages" not in sample and str(decode(sample)) == "000-_32_2-1-1"
+    # Configs and samples of earlier releases have the label, and mean the same.
+    before = {**labels, "stages": {"_type": "choice", "_value": [3]}}
+    assert architecture_space(before) == architecture_space(labels) == candidates
+    assert decode({**sample, "stages": 3}) == decode(sample)
+    with pytest.raises(ArchitectureError, match="'blocks4' is not a label"):
+        architecture_space({**before, "blocks4": labels["blocks1"]})
+
+
 def test_a_place_beyond_the_end_of_a_stage_means_its_last_block():
     for place, encoding in (
         ("s2b1", "000-a01_32_1-21-1"),

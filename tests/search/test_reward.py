@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from nni_nasoa.search.reward import reward
+from nni_nasoa.search.reward import reward, score
 
 
 def test_at_the_target_the_reward_is_the_accuracy():
@@ -35,3 +35,20 @@ def test_the_default_gives_five_percent_for_twice_the_speed():
 def test_values_out_of_range(arguments, named):
     with pytest.raises(ValueError, match=f"^{named}: "):
         reward(*arguments)
+
+
+def test_the_score_orders_as_the_reward_does_and_is_too_much_for_an_accuracy():
+    results = [(0.1, 0.2), (0.55, 4.0), (0.93, 0.5), (0.93, 2.0), (1.0, 1.0)]
+    for target in (1.0, 2.5):
+        rewards = [reward(*result, target) for result in results]
+        scores = [score(*result, target) for result in results]
+        assert sorted(results, key=dict(zip(results, scores)).get) == sorted(
+            results, key=dict(zip(results, rewards)).get
+        )
+        assert scores == pytest.approx([10_000 * one for one in rewards], abs=0.05) and min(scores) > 100
+    assert score(1.0, 1.0) == 10_000
+
+
+def test_a_score_is_checked_as_a_reward_is():
+    with pytest.raises(ValueError, match="accuracy"):
+        score(1.1, 1.0)
