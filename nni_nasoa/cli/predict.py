@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .terminal import clear_errors, print_table
+from .terminal import clear_errors, printable
 
 if TYPE_CHECKING:
-    from nni_nasoa.finetune.classifier import Classifier
+    from nni_nasoa.finetune.classifier import Classifier, Prediction
+
+STDIN = "-"
 
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
-@click.argument("images", nargs=-1, type=click.Path())
+@click.argument("images", nargs=-1, type=click.Path(allow_dash=True))
 @click.option(
     "-k",
     "--top-k",
@@ -25,7 +33,14 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many classes to give for each image.",
 )
+@click.option(
+    "--reject-below",
+    type=click.FloatRange(0, 1),
+    metavar="P",
+    help="Give no class to images whose best one has a probability below P, from 0 to 1.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each image.")
 @click.option("--device", default="auto", show_default=True)
 @click.option(
     "--onnx",
@@ -33,11 +48,24 @@ if TYPE_CHECKING:
     help="Write the classifier as an ONNX file, too.",
 )
 def predict(
-    folder: Path, images: tuple[str, ...], top_k: int, as_json: bool, device: str, onnx: Path | None
+    folder: Path,
+    images: tuple[str, ...],
+    top_k: int,
+    reject_below: float | None,
+    as_json: bool,
+    as_csv: bool,
+    device: str,
+    onnx: Path | None,
 ) -> None:
-    """Classify images by the classifier in FOLDER, as `nasoa finetune` has saved it."""
+    """Classify IMAGES by the classifier in FOLDER, as `nasoa finetune` has saved it.
+
+    IMAGES are files, folders, whose images are taken however deep they lie, or - for names from standard
+    input, one a line (or as `find -print0` writes them), or for the image that comes from there itself.
+    """
     if not images and onnx is None:
         raise click.UsageError("Missing argument 'IMAGES...'.")
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv: give one of them.")
     from nni_nasoa.finetune.classifier import load_classifier
 
     with clear_errors():
@@ -45,35 +73,166 @@ def predict(
             from nni_nasoa.finetune.onnx_export import require_onnx
 
             require_onnx()
+        names, items = _listed(images)
         classifier = load_classifier(folder, device)
         if onnx is not None:
-            click.echo(f"written to {classifier.export_onnx(onnx)}", err=as_json)
-    found = [_predict_one(classifier, image, top_k) for image in images]
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
-    elif good := [entry for entry in found if "error" not in entry]:
-        columns = range(len(good[0]["predictions"]))
-        rows = [
-            [
-                *(
-                    f"{entry['predictions'][k]['label']} {100 * entry['predictions'][k]['probability']:.1f} %"
-                    for k in columns
-                ),
-                click.format_filename(entry["image"]),
-            ]
-            for entry in good
-        ]
-        print_table(f"Predictions of {folder}", [f"{k + 1}." for k in columns] + ["image"], rows, [])
-    for entry in found:
-        if "error" in entry:
-            click.echo(f"Error: {entry['error']}", err=True)
-    if any("error" in entry for entry in found):
+            click.echo(f"written to {classifier.export_onnx(onnx)}", err=as_json or as_csv)
+            if not images:
+                return
+    found = _predicted(classifier, names, items, top_k, reject_below or 0.0)
+    show = _show_json if as_json else _show_csv if as_csv else _show_table if _is_wide() else _show_lines
+    bad = show(found, min(top_k, len(classifier.classes)))
+    if bad:
         raise SystemExit(1)
 
 
-def _predict_one(classifier: Classifier, image: str, top_k: int) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Image:
+    """What came of an image.
+
+    Parameters
+    ----------
+    name
+        As it was given.
+    predictions
+        The most probable classes; empty where it cannot be read.
+    rejected
+        Whether the best of them is too improbable.
+    error
+        Why it cannot be read, with its name.
+    """
+
+    name: str
+    predictions: list[Prediction]
+    rejected: bool
+    error: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """It as JSON values."""
+        if self.error is not None:
+            return {"image": self.name, "error": self.error}
+        predictions = [prediction._asdict() for prediction in self.predictions]
+        return {"image": self.name, "predictions": predictions} | (
+            {"rejected": True} if self.rejected else {}
+        )
+
+
+def _listed(images: Sequence[str]) -> tuple[list[str], list[Any]]:
+    """Names of the images, and what is to be read: the same, but for an image from standard input."""
+    from nni_nasoa.data.below import images_below
+
+    names: list[str] = []
+    given: dict[int, bytes] = {}
+    for image in images:
+        if image == STDIN:
+            data = sys.stdin.buffer.read()
+            if _is_image(data):
+                given[len(names)] = data
+                names.append("standard input")
+            else:
+                separator = b"\0" if b"\0" in data else b"\n"
+                names += [os.fsdecode(name) for name in data.split(separator) if name.strip()]
+        elif os.path.isdir(image):
+            below, others = images_below(image)
+            names += below
+            if others or not below:
+                passed = f", {others} other files passed over" if others else ""
+                click.echo(f"note: {printable(image)}: {len(below)} images{passed}", err=True)
+        else:
+            names.append(image)
+    if images and not names:
+        raise ValueError("no images: give files, or a folder with images in it")
+    return names, [given.get(place, name) for place, name in enumerate(names)]
+
+
+def _is_image(data: bytes) -> bool:
+    from PIL import Image
+
     try:
-        predictions = classifier.predict([image], top_k)[0]
-    except ValueError as error:
-        return {"image": image, "error": str(error)}
-    return {"image": image, "predictions": [prediction._asdict() for prediction in predictions]}
+        with Image.open(BytesIO(data)):
+            return True
+    except Exception:  # whatever a decoder says of it, it is taken for names
+        return False
+
+
+def _predicted(
+    classifier: Classifier, names: Sequence[str], items: Sequence[Any], top_k: int, least: float
+) -> Iterator[_Image]:
+    """What comes of each image, as it is done; errors are told at the end."""
+    from nni_nasoa.data.parallel import progress_bar
+    from nni_nasoa.finetune.image_inputs import UnreadableImage
+
+    show, errors = len(names) > 1 and sys.stderr is not None and sys.stderr.isatty(), []
+    with progress_bar("predicting", len(names), show) as advance:
+        for name, row in zip(names, classifier.stream(items)):
+            advance(1)
+            if isinstance(row, UnreadableImage):
+                errors.append(str(row))
+                yield _Image(name, [], False, str(row))
+                continue
+            best = classifier.best(row, top_k)
+            yield _Image(name, best, best[0].probability < least, None)
+    for error in errors:
+        click.echo(f"Error: {printable(error)}", err=True)
+
+
+def _is_wide() -> bool:
+    """Whether a person looks at what is printed."""
+    return sys.stdout.isatty()
+
+
+def _show_json(found: Iterator[_Image], _: int) -> bool:
+    every = list(found)
+    click.echo(json.dumps([one.to_json() for one in every], indent=1))
+    return any(one.error for one in every)
+
+
+def _show_csv(found: Iterator[_Image], columns: int) -> bool:
+    """A row for each image, those that cannot be read too; the same columns whatever was asked for."""
+    writer, bad = csv.writer(sys.stdout, lineterminator="\n"), False
+    more = [f"{name}_{k}" for k in range(2, columns + 1) for name in ("label", "probability")]
+    writer.writerow(["image", "rejected", "error", "label", "probability", *more])
+    for one in found:
+        cells = [text for label, share in one.predictions for text in (printable(label), f"{share:.6f}")] or [
+            ""
+        ] * (2 * columns)
+        error, bad = printable(one.error or ""), bad or one.error is not None
+        writer.writerow([printable(one.name), str(one.rejected).lower(), error, *cells])
+    return bad
+
+
+def _show_lines(found: Iterator[_Image], _: int) -> bool:
+    """A line for each image, with tabs between its parts: what a pipe or a file gets, nothing cut off."""
+    bad = False
+    for one in found:
+        if one.error is not None:
+            bad = True
+            continue
+        parts = [f"{printable(label)} {100 * share:.1f} %" for label, share in one.predictions]
+        click.echo("\t".join([printable(one.name), *["rejected"] * one.rejected, *parts]))
+    return bad
+
+
+def _show_table(found: Iterator[_Image], _: int) -> bool:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("image", overflow="fold", min_width=8)
+    table.add_column("class", overflow="fold", min_width=8)
+    table.add_column("%", justify="right", no_wrap=True)
+    bad = False
+    for one in found:
+        bad = bad or one.error is not None
+        for place, (label, share) in enumerate(one.predictions):
+            first = place == 0
+            name = Text(printable(one.name)) if first else Text()
+            shown = Text(printable(label), style="" if first and not one.rejected else "dim")
+            if first and one.rejected:
+                shown = Text("rejected: ").append(shown)
+            table.add_row(name, shown, Text(f"{100 * share:.1f}", style="bold" if first else "dim"))
+    if table.row_count:
+        Console(markup=False, highlight=False, emoji=False).print(table)
+    return bad

@@ -156,14 +156,23 @@ def existing_folder(given: str | os.PathLike[str]) -> Path:
 
 def sample_of(folder: Path, file: ImageFile) -> Sample:
     """A file of a listing, to be decoded."""
-    return Sample(partial(_open_image, folder / file.path), file.label, file.path)
+    return Sample(partial(open_image, folder / file.path), file.label, file.path)
 
 
-def _open_image(path: Path) -> Image.Image:
+def open_image(path: str | os.PathLike[str]) -> Image.Image:
+    """Open an image file, whose pixels are not read yet.
+
+    Raises
+    ------
+    OSError, ValueError
+        It is no image, or no file at all: a folder, or a pipe, on which one would wait for ever.
+    """
     from PIL import Image
 
     about = os.stat(path)
-    if not stat.S_ISREG(about.st_mode):  # to open a pipe would wait for ever
+    if stat.S_ISDIR(about.st_mode):
+        raise OSError("a folder, not a file")
+    if not stat.S_ISREG(about.st_mode):
         raise OSError("not a file")
     if not about.st_size:
         raise OSError("the file is empty")

@@ -15,7 +15,8 @@ import json
 import os
 import platform
 import uuid
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -34,6 +35,7 @@ from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, WRONG, Rule, list_of, one_of, or_none, reason, text
 
 from .errors import ClassifierError
+from .image_inputs import ImageWarning, UnreadableImage, as_list, computed
 from .onnx_export import export_onnx
 
 FORMAT, VERSION = "nni-nasoa classifier", 1
@@ -110,45 +112,57 @@ class Classifier:
             parts.append(logits.float().softmax(1).cpu())
         return torch.cat(parts).numpy() if parts else np.empty((0, len(self.classes)), np.float32)
 
-    def predict(self, images: Iterable[Any], top_k: int = 1) -> list[list[Prediction]]:
+    def stream(self, images: Iterable[Any]) -> Iterator[np.ndarray | UnreadableImage]:
+        """The probabilities of each image, in order: (classes,) float32, or why it cannot be read.
+
+        Files are read in threads, some ahead of what was consumed, and computed in batches.
+
+        Parameters
+        ----------
+        images
+            As `predict` takes them, or functions that open a PIL image.
+        """
+        return computed(images, self.probabilities, self.input_size, self.device)
+
+    def predict(self, images: Any, top_k: int = 1) -> list[list[Prediction]]:
         """The most probable classes of each image, the best first.
 
         Parameters
         ----------
         images
-            Paths of image files, PIL images, or arrays (height, width, 3) uint8. They are resized and cropped
-            as the training images were.
+            One image or several: paths of files, their bytes, PIL images, arrays (height, width),
+            (height, width, 1) or (height, width, 3) uint8, tensors (height, width), (1, height, width) or
+            (3, height, width), uint8 or floats from 0 to 1. They are resized and cropped as the training
+            images were; those that are given stay as they are.
         top_k
             How many classes to give for each.
+
+        Returns
+        -------
+        A list for each image; it is empty where one of several cannot be read.
 
         Raises
         ------
         ClassifierError
-            An image cannot be read; the message names it.
+            An image is of a kind, type or shape that cannot be taken, or none of them can be read.
+
+        Warns
+        -----
+        ImageWarning
+            Of each image that cannot be read, where others can: one line that names it.
         """
-        items, results = list(images) if not isinstance(images, (str, os.PathLike)) else [images], []
-        for start in range(0, len(items), BATCH):
-            arrays = np.stack([self._array(item) for item in items[start : start + BATCH]])
-            for row in self.probabilities(arrays):
-                best = np.argsort(-row, kind="stable")[: max(1, top_k)]
-                results.append([Prediction(self.classes[i], float(row[i])) for i in best])
-        return results
+        found = list(self.stream(as_list(images)))
+        bad = [one for one in found if isinstance(one, UnreadableImage)]
+        if bad and len(bad) == len(found):
+            raise bad[0]
+        for one in bad:
+            warnings.warn(str(one), ImageWarning, stacklevel=2)
+        return [[] if isinstance(one, UnreadableImage) else self.best(one, top_k) for one in found]
 
-    def _array(self, item: Any) -> np.ndarray:
-        from PIL import Image
-
-        from nni_nasoa.data.decode import to_array
-
-        try:
-            if isinstance(item, np.ndarray):
-                item = Image.fromarray(item)
-            if isinstance(item, Image.Image):
-                return to_array(item, self.input_size)
-            with Image.open(item) as image:
-                return to_array(image, self.input_size)
-        except Exception as error:  # a broken file can fail in any way inside a decoder
-            name = item if isinstance(item, (str, os.PathLike)) else type(item).__name__
-            raise ClassifierError(f"{name}: cannot be read as an image ({reason(error)})") from None
+    def best(self, row: np.ndarray, top_k: int = 1) -> list[Prediction]:
+        """The most probable classes by their probabilities (classes,), the best first."""
+        order = np.argsort(-row, kind="stable")[: max(1, top_k)]
+        return [Prediction(self.classes[i], float(row[i])) for i in order]
 
     def export_onnx(self, path: str | os.PathLike) -> Path:
         """Write an ONNX file; see `onnx_export.export_onnx`."""

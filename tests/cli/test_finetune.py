@@ -82,7 +82,7 @@ def test_finetune_then_predict(finetune, nasoa, digits, tmp_path):
     as_json = json.loads(nasoa("predict", "out", *names, "-k", 2, "--json", "--device", "cpu").output)
     assert [entry["image"] for entry in as_json] == names
     assert as_json[0]["predictions"] == [
-        {"label": label, "probability": probability}
+        {"label": label, "probability": pytest.approx(probability, abs=1e-6)}
         for label, probability in classifier.predict([names[0]], 2)[0]
     ]
 
