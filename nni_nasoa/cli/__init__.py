@@ -10,6 +10,7 @@ import click
 from nni_nasoa import __version__
 
 from .advise import advise
+from .evaluate import evaluate
 from .experience import experience
 from .figures import figures
 from .finetune import finetune
@@ -25,5 +26,5 @@ def main() -> None:
     """Fine-tune the network that your minutes can buy, and search networks that train fast."""
 
 
-for command in (advise, finetune, predict, experience, zoo, figures, report):
+for command in (advise, finetune, predict, evaluate, experience, zoo, figures, report):
     main.add_command(command)

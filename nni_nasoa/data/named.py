@@ -10,7 +10,7 @@ from .arrays import Holdout, ImageSplit
 from .digits import open_digits
 from .fingerprint import fingerprint_of
 from .fractals import open_fractals
-from .torchvision_sets import KNOWN, normalized, open_torchvision
+from .torchvision_sets import KNOWN, normalized, open_torchvision, test_part
 
 EMBEDDED = "digits"
 FRACTALS = {"classes": 40, "instances": 40, "val_instances": 10}
@@ -72,3 +72,9 @@ class Named:
             return open_fractals(size=size, seed=FRACTAL_SEED + holdout.seed, **FRACTALS)
         folder = None if self._place is None else Path(self._place)
         return open_torchvision(self.name, folder, holdout, size, show_progress)
+
+    def test_part(self) -> tuple[tuple[str, ...], list[decoded.Sample]] | None:
+        """The classes and images of its official test part; None where it has none."""
+        if self.name not in KNOWN:
+            return None
+        return test_part(self.name, None if self._place is None else Path(self._place))

@@ -39,8 +39,8 @@ class TorchvisionSet:
     ----------
     class_name
         Name of the class.
-    train, val
-        Its arguments for the training and for the validation part; None where it has no such part.
+    train, val, test
+        Its arguments for the training, the validation and the test part; None where it has no such part.
     mirrored
         Whether an image means the same when mirrored left to right.
     """
@@ -49,15 +49,16 @@ class TorchvisionSet:
     train: Mapping[str, Any] = field(default_factory=dict)
     val: Mapping[str, Any] | None = None
     mirrored: bool = True
+    test: Mapping[str, Any] | None = field(default_factory=lambda: {"split": "test"})
 
 
 KNOWN = {
-    "cifar10": TorchvisionSet("CIFAR10", {"train": True}),
-    "cifar100": TorchvisionSet("CIFAR100", {"train": True}),
-    "mnist": TorchvisionSet("MNIST", {"train": True}, mirrored=False),
-    "fashionmnist": TorchvisionSet("FashionMNIST", {"train": True}),
-    "kmnist": TorchvisionSet("KMNIST", {"train": True}, mirrored=False),
-    "usps": TorchvisionSet("USPS", {"train": True}, mirrored=False),
+    "cifar10": TorchvisionSet("CIFAR10", {"train": True}, test={"train": False}),
+    "cifar100": TorchvisionSet("CIFAR100", {"train": True}, test={"train": False}),
+    "mnist": TorchvisionSet("MNIST", {"train": True}, mirrored=False, test={"train": False}),
+    "fashionmnist": TorchvisionSet("FashionMNIST", {"train": True}, test={"train": False}),
+    "kmnist": TorchvisionSet("KMNIST", {"train": True}, mirrored=False, test={"train": False}),
+    "usps": TorchvisionSet("USPS", {"train": True}, mirrored=False, test={"train": False}),
     "svhn": TorchvisionSet("SVHN", {"split": "train"}, mirrored=False),
     "stl10": TorchvisionSet("STL10", {"split": "train"}),
     "gtsrb": TorchvisionSet("GTSRB", {"split": "train"}, mirrored=False),
@@ -66,12 +67,12 @@ KNOWN = {
     "oxfordiiitpet": TorchvisionSet("OxfordIIITPet", {"split": "trainval"}),
     "dtd": TorchvisionSet("DTD", {"split": "train"}, {"split": "val"}),
     "fgvcaircraft": TorchvisionSet("FGVCAircraft", {"split": "train"}, {"split": "val"}),
-    "eurosat": TorchvisionSet("EuroSAT"),
-    "caltech101": TorchvisionSet("Caltech101"),
-    "caltech256": TorchvisionSet("Caltech256"),
-    "sun397": TorchvisionSet("SUN397"),
+    "eurosat": TorchvisionSet("EuroSAT", test=None),
+    "caltech101": TorchvisionSet("Caltech101", test=None),
+    "caltech256": TorchvisionSet("Caltech256", test=None),
+    "sun397": TorchvisionSet("SUN397", test=None),
     "country211": TorchvisionSet("Country211", {"split": "train"}, {"split": "valid"}),
-    "imagenette": TorchvisionSet("Imagenette", {"split": "train"}),
+    "imagenette": TorchvisionSet("Imagenette", {"split": "train"}, test={"split": "val"}),
     "renderedsst2": TorchvisionSet("RenderedSST2", {"split": "train"}, {"split": "val"}, mirrored=False),
 }
 
@@ -86,7 +87,7 @@ def open_torchvision(
 ) -> ImageSplit:
     """Open one of `KNOWN`, whose files lie in a folder, by default in the cache; see `Dataset.open`."""
     known = KNOWN[name]
-    root = folder.expanduser() if folder is not None else cache_folder() / "torchvision"
+    root = _root(folder)
     key: dict[str, str | int | float] = {"torchvision": name, "root": str(root.resolve())}
     if known.val is None:
         key |= {"seed": holdout.seed, "val_fraction": holdout.fraction}
@@ -97,6 +98,26 @@ def open_torchvision(
         lambda: _source(name, holdout, root),
         show_progress=show_progress,
     )
+
+
+def test_part(name: str, folder: Path | None) -> tuple[tuple[str, ...], list[Sample]] | None:
+    """The classes and images of the official test part of one of `KNOWN`; None where it has none.
+
+    Raises
+    ------
+    DatasetError
+        It can neither be loaded nor downloaded.
+    """
+    arguments = KNOWN[name].test
+    if arguments is None:
+        return None
+    dataset = _load(name, _root(folder), arguments)
+    labels = _labels(dataset)
+    return _class_names(dataset, int(labels.max()) + 1), _samples(dataset, labels, range(len(labels)))
+
+
+def _root(folder: Path | None) -> Path:
+    return folder.expanduser() if folder is not None else cache_folder() / "torchvision"
 
 
 def _source(name: str, holdout: Holdout, root: Path) -> Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
 from itertools import islice
@@ -33,7 +34,19 @@ _one_at_a_time = threading.Lock()  # for images of the caller, which may be the 
 
 
 class UnreadableImage(ClassifierError):  # noqa: N818  # it is given in the place of an image, too
-    """An image that cannot be read. The message is one line that names it, and says why."""
+    """An image that cannot be read. The message is one line that names it, and says why.
+
+    Parameters
+    ----------
+    name
+        What it is called.
+    why
+        Why it cannot be read, as it stands in brackets.
+    """
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"{name}: cannot be read as an image ({why})")
+        self.why = why
 
 
 class ImageWarning(UserWarning):
@@ -78,7 +91,7 @@ def read(item: Any, size: int) -> np.ndarray | UnreadableImage:
         with _open(item) as image:
             return to_array(image, size)
     except Exception as error:  # a broken file can fail in any way inside a decoder
-        return UnreadableImage(f"{name_of(item)}: cannot be read as an image ({_why(error)})")
+        return UnreadableImage(name_of(item), _why(error))
 
 
 def computed(
@@ -100,11 +113,15 @@ def computed(
     threads, before = Threads.of_run(device), torch.get_num_threads()
     arrays = in_threads(lambda item: read(item, size), items)
     try:
-        while batch := list(islice(arrays, most)):
-            good = [array for array in batch if isinstance(array, np.ndarray)]
-            if threads is not None and len(good) >= SEVERAL:
-                threads.adapt()  # too many take ten times as long beside another process
-            rows = iter(compute(np.stack(good)) if good else ())
+        while True:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Pillow's, about metadata
+                if not (batch := list(islice(arrays, most))):
+                    return
+                good = [array for array in batch if isinstance(array, np.ndarray)]
+                if threads is not None and len(good) >= SEVERAL:
+                    threads.adapt()  # too many take ten times as long beside another process
+                rows = iter(compute(np.stack(good)) if good else ())
             yield from (next(rows) if isinstance(array, np.ndarray) else array for array in batch)
     finally:
         if torch.get_num_threads() != before:

@@ -1,0 +1,208 @@
+"""`nasoa evaluate`: how good a saved classifier is on images whose classes are known."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nni_nasoa.data.split_defaults import VAL_FRACTION
+
+from .options import ROOT
+from .terminal import clear_errors, printable
+
+if TYPE_CHECKING:
+    from nni_nasoa.data import Dataset
+    from nni_nasoa.evaluation import Evaluation
+    from nni_nasoa.finetune.classifier import Classifier
+
+CLASSES, CONFUSIONS = 20, 5  # that are shown to a person
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration_error")
+
+
+@click.command()
+@click.argument("folder", metavar="CLASSIFIER", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("dataset")
+@click.option(
+    "--part",
+    type=click.Choice(["test", "val", "train", "all"]),
+    help="Of the dataset. [default: test, else val; of a folder without such parts all]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all figures as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, a row for each class.")
+@click.option(
+    "--images",
+    "images_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.csv",
+    help="Write what was predicted of each image, too.",
+)
+@click.option("--device", default="auto", show_default=True)
+@ROOT
+@click.option(
+    "--val-fraction",
+    type=float,
+    default=VAL_FRACTION,
+    show_default=True,
+    help="What the classifier's own run has held back, for --part val of a folder that brings no such part.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of that, too.")
+def evaluate(
+    folder: Path,
+    dataset: str,
+    part: str | None,
+    as_json: bool,
+    as_csv: bool,
+    images_file: Path | None,
+    device: str,
+    root: str | None,
+    val_fraction: float,
+    seed: int,
+) -> None:
+    """Say how good the classifier in the folder CLASSIFIER is on DATASET.
+
+    DATASET is a folder of images with a folder for each class, which is matched by its name, or with test/,
+    val/ or train/ with those in them; or a dataset's name, of which the test part is taken where it has one.
+    """
+    if as_json and as_csv:
+        raise click.UsageError("--json and --csv: give one of them.")
+    with clear_errors():
+        from nni_nasoa.data import Dataset
+        from nni_nasoa.finetune.classifier import load_classifier
+
+        if images_file is not None and not images_file.parent.is_dir():
+            raise ValueError(f"{images_file}: cannot be written (there is no folder {images_file.parent})")
+        asked = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed)
+        asked.check()
+        evaluation = evaluated(load_classifier(folder, device), asked, part)
+        if images_file is not None:
+            _write_images(evaluation, images_file)
+    if as_json:
+        click.echo(json.dumps(evaluation.to_json(), indent=1))
+    elif as_csv:
+        _print_csv(evaluation)
+    elif sys.stdout.isatty():
+        show(evaluation)
+    else:
+        _print_lines(evaluation)
+
+
+def evaluated(classifier: Classifier, dataset: Dataset, part: str | None) -> Evaluation:
+    """Evaluate, with a bar on stderr where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    from nni_nasoa.evaluation import evaluate
+
+    console = Console(stderr=True)
+    columns = (TextColumn("evaluating"), BarColumn(bar_width=30), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        return evaluate(
+            classifier,
+            dataset,
+            part,
+            total=lambda images: progress.update(task, total=images),
+            advance=lambda images: progress.advance(task, images),
+        )
+
+
+def headline(evaluation: Evaluation) -> str:
+    """The accuracy with its interval, on how many images of which part."""
+    low, high = evaluation.interval
+    part = "" if evaluation.part == "all" else f"{evaluation.part} "
+    return (
+        f"{100 * evaluation.accuracy:.1f} % of {len(evaluation)} {part}images right "
+        f"({100 * low:.1f} to {100 * high:.1f})"
+    )
+
+
+def show(evaluation: Evaluation) -> None:
+    """Print what a person wants to see first."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(markup=False, highlight=False, emoji=False)
+    console.print(Text(f"{printable(evaluation.dataset)}: ").append(headline(evaluation), style="bold"))
+    console.print(
+        f"balanced accuracy {100 * evaluation.balanced_accuracy:.1f} %, "
+        f"macro F1 {100 * evaluation.macro_f1:.1f} %, "
+        f"log loss {evaluation.log_loss:.3f}, "
+        f"calibration error {100 * evaluation.calibration_error:.1f} %",
+        soft_wrap=True,
+    )
+    worst = evaluation.worst
+    title = "classes, from the worst" + (
+        f" ({CLASSES} of {len(worst)}; --csv has all)" if len(worst) > CLASSES else ""
+    )
+    table = Table(
+        title=title, title_justify="left", title_style="dim", box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0)
+    )
+    table.add_column("class", overflow="fold", min_width=8)
+    for name in ("precision", "recall", "F1", "images"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for score in worst[:CLASSES]:
+        figures = [_percent(value) for value in (score.precision, score.recall, score.f1)]
+        table.add_row(Text(printable(score.name)), *figures, str(score.support))
+    console.print(table)
+    for pair in evaluation.confusions[:CONFUSIONS]:
+        names = f"{printable(pair.label)} taken for {printable(pair.predicted)}"
+        console.print(f"{names}: {_images(pair.images)}, {100 * pair.share:.0f} %", soft_wrap=True)
+    for note in evaluation.notes:
+        console.print(f"note: {note}", soft_wrap=True)
+
+
+def _images(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _print_lines(evaluation: Evaluation) -> None:
+    """A line for each item, with tabs between its parts."""
+    figures = evaluation.to_json()
+    click.echo(f"dataset\t{printable(evaluation.dataset)}\t{evaluation.part}\t{_images(len(evaluation))}")
+    for name in METRICS:
+        shown = [name, "accuracy_low", "accuracy_high"] if name == "accuracy" else [name]
+        click.echo("\t".join([name, *(f"{figures[one]:.4f}" for one in shown)]))
+    for score in evaluation.worst:
+        shares = (f"{name} {_percent(getattr(score, name))}" for name in ("precision", "recall", "f1"))
+        click.echo("\t".join(["class", printable(score.name), *shares, _images(score.support)]))
+    for pair in evaluation.confusions:
+        names = f"{printable(pair.label)}\t{printable(pair.predicted)}"
+        click.echo(f"confusion\t{names}\t{_images(pair.images)}\t{100 * pair.share:.1f} %")
+    for note in evaluation.notes:
+        click.echo(f"note\t{note}")
+
+
+def _print_csv(evaluation: Evaluation) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["class", "precision", "recall", "f1", "support"])
+    for score in evaluation.scores:
+        writer.writerow([printable(score.name), *map(_cell, score[1:4]), score.support])
+
+
+def _write_images(evaluation: Evaluation, path: Path) -> None:
+    from nni_nasoa.files import replacing
+
+    with replacing(path) as draft, open(draft, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image", "label", "predicted", "probability", "probability_of_label"])
+        for number, name in enumerate(evaluation.names):
+            label, given = int(evaluation.labels[number]), int(evaluation.predicted[number])
+            shares = evaluation.probabilities[number]
+            names = [printable(text) for text in (name, evaluation.classes[label], evaluation.classes[given])]
+            writer.writerow([*names, f"{shares[given]:.6f}", f"{shares[label]:.6f}"])
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.6f}"

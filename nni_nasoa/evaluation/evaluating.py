@@ -1,0 +1,120 @@
+"""`evaluate`: from a classifier and a dataset to an `Evaluation`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from nni_nasoa.data import Dataset, DatasetError, ImageSplit
+from nni_nasoa.data.decoded import Sample
+from nni_nasoa.data.labelled import LabelledImages, labelled_images
+from nni_nasoa.data.left_out import BadFile, readable
+from nni_nasoa.finetune.classifier import Classifier
+from nni_nasoa.finetune.image_inputs import UnreadableImage
+from nni_nasoa.values import suggestion
+
+from .evaluation import Evaluation
+
+NAMED = 5  # classes that a note names
+
+
+def evaluate(
+    classifier: Classifier,
+    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
+    part: str | None = None,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    advance: Callable[[int], None] = lambda _: None,
+    total: Callable[[int], None] = lambda _: None,
+) -> Evaluation:
+    """Find out how good a classifier is on images whose classes are known.
+
+    Classes are matched by their names. Images of classes that the classifier does not know, and those that
+    cannot be read, do not count; the notes say so.
+
+    Parameters
+    ----------
+    dataset, root
+        A Dataset, or its source and where torchvision's datasets lie. A folder has a folder for each class,
+        or parts with such folders in them.
+    part
+        "test", "val", "train" or "all"; by default the first of test and val that there is, else all.
+    advance, total
+        Told how many more images are done, and before that how many there are.
+
+    Raises
+    ------
+    DatasetError
+        There are no images, or none of a class that the classifier knows. One line.
+    """
+    dataset = Dataset.of(dataset, root=root)
+    found = labelled_images(dataset, part, classifier.input_size)
+    samples, notes = _matched(found, classifier.classes, dataset.name)
+    total(len(samples))
+    rows, kept, bad = [], [], []
+    for place, row in enumerate(classifier.stream(sample.open for sample in samples)):
+        advance(1)
+        if isinstance(row, UnreadableImage):
+            bad.append(BadFile(samples[place].name, row.why))
+        else:
+            rows.append(row)
+            kept.append(samples[place])
+    if not rows:
+        raise DatasetError(f"{dataset.name}: none of {len(bad)} images can be read; the first: {bad[0]}")
+    if bad:
+        notes.append(f"{len(bad)} of {len(samples)} images cannot be read; the first: {bad[0]}")
+    return Evaluation(
+        dataset.name,
+        found.part,
+        classifier.classes,
+        tuple(sample.name for sample in kept),
+        np.array([sample.label for sample in kept], dtype=np.int64),
+        np.stack(rows),
+        tuple(bad),
+        (*notes, *_seen_before(classifier, dataset.name, found)),
+        [sample.open for sample in kept],
+    )
+
+
+def _matched(found: LabelledImages, known: Sequence[str], name: str) -> tuple[list[Sample], list[str]]:
+    """The images of known classes, with the classifier's labels, and what else is to be said."""
+    place = {label: number for number, label in enumerate(known)}
+    there = [found.classes[label] for label in sorted({sample.label for sample in found.samples})]
+    unknown = [label for label in there if label not in place]
+    if len(unknown) == len(there):
+        hint = suggestion(unknown[0], known, f"it knows {_listed(known)}")
+        raise DatasetError(
+            f"{name}: none of its classes is one of the classifier's ({_listed(unknown)}); {hint}"
+        )
+    samples = [
+        sample._replace(label=place[found.classes[sample.label]])
+        for sample in found.samples
+        if found.classes[sample.label] in place
+    ]
+    notes = []
+    if unknown:
+        left = len(found.samples) - len(samples)
+        notes.append(f"{left} images of classes that the classifier does not know: {_listed(unknown)}")
+    if missing := [label for label in known if label not in there]:
+        notes.append(f"no images of {_listed(missing)}")
+    return samples, notes
+
+
+def _seen_before(classifier: Classifier, name: str, found: LabelledImages) -> list[str]:
+    """A note where the images may be those that it was trained on."""
+    metrics, trained_on = classifier.metrics, classifier.about.get("dataset")
+    if found.part == "train":
+        return ["these are images that it was trained on: of others it gets fewer right"]
+    numbers = [metrics.get(key) for key in ("train_images", "val_images")]
+    if found.part != "all" or trained_on != name or None in numbers:
+        return []
+    if len(found.samples) != sum(filter(None, numbers)):
+        return []
+    return ["these seem to be the images that it was trained on; --part val takes those that were held back"]
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(f"'{readable(name)}'" for name in names[:NAMED]) + more
