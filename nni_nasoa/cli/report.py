@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from nni_nasoa.search.reward import DEFAULT_WEIGHT, POINTS, score
 from .terminal import cell, clear_errors, print_table, text
 
 if TYPE_CHECKING:
+    from nni_nasoa.plugin.experiments import FinalResult
     from nni_nasoa.search.problem import Limit, Objective
 
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
 class _Results:
     """What a report is made of.
 
-    `trials` counts the experiment's trials by status; it is empty for a results file.
+    `trials` counts the experiment's trials by status; it is empty for a results file. `left_out` counts
+    results of a search space that the experiment had before.
     """
 
     source: str
@@ -31,6 +34,7 @@ class _Results:
     trials: dict[str, int] = field(default_factory=dict)
     objectives: tuple[Objective, ...] | None = None
     limits: tuple[Limit, ...] = ()
+    left_out: int = 0
 
 
 @click.command()
@@ -109,7 +113,13 @@ def _report(source: str, output: Path, objectives: tuple[str, ...], blocks: tupl
 
 def _read(source: str) -> _Results:
     from nni_nasoa.plugin.class_args import EvolutionArgs
-    from nni_nasoa.plugin.experiments import find_experiment, read_config, read_status, read_trials
+    from nni_nasoa.plugin.experiments import (
+        find_experiment,
+        read_config,
+        read_space_in_use,
+        read_status,
+        read_trials,
+    )
     from nni_nasoa.search.front import read_records
 
     path = Path(source)
@@ -118,13 +128,15 @@ def _read(source: str) -> _Results:
     folder = find_experiment(source)
     status = read_status(folder)
     trials = {name: count for name, count in status.items() if isinstance(count, int) and name != "trials"}
+    found = read_trials(folder)
+    results = _of_space(found, read_space_in_use(folder))
     # A network or a classifier says itself which one it is; any other result is of use
     # only with its parameters.
     records = [
         {name: value for name, value in trial.metrics.items() if name not in _NOT_FOR_READERS}
         | {"trial_id": trial.trial_id, "sequence": trial.sequence}
         | ({} if _identity([trial.metrics]) else {"parameters": trial.parameters})
-        for trial in read_trials(folder)
+        for trial in results
     ]
     tuner = read_config(folder).get("tuner") or {}
     ours = (
@@ -133,8 +145,30 @@ def _read(source: str) -> _Results:
     )
     arguments = EvolutionArgs.parse(tuner.get("classArgs") or {}) if ours else EvolutionArgs()
     return _Results(
-        f"experiment {status['id']}", records, status["id"], trials, arguments.objectives, arguments.limits
+        f"experiment {status['id']}",
+        records,
+        status["id"],
+        trials,
+        arguments.objectives,
+        arguments.limits,
+        left_out=len(found) - len(results),
     )
+
+
+def _of_space(results: Sequence[FinalResult], space: Any) -> list[FinalResult]:
+    """The results that are of a search space; all of them where none is known."""
+    from nni_nasoa.plugin.search_space_codec import read_search_space
+
+    if space is None:
+        return list(results)
+    vocabulary, kept = read_search_space(space), []
+    for result in results:
+        with suppress(ValueError, TypeError, KeyError):
+            parameters = vocabulary.identity(result.metrics) or result.parameters
+            if parameters is not None:
+                vocabulary.to_candidate(parameters)
+            kept.append(result)
+    return kept
 
 
 _NOT_FOR_READERS = ("record", "survey")  # what the advisor's trials tell its tuner
@@ -223,6 +257,9 @@ def _print_report(
         f"{len(counted)} evaluated, {len(front)} on the front"
         + (f"; trials: {_counts(results.trials)}" if results.trials else "")
     ]
+    if results.left_out:
+        many = f"{results.left_out} results are" if results.left_out > 1 else "1 result is"
+        lines.append(f"{many} of an earlier search space and left out")
     identity = _identity(front) or "parameters"
     columns = list(_COLUMNS_OF.get(identity, (("trial", "trial_id", 1, ""),)))
     known = {key for _, key, _, _ in columns}

@@ -93,8 +93,9 @@ def in_foreground() -> bool:
     import psutil
 
     try:
-        command = child.parent().cmdline()
-    except (psutil.Error, AttributeError):
+        manager = child.parent()
+        command = [] if manager is None else manager.cmdline()
+    except psutil.Error:
         return False
     return (
         command[command.index("--foreground") + 1 :][:1] == ["true"] if "--foreground" in command else False

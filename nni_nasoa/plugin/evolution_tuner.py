@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,27 +12,21 @@ import nni
 from nni.tuner import Tuner
 from nni.utils import ClassArgsValidator
 
-from nni_nasoa.architecture import Architecture
-from nni_nasoa.search.choices import architecture_space, describes_architectures
-from nni_nasoa.search.dimensions import dimensions_from_search_space
 from nni_nasoa.search.evolution import Evolution, SpaceExhausted
-from nni_nasoa.search.front import pareto_front, read_front
-from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
 
 from .class_args import ClassArgsError, EvolutionArgs
 from .dispatcher import clear_errors, end_with_manager
 from .experiments import (
-    find_experiment,
     metrics_of,
     read_config,
     read_failed,
-    read_results,
     read_trials,
     read_unfinished,
 )
+from .given_space import given_search_space
 from .journal import Journal
-from .result_lines import ResultLines
-from .search_space_codec import Architectures, Samples, Vocabulary
+from .result_lines import ResultLines, say
+from .search_space_codec import Vocabulary, space_in_use
 
 _logger = logging.getLogger(__name__)
 _NAME = "EvolutionTuner"
@@ -138,28 +131,48 @@ class EvolutionTuner(Tuner):
     # -- what NNI calls --
 
     def update_search_space(self, search_space: dict) -> None:
-        """Start the evolution in this search space; what is known of its candidates is taken along."""
-        args = self._args
+        """Start the evolution in this search space; what is known of its candidates is taken along.
+
+        NNI tells of a new space once it has stored it. Where that is none, a search that is under way goes on
+        in the space that it has, and a resumed one in the last that it had.
+        """
         with self._lock, clear_errors(_NAME):
-            self._vocabulary = vocabulary = self._read_vocabulary(search_space)
-            initial = [self._initial(number, one) for number, one in enumerate(args.initial, start=1)]
-            seed = (
-                [args.seed, len(self._journal.events)]
-                if args.seed is not None and self._journal.events
-                else args.seed
-            )
-            self._evolution = Evolution(
-                vocabulary.operators,
-                args.objectives or vocabulary.objectives,
-                limits=args.limits,
-                initial=initial,
-                seed=seed,
-                population_size=args.population_size,
-                crossover_probability=args.crossover_probability,
-            )
-            self._told = set()
-            if self._journal.events:
-                self._replay()
+            before = self._space_before()
+            try:
+                self._start(search_space)
+            except ValueError as error:
+                if before is None:
+                    raise
+                line = f"{_NAME}: the new search space is not taken, the search goes on in its own: {error}"
+                _logger.error(line)
+                say(line)
+                if self._evolution is None:
+                    self._start(before)
+
+    def _start(self, search_space: Any) -> None:
+        """Begin in a search space, or go on from the journal."""
+        args, events = self._args, self._journal.events
+        vocabulary = given_search_space(search_space, args, self._code_directory())
+        initial = [_initial(vocabulary, number, one) for number, one in enumerate(args.initial, start=1)]
+        evolution = Evolution(
+            vocabulary.operators,
+            args.objectives or vocabulary.objectives,
+            limits=args.limits,
+            initial=initial,
+            seed=[args.seed, len(events)] if args.seed is not None and events else args.seed,
+            population_size=args.population_size,
+            crossover_probability=args.crossover_probability,
+        )
+        self._vocabulary, self._evolution, self._told = vocabulary, evolution, set()
+        if events:
+            self._replay()
+        space = space_in_use(vocabulary, search_space)
+        if space != self._space_before():
+            self._journal.append(event="space", space=space)
+
+    def _space_before(self) -> Any:
+        """The search space by the journal; None where it has none."""
+        return next((event["space"] for event in reversed(self._journal.events) if _is_space(event)), None)
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
         """Return the next candidate as a sample of the search space, with an architecture's encoding."""
@@ -259,6 +272,8 @@ class EvolutionTuner(Tuner):
         told: list[dict[str, Any]] = []
         failed: set[str] = set()
         for event in self._journal.events:
+            if _is_space(event):
+                continue
             candidate = self._from_parameters(event["parameters"])
             if candidate is None:
                 continue
@@ -327,48 +342,6 @@ class EvolutionTuner(Tuner):
         path = self.get_checkpoint_path()
         return Path(path).parent if path and (Path(path).parent / "db").is_dir() else None
 
-    def _initial(self, number: int, one: str | Mapping[str, Any]) -> Any:
-        try:
-            return self.vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
-        except ValueError as error:
-            raise ClassArgsError(f"classArgs: initial, entry {number}: {error}") from None
-
-    def _read_vocabulary(self, search_space: Any) -> Vocabulary:
-        if not isinstance(search_space, Mapping) or not describes_architectures(search_space):
-            if self._args.blocks_from or self._args.macros_from:
-                raise ClassArgsError(
-                    "classArgs: blocks_from and macros_from need a search space of architectures"
-                )
-            return Samples(SampleOperators(dimensions_from_search_space(search_space)))
-        space = architecture_space(search_space)
-        for name, label, field in (
-            ("blocks_from", "block", "block_designs"),
-            ("macros_from", "macro", "macros"),
-        ):
-            if (source := getattr(self._args, name)) is not None:
-                if not getattr(space, field):
-                    raise ClassArgsError(f"classArgs: {name} needs a search space with the label '{label}'")
-                designs = [
-                    str(getattr(Architecture.parse(record["architecture"]), label))
-                    for record in self._front(name, source)
-                ]
-                changed: dict[str, Any] = {field: tuple(dict.fromkeys(designs))}
-                space = dataclasses.replace(space, **changed)
-        return Architectures(ArchitectureOperators(space))
-
-    def _front(self, name: str, source: str) -> list[dict]:
-        """The records on the front of a front file or an experiment."""
-        path = self._code_directory() / Path(source).expanduser()
-        try:
-            if path.is_file() or path.suffix == ".json":
-                return read_front(path)
-            front = pareto_front(read_results(find_experiment(source)))
-        except ValueError as error:
-            raise ClassArgsError(f"classArgs: {name}: {error}") from None
-        if not front or any("architecture" not in record for record in front):
-            raise ClassArgsError(f"classArgs: {name}: experiment '{source}' has no results of architectures")
-        return front
-
     def _code_directory(self) -> Path:
         """Where relative paths start; NNI runs the tuner in the experiment's log folder."""
         folder = self._folder()
@@ -376,6 +349,17 @@ class EvolutionTuner(Tuner):
         return Path(
             (config.get("tuner") or {}).get("codeDirectory") or config.get("trialCodeDirectory") or "."
         )
+
+
+def _is_space(event: Mapping[str, Any]) -> bool:
+    return event.get("event") == "space"
+
+
+def _initial(vocabulary: Vocabulary, number: int, one: str | Mapping[str, Any]) -> Any:
+    try:
+        return vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
+    except ValueError as error:
+        raise ClassArgsError(f"classArgs: initial, entry {number}: {error}") from None
 
 
 class EvolutionClassArgsValidator(ClassArgsValidator):

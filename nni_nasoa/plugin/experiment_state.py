@@ -10,11 +10,8 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import click
 
 from nni_nasoa.advisor.survey import Survey
 
@@ -23,6 +20,7 @@ from .classifiers import add_to_list, entry_of, shown_accuracy
 from .dispatcher import in_foreground
 from .experiments import read_config, read_failed, read_unfinished
 from .journal import Journal
+from .result_lines import say
 from .run_ledger import ENDED, RunLedger
 from .trial_result import TrialResult, record_in
 
@@ -146,8 +144,7 @@ class Progress:
         )
         _logger.info("%s (%s)", line, record.status)
         if in_foreground():
-            with suppress(OSError, ValueError):  # the terminal is gone
-                click.echo(line)
+            say(line)
         self._record(record)
 
     # -- the store --

@@ -12,12 +12,13 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from .journal import Journal
 from .result_context import with_context
 
 _FINISHED = ("SUCCEEDED", "FAILED", "EARLY_STOPPED", "USER_CANCELED", "SYS_CANCELED", "USER_TO_CANCEL")
@@ -55,7 +56,8 @@ def find_experiment(experiment: str | Path) -> Path:
     Parameters
     ----------
     experiment
-        An experiment id, "latest" for the one that was started last, or the folder itself.
+        An experiment id, "latest" for the one that ran last (viewed it may have been since), or the folder
+        itself.
 
     Raises
     ------
@@ -65,10 +67,9 @@ def find_experiment(experiment: str | Path) -> Path:
     home = Path.home() / "nni-experiments"
     known = _manifest(home / ".experiment")
     if experiment == "latest" and known:
-        experiment = max(known, key=lambda name: known[name].get("startTime") or 0)
+        experiment = max(known, key=lambda name: _last_event(_base(home, known[name]) / name, known[name]))
     name = str(experiment)
-    base = Path(known[name]["logDir"]) if name in known and known[name].get("logDir") else home
-    for folder in (base / name, Path(name)):
+    for folder in (_base(home, known.get(name, {})) / name, Path(name)):
         if _database(folder).is_file():
             return folder.resolve()
     listed = ", ".join(sorted(known)) or f"none ({home} has no list of experiments)"
@@ -209,6 +210,13 @@ def read_seconds(folder: str | Path) -> float:
     return row[0] or 0.0 if row else 0.0
 
 
+def read_space_in_use(folder: str | Path) -> Any:
+    """Return the `searchSpace` that an EvolutionTuner searches; None where it has not written it down."""
+    journal = Journal(Path(folder) / "checkpoint" / "evolution.jsonl")
+    journal.load()
+    return next((one["space"] for one in reversed(journal.events) if one.get("event") == "space"), None)
+
+
 def metrics_of(value: Any) -> dict[str, Any]:
     """Return a reported value as a dict of metrics; a plain number is NNI's `default`."""
     return dict(value) if isinstance(value, Mapping) else {"default": value}
@@ -228,6 +236,22 @@ def _submitted(database: sqlite3.Connection) -> tuple[dict[str, bool], dict[str,
 
 def _key(parameters: Any) -> str:
     return json.dumps(parameters, sort_keys=True)
+
+
+def _base(home: Path, entry: Mapping[str, Any]) -> Path:
+    return Path(entry["logDir"]) if entry.get("logDir") else home
+
+
+def _last_event(folder: Path, entry: Mapping[str, Any]) -> float:
+    """When something last happened to a trial, in milliseconds; before the first trial, the start.
+
+    NNI renews the start of an experiment that is viewed.
+    """
+    with suppress(ExperimentError, sqlite3.Error), open_database(folder) as database:
+        (time,) = database.execute("select max(timestamp) from TrialJobEvent").fetchone()
+        if time is not None:
+            return time
+    return entry.get("startTime") or 0
 
 
 def _manifest(path: Path) -> dict[str, dict]:

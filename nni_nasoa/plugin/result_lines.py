@@ -27,12 +27,11 @@ class ResultLines:
     """
 
     def __init__(self, folder: Path | None, now: Callable[[], float] = time.monotonic) -> None:
-        self._tells, self._now, self._first = folder is not None, now, None
+        self._tells, self._now = folder is not None, now
+        self._first: int | None = None  # the trials that had ended in an earlier process
         config = read_config(folder) if folder is not None else {}
         self._trials: int | None = config.get("maxTrialNumber")
-        limit = _seconds(config.get("maxExperimentDuration"))
-        self._start = now()
-        self._end = None if limit is None else self._start + limit - read_seconds(folder)
+        self._start, self._end = now(), None if folder is None else _end(config, folder, now())
 
     def tell(
         self,
@@ -61,8 +60,7 @@ class ResultLines:
         values = ", ".join(_shown(objective.name, metrics.get(objective.name)) for objective in objectives)
         of = "" if self._trials is None else f" of {self._trials}"
         left = "" if (seconds := self._left(ended)) is None else f", {_time(seconds)} left"
-        with suppress(OSError, ValueError):  # the terminal is gone
-            click.echo(f"result {count}{of}: {values}; {front} on the front{left}")
+        say(f"result {count}{of}: {values}; {front} on the front{left}")
 
     def _left(self, ended: int) -> float | None:
         """Seconds until the time is up, or until all trials have ended at the pace so far."""
@@ -75,6 +73,12 @@ class ResultLines:
         return max(0.0, min(left)) if left else None
 
 
+def say(line: str) -> None:
+    """Print a line of a tuner, which harms nothing where its terminal is gone."""
+    with suppress(OSError, ValueError):
+        click.echo(line)
+
+
 def _shown(name: str, value: Any) -> str:
     words = name.replace("_", " ")
     if name == "accuracy" and isinstance(value, float) and 0 <= value <= 1:
@@ -82,10 +86,12 @@ def _shown(name: str, value: Any) -> str:
     return f"{words} {value:.4g}" if isinstance(value, float) else f"{words} {value}"
 
 
-def _seconds(given: Any) -> float | None:
+def _end(config: Mapping[str, Any], folder: Path, now: float) -> float | None:
+    """When the time is up that a config gives its experiment; None where it gives no limit."""
     from nni.experiment.config.utils import parse_time
 
-    return None if given is None else parse_time(given)
+    limit = config.get("maxExperimentDuration")
+    return None if limit is None else now + parse_time(limit) - read_seconds(folder)
 
 
 def _time(seconds: float) -> str:

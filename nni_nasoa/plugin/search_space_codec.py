@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from nni_nasoa.architecture import Architecture
-from nni_nasoa.search.choices import decode, encode
+from nni_nasoa.search.choices import (
+    architecture_space,
+    decode,
+    describes_architectures,
+    encode,
+    search_space,
+)
+from nni_nasoa.search.dimensions import dimensions_from_search_space
 from nni_nasoa.search.evolution import Objective, Operators
 from nni_nasoa.search.front import OBJECTIVES
 from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
@@ -82,3 +89,23 @@ class Samples:
 
     def identity(self, metrics: Mapping[str, Any]) -> None:
         """A plain sample has no name that a metric could carry."""
+
+
+def read_search_space(nni_space: Any) -> Architectures | Samples:
+    """What the `searchSpace` of a config means.
+
+    Raises
+    ------
+    ValueError
+        It is not a search space; one line.
+    """
+    if isinstance(nni_space, Mapping) and describes_architectures(nni_space):
+        return Architectures(ArchitectureOperators(architecture_space(nni_space)))
+    return Samples(SampleOperators(dimensions_from_search_space(nni_space)))
+
+
+def space_in_use(vocabulary: Vocabulary, nni_space: Any) -> Any:
+    """The `searchSpace` that says what is searched, where the tuner's arguments changed the given one."""
+    if isinstance(vocabulary, Architectures):
+        return search_space(vocabulary.operators.space)
+    return nni_space

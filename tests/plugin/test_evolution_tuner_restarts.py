@@ -51,11 +51,11 @@ def test_every_event_is_on_disk_when_the_call_returns(checkpoint, started, recor
         ]
 
     first, _ = tuner.generate_parameters(0), tuner.generate_parameters(1)
-    assert lines() == ["asked", "asked"]
+    assert lines() == ["space", "asked", "asked"]
     tuner.receive_trial_result(0, first, record(first["architecture"]))
-    assert lines() == ["asked", "asked", "told"]
+    assert lines() == ["space", "asked", "asked", "told"]
     tuner.trial_end(1, False)
-    assert lines() == ["asked", "asked", "told", "failed"]
+    assert lines() == ["space", "asked", "asked", "told", "failed"]
 
 
 def test_a_torn_last_line_is_left_out_and_harms_nothing_after_it(checkpoint, started, resumed, record):

@@ -283,3 +283,13 @@ def test_what_a_trial_told_of_its_result_before_is_read_beside_it(tmp_path):
     a, b, c, d = read_results(written.folder)
     assert a.items() >= {**context, **final}.items() and b["dataset"] == "digits"
     assert "dataset" not in c and d.items() >= flat.items()
+
+
+def test_the_latest_is_the_one_that_ran_last_and_not_that_was_viewed_last(home):
+    folders = [find_experiment(name) for name in ("first000", "second00")]
+    assert find_experiment("latest") == folders[1]  # without a trial, the start counts
+    for folder, time in zip(folders, (2000, 1000)):
+        with sqlite3.connect(folder / "db" / "nni.sqlite") as database:
+            database.execute("insert into TrialJobEvent (timestamp, trialJobId) values (?, 'T')", [time])
+        database.close()
+    assert find_experiment("latest") == folders[0]
