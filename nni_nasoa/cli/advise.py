@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,29 +132,26 @@ def advise(
 
             check_folder(output)
         opened = ExperienceStore(store)
-    with ExitStack() as beside:
-        with clear_errors():
-            advice = ask(
-                asked,
-                minutes,
-                zoo=zoo,
-                device=device,
-                store=opened,
-                top_k=top_k or 3,
-                limits=limits,
-                started=process_started() if run_here else None,
-                tell=lambda line: click.echo(line, err=True),
-                beside=beside,
-            )
-        if as_json:
-            commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
-            click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
-        else:
-            _show(advice)
-            if not run_here:
-                click.echo("\n" + _command(advice.best, asked, minutes, device, store))
-        if run_here:
-            _run(advice, opened, asked, output=output, device=device)
+        advice = ask(
+            asked,
+            minutes,
+            zoo=zoo,
+            device=device,
+            store=opened,
+            top_k=top_k or 3,
+            limits=limits,
+            started=process_started() if run_here else None,
+            tell=lambda line: click.echo(line, err=True),
+        )
+    if as_json:
+        commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
+        click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
+    else:
+        _show(advice)
+        if not run_here:
+            click.echo("\n" + _command(advice.best, asked, minutes, device, store))
+    if run_here:
+        _run(advice, opened, asked, output=output, device=device)
 
 
 def _show(advice: Advice) -> None:
