@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nni.mutable import (
@@ -22,6 +22,10 @@ from nni_nasoa import zoo
 from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, random_architecture
 from nni_nasoa.networks import ETNet
 from nni_nasoa.search.choices import choices, decode, encode
+
+if TYPE_CHECKING:
+    from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, FlopsResult
+    from nni.nas.profiler.pytorch.utils import MutableShape
 
 # How many random networks are drawn, of which the smallest becomes the default, where the first values do not
 # make a network.
@@ -169,6 +173,30 @@ class ETNASSpace(ModelSpace):
         self.validate(sample)
         return self.create_fixed_module(sample, num_labels=self.num_labels)
 
+    def _count_flops(
+        self,
+        inputs: tuple[MutableShape, ...],
+        outputs: tuple[MutableShape, ...],  # NNI gives both
+        *,
+        config: FlopsParamsCounterConfig,
+    ) -> FlopsResult:
+        """What NNI's profilers of FLOPs and parameters call: for each sample, what its network has."""
+        from nni.mutable import MutableExpression
+        from nni.nas.profiler.pytorch.flops import FlopsResult
+
+        shape = tuple(inputs[0].freeze({}))
+        mutables = [one for one in self.mutables if not isinstance(one, Constraint)]
+
+        def counted(what: str) -> MutableExpression:
+            def of_sample(*values: Any) -> float:
+                sample = {mutable.label: value for mutable, value in zip(mutables, values)}
+                network = self.create_fixed_module(sample, num_labels=self.num_labels)
+                return float(getattr(_counts(network, shape, config), what))
+
+            return MutableExpression(of_sample, f"{what}({', '.join(['{}'] * len(mutables))})", mutables)
+
+        return FlopsResult(counted("flops"), counted("params"))
+
     @classmethod
     def create_fixed_module(cls, sample: Sample, *, num_labels: int = 1000, **candidates: Any) -> ETNet:
         """Return the network of a sample without a space: what the constructor does under `model_context`."""
@@ -200,6 +228,16 @@ class ETNASSpace(ModelSpace):
         if name not in known and "#" not in name:
             raise ValueError(f"'{name}' is not a searched model; there are {', '.join(known)}")
         return zoo.create_model(name, weights="default" if pretrained else None)
+
+
+def _counts(network: ETNet, shape: tuple[int, ...], config: FlopsParamsCounterConfig) -> FlopsResult:
+    """What NNI counts in a network for images of a shape (n, 3, height, width)."""
+    from dataclasses import asdict
+
+    import torch
+    from nni.nas.profiler.pytorch.flops import FlopsParamsProfiler
+
+    return FlopsParamsProfiler(network, torch.zeros(shape), **asdict(config)).flops_result
 
 
 def _default_architecture(space: ArchitectureSpace) -> Architecture:

@@ -88,6 +88,7 @@ class NasoaEvolution(Strategy):
         self._args = _checked(objectives, limits, population_size, crossover_probability, initial, seed)
         self._evolution: Evolution | None = None
         self._vocabulary: Vocabulary | None = None
+        self._kept_state: dict | None = None  # loaded before there was an evolution
         # Every model submitted, by the key of its candidate. The engine holds them weakly, and the end of one
         # may be told under the name of another before its result is in, so they are kept to the end.
         self._models: dict[str, ExecutableModelSpace] = {}
@@ -133,6 +134,9 @@ class NasoaEvolution(Strategy):
             crossover_probability=args.crossover_probability,
             initial=[self._initial(one, model_space) for one in args.initial],
         )
+        if self._kept_state is not None:
+            state, self._kept_state = self._kept_state, None
+            self.load_state_dict(state)
         engine.register_model_event_callback(ModelEventType.FinalMetric, self._on_metric)
         engine.register_model_event_callback(ModelEventType.TrainingEnd, self._on_training_end)
         return model_space
@@ -198,10 +202,13 @@ class NasoaEvolution(Strategy):
         return self.evolution.state_dict()
 
     def load_state_dict(self, state_dict: dict) -> None:
-        """Go on from `state_dict`, after `initialize`.
+        """Go on from `state_dict`; before `initialize`, as NNI's own strategies can, it is kept until then.
 
         Models that were under way are submitted again, before new ones.
         """
+        if self._evolution is None:
+            self._kept_state = state_dict
+            return
         self.evolution.load_state_dict(state_dict)
         self.evolution.requeue_pending()
 
@@ -211,6 +218,9 @@ class NasoaEvolution(Strategy):
         if (candidate := self._submitted(event.model)) is None:
             return
         result = event.metric if isinstance(event.metric, Mapping) else {"default": event.metric}
+        if self.vocabulary.identity(result) is None and candidate is not None:
+            # NNI's FailureHandler gives a metric to a model that failed after it had reported one.
+            self.evolution.withdraw(candidate)
         self._tell(self._identified(result, candidate), result)
         if not isinstance(result.get("default"), Real):
             # NNI would raise, which ends the thread that it listens with, and no further result would arrive.

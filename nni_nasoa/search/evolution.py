@@ -145,6 +145,17 @@ class Evolution:
                 self._pending.pop(key, None)
                 self._failed.add(key)
 
+    def withdraw(self, candidate: Any) -> None:
+        """Take back the result of a candidate, as if it had not been told, so that another one can be.
+
+        A candidate without a result is left as it is.
+        """
+        with self._lock:
+            if self._evaluated.pop(self.operators.key(candidate), None) is not None:
+                self._population, self._standing = [], None
+                for entry in self._evaluated.values():
+                    self._select(entry)
+
     def requeue_pending(self) -> None:
         """Ask again, and first, for what was not answered: for a restart that lost what was under way."""
         with self._lock:

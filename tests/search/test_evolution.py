@@ -351,3 +351,17 @@ def test_hypervolume_is_within_reach_of_optuna():
         [run_optuna(seed, lambda seed: optuna.samplers.RandomSampler(seed=seed)) for seed in seeds]
     )
     assert nsga2 > random and ours > random + 0.9 * (nsga2 - random)
+
+
+def test_a_result_that_is_withdrawn_was_never_told():
+    evolution, other = (Evolution(SQUARE, BOTH, population_size=3, seed=0) for _ in range(2))
+    samples = [{"x": x, "y": 30 - x} for x in range(0, 30, 5)]
+    for sample in samples:
+        evolution.tell(sample, {"x": 99, "y": 99} if sample == samples[2] else sample)
+        if sample != samples[2]:
+            other.tell(sample, sample)
+    evolution.withdraw(samples[2])
+    evolution.withdraw({"x": 1, "y": 1})  # was not told
+    assert keys(evolution) == keys(other) and evolution.population == other.population
+    evolution.tell(samples[2], samples[2])
+    assert evolution.evaluated[-1].metrics == samples[2]
