@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -24,6 +25,8 @@ PARTIAL = ".partial"  # how the name of what is not whole yet ends
 STALE_SECONDS = 2.0  # since a draft was last written to, after which it is locked if it is in use
 POLL_SECONDS = 0.005  # between two tries to take a lock, where the wait is limited
 APPENDING_SECONDS = 10.0  # to wait for others who append to the same file; then they are taken for stuck
+_TOKEN = 4  # random bytes in the name of a draft
+_DRAFT_END = rf"[0-9a-f]{{{2 * _TOKEN}}}{re.escape(PARTIAL)}"
 
 StrPath = str | os.PathLike[str]
 
@@ -89,7 +92,7 @@ def replacing(path: StrPath, *, durable: bool = False) -> Iterator[Path]:
         yield target
         return
     remove_drafts(target)
-    draft = target.with_name(f"{_draft_start(target)}{secrets.token_hex(4)}{PARTIAL}")
+    draft = target.with_name(f"{_draft_start(target)}{secrets.token_hex(_TOKEN)}{PARTIAL}")
     with draft.open("xb") as file:
         with suppress(OSError):  # a file system without locks
             take_lock(file, patience=0)  # says for as long as this takes that the draft is in use
@@ -118,12 +121,16 @@ def write_text(path: StrPath, content: str, *, durable: bool = False) -> Path:
 
 def remove_drafts(path: Path) -> None:
     """Remove what processes that were killed have left of drafts of a file."""
-    start = _draft_start(path)
     with suppress(OSError):
         for name in os.listdir(path.parent):
-            if name.startswith(start) and name.endswith(PARTIAL):
+            if is_draft(name, path.name):
                 with suppress(OSError):
                     _remove_unused(path.with_name(name))
+
+
+def is_draft(name: str, *of: str) -> bool:
+    """Whether a name is one that `replacing` gives to drafts of a file with one of these names."""
+    return any(re.fullmatch(re.escape(_draft_start(Path(one))) + _DRAFT_END, name) for one in of)
 
 
 def _draft_start(path: Path) -> str:

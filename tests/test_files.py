@@ -173,6 +173,16 @@ def test_a_draft_that_is_being_written_stays_however_long_that_takes(tmp_path, p
     assert names(tmp_path) == []
 
 
+def test_only_our_own_drafts_are_removed(tmp_path):
+    for name in (".a.mine.partial", ".a.partial", ".a.0123456789.partial", ".b.01234567.partial"):
+        (tmp_path / name).touch()
+    (tmp_path / ".a.01234567.partial").touch()
+    before = names(tmp_path)
+    age(tmp_path)
+    write_text(tmp_path / "a", "new")
+    assert names(tmp_path) == sorted({*before, "a"} - {".a.01234567.partial"})
+
+
 def age(folder):
     for path in folder.iterdir():
         os.utime(path, (time.time() - 2 * STALE_SECONDS,) * 2)

@@ -98,7 +98,7 @@ def advise(
     max_latency_ms: float | None,
     max_memory: float | None,
     run_here: bool,
-    output: Path,
+    output: os.PathLike[str],
     nni_config: Path | None,
     root: str | None,
     val_fraction: float,
@@ -128,9 +128,9 @@ def advise(
             run_on_nni(nni_config, asked, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits)
             return
         if run_here:
-            from nni_nasoa.finetune.classifier import check_folder
+            from nni_nasoa.finetune.output_folder import reserved
 
-            check_folder(output)
+            output = click.get_current_context().with_resource(reserved(output))
         opened = ExperienceStore(store)
         advice = ask(
             asked,
@@ -237,7 +237,9 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
     return shlex.join(words)
 
 
-def _run(advice: Advice, store: ExperienceStore, dataset: Dataset, *, output: Path, device: str) -> None:
+def _run(
+    advice: Advice, store: ExperienceStore, dataset: Dataset, *, output: os.PathLike[str], device: str
+) -> None:
     """Carry out the best choice in what is left of the minutes, and record it with what was expected."""
     from nni_nasoa.advisor.recording import Recorder
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from contextlib import nullcontext
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -21,13 +23,13 @@ from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SEED
 
 from .building import built, check_model, images_of_process, input_size_of
-from .classifier import check_folder
 from .clock import Clock
 from .context import RunContext
 from .errors import memory_errors
 from .open_in_time import open_in_time
 from .options import DEFAULT_RESOURCES, FROM_NOW, NOBODY_WATCHES, Monitoring, Resources, Timing
 from .output import RunOutput
+from .output_folder import reserved
 from .progress import require_tensorboard, watching
 from .results import FineTuneResult
 from .trainer import Trainer
@@ -106,8 +108,11 @@ def finetune(
         clock = Clock(clock.budget, started=clock.now() - group.from_first([clock.elapsed])[0])
         if group.rank > 0:  # the first process saves, and is watched
             output, monitoring = None, NOBODY_WATCHES
-        folder = check_folder(output) if output is not None else None
-        with watching(clock.budget, folder, monitoring) as watcher:
+        folder = None if output is None else Path(output)
+        with (
+            nullcontext() if output is None else reserved(output),
+            watching(clock.budget, folder, monitoring) as watcher,
+        ):
             turns = Turns.of_run(device, clock.budget)
             context = RunContext(clock, device, turns, group, watcher=watcher)
             opened = open_in_time(dataset, clock, input_size=input_size, show_progress=monitoring.bar)

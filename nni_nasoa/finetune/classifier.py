@@ -19,7 +19,6 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,7 +28,7 @@ from torch import Tensor, nn
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.precision import autocast, faster_type
 from nni_nasoa.experience.old_records import outcome_of
-from nni_nasoa.files import PARTIAL, write_bytes, write_text
+from nni_nasoa.files import write_bytes, write_text
 from nni_nasoa.training.outcome import NOT_KNOWN, Outcome, OutcomeError
 from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, WRONG, Rule, list_of, one_of, or_none, reason, text
@@ -221,31 +220,6 @@ def describe(
         "versions": {"python": platform.python_version(), **versions},
         "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
     }
-
-
-def check_folder(folder: str | os.PathLike) -> Path:
-    """The folder to save in, made if it is not there.
-
-    Raises
-    ------
-    ClassifierError
-        It cannot be written, or holds other things than a classifier.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        names = {entry.name for entry in os.scandir(folder)}
-        with TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ClassifierError(f"output: cannot write to {folder} ({reason(error)})") from None
-    strange = sorted(name for name in names if not name.endswith(PARTIAL))
-    if strange and not names & {WEIGHTS, DESCRIPTION, "evaluations.jsonl"}:
-        raise ClassifierError(
-            f"output: {folder} is not empty and holds no classifier (there is '{strange[0]}'); "
-            "give a new folder"
-        )
-    return folder
 
 
 def save_classifier(folder: str | os.PathLike, state: Mapping[str, Tensor], about: Mapping[str, Any]) -> Path:

@@ -15,6 +15,7 @@ from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.values import reason
 
 from .options import Monitoring
+from .output_folder import EVALUATIONS
 
 REFRESH_SECONDS = 0.2  # Between two pictures of the bar.
 
@@ -175,7 +176,7 @@ def watching(budget: float, folder: Path | None, monitoring: Monitoring) -> Iter
     watchers = Watchers()
     try:
         if folder is not None:
-            watchers.add(EvaluationsFile(folder / "evaluations.jsonl"))
+            watchers.add(EvaluationsFile(folder / EVALUATIONS))
         if monitoring.tensorboard is not None:
             watchers.add(TensorBoard(monitoring.tensorboard))
         if sys.stderr.isatty() if monitoring.bar is None else monitoring.bar:

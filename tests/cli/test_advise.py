@@ -23,6 +23,7 @@ from nni_nasoa.cli import main
 from nni_nasoa.cli.advise import advise
 from nni_nasoa.cli.finetune import finetune
 from nni_nasoa.finetune import load_classifier
+from nni_nasoa.finetune.output_folder import reserved
 
 ZOO = "nano-a,nano-b"
 
@@ -379,6 +380,14 @@ def test_a_folder_that_is_a_file_and_an_output_that_cannot_be(ask, tmp_path):
     assert "is a file" in ask(dataset=str(tmp_path / "file")).output
     result = ask("--run", "-o", tmp_path / "file")
     assert result.exit_code != 0 and "file" in result.output
+
+
+def test_an_output_that_another_run_saves_in_is_told_at_once(ask, tmp_path):
+    begin = time.monotonic()
+    with reserved(tmp_path / "out"):
+        result = ask("--run", "-o", tmp_path / "out")
+    assert result.exit_code == 1 and "another run is saving in" in result.stderr
+    assert result.stderr.count("\n") == 1 and time.monotonic() - begin < 3
 
 
 def test_options_that_have_to_be_repeated_are_in_the_command(ask, tmp_path):

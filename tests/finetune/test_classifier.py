@@ -12,7 +12,6 @@ from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 from nni_nasoa.finetune.classifier import (
     BATCH,
     Classifier,
-    check_folder,
     describe,
     load_classifier,
     save_classifier,
@@ -182,15 +181,6 @@ def test_what_is_no_classifier_is_one_line(folder, spoil, right):
 def edit(folder, **fields):
     about = json.loads((folder / "classifier.json").read_text())
     (folder / "classifier.json").write_text(json.dumps({**about, **fields}))
-
-
-def test_output_folders(tmp_path, folder):
-    assert check_folder(tmp_path / "new" / "deep").is_dir() and check_folder(folder) == folder
-    (tmp_path / "file").touch()
-    with pytest.raises(ClassifierError, match="cannot write"):
-        check_folder(tmp_path / "file")
-    with pytest.raises(ClassifierError, match="holds no classifier"):
-        check_folder(tmp_path)
 
 
 def test_a_model_whose_head_the_view_has_taken_is_saved_by_the_view(tmp_path, blobs):
