@@ -25,6 +25,7 @@ import pytest
 import yaml
 
 pytest_plugins = [
+    "fixtures.browser",
     "fixtures.training",
     "fixtures.experience",
     "fixtures.figures",

@@ -266,4 +266,8 @@ def _run(
         except FineTuneError as error:
             recorder.record_failure(error, dataset, choice.regime, advice.budget, device, source="advise")
             raise
+        if result.folder is not None:
+            from nni_nasoa.finetune.classifier import tell_advice
+
+            tell_advice(result.folder, choice.predicted)
     report(result, recorder.record(result, source="advise"), deadline=advice.made + advice.budget)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ import click
 
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 
-from .options import ROOT
+from .options import REPORT, ROOT
 from .terminal import clear_errors, printable
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration
     metavar="FILE.csv",
     help="Write what was predicted of each image, too.",
 )
+@REPORT
 @click.option("--device", default="auto", show_default=True)
 @ROOT
 @click.option(
@@ -59,6 +61,7 @@ def evaluate(
     as_json: bool,
     as_csv: bool,
     images_file: Path | None,
+    report_file: Path | None,
     device: str,
     root: str | None,
     val_fraction: float,
@@ -75,13 +78,15 @@ def evaluate(
         from nni_nasoa.data import Dataset
         from nni_nasoa.finetune.classifier import load_classifier
 
-        if images_file is not None and not images_file.parent.is_dir():
-            raise ValueError(f"{images_file}: cannot be written (there is no folder {images_file.parent})")
+        check_writable(images_file, report_file)
         asked = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed)
         asked.check()
-        evaluation = evaluated(load_classifier(folder, device), asked, part)
+        classifier = load_classifier(folder, device)
+        evaluation = evaluated(classifier, asked, part)
         if images_file is not None:
             _write_images(evaluation, images_file)
+        if report_file is not None:
+            write_report(report_file, evaluation, classifier, folder)
     if as_json:
         click.echo(json.dumps(evaluation.to_json(), indent=1))
     elif as_csv:
@@ -90,6 +95,26 @@ def evaluate(
         show(evaluation)
     else:
         _print_lines(evaluation)
+
+
+def check_writable(*files: Path | None) -> None:
+    """Raise ValueError of one line where a file could not be written in the end."""
+    for file in filter(None, files):
+        if not file.parent.is_dir():
+            raise ValueError(f"{file}: cannot be written (there is no folder {file.parent})")
+        if not os.access(file.parent, os.W_OK):
+            raise ValueError(f"{file}: cannot be written (no permission in {file.parent})")
+
+
+def write_report(path: Path, evaluation: Evaluation, classifier: Classifier, folder: Path) -> None:
+    """Write the page, with the run's evaluations where they lie beside the classifier."""
+    from nni_nasoa.evaluation import write_page
+    from nni_nasoa.files import read_lines
+
+    file = folder / "evaluations.jsonl"
+    lines = read_lines(file, damaged=lambda *_: None) if file.is_file() else ()
+    write_page(path, evaluation, classifier.about, [line for _, line in lines])
+    click.echo(f"page written to {path}", err=True)
 
 
 def evaluated(classifier: Classifier, dataset: Dataset, part: str | None) -> Evaluation:
@@ -115,9 +140,8 @@ def evaluated(classifier: Classifier, dataset: Dataset, part: str | None) -> Eva
 def headline(evaluation: Evaluation) -> str:
     """The accuracy with its interval, on how many images of which part."""
     low, high = evaluation.interval
-    part = "" if evaluation.part == "all" else f"{evaluation.part} "
     return (
-        f"{100 * evaluation.accuracy:.1f} % of {len(evaluation)} {part}images right "
+        f"{100 * evaluation.accuracy:.1f} % of {len(evaluation)} {evaluation.kind} right "
         f"({100 * low:.1f} to {100 * high:.1f})"
     )
 

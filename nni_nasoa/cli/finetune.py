@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,12 @@ import click
 
 from nni_nasoa.data.split_defaults import MAX_BAD
 
-from .options import DATASET, ROOT, STORE, VALIDATION
+from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
 from .terminal import clear_errors
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.recording import Recorder
+    from nni_nasoa.data import Dataset
     from nni_nasoa.finetune.results import FineTuneResult
 
 EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
@@ -95,6 +97,7 @@ EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
     help="Keep the run in the store that the advisor learns from.",
 )
 @STORE
+@REPORT
 def finetune(
     dataset: str,
     model: str | None,
@@ -112,17 +115,22 @@ def finetune(
     tensorboard: str | None,
     record: bool,
     store: str | None,
+    report_file: Path | None,
     **settings: float | str | None,
 ) -> None:
     """Fine-tune a classifier that is ready before the minutes are over.
 
-    Ctrl-C saves the best so far.
+    Ctrl-C saves the best so far. The page of --report is made when the minutes are over: of the images in
+    test/, where the folder has such a part, else of those that were held back for validation.
     """
     from nni_nasoa.data import Dataset
     from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing
     from nni_nasoa.finetune.clock import process_started
 
+    from .evaluate import check_writable
+
     with clear_errors():
+        check_writable(report_file)
         fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
         fields |= {key: value for key, value in {"model": model, **settings}.items() if value is not None}
         if "model" not in fields:
@@ -158,6 +166,27 @@ def finetune(
             raise
     if result.folder is not None:  # else another process of torchrun's says it
         report(result, recorder.record(result) if recorder else None, deadline=started + 60 * minutes)
+        if report_file is not None:
+            with clear_errors():
+                _write_page(report_file, result, opened)
+
+
+def _write_page(path: Path, result: FineTuneResult, dataset: Dataset) -> None:
+    """The page of a run that has just ended, and a line with what it says."""
+    from nni_nasoa.data.dataset import Kind
+    from nni_nasoa.data.labelled import has_test_part
+
+    from .evaluate import evaluated, headline, write_report
+
+    part = "test" if has_test_part(dataset) else "val"
+    evaluation = evaluated(result.classifier, dataset, part)
+    chosen_by = dataset.folder.listing.val if dataset.kind is Kind.FOLDER else None
+    if part == "val" or (chosen_by and chosen_by[0].path in evaluation.names):
+        note = "the run chose its best state by these images: of others it may get fewer right"
+        evaluation = replace(evaluation, notes=(*evaluation.notes, note))
+    click.echo(headline(evaluation))
+    assert result.folder is not None
+    write_report(path, evaluation, result.classifier, result.folder)
 
 
 def margin_of(budget: float, recorder: Recorder | None) -> float:

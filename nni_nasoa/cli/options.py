@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from nni_nasoa.data.split_defaults import VAL_FRACTION
@@ -20,6 +22,13 @@ VALIDATION = click.option(
     default=VAL_FRACTION,
     show_default=True,
     help="Held back for validation where the dataset brings no such part.",
+)
+REPORT = click.option(
+    "--report",
+    "report_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.html",
+    help="Write a page, too, that shows how good the classifier is and where it is wrong.",
 )
 STORE = click.option(
     "--store",

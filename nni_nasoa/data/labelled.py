@@ -86,6 +86,11 @@ def labelled_images(dataset: Dataset, part: str | None = None, size: int = 224) 
     return found
 
 
+def has_test_part(dataset: Dataset) -> bool:
+    """Whether a dataset is a folder with test/ in it, which holds folders of classes."""
+    return dataset.kind is Kind.FOLDER and "test" in _parts_of(dataset.folder.path)
+
+
 def _of_name(dataset: Dataset, part: str | None, size: int) -> LabelledImages:
     name = known_name(str(dataset.source))
     test = Named(name, dataset.root).test_part() if name is not None and part != "all" else None
@@ -111,15 +116,20 @@ def _image(images: ImageArrays, number: int) -> Image.Image:
     return Image.fromarray(images.images[number].transpose(1, 2, 0))
 
 
-def _of_folder(dataset: Dataset, part: str | None) -> LabelledImages:
-    folder = dataset.folder.path
+def _parts_of(folder: Path) -> dict[str, Path]:
+    """The parts that are in a folder, in the order of `PARTS`; none where its folders are classes."""
     inside = {entry.name.lower(): entry.name for entry in _folders(folder)}
-    there = {
-        of: folder / inside[name]
-        for of, names in FOLDERS.items()
+    return {
+        part: folder / inside[name]
+        for part, names in FOLDERS.items()
         for name in reversed(names)
         if name in inside and _folders(folder / inside[name])
     }
+
+
+def _of_folder(dataset: Dataset, part: str | None) -> LabelledImages:
+    folder = dataset.folder.path
+    there = _parts_of(folder)
     if not there:  # its folders are the classes
         if part == "test":
             raise DatasetError(f"{readable(str(folder))}: no test/ with a folder for each class; give all")

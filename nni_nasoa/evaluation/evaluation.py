@@ -11,6 +11,7 @@ import numpy as np
 
 from nni_nasoa.data.left_out import BadFile
 
+KINDS = {"all": "", "test": "test ", "val": "validation ", "train": "training "}
 CONFIDENCE = 0.95  # of the interval that is given with the accuracy
 BINS = 15  # of confidence, as in Guo et al. 2017
 
@@ -84,6 +85,11 @@ class Evaluation:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def kind(self) -> str:
+        """What the images are called, by their part: "test images"."""
+        return f"{KINDS[self.part]}images"
 
     @cached_property
     def predicted(self) -> np.ndarray:

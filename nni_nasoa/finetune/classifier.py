@@ -254,12 +254,26 @@ def tell_outcome(folder: Path, outcome: Outcome, notes: Iterable[str]) -> None:
     ClassifierError
         The description cannot be read or written.
     """
+    _tell(folder, "how the run ended", outcome=outcome.to_json(), notes=list(notes))
+
+
+def tell_advice(folder: Path, expected: Mapping[str, float]) -> None:
+    """Put what an advice expected of the run into the description, as `Choice.predicted` gives it.
+
+    Raises
+    ------
+    ClassifierError
+        The description cannot be read or written.
+    """
+    _tell(folder, "what was expected", advice=dict(expected))
+
+
+def _tell(folder: Path, what: str, **fields: Any) -> None:
     try:
         about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-        about |= {"outcome": outcome.to_json(), "notes": list(notes)}
-        write_text(folder / DESCRIPTION, json.dumps(about, indent=2) + "\n")
+        write_text(folder / DESCRIPTION, json.dumps(about | fields, indent=2) + "\n")
     except (OSError, ValueError) as error:
-        raise ClassifierError(f"{folder}: how the run ended cannot be written ({reason(error)})") from None
+        raise ClassifierError(f"{folder}: {what} cannot be written ({reason(error)})") from None
 
 
 def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu") -> Classifier:

@@ -238,6 +238,7 @@ def test_run_carries_it_out_within_the_minutes_and_records_it_with_what_was_expe
     )
     assert record.budget_seconds < 30  # the advice took its part
     assert record.accuracy > 0.5 and load_classifier(tmp_path / "out").regime.model == record.model
+    assert load_classifier(tmp_path / "out").about["advice"] == record.predicted
     assert (
         AccuracyPredictor.from_store(ExperienceStore(store)).seen == AccuracyPredictor.from_prior().seen + 1
     )

@@ -145,3 +145,17 @@ def test_in_a_terminal_it_fits_80_columns(folder, photos):
     assert max(map(len, table)) <= 85  # the line of all figures, which does not depend on names
     assert "\x1b" not in plain and "\r" not in plain and "15 images right" in plain
     assert "precision" in plain and "F1" in plain
+
+
+def test_a_page_is_written_with_the_run_that_lies_beside_the_classifier(nasoa, photos, folder, tmp_path):
+    lines = [json.dumps({"elapsed": 1.0 + step, "val_accuracy": 0.5, "best": True}) for step in range(3)]
+    (folder / "evaluations.jsonl").write_text("\n".join([*lines, '{"torn']))
+    done = nasoa(photos, "--report", tmp_path / "page.html")
+    assert done.exit_code == 0 and f"page written to {tmp_path / 'page.html'}" in done.stderr
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert text.count('<circle class="dot best"') == 3 and "15 images told right" in text
+
+
+def test_where_a_page_cannot_be_written_nothing_is_done(nasoa, photos, tmp_path):
+    done = nasoa(photos, "--report", tmp_path / "none" / "page.html")
+    assert done.exit_code == 1 and "there is no folder" in done.stderr and done.stdout == ""

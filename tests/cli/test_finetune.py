@@ -200,3 +200,17 @@ def test_ctrl_c_saves_the_best_and_says_so(tmp_path, tiny):
         process.kill()
     assert process.returncode == 130 and "(interrupted by Ctrl-C)" in output and "written to" in output
     assert load_classifier(tmp_path / "out").classes == tuple("0123456789")
+
+
+def test_a_run_ends_with_a_page_of_the_images_that_were_held_back(finetune):
+    done = finetune("--minutes", 3 / 60, "-o", "out", "--report", "page.html")
+    assert done.exit_code == 0, done.output
+    assert "% of 359 validation images right" in done.output and "page written to page.html" in done.output
+    text = Path("page.html").read_text(encoding="utf-8")
+    assert "359 validation images told right" in text and "chose its best state by these images" in text
+
+
+def test_a_page_that_could_not_be_written_is_told_before_the_run(finetune):
+    done = finetune("--minutes", 3 / 60, "-o", "out", "--report", "none/page.html")
+    assert done.exit_code == 1 and done.output.startswith("Error: none/page.html: cannot be written")
+    assert not Path("out").exists()

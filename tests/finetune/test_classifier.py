@@ -15,6 +15,7 @@ from nni_nasoa.finetune.classifier import (
     describe,
     load_classifier,
     save_classifier,
+    tell_advice,
     tell_outcome,
 )
 from nni_nasoa.finetune.errors import ClassifierError
@@ -225,6 +226,12 @@ def test_how_the_run_ended_is_told_when_it_has(folder, about):
         "notes": ["a note"],
     }
     assert (folder / "model.safetensors").read_bytes() == weights and not list(folder.glob(".*"))
+
+
+def test_what_an_advice_expected_is_told_beside_it(folder, about):
+    tell_advice(folder, {"accuracy": 0.8})
+    tell_outcome(folder, Outcome(StopReason.BUDGET), [])
+    assert load_classifier(folder).about["advice"] == {"accuracy": 0.8}
 
 
 def test_how_the_run_ended_cannot_be_told_where_there_is_no_classifier(tmp_path):

@@ -7,25 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 CONFIGS = Path(__file__).parents[2] / "experiment_configs"
-OPTIONS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--window-size=1400,1400",
-]
 AXES = ".parcoords .dimension .label"
 MEASURED = (
     "default",
@@ -39,21 +25,6 @@ MEASURED = (
 )
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def browser(tmp_path):
-    """Chromium with a profile of its own."""
-    import shutil
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or "chromium"
-    for option in [*OPTIONS, f"--user-data-dir={tmp_path / 'profile'}"]:
-        options.add_argument(option)
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    driver.set_page_load_timeout(60)
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture
