@@ -110,8 +110,10 @@ class FirstPass:
         )
         if sum(len(labels) for _, labels in self._held) >= MAX_HELD_OUT:
             held = torch.zeros_like(held)
-        self._held.append((features[held], labels[held]))
         self._sums.add(features[~held], labels[~held])
+        only = held & (self._sums.counts[labels] == 0)  # of its class: without it, that is never predicted
+        self._sums.add(features[only], labels[only])
+        self._held.append((features[held & ~only], labels[held & ~only]))
 
     @property
     def seconds_per_image(self) -> float:

@@ -16,6 +16,10 @@ from torch.nn import functional as F
 
 TEMPERATURES = tuple(2.0**-k for k in range(13))
 HELD_OUT = 0.2  # The part of the features by which the temperature is chosen.
+# Images of a class vary at least so much of what all do, and features so much of their own size: by few
+# images of a class they seem not to vary at all.
+LEAST_OF_TOTAL, LEAST_OF_SQUARE = 0.01, 1e-6
+MAX_HALVINGS = 60  # of a discriminant that is too sure of itself
 
 
 class ClassStatistics:
@@ -58,12 +62,14 @@ class ClassStatistics:
 
         The shared covariance is shrunk to a multiple of the identity, the more the fewer images there are for
         its size; a class without images is never predicted. Without the covariance it is the nearest class
-        mean.
+        mean. It is no surer of the classes at their own means than so many images let anybody be.
         """
         n, width = max(1.0, self.counts.sum().item()), self.sums.shape[1]
         means = self.sums / self.counts.clamp(min=1)[:, None]
-        total = torch.diagonal(self.squares).sum() - (self.counts[:, None] * means**2).sum()
-        variance = (total / (n * width)).clamp(min=1e-12)
+        square = torch.diagonal(self.squares).sum()
+        within, least = square - (self.counts[:, None] * means**2).sum(), LEAST_OF_SQUARE * square
+        of_total = LEAST_OF_TOTAL * (square - self.sums.sum(0).square().sum() / n)
+        variance = (torch.stack([within, of_total, least]).max() / (n * width)).clamp(min=1e-12)
         if use_covariance:
             within = (self.squares - means.T @ (self.counts[:, None] * means)) / n
             shrinkage = min(1.0, max(0.02, width / (width + n)))
@@ -77,7 +83,22 @@ class ClassStatistics:
         prior = (self.counts / n).clamp(min=1e-12).log()
         bias = prior - 0.5 * (weight * means).sum(1)
         bias = torch.where(self.counts > 0, bias, bias.min() - 10)
-        return weight.float(), bias.float()
+        scale = self._credible_scale(F.linear(means, weight, bias))
+        return (scale * weight).float(), (scale * bias).float()
+
+    def _credible_scale(self, logits: Tensor) -> float:
+        """By what to multiply logits (classes, classes) of the classes' means, so that they are not too sure.
+
+        After n images of which all were right, the next one is with a probability of (n + 1) / (n + 2), by
+        Laplace's rule of succession.
+        """
+        seen, n = self.counts > 0, self.counts.sum()
+        scale, most = 1.0, ((n + 1) / (n + 2)).item()
+        for _ in range(MAX_HALVINGS):
+            if (scale * logits[seen]).softmax(1).amax(1).sum() <= most * seen.sum():
+                break
+            scale /= 2
+        return scale
 
 
 @torch.no_grad()

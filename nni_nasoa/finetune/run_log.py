@@ -31,6 +31,11 @@ class RunLog:
         self.come_to(**outcome)
         self._watcher.note(text)
 
+    def headline(self, text: str) -> None:
+        """A note that has to be read before all others, for people."""
+        self.notes.insert(0, text)
+        self._watcher.note(text)
+
     def come_to(self, **outcome: Any) -> None:
         """Fields of the outcome are known."""
         self.outcome = dataclasses.replace(self.outcome, **outcome)

@@ -38,6 +38,7 @@ from .validation import Validation
 # The norm of a class's weights at the start, where stages are trained, too; trained heads have about that.
 HEAD_NORM = 1.0
 LEAST_CHOOSING = 0.5  # With fewer seconds for the fit, no penalty is chosen.
+FEW_OF_A_CLASS = 3  # with fewer images to learn from, on average, a run says so first
 VALIDATION_BATCH_SECONDS = 0.2  # a batch takes no longer, so that the clock is looked at often enough
 
 
@@ -133,6 +134,8 @@ def training_start(
             "the budget is too short for one pass over the images: "
             f"the head is fitted to {seen.images} of {len(part.inputs)}"
         )
+    pooled = isinstance(part.network, PooledStages)  # which learns from what was seen, and no more
+    _tell_few(seen.images if pooled else len(part.inputs) * context.group.size, part, log)
     fitted = None
     if isinstance(part.network, PooledStages):
         fitted = _fit(seen, part.network, context, schedule)
@@ -144,6 +147,16 @@ def training_start(
     if part.head_only and part.inputs.store is not None:
         return TrainingStart(part, seconds, HEAD_STEP_SECONDS, fitted)
     return TrainingStart(part, seconds, seconds * batch * (1 if part.head_only else STEP_FACTOR), fitted)
+
+
+def _tell_few(images: int, part: TrainedPart, log: RunLog) -> None:
+    """Say before all else that a run learns from next to no images, if it does."""
+    classes = part.network.head.out_features
+    if images < FEW_OF_A_CLASS * classes:
+        log.headline(
+            f"there were only {images} images of {classes} classes to learn from: take what it predicts as a "
+            "first guess, and give more minutes or images"
+        )
 
 
 def _fit(seen: FirstPass, network: PooledStages, context: RunContext, schedule: ClockSchedule) -> Fitted:

@@ -18,6 +18,7 @@ from .staged import Staged
 
 EPS = 0.01  # bends the root at 0, where its slope would be infinite
 EARLIER_WEIGHT = 0.7  # of all features of earlier stages together, where the last ones have 1
+LEAST_VARIANCE = 0.05  # of all features, as a part of their mean square: one image's do not vary
 TYPICAL_IMAGES = 20  # The mean of all variances counts as much as so many images.
 NORM = 100.0  # squared norm of scaled last features, on average: rates of SGD that are usual suit it
 
@@ -122,7 +123,8 @@ class PooledStages(Staged):
         earlier = len(mean) - self.last
         for part, norm in ((slice(earlier), EARLIER_WEIGHT**2 * NORM), (slice(earlier, None), NORM)):
             own = variance[part]
-            typical = (len(raw) * own + TYPICAL_IMAGES * own.mean()) / (len(raw) + TYPICAL_IMAGES)
+            of_all = torch.maximum(own.mean(), LEAST_VARIANCE * raw[:, part].square().mean())
+            typical = (len(raw) * own + TYPICAL_IMAGES * of_all) / (len(raw) + TYPICAL_IMAGES)
             self.scale[part] = (norm / max(1, len(own)) / typical.clamp(min=1e-12)).sqrt()
         self.shift.copy_(mean)
         return (raw - self.shift) * self.scale

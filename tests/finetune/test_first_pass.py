@@ -103,3 +103,15 @@ def test_out_of_memory_halves_the_chunk(make):
     view.stages[0].register_forward_pre_hook(lambda stage, inputs: sizes.append(len(inputs[0])))
     seen.run(inputs, lambda _: seen.images < 100)
     assert seen.images >= 100 and 10 < max(sizes) <= 16
+
+
+def test_the_only_image_of_a_class_is_not_held_out(make, digits):
+    """With one image a class, and one in five held out, a fifth of the classes were never predicted."""
+    seen, inputs, view = make()
+    labels = torch.from_numpy(digits.train.labels)
+    seen.order = torch.stack([torch.nonzero(labels == label)[0, 0] for label in range(10)])
+    seen.run(inputs, lambda _: True)
+    seen.fit_head(0.0, None)
+    with torch.no_grad():
+        logits = view(inputs.clean(seen.order))
+    assert (logits.argmax(1) == labels[seen.order]).all() and logits.softmax(1).amax(1).mean() < 0.95

@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.neighbors import NearestCentroid
 from torch import nn
@@ -81,3 +83,58 @@ def test_the_norm_is_limited_and_the_predictions_are_the_same():
     set_head(head, weight, bias, 1e-3 * x[:80], y[:80], max_norm=1.0)
     assert head.weight.norm(dim=1).mean() <= 1.0001
     torch.testing.assert_close(head(1e-3 * x).argmax(1), F.linear(1e-3 * x, weight, bias).argmax(1))
+
+
+# -- next to no images --
+
+TINY_TASKS = st.fixed_dictionaries(
+    {
+        "classes": st.integers(2, 12),
+        "of_each": st.integers(1, 3),
+        "width": st.integers(8, 96),
+        "scale": st.sampled_from((1e-3, 1.0, 1e3)),
+        "offset": st.sampled_from((0.0, 1.0, 30.0)),
+        "spread": st.sampled_from((0.0, 0.3, 1.0)),
+        "seed": st.integers(0, 2**16),
+    }
+)
+
+
+def tiny_task(classes, of_each, width, scale, offset, spread, seed):
+    """Features and labels of a few images, and of many more."""
+    rng = np.random.default_rng(seed)
+    means = rng.normal(size=(classes, width))
+
+    def draw(n):
+        labels = np.repeat(np.arange(classes), n)
+        x = scale * (offset + means[labels] + spread * rng.normal(size=(len(labels), width)))
+        return torch.tensor(x, dtype=torch.float32), torch.tensor(labels)
+
+    return draw(of_each), draw(20)
+
+
+@settings(max_examples=60, deadline=None)
+@given(TINY_TASKS, st.booleans())
+def test_a_head_of_next_to_no_images_is_a_modest_nearest_mean(task, use_covariance):
+    (x, y), (new, expected) = tiny_task(**task)
+    classes, n = task["classes"], len(x)
+    weight, bias = statistics(x, y, classes).head(use_covariance=use_covariance)
+    logits = F.linear(new, weight, bias)
+    assert weight.isfinite().all() and bias.isfinite().all() and logits.isfinite().all()
+    # A weight's size is one over the features' own; nothing is multiplied by more than they vary.
+    assert weight.norm(dim=1).max() * x.std() < 1e3 * task["width"]
+    means = torch.stack([x[y == label].mean(0) for label in range(classes)])
+    assert F.linear(means, weight, bias).softmax(1).amax(1).mean() <= (n + 1) / (n + 2) + 1e-3
+    nearest = torch.cdist(new.double(), means.double()).argmin(1)
+    right, of_nearest = ((found == expected).float().mean() for found in (logits.argmax(1), nearest))
+    assert right >= of_nearest - 0.05
+
+
+def test_the_surest_head_of_one_image_a_class_is_not_sure():
+    """Within the classes nothing varies; that says nothing of the images to come."""
+    torch.manual_seed(0)
+    x = torch.rand(20, 1280)
+    weight, bias = statistics(x, torch.arange(20), 20).head(use_covariance=False)
+    assert weight.norm(dim=1).max() < 100
+    sure = F.linear(x + 0.1 * torch.rand(20, 1280), weight, bias).softmax(1).amax(1)
+    assert 0.5 < sure.mean() < 0.97

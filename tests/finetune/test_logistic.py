@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -53,3 +55,15 @@ def test_the_clock_is_asked_after_the_least_evaluations_alone(task):
 def test_a_penalty_is_chosen_from_those_that_are_given(task):
     assert fit(*task, CLASSES).penalty in PENALTIES
     assert fit(*task, CLASSES, penalties=(0.5,)).penalty == 0.5
+
+
+@pytest.mark.parametrize("of_each", [1, 2, 3])
+@pytest.mark.parametrize("classes", [2, 11])
+def test_next_to_no_images_make_no_large_head(classes, of_each):
+    """What the penalty allows at most: more would cost more than guessing does."""
+    torch.manual_seed(of_each)
+    labels = torch.arange(classes).repeat(of_each)
+    features = 12 * F.normalize(torch.randn(len(labels), 40))
+    head = fit(features, labels, classes)
+    assert head.weight.square().sum() <= 2 * math.log(classes) / head.penalty
+    assert accuracy(head, features, labels) == 1

@@ -123,6 +123,23 @@ def test_a_budget_too_short_for_steps_fits_the_head_alone_and_says_so(blobs, sha
     assert any("of 40 validation images" in note for note in result.notes)
 
 
+def test_a_run_of_one_image_a_class_says_that_first(digits, tiny):
+    first = [int(np.flatnonzero(digits.train.labels == label)[0]) for label in range(10)]
+    train = dataclasses.replace(
+        digits.train, images=digits.train.images[first], labels=digits.train.labels[first]
+    )
+    result = finetune(
+        dataclasses.replace(digits, train=train),
+        small(tiny, frozen_stages=9),
+        3 * SECONDS,
+        network=ETNet(tiny, 10),
+        device="cpu",
+    )
+    assert "only 10 images of 10 classes" in result.notes[0]
+    probabilities = result.classifier.probabilities(digits.val.images)
+    assert probabilities.max(1).mean() < 0.95
+
+
 def test_a_machine_that_stands_still_for_a_moment_does_not_end_the_training(blobs, shallow):
     class HeldUp(nn.Module):
         calls = 0

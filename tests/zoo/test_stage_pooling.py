@@ -76,6 +76,7 @@ def test_few_images_make_no_feature_large(small, count):
     small.scale_to(seen)
     others = small.forward_stages(images(SIZE, 64))
     assert others.isfinite().all() and small.scale.isfinite().all()
+    assert others.square().sum(1).mean() < 30 * NORM
     if count > 1:
         assert small.scale[-small.last :].max() < 6 * small.scale[-small.last :].min()
 
