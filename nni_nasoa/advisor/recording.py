@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.device.device import possible_keys
+from nni_nasoa.experience.patience import answered
 from nni_nasoa.experience.records import RunRecord
 from nni_nasoa.finetune.run_record import record_of
 from nni_nasoa.values import one_line
@@ -135,7 +136,8 @@ def _by_device(
 class Recorder:
     """Records a run of `finetune` whose time is short: what takes time is done before it begins.
 
-    Nothing that goes wrong with a store is an error here: `record` says it in a line.
+    Nothing that goes wrong with a store is an error here, nor is it waited for past a deadline: `record` says
+    it in a line.
 
     Parameters
     ----------
@@ -145,6 +147,8 @@ class Recorder:
         Fields of the `RunRecord` that are known before the run.
     failure
         Why there is no store.
+    deadline
+        By time.monotonic(), when all has to be done; None where that does not matter.
 
     Attributes
     ----------
@@ -152,31 +156,57 @@ class Recorder:
         That `record` is expected to take, by a rehearsal: also a machine that is busy is to be done in time.
     """
 
-    def __init__(self, store: ExperienceStore | None, known: Mapping[str, Any], failure: str = ""):
-        self._store, self._known, self._failure = store, dict(known), failure
+    def __init__(
+        self,
+        store: ExperienceStore | None,
+        known: Mapping[str, Any],
+        failure: str = "",
+        *,
+        deadline: float | None = None,
+    ):
+        self._store, self._known, self._failure, self._deadline = store, dict(known), failure, deadline
         begin = time.monotonic()
         if store is not None:
             self._rehearse(store)
-        self.seconds = min(MOST_SECONDS, LONGER * (time.monotonic() - begin))
+        self._expected = min(MOST_SECONDS / LONGER, time.monotonic() - begin)
+        self.seconds = LONGER * self._expected
 
     def _rehearse(self, store: ExperienceStore) -> None:
         """What takes most of the time: imports, and reading and packing what was learned."""
+        import_module(".time.time_model", __package__)
         try:
-            import_module(".time.time_model", __package__)
-            predictor.AccuracyPredictor.from_store(store).to_bytes()
+            answered(lambda: predictor.AccuracyPredictor.from_store(store).to_bytes(), MOST_SECONDS)
         except (ValueError, OSError) as error:
-            self._failure = str(error)
+            self._store, self._failure = None, str(error)
 
     @classmethod
     def open(
-        cls, location: str | os.PathLike[str] | None, dataset: Dataset, model: str, **options: Any
+        cls,
+        location: str | os.PathLike[str] | None,
+        dataset: Dataset,
+        model: str,
+        *,
+        seconds: float | None = None,
+        deadline: float | None = None,
+        **options: Any,
     ) -> Recorder:
-        """The recorder of a run on a dataset, by what the store at a location knows; see `known_before`."""
-        try:
-            from nni_nasoa.experience.store import ExperienceStore
+        """The recorder of a run on a dataset, by what the store at a location knows; see `known_before`.
 
-            store = ExperienceStore(location)
-            return cls(store, known_before(store, dataset, model, **options))
+        Parameters
+        ----------
+        seconds
+            That the store may take to be opened, and to tell what it knows; None for as long as it takes.
+        """
+        from nni_nasoa.experience.store import ExperienceStore
+
+        from .task.profiles import profiled
+
+        try:
+            store = answered(lambda: ExperienceStore(location), seconds)
+            with suppress(ValueError, OSError):
+                profiled(dataset).fingerprint  # noqa: B018  # a folder is listed here, not in the store's time
+            known = answered(lambda: known_before(store, dataset, model, **options), seconds)
+            return cls(store, known, deadline=deadline)
         except (ValueError, OSError) as error:
             return cls(None, {}, str(error))
 
@@ -230,10 +260,16 @@ class Recorder:
 
         return self._add(failed) if os.environ.get("RANK", "0") == "0" else ""
 
+    @property
+    def _patience(self) -> float | None:
+        """Seconds until the deadline; for a run that ends late, what recording takes by its rehearsal."""
+        return None if self._deadline is None else max(self._deadline - time.monotonic(), self._expected)
+
     def _add(self, made: Callable[[], RunRecord]) -> str:
         try:
-            if self._store is not None:
-                record_result(self._store, made())
+            if (store := self._store) is not None:
+                record = made()
+                answered(lambda: record_result(store, record), self._patience)
         except (ValueError, OSError) as error:
             self._failure = str(error)
         return self._failure and f"the run is not recorded ({' '.join(self._failure.split())})"

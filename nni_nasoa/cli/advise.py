@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nni_nasoa.data.split_defaults import VAL_FRACTION
+from nni_nasoa.values import MINUTES
 
 from .options import DATASET, ROOT, STORE, VALIDATION
 from .terminal import OneLine, clear_errors
@@ -127,11 +128,18 @@ def advise(
 
             run_on_nni(nni_config, asked, minutes, zoo=zoo, store=store, top_k=top_k or 1, limits=limits)
             return
+        opened: ExperienceStore
         if run_here:
+            from nni_nasoa.advisor.store_in_time import StoreInTime
             from nni_nasoa.finetune.output_folder import reserved
 
+            from .finetune import store_seconds
+
             output = click.get_current_context().with_resource(reserved(output))
-        opened = ExperienceStore(store)
+            budget = 60 * MINUTES("minutes", minutes, click.ClickException)
+            opened = in_time = StoreInTime(store, store_seconds(budget))
+        else:
+            opened = ExperienceStore(store)
         advice = ask(
             asked,
             minutes,
@@ -143,6 +151,8 @@ def advise(
             started=process_started() if run_here else None,
             tell=lambda line: click.echo(line, err=True),
         )
+        if run_here and in_time.failure:
+            click.echo(f"note: the advice is without the store ({in_time.failure})")
     if as_json:
         commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
@@ -243,10 +253,11 @@ def _run(
     """Carry out the best choice in what is left of the minutes, and record it with what was expected."""
     from nni_nasoa.advisor.recording import Recorder
 
-    from .finetune import margin_of, report
+    from .finetune import exit_seconds, margin_of, report
 
     choice = advice.best
-    recorder = Recorder(store, advice.about(choice))
+    deadline = advice.made + advice.budget
+    recorder = Recorder(store, advice.about(choice), deadline=deadline - exit_seconds())
     with clear_errors():
         from nni_nasoa.finetune import Monitoring, Timing
         from nni_nasoa.finetune.api import finetune
@@ -270,4 +281,4 @@ def _run(
             from nni_nasoa.finetune.classifier import tell_advice
 
             tell_advice(result.folder, choice.predicted)
-    report(result, recorder.record(result, source="advise"), deadline=advice.made + advice.budget)
+    report(result, recorder.record(result, source="advise"), deadline=deadline)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nni_nasoa.data.split_defaults import MAX_BAD
+from nni_nasoa.values import MINUTES
 
 from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
 from .terminal import clear_errors
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from nni_nasoa.finetune.results import FineTuneResult
 
 EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
+# The store may take this share of the budget to answer, and so many seconds at least and at most.
+STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
 
 
 @click.command()
@@ -138,15 +141,22 @@ def finetune(
         regime = FineTuneRegime.from_json(fields)
         start = None if weights == "none" else weights
         opened = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
-        recorder = None
+        recorder, budget = None, 60 * MINUTES("minutes", minutes, click.ClickException)
+        started = process_started()
         if record:  # its imports and look-ups take time, which is not there after training
             from nni_nasoa.advisor.recording import Recorder
 
-            recorder = Recorder.open(store, opened, regime.model, weights=start)
+            recorder = Recorder.open(
+                store,
+                opened,
+                regime.model,
+                weights=start,
+                seconds=store_seconds(budget),
+                deadline=started + budget - exit_seconds(),
+            )
         from nni_nasoa.finetune.api import finetune as run
         from nni_nasoa.training.errors import FineTuneError
 
-        started = process_started()
         try:
             result = run(
                 opened,
@@ -158,14 +168,14 @@ def finetune(
                 weights=start,
                 resources=Resources(compile=compiled, precision=precision),
                 monitoring=Monitoring(bar=None, tensorboard=tensorboard),
-                timing=Timing(started, margin_of(60 * minutes, recorder)),
+                timing=Timing(started, margin_of(budget, recorder)),
             )
         except FineTuneError as error:
             if recorder:
-                recorder.record_failure(error, opened, regime, 60 * minutes, device)
+                recorder.record_failure(error, opened, regime, budget, device)
             raise
     if result.folder is not None:  # else another process of torchrun's says it
-        report(result, recorder.record(result) if recorder else None, deadline=started + 60 * minutes)
+        report(result, recorder.record(result) if recorder else None, deadline=started + budget)
         if report_file is not None:
             with clear_errors():
                 _write_page(report_file, result, opened)
@@ -191,9 +201,21 @@ def _write_page(path: Path, result: FineTuneResult, dataset: Dataset) -> None:
 
 def margin_of(budget: float, recorder: Recorder | None) -> float:
     """Seconds of a budget to keep back: for what is not foreseen, for recording, for the command's end."""
-    from nni_nasoa.finetune.clock import default_margin, waiting_factor
+    from nni_nasoa.finetune.clock import default_margin
 
-    return default_margin(budget) + EXIT_SECONDS * waiting_factor() + (recorder.seconds if recorder else 0.0)
+    return default_margin(budget) + exit_seconds() + (recorder.seconds if recorder else 0.0)
+
+
+def exit_seconds() -> float:
+    """Seconds that the end of a command takes on a machine as busy as this one."""
+    from nni_nasoa.finetune.clock import waiting_factor
+
+    return EXIT_SECONDS * waiting_factor()
+
+
+def store_seconds(budget: float) -> float:
+    """How long a run of so many seconds waits for the store, each time."""
+    return min(MOST_STORE_SECONDS, max(LEAST_STORE_SECONDS, STORE_SHARE * budget))
 
 
 def report(result: FineTuneResult, *notes: str | None, deadline: float) -> None:

@@ -172,18 +172,17 @@ class Database:
     def use_write_ahead_log(self) -> None:
         """Let readers and a writer of a file not wait for each other; kept in the file."""
         deadline = time.monotonic() + self.wait_seconds
-        while True:
-            try:
-                with (
-                    self._clear_errors(),
-                    closing(sqlite3.connect(self._file, timeout=self.wait_seconds)) as connection,
-                ):
-                    connection.execute("PRAGMA journal_mode = WAL")
-                return
-            except StoreError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.01)  # SQLite does not wait by itself where two processes do this at once
+        with self._clear_errors():
+            while True:
+                try:
+                    with closing(sqlite3.connect(self._file, timeout=self.wait_seconds)) as connection:
+                        connection.execute("PRAGMA journal_mode = WAL")
+                    return
+                except sqlite3.OperationalError as error:
+                    # SQLite does not wait by itself where two processes do this at once.
+                    if not re.search("locked|busy", str(error)) or time.monotonic() > deadline:
+                        raise
+                time.sleep(0.01)
 
     def insert(self, table: TableClause) -> postgresql.Insert | sqlite.Insert:
         """An INSERT of the dialect, which has ON CONFLICT."""

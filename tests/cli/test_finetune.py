@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nni_nasoa.cli import main
+from nni_nasoa.cli.finetune import report
 from nni_nasoa.finetune import load_classifier
 
 
@@ -214,3 +217,54 @@ def test_a_page_that_could_not_be_written_is_told_before_the_run(finetune):
     done = finetune("--minutes", 3 / 60, "-o", "out", "--report", "none/page.html")
     assert done.exit_code == 1 and done.output.startswith("Error: none/page.html: cannot be written")
     assert not Path("out").exists()
+
+
+def ended(budget, seconds):
+    """What is said of a run that has taken so many seconds of its budget and ended just now."""
+    from types import SimpleNamespace
+
+    from nni_nasoa.finetune import Outcome, StopReason
+
+    return SimpleNamespace(
+        seconds=seconds,
+        budget=budget,
+        notes=("a note",),
+        accuracy=0.5,
+        epochs=1.0,
+        outcome=Outcome(StopReason.BUDGET),
+        folder="out",
+    )
+
+
+def test_who_ends_late_says_so(capsys):
+    report(ended(9.0, 8.5), deadline=time.monotonic() - 2)
+    assert re.search(
+        r"^note: the command ended 2\.\d+ s after its deadline$", capsys.readouterr().out, re.MULTILINE
+    )
+    report(ended(9.0, 8.5), deadline=time.monotonic() + 60)
+    assert "after its deadline" not in capsys.readouterr().out
+
+
+@pytest.fixture
+def silent_server():
+    """The URL of a server of PostgreSQL that takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"postgresql://me:s3cret@127.0.0.1:{server.getsockname()[1]}/runs"
+
+
+@pytest.mark.alone
+def test_a_run_ends_on_time_though_the_store_is_silent(finetune, silent_server):
+    begin = time.monotonic()
+    result = finetune("--minutes", 6 / 60, "-o", "out", "--store", silent_server)
+    assert time.monotonic() - begin <= 6 and result.exit_code == 0
+    assert "note: the run is not recorded (the store has not answered in 1.0 s)" in result.output
+    assert "s3cret" not in result.output and load_classifier("out").metrics["val_accuracy"] > 0
+
+
+@pytest.mark.alone
+def test_a_run_ends_on_time_on_a_full_disk_for_the_store(finetune, tmp_path):
+    Path("full").symlink_to("/dev/full")
+    begin = time.monotonic()
+    result = finetune("--minutes", 6 / 60, "-o", "out", "--store", "full")
+    assert time.monotonic() - begin <= 6 and result.exit_code == 0
+    assert "note: the run is not recorded (" in result.output

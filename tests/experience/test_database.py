@@ -1,6 +1,9 @@
 """The database behind the store: who waits for whom, and what is no store."""
 
 import sqlite3
+import threading
+import time
+from contextlib import closing
 
 import pytest
 
@@ -28,6 +31,22 @@ def test_a_writer_that_never_ends_is_reported(store, make_record):
             impatient.add(make_record())
         writer.execute("ROLLBACK")
     assert impatient.add(make_record())
+
+
+def test_a_store_that_cannot_be_created_is_told_at_once(tmp_path, full_disk):
+    """To wait helps where others write, and not where there is no room."""
+    begin = time.monotonic()
+    with full_disk(), pytest.raises(StoreError, match=r"store\.db: ") as caught:
+        ExperienceStore(tmp_path / "store.db")
+    assert time.monotonic() - begin < 5 and "\n" not in str(caught.value)
+
+
+def test_two_who_create_a_store_wait_for_each_other(tmp_path):
+    path = tmp_path / "store.db"
+    with closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        threading.Timer(0.5, other.execute, ["ROLLBACK"]).start()
+        assert ExperienceStore(path).count() == 0
 
 
 def test_what_is_no_store(tmp_path):
