@@ -45,7 +45,12 @@ STDIN = "-"
 @click.option(
     "--onnx",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the classifier as an ONNX file, too.",
+    help="Write the classifier as an ONNX file, too, with its classes and preprocessing in the metadata.",
+)
+@click.option(
+    "--onnx-pixels",
+    is_flag=True,
+    help="With --onnx: it takes pixels of any size, and resizes them.",
 )
 def predict(
     folder: Path,
@@ -56,6 +61,7 @@ def predict(
     as_csv: bool,
     device: str,
     onnx: Path | None,
+    onnx_pixels: bool,
 ) -> None:
     """Classify IMAGES by the classifier in FOLDER, as `nasoa finetune` has saved it.
 
@@ -66,6 +72,8 @@ def predict(
         raise click.UsageError("Missing argument 'IMAGES...'.")
     if as_json and as_csv:
         raise click.UsageError("--json and --csv: give one of them.")
+    if onnx_pixels and onnx is None:
+        raise click.UsageError("--onnx-pixels: give --onnx FILE, too.")
     from nni_nasoa.finetune.classifier import load_classifier
 
     with clear_errors():
@@ -76,7 +84,7 @@ def predict(
         names, items = _listed(images)
         classifier = load_classifier(folder, device)
         if onnx is not None:
-            click.echo(f"written to {classifier.export_onnx(onnx)}", err=as_json or as_csv)
+            click.echo(f"written to {classifier.export_onnx(onnx, onnx_pixels)}", err=as_json or as_csv)
             if not images:
                 return
     found = _predicted(classifier, names, items, top_k, reject_below or 0.0)

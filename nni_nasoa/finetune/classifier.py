@@ -163,10 +163,16 @@ class Classifier:
         order = np.argsort(-row, kind="stable")[: max(1, top_k)]
         return [Prediction(self.classes[i], float(row[i])) for i in order]
 
-    def export_onnx(self, path: str | os.PathLike) -> Path:
+    def export_onnx(self, path: str | os.PathLike, preprocessing: bool = False) -> Path:
         """Write an ONNX file; see `onnx_export.export_onnx`."""
         return export_onnx(
-            self.network, path, input_size=self.input_size, mean=self.about["mean"], std=self.about["std"]
+            self.network,
+            path,
+            input_size=self.input_size,
+            mean=self.about["mean"],
+            std=self.about["std"],
+            classes=self.classes,
+            preprocessing=preprocessing,
         )
 
 

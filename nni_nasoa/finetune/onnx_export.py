@@ -48,10 +48,14 @@ def export_onnx(
     input_size: int,
     mean: Sequence[float],
     std: Sequence[float],
+    classes: Sequence[str],
+    preprocessing: bool = False,
 ) -> Path:
     """Write an ONNX file of a classifier, with its normalisation and softmax.
 
-    It takes images (n, 3, input_size, input_size) float32 from 0 to 1 and gives probabilities (n, classes).
+    It takes "images" (n, 3, input_size, input_size) float32 from 0 to 1 and gives "probabilities"
+    (n, classes), or takes "pixels" of any height and width. Its metadata has the names of the classes and how
+    images are to be prepared, as JSON; see `metadata`.
 
     Parameters
     ----------
@@ -63,6 +67,10 @@ def export_onnx(
         Height and width of the images, in pixels.
     mean, std
         The normalisation, three numbers each, for images from 0 to 1.
+    classes
+        Their names, in the order of the probabilities.
+    preprocessing
+        Whether the model crops and resizes by itself: it then takes (n, height, width, 3) uint8, RGB.
 
     Raises
     ------
@@ -74,6 +82,10 @@ def export_onnx(
     path, device = Path(path), next(network.parameters()).device
     if not path.parent.is_dir():
         raise ClassifierError(f"{path}: cannot be written (there is no folder {path.parent})")
+    import onnx
+
+    from .onnx_preprocessing import metadata, with_preprocessing
+
     columns = (torch.tensor(values, dtype=torch.float32).view(3, 1, 1) for values in (mean, std))
     exported = _Exported(network.cpu(), *columns).eval()
     try:
@@ -90,6 +102,11 @@ def export_onnx(
                 external_data=False,
                 verbose=False,
             )
+            model = onnx.load(str(draft))
+            if preprocessing:
+                model = with_preprocessing(model, input_size)
+            onnx.helper.set_model_props(model, metadata(classes, input_size, preprocessing))
+            onnx.save(model, str(draft))
     except OSError as error:
         raise ClassifierError(f"{path}: cannot be written ({reason(error)})") from None
     except Exception as error:  # the exporter fails in many ways

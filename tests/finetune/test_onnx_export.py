@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -52,6 +53,74 @@ def assert_the_same(path, classifier):
         assert found.shape == (n, 3)
         np.testing.assert_allclose(np.log(found), np.log(classifier.probabilities(images)), atol=1e-4)
         assert np.ptp(found) > 1e-3  # and they are not all the same
+
+
+def session_of(path):
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+def photo(height, width):
+    """An image with edges and textures, as photographs have them."""
+    y, x = np.mgrid[:height, :width]
+    waves = [np.sin(x / 7 + channel) * np.cos(y / 11) + (x > width / 3) for channel in range(3)]
+    return (40 * (np.stack(waves, axis=-1) + 2)).astype(np.uint8)
+
+
+ODD = ("猫", "a\nb", "\udcff")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory, tiny):
+    """A classifier, and the files that it was exported to, without and with preprocessing inside."""
+    torch.manual_seed(0)
+    place = tmp_path_factory.mktemp("exported")
+    classifier = Classifier(create_model(tiny, 3), about(tiny, 16, tiny) | {"classes": ODD})
+    paths = {
+        inside: classifier.export_onnx(place / f"{inside}.onnx", preprocessing=inside)
+        for inside in (False, True)
+    }
+    return classifier, paths
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_metadata_has_the_classes_and_how_images_are_prepared(exported, inside):
+    said = session_of(exported[1][inside]).get_modelmeta().custom_metadata_map
+    assert tuple(json.loads(said["classes"])) == ODD
+    steps = json.loads(said["preprocessing"])
+    assert steps["resize"] == [16, 16] and steps["colour"] == "RGB"
+    assert steps["type"] == ("uint8" if inside else "float32")
+    assert steps["range"] == ([0, 255] if inside else [0, 1])
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_the_number_of_images_is_free(exported, inside):
+    session = session_of(exported[1][inside])
+    (given,), (probabilities,) = session.get_inputs(), session.get_outputs()
+    assert given.name == ("pixels" if inside else "images") and probabilities.name == "probabilities"
+    assert isinstance(given.shape[0], str) and isinstance(probabilities.shape[0], str)
+    for n in (1, 2, 7):
+        images = np.zeros((n, 20, 30, 3), np.uint8) if inside else np.zeros((n, 3, 16, 16), np.float32)
+        assert session.run(None, {given.name: images})[0].shape == (n, 3)
+
+
+@pytest.mark.parametrize("height, width", [(16, 16), (100, 160), (161, 90), (10, 12), (33, 400)])
+def test_with_preprocessing_inside_it_takes_pixels_and_gives_what_predict_gives(exported, height, width):
+    classifier, paths = exported
+    images = np.stack([photo(height, width), 255 - photo(height, width)])
+    (found,) = session_of(paths[True]).run(None, {"pixels": images})
+    expected = np.stack(list(classifier.stream(images)))
+    np.testing.assert_allclose(np.log(found), np.log(expected), atol=0.02)
+    assert np.abs(expected[0] - expected[1]).max() > 0.01  # they are told apart
+
+
+def test_the_command_writes_it_with_preprocessing_inside(folder, tmp_path):
+    words = ["predict", str(folder), "--onnx", str(tmp_path / "m.onnx"), "--onnx-pixels", "--device", "cpu"]
+    assert CliRunner().invoke(main, words).exit_code == 0
+    assert session_of(tmp_path / "m.onnx").get_inputs()[0].name == "pixels"
+    alone = CliRunner().invoke(main, ["predict", str(folder), "a.png", "--onnx-pixels"])
+    assert alone.exit_code == 2 and "--onnx-pixels: give --onnx FILE, too" in alone.output
 
 
 def test_the_command_writes_a_file_that_gives_the_same(folder, tmp_path):
