@@ -14,7 +14,7 @@ from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.values import MINUTES
 
 from .options import DATASET, ROOT, STORE, VALIDATION
-from .terminal import OneLine, clear_errors
+from .terminal import OneLine, clear_errors, output_may_be_lost, tell_aside
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -149,18 +149,19 @@ def advise(
             top_k=top_k or 3,
             limits=limits,
             started=process_started() if run_here else None,
-            tell=lambda line: click.echo(line, err=True),
+            tell=tell_aside,
         )
         if run_here and in_time.failure:
-            click.echo(f"note: the advice is without the store ({in_time.failure})")
+            tell_aside(f"note: the advice is without the store ({in_time.failure})")
     if as_json:
         commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
-    else:
+    elif not run_here:
         _show(advice)
-        if not run_here:
-            click.echo("\n" + _command(advice.best, asked, minutes, device, store))
-    if run_here:
+        click.echo("\n" + _command(advice.best, asked, minutes, device, store))
+    else:
+        with output_may_be_lost():
+            _show(advice)
         _run(advice, opened, asked, output=output, device=device)
 
 

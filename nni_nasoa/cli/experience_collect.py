@@ -47,16 +47,20 @@ def collect_runs(location: str | None, runs: int, jobs: int, **options: Any) -> 
 
 @contextmanager
 def _terminable() -> Iterator[None]:
-    """SIGTERM is as Ctrl-C here."""
+    """SIGTERM and SIGHUP are as Ctrl-C here; one that is ignored stays so."""
 
     def stop(_number: int, _frame: FrameType | None) -> NoReturn:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
+    ending = [
+        number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, stop) for number in ending}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 class Bar:

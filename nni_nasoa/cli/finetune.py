@@ -13,7 +13,7 @@ from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.values import MINUTES
 
 from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
-from .terminal import clear_errors
+from .terminal import clear_errors, output_may_be_lost
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.recording import Recorder
@@ -194,7 +194,8 @@ def _write_page(path: Path, result: FineTuneResult, dataset: Dataset) -> None:
     if part == "val" or (chosen_by and chosen_by[0].path in evaluation.names):
         note = "the run chose its best state by these images: of others it may get fewer right"
         evaluation = replace(evaluation, notes=(*evaluation.notes, note))
-    click.echo(headline(evaluation))
+    with output_may_be_lost():
+        click.echo(headline(evaluation))
     assert result.folder is not None
     write_report(path, evaluation, result.classifier, result.folder)
 
@@ -225,13 +226,14 @@ def report(result: FineTuneResult, *notes: str | None, deadline: float) -> None:
     late = time.monotonic() - deadline
     if late > 0 and result.seconds <= result.budget:  # else the run's notes say so
         notes = (*notes, f"the command ended {late:.2f} s after its deadline")
-    for note in filter(None, (*result.notes, *notes)):
-        click.echo(f"note: {note}")
-    click.echo(
-        f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, "
-        f"{result.seconds:.1f} of {result.budget:.0f} s"
-        + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
-    )
-    click.echo(f"written to {result.folder}")
+    with output_may_be_lost():
+        for note in filter(None, (*result.notes, *notes)):
+            click.echo(f"note: {note}")
+        click.echo(
+            f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, "
+            f"{result.seconds:.1f} of {result.budget:.0f} s"
+            + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
+        )
+        click.echo(f"written to {result.folder}")
     if result.outcome.exit_status:
         raise SystemExit(result.outcome.exit_status)

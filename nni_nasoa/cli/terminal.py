@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import errno
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO
 
 import click
 
-from nni_nasoa.values import NUMBER
+from nni_nasoa.values import NUMBER, reason
+
+_LOST = "what was to be printed is lost"
 
 
 class OneLine(click.Command):
@@ -23,11 +27,15 @@ class OneLine(click.Command):
 
         The interpreter's own end walks through all of torch, past a deadline.
         """
+        prepare_streams()
         try:
             return super().__call__(*args, **kwargs)
         except SystemExit as ending:
-            if "torch" in sys.modules and isinstance(ending.code, (int, type(None))):
-                _end_now(ending.code or 0)
+            if isinstance(ending.code, (int, type(None))):
+                status = _flushed(ending.code or 0)
+                if "torch" in sys.modules:
+                    _end_now(status)
+                raise SystemExit(status) from None
             raise
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
@@ -37,7 +45,7 @@ class OneLine(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, as `click.Command` does it."""
-        with _without_usage():
+        with _without_usage(), _clear_system_errors():
             return super().invoke(ctx)
 
 
@@ -45,15 +53,81 @@ class OneLineGroup(OneLine, click.Group):
     """A group whose commands are so, too."""
 
 
-def _end_now(status: int) -> None:
-    """End the process, when all that asked for it has been called and all that was written is out."""
-    atexit._run_exitfuncs()  # `os._exit` would leave them out, and there is no public way to call them
+def prepare_streams() -> None:
+    """Have the standard streams take all that is written to them.
+
+    Those that were closed (`>&-`) lead nowhere, or the next file that is opened would have their number. What
+    a stream cannot encode, such as a file's name that is not in UTF-8, is escaped.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+        if getattr(sys, name) is None:
+            stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextmanager
+def output_may_be_lost() -> Iterator[None]:
+    """Print in this context what is not the point of a command: where it cannot be printed, its work stands.
+
+    The disk may be full where the output goes, the pipe or the terminal closed.
+    """
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:
-        return  # the interpreter says so
-    os._exit(status)
+        yield
+    except OSError as error:
+        _lead_nowhere(sys.stdout)
+        tell_aside(f"note: {_LOST} ({reason(error)})")
+
+
+def tell_aside(line: str) -> None:
+    """Print a line on stderr, if that can be."""
+    with suppress(OSError):
+        click.echo(line, err=True)
+
+
+@contextmanager
+def _clear_system_errors() -> Iterator[None]:
+    """Turn an error of the system, such as of writing to stdout, into one line; a closed pipe is click's."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT) and error.filename is None:
+            _lead_nowhere(sys.stdout)
+            raise click.ClickException(f"{_LOST} ({reason(error)})") from None
+        raise click.ClickException(str(error)) from None
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """Have what is still to be written to a stream go nowhere, also what it holds in its buffer."""
+    with suppress(OSError, ValueError):  # a stream without a number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _flushed(status: int) -> int:
+    """The status to end with, when all that was written is out; 1 in place of 0 where it cannot be."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _lead_nowhere(stream)
+            status = status or 1
+    return status
+
+
+def _end_now(status: int) -> None:
+    """End the process, when all that asked for it has been called."""
+    atexit._run_exitfuncs()  # `os._exit` would leave them out, and there is no public way to call them
+    os._exit(_flushed(status))
 
 
 @contextmanager

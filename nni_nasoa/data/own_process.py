@@ -1,4 +1,7 @@
-"""Work that may take longer than there is time for, in a process that can be ended at any moment."""
+"""Work that may take longer than there is time for, in a process that can be ended at any moment.
+
+Such a process ends with the one that has started it, however that ends.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,16 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 
 LONGEST = 20 * 86400.0  # seconds: poll(2) counts milliseconds in 31 bits
 END_SECONDS = 0.5  # a process has so long to end by itself
-_RUN = "import pickle, sys; pickle.load(sys.stdin.buffer)()"
-_RUN_FROM_FILE = "import pickle, sys; pickle.load(open(int(sys.argv[1]), 'rb'))()"
+WATCH_SECONDS = 0.5  # between two looks at whether the parent lives
+_WATCH = f"from {__name__} import end_with; end_with(int(sys.argv[1]))"
+_RUN = f"import pickle, sys; {_WATCH}; pickle.load(sys.stdin.buffer)()"
+_RUN_FROM_FILE = f"import pickle, sys; {_WATCH}; pickle.load(open(int(sys.argv[2]), 'rb'))()"
 
 
 def over_in_time(call: Callable[[], object], seconds: float, *, quiet: bool = True) -> bool:
@@ -29,7 +36,7 @@ def over_in_time(call: Callable[[], object], seconds: float, *, quiet: bool = Tr
     if seconds <= 0:
         return False
     with subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", _RUN],
+        [sys.executable, "-W", "ignore", "-c", _RUN, str(os.getpid())],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL if quiet else None,
@@ -59,12 +66,28 @@ def start_process(call: Callable[[], object]) -> subprocess.Popen[bytes]:
         file.flush()
         file.seek(0)
         return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-c", _RUN_FROM_FILE, str(file.fileno())],
+            [sys.executable, "-W", "ignore", "-c", _RUN_FROM_FILE, str(os.getpid()), str(file.fileno())],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             pass_fds=(file.fileno(),),
         )
+
+
+def end_with(parent: int) -> None:
+    """End this process soon after a parent, whose number is given, has ended; to be called as it begins.
+
+    By that time it may have ended softly, as its stdin has ended, too. But that is not so where a process
+    that the parent has forked holds the other end, nor is it noticed in the midst of a long piece of work.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        time.sleep(END_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:

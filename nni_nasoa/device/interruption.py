@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the first one asks a run to save what it has, the second ends it at once."""
+"""Signals that ask a run to save what it has; the second one ends it at once.
+
+They are Ctrl-C, SIGTERM, and SIGHUP, which comes where a terminal is closed or its connection is lost.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 TICK_SECONDS, UNWINDING_SECONDS = 0.2, 2.0
+ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interruption:
@@ -29,7 +33,8 @@ class TimeIsUp(BaseException):
 def interruptions() -> Iterator[Interruption]:
     """Note signals instead of dying of them, in this context.
 
-    Outside the main thread, where Python handles none, do nothing.
+    A signal that is ignored, as SIGHUP is under nohup, stays so. Outside the main thread, where Python
+    handles none, do nothing.
     """
     interruption = Interruption()
     if threading.current_thread() is not threading.main_thread():
@@ -41,7 +46,8 @@ def interruptions() -> Iterator[Interruption]:
             raise KeyboardInterrupt
         interruption.number = number
 
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    asking = [number for number in ASKING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, note) for number in asking}
     try:
         yield interruption
     finally:

@@ -10,17 +10,17 @@ from contextlib import contextmanager
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Call the handlers of SIGINT, SIGTERM and SIGALRM, which may raise, at the end of this context only.
+    """Call handlers of signals, which may raise, at the end of this context only.
 
-    Each is called once, however often its signal came. Outside the main thread, where Python handles none, do
-    nothing.
+    They are those of SIGINT, SIGTERM, SIGHUP and SIGALRM. Each is called once, however often its signal came.
+    Outside the main thread, where Python handles none, do nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handlers = {
         number: handler
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
         if callable(handler := signal.getsignal(number))
     }
     came: list[int] = []

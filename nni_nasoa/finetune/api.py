@@ -142,5 +142,6 @@ def finetune(
                         f"of the {clock.budget:.0f} s"
                     )
                 run.execute()
+                run.log.notes.extend(watcher.lost)
                 made.tell_outcome(run)
     return made.result(run)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from nni_nasoa.training.time_shares import SAVING_SECONDS
 from nni_nasoa.zoo.staged import Staged
 
 from .clock import ClockSchedule
+from .errors import ClassifierError
 from .validation import Evaluation
 
 SAVING_SPEED = 100e6  # bytes per second, until the first save tells
@@ -67,8 +69,10 @@ class BestState:
         self._evaluation, self._saved = evaluation, False
         if self._save is not None and self._schedule.saving.typical <= SAVING_SHARE * self._unsaved_seconds:
             begin = self._clock.elapsed
-            self._save()
-            self._saved, self._saved_at = True, self._clock.elapsed
+            with suppress(ClassifierError):  # a disk that is full now may not be so in the end
+                self._save()
+                self._saved = True
+            self._saved_at = self._clock.elapsed
             self._schedule.saving.add(self._saved_at - begin)
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +21,15 @@ REFRESH_SECONDS = 0.2  # Between two pictures of the bar.
 
 
 class Watcher:
-    """Does nothing; what a run calls."""
+    """Does nothing; what a run calls.
+
+    Attributes
+    ----------
+    name
+        What it writes, in words.
+    """
+
+    name = "what watches the run"
 
     def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
         """Some steps were taken. `accuracy` is the latest on the validation part."""
@@ -37,10 +45,17 @@ class Watcher:
 
 
 class Watchers(Watcher):
-    """All that watch a run."""
+    """All that watch a run. One that can write no more, to a full disk or a closed terminal, watches no more.
+
+    Attributes
+    ----------
+    lost
+        Why, a line for each of those.
+    """
 
     def __init__(self) -> None:
         self.watchers: list[Watcher] = []
+        self.lost: list[str] = []
 
     def add(self, watcher: Watcher) -> None:
         """One more watches."""
@@ -48,27 +63,33 @@ class Watchers(Watcher):
 
     def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
         """Tell all of them."""
-        for watcher in self.watchers:
-            watcher.step(elapsed, loss, accuracy)
+        self._tell(lambda watcher: watcher.step(elapsed, loss, accuracy))
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
         """Tell all of them."""
-        for watcher in self.watchers:
-            watcher.evaluation(record)
+        self._tell(lambda watcher: watcher.evaluation(record))
 
     def note(self, text: str) -> None:
         """Tell all of them."""
-        for watcher in self.watchers:
-            watcher.note(text)
+        self._tell(lambda watcher: watcher.note(text))
 
     def close(self) -> None:
         """Tell all of them."""
-        for watcher in self.watchers:
-            watcher.close()
+        self._tell(lambda watcher: watcher.close())
+
+    def _tell(self, told: Callable[[Watcher], None]) -> None:
+        for watcher in list(self.watchers):
+            try:
+                told(watcher)
+            except OSError as error:
+                self.watchers.remove(watcher)
+                self.lost.append(f"{watcher.name} cannot be written any more ({reason(error)})")
 
 
 class EvaluationsFile(Watcher):
     """A JSON line for each evaluation as it is made; with its first one a new run starts the file afresh."""
+
+    name = "the file of evaluations"
 
     def __init__(self, path: str | os.PathLike) -> None:
         self._path, self._first = Path(path), True
@@ -92,6 +113,8 @@ class EvaluationsFile(Watcher):
 
 class LiveBar(Watcher):
     """Elapsed time and budget, loss and accuracy in one line of the terminal; notes above it."""
+
+    name = "the terminal"
 
     def __init__(self, budget: float) -> None:
         from rich.console import Console
@@ -142,6 +165,8 @@ class TensorBoard(Watcher):
         The package tensorboard is missing, or the folder cannot be written.
     """
 
+    name = "TensorBoard's log"
+
     def __init__(self, folder: str | os.PathLike) -> None:
         require_tensorboard()
         from torch.utils.tensorboard import SummaryWriter
@@ -171,7 +196,7 @@ def require_tensorboard() -> None:
 
 
 @contextmanager
-def watching(budget: float, folder: Path | None, monitoring: Monitoring) -> Iterator[Watcher]:
+def watching(budget: float, folder: Path | None, monitoring: Monitoring) -> Iterator[Watchers]:
     """The watchers that were asked for, and the file of evaluations in the folder, where there is one."""
     watchers = Watchers()
     try:

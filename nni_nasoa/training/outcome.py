@@ -15,7 +15,7 @@ from typing import Any
 from nni_nasoa.values import SECONDS, WRONG, Rule, check_fields, check_names, one_of, or_none, shown, whole
 
 MAX_COUNT = 10**15
-SIGNALS = ("SIGINT", "SIGTERM")  # these ask a run to save what it has
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # these ask a run to save what it has
 
 
 class OutcomeError(ValueError):
@@ -61,7 +61,7 @@ class Outcome:
     reason
         Why it ended.
     signal
-        Which one interrupted it, "SIGINT" or "SIGTERM"; None where none did, or nobody has noted which.
+        Which one interrupted it, of SIGNALS; None where none did, or nobody has noted which.
     cut_to_head
         Whether only the head was trained, as the time was too short for the stages that were asked for.
     sampled
@@ -103,8 +103,8 @@ class Outcome:
 
     def __str__(self) -> str:
         """Why it ended, as people say it."""
-        by = {"SIGINT": " by Ctrl-C", "SIGTERM": " by SIGTERM"}.get(self.signal or "", "")
-        return _WORDS[self.reason] + by
+        by = {"SIGINT": "Ctrl-C", "SIGHUP": "SIGHUP (its terminal was closed)"}
+        return _WORDS[self.reason] + (f" by {by.get(self.signal, self.signal)}" if self.signal else "")
 
     @property
     def exit_status(self) -> int:

@@ -7,6 +7,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 from nni_nasoa.data.own_process import over_in_time
 
 FOREVER = "import os, pathlib, time; pathlib.Path({!r}).write_text(str(os.getpid())); time.sleep(600)"
@@ -49,3 +51,42 @@ def test_what_the_process_writes_is_heard_where_that_is_asked_for():
             [sys.executable, "-c", code.format(quiet)], capture_output=True, text=True, check=True
         )
         assert (run.stdout, run.stderr) == ("", heard)
+
+
+PARENT = """
+import os, sys, time
+from functools import partial
+from nni_nasoa.data.own_process import over_in_time, start_process
+call = partial(exec, sys.argv[2])
+if sys.argv[1] == "start":
+    process = start_process(call)
+    if not os.fork():  # it holds the other end of the process's stdin
+        time.sleep(30)
+        os._exit(0)
+    time.sleep(600)
+over_in_time(call, 600)
+"""
+
+
+@pytest.mark.parametrize("how", ["start", "over"])
+def test_a_process_ends_with_its_parent_however_that_is_killed(tmp_path, how):
+    file = tmp_path / "pid"
+    with subprocess.Popen([sys.executable, "-c", PARENT, how, FOREVER.format(str(file))]) as parent:
+        wait_until(lambda: file.exists() and file.read_text())
+        parent.kill()
+    wait_until(lambda: not is_running(int(file.read_text())))
+
+
+def wait_until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(process):
+    """Whether a process is, and is not only waited for by nobody."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -5,6 +5,7 @@ import torch
 
 from nni_nasoa.finetune.best_state import BestState
 from nni_nasoa.finetune.clock import Clock, ClockSchedule
+from nni_nasoa.finetune.errors import ClassifierError
 from nni_nasoa.finetune.validation import Evaluation
 
 
@@ -88,3 +89,20 @@ def test_what_is_saved_already_is_not_saved_again_at_the_end(network, time):
     best.keep(evaluation(0.5), 0)
     best.finish()
     assert saved == [5.0]
+
+
+def test_a_save_that_fails_on_the_way_is_made_up_for_in_the_end(network, time):
+    """A disk may be full only for a while; to end the run would lose what it has learned."""
+    saves = []
+
+    def save():
+        saves.append(time.seconds)
+        if len(saves) == 1:
+            raise ClassifierError("out: the classifier cannot be saved (No space left on device)")
+
+    best = BestState(network, ClockSchedule(Clock(1000, now=time)), save)
+    time.seconds = 500
+    best.keep(evaluation(0.5), 0)
+    assert len(saves) == 1
+    best.finish()
+    assert len(saves) == 2 and best.evaluation.accuracy == 0.5

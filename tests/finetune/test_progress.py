@@ -8,7 +8,7 @@ from contextlib import redirect_stderr
 import pytest
 
 from nni_nasoa.finetune import FineTuneError, Monitoring
-from nni_nasoa.finetune.progress import LiveBar, watching
+from nni_nasoa.finetune.progress import LiveBar, Watcher, watching
 
 RECORD = {"elapsed": 1.5, "val_accuracy": 0.5, "val_loss": 1.0, "train_loss": None, "learning_rate": 0.1}
 
@@ -107,3 +107,29 @@ def test_a_run_without_an_evaluation_leaves_no_file_of_its_own(tmp_path):
     with watching(10, tmp_path, Monitoring()):
         pass
     assert file.read_text() == "of an earlier run\n"
+
+
+class FullDisk(Watcher):
+    """Can write but once."""
+
+    name = "a log"
+
+    def __init__(self):
+        self.calls = 0
+
+    def evaluation(self, record):
+        self.calls += 1
+        raise OSError(28, "No space left on device")
+
+    note = step = evaluation
+
+
+def test_one_that_can_write_no_more_costs_the_others_and_the_run_nothing(tmp_path):
+    with watching(10, tmp_path, Monitoring()) as watcher:
+        full = FullDisk()
+        watcher.watchers.insert(0, full)
+        for _ in range(3):
+            watcher.evaluation(RECORD)
+        assert full.calls == 1
+        assert watcher.lost == ["a log cannot be written any more (No space left on device)"]
+    assert len((tmp_path / "evaluations.jsonl").read_text().splitlines()) == 3

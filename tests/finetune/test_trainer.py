@@ -243,9 +243,9 @@ def test_a_rate_that_is_far_too_high_is_survived(digits, tiny):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_saves_the_best_so_far(digits, tiny, tmp_path, number):
-    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
     over = threading.Event()  # a run that has failed notes no signals, and pytest would end of it
 
@@ -269,7 +269,7 @@ def test_a_signal_saves_the_best_so_far(digits, tiny, tmp_path, number):
     assert result.outcome.exit_status == 128 + number and result.seconds < 100
     assert load_classifier(tmp_path / "c").outcome == result.outcome
     assert load_classifier(tmp_path / "c").metrics["val_accuracy"] == result.accuracy
-    assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    assert handlers == [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
 
 
 def test_stops_when_saturated(digits, tiny):

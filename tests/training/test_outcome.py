@@ -76,6 +76,8 @@ def test_people_are_told_in_words():
     said = {str(Outcome(reason)) for reason in StopReason}
     assert len(said) == len(StopReason) and all(line.isprintable() for line in said)
     assert str(Outcome(StopReason.INTERRUPTED, "SIGINT")) == "interrupted by Ctrl-C"
+    assert str(Outcome(StopReason.INTERRUPTED, "SIGTERM")) == "interrupted by SIGTERM"
+    assert "terminal was closed" in str(Outcome(StopReason.INTERRUPTED, "SIGHUP"))
 
 
 def test_only_a_sample_has_counts_of_its_own():
