@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nni_nasoa.data.split_defaults import VAL_FRACTION
+from nni_nasoa.experience.location import PASSWORD_BY, without_password
 from nni_nasoa.values import MINUTES
 
 from .options import DATASET, ROOT, STORE, VALIDATION
@@ -153,6 +154,8 @@ def advise(
         )
         if run_here and in_time.failure:
             tell_aside(f"note: the advice is without the store ({in_time.failure})")
+    if not run_here and store and without_password(store)[1]:
+        tell_aside(f"note: the store's password is not in the command: {PASSWORD_BY}")
     if as_json:
         commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
@@ -241,7 +244,7 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
         words += ["--val-fraction", f"{dataset.val_fraction:g}"]
     words += [
         word
-        for name, value in (("--root", dataset.root), ("--store", store))
+        for name, value in (("--root", dataset.root), ("--store", store and without_password(store)[0]))
         if value is not None
         for word in (name, str(value))
     ]

@@ -33,6 +33,7 @@ REPORT = click.option(
 STORE = click.option(
     "--store",
     metavar="FILE|URL",
-    help="The store of experience: a file, or postgresql://USER:PASSWORD@SERVER/DATABASE. "
+    help="The store of experience: a file, or postgresql://USER@SERVER/DATABASE, whose password "
+    "PGPASSWORD or ~/.pgpass tells. "
     "[default: NASOA_STORE, else the user's own]",
 )

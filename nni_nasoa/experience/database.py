@@ -27,6 +27,8 @@ from sqlalchemy.pool import NullPool
 from nni_nasoa.device.signals import signals_deferred
 from nni_nasoa.values import reason
 
+from .location import PASSWORD_BY
+
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
 
@@ -34,13 +36,14 @@ WAIT_SECONDS = 30  # patience with another process that writes
 CONNECT_SECONDS = 10  # patience with a server that does not answer
 WRITERS = zlib.crc32(b"nni_nasoa experience store")  # the advisory lock of PostgreSQL that a writer holds
 _POSTGRESQL = ("postgres", "postgresql", "postgresql+psycopg")
-_RIGHT = "give the path of a file, or postgresql://USER:PASSWORD@SERVER/DATABASE"
+_RIGHT = f"give the path of a file, or postgresql://USER@SERVER/DATABASE; for its password {PASSWORD_BY}"
 _BUSY = "another process has been writing to it for {wait_seconds:g} s; try again"
 _REASONS = {  # what the databases say, in a user's words
     "file is not a database": (
         "is not an SQLite database; give the file of an experience store, or one that is not there yet"
     ),
     "database is locked": _BUSY,
+    "no password supplied": f"asks for a password: {PASSWORD_BY}",
     "canceling statement due to lock timeout": _BUSY,
     "unable to open database file": "cannot be opened; give a file in a folder that may be written to",
     "attempt to write a readonly database": "may only be read; give a file that may be written to",
@@ -84,7 +87,8 @@ class Database:
         self.is_file = self._url.get_backend_name() == "sqlite"
         if self.is_file:
             self._check_file(Path(self._file), create)
-        self._secrets = [value for value in (self._url.password, *_passwords(self._url)) if value]
+        secrets = (self._url.password, *_passwords(self._url), os.environ.get("PGPASSWORD"))
+        self._secrets = [value for value in secrets if value]
         self._engine = self._new_engine()
         self._pid = os.getpid()
 

@@ -6,6 +6,7 @@ The training service is the one that the config describes.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nni_nasoa.experience.location import without_password
 from nni_nasoa.values import reason
 
 from .classifiers import read_list, shown_accuracy
@@ -88,6 +90,8 @@ def run(
     KeyboardInterrupt
         Ctrl-C; the experiment has been stopped.
     """
+    if store is not None and (password := without_password(store)[1]):
+        os.environ["PGPASSWORD"] = password  # The tuner's process has it from this one.
     made = experiment_config(
         config, dataset, minutes, zoo=zoo, store=store, alternatives=top_k - 1, limits=limits
     )
@@ -112,6 +116,11 @@ def run(
     finally:
         experiment.stop()
     return _tell(folder, done)
+
+
+def _store(store: str) -> str:
+    """A store's location as it stands in a config, which NNI shows to everyone."""
+    return without_password(store)[0] if "://" in store else str(Path(store).expanduser().absolute())
 
 
 def experiment_config(
@@ -149,7 +158,7 @@ def experiment_config(
         "zoo": zoo,
         "alternatives": alternatives,
         "root": None if dataset.root is None else str(dataset.root),
-        "store": store if store is None or "://" in store else str(Path(store).expanduser().absolute()),
+        "store": None if store is None else _store(store),
         "limits": {name: value for name, value in asdict(limits).items() if value is not None}
         if limits
         else None,

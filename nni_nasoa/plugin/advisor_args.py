@@ -87,12 +87,21 @@ def _as_zoo(place: str, value: Any) -> Any:
     return zoo
 
 
+def _as_store(place: str, value: Any) -> Any:
+    from nni_nasoa.experience.location import PASSWORD_BY, without_password
+
+    if _STORE.allows(value) and without_password(value)[1]:
+        raise ClassArgsError(f"{place}: has a password in it, which NNI shows to everyone; {PASSWORD_BY}")
+    return _STORE(place, value)
+
+
 def _as_limits(place: str, value: Any) -> Any:
     return parsed(value, dict.fromkeys(LIMITS, _LIMIT), place) if isinstance(value, Mapping) else WRONG
 
 
 _DATASET = text("the folder or the name of a dataset")
 _ZOO = text("the name of a family of models, names of models, or a front file")
+_STORE = text("a file, or postgresql://user@server/database")
 _LIMIT = number(above(0), LARGEST, "a number above 0")
 _FOLDER = text("a folder")
 _TASK: dict[str, Rule] = {"dataset": _DATASET, "minutes": MINUTES}
@@ -102,7 +111,7 @@ _RULES: dict[str, Rule] = {
         Rule("{dataset: .., minutes: ..}", _as_task), "a list of {dataset: .., minutes: ..}", least=1
     ),
     "zoo": Rule(_ZOO.what, _as_zoo),
-    "store": text("a file, or postgresql://user@server/database"),
+    "store": Rule(_STORE.what, _as_store),
     "device": text("auto, cpu, cuda, cuda:1, ..."),
     "threads": whole(0),
     "alternatives": whole(0),

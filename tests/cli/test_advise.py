@@ -393,6 +393,22 @@ def test_an_output_that_another_run_saves_in_is_told_at_once(ask, tmp_path):
     assert result.stderr.count("\n") == 1 and time.monotonic() - begin < 3
 
 
+@pytest.mark.slow
+def test_a_store_s_password_is_neither_printed_nor_in_the_json(ask, store, postgresql_url):
+    assert "se%3Acr%2Fet" in postgresql_url
+    with closing(sqlite3.connect(store)) as file:
+        profiles = file.execute("SELECT fingerprint, profile FROM nasoa_profiles").fetchall()
+    server = ExperienceStore(postgresql_url)
+    for fingerprint, profile in profiles:
+        server.set_profile(fingerprint, json.loads(profile))
+    server.set_step_times(ExperienceStore(store).step_times())
+    for more in ([], ["--json"]):
+        result = ask("--store", postgresql_url, *more)
+        assert result.exit_code == 0 and "postgresql://team@/test_" in result.stdout
+        assert "cr%2Fet" not in result.output and "cr/et" not in result.output
+        assert "the store's password is not in the command: set PGPASSWORD" in result.stderr
+
+
 def test_options_that_have_to_be_repeated_are_in_the_command(ask, tmp_path):
     words = command_in(ask("--val-fraction", 0.3, "--root", tmp_path).output)
     assert parsed(words)["val_fraction"] == 0.3 and parsed(words)["root"] == str(tmp_path)

@@ -94,6 +94,14 @@ def test_a_config_of_the_advisor_keeps_its_command_and_where_it_runs(made):
     }
 
 
+def test_a_store_s_password_stands_in_no_config(made):
+    config = made(
+        {"trainingService": {"platform": "local"}}, "digits", store="postgresql://me:s3cret@host/runs"
+    )
+    assert config["tuner"]["classArgs"]["store"] == "postgresql://me@host/runs"
+    assert "s3cret" not in str(config)
+
+
 def test_folders_here_are_given_with_their_whole_path(made, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "images").mkdir()

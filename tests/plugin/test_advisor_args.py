@@ -8,6 +8,7 @@ import pytest
 
 from nni_nasoa.plugin.advisor_args import AdvisorArgs, TaskArgs
 from nni_nasoa.plugin.advisor_tuner import OnlineAdvisor, OnlineAdvisorClassArgsValidator
+from nni_nasoa.plugin.class_args import ClassArgsError
 
 ONE = {"dataset": "digits", "minutes": 2}
 
@@ -100,3 +101,11 @@ def test_a_wrong_argument_is_one_clear_line(class_args, message):
         with pytest.raises(ValueError, match="^" + re.escape(message)) as raised:
             check(**class_args)
         assert "\n" not in str(raised.value)
+
+
+def test_a_store_s_password_is_not_for_nni_to_show():
+    for store in ("postgresql://me:s3cret@server/runs", "postgresql://me@server/runs?password=s3cret"):
+        with pytest.raises(ClassArgsError, match="store: has a password in it, which NNI shows") as error:
+            AdvisorArgs.parse({**ONE, "store": store})
+        assert "s3cret" not in str(error.value) and "PGPASSWORD" in str(error.value)
+    assert AdvisorArgs.parse({**ONE, "store": "postgresql://me@server/runs"}).store
