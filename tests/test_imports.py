@@ -41,6 +41,7 @@ def loaded_by(code: str) -> set[str]:
         "nni_nasoa.experience.records",
         "nni_nasoa.experience.store",
         "nni_nasoa.advisor.accuracy.hedge",
+        "nni_nasoa.evaluation",
     ],
 )
 def test_import_is_light(module):

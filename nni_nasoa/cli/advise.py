@@ -14,7 +14,7 @@ from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.experience.location import PASSWORD_BY, without_password
 from nni_nasoa.values import MINUTES
 
-from .options import DATASET, ROOT, STORE, VALIDATION
+from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
 from .terminal import OneLine, clear_errors, output_may_be_lost, tell_aside
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Advice, Choice
     from nni_nasoa.data import Dataset
     from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.finetune.results import FineTuneResult
 
 TABLE: tuple[tuple[str, JustifyMethod], ...] = (
     ("network", "left"),
@@ -85,6 +86,7 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
     metavar="CONFIG.yml",
     help="Carry it out on the training service that a config of NNI describes.",
 )
+@REPORT
 @ROOT
 @VALIDATION
 def advise(
@@ -102,6 +104,7 @@ def advise(
     run_here: bool,
     output: os.PathLike[str],
     nni_config: Path | None,
+    report_file: Path | None,
     root: str | None,
     val_fraction: float,
 ) -> None:
@@ -113,8 +116,12 @@ def advise(
     """
     if as_json + run_here + (nni_config is not None) > 1:
         raise click.UsageError("--json, --run and --nni: give one of them.")
+    if report_file is not None and not run_here:
+        raise click.UsageError("--report: give --run, too; the page is about the classifier.")
     if offline:
         os.environ["NASOA_OFFLINE"] = "1"  # libraries and processes that are started read it, too
+    from .evaluate import check_writable
+
     with clear_errors():
         from nni_nasoa.advisor import ExperienceStore
         from nni_nasoa.advisor.advice import Limits
@@ -122,6 +129,7 @@ def advise(
         from nni_nasoa.data import Dataset
         from nni_nasoa.finetune.clock import process_started
 
+        check_writable(report_file)
         limits = Limits(max_params, max_latency_ms, max_memory)
         asked = Dataset(dataset, root=root, val_fraction=val_fraction)
         if nni_config is not None:
@@ -165,7 +173,7 @@ def advise(
     else:
         with output_may_be_lost():
             _show(advice)
-        _run(advice, opened, asked, output=output, device=device)
+        _run(advice, opened, asked, output=output, device=device, report_file=report_file)
 
 
 def _show(advice: Advice) -> None:
@@ -252,12 +260,18 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
 
 
 def _run(
-    advice: Advice, store: ExperienceStore, dataset: Dataset, *, output: os.PathLike[str], device: str
+    advice: Advice,
+    store: ExperienceStore,
+    dataset: Dataset,
+    *,
+    output: os.PathLike[str],
+    device: str,
+    report_file: Path | None,
 ) -> None:
     """Carry out the best choice in what is left of the minutes, and record it with what was expected."""
     from nni_nasoa.advisor.recording import Recorder
 
-    from .finetune import exit_seconds, margin_of, report
+    from .finetune import exit_seconds, margin_of, page_of_run, report
 
     choice = advice.best
     deadline = advice.made + advice.budget
@@ -281,8 +295,22 @@ def _run(
         except FineTuneError as error:
             recorder.record_failure(error, dataset, choice.regime, advice.budget, device, source="advise")
             raise
-        if result.folder is not None:
-            from nni_nasoa.finetune.classifier import tell_advice
+    untold = _tell_promise(result, choice)
+    report(result, recorder.record(result, source="advise"), untold, deadline=deadline)
+    if report_file is not None:
+        with clear_errors():
+            page_of_run(report_file, result, dataset)
 
+
+def _tell_promise(result: FineTuneResult, choice: Choice) -> str | None:
+    """Put what was expected into the classifier; a note where that fails."""
+    from nni_nasoa.finetune.classifier import tell_advice
+    from nni_nasoa.finetune.errors import ClassifierError
+
+    result.classifier.about["advice"] = choice.predicted
+    try:
+        if result.folder is not None:
             tell_advice(result.folder, choice.predicted)
-    report(result, recorder.record(result, source="advise"), deadline=deadline)
+    except ClassifierError as error:
+        return str(error)
+    return None

@@ -14,7 +14,7 @@ import click
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 
 from .options import REPORT, ROOT
-from .terminal import clear_errors, printable
+from .terminal import clear_errors, printable, tell_aside
 
 if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
@@ -114,7 +114,7 @@ def write_report(path: Path, evaluation: Evaluation, classifier: Classifier, fol
     file = folder / "evaluations.jsonl"
     lines = read_lines(file, damaged=lambda *_: None) if file.is_file() else ()
     write_page(path, evaluation, classifier.about, [line for _, line in lines])
-    click.echo(f"page written to {path}", err=True)
+    tell_aside(f"page written to {path}")
 
 
 def evaluated(classifier: Classifier, dataset: Dataset, part: str | None) -> Evaluation:

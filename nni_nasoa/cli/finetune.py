@@ -178,11 +178,11 @@ def finetune(
         report(result, recorder.record(result) if recorder else None, deadline=started + budget)
         if report_file is not None:
             with clear_errors():
-                _write_page(report_file, result, opened)
+                page_of_run(report_file, result, opened)
 
 
-def _write_page(path: Path, result: FineTuneResult, dataset: Dataset) -> None:
-    """The page of a run that has just ended, and a line with what it says."""
+def page_of_run(path: Path, result: FineTuneResult, dataset: Dataset) -> None:
+    """Write the page of a run that has just ended, and say in a line what it says."""
     from nni_nasoa.data.dataset import Kind
     from nni_nasoa.data.labelled import has_test_part
 

@@ -317,6 +317,8 @@ def test_help_is_light():
         (["--max-latency-ms", 1e-6], {}, "max_latency_ms: no network takes 1e-06 ms"),
         (["--max-memory", 0], {}, "max_memory_mib: 0.0 is not"),
         (["--run", "--json"], {}, "--json, --run and --nni: give one of them"),
+        (["--report", "a.html"], {}, "--report: give --run, too"),
+        (["--run", "--report", "none/a.html"], {}, "none/a.html: cannot be written"),
         (["--run", "--nni", "x.yml"], {}, "--json, --run and --nni: give one of them"),
         (["--val-fraction", 2], {}, "val_fraction: 2.0 is not between 0 and 1"),
         (["--store", "http://x"], {}, "Error: http://x: is neither a file nor PostgreSQL"),

@@ -154,11 +154,39 @@ def test_a_named_dataset_and_arrays_give_the_part_to_validate_on(blobs):
     assert digits.part == "val" and 0.05 < digits.accuracy < 0.15
 
 
-def test_the_official_test_part_of_a_torchvision_set(tmp_path):
-    """USPS's own file of one, made here; torchvision looks at its digest alone."""
+def test_the_official_test_part_of_a_torchvision_set_is_taken(tmp_path):
+    """DTD's lists of parts, and images in folders of classes."""
+    base = tmp_path / "dtd" / "dtd"
+    (base / "labels").mkdir(parents=True)
+    for part, count in (("train", 4), ("val", 2), ("test", 3)):
+        lines = []
+        for name, grey in (("black", 0), ("white", 255)):
+            (base / "images" / name).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                Image.new("RGB", (20, 30), (grey,) * 3).save(base / "images" / name / f"{part}{number}.png")
+                lines.append(f"{name}/{part}{number}.png")
+        (base / "labels" / f"{part}1.txt").write_text("\n".join(lines) + "\n")
+    found = evaluate(classifier_of(), "dtd", root=tmp_path)
+    assert (found.part, len(found), found.accuracy) == ("test", 6, 1.0)
+    assert found.notes == ("no images of 'grey'",)
+    val = evaluate(classifier_of(), "dtd", "val", root=tmp_path)
+    assert (val.part, len(val)) == ("val", 4)
+
+
+def test_every_torchvision_set_has_the_test_part_that_torchvision_gives_it():
+    """The arguments are those that the classes take; sets without official parts have none."""
+    import inspect
+
+    from torchvision import datasets
+
     from nni_nasoa.data.torchvision_sets import KNOWN
 
-    assert KNOWN["cifar10"].test == {"train": False} and KNOWN["flowers102"].test == {"split": "test"}
-    assert KNOWN["eurosat"].test is None and KNOWN["imagenette"].test == {"split": "val"}
+    for known in KNOWN.values():
+        taken = inspect.signature(getattr(datasets, known.class_name)).parameters
+        assert set(known.test or {}) <= set(taken), known
+        assert (known.test is None) == (not {"train", "split"} & set(taken)), known
+
+
+def test_a_set_that_cannot_be_had_is_one_line(tmp_path):
     with pytest.raises(DatasetError, match="usps: torchvision could not load or download it"):
         evaluate(classifier_of(), "usps", root=tmp_path)
