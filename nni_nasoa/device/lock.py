@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import socket
+import stat
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nni_nasoa.files import take_lock
+from nni_nasoa.files import cache_folder, take_lock
 
 if TYPE_CHECKING:
     import torch
+
+
+MOST_SECONDS = 600.0  # to wait for others, where nobody says how long
+SILENT_SECONDS = 3.0  # a shorter wait is not worth a word
+
+_logger = logging.getLogger(__name__)
 
 
 class _Held(threading.local):
@@ -31,7 +42,7 @@ _held = _Held()
 def device_lock(
     device: str | torch.device, shared: bool = False, patience: float | None = None
 ) -> Iterator[None]:
-    """Hold the device's lock, across all processes of this machine.
+    """Hold the device's lock, across all processes of this user on this machine.
 
     Measurements take it exclusively; training loops take it `shared` around each batch, and so pause while
     somebody measures. A measurement that waits is let in before any batch that asks later. The lock of a
@@ -45,7 +56,8 @@ def device_lock(
         Whether others may share it. Within a lock that this thread already has, the same or a shared one is
         granted at once.
     patience
-        Seconds to wait for it, after which this goes on without; None waits for as long as it takes.
+        Seconds to wait for it, after which this goes on without; None for MOST_SECONDS. A wait that is not
+        short is told in a line of the log.
 
     Raises
     ------
@@ -63,21 +75,46 @@ def device_lock(
         return
     # Whoever wants the lock passes the turnstile. Batches leave it at once; a measurement stays in it from
     # when it waits until it is done, and keeps out whoever comes later.
-    deadline = None if patience is None else time.monotonic() + patience
-    turnstile, lock = (_open_lock(name, part) for part in ("turnstile", "lock"))
-    try:
-        if take_lock(turnstile, patience=patience):
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            if take_lock(lock, shared=shared, patience=left):
+    wait = _Wait(name, MOST_SECONDS if patience is None else patience)
+    with _opened(name, "turnstile") as turnstile, _opened(name, "lock") as lock:
+        if turnstile is not None and lock is not None and wait.taken(turnstile, shared=False):
+            if wait.taken(lock, shared=shared):
                 _held.shared[name] = shared
             if shared or name not in _held.shared:
                 fcntl.flock(turnstile, fcntl.LOCK_UN)
-        yield
-    finally:
-        _held.shared.pop(name, None)
-        for file in (lock, turnstile):
-            fcntl.flock(file, fcntl.LOCK_UN)  # a forked worker process may still have the file open
-            os.close(file)
+        try:
+            yield
+        finally:
+            _held.shared.pop(name, None)
+
+
+class _Wait:
+    """Takes the locks of a device, one after the other, within some seconds in all."""
+
+    def __init__(self, name: str, seconds: float) -> None:
+        self._name, self._seconds, self._deadline = name, seconds, time.monotonic() + seconds
+
+    def taken(self, file: int, *, shared: bool) -> bool:
+        """Whether a lock could be taken in time; a line is told where that takes a while."""
+        if take_lock(file, shared=shared, patience=max(0.0, min(SILENT_SECONDS, self._left))):
+            return True
+        if self._left > 0:
+            _tell(f"waiting for another process that uses {self._name}, {self._seconds:.0f} s at most")
+        if take_lock(file, shared=shared, patience=max(0.0, self._left)):
+            return True
+        if self._seconds > SILENT_SECONDS:
+            _tell(f"another process has not let go of {self._name}: what is measured may be disturbed by it")
+        return False
+
+    @property
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
+
+
+@cache
+def _tell(line: str) -> None:
+    """Tell a line, but once in a process."""
+    _logger.warning(line)
 
 
 def _lock_name(device: str | torch.device) -> str:
@@ -89,18 +126,49 @@ def _lock_name(device: str | torch.device) -> str:
     return f"cuda-{getattr(torch.cuda.get_device_properties(device), 'uuid', 'any')}"
 
 
-def _open_lock(name: str, part: str) -> int:
-    """Open a lock file, which whoever was first has made: who may read it can lock it."""
-    path = os.path.join(tempfile.gettempdir(), f"nni_nasoa-{name}.{part}")
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW
-    while True:
-        try:
-            return os.open(path, flags)
-        except FileNotFoundError:
-            pass
-        try:
-            file = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o644)
-        except FileExistsError:
-            continue
-        os.fchmod(file, 0o644)  # whatever the umask
-        return file
+@contextmanager
+def _opened(name: str, part: str) -> Iterator[int | None]:
+    """A lock file, which whoever is first makes; None where there can be none."""
+    file = None
+    with suppress(OSError):
+        file = _open(lock_folder() / f"{name}.{part}")
+    try:
+        yield file
+    finally:
+        if file is not None:
+            fcntl.flock(file, fcntl.LOCK_UN)  # a forked worker process may still have the file open
+            os.close(file)
+
+
+def lock_folder() -> Path:
+    """The user's own folder of locks: on this machine's disk, or at home where somebody has its place there.
+
+    Raises
+    ------
+    OSError
+        It can be made nowhere.
+    """
+    local = Path(tempfile.gettempdir()) / f"nni_nasoa-{os.getuid()}"
+    with suppress(OSError):
+        local.mkdir(mode=0o700, exist_ok=True)
+        about = local.lstat()
+        if stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid():
+            if about.st_mode & 0o077:
+                local.chmod(0o700)
+            return local
+    own = cache_folder() / "locks" / socket.gethostname()  # a home may be that of several machines
+    own.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return own
+
+
+def _open(path: Path) -> int:
+    """Open a lock file; what is no file in the user's own folder is in the way, and goes."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            path.unlink()
+    file = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(f"{path}: is no file")
+    return file

@@ -1,7 +1,7 @@
 """Take turns on a device: training pauses for whoever measures there, as long as its deadline allows.
 
-`device_lock` waits for as long as a measurement takes. A run has only so much patience, a share of its budget
-over all; then it goes on, and whoever measures has to repeat.
+A run has only so much patience, a share of its budget over all; then it goes on, and whoever measures has to
+repeat.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Turns:
         taken, done = threading.Event(), threading.Event()
         # A thread waits, since the lock cannot be asked for a time. It lets go at once when it gets the lock
         # too late.
-        self._waiting = threading.Thread(target=self._hold, args=(taken, done), daemon=True)
+        self._waiting = threading.Thread(target=self._hold, args=(taken, done, self.patience), daemon=True)
         begin = time.monotonic()
         self._waiting.start()
         taken.wait(self.patience)
@@ -59,7 +59,7 @@ class Turns:
         finally:
             done.set()
 
-    def _hold(self, taken: threading.Event, done: threading.Event) -> None:
-        with device_lock(self.device, shared=True):
+    def _hold(self, taken: threading.Event, done: threading.Event, patience: float) -> None:
+        with device_lock(self.device, shared=True, patience=patience):
             taken.set()
             done.wait()

@@ -176,29 +176,94 @@ def test_a_gpu_goes_by_its_uuid(own_locks, monkeypatch):
     with device_lock("cuda:1"), device_lock("cuda"), device_lock(torch.device("cuda", 0)), device_lock("cpu"):
         pass
     assert sorted(path.name for path in own_locks.glob("*.lock")) == [
-        "nni_nasoa-cpu.lock",
-        "nni_nasoa-cuda-12-34-0.lock",
-        "nni_nasoa-cuda-12-34-1.lock",
+        "cpu.lock",
+        "cuda-12-34-0.lock",
+        "cuda-12-34-1.lock",
     ]
 
 
-def test_other_users_can_take_it_too(own_locks):
-    umask = os.umask(0o077)
+def assert_is_held():
+    asked = taken_in_a_thread(False)
+    assert not asked.has.wait(0.3)
+    return asked
+
+
+def test_it_lies_in_a_folder_of_the_users_own(own_locks):
+    umask = os.umask(0)
     try:
+        with device_lock("cpu"):
+            pass
+        own_locks.chmod(0o777)
         with device_lock("cpu"):
             pass
     finally:
         os.umask(umask)
-    files = list(own_locks.glob("nni_nasoa-cpu.*"))
-    assert len(files) == 2 and all(stat.S_IMODE(file.stat().st_mode) == 0o644 for file in files)
-    for file in files:
-        file.chmod(0o444)  # as another user sees them
+    assert stat.S_IMODE(own_locks.stat().st_mode) == 0o700
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o600 for file in own_locks.iterdir())
+
+
+def a_pipe(path):
+    os.mkfifo(path)
+
+
+def a_link(path):
+    path.symlink_to(path.parent / "elsewhere")
+
+
+def a_folder(path):
+    path.mkdir()
+
+
+@pytest.mark.parametrize("lay", [a_pipe, a_link])
+@pytest.mark.parametrize("part", ["lock", "turnstile"])
+def test_what_lies_in_a_locks_place_holds_nobody_up(own_locks, lay, part):
+    own_locks.mkdir()
+    lay(own_locks / f"cpu.{part}")
+    with device_lock("cpu"):
+        asked = assert_is_held()
+    assert asked.has.wait(30) and not (own_locks / "elsewhere").exists()
+    asked.leave.set()
+
+
+@pytest.mark.parametrize("lay", [a_pipe, a_link])
+def test_what_lies_in_the_folders_place_is_left_there(own_locks, lay, tmp_path, monkeypatch):
+    monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
+    lay(own_locks)
+    with device_lock("cpu"):
+        asked = assert_is_held()
+    assert asked.has.wait(30) and not own_locks.is_dir()
+    asked.leave.set()
+
+
+def test_where_there_can_be_no_lock_this_goes_on_without(own_locks):
+    own_locks.mkdir()
+    a_folder(own_locks / "cpu.lock")
     with device_lock("cpu"):
         pass
 
 
-def test_a_planted_link_is_not_followed(own_locks):
-    (own_locks / "nni_nasoa-cpu.lock").symlink_to(own_locks / "elsewhere")
-    with pytest.raises(OSError, match="symbolic link"), device_lock("cpu"):
-        pass
-    assert not (own_locks / "elsewhere").exists()
+WAIT = """
+from nni_nasoa.device.lock import device_lock
+for _ in range(2):
+    with device_lock("cpu", patience=4):
+        print("on")
+"""
+
+
+def test_a_wait_is_told_in_a_line_and_has_an_end(process):
+    process(HOLD.format(True))
+    waiting = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            WAIT,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert waiting.stdout == "on\non\n" and waiting.stderr.splitlines() == [
+        "waiting for another process that uses cpu, 4 s at most",
+        "another process has not let go of cpu: what is measured may be disturbed by it",
+    ]

@@ -191,7 +191,7 @@ def test_every_step_gives_way_to_whoever_measures(few, own_locks):
             measured.append((len(begun), len(ended)))
 
     def somebody_waits():
-        with (own_locks / "nni_nasoa-cpu.turnstile").open() as turnstile:
+        with (own_locks / "cpu.turnstile").open() as turnstile:
             try:
                 fcntl.flock(turnstile, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
