@@ -89,7 +89,10 @@ def predict(
                 return
     found = _predicted(classifier, names, items, top_k, reject_below or 0.0)
     show = _show_json if as_json else _show_csv if as_csv else _show_table if _is_wide() else _show_lines
-    bad = show(found, min(top_k, len(classifier.classes)))
+    from nni_nasoa.finetune.image_inputs import without_pillows_warnings
+
+    with without_pillows_warnings():
+        bad = show(found, min(top_k, len(classifier.classes)))
     if bad:
         raise SystemExit(1)
 

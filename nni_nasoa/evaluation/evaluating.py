@@ -12,7 +12,7 @@ from nni_nasoa.data.decoded import Sample
 from nni_nasoa.data.labelled import LabelledImages, labelled_images
 from nni_nasoa.data.left_out import BadFile, readable
 from nni_nasoa.finetune.classifier import Classifier
-from nni_nasoa.finetune.image_inputs import UnreadableImage
+from nni_nasoa.finetune.image_inputs import UnreadableImage, without_pillows_warnings
 from nni_nasoa.values import suggestion
 
 from .evaluation import Evaluation
@@ -54,13 +54,14 @@ def evaluate(
     samples, notes = _matched(found, classifier.classes, dataset.name)
     total(len(samples))
     rows, kept, bad = [], [], []
-    for place, row in enumerate(classifier.stream(sample.open for sample in samples)):
-        advance(1)
-        if isinstance(row, UnreadableImage):
-            bad.append(BadFile(samples[place].name, row.why))
-        else:
-            rows.append(row)
-            kept.append(samples[place])
+    with without_pillows_warnings():
+        for sample, row in zip(samples, classifier.stream(sample.open for sample in samples)):
+            advance(1)
+            if isinstance(row, UnreadableImage):
+                bad.append(BadFile(sample.name, row.why))
+            else:
+                rows.append(row)
+                kept.append(sample)
     if not rows:
         raise DatasetError(f"{dataset.name}: none of {len(bad)} images can be read; the first: {bad[0]}")
     if bad:

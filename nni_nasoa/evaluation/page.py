@@ -17,7 +17,7 @@ import numpy as np
 from nni_nasoa import __version__
 from nni_nasoa.data.left_out import readable
 from nni_nasoa.files import replacing
-from nni_nasoa.finetune.image_inputs import read
+from nni_nasoa.finetune.image_inputs import read, without_pillows_warnings
 from nni_nasoa.training.outcome import Outcome, OutcomeError
 from nni_nasoa.values import NUMBER, SHARE
 
@@ -263,7 +263,8 @@ def _data(opener: Any) -> str:
     """An image as the classifier sees it, small and within the page; empty where it is gone."""
     from PIL import Image
 
-    pixels = None if opener is None else read(opener, PIXELS)
+    with without_pillows_warnings():
+        pixels = None if opener is None else read(opener, PIXELS)
     if not isinstance(pixels, np.ndarray):
         return ""
     file = BytesIO()

@@ -34,7 +34,7 @@ from nni_nasoa.training.regime import FineTuneRegime, RegimeError
 from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, WRONG, Rule, list_of, one_of, or_none, reason, text
 
 from .errors import ClassifierError
-from .image_inputs import ImageWarning, UnreadableImage, as_list, computed
+from .image_inputs import ImageWarning, UnreadableImage, as_list, computed, without_pillows_warnings
 from .onnx_export import export_onnx
 
 FORMAT, VERSION = "nni-nasoa classifier", 1
@@ -150,7 +150,8 @@ class Classifier:
         ImageWarning
             Of each image that cannot be read, where others can: one line that names it.
         """
-        found = list(self.stream(as_list(images)))
+        with without_pillows_warnings():
+            found = list(self.stream(as_list(images)))
         bad = [one for one in found if isinstance(one, UnreadableImage)]
         if bad and len(bad) == len(found):
             raise bad[0]

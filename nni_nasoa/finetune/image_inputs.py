@@ -6,6 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,14 @@ def name_of(item: Any) -> str:
     return "bytes" if isinstance(item, (bytes, bytearray, memoryview)) else type(item).__name__
 
 
+@contextmanager
+def without_pillows_warnings() -> Iterator[None]:
+    """Ignore what Pillow warns of, in all threads: metadata, large images."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
+
+
 def read(item: Any, size: int) -> np.ndarray | UnreadableImage:
     """An image as a classifier wants it, (3, size, size) uint8, or why there is none.
 
@@ -113,15 +122,11 @@ def computed(
     threads, before = Threads.of_run(device), torch.get_num_threads()
     arrays = in_threads(lambda item: read(item, size), items)
     try:
-        while True:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Pillow's, about metadata
-                if not (batch := list(islice(arrays, most))):
-                    return
-                good = [array for array in batch if isinstance(array, np.ndarray)]
-                if threads is not None and len(good) >= SEVERAL:
-                    threads.adapt()  # too many take ten times as long beside another process
-                rows = iter(compute(np.stack(good)) if good else ())
+        while batch := list(islice(arrays, most)):
+            good = [array for array in batch if isinstance(array, np.ndarray)]
+            if threads is not None and len(good) >= SEVERAL:
+                threads.adapt()  # too many take ten times as long beside another process
+            rows = iter(compute(np.stack(good)) if good else ())
             yield from (next(rows) if isinstance(array, np.ndarray) else array for array in batch)
     finally:
         if torch.get_num_threads() != before:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import warnings
 
 import numpy as np
 import pytest
@@ -172,7 +171,14 @@ def test_a_stream_gives_images_in_order_before_all_were_asked_for(classifier, co
     assert sum(1 for _ in rows) == 1998
 
 
-def test_no_warning_where_all_is_well(classifier, colour):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        classifier.predict([colour])
+def test_pillows_warnings_are_no_business_of_the_caller(classifier, colour, tmp_path, recwarn):
+    """Of an image of so many pixels Pillow warns, and of a palette with transparency."""
+    Image.new("1", (10_000, 9_000)).save(tmp_path / "large.png")
+    palette = Image.fromarray(colour).quantize(8)
+    palette.info["transparency"] = bytes(range(8))
+    palette.save(tmp_path / "palette.png")
+    with Image.open(tmp_path / "large.png"):
+        assert [one.category.__name__ for one in recwarn] == ["DecompressionBombWarning"]
+    recwarn.clear()
+    assert all(classifier.predict([tmp_path / "large.png", tmp_path / "palette.png", colour]))
+    assert not list(recwarn)
