@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -248,6 +249,33 @@ def locked(path: StrPath, *, patience: float | None = None) -> Iterator[None]:
         if not take_lock(file, patience=patience):
             raise BlockingIOError(f"{path}: another process holds the lock")
         yield
+
+
+def check_can_be_written(*paths: StrPath | None) -> None:
+    """Raise ValueError of one line where a file could not be written in the end; None is no file."""
+    for path in paths:
+        if path is None:
+            continue
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise ValueError(f"{path}: cannot be written (there is no folder {folder})")
+        if not os.access(folder, os.W_OK):
+            raise ValueError(f"{path}: cannot be written (no permission in {folder})")
+
+
+def open_lock(path: StrPath, mode: int = 0o666) -> int:
+    """The descriptor of a file to be locked, made if it is not there; nobody's link or pipe is waited on.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is no file.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    if not stat.S_ISREG(os.fstat(file).st_mode):
+        os.close(file)
+        raise OSError(f"{path} is no file")
+    return file
 
 
 def take_lock(file: int | BinaryIO, *, shared: bool = False, patience: float | None = None) -> bool:

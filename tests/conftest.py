@@ -1,15 +1,12 @@
-"""Real NNI experiments and a real sshd for tests, each with a home of its own, all gone at the end."""
+"""Real NNI experiments for tests, each with a home of its own, all gone at the end."""
 
 from __future__ import annotations
 
 import atexit
-import getpass
-import itertools
 import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from fixtures.processes import end, family, free_port
 
 pytest_plugins = [
     "fixtures.browser",
@@ -30,6 +28,7 @@ pytest_plugins = [
     "fixtures.experience",
     "fixtures.figures",
     "fixtures.machine",
+    "fixtures.sshd",
     "fixtures.weights",
 ]
 
@@ -77,39 +76,6 @@ def environment_as_it_was():
     for name in os.environ.keys() - before.keys():
         del os.environ[name]
     os.environ.update(before)
-
-
-_tries = itertools.count(os.getpid())
-
-
-def free_port() -> int:
-    """A port that is free together with the one after it, which NNI's remote training service takes too.
-
-    Each worker has ports of its own, below those that the system gives away.
-    """
-    while True:
-        port = 12_000 + 2_000 * int((WORKER or "gw9").removeprefix("gw")) + 2 * (next(_tries) % 1_000)
-        with socket.socket() as first, socket.socket() as second, suppress(OSError):
-            first.bind(("127.0.0.1", port))
-            second.bind(("127.0.0.1", port + 1))
-            return port
-
-
-def family(pid: int) -> list[psutil.Process]:
-    """A process and all that descend from it; empty if it is gone."""
-    try:
-        process = psutil.Process(pid)
-        return [process, *process.children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return []
-
-
-def end(processes) -> None:
-    """Kill processes, by their ids."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=10)
 
 
 @dataclass
@@ -327,77 +293,3 @@ def reduced_config():
         return {**config, **changes}
 
     return reduced
-
-
-@dataclass(frozen=True)
-class Sshd:
-    """An sshd on 127.0.0.1 for the user of the tests."""
-
-    port: int
-    user: str
-    key_file: Path
-    home: Path
-
-
-@pytest.fixture
-def sshd(tmp_path):
-    """An sshd with its own port, keys and home; python in there is the one that runs the tests."""
-    folder = tmp_path / "sshd"
-    home = folder / "home"
-    home.mkdir(parents=True)
-    for name in ("host_key", "user_key"):
-        subprocess.run(
-            ["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "", "-f", str(folder / name)],
-            check=True,
-        )
-    (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
-    path = os.pathsep.join([str(Path(sys.executable).parent), "/usr/bin", "/bin"])
-    port = free_port()
-    (folder / "sshd_config").write_text(
-        "\n".join(
-            [
-                f"Port {port}",
-                "ListenAddress 127.0.0.1",
-                f"HostKey {folder}/host_key",
-                f"AuthorizedKeysFile {folder}/authorized_keys",
-                "StrictModes no",
-                "UsePAM no",
-                "PasswordAuthentication no",
-                "PermitRootLogin yes",
-                f"PidFile {folder}/pid",
-                "Subsystem sftp internal-sftp",
-                # NNI runs `pip install nni --upgrade` on every machine; it is installed,
-                # and tests do not download.
-                (
-                    f"SetEnv HOME={home} PATH={path} PIP_NO_INDEX=1 PIP_NO_DEPS=1 OMP_NUM_THREADS=1 "
-                    f"NASOA_CACHE={home}/cache TMPDIR={home}"
-                ),
-            ]
-        )
-        + "\n"
-    )
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    program = shutil.which("sshd") or "/usr/sbin/sshd"
-    process = subprocess.Popen(
-        [program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=(folder / "log").open("w")
-    )
-    try:
-        for _ in range(100):
-            assert process.poll() is None, (folder / "log").read_text()
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield Sshd(port, getpass.getuser(), folder / "user_key", home)
-    finally:
-        end(family(process.pid))
-        process.wait(10)
-        # NNI's trial keepers are daemons of their own; they run in the home of this sshd.
-        end(
-            [
-                keeper
-                for keeper in psutil.process_iter(["environ"])
-                if (keeper.info["environ"] or {}).get("HOME") == str(home)
-            ]
-        )

@@ -1,4 +1,4 @@
-"""Files outlive a kill in the midst of a write, and several writers; locks; where the user's folders are."""
+"""Files outlive a kill in the midst of a write, and several writers, and locks between them."""
 
 import json
 import os
@@ -9,7 +9,6 @@ import sys
 import textwrap
 import threading
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,19 +17,14 @@ from hypothesis import strategies as st
 from nni_nasoa.files import (
     STALE_SECONDS,
     append_line,
-    cache_folder,
-    data_folder,
-    default_store,
     locked,
     parse_line,
     read_lines,
     remove_drafts,
     replacing,
     take_lock,
-    weights_folder,
     write_bytes,
     write_text,
-    zoo_folder,
 )
 
 
@@ -349,53 +343,6 @@ def test_who_shares_a_lock_keeps_out_who_does_not(tmp_path):
         assert not take_lock(second.fileno(), patience=0)
     with open(tmp_path / "a", "rb") as third:
         assert take_lock(third, patience=0)
-
-
-# -- the user's folders --
-
-
-@pytest.fixture
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for name in ("NASOA_CACHE", "NASOA_WEIGHTS", "NASOA_ZOO", "NASOA_STORE", "XDG_DATA_HOME"):
-        monkeypatch.delenv(name, raising=False)
-    return tmp_path
-
-
-def test_where_folders_are_unless_they_are_named(home, monkeypatch):
-    share = home / ".local" / "share" / "nni_nasoa"
-    assert cache_folder() == home / ".cache" / "nni_nasoa"
-    assert weights_folder() == home / ".cache" / "nni_nasoa" / "weights"
-    assert (data_folder(), zoo_folder(), default_store()) == (
-        share,
-        share / "zoo",
-        str(share / "experience.db"),
-    )
-    monkeypatch.setenv("XDG_DATA_HOME", "~/share")
-    share = home / "share" / "nni_nasoa"
-    assert (data_folder(), zoo_folder(), default_store()) == (
-        share,
-        share / "zoo",
-        str(share / "experience.db"),
-    )
-    monkeypatch.setenv("XDG_DATA_HOME", "")
-    assert data_folder() == home / ".local" / "share" / "nni_nasoa"
-
-
-@pytest.mark.parametrize(
-    "variable, folder",
-    [("NASOA_CACHE", cache_folder), ("NASOA_WEIGHTS", weights_folder), ("NASOA_ZOO", zoo_folder)],
-)
-def test_folders_can_be_named(home, monkeypatch, variable, folder):
-    monkeypatch.setenv(variable, "/mnt/there")
-    assert folder() == Path("/mnt/there")
-    monkeypatch.setenv(variable, "~/there")
-    assert folder() == home / "there"
-
-
-def test_a_store_can_be_a_server(home, monkeypatch):
-    monkeypatch.setenv("NASOA_STORE", "postgresql://me@server/runs")
-    assert default_store() == "postgresql://me@server/runs"
 
 
 def test_only_the_standard_library_is_imported_for_it():

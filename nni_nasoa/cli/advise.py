@@ -12,6 +12,7 @@ import click
 
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.experience.location import PASSWORD_BY, without_password
+from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
 from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
@@ -120,8 +121,6 @@ def advise(
         raise click.UsageError("--report: give --run, too; the page is about the classifier.")
     if offline:
         os.environ["NASOA_OFFLINE"] = "1"  # libraries and processes that are started read it, too
-    from .evaluate import check_writable
-
     with clear_errors():
         from nni_nasoa.advisor import ExperienceStore
         from nni_nasoa.advisor.advice import Limits
@@ -129,7 +128,7 @@ def advise(
         from nni_nasoa.data import Dataset
         from nni_nasoa.finetune.clock import process_started
 
-        check_writable(report_file)
+        check_can_be_written(report_file)
         limits = Limits(max_params, max_latency_ms, max_memory)
         asked = Dataset(dataset, root=root, val_fraction=val_fraction)
         if nni_config is not None:

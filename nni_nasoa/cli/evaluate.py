@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.split_defaults import VAL_FRACTION
+from nni_nasoa.files import check_can_be_written
 
 from .options import REPORT, ROOT
-from .terminal import clear_errors, printable, tell_aside
+from .terminal import clear_errors, tell_aside
 
 if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
@@ -78,7 +79,7 @@ def evaluate(
         from nni_nasoa.data import Dataset
         from nni_nasoa.finetune.classifier import load_classifier
 
-        check_writable(images_file, report_file)
+        check_can_be_written(images_file, report_file)
         asked = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed)
         asked.check()
         classifier = load_classifier(folder, device)
@@ -95,15 +96,6 @@ def evaluate(
         show(evaluation)
     else:
         _print_lines(evaluation)
-
-
-def check_writable(*files: Path | None) -> None:
-    """Raise ValueError of one line where a file could not be written in the end."""
-    for file in filter(None, files):
-        if not file.parent.is_dir():
-            raise ValueError(f"{file}: cannot be written (there is no folder {file.parent})")
-        if not os.access(file.parent, os.W_OK):
-            raise ValueError(f"{file}: cannot be written (no permission in {file.parent})")
 
 
 def write_report(path: Path, evaluation: Evaluation, classifier: Classifier, folder: Path) -> None:
@@ -154,7 +146,7 @@ def show(evaluation: Evaluation) -> None:
     from rich.text import Text
 
     console = Console(markup=False, highlight=False, emoji=False)
-    console.print(Text(f"{printable(evaluation.dataset)}: ").append(headline(evaluation), style="bold"))
+    console.print(Text(f"{readable(evaluation.dataset)}: ").append(headline(evaluation), style="bold"))
     console.print(
         f"balanced accuracy {100 * evaluation.balanced_accuracy:.1f} %, "
         f"macro F1 {100 * evaluation.macro_f1:.1f} %, "
@@ -174,10 +166,10 @@ def show(evaluation: Evaluation) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for score in worst[:CLASSES]:
         figures = [_percent(value) for value in (score.precision, score.recall, score.f1)]
-        table.add_row(Text(printable(score.name)), *figures, str(score.support))
+        table.add_row(Text(readable(score.name)), *figures, str(score.support))
     console.print(table)
     for pair in evaluation.confusions[:CONFUSIONS]:
-        names = f"{printable(pair.label)} taken for {printable(pair.predicted)}"
+        names = f"{readable(pair.label)} taken for {readable(pair.predicted)}"
         console.print(f"{names}: {_images(pair.images)}, {100 * pair.share:.0f} %", soft_wrap=True)
     for note in evaluation.notes:
         console.print(f"note: {note}", soft_wrap=True)
@@ -194,15 +186,15 @@ def _percent(share: float | None) -> str:
 def _print_lines(evaluation: Evaluation) -> None:
     """A line for each item, with tabs between its parts."""
     figures = evaluation.to_json()
-    click.echo(f"dataset\t{printable(evaluation.dataset)}\t{evaluation.part}\t{_images(len(evaluation))}")
+    click.echo(f"dataset\t{readable(evaluation.dataset)}\t{evaluation.part}\t{_images(len(evaluation))}")
     for name in METRICS:
         shown = [name, "accuracy_low", "accuracy_high"] if name == "accuracy" else [name]
         click.echo("\t".join([name, *(f"{figures[one]:.4f}" for one in shown)]))
     for score in evaluation.worst:
         shares = (f"{name} {_percent(getattr(score, name))}" for name in ("precision", "recall", "f1"))
-        click.echo("\t".join(["class", printable(score.name), *shares, _images(score.support)]))
+        click.echo("\t".join(["class", readable(score.name), *shares, _images(score.support)]))
     for pair in evaluation.confusions:
-        names = f"{printable(pair.label)}\t{printable(pair.predicted)}"
+        names = f"{readable(pair.label)}\t{readable(pair.predicted)}"
         click.echo(f"confusion\t{names}\t{_images(pair.images)}\t{100 * pair.share:.1f} %")
     for note in evaluation.notes:
         click.echo(f"note\t{note}")
@@ -212,7 +204,7 @@ def _print_csv(evaluation: Evaluation) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["class", "precision", "recall", "f1", "support"])
     for score in evaluation.scores:
-        writer.writerow([printable(score.name), *map(_cell, score[1:4]), score.support])
+        writer.writerow([readable(score.name), *map(_cell, score[1:4]), score.support])
 
 
 def _write_images(evaluation: Evaluation, path: Path) -> None:
@@ -224,7 +216,7 @@ def _write_images(evaluation: Evaluation, path: Path) -> None:
         for number, name in enumerate(evaluation.names):
             label, given = int(evaluation.labels[number]), int(evaluation.predicted[number])
             shares = evaluation.probabilities[number]
-            names = [printable(text) for text in (name, evaluation.classes[label], evaluation.classes[given])]
+            names = [readable(text) for text in (name, evaluation.classes[label], evaluation.classes[given])]
             writer.writerow([*names, f"{shares[given]:.6f}", f"{shares[label]:.6f}"])
 
 

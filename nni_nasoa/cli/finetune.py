@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nni_nasoa.data.split_defaults import MAX_BAD
+from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
 from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
@@ -130,10 +131,8 @@ def finetune(
     from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing
     from nni_nasoa.finetune.clock import process_started
 
-    from .evaluate import check_writable
-
     with clear_errors():
-        check_writable(report_file)
+        check_can_be_written(report_file)
         fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
         fields |= {key: value for key, value in {"model": model, **settings}.items() if value is not None}
         if "model" not in fields:

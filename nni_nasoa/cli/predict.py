@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .terminal import clear_errors, printable
+from nni_nasoa.data.left_out import readable
+
+from .terminal import clear_errors
 
 if TYPE_CHECKING:
     from nni_nasoa.finetune.classifier import Classifier, Prediction
@@ -88,7 +90,7 @@ def predict(
             if not images:
                 return
     found = _predicted(classifier, names, items, top_k, reject_below or 0.0)
-    show = _show_json if as_json else _show_csv if as_csv else _show_table if _is_wide() else _show_lines
+    show = _show_json if as_json else _show_csv if as_csv else _show_table if _on_terminal() else _show_lines
     from nni_nasoa.finetune.image_inputs import without_pillows_warnings
 
     with without_pillows_warnings():
@@ -130,7 +132,7 @@ class _Image:
 
 def _listed(images: Sequence[str]) -> tuple[list[str], list[Any]]:
     """Names of the images, and what is to be read: the same, but for an image from standard input."""
-    from nni_nasoa.data.below import images_below
+    from nni_nasoa.data.listing import images_below
 
     names: list[str] = []
     given: dict[int, bytes] = {}
@@ -148,7 +150,7 @@ def _listed(images: Sequence[str]) -> tuple[list[str], list[Any]]:
             names += below
             if others or not below:
                 passed = f", {others} other files passed over" if others else ""
-                click.echo(f"note: {printable(image)}: {len(below)} images{passed}", err=True)
+                click.echo(f"note: {readable(image)}: {len(below)} images{passed}", err=True)
         else:
             names.append(image)
     if images and not names:
@@ -184,10 +186,10 @@ def _predicted(
             best = classifier.best(row, top_k)
             yield _Image(name, best, best[0].probability < least, None)
     for error in errors:
-        click.echo(f"Error: {printable(error)}", err=True)
+        click.echo(f"Error: {readable(error)}", err=True)
 
 
-def _is_wide() -> bool:
+def _on_terminal() -> bool:
     """Whether a person looks at what is printed."""
     return sys.stdout.isatty()
 
@@ -204,11 +206,11 @@ def _show_csv(found: Iterator[_Image], columns: int) -> bool:
     more = [f"{name}_{k}" for k in range(2, columns + 1) for name in ("label", "probability")]
     writer.writerow(["image", "rejected", "error", "label", "probability", *more])
     for one in found:
-        cells = [text for label, share in one.predictions for text in (printable(label), f"{share:.6f}")] or [
+        cells = [text for label, share in one.predictions for text in (readable(label), f"{share:.6f}")] or [
             ""
         ] * (2 * columns)
-        error, bad = printable(one.error or ""), bad or one.error is not None
-        writer.writerow([printable(one.name), str(one.rejected).lower(), error, *cells])
+        error, bad = readable(one.error or ""), bad or one.error is not None
+        writer.writerow([readable(one.name), str(one.rejected).lower(), error, *cells])
     return bad
 
 
@@ -219,8 +221,8 @@ def _show_lines(found: Iterator[_Image], _: int) -> bool:
         if one.error is not None:
             bad = True
             continue
-        parts = [f"{printable(label)} {100 * share:.1f} %" for label, share in one.predictions]
-        click.echo("\t".join([printable(one.name), *["rejected"] * one.rejected, *parts]))
+        parts = [f"{readable(label)} {100 * share:.1f} %" for label, share in one.predictions]
+        click.echo("\t".join([readable(one.name), *["rejected"] * one.rejected, *parts]))
     return bad
 
 
@@ -239,8 +241,8 @@ def _show_table(found: Iterator[_Image], _: int) -> bool:
         bad = bad or one.error is not None
         for place, (label, share) in enumerate(one.predictions):
             first = place == 0
-            name = Text(printable(one.name)) if first else Text()
-            shown = Text(printable(label), style="" if first and not one.rejected else "dim")
+            name = Text(readable(one.name)) if first else Text()
+            shown = Text(readable(label), style="" if first and not one.rejected else "dim")
             if first and one.rejected:
                 shown = Text("rejected: ").append(shown)
             table.add_row(name, shown, Text(f"{100 * share:.1f}", style="bold" if first else "dim"))

@@ -172,13 +172,6 @@ def text(value: Any) -> str:
     return "-" if value is None or value != value else value if isinstance(value, str) else json.dumps(value)
 
 
-def printable(text: str) -> str:
-    """A text from outside, such as the name of a file, as it may be printed on one line of a terminal."""
-    from nni_nasoa.data.left_out import readable
-
-    return readable(text)
-
-
 def print_table(title: str, headings: list[str], rows: list[list[str]], lines: list[str]) -> None:
     """Print a table of which the first columns are figures and the last is text that may be long."""
     from rich import box

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nni_nasoa.values import one_of, reason
+from nni_nasoa.values import one_of
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
-from .below import images_below
 from .dataset import Dataset, Kind
 from .decoded import Sample
-from .folder import open_image
+from .folder import sample_of
 from .left_out import readable
+from .listing import TEST, TRAIN, VALIDATION, ImageFile, PartFolder, folders_in
 from .named import Named, known_name
 
 if TYPE_CHECKING:
     from PIL import Image
 
 PARTS = ("test", "val", "train", "all")
-FOLDERS = {
-    "test": ("test", "testing"),
-    "val": ("val", "valid", "validation"),
-    "train": ("train", "training"),
-}
-"""Names of the folders that are parts, and hold folders of classes."""
+_FOLDERS = {"test": TEST, "val": VALIDATION, "train": TRAIN}
 
 
 @dataclass(frozen=True)
@@ -116,15 +109,15 @@ def _image(images: ImageArrays, number: int) -> Image.Image:
     return Image.fromarray(images.images[number].transpose(1, 2, 0))
 
 
-def _parts_of(folder: Path) -> dict[str, Path]:
-    """The parts that are in a folder, in the order of `PARTS`; none where its folders are classes."""
-    inside = {entry.name.lower(): entry.name for entry in _folders(folder)}
-    return {
-        part: folder / inside[name]
-        for part, names in FOLDERS.items()
-        for name in reversed(names)
-        if name in inside and _folders(folder / inside[name])
-    }
+def _parts_of(folder: Path) -> dict[str, str]:
+    """Names of the folders that are parts, in the order of `PARTS`; none where its folders are classes."""
+    inside = {name.lower(): name for name in folders_in(folder)}
+    found: dict[str, str] = {}
+    for part, names in _FOLDERS.items():
+        for name in names:
+            if part not in found and name in inside and folders_in(folder / inside[name]):
+                found[part] = inside[name]
+    return found
 
 
 def _of_folder(dataset: Dataset, part: str | None) -> LabelledImages:
@@ -133,9 +126,9 @@ def _of_folder(dataset: Dataset, part: str | None) -> LabelledImages:
     if not there:  # its folders are the classes
         if part == "test":
             raise DatasetError(f"{readable(str(folder))}: no test/ with a folder for each class; give all")
-        return _of_classes(folder, [folder], "all") if part in (None, "all") else _held_back(dataset, part)
+        return _of_classes(folder, [""], "all") if part in (None, "all") else _held_back(dataset, part)
     if part == "all":
-        return _of_classes(folder, list(there.values()), part)
+        return _of_classes(folder, there.values(), part)
     chosen = part or next(iter(there))
     if chosen in there and not (chosen == "train" and "val" not in there):
         return _of_classes(folder, [there[chosen]], chosen)
@@ -148,44 +141,18 @@ def _held_back(dataset: Dataset, part: str) -> LabelledImages:
     """A part that a run takes by itself of a folder, for training or for validation."""
     folder, listing = dataset.folder.path, dataset.folder.listing
     train, val = listing.parts(dataset.holdout)
-    files = train if part == "train" else val
-    samples = [Sample(partial(open_image, folder / file.path), file.label, file.path) for file in files]
+    samples = _samples(folder, train if part == "train" else val)
     return LabelledImages(part, listing.classes, samples, listing.other_files)
 
 
-def _of_classes(folder: Path, parts: Sequence[Path], part: str) -> LabelledImages:
+def _of_classes(folder: Path, names: Iterable[str], part: str) -> LabelledImages:
     """All images below the folders of classes in some folders."""
-    paths: dict[str, list[str]] = {}
-    others = 0
-    for root in parts:
-        for entry in _folders(root):
-            name = unicodedata.normalize("NFC", entry.name.encode("utf-8", "backslashreplace").decode())
-            below, passed = images_below(entry.path)
-            paths.setdefault(name, []).extend(below)
-            others += passed
-    classes = tuple(sorted(paths))
-    return LabelledImages(part, classes, _files(folder, classes, paths), others)
+    folders = [PartFolder(folder, name) for name in names]
+    classes = tuple(sorted({name for one in folders for name in one.by_class}))
+    files = [file for one in folders for file in one.labelled(classes)]
+    files.sort(key=lambda file: file.label)  # of parts that are taken together, the classes in turn
+    return LabelledImages(part, classes, _samples(folder, files), sum(one.other_files for one in folders))
 
 
-def _files(folder: Path, classes: Sequence[str], paths: Mapping[str, list[str]]) -> list[Sample]:
-    return [
-        Sample(partial(open_image, path), label, os.path.relpath(path, folder))
-        for label, name in enumerate(classes)
-        for path in paths[name]
-    ]
-
-
-def _folders(folder: Path) -> list[os.DirEntry[str]]:
-    """The folders in a folder that may be classes."""
-    try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if entry.name[0] != "." and _is_dir(entry)]
-    except OSError as error:
-        raise DatasetError(f"{readable(str(folder))}: the folder cannot be read ({reason(error)})") from None
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir() and entry.name != "__MACOSX"
-    except OSError:  # a link that leads to itself
-        return False
+def _samples(folder: Path, files: Iterable[ImageFile]) -> list[Sample]:
+    return [sample_of(folder, file) for file in files]

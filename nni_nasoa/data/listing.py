@@ -16,8 +16,8 @@ from .left_out import readable
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 )
-TRAIN = ("train", "training")
-VAL = ("val", "valid", "validation", "test", "testing")
+# Names of folders that are parts of a dataset, and hold folders of classes.
+TRAIN, VALIDATION, TEST = ("train", "training"), ("val", "valid", "validation"), ("test", "testing")
 
 
 class ImageFile(NamedTuple):
@@ -70,8 +70,8 @@ def list_folder(folder: Path) -> Listing:
     entries = _scan(folder)
     names = {entry.name.lower(): entry.name for entry in entries if _is_folder(entry)}
     train = _first_with_images(folder, names, TRAIN)
-    val = _first_with_images(folder, names, VAL) if train is not None else None
-    train = train or _Part(folder, "", entries)
+    val = _first_with_images(folder, names, (*VALIDATION, *TEST)) if train is not None else None
+    train = train or PartFolder(folder, "", entries)
     _check_classes(train)
     classes = tuple(name for name, paths in train.by_class.items() if paths)
     files = train.labelled(classes)
@@ -86,46 +86,55 @@ def list_folder(folder: Path) -> Listing:
     return Listing(classes, files, val.labelled(classes), left_out, train.other_files + val.other_files)
 
 
-class _Part:
-    """The class folders in `root`/`name`, whose entries are given, and the images below each.
+def folders_in(folder: Path) -> list[str]:
+    """Names of the folders in a folder that may be classes or parts; hidden ones are not.
 
-    These are paths relative to `root`, in order of name. The names of classes are in Unicode's composed form
-    (NFC), whatever system the folder was made on.
+    Raises
+    ------
+    DatasetError
+        It may not be read.
+    """
+    return [entry.name for entry in _scan(folder) if _is_folder(entry) and not _is_hidden(entry.name)]
+
+
+def images_below(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
+    """Paths of the images below a folder, whatever its folders mean, and how many other files there are.
+
+    Images are told by their suffixes, and come in order of name, those of a folder before those of the
+    folders in it. Hidden files and folders are passed over; links are followed, into no folder a second time.
+
+    Raises
+    ------
+    DatasetError
+        A folder cannot be read.
+    """
+    walk = _Walk(Path(folder))
+    paths = [os.path.join(folder, path) for path in walk.images_below("")]
+    return paths, walk.other_files - walk.hidden_files
+
+
+class _Walk:
+    """Walks through folders below a root, into none a second time, and counts the files that are no images.
+
+    Parameters
+    ----------
+    root
+        Where paths begin.
+    entered
+        Folders that were entered already, besides the root.
+
+    Attributes
+    ----------
+    other_files, hidden_files
+        How many there were; the hidden ones are among the others.
     """
 
-    def __init__(self, root: Path, name: str, entries: Iterable[os.DirEntry]):
-        self.folder = root / name
-        self.by_class: dict[str, list[str]] = {}
-        self.loose = self.other_files = 0
-        self._root = root
-        self._entered = {_identity(root), _identity(self.folder)}
-        folders = []
-        for entry in entries:
-            if _is_folder(entry):
-                folders.append(entry)
-            else:
-                self.loose += _is_image(entry.name)
-                self.other_files += not _is_image(entry.name)
-        # All are entered before any is walked through: what is a class is not also a part of another. Real
-        # ones come first.
-        folders.sort(key=lambda entry: (entry.is_symlink(), entry.name))
-        classes = [entry.name for entry in folders if not _is_hidden(entry.name) and self._enter(entry)]
-        for class_name, folder_name in sorted(
-            (_class_name(folder_name), folder_name) for folder_name in classes
-        ):
-            self.by_class.setdefault(class_name, []).extend(
-                self._images_below(os.path.join(name, folder_name))
-            )
+    def __init__(self, root: Path, *entered: Path):
+        self.other_files = self.hidden_files = 0
+        self._root, self._entered = root, {_identity(folder) for folder in (root, *entered)}
 
-    def labelled(self, classes: tuple[str, ...]) -> list[ImageFile]:
-        """The images of these classes."""
-        return [
-            ImageFile(path, label)
-            for label, name in enumerate(classes)
-            for path in self.by_class.get(name, ())
-        ]
-
-    def _images_below(self, folder: str) -> Iterable[str]:
+    def images_below(self, folder: str) -> Iterable[str]:
+        """Paths of images, which are relative to the root, as the folder's is."""
         waiting = [folder]
         while waiting:
             here = waiting.pop()
@@ -133,20 +142,25 @@ class _Part:
             for entry in _scan(self._root / here):
                 if _is_folder(entry):
                     folders.append(entry)
-                elif _is_image(entry.name):
+                elif self.is_image(entry.name):
                     names.append(entry.name)
-                else:
-                    self.other_files += 1
             prefix = os.path.join(here, "")
             yield from (prefix + name for name in sorted(names))
             folders.sort(key=lambda entry: entry.name, reverse=True)
             waiting += [
                 os.path.join(here, entry.name)
                 for entry in folders
-                if not _is_hidden(entry.name) and self._enter(entry)
+                if not _is_hidden(entry.name) and self.enter(entry)
             ]
 
-    def _enter(self, folder: os.DirEntry) -> bool:
+    def is_image(self, name: str) -> bool:
+        """Whether a file is one by its name; counted where it is not."""
+        image = name[name.rfind(".") :].lower() in SUFFIXES and not _is_hidden(name)
+        self.other_files += not image
+        self.hidden_files += _is_hidden(name)
+        return image
+
+    def enter(self, folder: os.DirEntry[str]) -> bool:
         """Whether to walk through a folder: one that was not yet, nor is a link up to one that holds it."""
         if folder.is_symlink():
             here, target = os.path.realpath(os.path.dirname(folder.path)), os.path.realpath(folder.path)
@@ -159,12 +173,69 @@ class _Part:
         return True
 
 
-def _first_with_images(root: Path, names: dict[str, str], wanted: tuple[str, ...]) -> _Part | None:
-    parts = (_Part(root, names[name], _scan(root / names[name])) for name in wanted if name in names)
+class PartFolder:
+    """The class folders in `root`/`name`, and the images below each.
+
+    These are paths relative to `root`, in order of name. The names of classes are in Unicode's composed form
+    (NFC), whatever system the folder was made on.
+
+    Parameters
+    ----------
+    root, name
+        Where it is.
+    entries
+        What is in it, where that was read already.
+
+    Attributes
+    ----------
+    folder
+        The part's own path.
+    by_class
+        Paths of images, by the names of classes.
+    loose, other_files
+        How many images there are beside the folders of classes, and files that are no images.
+
+    Raises
+    ------
+    DatasetError
+        A folder may not be read.
+    """
+
+    def __init__(self, root: Path, name: str = "", entries: Iterable[os.DirEntry[str]] | None = None):
+        self.folder = root / name
+        self.by_class: dict[str, list[str]] = {}
+        self.loose, walk, folders = 0, _Walk(root, self.folder), []
+        for entry in _scan(self.folder) if entries is None else entries:
+            if _is_folder(entry):
+                folders.append(entry)
+            else:
+                self.loose += walk.is_image(entry.name)
+        # All are entered before any is walked through: what is a class is not also a part of another. Real
+        # ones come first.
+        folders.sort(key=lambda entry: (entry.is_symlink(), entry.name))
+        classes = [entry.name for entry in folders if not _is_hidden(entry.name) and walk.enter(entry)]
+        for class_name, folder_name in sorted(
+            (_class_name(folder_name), folder_name) for folder_name in classes
+        ):
+            paths = walk.images_below(os.path.join(name, folder_name))
+            self.by_class.setdefault(class_name, []).extend(paths)
+        self.other_files = walk.other_files
+
+    def labelled(self, classes: Iterable[str]) -> list[ImageFile]:
+        """The images of these classes."""
+        return [
+            ImageFile(path, label)
+            for label, name in enumerate(classes)
+            for path in self.by_class.get(name, ())
+        ]
+
+
+def _first_with_images(root: Path, names: dict[str, str], wanted: tuple[str, ...]) -> PartFolder | None:
+    parts = (PartFolder(root, names[name]) for name in wanted if name in names)
     return next((part for part in parts if any(part.by_class.values())), None)
 
 
-def _check_classes(part: _Part) -> None:
+def _check_classes(part: PartFolder) -> None:
     classes = [name for name, paths in part.by_class.items() if paths]
     if len(classes) > 1:
         return
@@ -211,7 +282,3 @@ def _class_name(folder: str) -> str:
 
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__MACOSX"
-
-
-def _is_image(name: str) -> bool:
-    return name[name.rfind(".") :].lower() in SUFFIXES and not _is_hidden(name)

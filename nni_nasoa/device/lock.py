@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nni_nasoa.files import cache_folder, take_lock
+from nni_nasoa.files import cache_folder, open_lock, take_lock
 
 if TYPE_CHECKING:
     import torch
@@ -163,12 +163,7 @@ def lock_folder() -> Path:
 
 def _open(path: Path) -> int:
     """Open a lock file; what is no file in the user's own folder is in the way, and goes."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     with suppress(FileNotFoundError):
         if not stat.S_ISREG(path.lstat().st_mode):
             path.unlink()
-    file = os.open(path, flags, 0o600)
-    if not stat.S_ISREG(os.fstat(file).st_mode):
-        os.close(file)
-        raise OSError(f"{path}: is no file")
-    return file
+    return open_lock(path, 0o600)

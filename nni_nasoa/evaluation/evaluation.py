@@ -13,14 +13,14 @@ from nni_nasoa.data.left_out import BadFile
 
 KINDS = {"all": "", "test": "test ", "val": "validation ", "train": "training "}
 CONFIDENCE = 0.95  # of the interval that is given with the accuracy
-BINS = 15  # of confidence, as in Guo et al. 2017
+BINS = 15  # of confidence, as in Guo et al., arXiv 1706.04599
 
 
 class ClassScore(NamedTuple):
     """How well a class is told from the others; None where nothing says so.
 
     Precision is the share of its images among those that are taken for it, recall the share of its images
-    that are taken for it, F1 their harmonic mean; support is the number of its images.
+    that are taken for it, F1 their harmonic mean, all from 0 to 1; support is the number of its images.
     """
 
     name: str
@@ -31,7 +31,7 @@ class ClassScore(NamedTuple):
 
 
 class Confusion(NamedTuple):
-    """Images of a class that were taken for another one: how many, and their share of the class."""
+    """Images of a class that were taken for another one: how many, and their share of the class, 0 to 1."""
 
     label: str
     predicted: str
@@ -40,7 +40,11 @@ class Confusion(NamedTuple):
 
 
 class Bin(NamedTuple):
-    """Predictions of a similar confidence, the probability of the class that was given."""
+    """Predictions of a similar confidence, the probability of the class that was given.
+
+    It is from `low` to `high`, on average `confidence`; `accuracy` is the share that is right. All are from 0
+    to 1.
+    """
 
     low: float
     high: float
@@ -188,7 +192,10 @@ class Evaluation:
 
     @property
     def calibration_error(self) -> float:
-        """The expected calibration error: by how much confidence and accuracy differ (Guo et al. 2017)."""
+        """The expected calibration error: by how much confidence and accuracy differ (Guo et al., ICML 2017).
+
+        It is the mean over the predictions, from 0 to 1; arXiv 1706.04599, section 3.
+        """
         return sum(one.images * abs(one.confidence - one.accuracy) for one in self.bins) / len(self)
 
     @cached_property
@@ -213,7 +220,8 @@ class Evaluation:
         """The images whose labels are likeliest to be wrong, the likeliest first: (m,) int64.
 
         An image is one where the probability of another class is higher than that of its own, and at least
-        what it is on average for images of that other class (confident learning: Northcutt et al. 2021).
+        what it is on average for images of that other class ("Confident Learning": Northcutt et al., JAIR
+        2021, arXiv 1911.00068).
         """
         usual = np.ones(len(self.classes))
         for label in np.unique(self.labels):

@@ -37,7 +37,19 @@ EXPECTED = ("accuracy", "accuracy_low", "accuracy_high")
 
 @dataclass(frozen=True)
 class Picture:
-    """An image that was told wrong, as the classifier sees it."""
+    """An image that was told wrong, as the classifier sees it.
+
+    Parameters
+    ----------
+    data
+        A data URI; empty where the image is gone.
+    name, label, predicted
+        What it is called, its class, and the one that it is taken for.
+    share, own_share
+        Probabilities of the class that was given, and of its own, from 0 to 1.
+    suspect
+        Whether its label may be what is wrong.
+    """
 
     data: str
     name: str
@@ -60,7 +72,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Matrix:
-    """A confusion matrix, of all classes or of those that are confused most."""
+    """A confusion matrix, of all classes or of those that are confused most.
+
+    Parameters
+    ----------
+    classes
+        Their numbers, from 1 on, and names.
+    rows
+        A row for each class of images, a cell for each class that they are taken for.
+    whole
+        Whether these are all classes.
+    """
 
     classes: Sequence[tuple[int, str]]
     rows: Sequence[Sequence[Cell]]

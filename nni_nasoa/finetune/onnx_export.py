@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from nni_nasoa.files import replacing
+from nni_nasoa.files import check_can_be_written, replacing
 from nni_nasoa.values import reason
 
 from .errors import ClassifierError
@@ -80,8 +80,10 @@ def export_onnx(
     """
     require_onnx()
     path, device = Path(path), next(network.parameters()).device
-    if not path.parent.is_dir():
-        raise ClassifierError(f"{path}: cannot be written (there is no folder {path.parent})")
+    try:
+        check_can_be_written(path)
+    except ValueError as error:
+        raise ClassifierError(str(error)) from None
     import onnx
 
     from .onnx_preprocessing import metadata, with_preprocessing

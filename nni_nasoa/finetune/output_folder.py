@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from nni_nasoa.files import is_draft, take_lock
+from nni_nasoa.files import is_draft, open_lock, take_lock
 from nni_nasoa.values import reason, shown
 
 from .classifier import DESCRIPTION, FORMAT, WEIGHTS
@@ -121,12 +120,9 @@ def _read_description(path: Path) -> Any:
 
 def _lock(path: Path) -> int:
     """The descriptor of the folder's lock, which this process has; on a file system without locks, too."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     while True:
-        file = os.open(path / LOCK, flags, 0o666)
+        file = open_lock(path / LOCK)
         try:
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                raise ClassifierError(f"output: {path / LOCK} is no file; remove it, or give a new folder")
             with suppress(OSError):
                 if not take_lock(file, patience=0):
                     raise ClassifierError(

@@ -16,12 +16,12 @@ from importlib.metadata import entry_points
 
 import pytest
 from click.testing import CliRunner
+from fixtures.commands import command_in, parsed, run_by_a_process
 
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
 from nni_nasoa.cli import main
 from nni_nasoa.cli.advise import advise
-from nni_nasoa.cli.finetune import finetune
 from nni_nasoa.finetune import load_classifier
 from nni_nasoa.finetune.output_folder import reserved
 
@@ -86,31 +86,6 @@ def ask(store, tmp_path, monkeypatch, process_just_started):
         return result
 
     return run
-
-
-def command_in(output: str) -> list[str]:
-    """The words of the command that was printed."""
-    (line,) = [line for line in output.splitlines() if line.startswith("nasoa finetune ")]
-    return shlex.split(line)
-
-
-def parsed(words: list[str]) -> dict:
-    """What click makes of a `nasoa finetune` command."""
-    assert words[:2] == ["nasoa", "finetune"]
-    return finetune.make_context("finetune", words[2:]).params
-
-
-def run_by_a_process(zoo, store, output):
-    """Carry out the advice for the digits in a process of its own, as its start counts."""
-    words = f"advise --dataset digits --minutes 0.5 --device cpu --run --zoo {zoo}".split()
-    done = subprocess.run(
-        [sys.executable, "-m", "nni_nasoa.cli", *words, "--store", str(store), "-o", str(output)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_a_table_reasons_and_a_command(ask):

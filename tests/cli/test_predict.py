@@ -11,33 +11,19 @@ import sys
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from nni_nasoa.cli import main
-from nni_nasoa.finetune import FineTuneRegime
-from nni_nasoa.finetune.classifier import describe, load_classifier, save_classifier
-from nni_nasoa.networks import ETNet
+from nni_nasoa.finetune.classifier import load_classifier
 
 LONG = "a class with a name that is much longer than any column of a terminal could be in all likelihood"
 CLASSES = (LONG, "Hund", "evil\x1b[2J\rname")
 
 
 @pytest.fixture
-def folder(tmp_path, tiny):
-    torch.manual_seed(0)
-    about = describe(
-        classes=CLASSES,
-        dataset="pets",
-        regime=FineTuneRegime("et-nas-x", input_size=16),
-        encoding=tiny,
-        weights_of="network",
-        mean=(0.5, 0.4, 0.3),
-        std=(0.2, 0.2, 0.1),
-        metrics={},
-    )
-    return save_classifier(tmp_path / "classifier", ETNet(tiny, 3).state_dict(), about)
+def folder(saved_classifier):
+    return saved_classifier(CLASSES)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 from nni_nasoa.finetune.classifier import (
     BATCH,
     Classifier,
-    describe,
     load_classifier,
     save_classifier,
     tell_advice,
@@ -31,18 +30,8 @@ def network(tiny):
 
 
 @pytest.fixture
-def about(tiny):
-    return describe(
-        classes=CLASSES,
-        dataset="pets",
-        regime=FineTuneRegime("et-nas-x", input_size=16),
-        encoding=tiny,
-        weights_of="network",
-        mean=(0.5, 0.4, 0.3),
-        std=(0.2, 0.2, 0.1),
-        metrics={"val_accuracy": 0.75},
-        notes=["short"],
-    )
+def about(described):
+    return described(CLASSES, metrics={"val_accuracy": 0.75}, notes=["short"])
 
 
 @pytest.fixture

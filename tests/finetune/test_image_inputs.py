@@ -10,27 +10,16 @@ import pytest
 import torch
 from PIL import Image
 
-from nni_nasoa.finetune import FineTuneRegime
-from nni_nasoa.finetune.classifier import Classifier, describe
+from nni_nasoa.finetune.classifier import Classifier
 from nni_nasoa.finetune.errors import ClassifierError
 from nni_nasoa.finetune.image_inputs import ImageWarning, UnreadableImage
 from nni_nasoa.networks import ETNet
 
 
 @pytest.fixture
-def classifier(tiny):
+def classifier(tiny, described):
     torch.manual_seed(0)
-    about = describe(
-        classes=("a", "b", "c"),
-        dataset="d",
-        regime=FineTuneRegime("et-nas-x", input_size=16),
-        encoding=tiny,
-        weights_of="network",
-        mean=(0.5, 0.4, 0.3),
-        std=(0.2, 0.2, 0.1),
-        metrics={},
-    )
-    return Classifier(ETNet(tiny, 3), about)
+    return Classifier(ETNet(tiny, 3), described(("a", "b", "c")))
 
 
 @pytest.fixture

@@ -10,11 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from nni_nasoa.finetune import FineTuneRegime
-from nni_nasoa.finetune.classifier import describe, load_classifier, save_classifier
+from nni_nasoa.finetune.classifier import load_classifier, save_classifier
 from nni_nasoa.finetune.errors import ClassifierError
 from nni_nasoa.finetune.output_folder import reserved
-from nni_nasoa.networks import ETNet
 
 
 def contents(folder):
@@ -22,19 +20,9 @@ def contents(folder):
 
 
 @pytest.fixture
-def classifier(tmp_path, tiny):
+def classifier(saved_classifier):
     """A folder with a classifier."""
-    about = describe(
-        classes=("a", "b"),
-        dataset="d",
-        regime=FineTuneRegime(tiny, input_size=16),
-        encoding=tiny,
-        weights_of="network",
-        mean=(0.5,) * 3,
-        std=(0.5,) * 3,
-        metrics={},
-    )
-    return save_classifier(tmp_path / "c", ETNet(tiny, 2).state_dict(), about)
+    return saved_classifier(("a", "b"))
 
 
 def test_a_new_folder_an_empty_one_and_a_classifiers_are_written_to(tmp_path, classifier):
