@@ -295,7 +295,8 @@ def _run(
             recorder.record_failure(error, dataset, choice.regime, advice.budget, device, source="advise")
             raise
     untold = _tell_promise(result, choice)
-    report(result, recorder.record(result, source="advise"), untold, deadline=deadline)
+    recorded = recorder.record(result, source="advise")
+    report(result, recorded, untold, deadline=deadline, dataset=None if report_file else dataset)
     if report_file is not None:
         with clear_errors():
             page_of_run(report_file, result, dataset)

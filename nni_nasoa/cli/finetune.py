@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
@@ -124,6 +126,8 @@ def finetune(
 ) -> None:
     """Fine-tune a classifier that is ready before the minutes are over.
 
+    Of a folder with train/ in it, val/ is validated on, where there is one, and test/ is left alone.
+
     Ctrl-C saves the best so far. The page of --report is made when the minutes are over: of the images in
     test/, where the folder has such a part, else of those that were held back for validation.
     """
@@ -174,7 +178,8 @@ def finetune(
                 recorder.record_failure(error, opened, regime, budget, device)
             raise
     if result.folder is not None:  # else another process of torchrun's says it
-        report(result, recorder.record(result) if recorder else None, deadline=started + budget)
+        recorded = recorder.record(result) if recorder else None
+        report(result, recorded, deadline=started + budget, dataset=None if report_file else opened)
         if report_file is not None:
             with clear_errors():
                 page_of_run(report_file, result, opened)
@@ -182,15 +187,11 @@ def finetune(
 
 def page_of_run(path: Path, result: FineTuneResult, dataset: Dataset) -> None:
     """Write the page of a run that has just ended, and say in a line what it says."""
-    from nni_nasoa.data.dataset import Kind
-    from nni_nasoa.data.labelled import has_test_part
-
     from .evaluate import evaluated, headline, write_report
 
-    part = "test" if has_test_part(dataset) else "val"
+    part = "val" if dataset.test_part is None else "test"
     evaluation = evaluated(result.classifier, dataset, part)
-    chosen_by = dataset.folder.listing.val if dataset.kind is Kind.FOLDER else None
-    if part == "val" or (chosen_by and chosen_by[0].path in evaluation.names):
+    if part == "val":
         note = "the run chose its best state by these images: of others it may get fewer right"
         evaluation = replace(evaluation, notes=(*evaluation.notes, note))
     with output_may_be_lost():
@@ -218,8 +219,20 @@ def store_seconds(budget: float) -> float:
     return min(MOST_STORE_SECONDS, max(LEAST_STORE_SECONDS, STORE_SHARE * budget))
 
 
-def report(result: FineTuneResult, *notes: str | None, deadline: float) -> None:
-    """Say what came of a run, and exit as its end asks for; `deadline` is by time.monotonic()."""
+def report(
+    result: FineTuneResult, *notes: str | None, deadline: float, dataset: Dataset | None = None
+) -> None:
+    """Say what came of a run, and exit as its end asks for.
+
+    Parameters
+    ----------
+    notes
+        More than the result's own.
+    deadline
+        By time.monotonic().
+    dataset
+        What it was trained on, where it is to be said how to test the classifier on what that brings for it.
+    """
     from nni_nasoa.training.outcome import StopReason
 
     late = time.monotonic() - deadline
@@ -234,5 +247,8 @@ def report(result: FineTuneResult, *notes: str | None, deadline: float) -> None:
             + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
         )
         click.echo(f"written to {result.folder}")
+        if dataset is not None and dataset.test_part is not None:
+            command = shlex.join(["nasoa", "evaluate", str(result.folder), str(dataset.source)])
+            click.echo(f"{readable(dataset.test_part)}/ was left alone; to test on it: {command}")
     if result.outcome.exit_status:
         raise SystemExit(result.outcome.exit_status)

@@ -132,7 +132,7 @@ class _Image:
 
 def _listed(images: Sequence[str]) -> tuple[list[str], list[Any]]:
     """Names of the images, and what is to be read: the same, but for an image from standard input."""
-    from nni_nasoa.data.listing import images_below
+    from nni_nasoa.data.walk import images_below
 
     names: list[str] = []
     given: dict[int, bytes] = {}

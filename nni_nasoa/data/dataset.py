@@ -59,9 +59,9 @@ class Dataset:
     source
         "digits" (embedded), "fractals" (drawn here from formulas: 40 classes), a torchvision dataset's name
         ("cifar10", "flowers102", ...), "task:NAME" (a small task that is drawn here, see `tasks.list_tasks`),
-        or a folder: a folder of images for each class, or train/ and val/ (or test/) with such folders in
-        them. A folder whose name is that of a dataset is meant by "./name". Or an ImageSplit, which is taken
-        as it is.
+        or a folder: a folder of images for each class, or train/ and val/ with such folders in them; test/ is
+        left alone. A folder whose name is that of a dataset is meant by "./name". Or an ImageSplit, which is
+        taken as it is.
     root
         Where torchvision's datasets lie or are downloaded to; by default in the cache, see
         `files.cache_folder`.
@@ -167,6 +167,11 @@ class Dataset:
     def input_size(self) -> int | None:
         """Height and width of images in memory, in pixels; None of others, which come in any size."""
         return self._images.input_size if isinstance(self._images, ImageSplit) else None
+
+    @property
+    def test_part(self) -> str | None:
+        """The folder with the images that a folder brings to test on; a DatasetError as of `open`."""
+        return self._images.listing.test if isinstance(self._images, Folder) else None
 
     @property
     def folder(self) -> Folder:

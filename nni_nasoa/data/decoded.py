@@ -7,7 +7,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,12 +43,11 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Loaded:
-    """How an entry is opened: what its images are called, and what `LeftOut` says beside them."""
+    """How an entry is opened: what its images are called, and what was left out before they were decoded."""
 
     name: str
     mirrored: bool = True
-    empty_classes: tuple[str, ...] = ()
-    other_files: int = 0
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def load(self, entry: Path) -> ImageSplit:
         """What is in an entry; errors as `open_entry` wants them of `load`."""
@@ -58,12 +57,12 @@ class Loaded:
             for part in PARTS
         )
         bad = read_bad_files(entry)
-        left_out = LeftOut(
-            about["images"],
-            bad,
-            entry / LIST_NAME if bad else None,
-            (*self.empty_classes, *about["empty_classes"]),
-            self.other_files,
+        left_out = replace(
+            self.left_out,
+            images=about["images"],
+            bad=bad,
+            bad_list=entry / LIST_NAME if bad else None,
+            empty_classes=(*self.left_out.empty_classes, *about["empty_classes"]),
         )
         return ImageSplit(train, val, tuple(about["classes"]), self.name, self.mirrored, left_out)
 

@@ -21,9 +21,10 @@ from .earlier import largest_decoded
 from .fingerprint import fingerprint_of
 from .folder_images import Contents, FolderImages
 from .left_out import readable
-from .listing import ImageFile, Listing, list_folder
+from .listing import Listing, list_folder
 from .named import dataset_names
 from .torchvision_sets import normalized
+from .walk import ImageFile
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -113,7 +114,7 @@ class Folder:
         if times not in self._marks:  # a file that has just changed may change once more, and not show it
             self._marks[times] = "" if newest < time.time() - SETTLED else secrets.token_hex(8)
         return FolderImages(
-            Loaded(self.name, empty_classes=listing.empty_classes, other_files=listing.other_files),
+            Loaded(self.name, left_out=listing.left_out),
             Source(listing.classes, *([sample_of(self.path, file) for file in part] for part in parts)),
             str(self.path),
             holdout.seed,

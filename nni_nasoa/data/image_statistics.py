@@ -14,8 +14,8 @@ import numpy as np
 
 from .decoded import decode_one
 from .folder import sample_of
-from .listing import ImageFile
 from .parallel import in_threads
+from .walk import ImageFile
 
 PIXEL_SIZE = 48  # height and width that images are decoded to
 GREY = 2.0  # levels between the channels of an image, on average, below which it counts as grey

@@ -14,15 +14,16 @@ from .arrays import DatasetError, ImageArrays, ImageSplit
 from .dataset import Dataset, Kind
 from .decoded import Sample
 from .folder import sample_of
+from .layout import find_layout
 from .left_out import readable
-from .listing import TEST, TRAIN, VALIDATION, ImageFile, PartFolder, folders_in
 from .named import Named, known_name
+from .parts import TEST, TRAIN, VALIDATION
+from .walk import ImageFile, PartFolder
 
 if TYPE_CHECKING:
     from PIL import Image
 
 PARTS = ("test", "val", "train", "all")
-_FOLDERS = {"test": TEST, "val": VALIDATION, "train": TRAIN}
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ class LabelledImages:
 def labelled_images(dataset: Dataset, part: str | None = None, size: int = 224) -> LabelledImages:
     """The images of a part of a dataset.
 
-    A folder may hold test/, val/ and train/ with a folder for each class in them, or such folders itself.
-    What its own val/ is not is held back of train/, or of the whole folder, as `Dataset` does it.
+    Which folders are parts, `find_layout` says. Where a folder brings none for validation, a share of what is
+    trained on is held back, as `Dataset` does it.
 
     Parameters
     ----------
@@ -79,11 +80,6 @@ def labelled_images(dataset: Dataset, part: str | None = None, size: int = 224) 
     return found
 
 
-def has_test_part(dataset: Dataset) -> bool:
-    """Whether a dataset is a folder with test/ in it, which holds folders of classes."""
-    return dataset.kind is Kind.FOLDER and "test" in _parts_of(dataset.folder.path)
-
-
 def _of_name(dataset: Dataset, part: str | None, size: int) -> LabelledImages:
     name = known_name(str(dataset.source))
     test = Named(name, dataset.root).test_part() if name is not None and part != "all" else None
@@ -109,32 +105,22 @@ def _image(images: ImageArrays, number: int) -> Image.Image:
     return Image.fromarray(images.images[number].transpose(1, 2, 0))
 
 
-def _parts_of(folder: Path) -> dict[str, str]:
-    """Names of the folders that are parts, in the order of `PARTS`; none where its folders are classes."""
-    inside = {name.lower(): name for name in folders_in(folder)}
-    found: dict[str, str] = {}
-    for part, names in _FOLDERS.items():
-        for name in names:
-            if part not in found and name in inside and folders_in(folder / inside[name]):
-                found[part] = inside[name]
-    return found
-
-
 def _of_folder(dataset: Dataset, part: str | None) -> LabelledImages:
-    folder = dataset.folder.path
-    there = _parts_of(folder)
-    if not there:  # its folders are the classes
-        if part == "test":
-            raise DatasetError(f"{readable(str(folder))}: no test/ with a folder for each class; give all")
-        return _of_classes(folder, [""], "all") if part in (None, "all") else _held_back(dataset, part)
+    layout = find_layout(dataset.folder.path)
+    there = [kind for kind in (TEST, VALIDATION, TRAIN) if kind in layout.parts]
+    alone = TRAIN in there and not layout.parts[TRAIN].path  # folders of classes, beside parts or without any
+    if part is None:
+        part = next((kind for kind in there if kind != TRAIN), "all" if alone else TRAIN)
     if part == "all":
-        return _of_classes(folder, there.values(), part)
-    chosen = part or next(iter(there))
-    if chosen in there and not (chosen == "train" and "val" not in there):
-        return _of_classes(folder, [there[chosen]], chosen)
-    if chosen in ("val", "train") and "train" in there:
-        return _held_back(dataset, chosen)
-    raise DatasetError(f"{readable(str(folder))}: no {chosen}/; there is {', '.join(sorted(there))}")
+        return _of_classes(dataset, part, [layout.part(kind) for kind in reversed(there)])
+    if part != TEST and VALIDATION not in there:
+        return _held_back(dataset, part)
+    if part not in there:
+        beside = f"; there is {', '.join(there)}" if there and not alone else ""
+        raise DatasetError(
+            f"{readable(str(layout.root))}: no {part}/ with a folder for each class{beside or '; give all'}"
+        )
+    return _of_classes(dataset, part, [layout.part(part)])
 
 
 def _held_back(dataset: Dataset, part: str) -> LabelledImages:
@@ -142,16 +128,17 @@ def _held_back(dataset: Dataset, part: str) -> LabelledImages:
     folder, listing = dataset.folder.path, dataset.folder.listing
     train, val = listing.parts(dataset.holdout)
     samples = _samples(folder, train if part == "train" else val)
-    return LabelledImages(part, listing.classes, samples, listing.other_files)
+    return LabelledImages(part, listing.classes, samples, listing.left_out.other_files)
 
 
-def _of_classes(folder: Path, names: Iterable[str], part: str) -> LabelledImages:
+def _of_classes(dataset: Dataset, part: str, folders: Sequence[PartFolder | None]) -> LabelledImages:
     """All images below the folders of classes in some folders."""
-    folders = [PartFolder(folder, name) for name in names]
-    classes = tuple(sorted({name for one in folders for name in one.by_class}))
-    files = [file for one in folders for file in one.labelled(classes)]
+    there = [one for one in folders if one is not None]
+    classes = tuple(sorted({name for one in there for name in one.by_class}))
+    files = [file for one in there for file in one.labelled(classes)]
     files.sort(key=lambda file: file.label)  # of parts that are taken together, the classes in turn
-    return LabelledImages(part, classes, _samples(folder, files), sum(one.other_files for one in folders))
+    samples = _samples(dataset.folder.path, files)
+    return LabelledImages(part, classes, samples, sum(one.other_files for one in there))
 
 
 def _samples(folder: Path, files: Iterable[ImageFile]) -> list[Sample]:

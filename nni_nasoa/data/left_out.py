@@ -45,6 +45,8 @@ class LeftOut:
         Names of class folders without an image to train on, which are no classes of the dataset.
     other_files
         Number of files beside the images that were passed over because their names are not those of images.
+    notes
+        Lines on what else is not used, or was taken in a way that may not be meant.
     """
 
     images: int = 0
@@ -52,6 +54,7 @@ class LeftOut:
     bad_list: Path | None = None
     empty_classes: tuple[str, ...] = ()
     other_files: int = 0
+    notes: tuple[str, ...] = ()
 
     def bad_line(self, comment: str = "") -> str:
         """How many are bad, the first of them, and where to find them all."""
@@ -69,6 +72,7 @@ class LeftOut:
             parts.append(f"class folders without images: {names}{more}")
         if parts and self.other_files:
             parts.append(f"passed over as no images by their names: {self.other_files} files")
+        parts += self.notes
         return "; ".join(parts) or None
 
 

@@ -7,7 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -119,7 +119,7 @@ class Sampling:
 
             return ImageArrays(_copied(made, (len(parts[name]), 3, size, size)), labels[name])
 
-        left_out = LeftOut(len(tried), bad, None, self.about.empty_classes, self.about.other_files)
+        left_out = replace(self.about.left_out, images=len(tried), bad=bad)
         return ImageSplit(part("train"), part("val"), self.source.classes, self.about.name, left_out=left_out)
 
     def _refuse(self, tried: np.ndarray, bad: tuple[BadFile, ...], most: int | None) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from nni_nasoa.cli import main
 from nni_nasoa.cli.finetune import report
+from nni_nasoa.data import Dataset
 from nni_nasoa.finetune import load_classifier
 
 
@@ -243,6 +244,18 @@ def test_who_ends_late_says_so(capsys):
     )
     report(ended(9.0, 8.5), deadline=time.monotonic() + 60)
     assert "after its deadline" not in capsys.readouterr().out
+
+
+def test_a_run_says_how_to_test_on_what_was_left_alone(tmp_path, capsys):
+    for place in ("train/a", "train/b", "test/a", "test/b"):
+        (tmp_path / "my set" / place).mkdir(parents=True)
+        (tmp_path / "my set" / place / "0.png").touch()
+    report(ended(9.0, 8.5), deadline=time.monotonic() + 60, dataset=Dataset(tmp_path / "my set"))
+    line = f"test/ was left alone; to test on it: nasoa evaluate out '{tmp_path}/my set'"
+    assert capsys.readouterr().out.splitlines()[-1] == line
+    (tmp_path / "my set" / "test").rename(tmp_path / "my set" / "val")
+    report(ended(9.0, 8.5), deadline=time.monotonic() + 60, dataset=Dataset(tmp_path / "my set"))
+    assert capsys.readouterr().out.splitlines()[-1] == "written to out"
 
 
 @pytest.fixture

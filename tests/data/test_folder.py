@@ -34,12 +34,14 @@ def test_train_and_val_folders(animals, tmp_path, write):
     assert (split.val.images[:, 0] == 200).all() and split.val.labels.tolist() == [0, 1]
 
 
-def test_a_test_folder_validates_where_there_is_no_val(animals, tmp_path, write):
+def test_a_test_folder_is_left_alone_where_there_is_no_val(animals, tmp_path, write):
     root = tmp_path / "set"
     root.mkdir()
     animals.rename(root / "train")
-    write(root / "test" / "dog" / "one.png")
-    assert open_dataset(root, input_size=8).val.labels.tolist() == [1]
+    for i in range(7):
+        write(root / "test" / "dog" / f"{i}.png", (255, 255, 255))
+    split = open_dataset(root, input_size=8)
+    assert (len(split.train), len(split.val)) == (12, 3) and split.left_out.images == 15
 
 
 def test_a_train_folder_alone_is_split(animals, tmp_path):
@@ -58,7 +60,7 @@ def test_train_may_be_the_name_of_a_class(tmp_path, write):
 def test_the_names_of_the_parts_may_have_capitals(animals, tmp_path, write):
     (tmp_path / "set").mkdir()
     animals.rename(tmp_path / "set" / "Training")
-    write(tmp_path / "set" / "TEST" / "cat" / "one.png")
+    write(tmp_path / "set" / "VAL" / "cat" / "one.png")
     split = open_dataset(tmp_path / "set", input_size=8)
     assert (len(split.train), len(split.val)) == (15, 1)
 

@@ -65,6 +65,17 @@ def test_a_folder_with_parts(three_parts, part, chosen, images):
     assert (found.part, len(found), found.accuracy) == (chosen, images, 1.0)
 
 
+@pytest.mark.parametrize(
+    "part, chosen, images", [(None, "test", 6), ("val", "val", 3), ("train", "train", 12), ("all", "all", 21)]
+)
+def test_a_part_to_test_beside_the_classes(photos, part, chosen, images):
+    for name, grey in GREYS.items():
+        photos(f"test/{name}", grey, 2)
+        root = photos(name, grey, 5)
+    found = evaluate(classifier_of(), root, part)
+    assert (found.part, len(found), found.accuracy) == (chosen, images, 1.0)
+
+
 def test_a_folder_of_classes_and_what_its_run_held_back(photos, tmp_path):
     for name, grey in GREYS.items():
         photos(name, grey, 10)
