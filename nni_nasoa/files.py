@@ -26,6 +26,7 @@ PARTIAL = ".partial"  # how the name of what is not whole yet ends
 STALE_SECONDS = 2.0  # since a draft was last written to, after which it is locked if it is in use
 POLL_SECONDS = 0.005  # between two tries to take a lock, where the wait is limited
 APPENDING_SECONDS = 10.0  # to wait for others who append to the same file; then they are taken for stuck
+MAX_JSON = 2**28  # bytes; nothing that is written here is near to that
 _TOKEN = 4  # random bytes in the name of a draft
 _DRAFT_END = rf"[0-9a-f]{{{2 * _TOKEN}}}{re.escape(PARTIAL)}"
 
@@ -58,6 +59,32 @@ def default_store() -> str:
 def data_folder() -> Path:
     """Where what cannot be made again is kept: nni_nasoa in XDG_DATA_HOME, by default ~/.local/share."""
     return _named("XDG_DATA_HOME", "~/.local/share") / "nni_nasoa"
+
+
+def own_folder(path: StrPath) -> Path:
+    """Make a folder that is the user's own; its path.
+
+    What is not there of it is made so that nobody else may look into it, and it is closed to others where it
+    was there, as earlier releases and other programs make theirs.
+
+    Raises
+    ------
+    OSError
+        It cannot be made, or closed.
+    """
+    path = Path(path)
+    for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)  # an error where it is no folder
+    about = path.stat()
+    if about.st_mode & 0o077 and about.st_uid == os.getuid():
+        path.chmod(0o700)
+    return path
+
+
+def own_file(path: StrPath, flags: int) -> int:
+    """Open a file that nobody else may read where it has to be made; the `opener` of `open`."""
+    return os.open(path, flags, 0o600)
 
 
 def _named(variable: str, otherwise: StrPath) -> Path:
@@ -139,7 +166,7 @@ def _draft_start(path: Path) -> str:
 
 
 def _remove_unused(draft: Path) -> None:
-    if time.time() - draft.stat().st_mtime > STALE_SECONDS:
+    if abs(time.time() - draft.stat().st_mtime) > STALE_SECONDS:  # the clock may have been set back
         with draft.open("rb") as file:
             if take_lock(file, patience=0):
                 draft.unlink()
@@ -205,27 +232,65 @@ def read_lines(path: StrPath, damaged: Callable[[int, ValueError], None]) -> Ite
     for number, line in enumerate(Path(path).read_bytes().split(b"\n"), start=1):
         if line.strip():
             try:
-                value = parse_line(line)
+                value = parse_json(line)
             except ValueError as error:
                 damaged(number, error)
             else:
                 yield number, value
 
 
-def parse_line(line: bytes) -> Any:
-    """The value of a JSON line.
+# -- JSON, and YAML --
+
+
+def read_json(path: StrPath) -> Any:
+    """The value in a file of JSON.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read.
+    ValueError
+        As `parse_json` raises it, or the file is larger than MAX_JSON bytes.
+    """
+    with open(path, "rb") as file:
+        content = file.read(MAX_JSON + 1)
+    if len(content) > MAX_JSON:
+        raise ValueError(f"not JSON of at most {MAX_JSON} bytes")
+    return parse_json(content)
+
+
+def parse_json(content: str | bytes) -> Any:
+    """The value of a text in JSON.
 
     Raises
     ------
     ValueError
-        It is none; the message is one line.
+        It is none, not in UTF-8, nested too deeply, or has a number of thousands of digits; one line.
     """
     try:
-        return json.loads(line.decode("utf-8"))
+        text = content.decode("utf-8") if isinstance(content, bytes) else content
+        return json.loads(text)
     except UnicodeDecodeError:
         raise ValueError("not text in UTF-8") from None
     except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({reason(error)})") from None
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a text in YAML, by its safe types alone.
+
+    Raises
+    ------
+    ValueError
+        It is none, or is nested too deeply; the message is one line.
+    """
+    import yaml
+
+    try:
+        return yaml.safe_load(text)
+    # What looks like a number or a date, and is none that Python has, raises errors of Python's.
+    except (yaml.YAMLError, RecursionError, ValueError, ArithmeticError) as error:
+        raise ValueError(f"not YAML ({reason(error)})") from None
 
 
 # -- locks between processes --
@@ -245,7 +310,7 @@ def locked(path: StrPath, *, patience: float | None = None) -> Iterator[None]:
     BlockingIOError
         Another one holds it for longer than that.
     """
-    with open(path, "ab") as file:
+    with open(path, "ab", opener=own_file) as file:
         if not take_lock(file, patience=patience):
             raise BlockingIOError(f"{path}: another process holds the lock")
         yield

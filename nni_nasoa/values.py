@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+import reprlib
 import sys
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -317,11 +318,27 @@ def reason(error: BaseException) -> str:
     return one_line(said or error, MAX_REASON)
 
 
+class _Written(reprlib.Repr):
+    """Writes a value as far as it may be seen: aliases in YAML make lists whose text no memory holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 4
+        self.maxlist = self.maxtuple = self.maxdict = self.maxset = self.maxfrozenset = 20
+        self.maxstring = self.maxlong = 1000
+
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ARG002 - reprlib's own swallows errors
+        return repr(x)
+
+
+_WRITTEN = _Written()
+
+
 def shown(value: Any) -> str:
     """A value as it may stand in a message: short, on one line, as Python writes it; numbers as digits."""
     try:
-        written = str(value) if _is_number(value) else repr(value)
-    except Exception:  # a number of a million digits, a list too deep; what is not ours may raise anything
+        written = str(value) if _is_number(value) else _WRITTEN.repr(value)
+    except Exception:  # a number of a million digits; what is not ours may raise anything
         written = f"something of type {type(value).__name__}"
     start = "".join(one if one.isprintable() else "?" for one in written[:MAX_SHOWN].replace("\n", " "))
     return start if len(written) <= MAX_SHOWN else start + "..."

@@ -18,7 +18,10 @@ from nni_nasoa.files import (
     STALE_SECONDS,
     append_line,
     locked,
-    parse_line,
+    own_folder,
+    parse_json,
+    parse_yaml,
+    read_json,
     read_lines,
     remove_drafts,
     replacing,
@@ -58,6 +61,36 @@ def values(path):
     """What the lines of a file hold, and the numbers of those that are damaged."""
     damaged = []
     return [value for _, value in read_lines(path, lambda number, error: damaged.append(number))], damaged
+
+
+# -- folders of the user's own --
+
+
+def modes(*paths):
+    return [oct(stat.S_IMODE(path.stat().st_mode)) for path in paths]
+
+
+def test_what_is_made_of_a_folder_is_for_the_user_alone(tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "there").mkdir(mode=0o755)
+    umask = os.umask(0)
+    try:
+        path = own_folder(tmp_path / "there" / "a" / "b")
+        with locked(path / "lock"):
+            assert modes(path / "lock") == ["0o600"]
+    finally:
+        os.umask(umask)
+    assert modes(path, path.parent, path.parent.parent, tmp_path) == ["0o700", "0o700", "0o755", "0o755"]
+
+
+def test_a_folder_of_the_users_is_closed_and_one_behind_a_link_too(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there").chmod(0o777)
+    (tmp_path / "link").symlink_to("there")
+    assert own_folder(tmp_path / "link") == tmp_path / "link" and modes(tmp_path / "there") == ["0o700"]
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        own_folder(tmp_path / "file")
 
 
 # -- files that are replaced in one step --
@@ -177,9 +210,16 @@ def test_only_our_own_drafts_are_removed(tmp_path):
     assert names(tmp_path) == sorted({*before, "a"} - {".a.01234567.partial"})
 
 
-def age(folder):
+def age(folder, seconds=2 * STALE_SECONDS):
     for path in folder.iterdir():
-        os.utime(path, (time.time() - 2 * STALE_SECONDS,) * 2)
+        os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_a_clock_that_was_set_back_keeps_no_draft_for_ever(tmp_path):
+    (tmp_path / ".a.01234567.partial").touch()
+    age(tmp_path, -(10**6))
+    write_text(tmp_path / "a", "new")
+    assert names(tmp_path) == ["a"]
 
 
 def test_of_several_writers_one_is_the_last_and_nobody_sees_a_part(tmp_path, process):
@@ -263,10 +303,45 @@ def test_who_reads_may_insist_that_no_line_is_damaged(tmp_path):
 @given(st.binary())
 def test_any_bytes_are_a_value_or_an_error_of_one_line(data):
     try:
-        value, error = parse_line(data), ""
+        value, error = parse_json(data), ""
     except ValueError as caught:
         value, error = None, str(caught)
     assert "\n" not in error and len(error) < 200 and (error or json.dumps(value))
+
+
+@given(st.text())
+def test_any_text_is_yaml_or_an_error_of_one_line(text):
+    error = ""
+    try:
+        parse_yaml(text)
+    except ValueError as caught:
+        error = str(caught)
+    assert "\n" not in error and len(error) < 250
+
+
+@pytest.mark.parametrize(
+    "text, right",
+    [
+        (b"[" * 10**5, "recursion"),
+        (b'{"a": -' + b"9" * 5000 + b"}", "digits"),
+        (b"\xff", "UTF-8"),
+    ],
+)
+def test_json_that_would_exhaust_python_is_refused(tmp_path, text, right):
+    (tmp_path / "a.json").write_bytes(text)
+    for call in (lambda: parse_json(text), lambda: read_json(tmp_path / "a.json")):
+        with pytest.raises(ValueError, match=right) as error:
+            call()
+        assert len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 10**5, "9" * 5000, "1:" * 300 + "0.5", "2026-13-99", "!!int 7x", "? [a]\n: b", "{"]
+)
+def test_yaml_that_python_cannot_take_is_one_line(text):
+    with pytest.raises(ValueError, match=r"^not YAML") as error:
+        parse_yaml(text)
+    assert str(error.value).isprintable() and len(str(error.value)) < 250
 
 
 def test_writers_that_append_at_the_same_time_lose_nothing(tmp_path, process):

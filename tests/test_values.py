@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -309,8 +310,19 @@ def test_what_cannot_be_written_is_named_by_its_type():
     nested = []
     for _ in range(10**5):
         nested = [nested]
-    assert shown(Loud()) == "something of type Loud" and shown(nested) == "something of type list"
+    assert shown(Loud()) == "something of type Loud" and shown([Loud()]) == "something of type list"
+    assert shown(nested) == "[[[[[...]]]]]"
     assert shown(np.zeros((2, 2))) == "array([[0., 0.],        [0., 0.]])"
+
+
+def test_what_is_shown_of_a_value_costs_little_however_large_it_is():
+    laugh = ["ha"] * 10
+    for _ in range(30):  # as aliases in YAML make it: 10^31 texts
+        laugh = [laugh] * 10
+    begin = time.monotonic()
+    assert shown({"a": laugh}).startswith("{'a': [[[") and len(shown({"a": laugh})) <= 63
+    assert shown("x" * 10**7) == "'" + "x" * 59 + "..." and shown([0] * 10**6).startswith("[0, 0, 0")
+    assert time.monotonic() - begin < 5
 
 
 @given(st.datetimes(timezones=st.timezones()))

@@ -9,6 +9,8 @@ from itertools import groupby
 from numbers import Integral
 from typing import Any
 
+from nni_nasoa.values import shown
+
 from .errors import ArchitectureError
 from .operations import OPS
 
@@ -24,11 +26,16 @@ MAX_BLOCKS = 512
 MAX_WIDTH = 2**16
 
 
+def quoted(value: object) -> str:
+    """A code in a message, in quotes, shortened."""
+    return shown(value if isinstance(value, str) else shown(value))
+
+
 def _digit(text: str, allowed: int, where: str, what: str) -> int:
     """One ASCII digit below `allowed`."""
     if len(text) == 1 and text in "0123456789"[:allowed]:
         return int(text)
-    raise ArchitectureError(f"{where}: {what} '{text}' is not one of 0-{allowed - 1}")
+    raise ArchitectureError(f"{where}: {what} {quoted(text)} is not one of 0-{allowed - 1}")
 
 
 def check_text(text: object, what: str) -> None:
@@ -96,19 +103,21 @@ class Block:
             raise ArchitectureError(f"block: {n} layers, where 1 to {MAX_LAYERS} are possible")
         if len(self.ratios) != n or self.ratios[-1] != LAST_RATIO:
             raise ArchitectureError(
-                f"block: {n} layers need {n} ratios, the last of them {LAST_RATIO}; got {self.ratios}"
+                f"block: {n} layers need {n} ratios, the last of them {LAST_RATIO}; got {shown(self.ratios)}"
             )
         for i, (op, ratio) in enumerate(zip(self.ops, self.ratios), start=1):
             if not _is_code(op, range(len(OPS))):
-                raise ArchitectureError(f"block layer {i}: op '{op}' is not one of 0-{len(OPS) - 1}")
+                raise ArchitectureError(f"block layer {i}: op {quoted(op)} is not one of 0-{len(OPS) - 1}")
             if not _is_code(ratio, range(len(RATIOS))):
-                raise ArchitectureError(f"block layer {i}: ratio '{ratio}' is not one of 0-{len(RATIOS) - 1}")
+                raise ArchitectureError(
+                    f"block layer {i}: ratio {quoted(ratio)} is not one of 0-{len(RATIOS) - 1}"
+                )
 
     def _check_skips(self) -> None:
         n = len(self.ops)
         for i, skip in enumerate(self.skips, start=1):
             if skip.kind not in KINDS:
-                raise ArchitectureError(f"block skip {i}: kind '{skip.kind}' is not one of a, c")
+                raise ArchitectureError(f"block skip {i}: kind {quoted(skip.kind)} is not one of a, c")
             if not 0 <= skip.source < skip.target <= n:
                 raise ArchitectureError(f"block skip {i}: '{skip}' must go forward between places 0 and {n}")
             if skip.kind == "c" and skip.target == n:
@@ -153,7 +162,7 @@ class Block:
             kind, source, target = tuple(connections[i : i + 3])
             where = f"block skip {i // 3 + 1}"
             if kind not in KINDS:
-                raise ArchitectureError(f"{where}: kind '{kind}' is not one of a, c")
+                raise ArchitectureError(f"{where}: kind {quoted(kind)} is not one of a, c")
             skips.append(Skip(kind, _digit(source, 10, where, "place"), _digit(target, 10, where, "place")))
         return cls(ops, (*ratios, LAST_RATIO), tuple(skips))
 
@@ -185,7 +194,7 @@ class Macro:
     def __post_init__(self) -> None:
         if not _is_code(self.channels, range(2, MAX_WIDTH + 1, 2)):
             raise ArchitectureError(
-                f"channels: '{self.channels}' is not an even number from 2 to {MAX_WIDTH}"
+                f"channels: {quoted(self.channels)} is not an even number from 2 to {MAX_WIDTH}"
             )
         if not self.stages:
             raise ArchitectureError("macro: no stage")
@@ -197,13 +206,13 @@ class Macro:
             for b, multiplier in enumerate(stage, start=1):
                 if not _is_code(multiplier, MULTIPLIERS):
                     raise ArchitectureError(
-                        f"macro stage {s} block {b}: multiplier '{multiplier}' is not one of 1, 2, 4"
+                        f"macro stage {s} block {b}: multiplier {quoted(multiplier)} is not one of 1, 2, 4"
                     )
         object.__setattr__(self, "channels", int(self.channels))
         object.__setattr__(self, "stages", tuple(tuple(map(int, stage)) for stage in self.stages))
         if self.out_channels > MAX_WIDTH:
             raise ArchitectureError(
-                f"macro: the last block would have {self.out_channels} channels, "
+                f"macro: the last block would have {shown(self.out_channels)} channels, "
                 f"where at most {MAX_WIDTH} are possible"
             )
 

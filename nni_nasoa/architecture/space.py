@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
+from nni_nasoa.values import shown
+
 from .encoding import Architecture
 from .errors import ArchitectureError
 from .operations import OPS
-from .parts import KINDS, RATIOS, Block, Macro
+from .parts import KINDS, RATIOS, Block, Macro, quoted
 
 SKIPS = ("none", "add", "concat")
 
@@ -81,9 +83,9 @@ class ArchitectureSpace:
                         if len(allowed) < 10
                         else f"{allowed[0]} to {allowed[-1]}"
                     )
-                    raise ArchitectureError(f"{name}: candidate {value!r} is not one of {known}")
+                    raise ArchitectureError(f"{name}: candidate {shown(value)} is not one of {known}")
             if len(set(values)) < len(values):
-                raise ArchitectureError(f"{name}: a candidate stands twice in {values}")
+                raise ArchitectureError(f"{name}: a candidate stands twice in {shown(values)}")
             object.__setattr__(
                 self, name, tuple(value if isinstance(value, str) else int(value) for value in values)
             )
@@ -142,7 +144,7 @@ def parse_macro(text: str) -> Macro:
     """Read `CHANNELS_MACRO`, the second and third part of an encoding."""
     channels, _, stages = text.partition("_") if isinstance(text, str) else ("", "", "")
     if not channels or not stages:
-        raise ArchitectureError(f"macro: '{str(text)[:40]}' is not CHANNELS_MACRO, such as 32_1-1-221-11121")
+        raise ArchitectureError(f"macro: {quoted(text)} is not CHANNELS_MACRO, such as 32_1-1-221-11121")
     return Macro.parse(channels, stages)
 
 

@@ -77,7 +77,7 @@ def evaluate(
         raise click.UsageError("--json and --csv: give one of them.")
     with clear_errors():
         from nni_nasoa.data import Dataset
-        from nni_nasoa.finetune.classifier import load_classifier
+        from nni_nasoa.finetune.loading import load_classifier
 
         check_can_be_written(images_file, report_file)
         asked = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed)

@@ -76,7 +76,7 @@ def predict(
         raise click.UsageError("--json and --csv: give one of them.")
     if onnx_pixels and onnx is None:
         raise click.UsageError("--onnx-pixels: give --onnx FILE, too.")
-    from nni_nasoa.finetune.classifier import load_classifier
+    from nni_nasoa.finetune.loading import load_classifier
 
     with clear_errors():
         if onnx is not None:

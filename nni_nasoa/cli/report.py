@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nni_nasoa.search.reward import DEFAULT_WEIGHT, POINTS, score
+from nni_nasoa.values import shown
 
 from .terminal import cell, clear_errors, print_table, text
 
@@ -194,7 +195,7 @@ def _objectives(given: tuple[str, ...], results: _Results) -> tuple[Objective, .
         name, _, mode = option.partition(":")
         if not name or mode not in ("", "max", "min") or name in (objective.name for objective in objectives):
             raise click.UsageError(
-                f"--objective '{option}': give NAME, NAME:max or NAME:min, and each metric once"
+                f"--objective {shown(option)}: give NAME, NAME:max or NAME:min, and each metric once"
             )
         objectives.append(Objective(name, mode != "min"))
     return tuple(objectives)

@@ -25,8 +25,8 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from nni_nasoa.files import PARTIAL, cache_folder, locked, take_lock
-from nni_nasoa.values import reason
+from nni_nasoa.files import PARTIAL, cache_folder, locked, own_folder, take_lock
+from nni_nasoa.values import reason, shown
 
 from .arrays import DatasetError
 
@@ -62,10 +62,10 @@ def cache_limit() -> int:
     unit = match and match[2] + ("B" if match[2] and not match[2].endswith("B") else "")
     if not match or unit not in _UNITS:
         raise DatasetError(
-            f"NASOA_CACHE_LIMIT: '{text}' is not a size; give bytes, or a number with MB, GB or TB, "
+            f"NASOA_CACHE_LIMIT: {shown(text)} is not a size; give bytes, or a number with MB, GB or TB, "
             f"such as {DEFAULT_LIMIT}"
         )
-    return int(float(match[1]) * _UNITS[unit])
+    return int(min(float(match[1]) * _UNITS[unit], 2.0**62))  # a number of 400 digits is infinite
 
 
 def has_entry(key: Mapping[str, Any]) -> bool:
@@ -109,7 +109,7 @@ def writing(entry: Path, patience: float | None = None) -> Iterator[None]:
         The cache cannot be written, also where that shows later.
     """
     with clear_errors("write to", entry.parent):
-        entry.parent.mkdir(parents=True, exist_ok=True)
+        own_folder(entry.parent)
         with locked(_lock(entry), patience=patience):
             yield
 
@@ -159,7 +159,7 @@ def open_entry(key: Mapping[str, Any], build: Callable[[Path], None], load: Call
         return loaded
     cache_limit()  # what is wrong with it is said before the work
     with clear_errors("write to", folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        own_folder(folder)
         with locked(_lock(entry)):  # nobody deletes the entry meanwhile
             loaded = load_whole()
             if loaded is not None:  # another process was faster
@@ -259,6 +259,8 @@ def _build(entry: Path, build: Callable[[Path], None]) -> None:
     partial = _new_partial(entry)
     try:
         build(partial)
+        for file in os.scandir(partial):
+            os.chmod(file, 0o600)
         os.utime(partial)
         os.rename(partial, entry)
     finally:
@@ -270,10 +272,15 @@ def _new_partial(entry: Path) -> Path:
 
 
 def _entries(folder: Path) -> Iterator[tuple[float, int, Path]]:
-    """When each entry was last used, its size in bytes, and its path; half-made ones as well."""
+    """When each entry was last used, its size in bytes, and its path; half-made ones as well.
+
+    What was used in the future, as of a clock that was set back since, was not used since then.
+    """
+    latest = time.time() + JUST_USED
     for entry in folder.iterdir():
         with suppress(FileNotFoundError, NotADirectoryError):
-            yield entry.stat().st_mtime, sum(map(_bytes, os.scandir(entry))), entry
+            used = entry.stat().st_mtime
+            yield used if used <= latest else 0.0, sum(map(_bytes, os.scandir(entry))), entry
 
 
 def _bytes(file: os.DirEntry) -> int:
@@ -288,7 +295,7 @@ def _delete_unused(entry: Path) -> bool:
     with suppress(OSError), locked(_lock(entry), patience=0):
         # Nobody builds it, since the lock is ours.
         if entry.suffix == PARTIAL or (
-            time.time() - entry.stat().st_mtime > JUST_USED and not _is_mapped(entry)
+            abs(time.time() - entry.stat().st_mtime) > JUST_USED and not _is_mapped(entry)
         ):
             delete_entry(entry)
             return True

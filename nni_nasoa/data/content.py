@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nni_nasoa.files import cache_folder, write_text
+from nni_nasoa.files import cache_folder, own_folder, read_json, write_text
 
 from .parallel import in_threads, progress_bar
 
@@ -59,7 +59,7 @@ def _memo(folder: Path) -> Path:
 
 def _kept(folder: Path, times: str) -> str | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(_memo(folder).read_text())
+        kept = read_json(_memo(folder))
         if kept["times"] == times:
             return kept["content"]
     return None
@@ -112,5 +112,5 @@ def _file_digest(path: str) -> bytes:
 
 
 def _keep(memo: Path, record: dict) -> None:
-    memo.parent.mkdir(parents=True, exist_ok=True)
-    write_text(memo, json.dumps(record))
+    own_folder(memo.parent)
+    write_text(memo, json.dumps(record)).chmod(0o600)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nni_nasoa.files import read_json
 from nni_nasoa.values import reason
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
@@ -51,7 +52,7 @@ class Loaded:
 
     def load(self, entry: Path) -> ImageSplit:
         """What is in an entry; errors as `open_entry` wants them of `load`."""
-        about = json.loads((entry / "about.json").read_text())
+        about = read_json(entry / "about.json")
         train, val = (
             ImageArrays(map_array(entry / f"{part}_images.npy"), np.load(entry / f"{part}_labels.npy"))
             for part in PARTS

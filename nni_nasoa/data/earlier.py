@@ -5,7 +5,6 @@ The largest is taken: it was decoded from the files themselves, or there would b
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nni_nasoa.files import read_json
 from nni_nasoa.values import MAX_INPUT_SIZE
 
 from .arrays import ImageSplit
@@ -128,7 +128,7 @@ def copy_may_be_there(images: int) -> bool:
     """Whether there is a complete entry of as many images, which a copy of the same folder may have left."""
     for name in entry_names():
         with suppress(OSError, ValueError, KeyError, TypeError):
-            if json.loads((entry_path({}).with_name(name) / "about.json").read_text())["images"] == images:
+            if read_json(entry_path({}).with_name(name) / "about.json")["images"] == images:
                 return True
     return False
 

@@ -12,7 +12,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.values import reason, suggestion
+from nni_nasoa.values import MAX_REASON, one_line, reason, suggestion
 
 from .arrays import DatasetError, Holdout, ImageSplit
 from .content import SETTLED, content_digest, kept_digest, stat_digest
@@ -136,7 +136,7 @@ class Folder:
 
 def existing_folder(given: str | os.PathLike[str]) -> Path:
     """The path of a folder, or a DatasetError that says why it is none."""
-    name = readable(str(given))
+    name = one_line(readable(str(given)), MAX_REASON)
     try:
         folder = Path(given).expanduser()
         if not name:

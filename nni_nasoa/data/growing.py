@@ -27,7 +27,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from nni_nasoa.files import append_line, read_lines, write_text
+from nni_nasoa.files import append_line, own_file, own_folder, read_json, read_lines, write_text
 
 from .cache import delete_entry, make_room, map_array
 
@@ -103,7 +103,7 @@ class Growing:
     """
 
     def __init__(self, folder: Path, shape: Shape):
-        if json.loads((folder / _ABOUT).read_text()) != _about(shape):
+        if read_json(folder / _ABOUT) != _about(shape):
             raise ValueError(f"{folder}: another entry")
         self.shape = shape
         self._maps = {part: map_array(folder / f"{part}_images.npy", "r") for part in PARTS}
@@ -263,14 +263,15 @@ def write_header(file: BinaryIO, images: int, size: int) -> None:
 
 
 def _begin(folder: Path, shape: Shape) -> None:
-    folder.mkdir()
+    own_folder(folder)
     for part in PARTS:
         images = shape.part(part)[1]
-        with open(folder / f"{part}_images.npy", "wb") as file:
+        with open(folder / f"{part}_images.npy", "wb", opener=own_file) as file:
             write_header(file, images, shape.size)
             file.truncate(file.tell() + images * shape.bytes_of_one)
-    (folder / _DONE).touch()
-    write_text(folder / _ABOUT, json.dumps(_about(shape)))
+    for name in (_DONE, _REASONS):
+        (folder / name).touch(mode=0o600)
+    write_text(folder / _ABOUT, json.dumps(_about(shape))).chmod(0o600)
 
 
 def _start_of_array(file: BinaryIO) -> int:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from nni_nasoa.files import parse_json
+
 LIST_NAME = "bad_files.jsonl"
 
 
@@ -94,7 +96,7 @@ def write_bad_files(folder: Path, bad: Iterable[BadFile]) -> None:
 def read_bad_files(folder: Path) -> tuple[BadFile, ...]:
     """Read what `write_bad_files` has written."""
     with open(folder / LIST_NAME, encoding="ascii") as file:
-        return tuple(BadFile(**json.loads(line)) for line in file)
+        return tuple(BadFile(**parse_json(line)) for line in file)
 
 
 def readable(name: str) -> str:

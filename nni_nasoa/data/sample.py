@@ -130,6 +130,11 @@ class Sampling:
                 f"{self.path}: {len(bad)} of {wanted} images cannot be read, which leaves too few for "
                 f"two classes and one image to validate on{first}"
             )
+        if bad and len(bad) == len(tried):
+            raise DatasetError(
+                f"{self.path}: none of the {len(bad)} images for which there was time can be read; "
+                f"the first: {bad[0]}"
+            )
         raise NotInTimeError(
             f"{self.path}: the budget is too short to decode an image of two classes; give more minutes"
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from nni_nasoa.files import cache_folder, locked
+from nni_nasoa.files import cache_folder, locked, own_folder
 from nni_nasoa.values import reason
 
 from .arrays import DatasetError, Holdout, ImageSplit
@@ -141,7 +141,8 @@ def _load(name: str, root: Path, arguments: Mapping[str, Any]) -> _LabelledImage
     from torchvision import datasets
 
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        if not root.is_dir():
+            own_folder(root)
         with locked(root / f".{name}.lock"):  # two trials that start together download once
             return getattr(datasets, KNOWN[name].class_name)(root, download=True, **arguments)
     # No network, a broken archive, no room: each dataset has its own way to say so.

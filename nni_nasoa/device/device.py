@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nni_nasoa.values import one_line
+from nni_nasoa.values import one_line, shown
 
 from .processor import default_threads, processor_name
 
@@ -108,7 +108,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     except RuntimeError:
         found = None
     if found is None or found.type not in ("cpu", "cuda"):
-        raise ValueError(f"device: '{device}' is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
+        raise ValueError(f"device: {shown(str(device))} is not one of auto, cpu, cuda, cuda:0, cuda:1, ...")
     device = found
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device: there is no CUDA device; take cpu or auto")

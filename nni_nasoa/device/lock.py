@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nni_nasoa.files import cache_folder, open_lock, take_lock
+from nni_nasoa.files import cache_folder, open_lock, own_folder, take_lock
 
 if TYPE_CHECKING:
     import torch
@@ -150,15 +150,11 @@ def lock_folder() -> Path:
     """
     local = Path(tempfile.gettempdir()) / f"nni_nasoa-{os.getuid()}"
     with suppress(OSError):
-        local.mkdir(mode=0o700, exist_ok=True)
-        about = local.lstat()
-        if stat.S_ISDIR(about.st_mode) and about.st_uid == os.getuid():
-            if about.st_mode & 0o077:
-                local.chmod(0o700)
+        if not local.is_symlink() and own_folder(local).stat().st_uid == os.getuid():
             return local
-    own = cache_folder() / "locks" / socket.gethostname()  # a home may be that of several machines
-    own.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return own
+    return own_folder(
+        cache_folder() / "locks" / socket.gethostname()
+    )  # a home may be that of several machines
 
 
 def _open(path: Path) -> int:

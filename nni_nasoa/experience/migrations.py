@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection, column, inspect, select, table, update
 
+from nni_nasoa.files import parse_json
+
 from .database import Database, StoreError
 from .old_records import upgraded_record
 
@@ -57,8 +59,8 @@ def _outcomes(connection: Connection) -> None:
         last = page[-1].number
         for number, text in page:
             try:
-                old = json.loads(text)
-            except (ValueError, RecursionError):  # whoever reads it is told that it was damaged
+                old = parse_json(text)
+            except ValueError:  # whoever reads it is told that it was damaged
                 continue
             if (new := upgraded_record(old)) is not old:
                 values = {"record": json.dumps(new, ensure_ascii=False, separators=(",", ":"))}

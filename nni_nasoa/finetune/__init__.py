@@ -19,7 +19,8 @@ from .options import Monitoring, Resources, Timing
 
 if TYPE_CHECKING:
     from .api import finetune
-    from .classifier import Classifier, load_classifier, save_classifier
+    from .classifier import Classifier, save_classifier
+    from .loading import load_classifier
     from .results import FineTuneResult
     from .run_record import record_of
 
@@ -42,7 +43,7 @@ __all__ = [
 
 _MODULES = {
     "Classifier": "classifier",
-    "load_classifier": "classifier",
+    "load_classifier": "loading",
     "save_classifier": "classifier",
     "FineTuneResult": "results",
     "record_of": "run_record",

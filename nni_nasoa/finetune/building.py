@@ -14,6 +14,7 @@ from nni_nasoa.data import Dataset, ImageArrays, ImageSplit
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.values import shown
 from nni_nasoa.zoo import ModelInfo, create_model, get
 from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged, staged
@@ -63,7 +64,7 @@ def check_model(model: str, input_size: int, weights: str | os.PathLike[str] | N
         try:
             Architecture.parse(model)
         except ArchitectureError as error:
-            raise FineTuneError(f"model: '{model}' is no encoding ({error})") from None
+            raise FineTuneError(f"model: {shown(model)} is no encoding ({error})") from None
     encoding = model if info is None else info.encoding
     if encoding is not None:
         _check_size(Architecture.parse(encoding), input_size)

@@ -27,11 +27,10 @@ from torch import Tensor, nn
 
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.precision import autocast, faster_type
-from nni_nasoa.experience.old_records import outcome_of
-from nni_nasoa.files import write_bytes, write_text
-from nni_nasoa.training.outcome import NOT_KNOWN, Outcome, OutcomeError
-from nni_nasoa.training.regime import FineTuneRegime, RegimeError
-from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, WRONG, Rule, list_of, one_of, or_none, reason, text
+from nni_nasoa.files import read_json, write_bytes, write_text
+from nni_nasoa.training.outcome import NOT_KNOWN, Outcome
+from nni_nasoa.training.regime import FineTuneRegime
+from nni_nasoa.values import reason
 
 from .errors import ClassifierError
 from .image_inputs import ImageWarning, UnreadableImage, as_list, computed, without_pillows_warnings
@@ -277,89 +276,9 @@ def tell_advice(folder: Path, expected: Mapping[str, float]) -> None:
 
 def _tell(folder: Path, what: str, **fields: Any) -> None:
     try:
-        about = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+        about = read_json(folder / DESCRIPTION)
+        if not isinstance(about, dict):
+            raise ValueError("not an object")
         write_text(folder / DESCRIPTION, json.dumps(about | fields, indent=2) + "\n")
     except (OSError, ValueError) as error:
         raise ClassifierError(f"{folder}: {what} cannot be written ({reason(error)})") from None
-
-
-def load_classifier(folder: str | os.PathLike, device: str | torch.device = "cpu") -> Classifier:
-    """Load what `save_classifier` has saved.
-
-    Raises
-    ------
-    ClassifierError
-        There is no classifier in the folder, it is damaged, or of a later version.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    from nni_nasoa.zoo import create_model
-    from nni_nasoa.zoo.stage_pooling import PooledStages
-    from nni_nasoa.zoo.staged import staged
-
-    folder = Path(folder)
-    if not (folder / WEIGHTS).is_file():
-        raise ClassifierError(f"{folder}: no classifier here ({WEIGHTS} is missing)")
-    try:
-        with safe_open(folder / WEIGHTS, "pt") as file:
-            about = json.loads((file.metadata() or {}).get("classifier", "null"))
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # no mapping
-    except (SafetensorError, OSError, ValueError) as error:
-        raise ClassifierError(f"{folder / WEIGHTS}: damaged ({reason(error)})") from None
-    about = _check(_edited(folder, about), folder)
-    network = create_model(about["encoding"] or about["model"], num_classes=len(about["classes"]))
-    if about["weights_of"] != "network":
-        view = staged(network, about["model"])
-        pooled = about["weights_of"] == "pooled"
-        network = PooledStages(view, len(about["classes"]), about["input_size"]) if pooled else view
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        raise ClassifierError(
-            f"{folder / WEIGHTS}: not the weights of {about['model']} ({reason(error)})"
-        ) from None
-    return Classifier(network, about, device)
-
-
-def _edited(folder: Path, about: Any) -> Any:
-    """The description in classifier.json, which may have been edited, where it belongs to these weights."""
-    try:
-        beside = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return about
-    except (OSError, ValueError, RecursionError) as error:
-        raise ClassifierError(f"{folder / DESCRIPTION}: not JSON ({reason(error)})") from None
-    same = not isinstance(about, dict) or (isinstance(beside, dict) and beside.get("id") == about.get("id"))
-    return beside if same else about
-
-
-_RULES = {
-    "classes": list_of(text("the name of a class"), "a list of two or more classes", least=2),
-    "model": text("the name of a model"),
-    "encoding": or_none(text("an encoding")),
-    "weights_of": one_of(("network", "staged", "pooled")),
-    "metrics": Rule("an object", lambda _, value: value if isinstance(value, dict) else WRONG),
-    "input_size": INPUT_SIZE,
-    "mean": list_of(NUMBER, "three numbers", 3, 3),
-    "std": list_of(POSITIVE, "three positive numbers", 3, 3),
-}
-
-
-def _check(about: Any, folder: Path) -> dict[str, Any]:
-    if not isinstance(about, dict) or about.get("format") != FORMAT:
-        raise ClassifierError(f'{folder}: not a classifier, whose description has "format": "{FORMAT}"')
-    if about.get("version") != VERSION:
-        raise ClassifierError(
-            f"{folder}: classifier of version {about.get('version')!r:.20}, "
-            f"where this release reads {VERSION}"
-        )
-    for key, rule in _RULES.items():
-        rule(f'{folder}: "{key}" of the description', about.get(key), ClassifierError)
-    if "outcome" not in about:  # an earlier release has saved it
-        about = {**about, "outcome": outcome_of("unknown", about.get("notes"))}
-    try:
-        FineTuneRegime.from_json(about.get("regime"))
-        Outcome.from_json(about["outcome"])
-    except (RegimeError, OutcomeError) as error:
-        raise ClassifierError(f"{folder}: {error}") from None
-    return about

@@ -6,7 +6,6 @@ file says whose it is.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from nni_nasoa.files import is_draft, open_lock, take_lock
+from nni_nasoa.files import is_draft, open_lock, parse_json, read_json, take_lock
 from nni_nasoa.values import reason, shown
 
 from .classifier import DESCRIPTION, FORMAT, WEIGHTS
@@ -104,8 +103,8 @@ def _described_in_weights(path: Path) -> Any:
         return None
     try:
         with safe_open(path, "numpy") as file:
-            return json.loads((file.metadata() or {}).get("classifier", "null"))
-    except (SafetensorError, ValueError, RecursionError):
+            return parse_json((file.metadata() or {}).get("classifier", "null"))
+    except (SafetensorError, ValueError):
         return None
 
 
@@ -113,8 +112,8 @@ def _read_description(path: Path) -> Any:
     if not path.is_file():
         return None
     try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
+        return read_json(path)
+    except ValueError:
         return None
 
 

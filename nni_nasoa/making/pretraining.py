@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture
-from nni_nasoa.files import remove_drafts, write_bytes, write_text
+from nni_nasoa.files import read_json, remove_drafts, write_bytes, write_text
 from nni_nasoa.values import reason
 
 from .pretraining_recipe import DEFAULT_RECIPE, MEAN, STD, PretrainError, PretrainRecipe
@@ -275,7 +275,7 @@ def _finished(folder: Path, name: str, identity: Mapping[str, Any]) -> dict[str,
     """The card, where card and weights are there and belong together."""
     weights, card = folder / f"{name}.safetensors", folder / f"{name}.json"
     try:
-        known = json.loads(card.read_text(encoding="utf-8"))
+        known = read_json(card)
         whole = known["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nni_nasoa.architecture import Architecture
+from nni_nasoa.values import shown
 
 from .et_net import ETBlock, ETNet, SkipConnection
 
@@ -77,11 +78,11 @@ def check_tensors(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], own
             raise WeightsError(f"no tensor '{name}', which {owner} has")
         if found[name].shape != tensor.shape:
             raise WeightsError(
-                f"tensor '{name}' has shape {tuple(found[name].shape)}, "
+                f"tensor '{name}' has shape {shown(tuple(found[name].shape))}, "
                 f"where {owner} has {tuple(tensor.shape)}"
             )
     if surplus := sorted(set(found) - set(wanted)):
-        raise WeightsError(f"{len(surplus)} tensors that {owner} does not have, such as '{surplus[0]}'")
+        raise WeightsError(f"{len(surplus)} tensors that {owner} does not have, such as {shown(surplus[0])}")
 
 
 def _published_modules(network: ETNet) -> Iterator[tuple[str, str]]:

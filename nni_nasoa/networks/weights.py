@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import warnings
 from pathlib import Path
 
@@ -98,19 +97,29 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise WeightsError("no such file")
     if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         try:
             return load_file(path)
-        except SafetensorError as error:
+        except Exception as error:  # a header that safetensors lets pass may name a type that torch lacks
             raise WeightsError(f"not a safetensors file ({reason(error)})") from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    # torch's reader trusts that a file is a pickle: a damaged one makes it raise whatever Python can.
+    except Exception as error:
         raise WeightsError(f"not a state_dict saved by torch ({reason(error)})") from None
     if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+        isinstance(name, str) and _is_plain(value) for name, value in state.items()
     ):
         raise WeightsError("not a plain state_dict, which has names and tensors only")
     return dict(state)
+
+
+def _is_plain(value: object) -> bool:
+    """Whether something is a tensor whose numbers lie in memory, as a state_dict's do."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and value.device.type == "cpu"
+        and not value.is_quantized
+    )

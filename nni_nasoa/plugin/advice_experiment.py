@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nni_nasoa.experience.location import without_password
+from nni_nasoa.files import parse_yaml
 from nni_nasoa.values import reason
 
 from .classifiers import read_list, shown_accuracy
@@ -191,16 +192,16 @@ def experiment_config(
 
 
 def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
     try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
+        given = parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise AdviceExperimentError(
             f"{path}: cannot be read ({reason(error)}); give an experiment config of NNI"
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise AdviceExperimentError(f"{path}: not YAML ({reason(error)})") from None
+    except UnicodeDecodeError:
+        raise AdviceExperimentError(f"{path}: not text in UTF-8") from None
+    except ValueError as error:
+        raise AdviceExperimentError(f"{path}: {error}") from None
     if not isinstance(given, dict) or not isinstance(given.get("trainingService"), (dict, list)):
         raise AdviceExperimentError(
             f"{path}: has no trainingService, such as {{platform: local}}; give an experiment config of NNI"

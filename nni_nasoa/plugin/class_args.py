@@ -85,7 +85,7 @@ def _as_objectives(place: str, value: Any) -> Any:
         names = [objective.name for objective in objectives]
         for name in names:
             if names.count(name) > 1:
-                raise InputError(f"{place}: '{name}' is there twice")
+                raise InputError(f"{place}: {shown(name)} is there twice")
     return objectives
 
 

@@ -6,7 +6,6 @@ In a journal first, so that nothing is lost or counted twice.
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import uuid
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.advisor.survey import Survey
+from nni_nasoa.files import parse_json
 
 from .assignment import Assignment
 from .classifiers import add_to_list, entry_of, shown_accuracy
@@ -118,7 +118,7 @@ class Progress:
 
     def _take_survey(self, run: str, metrics: Mapping[str, Any], ended: bool) -> None:
         text = metrics.get("survey")
-        survey = Survey.from_json(json.loads(text) if isinstance(text, str) else None)
+        survey = Survey.from_json(parse_json(text) if isinstance(text, str) else None)
         self._journal.append(event="told", run=run, succeeded=True)
         self.runs.tell(run, ended=ended)
         self.surveyed(self.runs.task_of(run), survey)

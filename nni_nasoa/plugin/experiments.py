@@ -18,6 +18,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from nni_nasoa.files import parse_json, read_json
+from nni_nasoa.values import shown
+
 from .journal import Journal
 from .result_context import with_context
 
@@ -73,7 +76,7 @@ def find_experiment(experiment: str | Path) -> Path:
         if _database(folder).is_file():
             return folder.resolve()
     listed = ", ".join(sorted(known)) or f"none ({home} has no list of experiments)"
-    raise ExperimentError(f"experiment '{name}': not found; known experiments: {listed}")
+    raise ExperimentError(f"experiment {shown(name)}: not found; known experiments: {listed}")
 
 
 def read_trials(folder: str | Path) -> list[FinalResult]:
@@ -256,7 +259,7 @@ def _last_event(folder: Path, entry: Mapping[str, Any]) -> float:
 
 def _manifest(path: Path) -> dict[str, dict]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):  # absent, or being rewritten at this moment
         return {}
 
@@ -286,7 +289,7 @@ def open_database(folder: str | Path) -> closing[sqlite3.Connection]:
 def _json(text: Any) -> Any:
     """Decode JSON; NNI's metrics are JSON within JSON."""
     try:
-        value = json.loads(text)
-        return json.loads(value) if isinstance(value, str) else value
+        value = parse_json(text)
+        return parse_json(value) if isinstance(value, str) else value
     except (TypeError, ValueError):
         return text

@@ -11,6 +11,7 @@ from nni_nasoa.architecture import Architecture
 from nni_nasoa.search.choices import architecture_space, describes_architectures
 from nni_nasoa.search.front import pareto_front, read_front
 from nni_nasoa.search.operators import ArchitectureOperators
+from nni_nasoa.values import shown
 
 from .class_args import ClassArgsError, EvolutionArgs
 from .experiments import find_experiment, read_results
@@ -67,5 +68,5 @@ def _front(name: str, source: str, code_directory: Path) -> list[dict]:
     except ValueError as error:
         raise ClassArgsError(f"classArgs: {name}: {error}") from None
     if not front or any("architecture" not in record for record in front):
-        raise ClassArgsError(f"classArgs: {name}: experiment '{source}' has no results of architectures")
+        raise ClassArgsError(f"classArgs: {name}: experiment {shown(source)} has no results of architectures")
     return front

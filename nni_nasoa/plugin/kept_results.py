@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import click
 
-from nni_nasoa.files import take_lock, write_text
+from nni_nasoa.files import read_json, take_lock, write_text
 
 
 class KeptResults:
@@ -79,7 +79,7 @@ class KeptResults:
         if self.folder is None:
             return None
         try:
-            record = json.loads(_path(self.folder, wanted[self._key]).read_text())
+            record = read_json(_path(self.folder, wanted[self._key]))
         except (OSError, ValueError):
             return None
         return record if isinstance(record, dict) and wanted.items() <= record.items() else None

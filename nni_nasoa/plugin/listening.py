@@ -11,6 +11,8 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from nni_nasoa.values import shown
+
 SETTING = "NASOA_LISTEN"
 OPEN = (
     "NNI's web server has no password and listens on every network interface, as trials on other machines "
@@ -34,8 +36,8 @@ def listen_locally(environ: MutableMapping[str, str] = os.environ) -> bool:
     setting = environ.get(SETTING) or "local"
     if setting not in ("local", "all"):
         raise ValueError(
-            f"{SETTING}: '{setting}' is not possible; all opens NNI's web server to the network, and without "
-            "it it is for this machine alone"
+            f"{SETTING}: {shown(setting)} is not possible; all opens NNI's web server to the network, and "
+            "without it it is for this machine alone"
         )
     options = environ.get("NODE_OPTIONS", "")
     if setting == "local" and _option() not in options:

@@ -22,6 +22,7 @@ from nni_nasoa import zoo
 from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace, random_architecture
 from nni_nasoa.networks import ETNet
 from nni_nasoa.search.choices import choices, decode, encode
+from nni_nasoa.values import shown
 
 if TYPE_CHECKING:
     from nni.nas.profiler.pytorch.flops import FlopsParamsCounterConfig, FlopsResult
@@ -226,7 +227,7 @@ class ETNASSpace(ModelSpace):
         """
         known = [known for known in zoo.list_models() if zoo.get(known).encoding is not None]
         if name not in known and "#" not in name:
-            raise ValueError(f"'{name}' is not a searched model; there are {', '.join(known)}")
+            raise ValueError(f"{shown(name)} is not a searched model; there are {', '.join(known)}")
         return zoo.create_model(name, weights="default" if pretrained else None)
 
 

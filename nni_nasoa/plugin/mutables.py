@@ -20,6 +20,7 @@ from nni_nasoa.search.choices import architecture_space, describes_architectures
 from nni_nasoa.search.dimensions import Dimension
 from nni_nasoa.search.front import OBJECTIVES
 from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
+from nni_nasoa.values import shown
 
 from .search_space_codec import Architectures, Samples, Vocabulary
 
@@ -85,7 +86,7 @@ def _dimension(mutable: LabeledMutable) -> Dimension:
     if isinstance(mutable, Numerical):
         return _number(mutable)
     raise ValueError(
-        f"search space: '{mutable.label}' is a {type(mutable).__name__}, "
+        f"search space: {shown(mutable.label)} is a {type(mutable).__name__}, "
         "where a Categorical, CategoricalMultiple or Numerical is needed"
     )
 

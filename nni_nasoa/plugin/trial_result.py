@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from nni_nasoa.files import parse_json
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SECONDS, SHARE, check_fields, or_none, text
 
@@ -126,10 +127,7 @@ def record_in(metrics: Mapping[str, Any]) -> RunRecord:
     data = metrics.get("record")
     if not isinstance(data, str):
         raise ValueError("the result has no record")
-    try:
-        record = RunRecord.from_json(json.loads(data))
-    except RecursionError:
-        raise ValueError("the record is nested too deeply") from None
+    record = RunRecord.from_json(parse_json(data))
     if record.status == "ok" and metrics.get("accuracy") != record.accuracy:
         raise ValueError("the record has another accuracy than the result")
     return record

@@ -111,7 +111,7 @@ def architecture_space(nni_space: Mapping[str, Any]) -> ArchitectureSpace:
             or not isinstance(choice.get("_value"), (list, tuple))
         ):
             raise ArchitectureError(
-                f"search space: '{label}' must be a choice with a list of values, got {choice!r}"
+                f"search space: {shown(label)} must be a choice with a list of values, got {shown(choice)}"
             )
         return tuple(choice["_value"])
 
@@ -137,15 +137,16 @@ def architecture_space(nni_space: Mapping[str, Any]) -> ArchitectureSpace:
         nni_space = {label: choice for label, choice in nni_space.items() if label != "stages"}
     for label in [*expected, *nni_space]:
         if label not in expected:
-            raise ArchitectureError(f"search space: '{label}' is not a label of this space")
+            raise ArchitectureError(f"search space: {shown(label)} is not a label of this space")
         if label not in nni_space:
             raise ArchitectureError(
-                f"search space: '{label}' is missing; it would be a choice of {expected[label]['_value']}"
+                f"search space: {shown(label)} is missing; "
+                f"it would be a choice of {shown(expected[label]['_value'])}"
             )
         if list(values(label)) != expected[label]["_value"]:
             raise ArchitectureError(
-                f"search space: '{label}' has {list(values(label))}, "
-                f"where the other labels ask for {expected[label]['_value']}"
+                f"search space: {shown(label)} has {shown(list(values(label)))}, "
+                f"where the other labels ask for {shown(expected[label]['_value'])}"
             )
     return space
 

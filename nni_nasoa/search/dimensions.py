@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from numpy.random import Generator
 
-from nni_nasoa.values import NUMBER, shown
+from nni_nasoa.values import MAX_SHOWN, NUMBER, one_line, shown
 
 from .numeric_dimensions import Distribution, EitherParent, Integer, Normal, Uniform
 
@@ -241,11 +241,11 @@ def encode_sample(sample: Mapping, dimensions: Mapping[str, Dimension]) -> dict[
     encoded = {}
     for label, dimension in dimensions.items():
         if label not in sample:
-            raise ValueError(f"sample: no value for '{label}'")
+            raise ValueError(f"sample: no value for {shown(label)}")
         try:
             encoded[label] = dimension.encode(sample[label])
         except ValueError as error:
-            raise ValueError(f"sample: '{label}': {error}") from None
+            raise ValueError(f"sample: {shown(label)}: {error}") from None
     return encoded
 
 
@@ -272,9 +272,11 @@ def dimensions_from_search_space(search_space: Mapping[str, Any]) -> dict[str, D
 
 def _dimension(label: str, spec: object) -> Dimension:
     if not isinstance(spec, Mapping) or not {"_type", "_value"} <= set(spec):
-        raise ValueError(f"search space '{label}': expected a dict with _type and _value, got {shown(spec)}")
+        raise ValueError(
+            f"search space {shown(label)}: expected a dict with _type and _value, got {shown(spec)}"
+        )
     type_, values = spec["_type"], spec["_value"]
-    where = f"search space '{label}' ({type_})"
+    where = f"search space {shown(label)} ({one_line(type_, MAX_SHOWN)})"
     if not isinstance(type_, str) or type_ not in _READERS:
         raise ValueError(f"{where}: the type is not one of {', '.join(_READERS)}")
     if not isinstance(values, Sequence) or isinstance(values, str) or not values:

@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any, NoReturn
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
-from nni_nasoa.files import read_lines, write_text
+from nni_nasoa.files import parse_json, read_json, read_lines, write_text
 from nni_nasoa.values import NUMBER, POSITIVE, reason
 from nni_nasoa.zoo.searched import FORMAT, VERSION, FrontError, read_front
 
@@ -179,8 +179,6 @@ def read_records(path: str | Path) -> list[Record]:
         records = readers[path.suffix](path)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FrontError(f"{path}: cannot be read ({reason(error)})") from None
-    except RecursionError:
-        raise FrontError(f"{path}: nested too deeply for a results file") from None
     for position, record in enumerate(records, start=1):
         if not isinstance(record, dict):
             raise FrontError(f"{path}: record {position} is not an object of names and values")
@@ -216,7 +214,7 @@ def _value(key: str, text: str) -> Any:
         return int(text) if whole else float(text)
     if text[0] in "{[" or text in ("true", "false"):
         try:
-            return json.loads(text)
+            return parse_json(text)
         except ValueError:
             pass
     return text
@@ -230,11 +228,10 @@ def _read_json_lines(path: Path) -> list[Record]:
 
 
 def _read_json(path: Path) -> list[Record]:
-    text = path.read_text(encoding="utf-8")
     try:
-        data = json.loads(text)
+        data = read_json(path)
     except ValueError as error:
-        raise FrontError(f"{path}: not JSON ({reason(error)})") from None
+        raise FrontError(f"{path}: {error}") from None
     if isinstance(data, list):
         return data
     if not isinstance(data, dict):

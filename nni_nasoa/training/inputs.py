@@ -20,7 +20,7 @@ from torch import Tensor
 
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.device.settings import synchronize
-from nni_nasoa.files import cache_folder
+from nni_nasoa.files import cache_folder, own_folder
 
 from .images import Images, to_device
 from .time_shares import RENEWAL_SHARE
@@ -74,8 +74,7 @@ class FeatureStore:
     @classmethod
     def _mapped(cls, example: Tensor, shape: tuple[int, ...], size: int) -> FeatureStore | None:
         try:
-            folder = cache_folder()
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = own_folder(cache_folder() / "features")
             disk = os.statvfs(folder)
             if size > MEMORY_SHARE * disk.f_bavail * disk.f_frsize:
                 return None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nni_nasoa.files import parse_yaml, read_json
 from nni_nasoa.values import (
     INPUT_SIZE,
     above,
@@ -143,12 +143,10 @@ class FineTuneRegime:
     @classmethod
     def from_yaml(cls, text: str) -> FineTuneRegime:
         """Read YAML text (JSON is YAML too); errors as in `from_json`."""
-        import yaml
-
         try:
-            data = yaml.safe_load(text)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise RegimeError(f"regime: not YAML ({reason(error)})") from None
+            data = parse_yaml(text)
+        except ValueError as error:
+            raise RegimeError(f"regime: {error}") from None
         if isinstance(data, dict):
             data = {key: _number(value) if key in _NUMBERS else value for key, value in data.items()}
         return cls.from_json(data)
@@ -157,16 +155,15 @@ class FineTuneRegime:
     def load(cls, path: str | os.PathLike[str]) -> FineTuneRegime:
         """Read a .json or YAML file; errors as in `from_json`, with the file's name."""
         try:
-            text = Path(path).read_text(encoding="utf-8")
-            return cls.from_json(json.loads(text)) if str(path).endswith(".json") else cls.from_yaml(text)
+            if str(path).endswith(".json"):
+                return cls.from_json(read_json(path))
+            return cls.from_yaml(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise RegimeError(f"{path}: cannot be read ({reason(error)})") from None
-        except RegimeError as error:
-            raise RegimeError(f"{path}: {error}") from None
         except UnicodeDecodeError:
             raise RegimeError(f"{path}: not text in UTF-8") from None
-        except (ValueError, RecursionError) as error:
-            raise RegimeError(f"{path}: not JSON ({reason(error)})") from None
+        except ValueError as error:
+            raise RegimeError(f"{path}: {error}") from None
 
 
 _NUMBERS = ("learning_rate", "weight_decay", "mixup", "label_smoothing", "layer_decay")

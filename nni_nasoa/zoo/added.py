@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
-from nni_nasoa.files import write_bytes, zoo_folder
-from nni_nasoa.values import INPUT_SIZE, NUMBER, POSITIVE, list_of, reason, shown
+from nni_nasoa.files import own_folder, parse_json, write_bytes, zoo_folder
+from nni_nasoa.values import reason, shown
 
-from .family import ModelInfo, create_et_net
+from .family import IMAGE_RULES, ModelInfo, create_et_net
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,11 +35,6 @@ _KEY, _SUFFIX = "nni-nasoa", ".safetensors"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _ENCODING = re.compile(r"[0-9].*_")
 _MAX_CARD = 2**20  # bytes
-_IMAGES = {  # what a card says of them
-    "input_size": INPUT_SIZE,
-    "mean": list_of(NUMBER, "three numbers", 3, 3),
-    "std": list_of(POSITIVE, "three positive numbers", 3, 3),
-}
 
 
 class ZooError(ValueError):
@@ -268,7 +263,7 @@ def _described(weights: Path) -> tuple[Path, dict[str, Any]]:
         text = _text(card)
         if '"nni-nasoa pretraining"' in text:
             known = _card(text, str(card))
-            if json.loads(text).get("sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
+            if parse_json(text).get("sha256") != hashlib.sha256(file.read_bytes()).hexdigest():
                 raise ZooError(f"{card}: the card of other weights than {file.name} (their sha256 differs)")
             return file, known
     return file, {}
@@ -298,18 +293,20 @@ def _metadata(file: Path) -> dict[str, str]:
 def _card(text: str, where: str) -> dict[str, Any]:
     """Encoding, input size, mean and std from JSON; all others are left out."""
     try:
-        card = json.loads(text)
-    except (ValueError, RecursionError):
+        card = parse_json(text)
+    except ValueError:
         card = None
-    if not isinstance(card, dict) or not {"encoding", *_IMAGES} <= set(card):
-        raise ZooError(f"{where}: damaged (its description lacks encoding, {', '.join(_IMAGES)})")
+    if not isinstance(card, dict) or not {"encoding", *IMAGE_RULES} <= set(card):
+        raise ZooError(f"{where}: damaged (its description lacks encoding, {', '.join(IMAGE_RULES)})")
     if card["encoding"] is None:
         raise ZooError(f"{where}: not an ET-NAS network; only those can be added")
     try:
         encoding = str(Architecture.parse(card["encoding"]))
     except ArchitectureError as error:
         raise ZooError(f"{where}: {error}") from None
-    images = {name: rule(f"{where}: damaged, {name}", card[name], ZooError) for name, rule in _IMAGES.items()}
+    images = {
+        name: rule(f"{where}: damaged, {name}", card[name], ZooError) for name, rule in IMAGE_RULES.items()
+    }
     return {"encoding": encoding, "weights_of": card.get("weights_of", "network"), **images}
 
 
@@ -340,7 +337,8 @@ def _write(path: Path, state: Mapping[str, Any], card: Mapping[str, Any]) -> Non
     # Clones, for tensors of a .pth may share memory.
     tensors = {name: tensor.detach().clone().contiguous() for name, tensor in state.items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            own_folder(path.parent)
         write_bytes(path, save(tensors, {"format": "pt", _KEY: json.dumps(card)}))
     except OSError as error:
         raise ZooError(

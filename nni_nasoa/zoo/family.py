@@ -7,10 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from nni_nasoa.architecture import Architecture, ArchitectureError
+from nni_nasoa.values import INPUT_SIZE, list_of, number
+
 if TYPE_CHECKING:
     from torch import nn
 
     from nni_nasoa.networks import ETNet
+
+# What a description of a model's images says; float32 has to hold it, and what it is divided by.
+IMAGE_RULES = {
+    "input_size": INPUT_SIZE,
+    "mean": list_of(number(-1e6, 1e6), "three numbers", 3, 3),
+    "std": list_of(number(1e-6, 1e6), "three positive numbers", 3, 3),
+}
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ def create_et_net(info: ModelInfo, num_classes: int, weights: str | os.PathLike 
     Raises
     ------
     ArchitectureError
-        The encoding does not describe a network.
+        The encoding does not describe a network, or one for which there is no memory.
     WeightsError
         The file does not fit, or `weights` is "default", which the model does not have.
     """
@@ -95,7 +105,19 @@ def create_et_net(info: ModelInfo, num_classes: int, weights: str | os.PathLike 
             "give a file, or make some with 'nasoa zoo pretrain' and register them with 'nasoa zoo add'"
         )
     assert info.encoding is not None, info.name
+    _check_memory(Architecture.parse(info.encoding), num_classes)
     network = ETNet(info.encoding, num_classes)
     if weights is not None:
         load_weights(network, weights)
     return network
+
+
+def _check_memory(architecture: Architecture, num_classes: int) -> None:
+    """Raise an ArchitectureError where a network is larger than what is free, for which Linux kills."""
+    import psutil
+
+    needed, free = 4 * architecture.parameters(num_classes), psutil.virtual_memory().available
+    if needed > free:
+        raise ArchitectureError(
+            f"architecture: a network of {needed / 1e9:.3g} GB, where {free / 1e9:.3g} GB of memory are free"
+        )

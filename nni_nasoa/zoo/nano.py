@@ -8,12 +8,13 @@ made; `nasoa zoo pretrain` makes them again.
 from __future__ import annotations
 
 import csv
-import json
 import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from nni_nasoa.files import read_json
 
 from .family import ModelInfo, create_et_net
 
@@ -63,7 +64,7 @@ class NanoFamily:
     def card(self, name: str) -> dict[str, Any] | None:
         """How a model was pretrained: recipe, accuracy on unseen fractals, versions; None without weights."""
         try:
-            return json.loads((self.weights / f"{name}.json").read_text(encoding="utf-8"))
+            return read_json(self.weights / f"{name}.json")
         except FileNotFoundError:
             return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from nni_nasoa.values import close_names, shown, suggestion
+from nni_nasoa.values import MAX_REASON, close_names, one_line, shown, suggestion
 
 from .family import Family, ModelInfo, create_et_net
 from .searched import FrontFile
@@ -122,7 +122,7 @@ def create_model(
         An encoding does not describe a network.
     """
     if name_or_encoding[:1].isdigit() and "_" in name_or_encoding and not FrontFile.owns(name_or_encoding):
-        info = ModelInfo(f"the encoding {name_or_encoding}", "", name_or_encoding)
+        info = ModelInfo(f"the encoding {one_line(name_or_encoding, MAX_REASON)}", "", name_or_encoding)
         return create_et_net(info, num_classes, weights)
     family, info = _find(name_or_encoding)
     return family.create(info, num_classes, weights)

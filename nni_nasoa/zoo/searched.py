@@ -6,14 +6,13 @@ accuracy first; a record is the final metric of a trial and names its network in
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
-from nni_nasoa.values import NUMBER, reason
+from nni_nasoa.files import read_json
+from nni_nasoa.values import NUMBER, reason, shown
 
 from .family import ModelInfo, create_et_net
 
@@ -52,19 +51,19 @@ def read_front(path: str | os.PathLike) -> list[dict[str, Any]]:
         The file is missing, is not a front file of this version, or a record in it is not right.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = read_json(path)
     except FileNotFoundError:
         raise FrontError(f"{path}: no such file") from None
     except OSError as error:
         raise FrontError(f"{path}: cannot be read ({reason(error)})") from None
-    except (ValueError, RecursionError) as error:
-        raise FrontError(f"{path}: not JSON ({reason(error)})") from None
+    except ValueError as error:
+        raise FrontError(f"{path}: {error}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FrontError(f'{path}: not a front file, which is a JSON object with "format": "{FORMAT}"')
     if content.get("version") != VERSION:
-        version = str(content.get("version"))[:20]
         raise FrontError(
-            f"{path}: front file of version {version}, where this release reads version {VERSION}"
+            f"{path}: front file of version {shown(content.get('version'))}, "
+            f"where this release reads version {VERSION}"
         )
     networks = content.get("networks")
     if not isinstance(networks, list):

@@ -16,7 +16,7 @@ from PIL import Image
 
 from nni_nasoa.cli import main
 from nni_nasoa.evaluation import evaluate
-from nni_nasoa.finetune.classifier import load_classifier
+from nni_nasoa.finetune.loading import load_classifier
 
 CLASSES = ("a class whose name is longer than what is left of the line in a terminal", "b\x1b[2J", "c")
 

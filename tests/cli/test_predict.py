@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nni_nasoa.cli import main
-from nni_nasoa.finetune.classifier import load_classifier
+from nni_nasoa.finetune.loading import load_classifier
 
 LONG = "a class with a name that is much longer than any column of a terminal could be in all likelihood"
 CLASSES = (LONG, "Hund", "evil\x1b[2J\rname")

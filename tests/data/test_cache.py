@@ -1,5 +1,6 @@
 import os
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nni_nasoa.data import DatasetError, open_dataset
+from nni_nasoa.data import Dataset, DatasetError, open_dataset
 from nni_nasoa.data.cache import open_entry
 from nni_nasoa.files import cache_folder
 
@@ -35,6 +36,21 @@ def test_the_folder_is_the_environments_or_the_users(cache, monkeypatch):
     monkeypatch.setenv("NASOA_CACHE", "")
     monkeypatch.setenv("HOME", "/home/somebody")
     assert str(cache_folder()) == "/home/somebody/.cache/nni_nasoa"
+
+
+def test_what_is_kept_of_a_users_images_is_for_the_user_alone(images, cache):
+    umask = os.umask(0)
+    try:
+        os.utime(images / "a" / "0.png", (0, 0))
+        open_dataset(images, input_size=8)
+        with Dataset(images).decoding(12):
+            pass
+    finally:
+        os.umask(umask)
+    found = [cache, *cache.rglob("*")]
+    assert {path.name for path in found} >= {"images", "about.json", "train_images.npy"}
+    for path in found:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
 def test_images_are_decoded_once_and_mapped(images, entries, open_no_images):

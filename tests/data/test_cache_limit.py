@@ -62,6 +62,7 @@ def old(cache):
         ("7b", 7),
         ("", 20 * 10**9),
         (" 3K ", 3000),
+        ("9" * 400 + "TB", 2**62),
     ],
 )
 def test_the_limit_is_the_environments(monkeypatch, text, size):
@@ -126,6 +127,13 @@ def test_an_entry_that_is_mapped_stays(old, monkeypatch):
     del view
     make_room(cache_limit())
     assert not entry.exists()
+
+
+def test_a_clock_that_was_set_back_keeps_nothing_for_ever(old, monkeypatch):
+    monkeypatch.setenv("NASOA_CACHE_LIMIT", "2000")
+    before, now = old("a", used=time.time() + 10**6), old("b", used=time.time() - 1000)
+    later = old("c")
+    assert [entry.exists() for entry in (before, now, later)] == [False, True, True]
 
 
 def test_an_entry_that_was_just_asked_for_stays(old):

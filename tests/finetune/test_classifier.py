@@ -12,12 +12,12 @@ from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 from nni_nasoa.finetune.classifier import (
     BATCH,
     Classifier,
-    load_classifier,
     save_classifier,
     tell_advice,
     tell_outcome,
 )
 from nni_nasoa.finetune.errors import ClassifierError
+from nni_nasoa.finetune.loading import load_classifier
 from nni_nasoa.networks import ETNet
 
 CLASSES = ("Hund", "猫", "bird\udcff")  # the last from a folder whose name is not UTF-8
@@ -138,41 +138,6 @@ def test_an_edited_description_counts(folder):
     assert load_classifier(folder).classes == CLASSES
 
 
-@pytest.mark.parametrize(
-    "spoil, right",
-    [
-        (lambda f: (f / "model.safetensors").unlink(), "no classifier here"),
-        (
-            lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:1000]),
-            "damaged",
-        ),
-        (lambda f: (f / "model.safetensors").write_bytes(b""), "damaged"),
-        (lambda f: (f / "classifier.json").write_text("{"), "not JSON"),
-        (lambda f: (f / "classifier.json").write_text("[" * 10**5), "not JSON"),
-        (lambda f: edit(f, format="x"), "not a classifier"),
-        (lambda f: edit(f, version=2), "version 2"),
-        (lambda f: edit(f, classes=["one"]), '"classes"'),
-        (lambda f: edit(f, mean=[0, 0]), '"mean"'),
-        (lambda f: edit(f, regime={"model": "a", "batch_size": 0}), "batch_size"),
-        (lambda f: edit(f, input_size="16"), '"input_size"'),
-        (lambda f: edit(f, input_size=True), '"input_size"'),
-        (lambda f: edit(f, std=[1, 0, 1]), '"std" of the description, entry 2: 0 is not a positive number'),
-        (lambda f: edit(f, mean=[1, 10**400, 1]), '"mean" of the description, entry 2: 10'),
-        (lambda f: edit(f, classes=list("abcd")), "not the weights"),
-    ],
-)
-def test_what_is_no_classifier_is_one_line(folder, spoil, right):
-    spoil(folder)
-    with pytest.raises(ClassifierError, match=right) as error:
-        load_classifier(folder)
-    assert "\n" not in str(error.value) and str(folder) in str(error.value)
-
-
-def edit(folder, **fields):
-    about = json.loads((folder / "classifier.json").read_text())
-    (folder / "classifier.json").write_text(json.dumps({**about, **fields}))
-
-
 def test_a_model_whose_head_the_view_has_taken_is_saved_by_the_view(tmp_path, blobs):
     """timm's distilled transformers have two heads; their view has a fresh one."""
     from nni_nasoa.finetune import finetune
@@ -226,29 +191,3 @@ def test_what_an_advice_expected_is_told_beside_it(folder, about):
 def test_how_the_run_ended_cannot_be_told_where_there_is_no_classifier(tmp_path):
     with pytest.raises(ClassifierError, match=f"{tmp_path}: how the run ended cannot be written"):
         tell_outcome(tmp_path, Outcome(StopReason.BUDGET), [])
-
-
-@pytest.mark.parametrize(
-    "notes", [(), ["decoding all images takes longer than it may: only the head is trained"]]
-)
-def test_a_classifier_of_an_earlier_release_is_loaded(folder, about, notes):
-    old = {key: value for key, value in about.items() if key != "outcome"} | {"notes": notes}
-    (folder / "classifier.json").write_text(json.dumps(old))
-    told = {"cut_to_head": True, "sampled": True} if notes else {}
-    assert load_classifier(folder).outcome == Outcome(StopReason.UNKNOWN, **told)
-
-
-@pytest.mark.parametrize(
-    "outcome, words",
-    [
-        (None, "outcome: None is not an object with the fields of an outcome"),
-        ({}, "reason: is missing"),
-        ({"reason": "it was late"}, "reason: 'it was late' is not one of budget"),
-        ({"reason": "budget", "steps": "many"}, "steps: 'many' is not a whole number"),
-    ],
-)
-def test_an_outcome_that_is_none_is_said_in_one_line(folder, about, outcome, words):
-    (folder / "classifier.json").write_text(json.dumps({**about, "outcome": outcome}))
-    with pytest.raises(ClassifierError, match=f"^{folder}: {words}") as caught:
-        load_classifier(folder)
-    assert "\n" not in str(caught.value)

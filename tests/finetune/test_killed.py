@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.data import open_dataset
-from nni_nasoa.finetune.classifier import load_classifier
 from nni_nasoa.finetune.errors import ClassifierError
+from nni_nasoa.finetune.loading import load_classifier
 
 KILLS = 20
 

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from nni_nasoa.finetune.classifier import load_classifier, save_classifier
+from nni_nasoa.finetune.classifier import save_classifier
 from nni_nasoa.finetune.errors import ClassifierError
+from nni_nasoa.finetune.loading import load_classifier
 from nni_nasoa.finetune.output_folder import reserved
 
 

@@ -97,6 +97,35 @@ def test_a_wrong_file_is_one_clear_line(tmp_path, monkeypatch, name, content, me
     assert all(torch.equal(before[key], tensor) for key, tensor in network.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x80\x02\x68\x05\x2e",  # asks for what was never put there
+        b"\x80\x02\x8a\xff" + b"\xff" * 255 + b".",  # a number of 255 bytes
+        b"\x80\x02cos\nsystem\n.",
+        b"\x80\x02]]]\x86R.",
+        b"\x80\x02(ub.",
+        b"\x80\x02" + b"(" * 10**5,
+        b"PK\x03\x04" + b"\0" * 100,
+    ],
+    ids=range(7),
+)
+def test_a_damaged_pth_is_one_line(tmp_path, content):
+    (tmp_path / "a.pth").write_bytes(content)
+    with pytest.raises(WeightsError, match=r"a\.pth: not a (plain )?state_dict") as error:
+        load_weights(ETNet(A, 10), tmp_path / "a.pth")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    "tensor", [torch.zeros(2, 2).to_sparse(), torch.zeros(2, 2, device="meta")], ids=["sparse", "meta"]
+)
+def test_tensors_without_numbers_in_memory_are_none(tmp_path, tensor):
+    torch.save({"stem.0.conv.weight": tensor}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match="a plain state_dict"):
+        load_weights(ETNet(A, 10), tmp_path / "a.pth")
+
+
 def test_loading_weights_does_not_load_torchs_compiler():
     code = (
         "import sys, torch; known = 'torch._dynamo' in sys.modules; from nni_nasoa.zoo import create_model; "

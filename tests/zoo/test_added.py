@@ -210,7 +210,7 @@ def broken(tmp_path, pretrained, kind):
         ("folder", "folder.safetensors: not saved by 'nasoa finetune'"),
         ("of another card", "the card of other weights than of another card.safetensors"),
         ("unreadable card", "unreadable card.json: damaged"),
-        ("card without spread", r"card.*json: damaged, std, entry 1: 0 is not a positive number"),
+        ("card without spread", r"card.*json: damaged, std, entry 1: 0 is not a number from 1e-06"),
         ("card of a huge mean", r"card.*json: damaged, mean, entry 2: 10+\.\.\. is not a number"),
         ("card of huge images", "card.*json: damaged, input_size: 9999 is not a whole number from 1 to 2048"),
     ],

@@ -91,3 +91,8 @@ def test_a_new_family_takes_part():
     """In a process of its own, as a family that is registered stays."""
     done = subprocess.run([sys.executable, "-c", NEW_FAMILY], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("zoo: there is already a family 'mine'\n", "")
+
+
+def test_a_network_for_which_there_is_no_memory_is_one_line():
+    with pytest.raises(ArchitectureError, match=r"a network of 707 GB, where .* GB of memory are free"):
+        zoo.create_model("606060606-_65536_" + "1" * 50)

@@ -104,5 +104,5 @@ def test_a_file_that_cannot_be_read(tmp_path):
     with pytest.raises(zoo.FrontError, match="cannot be read"):
         zoo.read_front(tmp_path)
     (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(zoo.FrontError, match="not JSON"):
+    with pytest.raises(zoo.FrontError, match="not text in UTF-8"):
         zoo.read_front(tmp_path / "binary.json")

@@ -261,7 +261,7 @@ def task_profile(
 
 def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
     """What the store has; nothing where that is damaged, or of another version."""
-    with suppress(ValueError, RecursionError):
+    with suppress(ValueError):
         data = None if store is None else store.profile(own)
         return None if data is None else TaskProfile.from_json(data)
     return None

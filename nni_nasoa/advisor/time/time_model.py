@@ -20,6 +20,7 @@ import numpy as np
 
 from nni_nasoa.device.device import possible_keys
 from nni_nasoa.experience.records import COUNTS, RunRecord, StepTime, positive
+from nni_nasoa.files import parse_json
 from nni_nasoa.training.outcome import StopReason
 from nni_nasoa.values import reason
 
@@ -287,13 +288,13 @@ class TimeModel:
         """
         model = cls(step_times, device_key)
         try:
-            state = json.loads(data)
+            state = parse_json(data)
             if state["version"] != VERSION or state["device"] != device_key:
                 raise ValueError("of another version or device")
             model._speed, model._start_up = (
                 Corrections.from_json(state[name]) for name in ("speed", "start_up")
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ValueError(f"saved time model: not usable ({reason(error)})") from None
         return model
 
