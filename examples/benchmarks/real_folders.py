@@ -72,7 +72,8 @@ def advised(folder: Path, minutes: float) -> dict[str, Any]:
             text=True,
             check=True,
         )
-        (record,) = ExperienceStore(store).records()
+        with ExperienceStore(store) as opened:
+            (record,) = opened.records()
         return {
             "seconds": seconds,
             "accuracy": float(predicted.stdout),

@@ -222,11 +222,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.store is None and not arguments.runs:
         parser.error("give --runs, or a --store that has some")
-    with tempfile.TemporaryDirectory() as folder:
-        evaluate(
-            ExperienceStore(arguments.store if arguments.store is not None else Path(folder) / "store.db"),
-            arguments,
-        )
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        ExperienceStore(
+            arguments.store if arguments.store is not None else Path(folder) / "store.db"
+        ) as store,
+    ):
+        evaluate(store, arguments)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Which model to fine-tune, and how, in the minutes at hand; learned from every run.
 
-    store = ExperienceStore()                       # the user's own; or a file, or postgresql://user@server/database
-    advice = advise("flowers/", minutes=10, store=store)
-    result = finetune("flowers/", advice.best.regime, minutes=10)
-    record_result(store, record_of(result, **advice.about(advice.best)))
-    for record in store.records(task="flowers"):
-        ...
+    with ExperienceStore() as store:                # the user's own; or a file, or postgresql://user@server/database
+        advice = advise("flowers/", minutes=10, store=store)
+        result = finetune("flowers/", advice.best.regime, minutes=10)
+        record_result(store, record_of(result, **advice.about(advice.best)))
+        for record in store.records(task="flowers"):
+            ...
 
 Importing this room loads neither torch nor SQLAlchemy; what it is asked for does.
 """

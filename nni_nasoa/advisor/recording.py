@@ -171,6 +171,17 @@ class Recorder:
         self._expected = min(MOST_SECONDS / LONGER, time.monotonic() - begin)
         self.seconds = LONGER * self._expected
 
+    def close(self) -> None:
+        """Let go of the store's connections."""
+        if self._store is not None:
+            self._store.close()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _rehearse(self, store: ExperienceStore) -> None:
         """What takes most of the time: imports, and reading and packing what was learned."""
         import_module(".time.time_model", __package__)

@@ -16,7 +16,7 @@ from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
 from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
-from .terminal import OneLine, clear_errors, output_may_be_lost, tell_aside
+from .terminal import OneLine, clear_errors, closed_at_the_end, output_may_be_lost, tell_aside
 
 if TYPE_CHECKING:
     from rich.console import JustifyMethod
@@ -145,9 +145,9 @@ def advise(
 
             output = click.get_current_context().with_resource(reserved(output))
             budget = 60 * MINUTES("minutes", minutes, click.ClickException)
-            opened = in_time = StoreInTime(store, store_seconds(budget))
+            opened = in_time = closed_at_the_end(StoreInTime(store, store_seconds(budget)))
         else:
-            opened = ExperienceStore(store)
+            opened = closed_at_the_end(ExperienceStore(store))
         advice = ask(
             asked,
             minutes,

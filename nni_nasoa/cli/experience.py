@@ -8,8 +8,10 @@ from typing import Any, TypeVar
 
 import click
 
+from nni_nasoa.values import shown
+
 from .options import STORE
-from .terminal import cell, clear_errors, print_table
+from .terminal import cell, clear_errors, closed_at_the_end, print_table
 
 COLUMNS = {
     "budget\ns": ("budget_seconds", 1, ".3g"),
@@ -61,7 +63,7 @@ def list_(store: str | None, limit: int | None, **filters: str | None) -> None:
     from nni_nasoa.advisor import ExperienceStore
 
     with clear_errors():
-        opened = ExperienceStore(store, create=False)
+        opened = closed_at_the_end(ExperienceStore(store, create=False))
         count, runs = opened.count(**filters), list(opened.records(**filters, limit=limit or 20))
     rows = [
         [
@@ -90,7 +92,7 @@ def export(file: str, store: str | None, **filters: str | int | None) -> None:
     from nni_nasoa.advisor import ExperienceStore
 
     with clear_errors():
-        opened = ExperienceStore(store, create=False)
+        opened = closed_at_the_end(ExperienceStore(store, create=False))
         count = opened.export(file, **filters)
     click.echo(f"{_runs(count)} of {opened.location} written to {file}")
 
@@ -107,7 +109,7 @@ def import_(file: str, store: str | None) -> None:
     from nni_nasoa.advisor.recording import import_results
 
     with clear_errors():
-        opened = ExperienceStore(store)
+        opened = closed_at_the_end(ExperienceStore(store))
         added = import_results(opened, file)
     click.echo(f"{_runs(added)} added to {opened.location}, which has {opened.count()}")
 
@@ -116,7 +118,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, text: str) ->
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise click.ClickException(f"budgets: '{text}' is not a list of seconds such as 3,5,8") from None
+        raise click.ClickException(f"budgets: {shown(text)} is not a list of seconds such as 3,5,8") from None
 
 
 def _names(_context: click.Context, _parameter: click.Parameter, text: str | None) -> tuple[str, ...]:
@@ -185,5 +187,6 @@ def prior(store: str | None, output: Path) -> None:
     from nni_nasoa.advisor.accuracy.predictor import write_prior
 
     with clear_errors():
-        made = write_prior(ExperienceStore(store, create=False).records(), output)
+        opened = closed_at_the_end(ExperienceStore(store, create=False))
+        made = write_prior(opened.records(), output)
     click.echo(f"learned from {_runs(made.seen)}; written to {output}")

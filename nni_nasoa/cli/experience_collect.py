@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from .terminal import cell, clear_errors, print_table
+from .terminal import cell, clear_errors, closed_at_the_end, print_table
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.records import RunRecord
@@ -30,7 +30,7 @@ def collect_runs(location: str | None, runs: int, jobs: int, **options: Any) -> 
 
     with clear_errors(), _terminable():
         plan = make_plan(**options)
-        store = ExperienceStore(location)
+        store = closed_at_the_end(ExperienceStore(location))
         left = missing(plan, store, runs)
         try:
             with Bar(sum(run.budget for run in left), runs - len(left), runs) as bar:

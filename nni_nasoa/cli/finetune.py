@@ -16,7 +16,7 @@ from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
 from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
-from .terminal import clear_errors, output_may_be_lost
+from .terminal import clear_errors, closed_at_the_end, output_may_be_lost
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.recording import Recorder
@@ -149,13 +149,15 @@ def finetune(
         if record:  # its imports and look-ups take time, which is not there after training
             from nni_nasoa.advisor.recording import Recorder
 
-            recorder = Recorder.open(
-                store,
-                opened,
-                regime.model,
-                weights=start,
-                seconds=store_seconds(budget),
-                deadline=started + budget - exit_seconds(),
+            recorder = closed_at_the_end(
+                Recorder.open(
+                    store,
+                    opened,
+                    regime.model,
+                    weights=start,
+                    seconds=store_seconds(budget),
+                    deadline=started + budget - exit_seconds(),
+                )
             )
         from nni_nasoa.finetune.api import finetune as run
         from nni_nasoa.training.errors import FineTuneError

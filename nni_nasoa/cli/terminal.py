@@ -9,13 +9,14 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, TextIO, TypeVar
 
 import click
 
 from nni_nasoa.values import NUMBER, reason
 
+Resource = TypeVar("Resource", bound=AbstractContextManager)
 _LOST = "what was to be printed is lost"
 
 
@@ -139,6 +140,11 @@ def _without_usage() -> Iterator[None]:
         if not isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
             error.ctx = None  # else its usage would be shown
         raise
+
+
+def closed_at_the_end(resource: Resource) -> Resource:
+    """A store, or what else can be closed, which is closed when the command ends."""
+    return click.get_current_context().with_resource(resource)
 
 
 @contextmanager

@@ -11,9 +11,10 @@ import os
 import re
 import sqlite3
 import time
+import weakref
 import zlib
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,8 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from nni_nasoa.device.signals import signals_deferred
-from nni_nasoa.values import reason
+from nni_nasoa.files import data_folder, own_file, own_folder
+from nni_nasoa.values import reason, shown
 
 from .location import PASSWORD_BY
 
@@ -63,6 +65,8 @@ class StoreError(ValueError):
 class Database:
     """Connections to a database, and transactions.
 
+    Its connections are closed by `close`, or with the last reference to it.
+
     Parameters
     ----------
     location
@@ -90,7 +94,17 @@ class Database:
         secrets = (self._url.password, *_passwords(self._url), os.environ.get("PGPASSWORD"))
         self._secrets = [value for value in secrets if value]
         self._engine = self._new_engine()
+        self._own_connections()
+
+    def close(self) -> None:
+        """Let go of all connections; where it is used once more, it makes new ones."""
+        if os.getpid() == self._pid:
+            self._engine.dispose()
+
+    def _own_connections(self) -> None:
+        """Connections are this process's, and end with this object, whether or not anybody closes it."""
         self._pid = os.getpid()
+        self._closing = weakref.finalize(self, _dispose, self._engine, self._pid)
 
     @property
     def _file(self) -> str:
@@ -106,7 +120,10 @@ class Database:
                 )
             if not create and not path.exists():
                 raise StoreError(f"{self.shown}: there is no such experience store")
-            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.parent.is_dir() or path.parent == data_folder():
+                own_folder(path.parent)
+            with suppress(FileExistsError):  # SQLite would let everybody read what it makes
+                os.close(own_file(path, os.O_RDWR | os.O_CREAT | os.O_EXCL))
         except OSError as error:
             raise StoreError(
                 f"{self.shown}: cannot be opened ({reason(error)}); "
@@ -129,7 +146,12 @@ class Database:
         try:
             # No limit to connections: the pool counts those as in use whose opening was interrupted.
             return sqlalchemy.create_engine(
-                self._url, pool_pre_ping=True, max_overflow=-1, connect_args=timeout, hide_parameters=True
+                self._url,
+                pool_size=1,  # is kept between two transactions: a server has a hundred for everybody
+                max_overflow=-1,
+                pool_pre_ping=True,
+                connect_args=timeout,
+                hide_parameters=True,
             )
         except ImportError:
             raise StoreError(f"{self.shown}: needs psycopg; pip install 'nni-nasoa[postgresql]'") from None
@@ -195,7 +217,8 @@ class Database:
     def _connect(self) -> Connection:
         if os.getpid() != self._pid:  # the pool's connections belong to the process that we were forked from
             self._engine.dispose(close=False)
-            self._pid = os.getpid()
+            self._closing.detach()
+            self._own_connections()
         return self._engine.connect()
 
     @contextmanager
@@ -221,6 +244,11 @@ class Database:
         return text[:300]
 
 
+def _dispose(engine: Engine, pid: int) -> None:
+    if os.getpid() == pid:  # a process that was forked from it has its sockets, too
+        engine.dispose()
+
+
 def _leave_transactions_to_us(connection: sqlite3.Connection, _: object) -> None:
     connection.isolation_level = None  # else the sqlite3 module begins transactions late, and none for DDL
 
@@ -239,19 +267,19 @@ def _resolve(location: str) -> tuple[URL, str]:
                 f"store: '{location.partition(':')[0]}:' begins a URL, but no // follows; {_RIGHT}"
             )
         if not location.strip() or "\0" in location or location == ":memory:":
-            raise StoreError(f"store: {location!r} is not a file; {_RIGHT}")
+            raise StoreError(f"store: {shown(location)} is not a file; {_RIGHT}")
         path = str(Path(location).expanduser())
         return URL.create("sqlite", database=path), path
     scheme, _, rest = location.partition("://")
     # The password ends at the last @.
-    shown = f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}"
-    shown = re.sub(r"(?i)(pass\w*=)[^&]*", r"\1***", shown)
+    public = f"{scheme}://{'***@' if '@' in rest else ''}{rest.rpartition('@')[2]}"
+    public = re.sub(r"(?i)(pass\w*=)[^&]*", r"\1***", public)
     if rest.partition("?")[0].count("@") > 1:
-        raise StoreError(f"{shown}: write an @ in a password or name as %40")
+        raise StoreError(f"{public}: write an @ in a password or name as %40")
     try:
         url = make_url(location)
     except (ArgumentError, ValueError):
-        raise StoreError(f"{shown}: is not a URL of a database; {_RIGHT}") from None
+        raise StoreError(f"{public}: is not a URL of a database; {_RIGHT}") from None
     if (
         url.drivername == "sqlite"
         and url.database
@@ -261,8 +289,8 @@ def _resolve(location: str) -> tuple[URL, str]:
     ):
         return url, str(url.database)
     if url.drivername in _POSTGRESQL:
-        return url.set(drivername="postgresql+psycopg"), shown
-    raise StoreError(f"{shown}: is neither a file nor PostgreSQL; {_RIGHT}")
+        return url.set(drivername="postgresql+psycopg"), public
+    raise StoreError(f"{public}: is neither a file nor PostgreSQL; {_RIGHT}")
 
 
 def _passwords(url: URL) -> list[str]:

@@ -25,7 +25,7 @@ from sqlalchemy import (
     update,
 )
 
-from nni_nasoa.files import default_store, parse_line, replacing
+from nni_nasoa.files import default_store, parse_json, replacing
 from nni_nasoa.values import WRONG, Rule, one_of, or_none, reason, utc, whole
 
 from .database import WAIT_SECONDS, Database, StoreError
@@ -58,7 +58,8 @@ class _OutdatedError(Exception):
 class ExperienceStore:
     """Runs of fine-tuning, shared by all processes that open the same database.
 
-    What was added is there: it survives a process that is killed at any moment.
+    What was added is there: it survives a process that is killed at any moment. In a `with` statement it is
+    closed at the end.
 
     Parameters
     ----------
@@ -91,6 +92,16 @@ class ExperienceStore:
 
     def __repr__(self) -> str:
         return f"ExperienceStore({self.location!r})"
+
+    def close(self) -> None:
+        """Let go of the connections to the database; where the store is used once more, it makes new ones."""
+        self._database.close()
+
+    def __enter__(self) -> ExperienceStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def location(self) -> str:
@@ -176,8 +187,8 @@ class ExperienceStore:
                 page = connection.execute(query).all()
             for _, _, id_, text in page:
                 try:
-                    yield RunRecord.from_json(json.loads(text))
-                except (ValueError, RecursionError) as error:
+                    yield RunRecord.from_json(parse_json(text))
+                except ValueError as error:
                     raise StoreError(f"{self.location}: the record {id_} was damaged ({error})") from None
             if len(page) < PAGE:
                 return
@@ -238,7 +249,10 @@ class ExperienceStore:
             text = connection.execute(
                 select(_PROFILES.c.profile).where(_PROFILES.c.fingerprint == fingerprint)
             ).scalar()
-        return None if text is None else json.loads(text)
+        try:
+            return None if text is None else parse_json(text)
+        except ValueError as error:
+            raise StoreError(f"{self.location}: the profile {fingerprint} was damaged ({error})") from None
 
     def set_profile(self, fingerprint: str, profile: Mapping[str, Any]) -> None:
         """Keep the profile of a dataset, JSON values by name, in place of an earlier one."""
@@ -373,6 +387,6 @@ def _read_lines(file: BinaryIO, path: str | os.PathLike[str]) -> Iterator[RunRec
         if not line.strip():
             continue
         try:
-            yield RunRecord.from_json(parse_line(line))
+            yield RunRecord.from_json(parse_json(line))
         except ValueError as error:
             raise StoreError(f"{path}, line {number}: {error}") from None

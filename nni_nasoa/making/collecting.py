@@ -6,6 +6,7 @@ import queue
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from nni_nasoa.experience.records import RunRecord
@@ -54,14 +55,15 @@ def collect(
     """
     from nni_nasoa.experience.store import ExperienceStore
 
-    store = ExperienceStore(location)
     pending: queue.SimpleQueue = queue.SimpleQueue()
-    for run in missing(plan, store, runs):
-        pending.put(run)
     done: queue.SimpleQueue = queue.SimpleQueue()
-    workers = [WorkerProcess(location, plan.models, patience) for _ in range(min(jobs, pending.qsize()))]
     counts: Counter = Counter()
-    try:
+    with ExperienceStore(location) as store, ExitStack() as ending:
+        for run in missing(plan, store, runs):
+            pending.put(run)
+        workers = [WorkerProcess(location, plan.models, patience) for _ in range(min(jobs, pending.qsize()))]
+        for worker in workers:
+            ending.callback(worker.end)
         for worker in workers:
             threading.Thread(target=_work, args=(worker, pending, done), daemon=True).start()
         working = len(workers)
@@ -75,9 +77,6 @@ def collect(
                 store.add(item[1])
                 counts[item[1].status] += 1
                 on_record(*item)
-    finally:
-        for worker in workers:
-            worker.end()
     return counts
 
 

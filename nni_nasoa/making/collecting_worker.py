@@ -119,7 +119,7 @@ def main() -> None:
     from nni_nasoa.experience.store import ExperienceStore
 
     torch.set_num_threads(1)
-    worker = Worker(ExperienceStore(setup["store"]), setup["models"])
+    worker = Worker(ExperienceStore(setup["store"]), setup["models"])  # open for as long as the process is
     versions = {"python": platform.python_version(), **{name: metadata.version(name) for name in PACKAGES}}
     about = {"device": device_name("cpu"), "threads": torch.get_num_threads(), "versions": versions}
     _answer(answers, about)

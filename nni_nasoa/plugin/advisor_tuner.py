@@ -375,6 +375,7 @@ class OnlineAdvisor(Tuner):
         self._ended = True
         for task, accuracy in self._progress.best.items():
             _logger.info("task %d, %s: %.2f %%", task + 1, self._args.tasks[task].dataset, 100 * accuracy)
+        self._progress.store.close()  # a result that comes late opens it once more
         end_when_done()
 
 

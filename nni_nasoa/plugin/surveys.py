@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -136,19 +136,18 @@ def survey_by_trial(assignment: Assignment, dataset: Dataset, *, device: str, th
     from nni_nasoa.advisor import ExperienceStore, StoreError
 
     assert assignment.survey is not None, assignment.run
-    store: ExperienceStore | None
-    try:
-        store = ExperienceStore()
-    except StoreError:  # no home to write to; then nothing is kept
-        store = None
-    found = look(
-        dataset,
-        assignment.survey,
-        budget=assignment.budget,
-        device=device,
-        threads=threads,
-        store=store,
-    )
+    with ExitStack() as opened:
+        store: ExperienceStore | None = None
+        with suppress(StoreError):  # no home to write to; then nothing is kept
+            store = opened.enter_context(ExperienceStore())
+        found = look(
+            dataset,
+            assignment.survey,
+            budget=assignment.budget,
+            device=device,
+            threads=threads,
+            store=store,
+        )
     return {
         "default": 0.0,
         "run": assignment.run,

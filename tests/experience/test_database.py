@@ -1,9 +1,12 @@
 """The database behind the store: who waits for whom, and what is no store."""
 
+import os
 import sqlite3
+import stat
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +16,32 @@ from nni_nasoa.advisor import ExperienceStore, StoreError
 @pytest.fixture
 def store(tmp_path):
     return ExperienceStore(tmp_path / "folder" / "store.db")
+
+
+def test_a_store_is_the_users_own(tmp_path, monkeypatch, make_record):
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.delenv("NASOA_STORE")
+    (tmp_path / "data" / "nni_nasoa").mkdir(parents=True)  # as earlier releases made it
+    (tmp_path / "data" / "nni_nasoa").chmod(0o755)
+    umask = os.umask(0)
+    try:
+        for place in (None, tmp_path / "a" / "b" / "c.db"):
+            with ExperienceStore(place) as store:
+                store.add(make_record())
+                assert modes(Path(store.location).parent) == {0o700}
+                assert modes(*Path(store.location).parent.iterdir()) == {0o600}
+    finally:
+        os.umask(umask)
+
+
+def test_a_folder_that_a_user_has_for_other_things_stays_as_it_is(tmp_path):
+    tmp_path.chmod(0o755)
+    with ExperienceStore(tmp_path / "store.db"):
+        assert modes(tmp_path) == {0o755} and modes(tmp_path / "store.db") == {0o600}
+
+
+def modes(*paths):
+    return {stat.S_IMODE(path.stat().st_mode) for path in paths}
 
 
 def test_readers_do_not_wait_for_a_writer(store, make_record):

@@ -6,6 +6,7 @@ import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -345,3 +346,31 @@ def test_the_place_of_the_store(tmp_path, monkeypatch):
     assert ExperienceStore().location == str(tmp_path / "data/nni_nasoa/experience.db")
     monkeypatch.setenv("NASOA_STORE", f"sqlite:///{tmp_path}/mine.db")
     assert ExperienceStore().location == f"{tmp_path}/mine.db" and (tmp_path / "mine.db").exists()
+
+
+def test_a_store_is_closed_and_can_be_used_once_more(tmp_path, make_record):
+    with ExperienceStore(tmp_path / "store.db") as store:
+        store.add(make_record())
+    assert open_files() == []
+    assert store.count() == 1
+    store.close()
+    store.close()
+    assert open_files() == []
+
+
+def open_files():
+    """That are the store's: those of others come and go."""
+    links = (Path(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd"))
+    return [
+        str(link.readlink()) for link in links if link.is_symlink() and "store.db" in str(link.readlink())
+    ]
+
+
+def test_a_profile_that_was_damaged_is_said_in_one_line(tmp_path):
+    store = ExperienceStore(tmp_path / "store.db")
+    store.set_profile("abc", {"images": 5})
+    with sqlite3.connect(store.location) as database:
+        database.execute("UPDATE nasoa_profiles SET profile = ?", ["[" * 10**5])
+    with pytest.raises(StoreError, match=r"the profile abc was damaged \(not JSON") as error:
+        store.profile("abc")
+    assert "\n" not in str(error.value) and len(str(error.value)) < 500

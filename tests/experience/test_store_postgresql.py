@@ -1,8 +1,12 @@
+import gc
+import os
 import signal
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
+from click.testing import CliRunner
 
 from nni_nasoa.advisor import ExperienceStore, StepTime, StoreError
 from nni_nasoa.experience.database import Database
@@ -147,3 +151,99 @@ def test_no_password_in_messages(postgresql_url, store):
 def test_a_database_without_a_store(postgresql_url):
     with pytest.raises(StoreError, match="holds no experience store"):
         ExperienceStore(postgresql_url, create=False)
+
+
+# -- connections --
+
+
+def connections(url) -> int:
+    with psycopg.connect(url) as connection:
+        (count,) = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+            "AND pid <> pg_backend_pid()"
+        ).fetchone()
+    return count
+
+
+def none_left(url) -> bool:
+    """Whether all connections end: the server takes a moment to see it."""
+    end = time.monotonic() + 10
+    while connections(url) and time.monotonic() < end:
+        time.sleep(0.05)
+    return connections(url) == 0
+
+
+def test_a_store_that_is_closed_has_no_connection(postgresql_url, make_record):
+    with ExperienceStore(postgresql_url) as store:
+        store.add(make_record())
+        assert connections(postgresql_url) == 1
+    assert none_left(postgresql_url)
+    assert store.count() == 1 and connections(postgresql_url) == 1
+    store.close()
+    assert none_left(postgresql_url)
+
+
+def test_threads_that_ask_at_the_same_time_leave_one_connection(store, postgresql_url):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: store.count(), range(64)))
+    assert connections(postgresql_url) <= 1
+
+
+def test_a_process_that_was_forked_leaves_the_connection_as_it_is(store, postgresql_url):
+    store.count()
+    if (child := os.fork()) == 0:
+        try:
+            store.close()
+            os._exit(store.count())
+        finally:
+            os._exit(9)
+    assert os.waitpid(child, 0)[1] == 0
+    with psycopg.connect(postgresql_url) as connection:
+        query = (
+            "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        before = connection.execute(query).fetchall()
+        assert store.count() == 0 and connection.execute(query).fetchall() == before
+
+
+def test_sixteen_processes_with_a_new_store_each_time(postgresql_url, store, in_processes):
+    """A server has a hundred connections for everybody."""
+    endless = """
+import gc
+gc.disable()
+for _ in range(15):
+    store = ExperienceStore(sys.argv[1])
+    store.add(record("a"))
+    store.count()
+"""
+    processes = in_processes(postgresql_url, *[endless] * 16)
+    most = 0
+    while any(process.poll() is None for process in processes):
+        most = max(most, connections(postgresql_url))
+        time.sleep(0.05)
+    assert [process.returncode for process in processes] == [0] * 16
+    assert store.count() == 240 and most <= 2 * 16 + 1
+    store.close()
+    assert none_left(postgresql_url)
+
+
+@pytest.mark.parametrize(
+    "words", [["list"], ["export", "FILE"], ["import", "FILE"], ["prior", "-o", "FOLDER"]]
+)
+def test_commands_close_what_they_opened(postgresql_url, store, world, tmp_path, words):
+    from nni_nasoa.cli import main
+
+    store.add_all([world.record(number, number) for number in range(3)])
+    store.export(tmp_path / "runs.jsonl")
+    store.close()
+    place = {"FILE": str(tmp_path / "runs.jsonl"), "FOLDER": str(tmp_path / "prior")}
+    words = ["experience", *(place.get(word, word) for word in words), "--store", postgresql_url]
+    kept = gc.isenabled()
+    gc.disable()
+    try:
+        done = CliRunner().invoke(main, words)
+        assert done.exit_code == 0, done.output
+        assert none_left(postgresql_url)
+    finally:
+        if kept:
+            gc.enable()

@@ -1,9 +1,12 @@
 import os
+import random
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import psutil
 import pytest
@@ -129,6 +132,32 @@ def test_stopped_and_resumed(location, number):
     plan = make_plan(TASKS, budgets=(1.0,))
     assert {run.id for run in plan.runs(int(runs))} <= set(records) and records.items() >= done.items()
     assert all(record.status == "ok" for record in records.values())
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_any_moment_cost_no_run_that_was_recorded(location):
+    words = [
+        *"experience collect --budgets 0.5 --runs 300 --tasks".split(),
+        ",".join(TASKS),
+        "--store",
+        location,
+    ]
+    rng, known = random.Random(3), set()
+    for _ in range(20):
+        process = subprocess.Popen([sys.executable, "-m", "nni_nasoa.cli", *words], stderr=subprocess.DEVNULL)
+        time.sleep(rng.uniform(0.5, 8))
+        workers = psutil.Process(process.pid).children()
+        process.kill()
+        process.wait()
+        assert not psutil.wait_procs(workers, timeout=60)[1]
+        with closing(sqlite3.connect(location)) as database:
+            assert database.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        with ExperienceStore(location) as store:
+            records = {record.id for record in store.records()}
+        assert records >= known
+        known = records
+    plan = make_plan(TASKS, budgets=(0.5,))
+    assert known and known <= {run.id for run in plan.runs(300)}
 
 
 def test_a_worker_that_dies_is_started_anew(location):
