@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nni_nasoa.data import Dataset, DatasetError, open_dataset
+from nni_nasoa.data import Dataset, DatasetError, DatasetWarning, open_dataset
 from nni_nasoa.data.cache import open_entry
 from nni_nasoa.files import cache_folder
 
@@ -51,6 +51,21 @@ def test_what_is_kept_of_a_users_images_is_for_the_user_alone(images, cache):
     assert {path.name for path in found} >= {"images", "about.json", "train_images.npy"}
     for path in found:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_a_folder_that_may_only_be_read_is_enough(images):
+    """Whoever runs the tests as root may write to any: what was written shows in the folders' times."""
+    (images / "a" / "bad.jpg").write_bytes(b"no image")
+    for path in (*images.rglob("*"), images):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = {path: path.stat().st_mtime_ns for path in (*images.rglob("*"), images)}
+    dataset = Dataset(images, max_bad=0.5)
+    assert dataset.fingerprint and len(dataset.sample(8, 5).train)
+    with dataset.decoding(12) as decoding:
+        assert decoding.wait(60)
+    with pytest.warns(DatasetWarning, match="1 of 13 images cannot be read"):
+        dataset.open(9)
+    assert before == {path: path.stat().st_mtime_ns for path in (*images.rglob("*"), images)}
 
 
 def test_images_are_decoded_once_and_mapped(images, entries, open_no_images):
