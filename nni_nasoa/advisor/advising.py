@@ -16,7 +16,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -35,15 +36,19 @@ from .downloads import ASKED_SHARE, Tell, silent, with_recommended, with_weights
 from .fitting import fitting
 from .models import AdviceError, models_of
 from .scored_candidates import ScoredCandidates, scored
-from .survey import Allowed, Survey, survey
+from .survey import Survey, survey
 from .time.time_model import TimeModel
 
 if TYPE_CHECKING:
+    from nni_nasoa.data.decoding import Decoding
     from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.zoo import ModelInfo
 
-# For each part of a look at a dataset that does not count in the budget, in any case.
-LOOK_SECONDS = 60.0
+# The part of a budget that goes to a look at what is not known yet, where that counts in it; where it does
+# not, a part of it, too, between two bounds in seconds.
+LOOK_SHARE = 0.2
+FREE_LOOK_SHARE, LEAST_LOOK, LONGEST_LOOK = 1 / 30, 8.0, 60.0
+_TIMM_FAMILIES = "lite", "timm"  # whose networks are timm's
 _TOP = whole(1, 50)
 
 
@@ -61,6 +66,7 @@ def advise(
     started: float | None = None,
     show_progress: bool | None = None,
     tell: Tell = silent,
+    beside: ExitStack | None = None,
 ) -> Advice:
     """The best regimes for a dataset and a budget.
 
@@ -95,6 +101,9 @@ def advise(
     tell
         What is given a line about weights that will be downloaded, before they are. Nothing is downloaded
         where the environment variable NASOA_OFFLINE or HF_HUB_OFFLINE is set.
+    beside
+        Where decoding is entered that began beside the advice, so that it goes on until a run takes it over;
+        by default it ends with the advice.
 
     Raises
     ------
@@ -107,20 +116,29 @@ def advise(
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction)
     where = resolve(device)
     fits = limits.may_fit(where.kind, where.threads)
-    models, budget, source = models_of(zoo, fits), 60 * minutes, "finetune"
-    allowed = _at_least(LOOK_SECONDS, budget)
-    if started is not None:
-        source, allowed = "advise", _shares_until(started + budget)
-    with _decoding_meanwhile(dataset, models) if started is not None else nullcontext():
-        if started is not None:
-            # The run needs torch in any case: that it takes its time is no reason to look less closely.
-            import_module("torch")
-        seconds = None if started is None else allowed(ASKED_SHARE)
+    models, budget, source = models_of(zoo, fits), 60 * minutes, "finetune" if started is None else "advise"
+    end = None if started is None else started + budget
+    with nullcontext(beside) if beside is not None else ExitStack() as stack:
+        decoding = stack.enter_context(nullcontext() if end is None else _decoding_meanwhile(dataset, models))
+        if end is not None:
+            # The run needs them in any case: that it takes its time is no reason to look less closely.
+            _import_for(models)
+        seconds = None if end is None else ASKED_SHARE * (end - time.monotonic())
         models, notes = with_weights(models, seconds=seconds, tell=tell)
         if AUTO in zoo.split(","):
             models, more = with_recommended(models, budget=budget, device=where.kind, fits=fits, tell=tell)
             notes += more
-        found = survey(dataset, models, where, store, allowed=allowed, show_progress=show_progress)
+        found = survey(
+            dataset,
+            models,
+            where,
+            store,
+            seconds=_look_seconds(budget, end),
+            quiet=nullcontext if decoding is None else decoding.paused,
+            show_progress=show_progress,
+        )
+        if decoding is not None:
+            found = replace(found, decoding_seconds=decoding.seconds_left)
     made = time.monotonic()
     if started is not None:
         budget -= made - started
@@ -168,11 +186,14 @@ def candidates_for(
         source=source,
         decoded=found.decoded,
         processors=found.processors,
+        decoding_seconds=found.decoding_seconds,
     )
     return scored(fit, AccuracyPredictor.from_store(store))
 
 
-def _decoding_meanwhile(dataset: Dataset, models: Sequence[ModelInfo]) -> AbstractContextManager[object]:
+def _decoding_meanwhile(
+    dataset: Dataset, models: Sequence[ModelInfo]
+) -> AbstractContextManager[Decoding | None]:
     """The context in which a folder's images are decoded beside other work, at the largest size of any model.
 
     What probes look at and what the run trains on is there the sooner.
@@ -182,11 +203,14 @@ def _decoding_meanwhile(dataset: Dataset, models: Sequence[ModelInfo]) -> Abstra
     return dataset.decoding(max(model.input_size for model in models))
 
 
-def _at_least(seconds: float, budget: float) -> Allowed:
-    """Shares of a budget, and so many seconds in any case."""
-    return lambda share: max(seconds, share * budget)
+def _import_for(models: Sequence[ModelInfo]) -> None:
+    import_module("torch")
+    if any(model.family in _TIMM_FAMILIES for model in models):
+        import_module("timm")
 
 
-def _shares_until(deadline: float) -> Allowed:
-    """Shares of the seconds until a time by time.monotonic()."""
-    return lambda share: max(0.0, share * (deadline - time.monotonic()))
+def _look_seconds(budget: float, end: float | None) -> float:
+    """Seconds for a look, of which the budget ends then, by time.monotonic(), or begins with the run."""
+    if end is None:
+        return min(max(LEAST_LOOK, FREE_LOOK_SHARE * budget), LONGEST_LOOK)
+    return max(0.0, LOOK_SHARE * (end - time.monotonic()))

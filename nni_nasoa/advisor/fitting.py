@@ -44,8 +44,9 @@ class FittingCandidates:
         What is known of each model, by its name.
     pretrained
         Names of models that have weights to start from.
-    regimes, epochs, seconds
-        The n candidates, and for each the epochs and the wall clock, arrays (n,).
+    regimes, epochs, images, seconds
+        The n candidates, and for each the epochs, how many training images it sees, and the wall clock,
+        arrays (n,).
     notes
         What was left out, a line each.
     """
@@ -56,6 +57,7 @@ class FittingCandidates:
     pretrained: frozenset[str]
     regimes: Candidates
     epochs: np.ndarray
+    images: np.ndarray
     seconds: np.ndarray
     notes: tuple[str, ...]
 
@@ -76,6 +78,7 @@ def fitting(
     most: int = MOST,
     decoded: Collection[int] = (),
     processors: int | None = None,
+    decoding_seconds: float | None = None,
 ) -> FittingCandidates:
     """The candidates for a dataset that fit a budget, of runs that a source of records will make.
 
@@ -94,6 +97,8 @@ def fitting(
         Input sizes, in pixels, at which the images lie decoded in the cache.
     processors
         That decode, where the runs are made; by default as many as here.
+    decoding_seconds
+        That decoding all images will take from now on, where it has begun.
 
     Raises
     ------
@@ -118,7 +123,9 @@ def fitting(
         profile.dataset,
         budget,
         np.isin(kinds.regimes.input_size, list(decoded)),
+        kinds.head_only(figures),
         len(allowed_processors()) if processors is None else processors,
+        decoding_seconds,
     )
     epochs, seconds, fits = kinds.timed(time_model, parts, budget, source)
     fits &= kinds.within(limits, time_model, fits, profile.dataset.classes)
@@ -133,6 +140,7 @@ def fitting(
         frozenset(model.name for model in models if has_weights(model)),
         regimes.take(rows),
         epochs[kind],
+        np.minimum(parts.train, np.nan_to_num(epochs, nan=np.inf) * parts.all_train)[kind],
         seconds[kind],
         tuple(_notes(sorted(small.keys() - names), profile, parts)),
     )
@@ -182,6 +190,11 @@ class _Kinds:
     def of(cls, regimes: Candidates) -> _Kinds:
         first, kind = regimes.distinct(TIMED)
         return cls(regimes.take(first), kind)
+
+    def head_only(self, figures: Mapping[str, ModelFigures]) -> np.ndarray:
+        """Which of them train no stage, bool array (m,)."""
+        stages = np.array([figures[name].stages for name in self.regimes.models])
+        return self.regimes.frozen_stages >= stages[self.regimes.model]
 
     def _by_model(self) -> list[tuple[str, np.ndarray]]:
         """Of each model its rows."""

@@ -13,7 +13,6 @@ from .accuracy.probe_estimate import probe_estimates
 from .defaults import default_choice, is_sound, merit
 from .distances import distances
 from .fitting import FittingCandidates
-from .time.decoding import TYPICAL_IMAGES
 
 CAUTION = 0.1  # a score falls by this share of the distance to the lower end of the accuracy's range
 HABIT = 0.005  # accuracy that each step away from the defaults costs: see `distances`
@@ -133,19 +132,17 @@ def _by_probes(fitting: FittingCandidates) -> np.ndarray:
 
     NaN of models without pretrained weights.
     """
-    regimes, images = fitting.regimes, fitting.profile.dataset.train_images or sum(TYPICAL_IMAGES)
+    regimes = fitting.regimes
     found = np.full((3, len(regimes)), np.nan)
     for place, name in enumerate(regimes.models):
         mine, figures = regimes.model == place, fitting.figures[name]
         if name in fitting.pretrained:
-            epochs = fitting.epochs[mine]
-            head_only = regimes.frozen_stages[mine] >= figures.stages
             found[:, mine] = probe_estimates(
                 fitting.profile.probes,
                 figures,
                 regimes.input_size[mine],
-                images * np.where(head_only, np.minimum(np.nan_to_num(epochs, nan=1.0), 1.0), 1.0),
-                epochs,
-                head_only,
+                fitting.images[mine],
+                fitting.epochs[mine],
+                regimes.frozen_stages[mine] >= figures.stages,
             )
     return found

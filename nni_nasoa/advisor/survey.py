@@ -5,7 +5,9 @@ It is a value, so that it may be found out by one process and asked by another o
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from nni_nasoa.device.processor import allowed_processors
 from nni_nasoa.experience.records import RecordError, StepTime
 from nni_nasoa.values import (
     INPUT_SIZE,
+    SECONDS,
     TEXT,
     WRONG,
     InputError,
@@ -40,13 +43,10 @@ if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.zoo import ModelInfo
 
-# Shares of the time that is left for profile and probes, and for step times. Step times need so many seconds,
-# if that is no more than the last share.
-PROFILE_SHARE, TIMES_SHARE = 0.25, 0.1
-LEAST_SECONDS, LEAST_SHARE = 3.0, 0.5
+PROFILE_SHARE = 0.75  # of the time, for profile and probes; what they leave is for step times
 
-Allowed = Callable[[float], float | None]
-"""The seconds that a share of the time which is left comes to now; None where there is no limit."""
+Quiet = Callable[[], AbstractContextManager[object]]
+"""Gives the context for what computes on all processors, in which nothing else of this program does."""
 
 
 class SurveyError(ValueError):
@@ -69,6 +69,8 @@ class Survey:
         Input sizes of the models, in pixels, at which the images lie decoded in the cache there.
     processors
         That decode there; None where nobody has told.
+    decoding_seconds
+        That it will take there until all images are decoded, where that has begun; None where it has not.
     notes
         What was left out, a line each.
     """
@@ -79,6 +81,7 @@ class Survey:
     step_times: tuple[StepTime, ...]
     decoded: frozenset[int] = frozenset()
     processors: int | None = None
+    decoding_seconds: float | None = None
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -90,6 +93,7 @@ class Survey:
             "step_times": [asdict(step) for step in self.step_times],
             "decoded": sorted(self.decoded),
             "processors": self.processors,
+            "decoding_seconds": self.decoding_seconds,
             "notes": list(self.notes),
         }
 
@@ -97,7 +101,7 @@ class Survey:
     def from_json(cls, data: Any) -> Survey:
         """The inverse of `to_json`, and of what an earlier release wrote.
 
-        That told nothing of decoded images and of processors.
+        That told nothing of decoding.
 
         Raises
         ------
@@ -107,7 +111,7 @@ class Survey:
         if not isinstance(data, Mapping):
             raise SurveyError(f"survey: {shown(data)} is not an object of {', '.join(_RULES)}")
         check_names("survey", data, _RULES, SurveyError)
-        given = {"decoded": (), "processors": None, **data}
+        given = {"decoded": (), "processors": None, "decoding_seconds": None, **data}
         check_given(given, _RULES, SurveyError, "survey: ")
         return cls(
             **{name: rule(f"survey: {name}", given[name], SurveyError) for name, rule in _RULES.items()}
@@ -119,17 +123,14 @@ class Survey:
         store.set_step_times(step for step in self.step_times if not step.mode.startswith(ROUGH))
 
 
-def unlimited(_share: float) -> None:
-    """All the time that it takes."""
-
-
 def survey(
     dataset: Dataset,
     models: Sequence[ModelInfo],
     device: Device,
     store: ExperienceStore | None,
     *,
-    allowed: Allowed = unlimited,
+    seconds: float | None = None,
+    quiet: Quiet = nullcontext,
     show_progress: bool | None = None,
 ) -> Survey:
     """Find out what is not known yet of a dataset and of models on a device of this machine.
@@ -140,8 +141,10 @@ def survey(
         What is asked about.
     store
         Where what is found is kept, and not looked for twice; None keeps nothing.
-    allowed
-        How long that may take. What there is no time for stays unknown.
+    seconds
+        That it may take; what there is no time for stays unknown. By default all the time that it takes.
+    quiet
+        Entered for what computes on all processors.
     show_progress
         As `Dataset.open` takes it.
 
@@ -154,22 +157,25 @@ def survey(
     StoreError
         The store fails.
     """
+    deadline = None if seconds is None else time.monotonic() + seconds
     profile, kept, notes = _profile(
         dataset,
         store,
         models,
         device=device.kind,
-        seconds=allowed(PROFILE_SHARE),
+        seconds=None if seconds is None else PROFILE_SHARE * seconds,
+        quiet=quiet,
         show_progress=show_progress,
     )
     names = tuple(model.name for model in kept)
-    step_times = step_times_for(
-        names,
-        device,
-        store,
-        measured=_worth_measuring(profile, names),
-        seconds=_seconds_for_times(allowed),
-    )
+    with quiet():
+        step_times = step_times_for(
+            names,
+            device,
+            store,
+            measured=_worth_measuring(profile, names),
+            seconds=None if deadline is None else max(0.0, deadline - time.monotonic()),
+        )
     sizes = {size for name in names for size in profile.model_figures(name).input_sizes}
     return Survey(
         profile,
@@ -178,7 +184,7 @@ def survey(
         tuple(step_times),
         frozenset(dataset.decoded(sizes)),
         len(allowed_processors()),
-        tuple(notes),
+        notes=tuple(notes),
     )
 
 
@@ -187,11 +193,6 @@ def _worth_measuring(profile: TaskProfile, names: Sequence[str]) -> Sequence[str
     probed = {name.partition("@")[0] for name in profile.probes}
     found = [name for name in names if name in probed]
     return found if any(map(is_large, found)) else names
-
-
-def _seconds_for_times(allowed: Allowed) -> float | None:
-    seconds, most = allowed(TIMES_SHARE), allowed(LEAST_SHARE)
-    return None if seconds is None or most is None else max(seconds, min(LEAST_SECONDS, most))
 
 
 def _profile(
@@ -280,6 +281,7 @@ _RULES = {
         lambda place, value: WRONG if (kept := _SIZES.convert(place, value)) is WRONG else frozenset(kept),
     ),
     "processors": or_none(whole(1)),
+    "decoding_seconds": or_none(SECONDS),
     "notes": list_of(
         Rule("a text", lambda _, value: one_line(value) if isinstance(value, str) else WRONG),
         "a list of texts",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -148,6 +149,7 @@ def advise(
             opened = in_time = closed_at_the_end(StoreInTime(store, store_seconds(budget)))
         else:
             opened = closed_at_the_end(ExperienceStore(store))
+        beside = click.get_current_context().with_resource(ExitStack())
         advice = ask(
             asked,
             minutes,
@@ -158,6 +160,7 @@ def advise(
             limits=limits,
             started=process_started() if run_here else None,
             tell=tell_aside,
+            beside=beside,
         )
         if run_here and in_time.failure:
             tell_aside(f"note: the advice is without the store ({in_time.failure})")

@@ -140,6 +140,14 @@ class Dataset:
         return dataclasses.replace(self, source=whole(self.source), root=root)
 
     @cached_property
+    def _decodings(self) -> list[Decoding]:
+        return []
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what goes on in this process."""
+        return {name: value for name, value in vars(self).items() if name != "_decodings"}
+
+    @cached_property
     def _images(self) -> ImageSplit | Named | Folder:
         if isinstance(self.source, ImageSplit):
             return self.source
@@ -295,7 +303,13 @@ class Dataset:
             It is no folder, or one that cannot be used, where that shows without opening an image.
         """
         size = _checked_size(size)
-        return Decoding(_images_of(self), size, self.max_bad, partial(_images_of, self))
+        decoding = Decoding(_images_of(self), size, self.max_bad, partial(_images_of, self))
+        self._decodings.append(decoding)
+        return decoding
+
+    def decoding_under_way(self, size: int) -> Decoding | None:
+        """Decoding of this size or a larger one that was begun by `decoding`, and goes on."""
+        return next((one for one in self._decodings if one.running and one.size >= size), None)
 
     def sample(
         self,

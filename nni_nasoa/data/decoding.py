@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import TracebackType
 
@@ -36,13 +36,16 @@ from .parallel import progress_bar
 from .sample import Sampling
 
 SHOW_SECONDS = 0.2  # between two looks at how many images are there, for a bar
+LEAST_TIMED = 8  # images that tell how fast they are decoded
+_PAUSE, _GO_ON = b"p", b"g"  # What the process is told by its stdin, of which the end tells it to end.
 
 
 class Decoding:
     """The images of a folder, of which more and more are decoded; see `Dataset.decoding`.
 
     Images are known by their places in the listing, which `done` gives of those that are there. A process
-    decodes for as long as the context is entered.
+    decodes for as long as the context is entered. Who enters it once more, inside, takes it over: decoding
+    ends where that one leaves it.
 
     Parameters
     ----------
@@ -61,17 +64,41 @@ class Decoding:
         self._images, self._max_bad, self._again = images, max_bad, again
         self._process: subprocess.Popen[bytes] | None = None
         self._found: Whole | Growing | None = None
+        self._begin, self._at_begin, self._paused_seconds = time.monotonic(), 0, 0.0
 
     def __enter__(self) -> Decoding:
-        if not self._images.is_decoded(self.size):
+        if self._process is None and not self._images.is_decoded(self.size):
             self._process = start_process(partial(_decode, self._again, self.size))
+            self._begin, self._at_begin = time.monotonic(), self.progress[0]
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._process is not None:
-            end_process(self._process)
+        process, self._process = self._process, None
+        if process is not None:
+            end_process(process)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """The context in which no further image is begun.
+
+        Passes of a network on all processors take several times as long beside threads that decode: each part
+        of them waits for the slowest processor. One after the other is the sooner done.
+        """
+        begin = time.monotonic()
+        self._tell(_PAUSE)
+        try:
+            yield
+        finally:
+            self._tell(_GO_ON)
+            self._paused_seconds += time.monotonic() - begin
+
+    def _tell(self, what: bytes) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            with contextlib.suppress(OSError):  # It may have ended.
+                self._process.stdin.write(what)
+                self._process.stdin.flush()
 
     @property
     def source(self) -> Source:
@@ -104,6 +131,16 @@ class Decoding:
         there = self._there()
         return (total if there is None and self.complete else 0 if there is None else there.number), total
 
+    @property
+    def seconds_left(self) -> float | None:
+        """That it will take until all are decoded, as fast as until now; None while too few are to tell."""
+        done, total = self.progress
+        new = done - self._at_begin
+        if done < total and new < LEAST_TIMED:
+            return None
+        spent = time.monotonic() - self._begin - self._paused_seconds
+        return 0.0 if done >= total else spent / new * (total - done)
+
     def wait(self, seconds: float, until: int | None = None) -> bool:
         """Wait for images; whether all are in the cache, or as many as were asked for are there.
 
@@ -130,8 +167,13 @@ class Decoding:
                 self._process.wait(min(rest, POLL_SECONDS))
         return True
 
-    def show(self, seconds: float, show_progress: bool | None) -> bool:
-        """Wait for all images, with a bar as `Dataset.open` has one; whether they are there."""
+    def show(
+        self, seconds: float, show_progress: bool | None, go_on: Callable[[int], bool] = lambda _: True
+    ) -> bool:
+        """Wait for all images, with a bar as `Dataset.open` has one; whether they are there.
+
+        Only while `go_on` says so of the number that is there.
+        """
         (seen, total), deadline = self.progress, time.monotonic() + seconds
         with progress_bar(f"{self._images.about.name}: decoding", total, show_progress) as advance:
             advance(seen)
@@ -139,7 +181,7 @@ class Decoding:
                 done = self.progress[0]
                 advance(done - seen)
                 seen = done
-                if not self.running or time.monotonic() >= deadline:
+                if not self.running or time.monotonic() >= deadline or not go_on(seen):
                     break
         return whole
 
@@ -211,13 +253,14 @@ class Decoding:
 
 def _decode(again: Callable[[], FolderImages], size: int) -> None:
     """What the process does; it ends when its stdin does, so that it never outlives its parent."""
-    ended, report = threading.Event(), {}
-    threading.Thread(target=_await_end, args=(ended,), daemon=True).start()
+    ended, may_go_on, report = threading.Event(), threading.Event(), {}
+    may_go_on.set()
+    threading.Thread(target=_listen, args=(ended, may_go_on), daemon=True).start()
     try:
         images = again()
         if images.contents.known is None and copy_may_be_there(len(images.order)):
             threading.Thread(target=images.contents.find, daemon=True).start()
-        if images.complete(size, lambda: 0.0 if ended.is_set() else math.inf):
+        if images.complete(size, lambda: 0.0 if ended.is_set() else math.inf, wait=may_go_on.wait):
             report = {"contents": images.contents.find()}
     except FilesChangedError:
         pass
@@ -227,6 +270,11 @@ def _decode(again: Callable[[], FolderImages], size: int) -> None:
     os._exit(0)  # nobody waits for threads that are in the middle of an image
 
 
-def _await_end(ended: threading.Event) -> None:
-    sys.stdin.buffer.read()
+def _listen(ended: threading.Event, may_go_on: threading.Event) -> None:
+    while told := os.read(sys.stdin.fileno(), 1):
+        if told == _PAUSE:
+            may_go_on.clear()
+        else:
+            may_go_on.set()
     ended.set()
+    may_go_on.set()

@@ -146,7 +146,11 @@ class FolderImages:
         return open_decoded(self.about, key, size, lambda: self.source, show_progress=show_progress)
 
     def complete(
-        self, size: int, left: Left = no_end, advance: Callable[[int], None] = lambda _: None
+        self,
+        size: int,
+        left: Left = no_end,
+        advance: Callable[[int], None] = lambda _: None,
+        wait: Callable[[], object] = lambda: None,
     ) -> bool:
         """Decode what is not yet there at some size, and make an entry of all; whether that is there now.
 
@@ -160,6 +164,8 @@ class FolderImages:
             Seconds that may still be taken.
         advance
             Told how many more images are done.
+        wait
+            Called before each image, and returns when that may be begun.
 
         Raises
         ------
@@ -181,7 +187,7 @@ class FolderImages:
                     with growing_entry(folder, self.shape(size), len(self.order)) as (growing, writer):
                         advance(growing.number - seen)
                         seen = growing.number
-                        if self._fill(self.order, growing, writer, left, advance):
+                        if self._fill(self.order, growing, writer, left, advance, wait):
                             self._finish(folder, growing)
                             return True
                         seen = growing.number
@@ -219,15 +225,9 @@ class FolderImages:
     ) -> ImageSplit:
         """What can be had in some time; see `Dataset.sample`."""
         wanted = self.order[:most]
-        # Few images are taken from larger ones at once. Many are made of these as they would be decoded, as
-        # long as there is time.
-        there: Squares
-        if most is None:
-            there = self.at(size) or InMemory(self.shape(size))
-        else:
-            there = self._most_there(size, max(size, decode_size or 0), wanted)
+        there = self._most_there(size, max(size, decode_size or 0), wanted)
         sampling = Sampling(self.about, self.source, self.order, self.path, max_bad)
-        if most is None and isinstance(there, Whole):
+        if most is None and isinstance(there, Whole) and there.shape.size == size:
             return sampling.whole(there)
         in_time = patience(seconds, lambda: sampling.enough(there))
 
@@ -260,6 +260,7 @@ class FolderImages:
         writer: GrowingWriter | InMemory,
         left: Left,
         advance: Callable[[int], None] = lambda _: None,
+        wait: Callable[[], object] = lambda: None,
     ) -> bool:
         """Decode those that are not there; whether all are. It ends early where more of them become known."""
         from .decode import resized  # with Pillow, which is not loaded before an image is needed
@@ -270,6 +271,7 @@ class FolderImages:
         earlier = self._earlier(size if isinstance(writer, InMemory) else size + 1)
 
         def decode(slot: int, may_wait: bool) -> bytes | str | int:
+            wait()
             found = earlier.get(slot)
             if found is None:
                 return decode_unless(samples[slot], size, lambda pixels: may_wait and giants.has(pixels))

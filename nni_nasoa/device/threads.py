@@ -69,6 +69,10 @@ class Threads:
         threads = torch.get_num_threads()
         return cls(threads) if device.type == "cpu" and threads > 1 else None
 
+    def forget(self) -> None:
+        """Let count only what others take from now on, as some of them have just ended."""
+        self._last = self._usage()
+
     def free(self, least_seconds: float = LEAST_SECONDS) -> int:
         """How many threads have a core of their own, by what other processes took since the last call.
 

@@ -22,7 +22,7 @@ from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SEED
 
-from .building import built, check_model, images_of_process, input_size_of
+from .building import built, check_model, images_of_process, input_size_of, pace_of_head
 from .clock import Clock
 from .context import RunContext
 from .errors import memory_errors
@@ -100,8 +100,9 @@ def finetune(
     device = device_of_process(resolve_device(device))
     input_size = input_size_of(regime, dataset)
     regime = dataclasses.replace(regime, input_size=input_size)
+    checked = None
     if network is None:
-        check_model(regime.model, input_size, weights, thorough=dataset.kind is not Kind.ARRAYS)
+        checked = check_model(regime.model, input_size, weights, thorough=dataset.kind is not Kind.ARRAYS)
     if monitoring.tensorboard is not None:
         require_tensorboard()
     with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
@@ -115,7 +116,14 @@ def finetune(
         ):
             turns = Turns.of_run(device, clock.budget)
             context = RunContext(clock, device, turns, group, watcher=watcher)
-            opened = open_in_time(dataset, clock, input_size=input_size, show_progress=monitoring.bar)
+            pace = None
+            if checked is not None and dataset.kind is Kind.FOLDER and not dataset.decoded([input_size]):
+                begun = dataset.decoding_under_way(input_size)
+                with begun.paused() if begun is not None else nullcontext():
+                    pace = pace_of_head(checked, regime, input_size, device)
+            opened = open_in_time(
+                dataset, clock, input_size=input_size, pace=pace, show_progress=monitoring.bar
+            )
             # A head on all stages is fitted by one process, to features that pretrained weights give.
             pooled = regime.head == "stages" and network is None and weights is not None and group.size == 1
             network, view = built(network, regime, opened.split, weights, device, pooled=pooled)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import warnings
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from torch import nn
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data import Dataset, ImageArrays, ImageSplit
+from nni_nasoa.device.precision import autocast, faster_type
+from nni_nasoa.device.settings import synchronize
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.regime import FineTuneRegime
@@ -24,6 +27,7 @@ from .context import RunContext
 DEFAULT_INPUT_SIZE = 224  # Pixels that models take which nothing is known about.
 # The part of the time that may go to moving images to a GPU, and the bytes that are moved in a second.
 RESIDENT_SHARE, READING_SPEED = 0.05, 500e6
+PACE_IMAGES, PACE_SECONDS = 8, 1.0
 
 
 def input_size_of(regime: FineTuneRegime, dataset: Dataset) -> int:
@@ -51,11 +55,14 @@ def _info(model: str) -> ModelInfo | None:
         return None
 
 
-def check_model(model: str, input_size: int, weights: str | os.PathLike[str] | None, thorough: bool) -> None:
+def check_model(
+    model: str, input_size: int, weights: str | os.PathLike[str] | None, thorough: bool
+) -> nn.Module | None:
     """Raise what `create_model` would raise about a name, and if `thorough` about its weights, too.
 
     That costs a fraction of a second, to be spent before images are decoded or downloaded for nothing. An
-    input size that is too small for the network is found then, too.
+    input size that is too small for the network is found then, too. What is given is the network, if it was
+    made for that.
     """
     info = _info(model)
     if info is None:
@@ -80,7 +87,35 @@ def check_model(model: str, input_size: int, weights: str | os.PathLike[str] | N
     if thorough and weights is not None:
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*starts afresh")
-            create_model(model, weights=weights)
+            return create_model(model, weights=weights)
+    return None
+
+
+@torch.no_grad()
+def pace_of_head(
+    network: nn.Module, regime: FineTuneRegime, input_size: int, device: torch.device
+) -> float | None:
+    """Seconds of a forward pass for an image, of a run that trains the head alone; None for others.
+
+    It is measured on black images, in about a second.
+    """
+    view = staged(network, regime.model if _info(regime.model) is not None else None)
+    if regime.frozen_stages < len(view.stages):
+        return None
+    view.to(device).to(memory_format=torch.channels_last).eval()
+    images = torch.zeros(PACE_IMAGES, 3, input_size, input_size, device=device)
+    images = images.to(memory_format=torch.channels_last)
+
+    def forward() -> None:
+        view.forward_stages(images)
+        synchronize(device)
+
+    dtype = faster_type(device, forward, seconds=PACE_SECONDS)
+    with autocast(device, dtype):
+        forward()
+        begin = time.perf_counter()
+        forward()
+    return (time.perf_counter() - begin) / len(images)
 
 
 def _takes(info: ModelInfo, size: int) -> bool:

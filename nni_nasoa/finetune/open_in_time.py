@@ -7,13 +7,21 @@ on with the images that were decoded by then.
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
+from importlib import import_module
 from typing import NamedTuple
 
-from nni_nasoa.data import Dataset, DatasetWarning, ImageSplit
+from nni_nasoa.data import Dataset, DatasetError, DatasetWarning, ImageSplit
 from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.data.dataset import Kind
 from nni_nasoa.training.errors import FineTuneError
-from nni_nasoa.training.time_shares import CACHE_SHARE, SAMPLE_SHARE
+from nni_nasoa.training.time_shares import (
+    CACHE_SHARE,
+    HEAD_PASSES,
+    HEAD_REST_SHARES,
+    LEAST_HEAD_REST,
+    SAMPLE_SHARE,
+)
 
 from .clock import Clock
 
@@ -39,9 +47,17 @@ class Opened(NamedTuple):
 
 
 def open_in_time(
-    dataset: Dataset, clock: Clock, *, input_size: int, show_progress: bool | None = False
+    dataset: Dataset,
+    clock: Clock,
+    *,
+    input_size: int,
+    pace: float | None = None,
+    show_progress: bool | None = False,
 ) -> Opened:
-    """Open a dataset, or as much of it as can be had in a share of the budget.
+    """Open a dataset, or as much of it as can be had in time.
+
+    That is a share of the budget. A run that trains the head alone, which sees each image once or twice, has
+    images decoded for as long as there is time to see those that are there.
 
     Parameters
     ----------
@@ -51,6 +67,8 @@ def open_in_time(
         Of the budget.
     input_size, show_progress
         As `Dataset.open` takes them.
+    pace
+        Of a run that trains the head alone, the seconds of a forward pass for an image.
 
     Raises
     ------
@@ -61,24 +79,18 @@ def open_in_time(
     """
     if dataset.kind is Kind.ARRAYS:
         return Opened(dataset.open(input_size))
-    seconds = min(CACHE_SHARE * clock.budget, clock.remaining)
-    if dataset.decode_in_time(input_size, seconds, show_progress):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DatasetWarning)  # the note says it
-            split = dataset.open(input_size, show_progress)
-        missing = split.left_out.summary()
-        return Opened(split, missing and f"{split.name}: {missing}")
     if dataset.kind is not Kind.FOLDER:
-        raise FineTuneError(
-            f"dataset: '{dataset.source}' could not be downloaded and decoded in {CACHE_SHARE:.0%} of the "
-            "budget; open it once before, or give more minutes"
-        )
+        seconds = min(CACHE_SHARE * clock.budget, clock.remaining)
+        if not dataset.decode_in_time(input_size, seconds, show_progress):
+            raise FineTuneError(
+                f"dataset: '{dataset.source}' could not be downloaded and decoded in {CACHE_SHARE:.0%} of "
+                "the budget; open it once before, or give more minutes"
+            )
+        return _whole(dataset, input_size, show_progress)
+    if _decoded_in_time(dataset, clock, input_size, pace, show_progress):
+        return _whole(dataset, input_size, show_progress)
     try:
-        split = dataset.sample(
-            input_size,
-            min(SAMPLE_SHARE * clock.budget, 0.5 * clock.remaining),
-            enough=ENOUGH_OF_A_CLASS * len(dataset.folder.listing.classes),
-        )
+        split = dataset.sample(input_size, 0.0)
     except NotInTimeError as error:
         raise FineTuneError(str(error)) from None
     note = (
@@ -86,3 +98,41 @@ def open_in_time(
         f"{len(split.val)} validated on; a longer run decodes all of them, once"
     )
     return Opened(split, "; ".join(filter(None, (note, split.left_out.summary()))), sampled=True)
+
+
+def _whole(dataset: Dataset, input_size: int, show_progress: bool | None) -> Opened:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DatasetWarning)  # the note says it
+        split = dataset.open(input_size, show_progress)
+    missing = split.left_out.summary()
+    return Opened(split, missing and f"{split.name}: {missing}")
+
+
+def _decoded_in_time(
+    dataset: Dataset, clock: Clock, input_size: int, pace: float | None, show_progress: bool | None
+) -> bool:
+    """Whether all images of a folder were decoded in time, or cannot be: who opens them sees why.
+
+    A process decodes, of which nothing goes on when its time is up, be it in the middle of a huge image.
+    """
+    least, share = HEAD_REST_SHARES
+    rest = max(min(LEAST_HEAD_REST, share * clock.budget), least * clock.budget)
+
+    def go_on(images: int) -> bool:
+        return pace is None or clock.remaining > rest + HEAD_PASSES * pace * images
+
+    dataset.folder.listing.parts(
+        dataset.holdout
+    )  # what is wrong with them is said, however short the time is
+    seconds = min(CACHE_SHARE * clock.budget, clock.remaining) if pace is None else clock.remaining - rest
+    # Where larger images are being decoded already, smaller ones are made of these.
+    begun = dataset.decoding_under_way(input_size)
+    with suppress(DatasetError), begun or dataset.decoding(input_size) as decoding:
+        if pace is not None:
+            import_module("scipy.optimize")  # Heads are fitted with it, and it takes its time to load.
+        if decoding.show(seconds, show_progress, go_on):
+            return True
+        more = min(SAMPLE_SHARE * clock.budget, 0.5 * max(0.0, clock.remaining - rest))
+        decoding.wait(more, until=ENOUGH_OF_A_CLASS * len(decoding.source.classes))
+        return decoding.complete
+    return True

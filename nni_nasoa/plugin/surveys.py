@@ -93,9 +93,7 @@ def look(
     if threads and found.kind == "cpu":
         found = replace(found, threads=threads)
     seconds = max(LEAST_SECONDS, SHARE * budget)
-    return survey(
-        dataset, models_here(models), found, store, allowed=lambda _share: seconds, show_progress=False
-    )
+    return survey(dataset, models_here(models), found, store, seconds=seconds, show_progress=False)
 
 
 def look_at_all(

@@ -9,6 +9,12 @@ from __future__ import annotations
 # Shares of the budget, before anything is computed: decoding images of a folder may take the first, and the
 # second, too, where next to nothing was decoded in the first.
 CACHE_SHARE, SAMPLE_SHARE = 0.35, 0.15
+# A run of the head alone sees each image once or twice: it has them decoded for as long as what follows is in
+# time. That is so many forward passes over those that are there, and the rest: making the network, fitting
+# the head, saving. It has the smaller share of the budget, or so many seconds, up to the larger share. About
+# the last share is left for decoding then.
+HEAD_PASSES, LEAST_HEAD_REST, HEAD_REST_SHARES = 1.1, 3.0, (0.1, 0.35)
+HEAD_CACHE_SHARE = 0.6
 
 # Shares of the time that is left for a first pass over the images: one that only times, one that all start
 # from, one that the head stays with. A pass takes two chunks at least, and doubles them up to the largest.

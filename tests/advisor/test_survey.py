@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -20,10 +21,6 @@ def found(dataset, store, *models, **options):
     return survey(Dataset(dataset), [get(model) for model in models], resolve("cpu"), store, **options)
 
 
-def no_time(share):
-    return 0.0
-
-
 # -- what is found --
 
 
@@ -36,16 +33,23 @@ def test_all_that_is_asked_for_is_found_and_the_store_has_it(measured, split):
     assert found(split, measured, "nano-a", "nano-c") == made
 
 
-def test_parts_have_their_shares_of_the_time(measured, split):
-    asked = []
-
-    def allowed(share):
-        asked.append(share)
-        return 0.0
-
-    made = found(split, measured, "nano-a", "nano-f", allowed=allowed)
-    assert made.profile.probes == {} and len(asked) == 3 and all(0 < share <= 0.5 for share in asked)
+def test_what_there_is_no_time_for_stays_unknown(measured, split):
+    made = found(split, measured, "nano-a", "nano-f", seconds=0.0)
+    assert made.profile.probes == {}
     assert {step.model for step in made.step_times} == {"nano-a", "nano-f"}  # which the store has
+
+
+def test_what_computes_is_entered_quietly(measured, split):
+    entered = []
+
+    @contextmanager
+    def quiet():
+        entered.append("in")
+        yield
+        entered.append("out")
+
+    found(split, measured, "nano-a", quiet=quiet)
+    assert entered[:2] == ["in", "out"] and entered.count("in") == entered.count("out") >= 2
 
 
 def test_networks_whose_weights_cannot_be_had_are_left_out(measured, split, tmp_path, monkeypatch):
@@ -65,9 +69,9 @@ def test_a_dataset_that_is_none_is_told_so_though_weights_are_missing(measured, 
 
 
 def test_what_lies_decoded_in_the_cache_is_found(measured, photos, later):
-    assert found(photos, measured, "nano-a", allowed=no_time).decoded == frozenset()
+    assert found(photos, measured, "nano-a", seconds=0.0).decoded == frozenset()
     open_dataset(photos, input_size=65)  # is no size of a candidate, and smaller ones are made of it
-    assert found(photos, measured, "nano-a", "nano-b", allowed=no_time).decoded == {32, 48, 64}
+    assert found(photos, measured, "nano-a", "nano-b", seconds=0.0).decoded == {32, 48, 64}
 
 
 # -- as JSON --

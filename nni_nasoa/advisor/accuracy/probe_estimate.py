@@ -32,6 +32,9 @@ FIRST_EPOCHS, LEAST_TRAINING_GAIN = 6.0, -0.2
 TOP1_GAIN, TYPICAL_TOP1 = 0.03, 75.0  # A point of published accuracy gains so much.
 # What networks are taken to reach of whose kind none was probed, as of so many images.
 TYPICAL_LARGE, TYPICAL_SMALL, TYPICAL_COUNT = 0.7, -0.8, 500
+# A small network's linear head beside a large one's, on five folders of photographs and drawings: by so much
+# less, with this standard deviation. An image tells log-odds to about this variance.
+SMALL_BESIDE_LARGE, BESIDE_DEVIATION, LOG_ODDS_VARIANCE = -0.75, 0.5, 5.0
 # Standard deviations: of a run beside its probe; more, for twice the size or twice the images; where stages
 # are trained; where another network was probed in place of this one; where none was.
 RUN_DEVIATION, STEP_DEVIATION, TRAINING_DEVIATION = 0.3, 0.12, 0.25
@@ -74,6 +77,8 @@ def probe_estimates(
     if not seen:
         seen, wide = _of_another(probes, figures)
     sizes, odds, counts = (np.array(column, dtype=np.float64) for column in zip(*seen))
+    if own < LARGE_FROM:
+        odds = _beside_large(probes, odds, counts)
     nearest = np.abs(np.log2(sizes[:, None] / input_size)).argmin(0)
     size, base, images = sizes[nearest], odds[nearest], counts[nearest]
     most = own if own >= LARGE_FROM else 2 * own
@@ -96,6 +101,26 @@ def probe_estimates(
     )
     reach = EIGHTY_PERCENT * np.sqrt(variance)
     return 1 / (1 + np.exp(-np.stack([mean, mean - reach, mean + reach])))
+
+
+def _beside_large(probes: Probes, odds: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Log-odds of probes of a small network, drawn towards what such ones usually are beside a large one.
+
+    By few images, networks are compared by chance.
+    """
+    large = [
+        (log_odds(found["linear"]), int(found["images"]))
+        for name, found in probes.items()
+        if ModelFigures.of_zoo(name.partition("@")[0]).own_size >= LARGE_FROM
+        and found.get("linear") is not None
+        and found.get("images")
+    ]
+    if not large:
+        return odds
+    best, images = max(large)
+    noise = LOG_ODDS_VARIANCE * (1 / counts + 1 / images)
+    own = BESIDE_DEVIATION**2 / (BESIDE_DEVIATION**2 + noise)
+    return own * odds + (1 - own) * (best + SMALL_BESIDE_LARGE)
 
 
 def _of_another(probes: Probes, figures: ModelFigures) -> tuple[list[tuple[int, float, int]], float]:

@@ -65,7 +65,8 @@ def probe(
     - linear, linear_few: the same for a linear head; see `linear_accuracy`. The second is that on the first
       250 images, to be compared with probes on images of other sizes, which look at no more.
     - log_me: see `log_me`.
-    - distance: how far the images lie from those of the pretraining, 0 to 1; see `PretrainingDistance`.
+    - distance: how far the images lie from those of the pretraining, 0 to 1; see `PretrainingDistance`. Of
+      small networks alone.
     - images: how many were looked at.
     - stages: of the network.
 
@@ -123,7 +124,8 @@ def _look(
         network.input_size >= LARGE_FROM
     ):  # small ones take next to no time, and are compared with earlier probes
         dtype = faster_type(device, partial(network.forward_stages, prepared(order[:FIRST_BATCH])))
-    with PretrainingDistance(network) as distance:
+    # It takes as long again as the passes of a large network; runs are compared by that of a small one.
+    with PretrainingDistance(network if network.input_size < LARGE_FROM else None) as distance:
         while start < len(order) and (deadline is None or time.monotonic() < deadline):
             images = prepared(order[start : start + batch])
             with autocast(device, dtype):
@@ -153,15 +155,16 @@ class PretrainingDistance:
     Parameters
     ----------
     network
-        In eval mode. The images that pass through it count until `stop`, or the end of the context.
+        In eval mode. The images that pass through it count until `stop`, or the end of the context. Of None,
+        there is no distance.
     """
 
-    def __init__(self, network: torch.nn.Module):
+    def __init__(self, network: torch.nn.Module | None):
         from torch.nn.modules.batchnorm import _BatchNorm
 
         self._layers = [
             layer
-            for layer in network.modules()
+            for layer in (() if network is None else network.modules())
             if isinstance(layer, _BatchNorm) and layer.running_var is not None
         ]
         self._sums: dict[_BatchNorm, tuple[int, torch.Tensor, torch.Tensor]] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib import import_module
@@ -36,15 +36,17 @@ from .probing import ACCURACIES, FEW, IMAGES, MIN_IMAGES, probe
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
 
-VERSION = 3  # profiles of another version are found out anew: they hold other values, or were made otherwise
+VERSION = 4  # profiles of another version are found out anew: they hold other values, or were made otherwise
 # Shares of the time that is left for the profile, and for decoding what probes look at, and the most seconds
 # that each takes, however much time there is.
 PROFILE_SHARE, SAMPLE_SHARE = 0.15, 0.3
 PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
 MAKING_SECONDS = 0.3  # that a network's making, and the use of what it sees, take beside looking at images
+# What a look had no time for is looked for by a later one of so many times the seconds, these at least.
+MUCH_MORE_TIME, LEAST_LOOK = 2.0, 0.5
 LEAST_IMAGES = 60  # that a probe of a large network sees at least
-_FIELDS = {"version", "dataset", "probes", "landmarks"}
+_FIELDS = {"version", "dataset", "probes", "landmarks", "looked_for"}
 _PROBE = {
     **dict.fromkeys(
         ("nearest_mean", "nearest_neighbour", "linear", "linear_few", "distance"), or_none(SHARE)
@@ -86,11 +88,15 @@ class TaskProfile:
         own.
     landmarks
         What `landmarks.landmark` gives, by its name in `LANDMARKS`.
+    looked_for
+        By model, in how many seconds all that could be found of it was looked for; what is not there then
+        took longer.
     """
 
     dataset: DatasetProfile
     probes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     landmarks: Mapping[str, float | None] = field(default_factory=dict)
+    looked_for: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """JSON values."""
@@ -99,6 +105,7 @@ class TaskProfile:
             "dataset": self.dataset.to_json(),
             "probes": {model: dict(found) for model, found in self.probes.items()},
             "landmarks": dict(self.landmarks),
+            "looked_for": dict(self.looked_for),
         }
 
     @classmethod
@@ -112,7 +119,7 @@ class TaskProfile:
         """
         if not isinstance(data, Mapping) or set(data) != _FIELDS or data["version"] != VERSION:
             raise ProfileError(f"profile: not that of a task, version {VERSION}")
-        for part in ("probes", "landmarks"):
+        for part in ("probes", "landmarks", "looked_for"):
             if not isinstance(data[part], Mapping):
                 raise ProfileError(f"profile: {part} is not an object")
         for model, found in data["probes"].items():
@@ -129,7 +136,11 @@ class TaskProfile:
             str(name): or_none(SHARE)(f"profile: {name}", found, ProfileError)
             for name, found in data["landmarks"].items()
         }
-        return cls(DatasetProfile.from_json(data["dataset"]), probes, landmarks)
+        looked_for = {
+            str(name): number(0, MAX_NUMBER, "seconds")(f"profile: looked_for {name}", found, ProfileError)
+            for name, found in data["looked_for"].items()
+        }
+        return cls(DatasetProfile.from_json(data["dataset"]), probes, landmarks, looked_for)
 
     def with_more(
         self, probes: Mapping[str, Mapping[str, Any]], landmarks: Mapping[str, float | None]
@@ -202,6 +213,7 @@ def task_profile(
     *,
     device: str = "cpu",
     seconds: float | None = None,
+    quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
     show_progress: bool | None = None,
     instruments: Instruments = Instruments(),
 ) -> TaskProfile:
@@ -222,7 +234,10 @@ def task_profile(
     device
         Where they run.
     seconds
-        For all of it. What does not fit stays unknown, and is not kept: it is looked for again the next time.
+        For all of it. What does not fit stays unknown. It is looked for again when there is a good deal more
+        time, so that who asks again is answered at once.
+    quiet
+        Entered for what computes on all processors.
     show_progress
         As `Dataset.open` takes it.
     instruments
@@ -238,25 +253,45 @@ def task_profile(
         The store cannot be read or written.
     """
     dataset = profiled(dataset)
-    reader, own = _Reader(dataset, seconds, show_progress, instruments), dataset.fingerprint
+    reader, own = _Reader(dataset, seconds, quiet, show_progress, instruments), dataset.fingerprint
     known = kept = _kept(store, own)
     sizes, marks = planned_probes(models, sized=dataset.kind is not Kind.ARRAYS), landmark_settings()
     if dataset.kind is Kind.ARRAYS:  # their images come in one size
         del marks["landmark_large"]
     reader.largest = max(*sizes.values(), *(size for size, _ in marks.values()))
-    if known is None or known.dataset.pixels_read is None:
+    allowed = math.inf if seconds is None else seconds
+    looked_for = {} if known is None else known.looked_for
+    names = [name for name in dict.fromkeys((PROBE_MODEL, *models)) if _worth(allowed, looked_for.get(name))]
+    if known is None or (known.dataset.pixels_read is None and names):
         known = TaskProfile(reader.profile()) if known is None else replace(known, dataset=reader.profile())
-    probes = _probes(reader, {name: size for name, size in sizes.items() if name not in known.probes}, device)
-    landmarks = _landmarks(
-        reader, {name: how for name, how in marks.items() if name not in known.landmarks}, device
+    probes = _probes(
+        reader,
+        {
+            name: size
+            for name, size in sizes.items()
+            if name not in known.probes and name.partition("@")[0] in names
+        },
+        device,
     )
-    if probes or landmarks:
-        known = known.with_more(probes, landmarks)
+    wanted = {name: how for name, how in marks.items() if name not in known.landmarks}
+    landmarks = _landmarks(reader, wanted if PROBE_MODEL in names else {}, device)
+    if names:
+        known = replace(
+            known.with_more(probes, landmarks),
+            looked_for={**looked_for, **dict.fromkeys(names, min(allowed, MAX_NUMBER))},
+        )
     if store is not None and known is not kept:
         others = _kept(store, own)  # another process may have found more meanwhile
-        base = known if others is None else replace(others, dataset=known.dataset)
+        base = (
+            known if others is None else replace(others, dataset=known.dataset, looked_for=known.looked_for)
+        )
         store.set_profile(own, base.with_more(known.probes, known.landmarks).to_json())
     return known
+
+
+def _worth(seconds: float, before: float | None) -> bool:
+    """Whether there is a good deal more time than for an earlier look, whose seconds are given."""
+    return before is None or (before < MAX_NUMBER and seconds >= MUCH_MORE_TIME * max(before, LEAST_LOOK))
 
 
 def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
@@ -277,7 +312,8 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device: str) -> dict[str,
     found, pace = {}, 0.0  # seconds for what there is to compute
     work = {name: _work(name.partition("@")[0], size) for name, size in sizes.items()}
     large = {name for name in sizes if is_large(name.partition("@")[0])}
-    wanted = {name: FEW if "@" in name or name in large else IMAGES for name in sizes}
+    # Beside large networks, small ones matter little.
+    wanted = {name: FEW if "@" in name or large else IMAGES for name in sizes}
     least = {name: LEAST_IMAGES if name in large else FEW for name in sizes} | {PROBE_MODEL: MIN_IMAGES}
     for place, (name, size) in enumerate(sizes.items()):
         needed = MAKING_SECONDS + pace * work[name] * least[name] if pace else _least_seconds()
@@ -290,17 +326,17 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device: str) -> dict[str,
         if name in large:
             import_module("timm")
 
-        reader.adapt_threads(device)
         begin, left = reader.instruments.clock(), reader.left()
         others = [*sizes][place:]
         enough = sum(MAKING_SECONDS + pace * work[other] * wanted[other] for other in others) <= left
-        result = reader.instruments.probe(
-            sample,
-            name.partition("@")[0],
-            device=device,
-            images=wanted[name] if enough else FEW,
-            seconds=None if reader.deadline is None else left if pace or len(sizes) == 1 else left / 2,
-        )
+        with reader.alone(device):
+            result = reader.instruments.probe(
+                sample,
+                name.partition("@")[0],
+                device=device,
+                images=wanted[name] if enough else FEW,
+                seconds=None if reader.deadline is None else left if pace or len(sizes) == 1 else left / 2,
+            )
         took = reader.instruments.clock() - begin
         pace = max(0.2 * took, took - MAKING_SECONDS) / (work[name] * max(1, result["images"]))
         if result["images"] >= min(least[name], len(sample.train) + len(sample.val)):
@@ -317,7 +353,8 @@ def _landmarks(
         if reader.left() < _least_seconds() or (sample := reader.sample(size)) is None:
             continue
         seconds = None if reader.deadline is None else reader.left()
-        reached = reader.instruments.landmark(sample, PROBE_MODEL, rate, device=device, seconds=seconds)
+        with reader.alone(device):
+            reached = reader.instruments.landmark(sample, PROBE_MODEL, rate, device=device, seconds=seconds)
         if reached is not None or seconds is None:
             found[name] = reached
     return found
@@ -341,9 +378,14 @@ class _Reader:
     """Opens a dataset, or a sample of it, within the time."""
 
     def __init__(
-        self, dataset: Dataset, seconds: float | None, show_progress: bool | None, instruments: Instruments
+        self,
+        dataset: Dataset,
+        seconds: float | None,
+        quiet: Callable[[], AbstractContextManager[object]],
+        show_progress: bool | None,
+        instruments: Instruments,
     ):
-        self.instruments = instruments
+        self.instruments, self.quiet = instruments, quiet
         self.deadline = None if seconds is None else instruments.clock() + seconds
         self._dataset, self._show_progress = dataset, show_progress
         self.largest: int | None = None  # size, in pixels, that images are decoded at, once for all samples
@@ -354,14 +396,18 @@ class _Reader:
         """Seconds until the deadline, infinitely many where there is none."""
         return math.inf if self.deadline is None else max(0.0, self.deadline - self.instruments.clock())
 
-    def adapt_threads(self, device: str) -> None:
-        """Have torch compute with as many threads as have a core of their own now."""
+    @contextmanager
+    def alone(self, device: str) -> Iterator[None]:
+        """The context to compute in, with as many of torch's threads as have a core of their own then."""
         import torch
 
-        if self._threads is None:
-            self._threads = Threads.of_run(torch.device(device))
-        if self._threads is not None:
-            self._threads.adapt()
+        with self.quiet():
+            if self._threads is None:
+                self._threads = Threads.of_run(torch.device(device))
+            if self._threads is not None:
+                self._threads.forget()
+                self._threads.adapt()
+            yield
 
     def profile(self) -> DatasetProfile:
         """The dataset's profile, as far as there is time for it."""

@@ -4,8 +4,9 @@ What kinds of steps there are, `step_kinds` says. Each is measured with few imag
 the time of a step and that of an image. A device that others use too is faster and slower from second to
 second, so that a model measured in a slow one would seem slow for good: all models are measured in turns,
 several times, and the medians count. Of models that there was no time to measure, the modes begin with
-`rough:`: those of the measured model with the nearest multiply-accumulates, in proportion. They are never
-kept. Importing this module loads no torch; measuring does.
+`rough:`: those of the measured model with the nearest multiply-accumulates, in proportion. Of large networks
+a forward pass is measured where there is no time for more. It tells what a head alone takes, and about what
+the rest does; so their times are rough, too. Importing this module loads no torch; measuring does.
 """
 
 from __future__ import annotations
@@ -61,6 +62,13 @@ def measure_step_times(
     )
 
 
+def measure_pace(model: str, device: Device) -> float:
+    """Seconds of a forward pass for an image of a model's own size, measured in about a second."""
+    from .bench import measured_pace
+
+    return measured_pace(model, device)
+
+
 def measure_drawing(
     input_sizes: Sequence[int], device: Device, *, seconds: float | None = None
 ) -> list[StepTime]:
@@ -82,8 +90,8 @@ class Stopwatch:
 
     Parameters
     ----------
-    steps, drawing
-        As `measure_step_times` and `measure_drawing` are called.
+    steps, drawing, pace
+        As `measure_step_times`, `measure_drawing` and `measure_pace` are called.
     rounds
         How many times all models are measured, in turns; those after the first, while no more than half of
         the time is taken in all.
@@ -95,6 +103,7 @@ class Stopwatch:
 
     steps: Callable[..., list[StepTime]] = measure_step_times
     drawing: Callable[..., list[StepTime]] = measure_drawing
+    pace: Callable[..., float] = measure_pace
     rounds: int = 3
     clock: Callable[[], float] = time.monotonic
     threads: Callable[[int], Threads] = _threads
@@ -140,8 +149,10 @@ def step_times_for(
     models = list(dict.fromkeys(models))
     figures = {model: ModelFigures.of_zoo(model) for model in models}
     sizes = {model: _measured_sizes(figures[model]) for model in models}
-    known = [] if store is None else store.step_times(device=device.key)
-    there = {row.model for row in known}
+    known = [] if store is None else _without_outdated(store.step_times(device=device.key))
+    large = [model for model in models if figures[model].own_size >= LARGE_FROM]
+    in_full = seconds is None or seconds >= LARGE_SECONDS * len(large)
+    there = {row.model for row in known if not (in_full and row.mode.startswith(ROUGH))}
     missing = sorted(
         (model for model in models if model not in there and (measured is None or model in measured)),
         # Large networks first: most is to be expected of them, and small ones can be told from them.
@@ -150,6 +161,9 @@ def step_times_for(
     if missing and (seconds is None or seconds > 0):
         deadline = None if seconds is None else stopwatch.clock() + seconds
         present = _Present(device, stopwatch)
+        if not in_full and (quick := [model for model in missing if model in large]):
+            missing = [model for model in missing if model not in quick]
+            known += _paced(quick[0], figures[quick[0]], present, store)
         if store is not None and present.device != device:
             known += present.as_asked(
                 row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing)
@@ -159,7 +173,25 @@ def step_times_for(
             _measured({model: sizes[model] for model in missing}, known, present, store, deadline)
         )
     wanted = {IMAGES, *models}
+    known = _without_outdated(known)
     return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
+
+
+def _without_outdated(rows: Sequence[StepTime]) -> list[StepTime]:
+    """Without the rough times of models of which there are others."""
+    measured = {row.model for row in rows if not row.mode.startswith(ROUGH)}
+    return [row for row in rows if row.model not in measured or not row.mode.startswith(ROUGH)]
+
+
+def _paced(
+    model: str, figures: ModelFigures, present: _Present, store: ExperienceStore | None
+) -> list[StepTime]:
+    """Rough times of a model, of which a forward pass is measured; kept."""
+    pace = present.stopwatch.pace(model, present.device)
+    rows = _typical(model, figures, present.device, pace / (figures.own_size / DEFAULT_INPUT_SIZE) ** 2)
+    if store is not None and present.is_as_it_was():
+        store.set_step_times(rows)
+    return present.as_asked(rows)
 
 
 def _measured(
@@ -261,7 +293,8 @@ def _estimated(
         if model in there or not gmacs:
             continue
         if not measured:
-            rows += _typical(model, figures[model], device)
+            pace = TYPICAL_SECONDS["cpu" if device.kind == "cpu" else "gpu"] * gmacs
+            rows += _typical(model, figures[model], device, pace)
             continue
         nearest = min(measured, key=lambda other: abs(math.log(measured[other] / gmacs)))
         rows += _in_proportion(
@@ -273,9 +306,8 @@ def _estimated(
     return rows
 
 
-def _typical(model: str, figures: ModelFigures, device: Device) -> list[StepTime]:
-    """Rough times of a model on a typical device of a kind, its stages alike."""
-    pace = TYPICAL_SECONDS["cpu" if device.kind == "cpu" else "gpu"] * (figures.gmacs or 1.0)
+def _typical(model: str, figures: ModelFigures, device: Device, pace: float) -> list[StepTime]:
+    """Rough times of a model, its stages alike, by the seconds of a forward pass for 224 pixels."""
     rows = []
     for size, batch in product(_measured_sizes(figures), (8, 32)):
         forward = batch * pace * (size / DEFAULT_INPUT_SIZE) ** 2
@@ -293,6 +325,7 @@ def _typical(model: str, figures: ModelFigures, device: Device) -> list[StepTime
 def _in_proportion(model: str, stages: int, ratio: float, rows: Sequence[StepTime]) -> list[StepTime]:
     """The rows of another model as if of this one: the same shares of its stages, `ratio` times as long."""
     others = max(row.frozen_stages for row in rows)
+    forward = {FEATURES, ROUGH + FEATURES}
     result = []
     for frozen in range(stages + 1):
         same = (
@@ -301,8 +334,9 @@ def _in_proportion(model: str, stages: int, ratio: float, rows: Sequence[StepTim
             else min(max(round(frozen * others / stages), 1), others - 1)
         )
         for row in rows:
-            if row.frozen_stages == same and (row.mode != FEATURES or frozen):
-                scale = ratio if row.mode == FEATURES or (row.mode == TRAIN and frozen < stages) else 1.0
+            if row.frozen_stages == same and (row.mode not in forward or frozen):
+                training = row.mode.removeprefix(ROUGH) == TRAIN and frozen < stages
+                scale = ratio if row.mode in forward or training else 1.0
                 result.append(
                     StepTime(
                         row.device,
@@ -310,7 +344,7 @@ def _in_proportion(model: str, stages: int, ratio: float, rows: Sequence[StepTim
                         row.input_size,
                         row.batch_size,
                         frozen,
-                        ROUGH + row.mode,
+                        ROUGH + row.mode.removeprefix(ROUGH),
                         scale * row.seconds,
                         row.measured_at,
                     )
