@@ -133,7 +133,7 @@ def advise(
             models,
             where,
             store,
-            seconds=_look_seconds(budget, end),
+            seconds=_look_seconds(dataset, budget, end),
             quiet=nullcontext if decoding is None else decoding.paused,
             show_progress=show_progress,
         )
@@ -209,8 +209,10 @@ def _import_for(models: Sequence[ModelInfo]) -> None:
         import_module("timm")
 
 
-def _look_seconds(budget: float, end: float | None) -> float:
+def _look_seconds(dataset: Dataset, budget: float, end: float | None) -> float:
     """Seconds for a look, of which the budget ends then, by time.monotonic(), or begins with the run."""
+    if end is None and dataset.kind is not Kind.FOLDER:
+        return max(LONGEST_LOOK, budget)
     if end is None:
         return min(max(LEAST_LOOK, FREE_LOOK_SHARE * budget), LONGEST_LOOK)
     return max(0.0, LOOK_SHARE * (end - time.monotonic()))

@@ -321,4 +321,5 @@ def test_networks_of_other_families(tmp_path, monkeypatch):
         6,
         len(staged(create_model("mobilenet_v3_small"), "mobilenet_v3_small").stages),
     )
-    assert 0 <= found["nearest_mean"] <= 1 and 0 < found["distance"] < 1
+    assert 0 <= found["nearest_mean"] <= 1
+    assert found["distance"] is None  # which takes a large network too long
