@@ -67,20 +67,20 @@ class ScoredCandidates(FittingCandidates):
 def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCandidates:
     """Score candidates by what a predictor expects of them, or, where it cannot know, probes."""
     regimes, profile = fitting.regimes, fitting.profile.flat()
-    x = features(profile, fitting.figures, regimes, fitting.epochs, fitting.budget)
-    expected = np.array(predictor.predict(x))
-    familiarity = Familiarity.of(predictor, x, regimes)
-    known = np.array(
-        [
-            name in fitting.pretrained and familiarity.models[place]
-            for place, name in enumerate(regimes.models)
-        ],
-        dtype=bool,
-    )[regimes.model]
-    trusted = known & familiarity.enough & familiarity.known_data
-    by_probes = _by_probes(fitting)
-    probed = ~trusted & np.isfinite(by_probes[0])
-    mean, low, high = np.where(probed, by_probes, expected)
+
+    def features_of(rows: np.ndarray) -> np.ndarray:
+        return features(profile, fitting.figures, regimes.take(rows), fitting.epochs[rows], fitting.budget)
+
+    there, firsts = np.unique(regimes.model, return_index=True)
+    familiarity = Familiarity.of(predictor, features_of(firsts), [regimes.models[place] for place in there])
+    known = np.array([name in fitting.pretrained & familiarity.models for name in regimes.models], dtype=bool)
+    trusted = known[regimes.model] & familiarity.enough & familiarity.known_data
+    expected = _by_probes(fitting)
+    probed = ~trusted & np.isfinite(expected[0])
+    asked = np.flatnonzero(~probed)
+    if len(asked):
+        expected[:, asked] = predictor.predict(features_of(asked))
+    mean, low, high = expected
     defaults = tuple(
         default_choice(
             regimes,
@@ -101,7 +101,6 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
     notes = fitting.notes
     if learned:
         score = np.where(allowed, score, -np.inf)
-        there = np.unique(regimes.model)
         rated = {place for place in there if allowed[regimes.model == place].any()}
         if unknown := [regimes.models[place] for place in there if place not in rated]:
             line = (

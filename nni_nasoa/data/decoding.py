@@ -98,7 +98,6 @@ class Decoding:
         if self._process is not None and self._process.stdin is not None:
             with contextlib.suppress(OSError):  # It may have ended.
                 self._process.stdin.write(what)
-                self._process.stdin.flush()
 
     @property
     def source(self) -> Source:

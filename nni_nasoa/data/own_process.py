@@ -67,6 +67,7 @@ def start_process(call: Callable[[], object]) -> subprocess.Popen[bytes]:
         file.seek(0)
         return subprocess.Popen(
             [sys.executable, "-W", "ignore", "-c", _RUN_FROM_FILE, str(os.getpid()), str(file.fileno())],
+            bufsize=0,  # What is written to it arrives, or fails, at once, and not when it is closed.
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

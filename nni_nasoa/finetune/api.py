@@ -120,7 +120,7 @@ def finetune(
             if checked is not None and dataset.kind is Kind.FOLDER and not dataset.decoded([input_size]):
                 begun = dataset.decoding_under_way(input_size)
                 with begun.paused() if begun is not None else nullcontext():
-                    pace = pace_of_head(checked, regime, input_size, device)
+                    pace = pace_of_head(checked, regime, input_size, device, clock.remaining)
             opened = open_in_time(
                 dataset, clock, input_size=input_size, pace=pace, show_progress=monitoring.bar
             )

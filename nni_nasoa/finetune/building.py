@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 import warnings
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from torch import nn
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data import Dataset, ImageArrays, ImageSplit
-from nni_nasoa.device.precision import autocast, faster_type
-from nni_nasoa.device.settings import synchronize
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.pace import known_pace, measured_pace
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import shown
 from nni_nasoa.zoo import ModelInfo, create_model, get
@@ -27,7 +25,7 @@ from .context import RunContext
 DEFAULT_INPUT_SIZE = 224  # Pixels that models take which nothing is known about.
 # The part of the time that may go to moving images to a GPU, and the bytes that are moved in a second.
 RESIDENT_SHARE, READING_SPEED = 0.05, 500e6
-PACE_IMAGES, PACE_SECONDS = 8, 1.0
+LEAST_SECONDS = 10.0  # With fewer left, none go to finding out how fast a network is.
 
 
 def input_size_of(regime: FineTuneRegime, dataset: Dataset) -> int:
@@ -91,31 +89,23 @@ def check_model(
     return None
 
 
-@torch.no_grad()
 def pace_of_head(
-    network: nn.Module, regime: FineTuneRegime, input_size: int, device: torch.device
+    network: nn.Module, regime: FineTuneRegime, input_size: int, device: torch.device, seconds: float
 ) -> float | None:
     """Seconds of a forward pass for an image, of a run that trains the head alone; None for others.
 
-    It is measured on black images, in about a second.
+    Parameters
+    ----------
+    seconds
+        That are left. Where they are few, it is told only if it is known already.
     """
     view = staged(network, regime.model if _info(regime.model) is not None else None)
     if regime.frozen_stages < len(view.stages):
         return None
-    view.to(device).to(memory_format=torch.channels_last).eval()
-    images = torch.zeros(PACE_IMAGES, 3, input_size, input_size, device=device)
-    images = images.to(memory_format=torch.channels_last)
-
-    def forward() -> None:
-        view.forward_stages(images)
-        synchronize(device)
-
-    dtype = faster_type(device, forward, seconds=PACE_SECONDS)
-    with autocast(device, dtype):
-        forward()
-        begin = time.perf_counter()
-        forward()
-    return (time.perf_counter() - begin) / len(images)
+    pace = known_pace(regime.model, device)
+    if pace is None and seconds < LEAST_SECONDS:
+        return None
+    return (pace or measured_pace(regime.model, view, input_size, device)).at(input_size)
 
 
 def _takes(info: ModelInfo, size: int) -> bool:

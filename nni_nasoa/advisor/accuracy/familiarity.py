@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-
-from nni_nasoa.advisor.candidates import Candidates
 
 from .features import DATASET, NAMES
 from .predictor import AccuracyPredictor
@@ -35,13 +34,13 @@ class Familiarity:
     known_data
         Whether some were on data of such a kind.
     models
-        For each model, whether some were of networks of such sizes.
+        Names of those models that are of sizes as some networks of them were.
     """
 
     runs: int
     similar: int
     known_data: bool
-    models: tuple[bool, ...]
+    models: frozenset[str]
 
     @property
     def enough(self) -> bool:
@@ -49,23 +48,18 @@ class Familiarity:
         return self.runs >= ENOUGH
 
     @classmethod
-    def of(cls, predictor: AccuracyPredictor, x: np.ndarray, regimes: Candidates) -> Familiarity:
-        """That of candidates on a dataset, whose features are `x`."""
+    def of(cls, predictor: AccuracyPredictor, x: np.ndarray, models: Sequence[str]) -> Familiarity:
+        """That of runs of m models on a dataset, one each, whose features are `x`, (m, len(NAMES))."""
         kept = predictor.runs()
-        firsts = [
-            int(np.flatnonzero(regimes.model == place)[0]) if (regimes.model == place).any() else None
-            for place in range(len(regimes.models))
-        ]
         if not len(kept) or not len(x):
-            return cls(predictor.seen, 0, False, tuple(False for _ in firsts))
+            return cls(predictor.seen, 0, False, frozenset())
         seen = [place for place in _DATASET if predictor.used[place]]
         distance = _distance(kept[:, seen], x[0, seen])
         sizes = kept[:, _SIZES]
         low = np.where(np.isnan(sizes), np.inf, sizes).min(axis=0) - BEYOND
         high = np.where(np.isnan(sizes), -np.inf, sizes).max(axis=0) + BEYOND
-        known = tuple(
-            first is not None and bool(((x[first, _SIZES] >= low) & (x[first, _SIZES] <= high)).all())
-            for first in firsts
+        known = frozenset(
+            name for name, own in zip(models, x[:, _SIZES]) if ((own >= low) & (own <= high)).all()
         )
         if np.nan_to_num(x[0, _IMAGE_SIZE]):  # Files are another kind of data than images that were drawn.
             distance = np.where(np.nan_to_num(kept[:, _IMAGE_SIZE]) == 0, np.inf, distance)

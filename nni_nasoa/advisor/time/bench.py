@@ -20,6 +20,7 @@ from nni_nasoa.training.distributed import Alone
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.optimizers import Optimizer
+from nni_nasoa.training.pace import measured_pace
 from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
 from nni_nasoa.training.sampling import undisturbed
 from nni_nasoa.training.stepping import Stepper
@@ -37,7 +38,6 @@ DRAWN, VIEWED = 64, 16  # images a batch, of drawing alone, and of the head with
 # again goes to steps in which some stages are frozen; and each is taken three times.
 STEPS_COST = 20
 SMALLEST_SHARE = 0.5  # the share of the time that goes to the smallest size
-PACE_SECONDS = 1.0  # that finding the faster type for one forward pass takes, at most
 WAITING_SHARE = 0.25  # the share of the time that others have to leave the device alone
 _NO_DECAY = 0.0
 
@@ -76,16 +76,12 @@ def measured_steps(
     return rows
 
 
-def measured_pace(model: str, device: Device) -> float:
+def pace_of_model(model: str, device: Device) -> float:
     """See `step_times.measure_pace`."""
     bench, size = _Bench(device), get(model).input_size
-    with bench.quiet(0.0), torch.no_grad():
+    with bench.quiet(0.0):
         view = staged(create_model(model, num_classes=CLASSES), model)
-        view.to(bench.device).to(memory_format=torch.channels_last).eval()
-        images = bench.images(FEW[0], size).clean(torch.arange(FEW[0]))
-        dtype = faster_type(bench.device, partial(view.forward_stages, images), seconds=PACE_SECONDS)
-        with autocast(bench.device, dtype):
-            return bench.least(partial(view.forward_stages, images)) / len(images)
+        return measured_pace(model, view, size, bench.device).at(size)
 
 
 def measured_drawing(

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from nni_nasoa.advisor.models import DEFAULT_INPUT_SIZE, LARGE_FROM, ModelFigures
 from nni_nasoa.experience.records import StepTime
+from nni_nasoa.finetune.clock import waiting_factor
 from nni_nasoa.training.time_shares import STEP_FACTOR
 
 from .step_kinds import FEATURES, IMAGES, ROUGH, TRAIN
@@ -64,9 +65,9 @@ def measure_step_times(
 
 def measure_pace(model: str, device: Device) -> float:
     """Seconds of a forward pass for an image of a model's own size, measured in about a second."""
-    from .bench import measured_pace
+    from .bench import pace_of_model
 
-    return measured_pace(model, device)
+    return pace_of_model(model, device)
 
 
 def measure_drawing(
@@ -99,6 +100,8 @@ class Stopwatch:
         What tells the seconds.
     threads
         What looks, given the most that there can be, how many threads of a processor are free.
+    waiting
+        What tells how many times as long this process takes as it would alone.
     """
 
     steps: Callable[..., list[StepTime]] = measure_step_times
@@ -107,6 +110,7 @@ class Stopwatch:
     rounds: int = 3
     clock: Callable[[], float] = time.monotonic
     threads: Callable[[int], Threads] = _threads
+    waiting: Callable[[], float] = waiting_factor
 
 
 def step_times_for(
@@ -174,7 +178,8 @@ def step_times_for(
         )
     wanted = {IMAGES, *models}
     known = _without_outdated(known)
-    return [row for row in known if row.model in wanted] + _estimated(models, figures, known, device)
+    estimated = _estimated(models, figures, known, device, stopwatch.waiting)
+    return [row for row in known if row.model in wanted] + estimated
 
 
 def _without_outdated(rows: Sequence[StepTime]) -> list[StepTime]:
@@ -277,7 +282,11 @@ def _measured_sizes(figures: ModelFigures) -> tuple[int, ...]:
 
 
 def _estimated(
-    models: Sequence[str], figures: Mapping[str, ModelFigures], known: Sequence[StepTime], device: Device
+    models: Sequence[str],
+    figures: Mapping[str, ModelFigures],
+    known: Sequence[StepTime],
+    device: Device,
+    waiting: Callable[[], float],
 ) -> list[StepTime]:
     """Rough times of those models that were not measured, by those of the nearest that was.
 
@@ -293,8 +302,8 @@ def _estimated(
         if model in there or not gmacs:
             continue
         if not measured:
-            pace = TYPICAL_SECONDS["cpu" if device.kind == "cpu" else "gpu"] * gmacs
-            rows += _typical(model, figures[model], device, pace)
+            pace = TYPICAL_SECONDS["cpu"] * waiting() if device.kind == "cpu" else TYPICAL_SECONDS["gpu"]
+            rows += _typical(model, figures[model], device, pace * gmacs)
             continue
         nearest = min(measured, key=lambda other: abs(math.log(measured[other] / gmacs)))
         rows += _in_proportion(
