@@ -67,7 +67,7 @@ def run_advised(job: Mapping[str, Any], step_times: str) -> dict[str, Any] | Non
     """
     from nni_nasoa.advisor import ExperienceStore
     from nni_nasoa.advisor.advising import advise
-    from nni_nasoa.advisor.task.profiles import task_profile
+    from nni_nasoa.advisor.task.look import task_profile
     from nni_nasoa.data import Dataset
     from nni_nasoa.zoo import list_models
 

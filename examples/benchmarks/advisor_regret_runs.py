@@ -24,9 +24,10 @@ from advisor_common import (
 from advisor_grid import TaskGrid, grid_regimes
 
 from nni_nasoa.advisor.task.landmarks import landmark
+from nni_nasoa.advisor.task.look import task_profile
 from nni_nasoa.advisor.task.plan import PROBE_MODEL, landmark_settings, sized_probes
 from nni_nasoa.advisor.task.probing import FEW, probe
-from nni_nasoa.advisor.task.profiles import TaskProfile, task_profile
+from nni_nasoa.advisor.task.profiles import TaskProfile
 from nni_nasoa.data import Dataset
 from nni_nasoa.training.regime import FineTuneRegime
 

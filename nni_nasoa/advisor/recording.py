@@ -210,7 +210,7 @@ class Recorder:
         """
         from nni_nasoa.experience.store import ExperienceStore
 
-        from .task.profiles import profiled
+        from .task.look import profiled
 
         try:
             store = answered(lambda: ExperienceStore(location), seconds)
@@ -305,7 +305,8 @@ def known_before(
     """
     from nni_nasoa.data import DatasetError
 
-    from .task.profiles import TaskProfile, profiled
+    from .task.look import profiled
+    from .task.profiles import TaskProfile
 
     profile = None
     with suppress(DatasetError):

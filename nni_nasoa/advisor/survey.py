@@ -33,8 +33,9 @@ from nni_nasoa.values import (
 from nni_nasoa.zoo import get
 
 from .models import has_weights
+from .task.look import task_profile
 from .task.plan import is_large
-from .task.profiles import TaskProfile, task_profile
+from .task.profiles import TaskProfile
 from .time.step_kinds import ROUGH
 from .time.step_times import step_times_for
 

@@ -82,7 +82,7 @@ class Worker:
             )
 
     def _profile(self, dataset: Dataset) -> TaskProfile:
-        from nni_nasoa.advisor.task.profiles import task_profile
+        from nni_nasoa.advisor.task.look import task_profile
 
         if dataset.name not in self._profiles:
             self._profiles[dataset.name] = task_profile(

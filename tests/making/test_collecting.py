@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.task.profiles import TaskProfile, task_profile
+from nni_nasoa.advisor.task.look import task_profile
+from nni_nasoa.advisor.task.profiles import TaskProfile
 from nni_nasoa.cli import main
 from nni_nasoa.data import Dataset
 from nni_nasoa.data.tasks import get_task

@@ -11,9 +11,10 @@ import pytest
 from fixtures.looks import FOUND
 
 from nni_nasoa.advisor.task.landmarks import HIGH_RATE, RATE
+from nni_nasoa.advisor.task.look import Instruments, task_profile
 from nni_nasoa.advisor.task.plan import LANDMARKS, PROBE_MODEL, sized_probes
 from nni_nasoa.advisor.task.probing import FEW, IMAGES
-from nni_nasoa.advisor.task.profiles import Instruments, TaskProfile, task_profile
+from nni_nasoa.advisor.task.profiles import TaskProfile
 from nni_nasoa.data import Dataset, DatasetError, open_dataset
 from nni_nasoa.data.profile import DatasetProfile, ProfileError
 from nni_nasoa.experience.records import figures_of
@@ -24,7 +25,7 @@ B = ("nano-b", "nano-b@96")
 COLD = """
 import sys
 from nni_nasoa.advisor import ExperienceStore
-from nni_nasoa.advisor.task.profiles import task_profile
+from nni_nasoa.advisor.task.look import task_profile
 from nni_nasoa.data import Dataset
 found = task_profile(Dataset(sys.argv[2]), ExperienceStore(sys.argv[1]), ["nano-b"])
 print(found.flat()["separability_nearest_mean"], found.model_figures("nano-b").stages)
@@ -337,7 +338,7 @@ def test_a_profile_survives_json(folder, look):
 
 def test_nothing_heavy_is_imported():
     code = (
-        "import sys, nni_nasoa.advisor.task.profiles; "
+        "import sys, nni_nasoa.advisor.task.look; "
         "print({'torch', 'torchvision', 'nni', 'sqlalchemy', 'PIL'} & {*sys.modules})"
     )
     assert (
