@@ -64,7 +64,9 @@ class Decoding:
         self._images, self._max_bad, self._again = images, max_bad, again
         self._process: subprocess.Popen[bytes] | None = None
         self._found: Whole | Growing | None = None
-        self._begin, self._at_begin, self._paused_seconds = time.monotonic(), 0, 0.0
+        self._begin, self._at_begin = time.monotonic(), 0
+        self._paused_seconds = 0.0
+        self._paused_since: float | None = None
 
     def __enter__(self) -> Decoding:
         if self._process is None and not self._images.is_decoded(self.size):
@@ -86,13 +88,18 @@ class Decoding:
         Passes of a network on all processors take several times as long beside threads that decode: each part
         of them waits for the slowest processor. One after the other is the sooner done.
         """
-        begin = time.monotonic()
+        self._paused_since = time.monotonic()
         self._tell(_PAUSE)
         try:
             yield
         finally:
             self._tell(_GO_ON)
-            self._paused_seconds += time.monotonic() - begin
+            self._paused_seconds, self._paused_since = self._paused(), None
+
+    def _paused(self) -> float:
+        """Seconds of all pauses until now."""
+        since = self._paused_since
+        return self._paused_seconds + (0.0 if since is None else time.monotonic() - since)
 
     def _tell(self, what: bytes) -> None:
         if self._process is not None and self._process.stdin is not None:
@@ -137,7 +144,7 @@ class Decoding:
         new = done - self._at_begin
         if done < total and new < LEAST_TIMED:
             return None
-        spent = time.monotonic() - self._begin - self._paused_seconds
+        spent = time.monotonic() - self._begin - self._paused()
         return 0.0 if done >= total else spent / new * (total - done)
 
     def wait(self, seconds: float, until: int | None = None) -> bool:

@@ -167,7 +167,8 @@ def step_times_for(
         present = _Present(device, stopwatch)
         if not in_full and (quick := [model for model in missing if model in large]):
             missing = [model for model in missing if model not in quick]
-            known += _paced(quick[0], figures[quick[0]], present, store)
+            if not there.intersection(large):  # one tells of the others
+                known += _paced(quick[0], figures[quick[0]], present, store)
         if store is not None and present.device != device:
             known += present.as_asked(
                 row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing)

@@ -238,6 +238,20 @@ def test_a_landmark_that_there_was_no_time_for_is_looked_for_again(folder, store
     assert opened.landmarks == {"landmark": 0.1, "landmark_high_rate": 0.5}  # arrays come in one size
 
 
+def test_what_there_was_no_time_for_is_looked_for_again_with_much_more_of_it(folder, store, look):
+    cut_short = {**dict.fromkeys(FOUND), "images": 2, "stages": 4}
+    look.having(probe=lambda split, model, **_: look.probed.append((model, split)) or cut_short)
+    first = look(Dataset(folder), store, seconds=100)
+    tried = len(look.probed)
+    assert tried and first.probes == {} and first.looked_for == {PROBE_MODEL: 100}
+    for seconds in (1, 100, 150):
+        assert look(Dataset(folder), store, seconds=seconds) == first and len(look.probed) == tried
+    assert look(Dataset(folder), store, seconds=200).looked_for == {PROBE_MODEL: 200}
+    assert len(look.probed) == 2 * tried
+    # Of another network nothing was looked for yet.
+    assert set(look(Dataset(folder), store, ["nano-b"], seconds=1).looked_for) == {PROBE_MODEL, "nano-b"}
+
+
 def test_probes_of_another_process_are_kept(folder, store, look):
     def probe(split, model, *, device, seconds, images):
         if model == PROBE_MODEL:

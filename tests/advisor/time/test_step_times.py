@@ -61,8 +61,8 @@ def rows_of(model, stages=4, sizes=(32, 96), seconds=0.01):
 
 
 def measuring(steps, drawing=lambda *_, **__: [], **fields):
-    """A stopwatch that measures in these ways, images in no time."""
-    return Stopwatch(steps=steps, drawing=drawing, **fields)
+    """A stopwatch that measures in these ways, images in no time, where nobody else computes."""
+    return Stopwatch(steps=steps, drawing=drawing, **{"waiting": lambda: 1.0, **fields})
 
 
 def fail(*_, **__):
@@ -353,6 +353,45 @@ def test_where_nothing_is_measured_rough_times_are_those_of_a_typical_device(tmp
         assert whole == pytest.approx(max(forward, 1e-4))
         assert seconds[ROUGH + TRAIN, 0] == pytest.approx(max(STEP_FACTOR * forward, 1e-4))
         assert seconds[ROUGH + TRAIN, figures.stages] == 1e-4
+
+
+def test_with_little_time_a_forward_pass_of_the_cheapest_large_network_tells_of_all(tmp_path):
+    store, large = ExperienceStore(tmp_path / "store.db"), ["lite1", "lite0"]
+    asked = []
+    quick = replace(NO_MEASURING, pace=lambda model, device: asked.append(model) or 0.02)
+    rows = step_times_for(large, DEVICE, store, seconds=2, stopwatch=quick)
+    assert asked == ["lite0"] and all(row.mode.startswith(ROUGH) for row in rows)
+    tables, own = model_times(rows), ModelFigures.of_zoo("lite0").own_size
+    seconds = {
+        row.seconds / row.batch_size
+        for row in rows
+        if (row.model, row.mode, row.input_size) == (asked[0], ROUGH + FEATURES, own)
+        if row.frozen_stages == tables[asked[0]].stages
+    }
+    assert max(seconds) == pytest.approx(0.02)
+    # It is kept, and not measured again by who has as little time; who has enough measures steps.
+    step_times_for(large, DEVICE, store, seconds=2, stopwatch=quick)
+    assert len(asked) == 1
+    steps = measuring(lambda model, sizes, *_, **__: rows_of(model, sizes=sizes), rounds=1)
+    found = step_times_for(large, DEVICE, store, stopwatch=steps)
+    assert not any(row.mode.startswith(ROUGH) for row in found)
+    kept = store.step_times(DEVICE.key)
+    assert {row.model for row in kept} >= {*large}
+
+
+def test_where_others_compute_what_is_typical_takes_as_much_longer():
+    alone, beside = (
+        step_times_for(
+            TWO,
+            DEVICE,
+            None,
+            seconds=0,
+            stopwatch=replace(NO_MEASURING, waiting=lambda factor=factor: factor),
+        )
+        for factor in (1.0, 3.0)
+    )
+    ratios = [there.seconds / here.seconds for here, there in zip(alone, beside) if here.seconds > 2e-4]
+    assert ratios == pytest.approx([3.0] * len(ratios))
 
 
 def test_only_what_is_worth_it_is_measured_and_large_networks_come_first():
