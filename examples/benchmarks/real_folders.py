@@ -21,10 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from real_images import FOLDERS, made
@@ -151,7 +151,42 @@ def main(dest: Path, only: tuple[str, ...], minutes: tuple[float, ...], runs: in
                 if not any(results.of(who="advice", folder=name, minutes=budget, run=run)):
                     found = advised(folder, budget)
                     results.add(found, who="advice", folder=name, minutes=budget, run=run)
-    show(results, names, minutes)
+    compared = compare(results, names, minutes)
+    show(compared)
+    draw(compared, output.with_suffix(".png"))
+
+
+class Compared(NamedTuple):
+    """What there was to be had on a folder in some minutes."""
+
+    folder: str
+    minutes: float
+    ours: list[dict[str, Any]]  # runs of the advice, by their accuracy
+    theirs: float  # accuracy of the ten lines
+
+    @property
+    def middle(self) -> dict[str, Any]:
+        """The run of median accuracy; of two, the better one."""
+        return self.ours[len(self.ours) // 2]
+
+    @property
+    def accuracy(self) -> float:
+        """The median of ours."""
+        return median(line["accuracy"] for line in self.ours)
+
+
+def compare(results: Results, names: Iterable[str], minutes: Iterable[float]) -> list[Compared]:
+    """Where both sides were measured."""
+    found = []
+    for budget in sorted(minutes):
+        for name in names:
+            ours = sorted(
+                results.of(who="advice", folder=name, minutes=budget), key=lambda line: line["accuracy"]
+            )
+            theirs = best_of_ten_lines(results, name, budget)
+            if ours and theirs is not None:
+                found.append(Compared(name, budget, ours, theirs))
+    return found
 
 
 def in_words(expected: dict[str, float] | None) -> str:
@@ -162,25 +197,64 @@ def in_words(expected: dict[str, float] | None) -> str:
     return f"{mean:.0f} ({low:.0f}-{high:.0f})"
 
 
-def show(results: Results, names: tuple[str, ...], minutes: tuple[float, ...]) -> None:
+def show(compared: Iterable[Compared]) -> None:
     """A table of test accuracies in per cent: the advice's median, what it expected, and ten lines."""
     table = Table("folder", "seconds", "advice", "expected", "took", "ten lines")
-    for name in names:
-        for budget in minutes:
-            ours = [*results.of(who="advice", folder=name, minutes=budget)]
-            theirs = best_of_ten_lines(results, name, budget)
-            if not ours or theirs is None:
-                continue
-            middle = sorted(ours, key=lambda line: line["accuracy"])[len(ours) // 2]
-            table.add_row(
-                name,
-                f"{60 * budget:g}",
-                f"{100 * median(line['accuracy'] for line in ours):.1f}",
-                in_words(middle.get("expected")),
-                f"{median(line['seconds'] for line in ours):.1f}",
-                f"{100 * theirs:.1f}",
-            )
+    for each in compared:
+        table.add_row(
+            each.folder,
+            f"{60 * each.minutes:g}",
+            f"{100 * each.accuracy:.1f}",
+            in_words(each.middle.get("expected")),
+            f"{median(line['seconds'] for line in each.ours):.1f}",
+            f"{100 * each.theirs:.1f}",
+        )
     Console().print(table)
+
+
+def draw(compared: Sequence[Compared], path: Path) -> None:
+    """A picture of the same: a panel for each budget, a line for each folder."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    budgets = sorted({each.minutes for each in compared})
+    if not budgets:
+        return
+    names = list(dict.fromkeys(each.folder for each in compared))
+    figure, axes = pyplot.subplots(
+        1,
+        len(budgets),
+        figsize=(1.5 + 4.5 * len(budgets), 1.6 + 0.42 * len(names)),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for axis, budget in zip(axes[0], budgets):
+        here = [each for each in compared if each.minutes == budget]
+        rows = [names.index(each.folder) for each in here]
+        for row, each in zip(rows, here):
+            if expected := each.middle.get("expected"):
+                ends = [100 * expected[f"accuracy_{end}"] for end in ("low", "high")]
+                axis.plot(ends, [row, row], color="#bbbbbb", linewidth=7, solid_capstyle="butt", zorder=1)
+        theirs, ours = (
+            [100 * value for value in side] for side in zip(*((e.theirs, e.accuracy) for e in here))
+        )
+        axis.scatter(theirs, rows, color="#0072b2", marker="D", s=34, zorder=2, label="ten lines")
+        axis.scatter(ours, rows, color="#d55e00", s=52, zorder=3, label="the advice, carried out")
+        axis.plot([], [], color="#bbbbbb", linewidth=7, label="what it had promised (80 %)")
+        axis.set_title(f"{60 * budget:g} seconds", fontsize=11)
+        axis.set_xlabel("accuracy on the test part, %")
+        axis.grid(axis="x", color="#eeeeee")
+        axis.set_axisbelow(True)
+        axis.spines[["top", "right", "left"]].set_visible(False)
+        axis.tick_params(axis="y", length=0)
+    axes[0][0].set_yticks(range(len(names)), names)
+    axes[0][0].invert_yaxis()
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,28 @@ def test_the_best_of_those_that_end_in_time_counts(script, tmp_path):
     assert again.lines == results.lines and real_folders.best_of_ten_lines(again, "clipart", 1) is None
 
 
+def test_medians_are_compared_and_drawn_where_both_sides_were_measured(script, tmp_path):
+    real_folders = script("real_folders")
+    results = real_folders.Results(tmp_path / "results.jsonl")
+    expected = {"accuracy": 0.6, "accuracy_low": 0.5, "accuracy_high": 0.7}
+    for folder, minutes, accuracies in (("flags", 1.0, (0.5, 0.9, 0.7)), ("clipart", 1.0, (0.4,))):
+        for run, accuracy in enumerate(accuracies):
+            found = {"seconds": 50, "accuracy": accuracy, "expected": expected}
+            results.add(found, who="advice", folder=folder, minutes=minutes, run=run)
+    results.add(
+        {"seconds": 30, "accuracy": 0.6, "images": 9}, who="ten lines", folder="flags", network="lite0"
+    )
+    compared = real_folders.compare(results, ("clipart", "flags"), (0.5, 1.0))
+    assert [(each.folder, each.minutes, each.accuracy, each.theirs) for each in compared] == [
+        ("flags", 1.0, 0.7, 0.6)
+    ]
+    real_folders.draw(compared, tmp_path / "results.png")
+    with Image.open(tmp_path / "results.png") as picture:
+        assert picture.width > 400 and len(picture.convert("RGB").getcolors(1 << 24)) > 10
+    real_folders.draw([], tmp_path / "none.png")
+    assert not (tmp_path / "none.png").exists()
+
+
 @pytest.mark.slow
 def test_a_folder_from_end_to_end(script, flags, tmp_path):
     words = [str(flags), "--only", "flags", "--minutes", "0.5", "--runs", "1"]
