@@ -252,7 +252,7 @@ def read_json(path: StrPath) -> Any:
     ValueError
         As `parse_json` raises it, or the file is larger than MAX_JSON bytes.
     """
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         content = file.read(MAX_JSON + 1)
     if len(content) > MAX_JSON:
         raise ValueError(f"not JSON of at most {MAX_JSON} bytes")

@@ -14,9 +14,10 @@ from typing import Any, TextIO, TypeVar
 
 import click
 
-from nni_nasoa.values import NUMBER, reason
+from nni_nasoa.values import NUMBER, one_line, reason
 
 Resource = TypeVar("Resource", bound=AbstractContextManager)
+MAX_LINE = 1000  # characters of an error, in which paths may stand
 _LOST = "what was to be printed is lost"
 
 
@@ -137,8 +138,15 @@ def _without_usage() -> Iterator[None]:
         yield
     except click.UsageError as error:
         # A newer click has this error for a group alone, whose help it shows.
-        if not isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
-            error.ctx = None  # else its usage would be shown
+        if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+            raise
+        if len(said := error.format_message()) > MAX_LINE:
+            raise click.UsageError(one_line(said, MAX_LINE)) from None
+        error.ctx = None  # else its usage would be shown
+        raise
+    except click.ClickException as error:
+        if len(said := error.format_message()) > MAX_LINE:
+            raise click.ClickException(one_line(said, MAX_LINE)) from None
         raise
 
 

@@ -7,6 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
+
+from nni_nasoa.cli import main
 
 COMMAND = """
 import atexit, sys, types
@@ -106,3 +109,31 @@ def test_what_a_strict_terminal_cannot_show_is_escaped():
     code = LINE.replace('"all that there is to say"', r'"bird\udcff.png"')
     done = ended([code], PYTHONIOENCODING="utf-8:strict")
     assert (done.returncode, done.stdout, done.stderr) == (0, "bird\\udcff.png\n", "")
+
+
+LONG = "x" * 5000
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["finetune", "--dataset", "digits", "--minutes", "1", "--model", LONG],
+        ["finetune", "--dataset", "digits", "--minutes", "1", "--model", "2-_8_" + LONG],
+        ["finetune", "--dataset", "digits", "--minutes", "1", "--model", "nano-a", "--optimizer", LONG],
+        ["finetune", "--dataset", "digits", "--minutes", "1" + "0" * 5000, "--model", "nano-a"],
+        ["finetune", "--dataset", "digits", "--minutes", LONG, "--model", "nano-a"],
+        ["finetune", "--dataset", LONG, "--minutes", "1", "--model", "nano-a"],
+        ["finetune", "--regime", LONG, "--dataset", "digits", "--minutes", "1"],
+        ["zoo", "list", "--family", LONG],
+        ["experience", "list", "--store", "sqlite://" + LONG],
+        ["experience", "collect", "--budgets", LONG],
+        ["report", LONG],
+        [LONG],
+        ["--" + LONG],
+    ],
+    ids=range(13),
+)
+def test_long_values_are_shortened_in_one_line(words):
+    done = CliRunner().invoke(main, words)
+    (line,) = done.output.splitlines()
+    assert done.exit_code and len(line) < 1100 and isinstance(done.exception, SystemExit)

@@ -51,8 +51,8 @@ def main() -> None:
         processes = {
             name: subprocess.Popen(
                 [sys.executable, __file__, name, *options],
-                stdout=subprocess.DEVNULL,
-                stderr=open(Path(logs, name), "wb"),  # noqa: SIM115 - for the process
+                stdout=open(Path(logs, name), "ab"),  # noqa: SIM115 - for the process
+                stderr=subprocess.STDOUT,
             )
             for name in names
         }
