@@ -9,7 +9,19 @@ from typing import Any
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.search.evolution import Limit, Objective
-from nni_nasoa.values import NUMBER, SHARE, WRONG, InputError, Rule, check_names, list_of, shown, text, whole
+from nni_nasoa.values import (
+    NUMBER,
+    SHARE,
+    TRUTH,
+    WRONG,
+    InputError,
+    Rule,
+    check_names,
+    list_of,
+    shown,
+    text,
+    whole,
+)
 
 
 class ClassArgsError(InputError):
@@ -27,6 +39,7 @@ class EvolutionArgs:
     initial: tuple[str | Mapping[str, Any], ...] = ()
     blocks_from: str | None = None
     macros_from: str | None = None
+    surrogate: bool = True
     seed: int | None = None
 
     @classmethod
@@ -129,5 +142,6 @@ _RULES = {
     ),
     "blocks_from": text("a front file or an experiment id"),
     "macros_from": text("a front file or an experiment id"),
+    "surrogate": TRUTH,
     "seed": whole(0),
 }

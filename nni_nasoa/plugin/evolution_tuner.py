@@ -61,6 +61,8 @@ class EvolutionTuner(Tuner):
         The `block` (or `macro`) designs to choose among, in place of those in the search space: the ones on
         the front of a front file, or of an experiment by its id. A relative path starts at the tuner's
         codeDirectory.
+    surrogate
+        Whether a model of the results chooses among children (`nni_nasoa/search/surrogate.py`).
     seed
         A search with a seed is reproducible at trialConcurrency 1.
 
@@ -82,6 +84,7 @@ class EvolutionTuner(Tuner):
         initial: Any = None,
         blocks_from: Any = None,
         macros_from: Any = None,
+        surrogate: Any = None,
         seed: Any = None,
         **unknown: Any,
     ) -> None:
@@ -94,6 +97,7 @@ class EvolutionTuner(Tuner):
                     limits=limits,
                     population_size=population_size,
                     initial=initial,
+                    surrogate=surrogate,
                     seed=seed,
                     crossover_probability=crossover_probability,
                     blocks_from=blocks_from,
@@ -162,6 +166,7 @@ class EvolutionTuner(Tuner):
             seed=[args.seed, len(events)] if args.seed is not None and events else args.seed,
             population_size=args.population_size,
             crossover_probability=args.crossover_probability,
+            surrogate=args.surrogate,
         )
         self._vocabulary, self._evolution, self._told = vocabulary, evolution, set()
         if events:

@@ -57,6 +57,8 @@ class NasoaEvolution(Strategy):
         Probability that a new model has two parents.
     initial
         Models to evaluate first: encodings for ETNASSpace, else samples.
+    surrogate
+        Whether a model of the results chooses among children (`nni_nasoa/search/surrogate.py`).
     seed
         Random seed. The search is reproducible where models run one after the other.
 
@@ -82,10 +84,13 @@ class NasoaEvolution(Strategy):
         population_size: int = 20,
         crossover_probability: float = 0.5,
         initial: Sequence[str | Architecture | Sample] = (),
+        surrogate: bool = True,
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        self._args = _checked(objectives, limits, population_size, crossover_probability, initial, seed)
+        self._args = _checked(
+            objectives, limits, population_size, crossover_probability, initial, surrogate, seed
+        )
         self._evolution: Evolution | None = None
         self._vocabulary: Vocabulary | None = None
         self._kept_state: dict | None = None  # loaded before there was an evolution
@@ -98,7 +103,8 @@ class NasoaEvolution(Strategy):
         args = self._args
         return (
             f"objectives={args.objectives}, limits={args.limits}, population_size={args.population_size}, "
-            f"crossover_probability={args.crossover_probability}, seed={args.seed}"
+            f"crossover_probability={args.crossover_probability}, "
+            f"surrogate={args.surrogate}, seed={args.seed}"
         )
 
     @property
@@ -132,6 +138,7 @@ class NasoaEvolution(Strategy):
             seed=args.seed,
             population_size=args.population_size,
             crossover_probability=args.crossover_probability,
+            surrogate=args.surrogate,
             initial=[self._initial(one, model_space) for one in args.initial],
         )
         if self._kept_state is not None:
@@ -330,6 +337,7 @@ def _checked(
     population_size: Any,
     crossover_probability: Any,
     initial: Any,
+    surrogate: Any,
     seed: Any,
 ) -> EvolutionArgs:
     """The arguments as the tuner has them, which checks them; Python's values are put in a yml's words."""
@@ -351,6 +359,7 @@ def _checked(
                 population_size=population_size,
                 crossover_probability=crossover_probability,
                 initial=initial,
+                surrogate=surrogate,
                 seed=seed,
             )
         )

@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from threading import RLock
 from typing import Any
 
@@ -19,12 +20,15 @@ from nni_nasoa.values import SHARE, whole
 
 from .nsga2 import crowding_distances, non_dominated_ranks
 from .problem import METRIC, Individual, Limit, Objective, Operators, SpaceExhausted
+from .screening import Screening
 
 __all__ = ["Evolution", "Individual", "Limit", "Objective", "Operators", "SpaceExhausted"]
 
 _logger = logging.getLogger(__name__)
 
 _CHILDREN = 100  # proposals by variation before the next one is drawn at random
+_START = 10  # candidates before the first is screened: with fewer results, a model knows too little
+_UNSCREENED = 0.1  # share of the children that no model chooses, so that a wrong one cannot lead astray
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,9 @@ class Evolution:
         Probability that a child has two parents; every child is mutated.
     initial
         Candidates to ask for first.
+    surrogate
+        Whether a model of the results chooses among many children (`screening.py`), from ten candidates on or
+        from as many as `population_size`. One child in ten is taken as it comes.
     seed
         With a seed, the same results told in the same order lead to the same candidates.
 
@@ -81,6 +88,7 @@ class Evolution:
         population_size: int = 20,
         crossover_probability: float = 0.5,
         initial: Iterable[Any] = (),
+        surrogate: bool = False,
         seed: int | Sequence[int] | None = None,
     ) -> None:
         names = [objective.name for objective in objectives]
@@ -89,6 +97,7 @@ class Evolution:
         self.operators, self.objectives, self.limits = operators, tuple(objectives), tuple(limits)
         self.population_size = whole(2)("population size", population_size)
         self.crossover_probability = SHARE("crossover probability", crossover_probability)
+        self._screening = Screening(operators, self.objectives, self.limits) if surrogate else None
         self._rng = np.random.default_rng(seed)
         self._lock = RLock()
         self._to_ask_first = deque(initial)
@@ -110,7 +119,10 @@ class Evolution:
             None was found.
         """
         with self._lock:
-            key, candidate = next(self._new_ones())
+            found = self._screened() or next(self._new_ones(self._proposals()), None)
+            if found is None:
+                raise SpaceExhausted("no candidate was found that was not proposed before")
+            key, candidate = found
             self._pending[key] = candidate
             return candidate
 
@@ -153,6 +165,7 @@ class Evolution:
         with self._lock:
             if self._evaluated.pop(self.operators.key(candidate), None) is not None:
                 self._population, self._standing = [], None
+                self._forget()
                 for entry in self._evaluated.values():
                     self._select(entry)
 
@@ -229,6 +242,7 @@ class Evolution:
         from_json = self.operators.from_json
         with self._lock:
             self._evaluated, self._failed, self._population = {}, set(state["failed"]), []
+            self._forget()
             self._pending = {
                 self.operators.key(candidate): candidate for candidate in map(from_json, state["pending"])
             }
@@ -239,13 +253,44 @@ class Evolution:
 
     # -- variation --
 
-    def _new_ones(self) -> Iterator[tuple[str, Any]]:
+    def _new_ones(self, proposals: Iterable[Any]) -> Iterator[tuple[str, Any]]:
         """Yield (key, candidate) for the proposals that nobody made before."""
-        for candidate in self._proposals():
+        for candidate in proposals:
             key = self.operators.key(candidate)
             if key not in self._evaluated and key not in self._failed and key not in self._pending:
                 yield key, candidate
-        raise SpaceExhausted("no candidate was found that was not proposed before")
+
+    def _forget(self) -> None:
+        """Make the model learn anew, where results are not those that it had."""
+        if self._screening is not None:
+            self._screening.forget()
+
+    def _screened(self) -> tuple[str, Any] | None:
+        """What a model of the results expects most of; None where it is not its turn, or knows too little."""
+        known = len(self._evaluated) + len(self._failed) + len(self._pending)
+        start = min(_START, self.population_size)
+        if self._screening is None or self._to_ask_first or known < start:
+            return None
+        if len(self._evaluated) < start / 2 or len(self._population) < 2:
+            return None
+        if not self._screening.possible or self._rng.random() < _UNSCREENED:
+            return None
+        first = next(proposals := self._new_ones(self._many()), None)
+        if first is None:
+            return None
+        return self._screening.best(
+            chain([first], proposals),
+            self._new_ones,
+            evaluated={key: entry.individual for key, entry in self._evaluated.items()},
+            failed=sorted(self._failed),
+            pending=self._pending,
+            rng=self._rng,
+        )
+
+    def _many(self) -> Iterator[Any]:
+        """Yield children, and random candidates among them."""
+        for number in range(4 * _CHILDREN):
+            yield self.operators.random(self._rng) if number % 4 == 3 else self._child()
 
     def _proposals(self) -> Iterator[Any]:
         """Yield what to ask for first; then children of the population, or random candidates without one."""

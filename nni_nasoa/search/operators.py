@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 from numpy.random import Generator
 
-from nni_nasoa.architecture import Architecture, ArchitectureSpace, crossover, mutate, random_architecture
+from nni_nasoa.architecture import (
+    OPS,
+    Architecture,
+    ArchitectureSpace,
+    crossover,
+    mutate,
+    random_architecture,
+)
 
 from .dimensions import (
     Dimension,
@@ -19,8 +29,10 @@ from .dimensions import (
     mutate_sample,
     random_sample,
 )
+from .features import sample_features
 
 _TRIES = 1000
+_DRAWN = 200  # random architectures, for the extent of the features
 
 
 @dataclass(frozen=True)
@@ -50,6 +62,41 @@ class ArchitectureOperators:
     def from_json(self, data: str) -> Architecture:
         """Read an encoding."""
         return Architecture.parse(data)
+
+    from_key = from_json
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Which columns of the features belong together: the operation of a layer, and else each its own."""
+        names = [name.partition("_op")[0] if "_op" in name else name for name in _FEATURES]
+        varied = [name for name, varies in zip(names, self._extent[2]) if varies]
+        return np.unique(varied, return_inverse=True)[1]
+
+    def features(self, candidate: Architecture) -> np.ndarray:
+        """Return `Architecture.features`, and log2 of how many convolutions follow each other.
+
+        That is what the step of a small network takes. Those that vary in the space are there, scaled to its
+        extent.
+        """
+        low, high, varies = self._extent
+        return (_features(candidate) - low)[varies] / (high - low)[varies]
+
+    @cached_property
+    def _extent(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Least and greatest features of random architectures, and whether they differ."""
+        rng = np.random.default_rng(0)
+        drawn = np.array([_features(self.random(rng)) for _ in range(_DRAWN)])
+        low, high = drawn.min(axis=0), drawn.max(axis=0)
+        return low, high, high > low
+
+
+def _features(candidate: Architecture) -> np.ndarray:
+    blocks = sum(map(len, candidate.macro.stages))
+    convolutions = blocks * sum(1 + OPS[op].separable for op in candidate.block.ops)
+    return np.append(candidate.features, math.log2(convolutions))
+
+
+_FEATURES = (*Architecture.FEATURES, "log2_convolutions")
 
 
 @dataclass(frozen=True)
@@ -111,6 +158,21 @@ class SampleOperators:
             A label is missing, or its value is not of the search space.
         """
         return json.dumps(self.to_json(candidate), sort_keys=True)
+
+    def from_key(self, key: str) -> dict[str, Any]:
+        """Return the sample of `key` again."""
+        return self.from_json(json.loads(key))
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """Which columns of the features belong together."""
+        sample = random_sample(self.dimensions, np.random.default_rng(0))
+        sizes = [len(group) for group in sample_features(sample, self.dimensions)]
+        return np.repeat(np.arange(len(sizes)), sizes)
+
+    def features(self, candidate: Mapping) -> np.ndarray:
+        """Return numbers from 0 to 1 that stand for the values (`search/features.py`)."""
+        return np.array([x for group in sample_features(candidate, self.dimensions) for x in group])
 
     def to_json(self, candidate: Mapping) -> dict[str, Any]:
         """Return the sample with each value as its dimension encodes it."""

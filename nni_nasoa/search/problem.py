@@ -79,6 +79,16 @@ class Operators(Protocol):
     def from_json(self, data: Any) -> Any:
         """Return the candidate again."""
 
+    def from_key(self, key: str) -> Any:
+        """Return the candidate of a key."""
+
+    def features(self, candidate: Any) -> np.ndarray:
+        """Return numbers for a model, about 0 to 1: a float array of shape (columns,)."""
+
+    @property
+    def groups(self) -> np.ndarray:
+        """Which of these columns belong together: an int array of shape (columns,)."""
+
 
 class SpaceExhausted(Exception):  # noqa: N818  # it ends a search, as StopIteration ends a loop
     """No candidate is left, or none was found in many tries, that was not proposed before."""

@@ -9,6 +9,7 @@ import sys
 import threading
 
 import nni
+import numpy as np
 import pytest
 
 from nni_nasoa.architecture import Architecture, ArchitectureSpace
@@ -58,6 +59,24 @@ def test_seeded_runs_propose_the_same(started, record):
             yield parameters
 
     assert list(run()) == list(run())
+
+
+def test_the_surrogate_learns_from_imported_results_and_can_be_left_out(started):
+    space = {label: {"_type": "uniform", "_value": [0, 1]} for label in "xy"}
+    best = np.array([0.3, 0.7])
+    grid = np.stack(np.meshgrid(np.linspace(0, 1, 5), np.linspace(0, 1, 5)), axis=-1).reshape(-1, 2)
+    results = [
+        {"parameter": {"x": float(x), "y": float(y)}, "value": 1 - float(((x, y) - best) @ ((x, y) - best))}
+        for x, y in grid
+    ]
+
+    def distance(**arguments):
+        tuner = started(space, seed=0, **arguments)
+        tuner.import_data(results)
+        asked = [tuner.generate_parameters(parameter_id) for parameter_id in range(9)]
+        return np.median([np.linalg.norm((one["x"], one["y"]) - best) for one in asked])
+
+    assert distance() < distance(surrogate=False) / 2
 
 
 def test_initial_architectures_come_first(started):

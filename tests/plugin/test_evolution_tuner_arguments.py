@@ -95,6 +95,7 @@ def test_blocks_from_an_experiment_by_its_id(tmp_path, monkeypatch, started, new
         ({"population_size": float("nan")}, "classArgs: population_size: nan is not a whole number from 2"),
         ({"crossover_probability": 10**400}, "classArgs: crossover_probability: 1000"),
         ({"seed": -1}, "classArgs: seed: -1 is not a whole number from 0"),
+        ({"surrogate": "no"}, "classArgs: surrogate: 'no' is not a truth value"),
     ],
 )
 def test_a_wrong_argument_is_one_clear_line(class_args, message):

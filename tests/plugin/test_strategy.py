@@ -36,6 +36,7 @@ TINY = dict(block_designs=("1-", "0-", "020-"), macros=("8_1-2", "16_1-1"))
         (dict(crossover_probability=1.5), "crossover_probability: 1.5"),
         (dict(initial=["2-_32_3"]), "initial, entry 1: .*multiplier '3'"),
         (dict(seed="x"), "seed: 'x'"),
+        (dict(surrogate=1), "surrogate: 1 is not a truth value"),
     ],
 )
 def test_wrong_arguments_say_what_would_be_right(arguments, message):

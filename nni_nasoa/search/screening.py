@@ -1,0 +1,110 @@
+"""Of many candidates that could be next, the one that a model of the results expects most of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from .problem import Individual, Limit, Objective, Operators
+from .surrogate import Surrogate
+
+_POOL = 100  # candidates that are compared first
+_NOTHING = 1e-3  # gain, as a share of the hypervolume that there is
+_KEPT = 20_000  # candidates whose features are remembered
+_ROUNDS, _PARENTS, _NEIGHBOURS = 2, 5, 5  # then neighbours of the best: rounds, of how many, how many of each
+
+
+class Screening:
+    """Chooses among new candidates by their expected gain of hypervolume.
+
+    Parameters
+    ----------
+    operators
+        What has `features` and `groups` of candidates.
+    objectives, limits
+        What is searched for.
+    """
+
+    def __init__(
+        self, operators: Operators, objectives: Sequence[Objective], limits: Sequence[Limit]
+    ) -> None:
+        self._operators, self._objectives, self._limits = operators, objectives, limits
+        self._features: dict[str, np.ndarray] = {}
+
+    @cached_property
+    def _surrogate(self) -> Surrogate:
+        return Surrogate(self._operators.groups, self._objectives, self._limits)
+
+    @property
+    def possible(self) -> bool:
+        """Whether candidates differ in anything that a model can see."""
+        return len(self._operators.groups) > 0
+
+    def forget(self) -> None:
+        """Start anew: results were taken back, or others took their place."""
+        self._surrogate.forget()
+
+    def best(
+        self,
+        proposals: Iterable[tuple[str, Any]],
+        new: Callable[[Iterable[Any]], Iterator[tuple[str, Any]]],
+        *,
+        evaluated: Mapping[str, Individual],
+        failed: Iterable[str],
+        pending: Mapping[str, Any],
+        rng: np.random.Generator,
+    ) -> tuple[str, Any]:
+        """Return (key, candidate) of the best proposal, or of a neighbour of good ones that is better.
+
+        Where the model expects next to nothing of it, it is the first proposal half of the time: what a model
+        has ruled out is not found with its help.
+
+        Parameters
+        ----------
+        proposals
+            At least one, by key; of more than are compared, the first ones.
+        new
+            Those of some candidates that are not known, with their keys.
+        evaluated, failed, pending
+            What is known: by key.
+        rng
+            Of the search.
+        """
+        pool = dict(islice(proposals, _POOL))
+        self._surrogate.learn(
+            self._matrix({key: one.candidate for key, one in evaluated.items()}),
+            [one.metrics for one in evaluated.values()],
+            failed=self._matrix({key: self._operators.from_key(key) for key in failed}),
+            pending=self._matrix(pending),
+            rng=rng,
+        )
+        gains = self._gains(pool)
+        for _ in range(_ROUNDS):
+            best = sorted(gains, key=gains.__getitem__, reverse=True)[:_PARENTS]
+            mutated = [self._operators.mutate(pool[key], rng) for key in best for _ in range(_NEIGHBOURS)]
+            neighbours = {key: one for key, one in new(mutated) if key not in pool}
+            pool |= neighbours
+            gains |= self._gains(neighbours)
+        key = max(gains, key=gains.__getitem__)
+        if gains[key] < _NOTHING * self._surrogate.volume and rng.random() < 0.5:
+            key = next(iter(pool))
+        return key, pool[key]
+
+    def _gains(self, candidates: Mapping[str, Any]) -> dict[str, float]:
+        if not candidates:
+            return {}
+        return dict(zip(candidates, self._surrogate.gains(self._matrix(candidates)).tolist()))
+
+    def _matrix(self, candidates: Mapping[str, Any]) -> np.ndarray:
+        """Features, which are kept, as most candidates come again."""
+        if len(self._features) > _KEPT:
+            self._features.clear()
+        for key, candidate in candidates.items():
+            if key not in self._features:
+                self._features[key] = self._operators.features(candidate)
+        rows = [self._features[key] for key in candidates]
+        return np.array(rows).reshape(len(rows), len(self._operators.groups))
