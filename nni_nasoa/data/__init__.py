@@ -15,8 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import open_dataset
     from .arrays import DatasetError, ImageArrays, ImageSplit, stratified_split
-    from .dataset import Dataset, open_dataset
+    from .dataset import Dataset
     from .left_out import BadFile, DatasetWarning, LeftOut
     from .named import dataset_names
 
@@ -42,7 +43,7 @@ _MODULES = {
     "ImageSplit": "arrays",
     "LeftOut": "left_out",
     "dataset_names": "named",
-    "open_dataset": "dataset",
+    "open_dataset": "api",
     "stratified_split": "arrays",
 }
 

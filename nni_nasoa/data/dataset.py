@@ -371,41 +371,6 @@ class Dataset:
         return self._images.decoded(sizes, self.holdout) if isinstance(self._images, Folder) else set()
 
 
-def open_dataset(
-    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
-    *,
-    input_size: int,
-    seed: int = 0,
-    root: str | os.PathLike[str] | None = None,
-    val_fraction: float = VAL_FRACTION,
-    max_bad: float = MAX_BAD,
-    show_progress: bool | None = None,
-) -> ImageSplit:
-    """Open a dataset at a given size; the same arguments always give the same images in the same parts.
-
-    Parameters
-    ----------
-    dataset
-        A Dataset, or the source of one: a name or a folder.
-    input_size, show_progress
-        As `Dataset.open` takes them.
-    seed, root, val_fraction, max_bad
-        As `Dataset` takes them; a Dataset brings its own.
-
-    Raises
-    ------
-    DatasetError
-        One line: what is wrong, and what would be right.
-
-    Warns
-    -----
-    DatasetWarning
-        One line about what was left out: images that cannot be read, classes without images.
-    """
-    given = Dataset.of(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
-    return given.open(input_size, show_progress)
-
-
 def _decode(dataset: Dataset, size: int, show_progress: bool | None) -> None:
     with suppress(DatasetError):  # who opens it next will see the same
         dataset.open(size, show_progress)

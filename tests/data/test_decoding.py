@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from fixtures.decoding import assert_whole, decoders, directly
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -30,27 +30,6 @@ from nni_nasoa.device.processor import allowed_processors
 pytestmark = pytest.mark.filterwarnings("ignore::nni_nasoa.data.left_out.DatasetWarning")
 
 LONG_AGO = 1_000_000_000
-
-
-def directly(folder, size):
-    """The images of the two parts, decoded one after the other in the order of the listing."""
-    for part in folder.listing.parts(Dataset(folder.path).holdout):
-        images = []
-        for file in part:
-            if "broken" not in file.path:
-                with Image.open(folder.path / file.path) as image:
-                    images.append(to_array(image, size))
-        yield np.stack(images)
-
-
-def decoders():
-    """The processes that this one has started to decode; those of multiprocessing are none of them."""
-    return [child for child in psutil.Process().children() if "pickle.load" in " ".join(child.cmdline())]
-
-
-def assert_whole(split, folder, size=16):
-    for part, expected in zip((split.train, split.val), directly(Dataset(folder).folder, size)):
-        np.testing.assert_array_equal(part.images, expected)
 
 
 # -- what is there can be used --
@@ -121,63 +100,6 @@ def test_an_image_that_is_far_larger_than_the_others_comes_last(animals, write, 
     source = Dataset(animals).decoding(8).source
     names = [(*source.train, *source.val)[slot].name for slot in slots]
     assert len(names) == 15 and set(names[-2:]) == {"cat/0.png", "cat/1.png"}
-
-
-# -- it makes way, and is taken over --
-
-
-def still(decoding):
-    """How many images are there once no further one comes."""
-    seen, deadline = -1, time.monotonic() + 60
-    while seen != (seen := decoding.progress[0]):
-        assert time.monotonic() < deadline
-        time.sleep(0.4)  # longer than an image takes
-    return seen
-
-
-def test_while_it_is_paused_no_image_is_begun(pets, opened):
-    with Dataset(pets).decoding(16) as decoding:
-        assert decoding.wait(600, until=1)
-        with decoding.paused():
-            assert still(decoding) < 46 and decoding.running
-        assert decoding.wait(600)
-        assert_whole(decoding.split(), pets)
-
-
-def test_a_pause_does_not_count_in_what_it_takes(pets, opened):
-    with Dataset(pets).decoding(16) as decoding:
-        assert decoding.wait(600, until=16)
-        with decoding.paused():
-            still(decoding)
-            before = decoding.seconds_left
-            time.sleep(2)
-            during = decoding.seconds_left
-        assert during == pytest.approx(before, abs=0.1)
-        assert decoding.seconds_left == pytest.approx(before, rel=0.5)
-
-
-def test_who_pauses_or_leaves_a_decoder_that_has_ended_does_not_fail(pets, opened):
-    with Dataset(pets).decoding(16) as decoding:
-        assert decoding.wait(600, until=1)
-        (decoder,) = decoders()
-        decoder.kill()
-        decoder.wait(60)
-        with decoding.paused():
-            pass
-    assert not decoders()
-
-
-def test_decoding_under_way_is_taken_over_and_ends_with_who_took_it(pets, opened):
-    dataset = Dataset(pets)
-    assert dataset.decoding_under_way(16) is None
-    with dataset.decoding(32) as begun:
-        assert dataset.decoding_under_way(16) is dataset.decoding_under_way(32) is begun
-        assert dataset.decoding_under_way(48) is None
-        with dataset.decoding_under_way(16) as taken:
-            assert len(decoders()) == 1 and taken.wait(600, until=5)
-        assert not decoders() and dataset.decoding_under_way(16) is None
-        assert begun.progress[0] >= 5
-    assert not pickle.loads(pickle.dumps(dataset)).decoding_under_way(16)
 
 
 # -- nothing is thrown away --
