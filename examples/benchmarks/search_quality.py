@@ -8,12 +8,17 @@ share of that of the whole table.
 
     python examples/benchmarks/search_quality.py            # compare: data/search_quality.json and .png
     python examples/benchmarks/search_quality.py --record   # train and time the table again (10 minutes)
+    python examples/benchmarks/search_quality.py --only "NasoaEvolution, 4 at a time"   # one; the rest stays
+
+With several at a time, so many networks train at once in a simulation, in which each takes as long as its
+speed says; results count in the order in which they come.
 """
 
 from __future__ import annotations
 
 import argparse
 import gzip
+import heapq
 import itertools
 import json
 import logging
@@ -27,7 +32,10 @@ from outputs import output_folder
 from nni_nasoa.architecture import Architecture, ArchitectureError, ArchitectureSpace
 from nni_nasoa.files import write_bytes
 from nni_nasoa.search.choices import choices, decode
+from nni_nasoa.search.evolution import Evolution
+from nni_nasoa.search.front import OBJECTIVES
 from nni_nasoa.search.nsga2 import hypervolume, non_dominated_ranks
+from nni_nasoa.search.operators import ArchitectureOperators
 from nni_nasoa.search.reward import reward
 
 DATA = Path(__file__).parent / "data"
@@ -46,6 +54,8 @@ SPACE = ArchitectureSpace(
 )
 PROXY = {"dataset": "digits", "input_size": 16, "batch_size": 64, "epochs": 2}
 POPULATION, BUDGET, SEEDS = 20, 150, 20
+OURS, PLAIN = "NasoaEvolution", "NasoaEvolution (surrogate: false)"
+CONCURRENCIES, BUDGET_AT_A_TIME = (4, 8), 60
 
 
 def all_networks(space: ArchitectureSpace) -> list[Architecture]:
@@ -165,7 +175,8 @@ def strategies() -> dict:
     from nni_nasoa.plugin.strategy import NasoaEvolution
 
     return {
-        "NasoaEvolution": lambda seed: NasoaEvolution(population_size=POPULATION, seed=seed),
+        OURS: lambda seed: NasoaEvolution(population_size=POPULATION, seed=seed),
+        PLAIN: lambda seed: NasoaEvolution(population_size=POPULATION, surrogate=False, seed=seed),
         "RegularizedEvolution": lambda seed: RegularizedEvolution(
             population_size=POPULATION, sample_size=5, seed=seed
         ),
@@ -214,8 +225,47 @@ def curve(
     return shares + shares[-1:] * (budget - len(shares))
 
 
-def compare(table: dict[str, dict], budget: int, seeds: int) -> dict:
-    """Run every strategy with every seed, and return the quartiles of the curves."""
+def searches() -> dict:
+    """Return functions from table, budget and seed to the networks in the order of their results, by name."""
+
+    def by_engine(make):
+        def search(table, budget, seed):
+            engine = table_engine(table, budget)
+            make(seed)(model_space(), engine)
+            return list(engine.evaluated)
+
+        return search
+
+    def simulated(concurrency, surrogate):
+        return lambda table, budget, seed: at_a_time(concurrency, table, budget, seed, surrogate)
+
+    found = {name: by_engine(make) for name, make in strategies().items()}
+    for concurrency in CONCURRENCIES:
+        for name, surrogate in ((OURS, True), (PLAIN, False)):
+            found[f"{name}, {concurrency} at a time"] = simulated(concurrency, surrogate)
+    return found
+
+
+def at_a_time(concurrency: int, table: dict[str, dict], budget: int, seed: int, surrogate: bool) -> list[str]:
+    """The networks in the order of their results where so many train at once."""
+    evolution = Evolution(
+        ArchitectureOperators(SPACE), OBJECTIVES, population_size=POPULATION, surrogate=surrogate, seed=seed
+    )
+    now, started, training, results = 0.0, 0, [], []
+    while len(results) < budget:
+        while len(training) < concurrency and started < len(table):
+            candidate = evolution.ask()
+            started += 1
+            takes = 1 / table[str(candidate)]["relative_speed"]
+            heapq.heappush(training, (now + takes, started, candidate))
+        now, _, candidate = heapq.heappop(training)
+        evolution.tell(candidate, table[str(candidate)])
+        results.append(str(candidate))
+    return results
+
+
+def compare(table: dict[str, dict], budget: int, seeds: int, only: list[str]) -> dict:
+    """Run searches, by name, with every seed, and return the quartiles of the curves."""
     everything = points(table, table)
     worst = everything.min(axis=0)
     whole = hypervolume(everything, worst)
@@ -228,12 +278,10 @@ def compare(table: dict[str, dict], budget: int, seeds: int) -> dict:
         "hypervolume_of_the_table": whole,
         "strategies": {},
     }
-    for name, make in strategies().items():
-        start, curves = time.perf_counter(), []
-        for seed in range(seeds):
-            engine = table_engine(table, budget)
-            make(seed)(model_space(), engine)
-            curves.append(curve(table, list(engine.evaluated), worst, whole, budget))
+    for name in only:
+        start, search = time.perf_counter(), searches()[name]
+        limit = min(budget, BUDGET_AT_A_TIME) if name.endswith("at a time") else budget
+        curves = [curve(table, search(table, limit, seed), worst, whole, limit) for seed in range(seeds)]
         low, median, high = np.quantile(curves, [0.25, 0.5, 0.75], axis=0)
         result["strategies"][name] = {
             "median": median.round(5).tolist(),
@@ -243,6 +291,17 @@ def compare(table: dict[str, dict], budget: int, seeds: int) -> dict:
         }
         print(f"{name}: {time.perf_counter() - start:.0f} s", flush=True)
     return result
+
+
+def beside(result: dict, path: Path) -> dict:
+    """The result with what was recorded of other searches, in the order of all."""
+    if path.exists():
+        recorded = json.loads(path.read_text())
+        if any(recorded[key] != result[key] for key in ("networks", "budget", "seeds")):
+            raise SystemExit(f"{path} was recorded with another table, budget or number of seeds")
+        result["strategies"] = recorded["strategies"] | result["strategies"]
+    names = [name for name in searches() if name in result["strategies"]]
+    return {**result, "strategies": {name: result["strategies"][name] for name in names}}
 
 
 # -- what comes of it --
@@ -255,14 +314,15 @@ def show(result: dict) -> None:
         f"\nShare of the hypervolume of all {result['networks']} networks, "
         f"median of {result['seeds']} seeds (quartiles)"
     )
-    print(f"{'evaluated networks':40}" + "".join(f"{mark:>22}" for mark in marks))
+    print(f"{'evaluated networks':48}" + "".join(f"{mark:>22}" for mark in marks))
     for name, run in result["strategies"].items():
         cells = (
             f"{run['median'][mark - 1]:.3f} "
             f"({run['quartile_1'][mark - 1]:.3f}..{run['quartile_3'][mark - 1]:.3f})"
             for mark in marks
+            if mark <= len(run["median"])
         )
-        print(f"{name:40}" + "".join(f"{cell:>22}" for cell in cells))
+        print(f"{name:48}" + "".join(f"{cell:>22}" for cell in cells))
 
 
 def plot(result: dict, path: Path) -> None:
@@ -273,9 +333,10 @@ def plot(result: dict, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for name, run in result["strategies"].items():
+    shown = {name: run for name, run in result["strategies"].items() if "at a time" not in name}
+    for name, run in shown.items():
         x = np.arange(1, result["budget"] + 1)
-        (line,) = axes.plot(x, run["median"], label=name, linewidth=2 if name == "NasoaEvolution" else 1.3)
+        (line,) = axes.plot(x, run["median"], label=name, linewidth=2 if name == OURS else 1.3)
         axes.fill_between(
             x, run["quartile_1"], run["quartile_3"], color=line.get_color(), alpha=0.15, linewidth=0
         )
@@ -283,7 +344,7 @@ def plot(result: dict, path: Path) -> None:
         xlabel="evaluated networks",
         ylabel="share of the table's hypervolume",
         xlim=(0, result["budget"]),
-        ylim=(np.floor(10 * min(run["quartile_1"][14] for run in result["strategies"].values())) / 10, 1.005),
+        ylim=(np.floor(10 * min(run["quartile_1"][14] for run in shown.values())) / 10, 1.005),
         title=f"Search on a table of {result['networks']} networks: "
         f"median and quartiles of {result['seeds']} seeds",
     )
@@ -305,6 +366,9 @@ def main() -> None:
     parser.add_argument("--budget", type=int, default=BUDGET, help="networks that each search evaluates")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each strategy")
     parser.add_argument(
+        "--only", action="append", choices=list(searches()), help="a search; the others stay as recorded"
+    )
+    parser.add_argument(
         "--output",
         type=output_folder,
         metavar="FOLDER",
@@ -315,10 +379,14 @@ def main() -> None:
     logging.disable(logging.WARNING)  # NNI tells of every duplicate
     if arguments.record:
         record(arguments.table)
-    result = compare(read_table(arguments.table), arguments.budget, arguments.seeds)
+    names = arguments.only or list(searches())
+    result = compare(read_table(arguments.table), arguments.budget, arguments.seeds, names)
+    path = arguments.output / "search_quality.json"
+    if arguments.only:
+        result = beside(result, path)
     show(result)
-    (arguments.output / "search_quality.json").write_text(json.dumps(result) + "\n")
-    plot(result, arguments.output / "search_quality.png")
+    path.write_text(json.dumps(result) + "\n")
+    plot(result, path.with_suffix(".png"))
     best = {name: statistics.median(run["final"]) for name, run in result["strategies"].items()}
     print("\nHighest median at the end:", max(best, key=best.get))
 
