@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from nni_nasoa.values import MAX_REASON, one_line, reason, suggestion
 
 from .arrays import DatasetError, Holdout, ImageSplit
-from .content import SETTLED, content_digest, kept_digest, stat_digest
+from .content import SETTLED, content_digest, kept_digest, quick_digest, stat_digest
 from .decoded import Loaded, Sample, Source
-from .earlier import largest_decoded
+from .earlier import copy_may_be_there, largest_decoded
 from .fingerprint import fingerprint_of
 from .folder_images import Contents, FolderImages
 from .left_out import readable
@@ -121,7 +121,12 @@ class Folder:
             f"{folder} {times} {self._marks[times]}",
             lambda: f"{folder} {stat_digest(folder, self._files)[0]} {self._marks[times]}",
             Contents(
-                lambda: kept_digest(folder, times),
+                lambda: (
+                    kept_digest(folder, times)
+                    or (
+                        quick_digest(folder, self._files) if copy_may_be_there(sum(map(len, parts))) else None
+                    )
+                ),
                 lambda: content_digest(folder, self._files, show_progress),
             ),
             self._key(holdout),
@@ -157,7 +162,7 @@ def existing_folder(given: str | os.PathLike[str]) -> Path:
 
 def sample_of(folder: Path, file: ImageFile) -> Sample:
     """A file of a listing, to be decoded."""
-    return Sample(partial(open_image, folder / file.path), file.label, file.path)
+    return Sample(partial(open_image, os.path.join(folder, file.path)), file.label, file.path)
 
 
 def open_image(path: str | os.PathLike[str]) -> Image.Image:

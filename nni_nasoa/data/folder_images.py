@@ -42,7 +42,7 @@ class Contents:
     Parameters
     ----------
     kept
-        Gives it where it is known without reading the files, else None.
+        Gives it where that takes next to no time, else None.
     read
         Reads the files.
     """
@@ -54,7 +54,7 @@ class Contents:
 
     @property
     def known(self) -> str | None:
-        """It, or None where only reading the files would tell."""
+        """It, or None where only reading many files would tell."""
         if not self._looked:
             self._found, self._looked = self._kept(), True
         return self._found
@@ -229,7 +229,7 @@ class FolderImages:
         sampling = Sampling(self.about, self.source, self.order, self.path, max_bad)
         if most is None and isinstance(there, Whole) and there.shape.size == size:
             return sampling.whole(there)
-        in_time = patience(seconds, lambda: sampling.enough(there))
+        in_time = patience(seconds, lambda: sampling.enough(there), lambda: there.number)
 
         def left() -> float:
             is_enough = enough is not None and there.number >= enough and sampling.enough(there)

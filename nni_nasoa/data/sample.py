@@ -25,6 +25,8 @@ from .split_defaults import SAMPLE_VAL_SHARE
 
 MOST_IN_MEMORY = 2**30  # bytes of a part of a sample
 LEAST_PATIENCE = 0.5  # seconds beyond the deadline, at least, that the first images of two classes may take
+# On a busy machine these are over before one image is: so many are tried, which may take so many seconds.
+LEAST_TRIED, MOST_PATIENCE = 8, 3.0
 
 
 def decoding_order(train: ArrayLike, val: ArrayLike, seed: int) -> np.ndarray:
@@ -155,23 +157,25 @@ def _copied(images: Callable[[], Iterator[np.ndarray]], shape: tuple[int, ...]) 
     return copied
 
 
-def patience(seconds: float, enough: Callable[[], bool]) -> Callable[[], float]:
+def patience(seconds: float, enough: Callable[[], bool], tried: Callable[[], int]) -> Callable[[], float]:
     """A function that gives the seconds that are left, which are more while there is not enough.
 
     The time begins now. Without enough, as much again may be taken, and `LEAST_PATIENCE` at least from when
     it is first asked: what came before, such as listing a slow folder, does not keep the first images from
-    being tried.
+    being tried. Until `LEAST_TRIED` were, as `tried` counts them, it is `MOST_PATIENCE`.
     """
     deadline = time.monotonic() + seconds
     latest = deadline + max(seconds, LEAST_PATIENCE)
-    asked: list[float] = []
+    asked: list[tuple[float, int]] = []
 
     def left() -> float:
         now = time.monotonic()
         if not asked:
-            asked.append(now)
+            asked.append((now, tried()))
         if now < deadline or enough():
             return deadline - now
-        return max(latest, asked[0] + LEAST_PATIENCE) - now
+        begin, before = asked[0]
+        few = tried() - before < LEAST_TRIED
+        return max(latest, begin + (MOST_PATIENCE if few else LEAST_PATIENCE)) - now
 
     return left

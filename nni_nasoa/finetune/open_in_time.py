@@ -25,6 +25,7 @@ from nni_nasoa.training.time_shares import (
 
 from .clock import Clock
 
+LATE_SHARE = 0.25  # of a budget, before a dataset is opened
 ENOUGH_OF_A_CLASS = 4  # images of each class, on average: with fewer a run decodes some more
 
 
@@ -79,12 +80,13 @@ def open_in_time(
     """
     if dataset.kind is Kind.ARRAYS:
         return Opened(dataset.open(input_size))
+    before = clock.elapsed
     if dataset.kind is not Kind.FOLDER:
         seconds = min(CACHE_SHARE * clock.budget, clock.remaining)
         if not dataset.decode_in_time(input_size, seconds, show_progress):
             raise FineTuneError(
                 f"dataset: '{dataset.source}' could not be downloaded and decoded in {CACHE_SHARE:.0%} of "
-                "the budget; open it once before, or give more minutes"
+                f"the budget; open it once before, or give more minutes{_late(before, clock.budget)}"
             )
         return _whole(dataset, input_size, show_progress)
     if _decoded_in_time(dataset, clock, input_size, pace, show_progress):
@@ -92,7 +94,7 @@ def open_in_time(
     try:
         split = dataset.sample(input_size, 0.0)
     except NotInTimeError as error:
-        raise FineTuneError(str(error)) from None
+        raise FineTuneError(f"{error}{_late(before, clock.budget)}") from None
     note = (
         f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
         f"{len(split.val)} validated on; a longer run decodes all of them, once"
@@ -136,3 +138,10 @@ def _decoded_in_time(
         decoding.wait(more, until=ENOUGH_OF_A_CLASS * len(decoding.source.classes))
         return decoding.complete
     return True
+
+
+def _late(before: float, budget: float) -> str:
+    """What to add where much of a budget was over before a dataset was opened: the start may be the cause."""
+    if before < LATE_SHARE * budget:
+        return ""
+    return f" ({before:.2g} s of {budget:.3g} s went by before, as the program was started)"

@@ -352,3 +352,14 @@ def test_what_was_put_is_there_however_often_it_ended(steps):
         for slot, result in expected.items():
             assert (slot in reasons) or (growing.pixels(slot) == result).all()
         entry.__exit__(None, None, None)
+
+
+def test_what_lies_decoded_is_opened_without_a_process(pets, slow_processes):
+    """Of few files the contents are read at once, where these are too new to be known by their times."""
+    before = Dataset(pets, max_bad=0.5).open(8)
+    (pets / "a" / "broken.png").touch()
+    dataset = Dataset(pets, max_bad=0.5)
+    assert dataset.decode_in_time(8, 10) and not decoders()
+    with dataset.decoding(8) as decoding:
+        assert decoding.complete and not decoders()
+    np.testing.assert_array_equal(dataset.open(8).train.images, before.train.images)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError
 from nni_nasoa.data.arrays import NotInTimeError
-from nni_nasoa.data.sample import decoding_order
+from nni_nasoa.data.sample import LEAST_TRIED, decoding_order, patience
 
 
 @pytest.fixture
@@ -120,3 +120,26 @@ def test_images_are_decoded_in_an_order_whose_beginnings_are_fair(train, val, se
         assert counts.max() - counts[left > 0].min(initial=counts.max()) <= 1
     for end in range(4, 4 * min(len(train) // 3, len(val)) + 1, 4):
         assert (order[:end] >= len(train)).sum() == end // 4
+
+
+def test_however_short_the_time_some_images_are_tried():
+    """On a busy machine the libraries alone that decode take longer than half a second to be loaded."""
+    tried = 0
+    left = patience(-1, lambda: False, lambda: tried)
+    assert left() > 0
+    time.sleep(0.6)
+    assert left() > 1
+    tried = LEAST_TRIED
+    assert left() <= 0
+
+
+def test_what_cannot_be_read_is_said_though_the_time_was_too_short_for_all(tmp_path):
+    """A machine that is fast enough tries them all."""
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for number in range(3000):
+            (tmp_path / label / f"{number}.jpg").touch()
+    words = r"(none of the \d+ images for which there was time can|6000 of 6000 images cannot) be read"
+    with pytest.raises(DatasetError, match=words) as error:
+        Dataset(tmp_path, max_bad=1).sample(8, 0.0)
+    assert "(the file is empty)" in str(error.value) and "\n" not in str(error.value)

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError, open_dataset
+from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.device.processor import allowed_processors
 from nni_nasoa.finetune import FineTuneError
 from nni_nasoa.finetune.clock import Clock
@@ -122,6 +123,20 @@ def test_a_sample_too_knows_the_share_that_may_be_bad(folder, slow_processes):
 def test_a_budget_without_time_for_two_classes_is_an_error_of_the_run(folder, slow_images):
     with pytest.raises(FineTuneError, match="the budget is too short to decode an image of two classes"):
         open_in_time(Dataset(folder), Clock(1e-6), input_size=16)
+
+
+class Late(Dataset):
+    def sample(self, *_, **__):
+        raise NotInTimeError("the budget is too short")
+
+
+@pytest.mark.parametrize("seconds, named", [(0.9, True), (0.1, False)])
+def test_a_start_that_took_much_of_the_budget_is_named(folder, slow_processes, seconds, named):
+    clock = Clock(1.2, started=0.0, now=lambda: seconds)
+    with pytest.raises(FineTuneError) as error:
+        open_in_time(Late(folder), clock, input_size=16)
+    said = " (0.9 s of 1.2 s went by before, as the program was started)"
+    assert str(error.value) == "the budget is too short" + said * named
 
 
 def open_quietly(folder, **options):
