@@ -40,6 +40,7 @@ class ArchitectureOperators:
     """Variation of architectures that knows layers, skips and stages, and yields valid networks only."""
 
     space: ArchitectureSpace
+    rounds = 2
 
     def random(self, rng: Generator) -> Architecture:
         """Draw an architecture from the space."""
@@ -114,6 +115,7 @@ class SampleOperators:
 
     dimensions: Mapping[str, Dimension]
     valid: Callable[[dict], bool] | None = None
+    rounds = 10
 
     def __post_init__(self) -> None:
         if not self.dimensions:

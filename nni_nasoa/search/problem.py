@@ -86,6 +86,10 @@ class Operators(Protocol):
         """Return numbers for a model, about 0 to 1: a float array of shape (columns,)."""
 
     @property
+    def rounds(self) -> int:
+        """How often neighbours of the best candidates are looked at: numbers are refined in steps."""
+
+    @property
     def groups(self) -> np.ndarray:
         """Which of these columns belong together: an int array of shape (columns,)."""
 

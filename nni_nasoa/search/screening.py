@@ -15,7 +15,7 @@ from .surrogate import Surrogate
 _POOL = 100  # candidates that are compared first
 _NOTHING = 1e-3  # gain, as a share of the hypervolume that there is
 _KEPT = 20_000  # candidates whose features are remembered
-_ROUNDS, _PARENTS, _NEIGHBOURS = 2, 5, 5  # then neighbours of the best: rounds, of how many, how many of each
+_PARENTS, _NEIGHBOURS = 5, 5  # in each round, neighbours of the best: of how many, how many of each
 
 
 class Screening:
@@ -83,7 +83,7 @@ class Screening:
             rng=rng,
         )
         gains = self._gains(pool)
-        for _ in range(_ROUNDS):
+        for _ in range(self._operators.rounds):
             best = sorted(gains, key=gains.__getitem__, reverse=True)[:_PARENTS]
             mutated = [self._operators.mutate(pool[key], rng) for key in best for _ in range(_NEIGHBOURS)]
             neighbours = {key: one for key, one in new(mutated) if key not in pool}
