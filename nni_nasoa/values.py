@@ -233,6 +233,14 @@ def _as_id(_: str, value: Any) -> Any:
         return WRONG
 
 
+def _as_pattern(_: str, value: Any) -> Any:
+    try:
+        re.compile(value)
+    except (re.error, TypeError):
+        return WRONG
+    return value if isinstance(value, str) and value else WRONG
+
+
 def _as_time(_: str, value: Any) -> Any:
     return (isinstance(value, str) and "T" in value and utc(value)) or WRONG
 
@@ -259,6 +267,7 @@ SCALAR = Rule(
     _as_scalar,
 )
 ID = Rule("a UUID such as 6f9619ff-8b86-4d01-b42d-00cf4fc964ff", _as_id)
+PATTERN = Rule("a regular expression", _as_pattern)
 TIME = Rule("a time with its zone such as 2026-01-31T12:00:00Z", _as_time)
 
 

@@ -16,7 +16,7 @@ from nni_nasoa.experience.location import PASSWORD_BY, without_password
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
+from .options import DATASET, GROUP_BY, REPORT, ROOT, STORE, VALIDATION
 from .terminal import OneLine, clear_errors, closed_at_the_end, output_may_be_lost, tell_aside
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
 @REPORT
 @ROOT
 @VALIDATION
+@GROUP_BY
 def advise(
     dataset: str,
     minutes: float,
@@ -109,6 +110,7 @@ def advise(
     report_file: Path | None,
     root: str | None,
     val_fraction: float,
+    group_by: str | None,
 ) -> None:
     """Say which network to fine-tune on a dataset in the minutes at hand, and how.
 
@@ -131,7 +133,7 @@ def advise(
 
         check_can_be_written(report_file)
         limits = Limits(max_params, max_latency_ms, max_memory)
-        asked = Dataset(dataset, root=root, val_fraction=val_fraction)
+        asked = Dataset(dataset, root=root, val_fraction=val_fraction, group_by=group_by)
         if nni_config is not None:
             from nni_nasoa.plugin.advice_experiment import run as run_on_nni
 
@@ -252,6 +254,7 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
     words += ["--device", device] if device != "auto" else []
     if dataset.val_fraction != VAL_FRACTION:
         words += ["--val-fraction", f"{dataset.val_fraction:g}"]
+    words += ["--group-by", dataset.group_by] if dataset.group_by is not None else []
     words += [
         word
         for name, value in (("--root", dataset.root), ("--store", store and without_password(store)[0]))

@@ -55,6 +55,7 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration
     help="What the classifier's own run has held back, for --part val of a folder that brings no such part.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of that, too.")
+@click.option("--group-by", metavar="REGEX", help="Of that, too.")
 def evaluate(
     folder: Path,
     dataset: str,
@@ -67,6 +68,7 @@ def evaluate(
     root: str | None,
     val_fraction: float,
     seed: int,
+    group_by: str | None,
 ) -> None:
     """Say how good the classifier in the folder CLASSIFIER is on DATASET.
 
@@ -80,7 +82,7 @@ def evaluate(
         from nni_nasoa.finetune.loading import load_classifier
 
         check_can_be_written(images_file, report_file)
-        asked = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed)
+        asked = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed, group_by=group_by)
         asked.check()
         classifier = load_classifier(folder, device)
         evaluation = evaluated(classifier, asked, part)

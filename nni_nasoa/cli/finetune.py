@@ -15,7 +15,7 @@ from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import DATASET, REPORT, ROOT, STORE, VALIDATION
+from .options import DATASET, GROUP_BY, REPORT, ROOT, STORE, VALIDATION
 from .terminal import clear_errors, closed_at_the_end, output_may_be_lost
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
 @click.option("--seed", type=int, default=0, show_default=True)
 @ROOT
 @VALIDATION
+@GROUP_BY
 @click.option(
     "--max-bad",
     type=click.FloatRange(0, 1),
@@ -115,6 +116,7 @@ def finetune(
     seed: int,
     root: str | None,
     val_fraction: float,
+    group_by: str | None,
     max_bad: float,
     compiled: bool,
     precision: str,
@@ -143,7 +145,9 @@ def finetune(
             raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")
         regime = FineTuneRegime.from_json(fields)
         start = None if weights == "none" else weights
-        opened = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
+        opened = Dataset(
+            dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad, group_by=group_by
+        )
         recorder, budget = None, 60 * MINUTES("minutes", minutes, click.ClickException)
         started = process_started()
         if record:  # its imports and look-ups take time, which is not there after training
@@ -189,9 +193,11 @@ def finetune(
 
 def page_of_run(path: Path, result: FineTuneResult, dataset: Dataset) -> None:
     """Write the page of a run that has just ended, and say in a line what it says."""
+    from nni_nasoa.data.labelled import test_part_of
+
     from .evaluate import evaluated, headline, write_report
 
-    part = "val" if dataset.test_part is None else "test"
+    part = "val" if test_part_of(dataset) is None else "test"
     evaluation = evaluated(result.classifier, dataset, part)
     if part == "val":
         note = "the run chose its best state by these images: of others it may get fewer right"
@@ -235,6 +241,7 @@ def report(
     dataset
         What it was trained on, where it is to be said how to test the classifier on what that brings for it.
     """
+    from nni_nasoa.data.labelled import test_part_of
     from nni_nasoa.training.outcome import StopReason
 
     late = time.monotonic() - deadline
@@ -249,8 +256,8 @@ def report(
             + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
         )
         click.echo(f"written to {result.folder}")
-        if dataset is not None and dataset.test_part is not None:
+        if dataset is not None and (part := test_part_of(dataset)) is not None:
             command = shlex.join(["nasoa", "evaluate", str(result.folder), str(dataset.source)])
-            click.echo(f"{readable(dataset.test_part)}/ was left alone; to test on it: {command}")
+            click.echo(f"{readable(part)}/ was left alone; to test on it: {command}")
     if result.outcome.exit_status:
         raise SystemExit(result.outcome.exit_status)

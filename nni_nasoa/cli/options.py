@@ -23,6 +23,12 @@ VALIDATION = click.option(
     show_default=True,
     help="Held back for validation where the dataset brings no such part.",
 )
+GROUP_BY = click.option(
+    "--group-by",
+    metavar="REGEX",
+    help="What is found in the paths of images that belong together, as 'patient\\d+' is: they are "
+    "held back for validation together, or not at all.",
+)
 REPORT = click.option(
     "--report",
     "report_file",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nni_nasoa.data.left_out import readable
+from nni_nasoa.data.left_out import files_by_suffix, readable
 
 from .terminal import clear_errors
 
@@ -149,7 +149,7 @@ def _listed(images: Sequence[str]) -> tuple[list[str], list[Any]]:
             below, others = images_below(image)
             names += below
             if others or not below:
-                passed = f", {others} other files passed over" if others else ""
+                passed = f", passed over: {files_by_suffix([*others.items()])}" if others else ""
                 click.echo(f"note: {readable(image)}: {len(below)} images{passed}", err=True)
         else:
             names.append(image)

@@ -17,6 +17,7 @@ def open_dataset(
     root: str | os.PathLike[str] | None = None,
     val_fraction: float = VAL_FRACTION,
     max_bad: float = MAX_BAD,
+    group_by: str | None = None,
     show_progress: bool | None = None,
 ) -> ImageSplit:
     """Open a dataset at a given size; the same arguments always give the same images in the same parts.
@@ -27,7 +28,7 @@ def open_dataset(
         A Dataset, or the source of one: a name or a folder.
     input_size, show_progress
         As `Dataset.open` takes them.
-    seed, root, val_fraction, max_bad
+    seed, root, val_fraction, max_bad, group_by
         As `Dataset` takes them; a Dataset brings its own.
 
     Raises
@@ -40,5 +41,5 @@ def open_dataset(
     DatasetWarning
         One line about what was left out: images that cannot be read, classes without images.
     """
-    given = Dataset.of(dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad)
-    return given.open(input_size, show_progress)
+    options = {"val_fraction": val_fraction, "seed": seed, "max_bad": max_bad, "group_by": group_by}
+    return Dataset.of(dataset, root=root, **options).open(input_size, show_progress)

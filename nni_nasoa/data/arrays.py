@@ -122,10 +122,14 @@ class Holdout:
         Share of each class that is held back, between 0 and 1.
     seed
         The same seed gives the same parts.
+    group_by
+        A regular expression, by what it finds in the paths of files: images for which that is the same stay
+        together.
     """
 
     fraction: float
     seed: int
+    group_by: str | None = None
 
     def parts(self, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Indices of the training and the validation part; see `stratified_split`."""

@@ -42,7 +42,7 @@ def content_digest(folder: Path, files: Sequence[str], show_progress: bool | Non
     content, all_read = _read(folder, files, show_progress)
     if all_read and newest < now - SETTLED:
         with suppress(OSError):  # a cache that cannot be written says so elsewhere
-            _keep(_memo(folder), {"folder": str(folder), "times": times, "content": content})
+            _keep(memo_path(folder), {"folder": str(folder), "times": times, "content": content})
     return content
 
 
@@ -63,13 +63,14 @@ def quick_digest(folder: Path, files: Sequence[str]) -> str | None:
     return None
 
 
-def _memo(folder: Path) -> Path:
+def memo_path(folder: Path) -> Path:
+    """Where it is kept what was found out of the files of a folder."""
     return cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(folder)).hexdigest()[:32]}.json"
 
 
 def _kept(folder: Path, times: str) -> str | None:
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = read_json(_memo(folder))
+        kept = read_json(memo_path(folder))
         if kept["times"] == times:
             return kept["content"]
     return None
@@ -99,7 +100,7 @@ def _read(folder: Path, files: Sequence[str], show_progress: bool | None) -> tup
     with progress_bar(f"{folder.name}: reading", len(files), show_progress) as advance:
         for chunk, results in zip(
             chunks,
-            in_threads(lambda chunk: [_file_digest(os.path.join(folder, file)) for file in chunk], chunks),
+            in_threads(lambda chunk: [file_digest(os.path.join(folder, file)) for file in chunk], chunks),
         ):
             for file, result in zip(chunk, results):
                 all_read &= result != b"unreadable"
@@ -108,7 +109,8 @@ def _read(folder: Path, files: Sequence[str], show_progress: bool | None) -> tup
     return digest.hexdigest(), all_read
 
 
-def _file_digest(path: str) -> bytes:
+def file_digest(path: str) -> bytes:
+    """A digest of a file's bytes; what stands for it where it is no file or cannot be read."""
     if not os.path.isfile(path):  # nor is a pipe opened, which would wait for ever
         return b"no file"
     try:

@@ -19,7 +19,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from nni_nasoa.values import INPUT_SIZE, PART, SEED, check_fields, number, shown
+from nni_nasoa.values import INPUT_SIZE, PART, PATTERN, SEED, check_fields, number, or_none, shown
 
 from .arrays import DatasetError, Holdout, ImageSplit, NotInTimeError
 from .decoded import check_usable
@@ -36,6 +36,7 @@ _RULES = {
     "val_fraction": PART,
     "seed": SEED,
     "max_bad": number(0, 1, "a share between 0 and 1"),
+    "group_by": or_none(PATTERN),
 }
 
 
@@ -74,6 +75,9 @@ class Dataset:
     max_bad
         Share of the images that may be unreadable. They are left out and listed in `left_out` of what is
         opened; more are an error.
+    group_by
+        A regular expression that is found in the path of each image of a folder. Images for which its groups,
+        or all of it where it has none, are the same are held back together, or not at all.
 
     Raises
     ------
@@ -86,6 +90,7 @@ class Dataset:
     val_fraction: float = VAL_FRACTION
     seed: int = 0
     max_bad: float = MAX_BAD
+    group_by: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, (str, os.PathLike, ImageSplit)):
@@ -177,11 +182,6 @@ class Dataset:
         return self._images.input_size if isinstance(self._images, ImageSplit) else None
 
     @property
-    def test_part(self) -> str | None:
-        """The folder with the images that a folder brings to test on; a DatasetError as of `open`."""
-        return self._images.listing.test if isinstance(self._images, Folder) else None
-
-    @property
     def folder(self) -> Folder:
         """The folder, with its files.
 
@@ -197,7 +197,7 @@ class Dataset:
     @property
     def holdout(self) -> Holdout:
         """What is held back for validation."""
-        return Holdout(self.val_fraction, self.seed)
+        return Holdout(self.val_fraction, self.seed, self.group_by)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -279,7 +279,7 @@ class Dataset:
             return over_in_time(
                 partial(_decode, self, size, show_progress), seconds, quiet=show_progress is False
             )
-        images.listing.parts(self.holdout)  # what is wrong with them is said, however short the time is
+        images.split(self.holdout)  # what is wrong with them is said, however short the time is
         if seconds <= 0:
             return False
         with suppress(DatasetError), self.decoding(size) as decoding:  # who opens it next will see the same

@@ -14,6 +14,8 @@ def to_array(image: Image.Image, size: int) -> np.ndarray:
     """
     # A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves pixels enough.
     image.draft("RGB", (2 * size, 2 * size))
+    if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:
+        raise Image.DecompressionBombError("too many pixels, which may be an attack")
     image = _to_rgb(ImageOps.exif_transpose(image))
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2

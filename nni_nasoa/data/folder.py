@@ -8,9 +8,10 @@ import stat
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nni_nasoa.values import MAX_REASON, one_line, reason, suggestion
 
@@ -20,14 +21,14 @@ from .decoded import Loaded, Sample, Source
 from .earlier import copy_may_be_there, largest_decoded
 from .fingerprint import fingerprint_of
 from .folder_images import Contents, FolderImages
+from .identity import Identities, identities
 from .left_out import readable
 from .listing import Listing, list_folder
 from .named import dataset_names
+from .opening import open_image
+from .split import Split, split_listing
 from .torchvision_sets import normalized
 from .walk import ImageFile
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 
 class Folder:
@@ -42,6 +43,8 @@ class Folder:
     def __init__(self, given: str | os.PathLike[str]):
         self._given = given
         self._marks: dict[str, str] = {}
+        self._splits: dict[Holdout, Split] = {}
+        self._identities: Identities | None = None
 
     @cached_property
     def name(self) -> str:
@@ -74,8 +77,16 @@ class Folder:
         return sorted(file.path for file in self.listing.files)
 
     @cached_property
-    def _times(self) -> str:
-        return stat_digest(self.path.resolve(), self._files)[0]
+    def _stats(self) -> tuple[str, float]:
+        return stat_digest(self.path.resolve(), self._files)
+
+    def split(self, holdout: Holdout) -> Split:
+        """Its two parts; a DatasetError where nothing is left to validate on."""
+        if holdout not in self._splits:
+            if self._identities is None:
+                self._identities = identities(self.path.resolve(), self._files, *self._stats)
+            self._splits[holdout] = split_listing(self.listing, self._identities, holdout)
+        return self._splits[holdout]
 
     def check(self) -> None:
         """Raise a DatasetError where it is not there."""
@@ -83,9 +94,8 @@ class Folder:
 
     def fingerprint(self, holdout: Holdout) -> str:
         """Of its name, of the paths, sizes and times of its images, and of how they are split."""
-        self.listing.parts(holdout)  # something is left to validate on
-        split = [holdout.fraction, holdout.seed] if self.listing.val is None else None
-        return fingerprint_of("folder", os.fsdecode(self.path.resolve().name), self._times, split)
+        name = os.fsdecode(self.path.resolve().name)
+        return fingerprint_of("folder", name, self._stats[0], self.split(holdout).key)
 
     def open(self, size: int, holdout: Holdout, show_progress: bool | None) -> ImageSplit:
         """The images; see `Dataset.open`.
@@ -100,7 +110,7 @@ class Folder:
 
         Those count, too, that are made of a larger one.
         """
-        content = kept_digest(self.path, self._times)
+        content = kept_digest(self.path, self._stats[0])
         if content is None:
             return set()
         largest = largest_decoded({"content": content, **self._key(holdout)})
@@ -108,13 +118,14 @@ class Folder:
 
     def images(self, holdout: Holdout, show_progress: bool | None = False) -> FolderImages:
         """Its images as they are now, of which some or all are in the cache, or will be."""
-        listing, folder = self.listing, self.path.resolve()
-        parts = listing.parts(holdout)
+        listing, folder, split = self.listing, self.path.resolve(), self.split(holdout)
+        left_out = replace(listing.left_out, notes=(*listing.left_out.notes, *split.notes))
+        parts = (split.train, split.val)
         times, newest = stat_digest(folder, self._files)
         if times not in self._marks:  # a file that has just changed may change once more, and not show it
             self._marks[times] = "" if newest < time.time() - SETTLED else secrets.token_hex(8)
         return FolderImages(
-            Loaded(self.name, left_out=listing.left_out),
+            Loaded(self.name, left_out=left_out),
             Source(listing.classes, *([sample_of(self.path, file) for file in part] for part in parts)),
             str(self.path),
             holdout.seed,
@@ -133,10 +144,7 @@ class Folder:
         )
 
     def _key(self, holdout: Holdout) -> dict[str, Any]:
-        return {
-            "classes": self.listing.classes,
-            "split": [holdout.seed, holdout.fraction] if self.listing.val is None else None,
-        }
+        return {"classes": self.listing.classes, "split": self.split(holdout).key}
 
 
 def existing_folder(given: str | os.PathLike[str]) -> Path:
@@ -163,23 +171,3 @@ def existing_folder(given: str | os.PathLike[str]) -> Path:
 def sample_of(folder: Path, file: ImageFile) -> Sample:
     """A file of a listing, to be decoded."""
     return Sample(partial(open_image, os.path.join(folder, file.path)), file.label, file.path)
-
-
-def open_image(path: str | os.PathLike[str]) -> Image.Image:
-    """Open an image file, whose pixels are not read yet.
-
-    Raises
-    ------
-    OSError, ValueError
-        It is no image, or no file at all: a folder, or a pipe, on which one would wait for ever.
-    """
-    from PIL import Image
-
-    about = os.stat(path)
-    if stat.S_ISDIR(about.st_mode):
-        raise OSError("a folder, not a file")
-    if not stat.S_ISREG(about.st_mode):
-        raise OSError("not a file")
-    if not about.st_size:
-        raise OSError("the file is empty")
-    return Image.open(path)

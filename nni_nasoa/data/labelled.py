@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -38,14 +39,14 @@ class LabelledImages:
         Names of the classes that there are folders of, or that the dataset names.
     samples
         The images; a label is a place in `classes`.
-    other_files
-        Number of files that were passed over, as their names are not those of images.
+    others
+        Numbers of files that were passed over as they are no images by their names, by suffix.
     """
 
     part: str
     classes: tuple[str, ...]
     samples: Sequence[Sample]
-    other_files: int = 0
+    others: tuple[tuple[str, int], ...] = ()
 
 
 def labelled_images(dataset: Dataset, part: str | None = None, size: int = 224) -> LabelledImages:
@@ -78,6 +79,11 @@ def labelled_images(dataset: Dataset, part: str | None = None, size: int = 224) 
     if not found.samples:
         raise DatasetError(f"{dataset.name}: no images; a folder for each class is needed")
     return found
+
+
+def test_part_of(dataset: Dataset) -> str | None:
+    """The folder with classes that a folder brings to test on, if it does; a DatasetError as of `open`."""
+    return dataset.folder.listing.test if dataset.kind is Kind.FOLDER else None
 
 
 def _of_name(dataset: Dataset, part: str | None, size: int) -> LabelledImages:
@@ -126,9 +132,9 @@ def _of_folder(dataset: Dataset, part: str | None) -> LabelledImages:
 def _held_back(dataset: Dataset, part: str) -> LabelledImages:
     """A part that a run takes by itself of a folder, for training or for validation."""
     folder, listing = dataset.folder.path, dataset.folder.listing
-    train, val = listing.parts(dataset.holdout)
-    samples = _samples(folder, train if part == "train" else val)
-    return LabelledImages(part, listing.classes, samples, listing.left_out.other_files)
+    split = dataset.folder.split(dataset.holdout)
+    samples = _samples(folder, split.train if part == TRAIN else split.val)
+    return LabelledImages(part, listing.classes, samples, listing.left_out.others)
 
 
 def _of_classes(dataset: Dataset, part: str, folders: Sequence[PartFolder | None]) -> LabelledImages:
@@ -138,7 +144,8 @@ def _of_classes(dataset: Dataset, part: str, folders: Sequence[PartFolder | None
     files = [file for one in there for file in one.labelled(classes)]
     files.sort(key=lambda file: file.label)  # of parts that are taken together, the classes in turn
     samples = _samples(dataset.folder.path, files)
-    return LabelledImages(part, classes, samples, sum(one.other_files for one in there))
+    others = sum((one.others for one in there), Counter())
+    return LabelledImages(part, classes, samples, tuple(others.most_common()))
 
 
 def _samples(folder: Path, files: Iterable[ImageFile]) -> list[Sample]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from .left_out import readable
 from .parts import TEST, TRAIN, kinds_of_parts
-from .walk import PartFolder, folders_among, holds_images, is_image, scan
+from .walk import PartFolder, folders_among, holds_images, is_folder, is_image, scan
 
 _NAMED = 3  # folders that a line names
 
@@ -71,7 +71,11 @@ def find_layout(root: Path) -> Layout:
             used.add(name)
     if TRAIN in parts:
         unused = [name for name in folders if name not in used and kinds.get(name) != TEST]
-        return Layout(root, parts, notes=_note("not used, beside the parts", root, unused))
+        notes = _note("not used, beside the parts", root, unused)
+        loose = sum(is_image(entry) for entry in entries if not is_folder(entry))
+        return Layout(
+            root, parts, notes=(*notes, *([f"not used: {loose} images beside the parts"] * (loose > 0)))
+        )
     if TRAIN in kinds.values():
         if not others or set(kinds.values()) != {TRAIN}:
             return Layout(root, parts, _without_classes(root, kinds, others))
@@ -119,7 +123,7 @@ def _with_classes(root: Path, path: str, kind: str) -> Part | None:
 def _without_classes(root: Path, kinds: Mapping[str, str], others: Sequence[str]) -> str:
     """Why nothing can be trained on where a part for it has no folders of classes."""
     name = next(name for name, kind in kinds.items() if kind == TRAIN)
-    images = sum(is_image(entry.name) for entry in scan(root / name))
+    images = sum(is_image(entry) for entry in scan(root / name) if not is_folder(entry))
     beside = [other for other in (*kinds, *others) if other != name]
     return (
         f"{readable(str(root / name))}: {images} images but no class folders, beside {named(beside)}; put "

@@ -6,7 +6,7 @@ import json
 import sys
 import unicodedata
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from nni_nasoa.files import parse_json
 
 LIST_NAME = "bad_files.jsonl"
+SUFFIXES = 5  # that a line names
 
 
 class DatasetWarning(UserWarning):
@@ -45,8 +46,9 @@ class LeftOut:
         all could be read.
     empty_classes
         Names of class folders without an image to train on, which are no classes of the dataset.
-    other_files
-        Number of files beside the images that were passed over because their names are not those of images.
+    others
+        Numbers of files that were passed over as they are no images by their names, by suffix, the most
+        first; hidden ones do not count.
     notes
         Lines on what else is not used, or was taken in a way that may not be meant.
     """
@@ -55,8 +57,13 @@ class LeftOut:
     bad: tuple[BadFile, ...] = ()
     bad_list: Path | None = None
     empty_classes: tuple[str, ...] = ()
-    other_files: int = 0
+    others: tuple[tuple[str, int], ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def other_files(self) -> int:
+        """How many files were passed over as they are no images by their names."""
+        return sum(number for _, number in self.others)
 
     def bad_line(self, comment: str = "") -> str:
         """How many are bad, the first of them, and where to find them all."""
@@ -66,16 +73,27 @@ class LeftOut:
         )
 
     def summary(self) -> str | None:
-        """One line about what is missing; None where nothing is, for other files are not missed."""
+        """One line about what is missing; None where nothing is."""
         parts = [self.bad_line(" and are left out")] if self.bad else []
         if self.empty_classes:
             names = ", ".join(f"'{readable(name)}'" for name in self.empty_classes[:5])
             more = f" and {len(self.empty_classes) - 5} more" if len(self.empty_classes) > 5 else ""
             parts.append(f"class folders without images: {names}{more}")
-        if parts and self.other_files:
-            parts.append(f"passed over as no images by their names: {self.other_files} files")
+        if self.others:
+            parts.append(f"passed over as no images by their names: {files_by_suffix(self.others)}")
         parts += self.notes
         return "; ".join(parts) or None
+
+
+def files_by_suffix(others: Sequence[tuple[str, int]]) -> str:
+    """How many files there are, and of which suffixes most of them are."""
+    total = sum(number for _, number in others)
+    named = [
+        f"{number} {readable(suffix) if suffix else 'without a suffix'}"
+        for suffix, number in others[:SUFFIXES]
+    ]
+    more = [f"{len(others) - SUFFIXES} more kinds"] if len(others) > SUFFIXES else []
+    return f"{total} file{'s' if total > 1 else ''} ({', '.join((*named, *more))})"
 
 
 def warn_of(left_out: LeftOut, name: str) -> None:

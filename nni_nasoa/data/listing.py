@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from .arrays import DatasetError, Holdout
+from .arrays import DatasetError
 from .layout import find_layout, named
-from .left_out import LeftOut, readable
+from .left_out import LeftOut, files_by_suffix, readable
 from .parts import TEST, TRAIN, VALIDATION, drawn_beside_images, kinds_of_parts
-from .walk import SUFFIXES, ImageFile, PartFolder
+from .walk import ImageFile, PartFolder
 
 
 class Listing(NamedTuple):
@@ -27,19 +31,6 @@ class Listing(NamedTuple):
     def files(self) -> list[ImageFile]:
         """All images."""
         return self.train + (self.val or [])
-
-    def parts(self, holdout: Holdout) -> tuple[list[ImageFile], list[ImageFile]]:
-        """The training and the validation part; what the folder brings as such depends on no holdout.
-
-        Raises
-        ------
-        DatasetError
-            Nothing is left to validate on.
-        """
-        if self.val is not None:
-            return self.train, self.val
-        train, val = holdout.parts([file.label for file in self.train])
-        return [self.train[i] for i in train], [self.train[i] for i in val]
 
 
 def list_folder(folder: Path) -> Listing:
@@ -62,7 +53,9 @@ def list_folder(folder: Path) -> Listing:
     classes = tuple(name for name, paths in train.by_class.items() if paths)
     files = train.labelled(classes)
     empty = tuple(name for name, paths in train.by_class.items() if not paths)
-    left_out = LeftOut(empty_classes=empty, other_files=train.other_files, notes=layout.notes)
+    loose = [f"not used: {train.loose} images beside the folders of classes"] * (train.loose > 0)
+    notes = (*layout.notes, *loose, *_alike(classes))
+    left_out = LeftOut(empty_classes=empty, others=_in_order(train.others), notes=notes)
     test = layout.parts[TEST].path if TEST in layout.parts else None
     val = layout.part(VALIDATION)
     if val is None or not any(val.by_class.values()):
@@ -72,8 +65,28 @@ def list_folder(folder: Path) -> Listing:
             f"{val.folder}: class '{readable(strange[0])}' is not in {train.folder}; "
             "both need the same class folders"
         )
-    left_out = replace(left_out, other_files=train.other_files + val.other_files)
+    left_out = replace(left_out, others=_in_order(train.others + val.others))
     return Listing(classes, files, val.labelled(classes), left_out, test)
+
+
+def _alike(classes: Iterable[str]) -> list[str]:
+    """A line on classes that may be meant to be one."""
+    plain = defaultdict(list)
+    for name in classes:
+        plain[" ".join(re.split(r"[\s_-]+", unicodedata.normalize("NFKC", name).casefold().strip()))].append(
+            name
+        )
+    pairs = [
+        f"'{readable(names[0])}' and '{readable(names[1])}'" for names in plain.values() if len(names) > 1
+    ]
+    if not pairs:
+        return []
+    more = f" and {len(pairs) - 1} more" if len(pairs) > 1 else ""
+    return [f"two classes, whose names hardly differ: {pairs[0]}{more}"]
+
+
+def _in_order(others: Counter[str]) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted(others.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _check_classes(part: PartFolder) -> None:
@@ -87,9 +100,10 @@ def _check_classes(part: PartFolder) -> None:
             "put the images of each class into a folder of its own"
         )
     if not classes:
+        passed = f" (passed over: {files_by_suffix(_in_order(part.others))})" if part.others else ""
         raise DatasetError(
-            f"{place}: no images found; a folder for each class is needed, "
-            f"with {', '.join(sorted(SUFFIXES))} files"
+            f"{place}: no images found{passed}; a folder for each class is needed, with .jpg, .png, .webp or "
+            "other images in it"
         )
     for name in classes:
         if parts := _parts_in(part.inside[name]):

@@ -215,7 +215,7 @@ def _profile_folder(
     dataset: Dataset, show_progress: bool | None, started: float, seconds: float, headers: int, pixels: int
 ) -> DatasetProfile:
     folder, listing = dataset.folder.path, dataset.folder.listing
-    parts = listing.parts(dataset.holdout)
+    parts = dataset.folder.split(dataset.holdout)[:2]
     train, val = (np.array([file.label for file in part], dtype=np.int64) for part in parts)
     files = [file for part in parts for file in part]
     sample = [files[i] for i in classes_in_turn(np.concatenate([train, val]), dataset.seed)[:headers]]

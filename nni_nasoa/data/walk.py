@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,11 +15,36 @@ from nni_nasoa.values import reason
 from .arrays import DatasetError
 from .left_out import readable
 
+# Of files that Pillow opens by itself, or, in the case of HEIC, with pillow-heif.
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+    ".jpg .jpeg .jpe .jfif .mpo .png .apng .webp .avif .avifs .heic .heif .hif .gif .bmp .dib .tif .tiff "
+    ".ppm .pgm .pbm .pnm .pfm .jp2 .j2k .jpc .jpf .jpx .j2c .psd .tga .icb .vda .vst .ico .icns .cur .pcx "
+    ".dcx .dds .qoi .sgi .rgb .rgba .bw .ras .im .xbm .xpm .fits".split()
 )
-# Folders that systems and network drives put beside a user's own; none of them is a class.
-_OF_SYSTEMS = frozenset(("__macosx", "@eadir", "#recycle", "@recycle", "$recycle.bin", "lost+found"))
+# How images begin, by which those without a suffix are known: all bytes of one, or those from a place on.
+_BEGINNINGS = (
+    (
+        0,
+        (
+            b"\xff\xd8\xff",
+            b"\x89PNG\r\n",
+            b"GIF8",
+            b"BM",
+            b"II*\0",
+            b"MM\0*",
+            b"8BPS",
+            b"\xffO\xffQ",
+            b"qoif",
+        ),
+    ),
+    (0, tuple(b"P%d%s" % (kind, end) for kind in range(1, 7) for end in (b"\n", b" "))),
+    (4, (b"jP  \r\n", b"ftypavif", b"ftypavis", b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")),
+    (8, (b"WEBPVP8",)),
+)
+# What systems and network drives put beside a user's own: no classes, nor files that are missed.
+_OF_SYSTEMS = frozenset(
+    "__macosx @eadir #recycle @recycle $recycle.bin lost+found thumbs.db desktop.ini".split()
+)
 
 
 class ImageFile(NamedTuple):
@@ -32,9 +59,27 @@ def folders_among(entries: Iterable[os.DirEntry[str]]) -> list[str]:
     return sorted(entry.name for entry in entries if is_folder(entry) and not is_hidden(entry.name))
 
 
-def is_image(name: str) -> bool:
-    """Whether a file is an image by its name."""
-    return name[name.rfind(".") :].lower() in SUFFIXES and not is_hidden(name)
+def is_image(file: os.DirEntry[str]) -> bool:
+    """Whether a file is an image by its suffix; without one, by how it begins."""
+    if is_hidden(file.name):
+        return False
+    if file.name[file.name.rfind(".") :].lower() in SUFFIXES:
+        return True
+    return not suffix_of(file.name) and _begins_as_image(file)
+
+
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name in small letters, with its dot; nothing where there is none."""
+    return os.path.splitext(name)[1].lower()
+
+
+def _begins_as_image(file: os.DirEntry[str]) -> bool:
+    with suppress(OSError):
+        if file.is_file():  # a pipe would be waited for
+            with open(file.path, "rb", buffering=0) as opened:
+                begin = opened.read(16)
+            return any(begin[place:].startswith(beginnings) for place, beginnings in _BEGINNINGS)
+    return False
 
 
 def holds_images(root: Path, name: str) -> bool:
@@ -42,11 +87,11 @@ def holds_images(root: Path, name: str) -> bool:
     return next(iter(_Walk(root).images_below(name)), None) is not None
 
 
-def images_below(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
-    """Paths of the images below a folder, whatever its folders mean, and how many other files there are.
+def images_below(folder: str | os.PathLike[str]) -> tuple[list[str], Mapping[str, int]]:
+    """Paths of the images below a folder, whatever its folders mean, and numbers of other files by suffix.
 
-    Images are told by their suffixes, and come in order of name, those of a folder before those of the
-    folders in it. Hidden files and folders are passed over; links are followed, into no folder a second time.
+    Images are told as by `is_image`, and come in order of name, those of a folder before those of the folders
+    in it. Hidden files and folders are passed over; links are followed, into no folder a second time.
 
     Raises
     ------
@@ -55,7 +100,7 @@ def images_below(folder: str | os.PathLike[str]) -> tuple[list[str], int]:
     """
     walk = _Walk(Path(folder))
     paths = [os.path.join(folder, path) for path in walk.images_below("")]
-    return paths, walk.other_files - walk.hidden_files
+    return paths, walk.others
 
 
 class _Walk:
@@ -70,14 +115,14 @@ class _Walk:
 
     Attributes
     ----------
-    other_files, hidden_files
-        How many there were; the hidden ones are among the others.
+    others
+        How many there were, by suffix; hidden ones do not count.
     inside
         Names of the folders in the one whose images were asked for last.
     """
 
     def __init__(self, root: Path, *entered: Path):
-        self.other_files = self.hidden_files = 0
+        self.others: Counter[str] = Counter()
         self.inside: list[str] = []
         self._root, self._entered = root, {_identity(folder) for folder in (root, *entered)}
 
@@ -90,7 +135,7 @@ class _Walk:
             for entry in scan(self._root / here):
                 if is_folder(entry):
                     folders.append(entry)
-                elif self.is_image(entry.name):
+                elif self.is_image(entry):
                     names.append(entry.name)
             prefix = os.path.join(here, "")
             yield from (prefix + name for name in sorted(names))
@@ -103,11 +148,11 @@ class _Walk:
                 if not is_hidden(entry.name) and self.enter(entry)
             ]
 
-    def is_image(self, name: str) -> bool:
-        """Whether a file is one by its name; counted where it is not."""
-        image = is_image(name)
-        self.other_files += not image
-        self.hidden_files += is_hidden(name)
+    def is_image(self, file: os.DirEntry[str]) -> bool:
+        """Whether a file is one; counted where it is not."""
+        image = is_image(file)
+        if not image and not is_hidden(file.name):
+            self.others[suffix_of(file.name)] += 1
         return image
 
     def enter(self, folder: os.DirEntry[str]) -> bool:
@@ -144,8 +189,10 @@ class PartFolder:
         Paths of images, by the names of classes.
     inside
         Names of the folders in the folders of classes, by the names of classes.
-    loose, other_files
-        How many images there are beside the folders of classes, and files that are no images.
+    loose
+        How many images there are beside the folders of classes.
+    others
+        How many files are no images, by their suffixes.
 
     Raises
     ------
@@ -162,7 +209,7 @@ class PartFolder:
             if is_folder(entry):
                 folders.append(entry)
             else:
-                self.loose += walk.is_image(entry.name)
+                self.loose += walk.is_image(entry)
         # All are entered before any is walked through: what is a class is not also a part of another. Real
         # ones come first.
         folders.sort(key=lambda entry: (entry.is_symlink(), entry.name))
@@ -173,7 +220,7 @@ class PartFolder:
             paths = walk.images_below(os.path.join(name, folder_name))
             self.by_class.setdefault(class_name, []).extend(paths)
             self.inside.setdefault(class_name, []).extend(walk.inside)
-        self.other_files = walk.other_files
+        self.others = walk.others
 
     def labelled(self, classes: Iterable[str]) -> list[ImageFile]:
         """The images of these classes."""

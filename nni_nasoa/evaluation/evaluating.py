@@ -10,7 +10,7 @@ import numpy as np
 from nni_nasoa.data import Dataset, DatasetError, ImageSplit
 from nni_nasoa.data.decoded import Sample
 from nni_nasoa.data.labelled import LabelledImages, labelled_images
-from nni_nasoa.data.left_out import BadFile, readable
+from nni_nasoa.data.left_out import BadFile, files_by_suffix, readable
 from nni_nasoa.finetune.classifier import Classifier
 from nni_nasoa.finetune.image_inputs import UnreadableImage, without_pillows_warnings
 from nni_nasoa.values import suggestion
@@ -66,6 +66,8 @@ def evaluate(
         raise DatasetError(f"{dataset.name}: none of {len(bad)} images can be read; the first: {bad[0]}")
     if bad:
         notes.append(f"{len(bad)} of {len(samples)} images cannot be read; the first: {bad[0]}")
+    if found.others:
+        notes.append(f"passed over as no images by their names: {files_by_suffix(found.others)}")
     return Evaluation(
         dataset.name,
         found.part,

@@ -7,15 +7,14 @@ import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from nni_nasoa.data.folder import open_image
 from nni_nasoa.data.left_out import readable
+from nni_nasoa.data.opening import open_bytes, open_image
 from nni_nasoa.data.parallel import in_threads
 from nni_nasoa.device.threads import Threads
 from nni_nasoa.values import reason
@@ -179,7 +178,7 @@ def _open(item: Any) -> Image.Image:
     if isinstance(item, (bytes, bytearray, memoryview)):
         if not len(item):
             raise OSError("there are none")
-        return Image.open(BytesIO(item))
+        return open_bytes(bytes(item))
     if isinstance(item, torch.Tensor):
         array = item.detach().cpu()
         if array.is_floating_point():

@@ -123,9 +123,7 @@ def _decoded_in_time(
     def go_on(images: int) -> bool:
         return pace is None or clock.remaining > rest + HEAD_PASSES * pace * images
 
-    dataset.folder.listing.parts(
-        dataset.holdout
-    )  # what is wrong with them is said, however short the time is
+    dataset.folder.split(dataset.holdout)  # what is wrong with it is said, however short the time is
     seconds = min(CACHE_SHARE * clock.budget, clock.remaining) if pace is None else clock.remaining - rest
     # Where larger images are being decoded already, smaller ones are made of these.
     begun = dataset.decoding_under_way(input_size)

@@ -50,7 +50,7 @@ def predict(folder):
 
 def test_a_folder_gives_a_line_for_each_image_below_it_and_nothing_is_cut(predict, photos, folder):
     done = predict(photos, "-k", 3)
-    assert done.exit_code == 0 and "3 images, 1 other files passed over" in done.stderr
+    assert done.exit_code == 0 and "3 images, passed over: 1 file (1 .txt)" in done.stderr
     lines = [line.split("\t") for line in done.stdout.splitlines()]
     names = ["a.png", "deeper/b.PNG", "deeper/new\\nline.png"]
     assert [line[0] for line in lines] == [f"{photos}/{name}" for name in names]

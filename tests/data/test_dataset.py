@@ -228,7 +228,7 @@ def test_a_fingerprint_changes_with_what_is_there_and_stays_otherwise(animals):
 def test_a_folder_with_a_validation_part_depends_on_no_seed(tmp_path, write):
     for part in ("train", "val"):
         for label in "ab":
-            write(tmp_path / part / label / "0.png")
+            write(tmp_path / part / label / "0.png", (len(part), ord(label), 0))
     assert Dataset(tmp_path, seed=1, val_fraction=0.5).fingerprint == Dataset(tmp_path).fingerprint
 
 
@@ -294,7 +294,7 @@ def test_a_folder_is_decoded_in_a_process_that_does_not_list_it_again(animals, c
 
 def test_what_cannot_be_opened_is_over_too(animals, monkeypatch):
     for image in animals.rglob("*.*"):
-        image.write_bytes(b"no image")
+        image.write_bytes(f"no image: {image}".encode())
     assert Dataset(animals).decode_in_time(8, 600)
     with pytest.raises(DatasetError, match="15 of 15 images cannot be read"):
         Dataset(animals).open(8)

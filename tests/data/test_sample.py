@@ -46,7 +46,7 @@ def test_a_sample_too_knows_the_share_that_may_be_bad(pets):
     ):
         Dataset(pets, max_bad=0.01).sample(16, 600)
     for image in pets.glob("*/*.png"):
-        image.write_bytes(b"no image")
+        image.write_bytes(f"no image: {image}".encode())
     with pytest.raises(
         DatasetError, match=r"pets: \d+ of 46 images cannot be read, more than the 10% that max_bad"
     ):

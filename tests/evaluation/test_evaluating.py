@@ -43,7 +43,7 @@ def photos(tmp_path):
     def write(folder, grey, number, name="i"):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         for place in range(number):
-            Image.new("L", (10, 10), grey).save(tmp_path / folder / f"{name}{place}.png")
+            Image.new("L", (10 + place, 10), grey).save(tmp_path / folder / f"{name}{place}.png")
         return tmp_path
 
     return write
