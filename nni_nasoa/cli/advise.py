@@ -118,10 +118,7 @@ def advise(
     separate its classes as they are, and how fast they are here. The advice rests on all runs that the store
     knows, and on those that this package was made with.
     """
-    if as_json + run_here + (nni_config is not None) > 1:
-        raise click.UsageError("--json, --run and --nni: give one of them.")
-    if report_file is not None and not run_here:
-        raise click.UsageError("--report: give --run, too; the page is about the classifier.")
+    _check_together(as_json, run_here, nni_config, report_file, group_by)
     if offline:
         os.environ["NASOA_OFFLINE"] = "1"  # libraries and processes that are started read it, too
     with clear_errors():
@@ -166,8 +163,8 @@ def advise(
         )
         if run_here and in_time.failure:
             tell_aside(f"note: the advice is without the store ({in_time.failure})")
-    if not run_here and store and without_password(store)[1]:
-        tell_aside(f"note: the store's password is not in the command: {PASSWORD_BY}")
+    if not run_here:
+        _tell_notes(asked, store)
     if as_json:
         commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
@@ -178,6 +175,28 @@ def advise(
         with output_may_be_lost():
             _show(advice)
         _run(advice, opened, asked, output=output, device=device, report_file=report_file)
+
+
+def _check_together(
+    as_json: bool, run_here: bool, nni_config: Path | None, report_file: Path | None, group_by: str | None
+) -> None:
+    """Raise a UsageError where options do not go together."""
+    if as_json + run_here + (nni_config is not None) > 1:
+        raise click.UsageError("--json, --run and --nni: give one of them.")
+    if report_file is not None and not run_here:
+        raise click.UsageError("--report: give --run, too; the page is about the classifier.")
+    if nni_config is not None and group_by is not None:
+        raise click.UsageError("--group-by: not with --nni, whose trials hold back images one by one.")
+
+
+def _tell_notes(dataset: Dataset, store: str | None) -> None:
+    """Say what of a folder is left out or may be wrong, which a run does itself, and what no command has."""
+    from nni_nasoa.data.dataset import Kind
+
+    if dataset.kind is Kind.FOLDER and (line := dataset.folder.left_out(dataset.holdout).summary()):
+        tell_aside(f"note: {dataset.name}: {line}")
+    if store and without_password(store)[1]:
+        tell_aside(f"note: the store's password is not in the command: {PASSWORD_BY}")
 
 
 def _show(advice: Advice) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from nni_nasoa.values import PART
 
 from .left_out import LeftOut
+from .rendering import PLAIN, Rendering
 
 
 class DatasetError(ValueError):
@@ -55,6 +56,8 @@ class ImageSplit:
         Whether an image means the same when mirrored left to right, as digits and traffic signs do not.
     left_out
         What was left out.
+    rendering
+        How pixels of many bits and transparent ones became colours, and are to become them again.
     """
 
     train: ImageArrays
@@ -63,6 +66,7 @@ class ImageSplit:
     name: str
     mirrored: bool = True
     left_out: LeftOut = field(default_factory=LeftOut)
+    rendering: Rendering = PLAIN
 
     @property
     def num_classes(self) -> int:

@@ -42,7 +42,7 @@ def content_digest(folder: Path, files: Sequence[str], show_progress: bool | Non
     content, all_read = _read(folder, files, show_progress)
     if all_read and newest < now - SETTLED:
         with suppress(OSError):  # a cache that cannot be written says so elsewhere
-            _keep(memo_path(folder), {"folder": str(folder), "times": times, "content": content})
+            keep(memo_path(folder), {"folder": str(folder), "times": times, "content": content})
     return content
 
 
@@ -123,6 +123,7 @@ def file_digest(path: str) -> bytes:
         return b"unreadable"
 
 
-def _keep(memo: Path, record: dict) -> None:
+def keep(memo: Path, record: dict) -> None:
+    """Keep JSON values that were found out, in a file that is the user's own; an OSError where that fails."""
     own_folder(memo.parent)
     write_text(memo, json.dumps(record)).chmod(0o600)

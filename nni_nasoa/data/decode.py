@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from PIL import Image, ImageOps
 
+from .rendering import PLAIN, Rendering
 
-def to_array(image: Image.Image, size: int) -> np.ndarray:
+_MANY = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # formats of which a file may hold several images
+_FRAMES = 64  # of which the first ones are looked at
+_WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262  # TIFF's
+
+
+def to_array(image: Image.Image, size: int, rendering: Rendering = PLAIN) -> np.ndarray:
     """Turn an image into (3, size, size) uint8 RGB: shorter side to `size`, centre crop.
 
-    A rotation noted in EXIF is applied, transparency is laid on white, 16-bit grey keeps its upper 8 bits,
-    and of an animation the first frame counts.
+    A rotation noted in EXIF is applied. Of several images in a file the first one counts that is not blank;
+    three grey ones in a TIFF are red, green and blue.
+
+    Parameters
+    ----------
+    rendering
+        What becomes of grey pixels of more than 8 bits, and of transparent ones. Where all are transparent,
+        but not of one colour, none is.
     """
     # A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves pixels enough.
     image.draft("RGB", (2 * size, 2 * size))
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError("too many pixels, which may be an attack")
-    image = _to_rgb(ImageOps.exif_transpose(image))
+    image = _to_rgb(image, rendering)
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     square = image.resize(
@@ -34,12 +48,79 @@ def resized(square: np.ndarray, size: int) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip at 255
-        return Image.fromarray(
-            (np.asarray(image).astype(np.int64).clip(0, 65535) >> 8).astype(np.uint8)
-        ).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
+def is_deep(image: Image.Image) -> bool:
+    """Whether an image is grey, with more than 8 bits a pixel."""
+    return image.mode[0] in "IF"
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether an image may have transparent pixels."""
+    return image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
+
+
+def _to_rgb(image: Image.Image, rendering: Rendering) -> Image.Image:
+    if image.format == "TIFF" and getattr(image, "n_frames", 1) == 3 and (stack := _stack(image, rendering)):
+        return stack
+    if image.format in _MANY and getattr(image, "is_animated", False):
+        _seek_shown(image)
+    if is_deep(image):
+        return _shallow(image, rendering).convert("RGB")
+    image = ImageOps.exif_transpose(image)
+    if is_transparent(image):
         image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+        if _is_hidden(image) and not _is_blank(colours := image.convert("RGB")):
+            return colours
+        ground = Image.new("RGBA", image.size, (*[rendering.background] * 3, 255))
+        return Image.alpha_composite(ground, image).convert("RGB")
     return image.convert("RGB")
+
+
+def _stack(image: Image.Image, rendering: Rendering) -> Image.Image | None:
+    """Three grey images as the colours of one; None where they are none, or not of the same size."""
+    frames: list[Image.Image] = []
+    for number in range(3):
+        image.seek(number)
+        if not (is_deep(image) or image.mode == "L") or (frames and image.size != frames[0].size):
+            image.seek(0)
+            return None
+        frames.append(_shallow(image, rendering) if is_deep(image) else image.copy())
+    return Image.merge("RGB", frames)
+
+
+def _seek_shown(image: Image.Image) -> None:
+    """Go to the first of several images that is not blank, or to the first one."""
+    with suppress(EOFError):
+        for number in range(_FRAMES):
+            image.seek(number)
+            if not _is_blank(image):
+                return
+    image.seek(0)
+
+
+def _is_hidden(image: Image.Image) -> bool:
+    """Whether all pixels of an RGBA image are transparent."""
+    return image.getchannel("A").getextrema() == (0, 0)
+
+
+def _is_blank(image: Image.Image) -> bool:
+    """Whether all pixels are alike, or none is to be seen."""
+    if is_transparent(image):
+        image = image.convert("RGBA")
+        if _is_hidden(image):
+            return True
+    pixels = np.asarray(image)
+    return bool((pixels == pixels[:1, :1]).all())
+
+
+def _shallow(image: Image.Image, rendering: Rendering) -> Image.Image:
+    """A grey image of more than 8 bits in 8, where convert() would clip it at 255."""
+    white_is_zero = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == _WHITE_IS_ZERO  # of 8 bits Pillow minds
+    values = np.asarray(ImageOps.exif_transpose(image)).astype(np.float64)
+    if image.mode == "F":
+        low, high = rendering.floats
+        scaled = np.nan_to_num((values - low) * (255 / (high - low)), nan=0.0).round()
+    else:
+        low, high = rendering.integers
+        scaled = np.floor((values - low) * (256 / (high - low + 1)))
+    pixels = scaled.clip(0, 255).astype(np.uint8)
+    return Image.fromarray(255 - pixels if white_is_zero else pixels)

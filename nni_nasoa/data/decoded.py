@@ -16,22 +16,25 @@ import numpy as np
 from nni_nasoa.files import read_json
 from nni_nasoa.values import reason
 
+from .alike import Alike, look_alike
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .cache import has_entry, make_room, map_array, open_entry
 from .growing import PARTS, Growing, write_header
 from .left_out import LIST_NAME, BadFile, LeftOut, read_bad_files, write_bad_files
 from .parallel import in_threads, progress_bar
+from .rendering import PLAIN, Rendering
 
 _NO_CLASS = "of its class no image for training can be read"
 VERSION = 2  # changes with what an entry holds, and with how images are decoded
 
 
 class Sample(NamedTuple):
-    """One image to decode: how to open it (a PIL image), its label, and what to call it if it is left out."""
+    """One image to decode: how to open it (a PIL image), its label, what to call it if it is left out."""
 
     open: Callable[[], Any]
     label: int
     name: str
+    rendering: Rendering = PLAIN
 
 
 class Source(NamedTuple):
@@ -49,6 +52,7 @@ class Loaded:
     name: str
     mirrored: bool = True
     left_out: LeftOut = field(default_factory=LeftOut)
+    rendering: Rendering = PLAIN
 
     def load(self, entry: Path) -> ImageSplit:
         """What is in an entry; errors as `open_entry` wants them of `load`."""
@@ -64,8 +68,13 @@ class Loaded:
             bad=bad,
             bad_list=entry / LIST_NAME if bad else None,
             empty_classes=(*self.left_out.empty_classes, *about["empty_classes"]),
+            notes=(
+                *self.left_out.notes,
+                *Alike(*about.get("alike", ())).notes(self.left_out.copies, len(val)),
+            ),
         )
-        return ImageSplit(train, val, tuple(about["classes"]), self.name, self.mirrored, left_out)
+        classes = tuple(about["classes"])
+        return ImageSplit(train, val, classes, self.name, self.mirrored, left_out, self.rendering)
 
 
 def open_decoded(
@@ -156,11 +165,16 @@ def _decode_source(source: Source, size: int, folder: Path, name: str, show_prog
         bad += [BadFile(sample.name, _NO_CLASS) for sample in source.val if sample.label not in known]
         val = [sample for sample in source.val if sample.label in known]
         val_labels = _decode_part(val, size, folder / "val_images.npy", bad, advance)
-    _write_about(folder, source, labels, val_labels, bad)
+    _write_about(folder, source, labels, val_labels, bad, Alike())
 
 
 def _write_about(
-    folder: Path, source: Source, labels: np.ndarray, val_labels: np.ndarray, bad: list[BadFile]
+    folder: Path,
+    source: Source,
+    labels: np.ndarray,
+    val_labels: np.ndarray,
+    bad: list[BadFile],
+    alike: Alike,
 ) -> None:
     """Write all of an entry but its images."""
     present = np.unique(labels)
@@ -174,6 +188,7 @@ def _write_about(
         "empty_classes": [
             class_name for label, class_name in enumerate(source.classes) if label not in known
         ],
+        "alike": alike,
     }
     (folder / "about.json").write_text(json.dumps(about))
 
@@ -210,7 +225,8 @@ def write_entry(folder: Path, source: Source, growing: Growing, images_folder: P
             write_header(file, int(of_part.sum()), shape.size)
             file.writelines(growing.images(part)[index] for index in np.flatnonzero(of_part))
     train, val = slice(shape.train), slice(shape.train, None)
-    _write_about(folder, source, labels[train][kept[train]], labels[val][kept[val]], bad)
+    alike = look_alike(*(np.load(folder / f"{part}_images.npy", "r") for part in PARTS))
+    _write_about(folder, source, labels[train][kept[train]], labels[val][kept[val]], bad, alike)
 
 
 def _share(written: Path, place: Path) -> None:
@@ -259,7 +275,7 @@ def decode_unless(sample: Sample, size: int, too_large: Callable[[int], bool]) -
     try:
         with sample.open() as image:
             pixels = image.width * image.height
-            return pixels if too_large(pixels) else to_array(image, size).tobytes()
+            return pixels if too_large(pixels) else to_array(image, size, sample.rendering).tobytes()
     except UnidentifiedImageError:
         return "the content is not that of an image"
     except Exception as error:  # a broken file can fail in any way inside a decoder

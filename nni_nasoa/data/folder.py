@@ -19,16 +19,20 @@ from .arrays import DatasetError, Holdout, ImageSplit
 from .content import SETTLED, content_digest, kept_digest, quick_digest, stat_digest
 from .decoded import Loaded, Sample, Source
 from .earlier import copy_may_be_there, largest_decoded
+from .find_rendering import find_rendering
 from .fingerprint import fingerprint_of
 from .folder_images import Contents, FolderImages
 from .identity import Identities, identities
-from .left_out import readable
+from .left_out import LeftOut, readable
 from .listing import Listing, list_folder
 from .named import dataset_names
 from .opening import open_image
+from .rendering import PLAIN, Rendering
 from .split import Split, split_listing
 from .torchvision_sets import normalized
 from .walk import ImageFile
+
+DECODING = 2  # changes with how the files of a folder are decoded, and those of named datasets are not
 
 
 class Folder:
@@ -44,7 +48,6 @@ class Folder:
         self._given = given
         self._marks: dict[str, str] = {}
         self._splits: dict[Holdout, Split] = {}
-        self._identities: Identities | None = None
 
     @cached_property
     def name(self) -> str:
@@ -83,10 +86,22 @@ class Folder:
     def split(self, holdout: Holdout) -> Split:
         """Its two parts; a DatasetError where nothing is left to validate on."""
         if holdout not in self._splits:
-            if self._identities is None:
-                self._identities = identities(self.path.resolve(), self._files, *self._stats)
             self._splits[holdout] = split_listing(self.listing, self._identities, holdout)
         return self._splits[holdout]
+
+    def left_out(self, holdout: Holdout) -> LeftOut:
+        """What is left out, or may be wrong, as far as that shows without opening an image."""
+        split, found = self.split(holdout), self.listing.left_out
+        return replace(found, copies=split.copies, notes=(*found.notes, *split.notes))
+
+    @cached_property
+    def _identities(self) -> Identities:
+        return identities(self.path.resolve(), self._files, *self._stats)
+
+    @cached_property
+    def rendering(self) -> Rendering:
+        """How its images are rendered, of which some are opened for it where that is not known."""
+        return find_rendering(self.path.resolve(), self._files, self._identities.keys, self._stats[0])
 
     def check(self) -> None:
         """Raise a DatasetError where it is not there."""
@@ -119,14 +134,16 @@ class Folder:
     def images(self, holdout: Holdout, show_progress: bool | None = False) -> FolderImages:
         """Its images as they are now, of which some or all are in the cache, or will be."""
         listing, folder, split = self.listing, self.path.resolve(), self.split(holdout)
-        left_out = replace(listing.left_out, notes=(*listing.left_out.notes, *split.notes))
-        parts = (split.train, split.val)
+        parts, left_out = (split.train, split.val), self.left_out(holdout)
         times, newest = stat_digest(folder, self._files)
         if times not in self._marks:  # a file that has just changed may change once more, and not show it
             self._marks[times] = "" if newest < time.time() - SETTLED else secrets.token_hex(8)
         return FolderImages(
-            Loaded(self.name, left_out=left_out),
-            Source(listing.classes, *([sample_of(self.path, file) for file in part] for part in parts)),
+            Loaded(self.name, left_out=left_out, rendering=self.rendering),
+            Source(
+                listing.classes,
+                *([sample_of(self.path, file, self.rendering) for file in part] for part in parts),
+            ),
             str(self.path),
             holdout.seed,
             f"{folder} {times} {self._marks[times]}",
@@ -144,7 +161,8 @@ class Folder:
         )
 
     def _key(self, holdout: Holdout) -> dict[str, Any]:
-        return {"classes": self.listing.classes, "split": self.split(holdout).key}
+        key = {"classes": self.listing.classes, "split": self.split(holdout).key, "decoding": DECODING}
+        return key if self.rendering == PLAIN else {**key, "rendering": self.rendering.to_json()}
 
 
 def existing_folder(given: str | os.PathLike[str]) -> Path:
@@ -168,6 +186,6 @@ def existing_folder(given: str | os.PathLike[str]) -> Path:
     )
 
 
-def sample_of(folder: Path, file: ImageFile) -> Sample:
+def sample_of(folder: Path, file: ImageFile, rendering: Rendering = PLAIN) -> Sample:
     """A file of a listing, to be decoded."""
-    return Sample(partial(open_image, os.path.join(folder, file.path)), file.label, file.path)
+    return Sample(partial(open_image, os.path.join(folder, file.path)), file.label, file.path, rendering)

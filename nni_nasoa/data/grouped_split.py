@@ -45,6 +45,8 @@ def grouped_split(
     holding = _Holding(labels, group_of.ravel(), fraction)
     order = np.argsort(_mixed(names, seed), kind="stable").tolist()
     for group in order:
+        if holding.is_done:
+            break
         if holding.is_wanted(group) and holding.leaves_some(group):
             holding.hold(group)
     for label in holding.without():  # its groups are large: the smallest, then
@@ -88,6 +90,12 @@ class _Holding:
             min(total - 1, max(1, round(fraction * total))) if more else 0
             for total, more in zip(self._totals, several.tolist())
         ]
+        self._missing = sum(self._wanted)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether each class has its share."""
+        return self._missing <= 0
 
     def is_wanted(self, group: int) -> bool:
         """Whether each class in it comes nearer to its share."""
@@ -106,6 +114,7 @@ class _Holding:
         """Hold a group back."""
         self.groups.append(group)
         for label, count in self.of_group[group].items():
+            self._missing -= max(0, min(count, self._wanted[label] - self._held[label]))
             self._held[label] += count
 
     def without(self) -> Iterator[int]:

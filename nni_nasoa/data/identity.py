@@ -8,20 +8,20 @@ the files' times, as in `content`.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from nni_nasoa.files import write_text
+from nni_nasoa.files import read_json
 
-from .content import SETTLED, file_digest, memo_path
+from .content import SETTLED, file_digest, keep, memo_path
 from .parallel import in_threads
+from .walk import BEGINNING_SUFFIXES, begins_as_image, suffix_of
 
 PIECE = 4096  # bytes of each of the three
 _CHUNK = 64  # files a thread reads in one go
@@ -48,23 +48,23 @@ def identities(folder: Path, files: Sequence[str], times: str, newest: float) ->
     Parameters
     ----------
     folder, files
-        The folder, and paths in it. What is no file, or empty, or cannot be read, is known by its path.
+        The folder, and paths in it. What is no file, or no image, or cannot be read, is known by its path.
     times, newest
         As `stat_digest` gives them.
     """
     memo = memo_path(folder).with_suffix(".identities.json")
     with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(memo.read_text())
+        kept = read_json(memo)
         if kept["times"] == times and len(kept["keys"]) == len(files):
             return Identities(dict(zip(files, kept["keys"])), kept["copies"])
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     read = in_threads(lambda chunk: [_pieces(folder, file) for file in chunk], chunks)
     found = dict(zip(files, (key for keys in read for key in keys)))
-    made = Identities(found, _copies(folder, found))
+    found, alike = _told_apart(folder, found)
+    made = Identities(found, _copies(folder, alike))
     if newest < time.time() - SETTLED:
         with suppress(OSError):  # a cache that cannot be written says so elsewhere
-            memo.parent.mkdir(parents=True, exist_ok=True)
-            write_text(memo, json.dumps({"times": times, "keys": [*found.values()], "copies": made.copies}))
+            keep(memo, {"times": times, "keys": [*found.values()], "copies": made.copies})
     return made
 
 
@@ -73,35 +73,51 @@ def hashed(content: bytes) -> int:
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
 
 
+def _of_path(file: str) -> int:
+    return hashed(b"path " + os.fsencode(file))
+
+
 def _pieces(folder: Path, file: str) -> int:
     try:
         # A pipe would be waited for.
         opened = os.open(os.path.join(folder, file), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return hashed(b"path " + os.fsencode(file))
+        return _of_path(file)
     try:
         about = os.fstat(opened)
         if not stat.S_ISREG(about.st_mode) or not about.st_size:
-            return hashed(b"path " + os.fsencode(file))
+            return _of_path(file)
         size = about.st_size
         places = (0,) if size <= 3 * PIECE else (0, size // 2, size - PIECE)
         length = size if size <= 3 * PIECE else PIECE
         return hashed(b"%d " % size + b"".join(os.pread(opened, length, place) for place in places))
     except OSError:
-        return hashed(b"path " + os.fsencode(file))
+        return _of_path(file)
     finally:
         os.close(opened)
 
 
-def _copies(folder: Path, keys: Mapping[str, int]) -> list[list[str]]:
-    """Files that are the same byte for byte."""
-    alike = defaultdict(list)
-    for file, key in keys.items():
-        alike[key].append(file)
-    several = [file for files in alike.values() if len(files) > 1 for file in files]
+def _told_apart(folder: Path, keys: dict[str, int]) -> tuple[dict[str, int], list[str]]:
+    """The keys, and the files that have one in common; what is no image is known by its path from now on."""
+    number = Counter(keys.values())
+    alike = [file for file, key in keys.items() if number[key] > 1]
+    images = [*in_threads(lambda file: _may_be_image(os.path.join(folder, file)), alike)]
+    others = {file: _of_path(file) for file, image in zip(alike, images) if not image}
+    return {**keys, **others}, [file for file, image in zip(alike, images) if image]
+
+
+def _may_be_image(path: str) -> bool:
+    """Whether a file begins as images do, or is of a format that begins in any way."""
+    if suffix_of(path) not in BEGINNING_SUFFIXES:
+        return True
+    with suppress(OSError), open(path, "rb", buffering=0) as file:
+        return begins_as_image(file.read(16))
+    return False
+
+
+def _copies(folder: Path, files: Sequence[str]) -> list[list[str]]:
+    """Those of some files that are the same byte for byte."""
     same = defaultdict(list)
-    for file, digest in zip(
-        several, in_threads(lambda file: file_digest(os.path.join(folder, file)), several)
-    ):
+    for file, digest in zip(files, in_threads(lambda file: file_digest(os.path.join(folder, file)), files)):
         same[digest].append(file)
-    return [files for files in same.values() if len(files) > 1]
+    return [paths for paths in same.values() if len(paths) > 1]

@@ -15,6 +15,7 @@ import numpy as np
 from .decoded import decode_one
 from .folder import sample_of
 from .parallel import in_threads
+from .rendering import PLAIN, Rendering
 from .walk import ImageFile
 
 PIXEL_SIZE = 48  # height and width that images are decoded to
@@ -102,7 +103,11 @@ def _header(folder: Path, file: ImageFile) -> tuple[int, int, bool] | None:
 
 
 def pixel_statistics(
-    folder: Path, sample: Sequence[ImageFile], deadline: float, advance: Callable[[int], None]
+    folder: Path,
+    sample: Sequence[ImageFile],
+    deadline: float,
+    advance: Callable[[int], None],
+    rendering: Rendering = PLAIN,
 ) -> dict[str, Any]:
     """Colours, and seconds that decoding takes, from as many files as are decoded until the deadline."""
     # One after the other, in this thread, for the time's sake.
@@ -119,7 +124,7 @@ def pixel_statistics(
         if header is None or now + pace * area > deadline:  # one of a hundred megapixels takes seconds
             areas += [area] if area else []
             continue
-        result = decode_one(sample_of(folder, file), PIXEL_SIZE)
+        result = decode_one(sample_of(folder, file, rendering), PIXEL_SIZE)
         if not isinstance(result, str):
             areas.append(area)
             seconds, pixels = seconds + time.thread_time() - begin, pixels + area

@@ -49,6 +49,8 @@ class LeftOut:
     others
         Numbers of files that were passed over as they are no images by their names, by suffix, the most
         first; hidden ones do not count.
+    copies
+        Number of images that are exact copies of others.
     notes
         Lines on what else is not used, or was taken in a way that may not be meant.
     """
@@ -58,6 +60,7 @@ class LeftOut:
     bad_list: Path | None = None
     empty_classes: tuple[str, ...] = ()
     others: tuple[tuple[str, int], ...] = ()
+    copies: int = 0
     notes: tuple[str, ...] = ()
 
     @property

@@ -122,7 +122,10 @@ class Sampling:
             return ImageArrays(_copied(made, (len(parts[name]), 3, size, size)), labels[name])
 
         left_out = replace(self.about.left_out, images=len(tried), bad=bad)
-        return ImageSplit(part("train"), part("val"), self.source.classes, self.about.name, left_out=left_out)
+        about, classes = self.about, self.source.classes
+        return ImageSplit(
+            part("train"), part("val"), classes, about.name, about.mirrored, left_out, about.rendering
+        )
 
     def _refuse(self, tried: np.ndarray, bad: tuple[BadFile, ...], most: int | None) -> None:
         wanted = len(self.order[:most])

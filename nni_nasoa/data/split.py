@@ -28,6 +28,8 @@ class Split(NamedTuple):
         The images of each.
     key
         What the parts depend on besides the files, as JSON values.
+    copies
+        Number of images that are exact copies of others.
     notes
         Lines on what was left out, or may be wrong.
     """
@@ -35,6 +37,7 @@ class Split(NamedTuple):
     train: list[ImageFile]
     val: list[ImageFile]
     key: list[object] | None
+    copies: int
     notes: tuple[str, ...]
 
 
@@ -66,7 +69,7 @@ def split_listing(listing: Listing, known: Identities, holdout: Holdout) -> Spli
         notes.append(
             f"{more} image{'s are exact copies of others' if more > 1 else ' is an exact copy of another'}"
         )
-    return Split(train, val, key, tuple(notes))
+    return Split(train, val, key, more, tuple(notes))
 
 
 def _groups(files: Sequence[ImageFile], known: Identities, group_by: str | None) -> list[int]:

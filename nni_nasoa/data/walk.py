@@ -41,6 +41,8 @@ _BEGINNINGS = (
     (4, (b"jP  \r\n", b"ftypavif", b"ftypavis", b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")),
     (8, (b"WEBPVP8",)),
 )
+# Suffixes of which images always begin in one of these ways, if not in that of another suffix.
+BEGINNING_SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 # What systems and network drives put beside a user's own: no classes, nor files that are missed.
 _OF_SYSTEMS = frozenset(
     "__macosx @eadir #recycle @recycle $recycle.bin lost+found thumbs.db desktop.ini".split()
@@ -65,7 +67,7 @@ def is_image(file: os.DirEntry[str]) -> bool:
         return False
     if file.name[file.name.rfind(".") :].lower() in SUFFIXES:
         return True
-    return not suffix_of(file.name) and _begins_as_image(file)
+    return not suffix_of(file.name) and _is_image_inside(file)
 
 
 def suffix_of(name: str) -> str:
@@ -73,12 +75,16 @@ def suffix_of(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
 
-def _begins_as_image(file: os.DirEntry[str]) -> bool:
+def begins_as_image(begin: bytes) -> bool:
+    """Whether a file that begins so is an image of a format that is known by it."""
+    return any(begin[place:].startswith(beginnings) for place, beginnings in _BEGINNINGS)
+
+
+def _is_image_inside(file: os.DirEntry[str]) -> bool:
     with suppress(OSError):
         if file.is_file():  # a pipe would be waited for
             with open(file.path, "rb", buffering=0) as opened:
-                begin = opened.read(16)
-            return any(begin[place:].startswith(beginnings) for place, beginnings in _BEGINNINGS)
+                return begins_as_image(opened.read(16))
     return False
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from nni_nasoa import __version__
 from nni_nasoa.data.left_out import readable
+from nni_nasoa.data.rendering import Rendering
 from nni_nasoa.files import replacing
 from nni_nasoa.finetune.image_inputs import read, without_pillows_warnings
 from nni_nasoa.training.outcome import Outcome, OutcomeError
@@ -144,7 +145,7 @@ def page(
     mistakes, suspects = evaluation.mistakes[:PICTURES], evaluation.suspects
     others = [image for image in suspects.tolist() if image not in set(mistakes.tolist())][:PICTURES]
     marked = set(suspects.tolist())
-    metrics = about.get("metrics") or {}
+    metrics, rendering = about.get("metrics") or {}, Rendering.of_description(about)
     return _template().render(
         e=evaluation,
         about=about,
@@ -156,8 +157,8 @@ def page(
         matrix=_matrix(evaluation),
         worst=evaluation.worst,
         rows=ROWS,
-        mistakes=_pictures(evaluation, mistakes.tolist(), marked),
-        suspects=_pictures(evaluation, others, set()),
+        mistakes=_pictures(evaluation, mistakes.tolist(), marked, rendering),
+        suspects=_pictures(evaluation, others, set(), rendering),
         marked=len(marked & set(mistakes.tolist())),
         reliability=reliability(evaluation.bins),
         notes=[*evaluation.notes, *(note for note in about.get("notes") or () if isinstance(note, str))],
@@ -262,14 +263,16 @@ def _matrix(evaluation: Evaluation) -> Matrix:
     return Matrix(list(enumerate(names, start=1)), rows, whole)
 
 
-def _pictures(evaluation: Evaluation, images: Iterable[int], marked: set[int]) -> list[Picture]:
+def _pictures(
+    evaluation: Evaluation, images: Iterable[int], marked: set[int], rendering: Rendering
+) -> list[Picture]:
     found = []
     for image in images:
         label, predicted = int(evaluation.labels[image]), int(evaluation.predicted[image])
         shares = evaluation.probabilities[image]
         found.append(
             Picture(
-                _data(evaluation.openers[image] if len(evaluation.openers) else None),
+                _data(evaluation.openers[image] if len(evaluation.openers) else None, rendering),
                 evaluation.names[image],
                 evaluation.classes[label],
                 evaluation.classes[predicted],
@@ -281,12 +284,12 @@ def _pictures(evaluation: Evaluation, images: Iterable[int], marked: set[int]) -
     return found
 
 
-def _data(opener: Any) -> str:
+def _data(opener: Any, rendering: Rendering) -> str:
     """An image as the classifier sees it, small and within the page; empty where it is gone."""
     from PIL import Image
 
     with without_pillows_warnings():
-        pixels = None if opener is None else read(opener, PIXELS)
+        pixels = None if opener is None else read(opener, PIXELS, rendering)
     if not isinstance(pixels, np.ndarray):
         return ""
     file = BytesIO()

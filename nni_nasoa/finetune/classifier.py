@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nni_nasoa.data.rendering import PLAIN, Rendering
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.precision import autocast, faster_type
 from nni_nasoa.files import read_json, write_bytes, write_text
@@ -71,6 +72,7 @@ class Classifier:
         self._type: torch.dtype | None = None  # in which it predicts
         self.classes: tuple[str, ...] = tuple(about["classes"])
         self.input_size: int = about["input_size"]
+        self._rendering = Rendering.of_description(about)
         self._mean, self._std = (
             torch.tensor(about[key], dtype=torch.float32, device=self.device).view(3, 1, 1)
             for key in ("mean", "std")
@@ -120,7 +122,7 @@ class Classifier:
         images
             As `predict` takes them, or functions that open a PIL image.
         """
-        return computed(images, self.probabilities, self.input_size, self.device)
+        return computed(images, self.probabilities, self.input_size, self.device, self._rendering)
 
     def predict(self, images: Any, top_k: int = 1) -> list[list[Prediction]]:
         """The most probable classes of each image, the best first.
@@ -186,6 +188,7 @@ def describe(
     mean: Iterable[float],
     std: Iterable[float],
     metrics: Mapping[str, Any],
+    rendering: Rendering = PLAIN,
     outcome: Outcome = NOT_KNOWN,
     notes: Iterable[str] = (),
 ) -> dict[str, Any]:
@@ -201,6 +204,8 @@ def describe(
         or "pooled".
     mean, std
         Of the normalisation, three numbers each, for images from 0 to 1.
+    rendering
+        How pixels of many bits and transparent ones become colours.
     outcome
         What the run has come to so far.
     """
@@ -219,6 +224,7 @@ def describe(
         "input_size": regime.input_size,
         "mean": list(mean),
         "std": list(std),
+        "rendering": rendering.to_json(),
         "regime": regime.to_json(),
         "metrics": dict(metrics),
         "outcome": outcome.to_json(),

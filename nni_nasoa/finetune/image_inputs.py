@@ -16,6 +16,7 @@ import torch
 from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.opening import open_bytes, open_image
 from nni_nasoa.data.parallel import in_threads
+from nni_nasoa.data.rendering import PLAIN, Rendering
 from nni_nasoa.device.threads import Threads
 from nni_nasoa.values import reason
 
@@ -82,22 +83,24 @@ def without_pillows_warnings() -> Iterator[None]:
         yield
 
 
-def read(item: Any, size: int) -> np.ndarray | UnreadableImage:
+def read(item: Any, size: int, rendering: Rendering = PLAIN) -> np.ndarray | UnreadableImage:
     """An image as a classifier wants it, (3, size, size) uint8, or why there is none.
 
     Parameters
     ----------
     item
         One of what `as_list` gives, or a function that opens a PIL image.
+    rendering
+        The classifier's.
     """
     from nni_nasoa.data.decode import to_array
 
     try:
         if callable(item):
             with item() as image:
-                return to_array(image, size)
+                return to_array(image, size, rendering)
         with _open(item) as image:
-            return to_array(image, size)
+            return to_array(image, size, rendering)
     except Exception as error:  # a broken file can fail in any way inside a decoder
         return UnreadableImage(name_of(item), _why(error))
 
@@ -107,6 +110,7 @@ def computed(
     compute: Callable[[np.ndarray], np.ndarray],
     size: int,
     device: torch.device,
+    rendering: Rendering = PLAIN,
 ) -> Iterator[np.ndarray | UnreadableImage]:
     """What is computed of each image, in order: read in threads, computed in batches.
 
@@ -119,7 +123,7 @@ def computed(
     """
     most = max(1, min(MOST, MOST_BYTES // (3 * size * size)))
     threads, before = Threads.of_run(device), torch.get_num_threads()
-    arrays = in_threads(lambda item: read(item, size), items)
+    arrays = in_threads(lambda item: read(item, size, rendering), items)
     try:
         while batch := list(islice(arrays, most)):
             good = [array for array in batch if isinstance(array, np.ndarray)]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from nni_nasoa.architecture import Architecture
+from nni_nasoa.data.rendering import Rendering
 from nni_nasoa.experience.old_records import outcome_of
 from nni_nasoa.files import parse_json, read_json
 from nni_nasoa.networks import WeightsError
@@ -135,6 +136,10 @@ def _check(about: Any, folder: Path) -> dict[str, Any]:
         Outcome.from_json(about["outcome"])
     except (RegimeError, OutcomeError) as error:
         raise ClassifierError(f"{folder}: {error}") from None
+    try:
+        Rendering.of_description(about)
+    except ValueError as error:
+        raise ClassifierError(f'{folder}: "rendering" of the description: {error}') from None
     return about
 
 

@@ -126,6 +126,7 @@ class RunOutput:
             weights_of=self._weights_of,
             mean=self.view.mean,
             std=self.view.std,
+            rendering=self.split.rendering,
             metrics=metrics,
             outcome=self._outcome(run),
             notes=run.log.notes,

@@ -153,10 +153,12 @@ def test_words_with_spaces_are_quoted(ask, tmp_path, monkeypatch):
             Image.new("RGB", (40, 30), tuple(value + 4 * i for value in colour)).save(
                 folder / name / f"{i}.png"
             )
+    (folder / "labels.csv").touch()
     result = ask("--group-by", r"(\d+)\.png", dataset=str(folder), zoo="nano-a")
     assert result.exit_code == 0, result.output
     told = parsed(command_in(result.output))
     assert told["dataset"] == str(folder) and told["group_by"] == r"(\d+)\.png"
+    assert "passed over as no images by their names: 1 file (1 .csv)" in result.stderr
     pasted = next(line for line in result.output.splitlines() if line.startswith("nasoa finetune ")).replace(
         "nasoa finetune", "printf '%s\\n'", 1
     )

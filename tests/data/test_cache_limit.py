@@ -244,7 +244,7 @@ def test_processes_that_crowd_a_small_cache_all_get_their_images(animals, monkey
     code = "from nni_nasoa.data import cache; cache.JUST_USED = 0\n" + textwrap.dedent(CROWD)
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, str(animals), str(seed)],
+            [sys.executable, "-W", "ignore", "-c", code, str(animals), str(seed)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

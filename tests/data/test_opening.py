@@ -156,5 +156,5 @@ def test_a_large_jpeg_is_read_at_a_fraction_of_its_size(large, tmp_path, write):
 def test_what_would_be_read_whole_is_refused(large, tmp_path):
     with open_image(large) as image, pytest.raises(Image.DecompressionBombError):
         to_array(image, 2048 * 2)
-    with pytest.raises(Image.DecompressionBombError, match="too many pixels"):
+    with pytest.raises(Image.DecompressionBombError, match="exceeds limit"):
         open_bytes(large.read_bytes().replace(b"\xff\xc0\0", b"\xff\xc2\0", 1))  # says that it is progressive

@@ -46,7 +46,7 @@ def test_a_sample_too_knows_the_share_that_may_be_bad(pets):
     ):
         Dataset(pets, max_bad=0.01).sample(16, 600)
     for image in pets.glob("*/*.png"):
-        image.write_bytes(f"no image: {image}".encode())
+        image.write_bytes(b"no image")
     with pytest.raises(
         DatasetError, match=r"pets: \d+ of 46 images cannot be read, more than the 10% that max_bad"
     ):
@@ -102,7 +102,7 @@ def test_a_large_sample_is_kept_in_a_file_and_not_in_memory(pets, cache, monkeyp
     assert isinstance(large.train.images, np.memmap) and not isinstance(large.val.images, np.memmap)
     np.testing.assert_array_equal(large.train.images, small.train.images)
     large.train.images[0] = 7  # as torch asks for
-    assert [path.name for path in cache.iterdir()] == ["images"]
+    assert {path.name for path in cache.iterdir()} <= {"folders", "images"}
 
 
 @given(

@@ -34,10 +34,10 @@ def test_a_dataset_brings_its_own_ways(folder, tiny):
     with pytest.raises(DatasetError, match="4 of 16 images cannot be read, more than the 10% that max_bad"):
         run(folder, tiny)
     with pytest.warns(DatasetWarning):
-        held_back = len(Dataset(folder, val_fraction=0.5, max_bad=0.5).open(16).val)
+        held_back = len(Dataset(folder, val_fraction=0.6, max_bad=0.5).open(16).val)
     for dataset, options in (
-        (Dataset(folder, val_fraction=0.5, max_bad=0.5), {}),
-        (folder, {"val_fraction": 0.5, "max_bad": 0.5}),
+        (Dataset(folder, val_fraction=0.6, max_bad=0.5), {}),
+        (folder, {"val_fraction": 0.6, "max_bad": 0.5}),
     ):
         result = run(dataset, tiny, **options)
         assert result.classifier.metrics["val_images"] == held_back > 4

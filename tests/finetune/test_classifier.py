@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+from nni_nasoa.data.rendering import Rendering
 from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 from nni_nasoa.finetune.classifier import (
     BATCH,
@@ -98,6 +99,34 @@ def test_predicts_files_pil_images_and_arrays(folder, tmp_path):
     )
     assert len(classifier.predict(str(tmp_path / "a.png"), top_k=99)[0]) == 3
     assert classifier.predict([]) == []
+
+
+def test_images_are_rendered_as_those_that_it_was_trained_on(tmp_path, network, described):
+    """12 bits in files of 16, and drawings in white on nothing, which came out black and white."""
+    rendering = Rendering(integers=(0, 4095), background=0)
+    about = {**described(CLASSES), "rendering": rendering.to_json()}
+    classifier = load_classifier(save_classifier(tmp_path / "c", network.state_dict(), about))
+    deep = np.random.default_rng(0).integers(0, 4096, (16, 16), dtype=np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    drawing = np.zeros((16, 16, 4), np.uint8)
+    drawing[4:12, 4:12] = 255
+    Image.fromarray(drawing).save(tmp_path / "drawing.png")
+    for name, seen in (("deep.png", deep >> 4), ("drawing.png", drawing[..., 0])):
+        pixels = np.broadcast_to(seen.astype(np.uint8), (1, 3, 16, 16))
+        (row,) = classifier.stream([tmp_path / name])
+        np.testing.assert_allclose(row, classifier.probabilities(pixels)[0], atol=1e-6)
+
+
+def test_a_classifier_without_a_rendering_is_loaded_and_a_wrong_one_is_one_line(folder):
+    about = json.loads((folder / "classifier.json").read_text())
+    assert Rendering.from_json(about.pop("rendering")) == Rendering()
+    (folder / "classifier.json").write_text(json.dumps(about))
+    assert load_classifier(folder).classes == CLASSES
+    (folder / "classifier.json").write_text(json.dumps(about | {"rendering": 3}))
+    with pytest.raises(
+        ClassifierError, match='"rendering" of the description: not an object with "integers"'
+    ):
+        load_classifier(folder)
 
 
 def test_an_image_that_cannot_be_read_is_named(folder, tmp_path):
