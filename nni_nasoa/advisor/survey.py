@@ -33,7 +33,7 @@ from nni_nasoa.values import (
 from nni_nasoa.zoo import get
 
 from .models import has_weights
-from .task.look import task_profile
+from .task.look import task_profile, was_looked_for
 from .task.plan import is_large
 from .task.profiles import TaskProfile
 from .time.step_kinds import ROUGH
@@ -159,28 +159,32 @@ def survey(
         The store fails.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
+    look_seconds = None if seconds is None else PROFILE_SHARE * seconds
+    names = [model.name for model in models if has_weights(model)]
+    again = was_looked_for(dataset, store, names, look_seconds)
     profile, kept, notes = _profile(
         dataset,
         store,
         models,
         device=device.kind,
-        seconds=None if seconds is None else PROFILE_SHARE * seconds,
+        seconds=look_seconds,
         quiet=quiet,
         show_progress=show_progress,
     )
-    names = tuple(model.name for model in kept)
+    there = tuple(model.name for model in kept)
     with quiet():
         step_times = step_times_for(
-            names,
+            there,
             device,
             store,
-            measured=_worth_measuring(profile, names),
+            measured=_worth_measuring(profile, there),
+            more=not again,
             seconds=None if deadline is None else max(0.0, deadline - time.monotonic()),
         )
-    sizes = {size for name in names for size in profile.model_figures(name).input_sizes}
+    sizes = {size for name in there for size in profile.model_figures(name).input_sizes}
     return Survey(
         profile,
-        names,
+        there,
         device,
         tuple(step_times),
         frozenset(dataset.decoded(sizes)),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -37,6 +39,32 @@ def test_what_there_is_no_time_for_stays_unknown(measured, split):
     made = found(split, measured, "nano-a", "nano-f", seconds=0.0)
     assert made.profile.probes == {}
     assert {step.model for step in made.step_times} == {"nano-a", "nano-f"}  # which the store has
+
+
+AGAIN = """
+import sys
+from nni_nasoa.advisor import ExperienceStore
+from nni_nasoa.advisor.survey import survey
+from nni_nasoa.data import Dataset
+from nni_nasoa.device.device import Device
+from nni_nasoa.zoo import get
+models, device = [get("nano-a"), get("lite0")], Device("cpu", sys.argv[2], int(sys.argv[3]))
+found = survey(Dataset("digits"), models, device, ExperienceStore(sys.argv[1]), seconds=0.5)
+print({step.mode[:6] for step in found.step_times if step.model == "lite0"}, "torch" in sys.modules)
+"""
+
+
+def test_who_asks_again_waits_for_nothing_that_there_was_no_time_for(measured):
+    """Neither for a look at the images, nor for step times of networks that there are none of."""
+    here = resolve("cpu")
+    found("digits", measured, "nano-a", "lite0", seconds=0.5)
+    run = subprocess.run(
+        [sys.executable, "-c", AGAIN, measured.location, here.name, str(here.threads)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "{'rough:'} False\n"
 
 
 def test_what_computes_is_entered_quietly(measured, split):

@@ -126,7 +126,7 @@ def task_profile(
     reader.largest = max(*sizes.values(), *(size for size, _ in marks.values()))
     allowed = math.inf if seconds is None else seconds
     looked_for = {} if known is None else known.looked_for
-    names = [name for name in dict.fromkeys((PROBE_MODEL, *models)) if _worth(allowed, looked_for.get(name))]
+    names = _to_look_for(known, models, seconds)
     if known is None or (known.dataset.pixels_read is None and names):
         known = TaskProfile(reader.profile()) if known is None else replace(known, dataset=reader.profile())
     probes = _probes(
@@ -152,6 +152,20 @@ def task_profile(
         )
         store.set_profile(own, base.with_more(known.probes, known.landmarks).to_json())
     return known
+
+
+def was_looked_for(
+    dataset: Dataset, store: ExperienceStore | None, models: Sequence[str], seconds: float | None
+) -> bool:
+    """Whether an earlier look at a dataset was for all of these models, and not much shorter."""
+    known = _kept(store, profiled(dataset).fingerprint)
+    return known is not None and not _to_look_for(known, models, seconds)
+
+
+def _to_look_for(known: TaskProfile | None, models: Sequence[str], seconds: float | None) -> list[str]:
+    """Those of the models, and `PROBE_MODEL`, that a look of some seconds is for."""
+    allowed, before = math.inf if seconds is None else seconds, {} if known is None else known.looked_for
+    return [name for name in dict.fromkeys((PROBE_MODEL, *models)) if _worth(allowed, before.get(name))]
 
 
 def _worth(seconds: float, before: float | None) -> bool:

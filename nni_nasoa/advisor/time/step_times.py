@@ -120,6 +120,7 @@ def step_times_for(
     *,
     measured: Collection[str] | None = None,
     seconds: float | None = None,
+    more: bool = True,
     stopwatch: Stopwatch = Stopwatch(),
 ) -> list[StepTime]:
     """Step times of models on a device, from the store; what is missing there is measured, and kept.
@@ -140,6 +141,9 @@ def step_times_for(
     seconds
         For measuring; by default some seconds a model in each of the rounds, more for those with large
         images.
+    more
+        Whether models are measured of which nothing is known, though there are times of others of them. Where
+        an earlier call had as much time for them, it would be in vain again.
     stopwatch
         What measures what is missing.
 
@@ -162,18 +166,19 @@ def step_times_for(
         # Large networks first: most is to be expected of them, and small ones can be told from them.
         key=lambda model: (figures[model].own_size < LARGE_FROM, figures[model].gmacs or math.inf),
     )
-    if missing and (seconds is None or seconds > 0):
+    enough = not more and any(row.model in figures for row in known)
+    if missing and not enough and (seconds is None or seconds > 0):
         deadline = None if seconds is None else stopwatch.clock() + seconds
         present = _Present(device, stopwatch)
+        if store is not None and present.device != device:
+            rows = store.step_times(device=present.device.key)
+            known += present.as_asked(row for row in rows if row.model in (IMAGES, *missing))
+            there = {row.model for row in known}
+            missing = [model for model in missing if model not in there and (more or not there & {*models})]
         if not in_full and (quick := [model for model in missing if model in large]):
             missing = [model for model in missing if model not in quick]
             if not there.intersection(large):  # one tells of the others
                 known += _paced(quick[0], figures[quick[0]], present, store)
-        if store is not None and present.device != device:
-            known += present.as_asked(
-                row for row in store.step_times(device=present.device.key) if row.model in (IMAGES, *missing)
-            )
-            missing = [model for model in missing if model not in {row.model for row in known}]
         known += present.as_asked(
             _measured({model: sizes[model] for model in missing}, known, present, store, deadline)
         )

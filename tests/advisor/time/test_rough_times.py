@@ -85,6 +85,16 @@ def test_with_little_time_a_forward_pass_of_the_cheapest_large_network_tells_of_
     assert {row.model for row in kept} >= {*large}
 
 
+def test_what_an_earlier_call_had_no_time_for_is_measured_where_nothing_is_known_alone(tmp_path):
+    store, asked = ExperienceStore(tmp_path / "store.db"), []
+    noting = measuring(lambda model, *_, **__: asked.append(model) or rows_of(model), rounds=1)
+    step_times_for(["nano-a"], DEVICE, store, more=False, stopwatch=noting)
+    rows = step_times_for(["nano-a", "nano-b"], DEVICE, store, more=False, stopwatch=NO_MEASURING)
+    assert asked == ["nano-a"] and {row.model for row in rows if row.mode.startswith(ROUGH)} == {"nano-b"}
+    step_times_for(["nano-a", "nano-b"], DEVICE, store, stopwatch=noting)
+    assert asked == ["nano-a", "nano-b"]
+
+
 def test_where_others_compute_what_is_typical_takes_as_much_longer():
     alone, beside = (
         step_times_for(
