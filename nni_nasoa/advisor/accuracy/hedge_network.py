@@ -52,7 +52,18 @@ class HedgeNetwork:
 
     def predict(self, inputs: np.ndarray) -> np.ndarray:
         """(n, inputs) -> every head's prediction, (n, depth + 1)."""
-        return self._forward(self.arrays["parameters"], inputs)[1]
+        # Of the candidates for one dataset most inputs are the same: they are multiplied once.
+        varying = (inputs != inputs[:1]).any(axis=0)
+        same = inputs[:1, ~varying]
+
+        def narrow(weight: np.ndarray, bias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return weight[varying], bias + (same @ weight[~varying]).sum(0)
+
+        layers, heads = (
+            [*(narrow(*first) for first in parts[:1]), *parts[1:]]
+            for parts in self.views(self.arrays["parameters"])
+        )
+        return self._propagate(inputs[:, varying], layers, heads)[1]
 
     def gradient(
         self, parameters: np.ndarray, inputs: np.ndarray, y: np.ndarray, weights: np.ndarray, out: np.ndarray
@@ -98,7 +109,11 @@ class HedgeNetwork:
 
     def _forward(self, parameters: np.ndarray, inputs: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
         """What each head sees, and what it predicts."""
-        layers, heads = self.views(parameters)
+        return self._propagate(inputs, *self.views(parameters))
+
+    def _propagate(
+        self, inputs: np.ndarray, layers: list, heads: list
+    ) -> tuple[list[np.ndarray], np.ndarray]:
         hidden = [inputs]
         for weight, bias in layers:
             layer = hidden[-1] @ weight
