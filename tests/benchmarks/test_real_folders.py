@@ -1,10 +1,12 @@
 """The benchmark on folders of real images: its folders, and what it compares."""
 
 import json
+from statistics import median
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from documents import MEASURED, README
 from PIL import Image
 
 
@@ -85,3 +87,35 @@ def test_a_folder_from_end_to_end(script, flags, tmp_path):
     assert {line["network"] for line in theirs} == {"lite0", "lite1", "lite2"}
     assert CliRunner().invoke(main, words).exit_code == 0  # nothing is run again
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == len(lines)
+
+
+def test_what_is_told_of_real_folders_is_what_was_measured(script):
+    real_folders = script("real_folders")
+    results = real_folders.Results(real_folders.DATA)
+    minutes = {line["minutes"] for line in results.of(who="advice")}
+    compared = real_folders.compare(results, real_folders.FOLDERS, minutes)
+    assert {each.folder for each in compared} == {*real_folders.FOLDERS}
+    assert MEASURED.rows("folder | seconds | advice") == [
+        [
+            each.folder,
+            f"{60 * each.minutes:g}",
+            f"{100 * each.accuracy:.1f}",
+            real_folders.in_words(each.middle["expected"]),
+            f"{median(line['seconds'] for line in each.ours):.1f}",
+            f"{100 * each.theirs:.1f}",
+        ]
+        for each in compared
+    ]
+    assert all(line["seconds"] <= 60 * each.minutes for each in compared for line in each.ours)
+    gains = [100 * (each.accuracy - each.theirs) for each in compared]
+    mean = sum(gains) / len(gains)
+    (row,) = [row for row in README.rows("compared | measured") if row[0].startswith("The advice carried")]
+    words = f"{mean:+.1f} points on average, from {min(gains):+.1f} to {max(gains):+.1f}"
+    assert row[1].replace("**", "") == words
+    expected = [each.middle["expected"] for each in compared]
+    held = sum(
+        one["accuracy_low"] <= each.accuracy <= one["accuracy_high"] for one, each in zip(expected, compared)
+    )
+    off = [abs(100 * (one["accuracy"] - each.accuracy)) for one, each in zip(expected, compared)]
+    assert f"{held} of {len(compared)} ranges hold" in MEASURED.words
+    assert f"by {sum(off) / len(off):.1f} points on average" in MEASURED.words

@@ -86,6 +86,7 @@ def test_there_are_forty():
     assert len(KINDS) == len(set(KINDS)) == 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TAKEN)
 def test_a_network_of_any_kind_is_advised_trained_and_asked(name, images, tmp_path):
     figures = ModelFigures.of_zoo(name)
