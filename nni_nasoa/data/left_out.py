@@ -75,8 +75,8 @@ class LeftOut:
             + (f"; all are listed in {self.bad_list}" if self.bad_list is not None else "")
         )
 
-    def summary(self) -> str | None:
-        """One line about what is missing; None where nothing is."""
+    def lines(self) -> list[str]:
+        """What is missing, a line for each kind."""
         parts = [self.bad_line(" and are left out")] if self.bad else []
         if self.empty_classes:
             names = ", ".join(f"'{readable(name)}'" for name in self.empty_classes[:5])
@@ -84,8 +84,11 @@ class LeftOut:
             parts.append(f"class folders without images: {names}{more}")
         if self.others:
             parts.append(f"passed over as no images by their names: {files_by_suffix(self.others)}")
-        parts += self.notes
-        return "; ".join(parts) or None
+        return [*parts, *self.notes]
+
+    def summary(self) -> str | None:
+        """One line about what is missing; None where nothing is."""
+        return "; ".join(self.lines()) or None
 
 
 def files_by_suffix(others: Sequence[tuple[str, int]]) -> str:

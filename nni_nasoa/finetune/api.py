@@ -142,8 +142,8 @@ def finetune(
                     margin=timing.margin,
                     save=None if folder is None else made.save,
                 )
-                if opened.note is not None:
-                    run.log.note(opened.note)
+                for line in opened.notes:
+                    run.log.note(line)
                 if clock.remaining < clock.budget / 2:
                     run.log.note(
                         f"opening the dataset and the model took {clock.elapsed:.1f} s "

@@ -36,14 +36,14 @@ class Opened(NamedTuple):
     ----------
     split
         The images.
-    note
-        A line on what is missing, if anything is.
+    notes
+        What is missing, a line for each kind.
     sampled
         Whether they are only a sample, as time was too short for all.
     """
 
     split: ImageSplit
-    note: str | None = None
+    notes: tuple[str, ...] = ()
     sampled: bool = False
 
 
@@ -99,15 +99,14 @@ def open_in_time(
         f"decoding all images takes longer than the budget allows: {len(split.train)} are trained on, "
         f"{len(split.val)} validated on; a longer run decodes all of them, once"
     )
-    return Opened(split, "; ".join(filter(None, (note, split.left_out.summary()))), sampled=True)
+    return Opened(split, (note, *split.left_out.lines()), sampled=True)
 
 
 def _whole(dataset: Dataset, input_size: int, show_progress: bool | None) -> Opened:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DatasetWarning)  # the note says it
+        warnings.simplefilter("ignore", DatasetWarning)  # the notes say it
         split = dataset.open(input_size, show_progress)
-    missing = split.left_out.summary()
-    return Opened(split, missing and f"{split.name}: {missing}")
+    return Opened(split, tuple(f"{split.name}: {line}" for line in split.left_out.lines()))
 
 
 def _decoded_in_time(
