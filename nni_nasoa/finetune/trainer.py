@@ -126,8 +126,8 @@ class Trainer:
         self._adapt_threads()
         self._prepare()
         self._evaluate("start")
-        if self.start.fitted is not None and self.start.part.head_only:
-            self._improve_head()
+        if self._head_run is not None:
+            self._improve_head(self._head_run)
         else:
             self._train()
         if self.log.outcome.reason in (StopReason.BUDGET, StopReason.SATURATED):
@@ -166,6 +166,8 @@ class Trainer:
             self._seed,
             head if part.head_only else None,
         )
+        if isinstance(self.network, PooledStages) and part.head_only and self.start.fitted is not None:
+            self._head_run = HeadRun(self.network, self.start, self.validation, self.context, self.schedule)
 
     def _forward_type(self, images: Tensor) -> torch.dtype | None:
         """The type of passes without gradients, the same in all processes; None is float32."""
@@ -180,11 +182,8 @@ class Trainer:
         slower = self.group.most(float(found is None))  # Where it is in one, none computes in another type.
         return None if slower else found
 
-    def _improve_head(self) -> None:
+    def _improve_head(self, run: HeadRun) -> None:
         """Do what more can be done for a head on features that are there."""
-        assert isinstance(self.network, PooledStages)
-        run = HeadRun(self.network, self.start, self.validation, self.context, self.schedule)
-        self._head_run = run
         if run.time_for_mirrored() and run.take_mirrored():
             self._evaluate("training")
         self.best.restore()

@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 def make_trainer():
     """A function that gives the trainer of a head, and its images, whose classes are colours and sides."""
 
-    def make(mirrored=True, **resources):
+    def make(mirrored=True, save=None, **resources):
         torch.manual_seed(0)
         stages = [nn.Conv2d(3, 6, 3, padding=1), nn.Sequential(nn.Conv2d(6, 4, 3, 4), nn.Flatten())]
         view = Staged(stages, nn.Linear(16, CLASSES), (0.5,) * 3, (0.5,) * 3, SIZE)
@@ -45,7 +45,7 @@ def make_trainer():
             parts.append(Images(part, CPU, Normalization.of(view.mean, view.std), mirrored=mirrored))
         regime = FineTuneRegime("model", frozen_stages=2, input_size=SIZE)
         context = RunContext(Clock(60.0), CPU, Turns(CPU, 0))
-        return Trainer(view, *parts, regime, context, resources=Resources(**resources)), parts
+        return Trainer(view, *parts, regime, context, resources=Resources(**resources), save=save), parts
 
     return make
 
@@ -94,7 +94,9 @@ def test_the_last_head_is_fitted_to_what_the_network_gives(make_trainer, restore
 @pytest.mark.parametrize("cached", [True, False])
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_a_run_ends_with_a_fitted_head_whether_features_are_kept_or_not(make_trainer, cached, mirrored):
-    trainer, _ = make_trainer(mirrored=mirrored, feature_cache=cached)
+    saved = []
+    trainer, _ = make_trainer(mirrored, save=lambda run: saved.append(run.epochs), feature_cache=cached)
     trainer.execute()
+    assert saved and min(saved) == 1  # from the first on, of a head that has seen all images
     assert trainer.log.outcome.reason is StopReason.FITTED and trainer.clock.elapsed < 40
     assert trainer.epochs == 1 + mirrored and trainer.best.evaluation.accuracy > 0.8
