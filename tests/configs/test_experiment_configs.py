@@ -57,7 +57,9 @@ def test_all_are_here():
         "finetune_stream",
         "search",
         "search_block",
+        "search_frameworkcontroller",
         "search_gpu",
+        "search_kubeflow",
         "search_macro",
         "search_nano",
         "search_remote",
@@ -104,6 +106,21 @@ def test_local_trials_use_no_more_than_two_cores():
     for name in ("search", "search_block", "search_macro", "search_nano"):
         config = yaml.safe_load((FOLDER / f"{name}.yml").read_text())
         assert trial_options(config)["threads"] * config["trialConcurrency"] == 2
+
+
+@pytest.mark.parametrize("name", ["kubeflow", "frameworkcontroller"])
+def test_a_pod_runs_what_the_image_has_and_has_room_for_it(name):
+    config = ExperimentConfig.load(FOLDER / f"search_{name}.yml").canonical_copy()
+    service = config.training_service
+    (role,) = service.task_roles if name == "frameworkcontroller" else [service.master]
+    assert service.reuse_mode and service.trial_command.startswith("python -m nni_nasoa.plugin.search_trial")
+    assert service.trial_command.startswith(role.command)
+    assert trial_options({"trialCommand": service.trial_command})["threads"] == role.cpu_number
+    assert role.memory_size.endswith("gb") and service.storage.storage_type == "nfs"
+    recipe = (FOLDER / "Dockerfile").read_text()
+    assert role.docker_image in recipe
+    copied = {word for line in recipe.splitlines() if line.startswith("COPY") for word in line.split()[1:-1]}
+    assert all((FOLDER.parent / name).exists() for name in copied)
 
 
 def test_the_quick_start_starts_with_the_classic_blocks_and_evaluates_at_least_thirty():
