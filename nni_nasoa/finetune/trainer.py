@@ -36,7 +36,7 @@ from .training_start import TrainingStart, training_start, validation_in_time
 from .validation import Evaluation, Validation
 
 LOWER_RATE = 0.1  # the learning rate is multiplied by this after divergence
-DIVERGED = 10  # a loss of so many times that of guessing has diverged
+DIVERGED = 10  # A loss of so many times that of guessing, or that of the first step, has diverged.
 # A run is saturated after so many evaluations in a row without a mistake, on so many images at least.
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200
 UNUSED_SHARE = 0.1  # a larger share of the budget that is left at the end is worth a word
@@ -118,6 +118,7 @@ class Trainer:
         )
         self._head_run: HeadRun | None = None  # of a run that trains the head alone
         self._perfect_evaluations, self._steps_back = 0, 0
+        self._diverged_from = math.inf  # The loss, once a first step was taken.
         self._cold = False  # the next step has a new shape, for which kernels have to be found or compiled
 
     def execute(self) -> None:
@@ -253,6 +254,8 @@ class Trainer:
                 loss = stepper.step(self._features_take_too_long(), self._in_time)
                 if loss is None:
                     break
+                if math.isinf(self._diverged_from):
+                    self._diverged_from = self._loss_of_divergence(loss)
                 total += loss
                 done += 1
             sums = torch.stack([total, total.new_tensor(float(done))])
@@ -264,9 +267,18 @@ class Trainer:
         # Near the end, no new features are computed.
         if not cold and (inputs.store is None or inputs.computed == computed):
             self.schedule.step.add((self.clock.elapsed - begin) / done)
-        if not math.isfinite(self.loss) or self.loss > DIVERGED * math.log(self.network.head.out_features):
+        if not math.isfinite(self.loss) or self.loss > self._diverged_from:
             self._step_back()
         self.context.watcher.step(self.clock.elapsed, self.loss, self.best.evaluation.accuracy)
+
+    def _loss_of_divergence(self, first: Tensor) -> float:
+        """The loss from which training has diverged, by that of the first step, which has learned nothing.
+
+        That can be large though the head is a good start: in training, batch normalisation goes by other
+        statistics than those that the head was fitted behind.
+        """
+        own = self.group.most(float(first))
+        return DIVERGED * max(math.log(self.network.head.out_features), own if math.isfinite(own) else 0.0)
 
     def _in_time(self) -> bool:
         return self.schedule.window_left > 0 and not self.interruption

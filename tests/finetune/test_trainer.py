@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from nni_nasoa.device.settings import settings_of_run
@@ -207,6 +208,21 @@ class Poisoned(nn.Module):
     def forward(self, x):
         self.steps += self.training
         return x * math.nan if self.training and self.when(self.steps) else x
+
+
+def test_a_first_loss_that_is_large_is_no_divergence(tmp_path):
+    """Images unlike those of the pretraining: batch normalisation sees other statistics in training."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 100, (60, 24, 32, 3))
+    images[np.arange(60), :, :, np.arange(60) % 3] += 150
+    for number, image in enumerate(images.astype(np.uint8)):
+        (place := tmp_path / f"{number % 3:06d}").mkdir(exist_ok=True)
+        Image.fromarray(image).save(
+            place / f"{number:07d}.png", compress_level=1
+        )  # the content decides the split
+    result = finetune(tmp_path, FineTuneRegime("nano-a"), 8 * SECONDS, device="cpu")
+    assert result.outcome.reason in (StopReason.BUDGET, StopReason.SATURATED) and result.accuracy > 0.9
+    assert not any("the loss was" in note for note in result.notes)
 
 
 def test_divergence_steps_back_once(blobs, shallow):
