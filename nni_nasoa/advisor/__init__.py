@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from .advice import Advice, Choice, Limits
     from .advising import advise
+    from .estimator import ImageClassifier
     from .models import AdviceError
     from .recording import record_result
 
@@ -29,6 +30,7 @@ __all__ = [
     "AdviceError",
     "Choice",
     "ExperienceStore",
+    "ImageClassifier",
     "Limits",
     "RecordError",
     "RunRecord",
@@ -42,6 +44,7 @@ _MODULES = {
     "Advice": ".advice",
     "AdviceError": ".models",
     "Choice": ".advice",
+    "ImageClassifier": ".estimator",
     "Limits": ".advice",
     "advise": ".advising",
     "record_result": ".recording",

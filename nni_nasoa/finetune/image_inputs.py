@@ -99,7 +99,7 @@ def read(item: Any, size: int, rendering: Rendering = PLAIN) -> np.ndarray | Unr
         if callable(item):
             with item() as image:
                 return to_array(image, size, rendering)
-        with _open(item) as image:
+        with opened(item) as image:
             return to_array(image, size, rendering)
     except Exception as error:  # a broken file can fail in any way inside a decoder
         return UnreadableImage(name_of(item), _why(error))
@@ -172,7 +172,7 @@ def _has_shape(shape: Sequence[int], channels: tuple[int, ...] = (1, 3, 4)) -> b
     return len(shape) in (2, 3) and min(shape) > 0 and (len(shape) == 2 or shape[2] in channels)
 
 
-def _open(item: Any) -> Image.Image:
+def opened(item: Any) -> Image.Image:
     """An image that may be changed."""
     from PIL import Image
 
