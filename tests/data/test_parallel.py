@@ -10,7 +10,7 @@ import pytest
 from nni_nasoa.data.parallel import in_threads, progress_bar
 
 OPEN = (
-    "import sys; from nni_nasoa.data import open_dataset; "
+    "import sys, warnings; from nni_nasoa.data import open_dataset; warnings.simplefilter('ignore'); "
     "open_dataset(sys.argv[1], input_size=8, show_progress={'None': None, 'False': False}[sys.argv[2]])"
 )
 

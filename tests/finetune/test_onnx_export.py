@@ -10,13 +10,8 @@ import torch
 from click.testing import CliRunner
 
 from nni_nasoa.cli import main
-from nni_nasoa.finetune import FineTuneRegime
-from nni_nasoa.finetune.classifier import (
-    Classifier,
-    describe,
-    load_classifier,
-    save_classifier,
-)
+from nni_nasoa.finetune import FineTuneRegime, load_classifier
+from nni_nasoa.finetune.classifier import Classifier, describe, save_classifier
 from nni_nasoa.finetune.errors import ClassifierError
 from nni_nasoa.zoo import create_model
 from nni_nasoa.zoo.staged import staged

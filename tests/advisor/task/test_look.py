@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from dataclasses import replace
 from importlib import import_module
 
 import pytest
@@ -337,6 +338,8 @@ def test_a_profile_survives_json(folder, look):
     found = look(Dataset(folder), None, ["nano-a"])
     assert TaskProfile.from_json(json.loads(json.dumps(found.to_json(), allow_nan=False))) == found
     good = found.to_json()
+    earlier = {name: value for name, value in good.items() if name != "looked_for"} | {"version": 3}
+    assert TaskProfile.from_json(earlier) == replace(found, looked_for={})
     for wrong in (
         None,
         [],
