@@ -78,6 +78,19 @@ def test_search_quality(script, tmp_path):
     assert (tmp_path / "quality.png").stat().st_size > 10_000
 
 
+def test_search_problems(script, tmp_path):
+    arguments = ("--problem", "mixed", "--seeds", 2, "--output", tmp_path / "problems.json")
+    search_problems = script("search_problems", *arguments, "--limit", 30)
+    search_problems.main()
+    found = json.loads((tmp_path / "problems.json").read_text())["evaluations"]["mixed"]
+    assert list(found) == list(search_problems.SEARCHES) and all(len(one) == 2 for one in found.values())
+    for make in search_problems.PROBLEMS.values():
+        problem = make()
+        whole = search_problems.evaluations(problem, iter(problem.front), len(problem.front))
+        assert 1 < whole <= len(problem.front)  # the front itself has all of its volume
+        assert search_problems.evaluations(problem, iter(problem.front + 0.5), 100) is None
+
+
 @pytest.mark.parametrize(
     "name, output, right",
     [
