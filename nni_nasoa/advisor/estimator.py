@@ -1,9 +1,10 @@
 """An estimator by scikit-learn's conventions, for notebooks and scripts: advice, carried out, in one call.
 
-from nni_nasoa import ImageClassifier
+    classifier = ImageClassifier(minutes=2).fit("flowers/train")
+    classifier.predict(["new.jpg"])
 
-classifier = ImageClassifier(minutes=2).fit("flowers/train")
-classifier.predict(["new.jpg"])
+Images that are given as such are put into a folder for the time of the fit, so that all are decoded, split
+and augmented in one way.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from nni_nasoa.device.processor import allowed_processors
 from .advice import NO_LIMITS, Limits
 from .candidates import MOST, Candidates, candidates
 from .models import AdviceError, ModelFigures, has_weights
-from .time.decoding import TYPICAL_IMAGES, Decoding, decoding
+from .time.images_in_time import TYPICAL_IMAGES, ImagesInTime, images_in_time
 
 if TYPE_CHECKING:
     from nni_nasoa.zoo import ModelInfo
@@ -119,7 +119,7 @@ def fitting(
     else:
         regimes = regimes.take(np.array([name in names for name in regimes.models])[regimes.model])
     kinds = _Kinds.of(regimes)
-    parts = decoding(
+    parts = images_in_time(
         profile.dataset,
         budget,
         np.isin(kinds.regimes.input_size, list(decoded)),
@@ -146,7 +146,7 @@ def fitting(
     )
 
 
-def _notes(untimed: Sequence[str], profile: TaskProfile, parts: Decoding) -> list[str]:
+def _notes(untimed: Sequence[str], profile: TaskProfile, parts: ImagesInTime) -> list[str]:
     notes = [f"left out, as there was no time to measure them: {', '.join(untimed)}"] if untimed else []
     if not profile.dataset.train_images:
         notes.append(
@@ -202,7 +202,7 @@ class _Kinds:
         return [(name, mine) for name, mine in rows if mine.any()]
 
     def timed(
-        self, time_model: TimeModel, parts: Decoding, budget: float, source: str
+        self, time_model: TimeModel, parts: ImagesInTime, budget: float, source: str
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Passes over all training images, seconds, and whether the time will do, (m,) each."""
         epochs, seconds = (np.full(len(self.regimes), np.nan) for _ in range(2))

@@ -73,7 +73,8 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
 
     there, firsts = np.unique(regimes.model, return_index=True)
     familiarity = Familiarity.of(predictor, features_of(firsts), [regimes.models[place] for place in there])
-    known = np.array([name in fitting.pretrained & familiarity.models for name in regimes.models], dtype=bool)
+    familiar = fitting.pretrained & familiarity.models
+    known = np.array([name in familiar for name in regimes.models], dtype=bool)
     trusted = known[regimes.model] & familiarity.enough & familiarity.known_data
     expected = _by_probes(fitting)
     probed = ~trusted & np.isfinite(expected[0])

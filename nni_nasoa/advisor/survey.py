@@ -6,8 +6,8 @@ It is a value, so that it may be found out by one process and asked by another o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +33,7 @@ from nni_nasoa.values import (
 from nni_nasoa.zoo import get
 
 from .models import has_weights
-from .task.look import task_profile, was_looked_for
+from .task.look import Quiet, task_profile, was_looked_for
 from .task.plan import is_large
 from .task.profiles import TaskProfile
 from .time.step_kinds import ROUGH
@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     from nni_nasoa.zoo import ModelInfo
 
 PROFILE_SHARE = 0.75  # of the time, for profile and probes; what they leave is for step times
-
-Quiet = Callable[[], AbstractContextManager[object]]
-"""Gives the context for what computes on all processors, in which nothing else of this program does."""
 
 
 class SurveyError(ValueError):
@@ -166,6 +163,7 @@ def survey(
         dataset,
         store,
         models,
+        names,
         device=device.kind,
         seconds=look_seconds,
         quiet=quiet,
@@ -201,14 +199,17 @@ def _worth_measuring(profile: TaskProfile, names: Sequence[str]) -> Sequence[str
 
 
 def _profile(
-    dataset: Dataset, store: ExperienceStore | None, models: Sequence[ModelInfo], **options: Any
+    dataset: Dataset,
+    store: ExperienceStore | None,
+    models: Sequence[ModelInfo],
+    names: Sequence[str],
+    **options: Any,
 ) -> tuple[TaskProfile, list[ModelInfo], list[str]]:
     """What is known of a dataset, the models whose weights can be had, and a line on those whose cannot.
 
-    Of a family, some may have been downloaded. Errors are as in `task_profile` where none can be had; that is
-    also given the `options`.
+    The names are those of models that have weights. Of a family, some may have been downloaded. Errors are as
+    in `task_profile` where none can be had; that is also given the `options`.
     """
-    names = [model.name for model in models if has_weights(model)]
     try:
         return task_profile(dataset, store, names, **options), list(models), []
     except DatasetError:

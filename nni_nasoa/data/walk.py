@@ -14,6 +14,7 @@ from nni_nasoa.values import reason
 
 from .arrays import DatasetError
 from .left_out import readable
+from .opening import HEIC
 
 # Of files that Pillow opens by itself, or, in the case of HEIC, with pillow-heif.
 SUFFIXES = frozenset(
@@ -38,7 +39,7 @@ _BEGINNINGS = (
         ),
     ),
     (0, tuple(b"P%d%s" % (kind, end) for kind in range(1, 7) for end in (b"\n", b" "))),
-    (4, (b"jP  \r\n", b"ftypavif", b"ftypavis", b"ftypheic", b"ftypheix", b"ftypmif1", b"ftypmsf1")),
+    (4, (b"jP  \r\n", b"ftypavif", b"ftypavis", *HEIC)),
     (8, (b"WEBPVP8",)),
 )
 # Suffixes of which images always begin in one of these ways, if not in that of another suffix.

@@ -152,9 +152,8 @@ def lock_folder() -> Path:
     with suppress(OSError):
         if not local.is_symlink() and own_folder(local).stat().st_uid == os.getuid():
             return local
-    return own_folder(
-        cache_folder() / "locks" / socket.gethostname()
-    )  # a home may be that of several machines
+    # A home may be that of several machines.
+    return own_folder(cache_folder() / "locks" / socket.gethostname())
 
 
 def _open(path: Path) -> int:

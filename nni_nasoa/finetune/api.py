@@ -116,11 +116,7 @@ def finetune(
         ):
             turns = Turns.of_run(device, clock.budget)
             context = RunContext(clock, device, turns, group, watcher=watcher)
-            pace = None
-            if checked is not None and dataset.kind is Kind.FOLDER and not dataset.decoded([input_size]):
-                begun = dataset.decoding_under_way(input_size)
-                with begun.paused() if begun is not None else nullcontext():
-                    pace = pace_of_head(checked, regime, input_size, device, clock.remaining)
+            pace = None if checked is None else pace_of_head(checked, regime, dataset, device, clock)
             opened = open_in_time(
                 dataset, clock, input_size=input_size, pace=pace, show_progress=monitoring.bar
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data import Dataset, ImageArrays, ImageSplit
+from nni_nasoa.data.dataset import Kind
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.pace import known_pace, measured_pace
@@ -20,6 +22,7 @@ from nni_nasoa.zoo import ModelInfo, create_model, get
 from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged, staged
 
+from .clock import Clock
 from .context import RunContext
 
 DEFAULT_INPUT_SIZE = 224  # Pixels that models take which nothing is known about.
@@ -90,22 +93,35 @@ def check_model(
 
 
 def pace_of_head(
-    network: nn.Module, regime: FineTuneRegime, input_size: int, device: torch.device, seconds: float
+    network: nn.Module, regime: FineTuneRegime, dataset: Dataset, device: torch.device, clock: Clock
 ) -> float | None:
-    """Seconds of a forward pass for an image, of a run that trains the head alone; None for others.
+    """Seconds of a forward pass for an image, by which a run decides how long a folder is decoded.
+
+    None where that does not depend on it: of runs that train stages, and of images that are decoded. Where
+    few seconds are left, it is told only if it is known already.
 
     Parameters
     ----------
-    seconds
-        That are left. Where they are few, it is told only if it is known already.
+    network
+        The regime's model.
+    regime
+        With the input size of the run.
+    dataset, device, clock
+        Of the run.
     """
+    size = regime.input_size
+    assert size is not None, "the regime was made whole"
+    if dataset.kind is not Kind.FOLDER or dataset.decoded([size]):
+        return None
     view = staged(network, regime.model if _info(regime.model) is not None else None)
     if regime.frozen_stages < len(view.stages):
         return None
     pace = known_pace(regime.model, device)
-    if pace is None and seconds < LEAST_SECONDS:
-        return None
-    return (pace or measured_pace(regime.model, view, input_size, device)).at(input_size)
+    if pace is None and clock.remaining >= LEAST_SECONDS:
+        begun = dataset.decoding_under_way(size)
+        with nullcontext() if begun is None else begun.paused():
+            pace = measured_pace(regime.model, view, size, device)
+    return None if pace is None else pace.at(size)
 
 
 def _takes(info: ModelInfo, size: int) -> bool:

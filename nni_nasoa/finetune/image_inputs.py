@@ -173,7 +173,13 @@ def _has_shape(shape: Sequence[int], channels: tuple[int, ...] = (1, 3, 4)) -> b
 
 
 def opened(item: Any) -> Image.Image:
-    """An image that may be changed."""
+    """One of what `as_list` gives as a PIL image, which may be changed; that of the caller is not.
+
+    Raises
+    ------
+    OSError, ValueError
+        It cannot be read as an image.
+    """
     from PIL import Image
 
     if isinstance(item, Image.Image):

@@ -12,14 +12,24 @@ from nni_nasoa.device.settings import synchronize
 from nni_nasoa.zoo.staged import Staged
 
 IMAGES, SECONDS = 8, 1.0  # that are passed at a time; that finding the faster type may take, about
+FRESH_SECONDS = 600.0  # How long a pace holds: by then others may use the device, or no longer.
 
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a forward pass for an image of some size in pixels."""
+    """Seconds of a forward pass.
+
+    Parameters
+    ----------
+    seconds, size
+        For an image of this height and width, in pixels.
+    measured
+        When, by time.monotonic().
+    """
 
     seconds: float
     size: int
+    measured: float
 
     def at(self, size: int) -> float:
         """The seconds for an image of another size, as pixels go."""
@@ -30,13 +40,14 @@ _known: dict[tuple[str, str], Pace] = {}
 
 
 def known_pace(model: str, device: torch.device) -> Pace | None:
-    """What `measured_pace` has found in this process; None where nobody has asked."""
-    return _known.get((model, device.type))
+    """What `measured_pace` has found in this process not long ago; None where it has not."""
+    pace = _known.get((model, device.type))
+    return None if pace is None or time.monotonic() - pace.measured > FRESH_SECONDS else pace
 
 
 @torch.no_grad()
 def measured_pace(model: str, view: Staged, size: int, device: torch.device) -> Pace:
-    """The pace of a network, by black images; measured once in a process, in about a second.
+    """The pace of a network, by black images; measured in about a second, and known for a while.
 
     Parameters
     ----------
@@ -61,5 +72,6 @@ def measured_pace(model: str, view: Staged, size: int, device: torch.device) -> 
         forward()
         begin = time.perf_counter()
         forward()
-    found = Pace((time.perf_counter() - begin) / IMAGES, size)
-    return _known.setdefault((model, device.type), found)
+    found = Pace((time.perf_counter() - begin) / IMAGES, size, time.monotonic())
+    _known[model, device.type] = found
+    return found

@@ -19,7 +19,7 @@ USERS = (
     "finetune.trainer",
     "finetune.training_start",
     "finetune.best_state",
-    "advisor.time.decoding",
+    "advisor.time.images_in_time",
     "advisor.time.simulated_run",
 )
 

@@ -41,8 +41,11 @@ PROFILE_SECONDS, SAMPLE_SECONDS = 20.0, 30.0
 TORCH_SECONDS, NETWORK_SECONDS = 3.0, 0.2  # needed for a first image, before and after torch is imported
 MAKING_SECONDS = 0.3  # that a network's making, and the use of what it sees, take beside looking at images
 # What a look had no time for is looked for by a later one of so many times the seconds, these at least.
-MUCH_MORE_TIME, LEAST_LOOK = 2.0, 0.5
+MUCH_MORE_TIME, LEAST_SECONDS = 2.0, 0.5
 LEAST_IMAGES = 60  # that a probe of a large network sees at least
+
+Quiet = Callable[[], AbstractContextManager[object]]
+"""Gives the context for what computes on all processors, in which nothing else of this program does."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def task_profile(
     *,
     device: str = "cpu",
     seconds: float | None = None,
-    quiet: Callable[[], AbstractContextManager[object]] = nullcontext,
+    quiet: Quiet = nullcontext,
     show_progress: bool | None = None,
     instruments: Instruments = Instruments(),
 ) -> TaskProfile:
@@ -170,7 +173,7 @@ def _to_look_for(known: TaskProfile | None, models: Sequence[str], seconds: floa
 
 def _worth(seconds: float, before: float | None) -> bool:
     """Whether there is a good deal more time than for an earlier look, whose seconds are given."""
-    return before is None or (before < MAX_NUMBER and seconds >= MUCH_MORE_TIME * max(before, LEAST_LOOK))
+    return before is None or (before < MAX_NUMBER and seconds >= MUCH_MORE_TIME * max(before, LEAST_SECONDS))
 
 
 def _kept(store: ExperienceStore | None, own: str) -> TaskProfile | None:
@@ -260,7 +263,7 @@ class _Reader:
         self,
         dataset: Dataset,
         seconds: float | None,
-        quiet: Callable[[], AbstractContextManager[object]],
+        quiet: Quiet,
         show_progress: bool | None,
         instruments: Instruments,
     ):

@@ -19,7 +19,7 @@ PROCESSORS_SHARE = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Decoding:
+class ImagesInTime:
     """What n runs will have.
 
     Parameters
@@ -41,14 +41,14 @@ class Decoding:
     note: str = ""
 
 
-def decoding(
+def images_in_time(
     profile: DatasetProfile,
     budget: float,
     decoded: np.ndarray,
     head_only: np.ndarray,
     processors: int,
     seconds_left: float | None = None,
-) -> Decoding:
+) -> ImagesInTime:
     """What runs will have of a dataset.
 
     Where decoding a folder takes too long for the budget, `finetune` goes on with as many images as were
@@ -84,7 +84,7 @@ def decoding(
             f"from {until / share[~in_time].max() / 60:.2g} minutes on, all"
         )
     sampled = part < 1
-    return Decoding(
+    return ImagesInTime(
         train=np.where(sampled, np.clip((1 - SAMPLE_VAL_SHARE) * part * (train + val), 1.0, train), train),
         val=np.where(sampled, np.clip(SAMPLE_VAL_SHARE * part * (train + val), 1.0, val), val),
         seconds=np.where(decoded, 0.0, np.minimum(until, share * budget)),
