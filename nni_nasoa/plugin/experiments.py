@@ -104,17 +104,22 @@ def read_trials(folder: str | Path) -> list[FinalResult]:
 
     results: dict[tuple[str, str], FinalResult] = {}
     of_architecture: dict[str, list[dict]] = {}
+    # NNI does not wait for one row before it writes the next: a final result may stand before what its trial
+    # told on the way to it.
     on_the_way: dict[str, list[Any]] = {}
-    for trial, parameter_id, time, data, kind in reported:
+    for trial, _, _, data, kind in reported:
         if kind != "FINAL":
             on_the_way.setdefault(trial, []).append(_json(data))
+    for trial, parameter_id, time, data, kind in reported:
+        if kind != "FINAL":
             continue
-        found = with_context(metrics_of(_json(data)), on_the_way.get(trial, ()))
-        key = trial, str(found.get("architecture"))
+        metrics = metrics_of(_json(data))
+        key = trial, str(metrics.get("architecture"))
         known = of_architecture.setdefault(key[1], [])
-        if key in results or ("architecture" in found and found in known):
+        if key in results or ("architecture" in metrics and metrics in known):
             continue
-        known.append(found)
+        known.append(metrics)
+        found = with_context(metrics, on_the_way.get(trial, ()))
         number = int(parameter_id) if str(parameter_id).isdigit() else None
         of_number = submitted.get(number, []) if number is not None else []
         forms = [parameters for submission, parameters in of_number if submission <= time]

@@ -285,6 +285,17 @@ def test_what_a_trial_told_of_its_result_before_is_read_beside_it(tmp_path):
     assert "dataset" not in c and d.items() >= flat.items()
 
 
+def test_a_result_that_nni_wrote_before_what_led_to_it_has_its_context_and_counts_once(written):
+    final = {"default": 9000.0, "accuracy": 0.9, "architecture": "2-_16_1"}
+    told = {"default": 9000.0, "context": {"architecture": "2-_16_1", "dataset": "digits"}}
+    written.metric("A", 0, final)
+    written.metric("A", 0, told, "PERIODICAL")
+    written.metric("B", 0, told, "PERIODICAL")  # run again by a resumed manager
+    written.metric("B", 0, final)
+    (result,) = read_results(written.folder)
+    assert (result["trial_id"], result["dataset"]) == ("A", "digits")
+
+
 def test_the_latest_is_the_one_that_ran_last_and_not_that_was_viewed_last(home):
     folders = [find_experiment(name) for name in ("first000", "second00")]
     assert find_experiment("latest") == folders[1]  # without a trial, the start counts
