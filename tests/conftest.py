@@ -28,6 +28,7 @@ pytest_plugins = [
     "fixtures.experience",
     "fixtures.figures",
     "fixtures.machine",
+    "fixtures.servers",
     "fixtures.sshd",
     "fixtures.weights",
 ]

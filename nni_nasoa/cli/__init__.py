@@ -16,6 +16,7 @@ from .figures import figures
 from .finetune import finetune
 from .predict import predict
 from .report import report
+from .serve import serve
 from .terminal import OneLineGroup
 from .zoo import zoo
 
@@ -26,5 +27,5 @@ def main() -> None:
     """Fine-tune the network that your minutes can buy, and search networks that train fast."""
 
 
-for command in (advise, finetune, predict, evaluate, experience, zoo, figures, report):
+for command in (advise, finetune, predict, serve, evaluate, experience, zoo, figures, report):
     main.add_command(command)

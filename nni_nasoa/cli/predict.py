@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,8 @@ from nni_nasoa.data.left_out import files_by_suffix, readable
 from .terminal import clear_errors
 
 if TYPE_CHECKING:
-    from nni_nasoa.finetune.classifier import Classifier, Prediction
+    from nni_nasoa.finetune.classifier import Classifier
+    from nni_nasoa.finetune.predicted_image import PredictedImage
 
 STDIN = "-"
 
@@ -99,37 +99,6 @@ def predict(
         raise SystemExit(1)
 
 
-@dataclass(frozen=True)
-class _Image:
-    """What came of an image.
-
-    Parameters
-    ----------
-    name
-        As it was given.
-    predictions
-        The most probable classes; empty where it cannot be read.
-    rejected
-        Whether the best of them is too improbable.
-    error
-        Why it cannot be read, with its name.
-    """
-
-    name: str
-    predictions: list[Prediction]
-    rejected: bool
-    error: str | None
-
-    def to_json(self) -> dict[str, Any]:
-        """It as JSON values."""
-        if self.error is not None:
-            return {"image": self.name, "error": self.error}
-        predictions = [prediction._asdict() for prediction in self.predictions]
-        return {"image": self.name, "predictions": predictions} | (
-            {"rejected": True} if self.rejected else {}
-        )
-
-
 def _listed(images: Sequence[str]) -> tuple[list[str], list[Any]]:
     """Names of the images, and what is to be read: the same, but for an image from standard input."""
     from nni_nasoa.data.walk import images_below
@@ -170,21 +139,19 @@ def _is_image(data: bytes) -> bool:
 
 def _predicted(
     classifier: Classifier, names: Sequence[str], items: Sequence[Any], top_k: int, least: float
-) -> Iterator[_Image]:
+) -> Iterator[PredictedImage]:
     """What comes of each image, as it is done; errors are told at the end."""
     from nni_nasoa.data.parallel import progress_bar
-    from nni_nasoa.finetune.image_inputs import UnreadableImage
+    from nni_nasoa.finetune.predicted_image import PredictedImage
 
     show, errors = len(names) > 1 and sys.stderr is not None and sys.stderr.isatty(), []
     with progress_bar("predicting", len(names), show) as advance:
         for name, row in zip(names, classifier.stream(items)):
             advance(1)
-            if isinstance(row, UnreadableImage):
-                errors.append(str(row))
-                yield _Image(name, [], False, str(row))
-                continue
-            best = classifier.best(row, top_k)
-            yield _Image(name, best, best[0].probability < least, None)
+            found = PredictedImage.of(name, row, classifier, top_k, least)
+            if found.error is not None:
+                errors.append(found.error)
+            yield found
     for error in errors:
         click.echo(f"Error: {readable(error)}", err=True)
 
@@ -194,13 +161,13 @@ def _on_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _show_json(found: Iterator[_Image], _: int) -> bool:
+def _show_json(found: Iterator[PredictedImage], _: int) -> bool:
     every = list(found)
     click.echo(json.dumps([one.to_json() for one in every], indent=1))
     return any(one.error for one in every)
 
 
-def _show_csv(found: Iterator[_Image], columns: int) -> bool:
+def _show_csv(found: Iterator[PredictedImage], columns: int) -> bool:
     """A row for each image, those that cannot be read too; the same columns whatever was asked for."""
     writer, bad = csv.writer(sys.stdout, lineterminator="\n"), False
     more = [f"{name}_{k}" for k in range(2, columns + 1) for name in ("label", "probability")]
@@ -214,7 +181,7 @@ def _show_csv(found: Iterator[_Image], columns: int) -> bool:
     return bad
 
 
-def _show_lines(found: Iterator[_Image], _: int) -> bool:
+def _show_lines(found: Iterator[PredictedImage], _: int) -> bool:
     """A line for each image, with tabs between its parts: what a pipe or a file gets, nothing cut off."""
     bad = False
     for one in found:
@@ -226,7 +193,7 @@ def _show_lines(found: Iterator[_Image], _: int) -> bool:
     return bad
 
 
-def _show_table(found: Iterator[_Image], _: int) -> bool:
+def _show_table(found: Iterator[PredictedImage], _: int) -> bool:
     from rich import box
     from rich.console import Console
     from rich.table import Table
