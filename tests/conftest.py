@@ -30,6 +30,7 @@ pytest_plugins = [
     "fixtures.machine",
     "fixtures.servers",
     "fixtures.sshd",
+    "fixtures.started",
     "fixtures.weights",
 ]
 

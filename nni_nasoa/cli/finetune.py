@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nni_nasoa.data import Dataset
     from nni_nasoa.finetune.results import FineTuneResult
 
+OUTPUT = "nasoa-classifier"
 EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
 # The store may take this share of the budget to answer, and so many seconds at least and at most.
 STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
@@ -38,12 +39,19 @@ STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
     help="The budget, from the start of this command to the saved classifier.",
 )
 @click.option(
+    "--resume",
+    "resumed_folder",
+    metavar="CLASSIFIER",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A classifier's folder to go on from, with its model and settings; the dataset may have new "
+    "images and new classes.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
-    default="nasoa-classifier",
-    show_default=True,
-    help="Folder for the classifier; one that is there is replaced.",
+    help="Folder for the classifier; one that is there is replaced. "
+    "[default: that of --resume, else nasoa-classifier]",
 )
 @click.option(
     "--regime",
@@ -109,7 +117,8 @@ def finetune(
     dataset: str,
     model: str | None,
     minutes: float,
-    output: Path,
+    resumed_folder: Path | None,
+    output: Path | None,
     regime_file: Path | None,
     weights: str,
     device: str,
@@ -128,6 +137,8 @@ def finetune(
 ) -> None:
     """Fine-tune a classifier that is ready before the minutes are over.
 
+    With --resume, what is not asked for otherwise is as in the run that made the classifier.
+
     Of a folder with train/ in it, val/ is validated on, where there is one, and test/ is left alone.
 
     Ctrl-C saves the best so far. The page of --report is made when the minutes are over: of the images in
@@ -139,11 +150,21 @@ def finetune(
 
     with clear_errors():
         check_can_be_written(report_file)
-        fields = FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
+        resumed = None
+        if resumed_folder is not None:
+            from nni_nasoa.finetune.resuming import Resumed
+
+            resumed = Resumed.of(resumed_folder)
+            record = False  # what it comes to is no run of these minutes alone
+        output = output or resumed_folder or Path(OUTPUT)
+        fields = {} if resumed is None else resumed.classifier.regime.to_json()
+        fields |= FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
         fields |= {key: value for key, value in {"model": model, **settings}.items() if value is not None}
         if "model" not in fields:
             raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")
         regime = FineTuneRegime.from_json(fields)
+        if resumed is not None:
+            regime = resumed.regime(regime)
         start = None if weights == "none" else weights
         opened = Dataset(
             dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad, group_by=group_by
@@ -171,6 +192,7 @@ def finetune(
                 opened,
                 regime,
                 minutes,
+                resume=resumed,
                 output=output,
                 device=device,
                 seed=seed,
@@ -251,8 +273,8 @@ def report(
         for note in filter(None, (*result.notes, *notes)):
             click.echo(f"note: {note}")
         click.echo(
-            f"validation accuracy {100 * result.accuracy:.2f} % after {result.epochs:.3g} epochs, "
-            f"{result.seconds:.1f} of {result.budget:.0f} s"
+            f"validation accuracy {100 * result.accuracy:.2f} % "
+            f"after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
             + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
         )
         click.echo(f"written to {result.folder}")

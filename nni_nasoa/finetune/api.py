@@ -6,6 +6,7 @@ import dataclasses
 import os
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,6 +24,7 @@ from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SEED
 
 from .building import built, check_model, images_of_process, input_size_of, pace_of_head
+from .classifier import Classifier
 from .clock import Clock
 from .context import RunContext
 from .errors import memory_errors
@@ -32,14 +34,16 @@ from .output import RunOutput
 from .output_folder import reserved
 from .progress import require_tensorboard, watching
 from .results import FineTuneResult
+from .resuming import VALIDATED, Resumed, validated
 from .trainer import Trainer
 
 
 def finetune(
     dataset: Dataset | str | os.PathLike[str] | ImageSplit,
-    regime: FineTuneRegime,
+    regime: FineTuneRegime | None,
     minutes: float,
     *,
+    resume: Resumed | Classifier | str | os.PathLike[str] | None = None,
     output: str | os.PathLike[str] | None = None,
     device: str | torch.device = "auto",
     seed: int = 0,
@@ -63,9 +67,14 @@ def finetune(
     dataset
         A Dataset, or the source of one: a name, a folder, or an ImageSplit, which is not resized.
     regime
-        The model, and how to fine-tune it.
+        The model, and how to fine-tune it. None, beside `resume`, is the regime of that classifier.
     minutes
         The budget, from this call until the classifier is saved.
+    resume
+        A classifier, or its folder, to go on from: its network, input size and normalisation are kept, and so
+        are the weights of its head for classes that the dataset has; there may be new classes and images.
+        Where the classes are the same, what comes out is no worse on the validation images than it was. The
+        learning rate begins anew, as in any run.
     output
         Folder for the classifier and `evaluations.jsonl`; None saves nothing.
     device
@@ -94,6 +103,8 @@ def finetune(
     """
     minutes, seed = MINUTES("minutes", minutes, FineTuneError), SEED("seed", seed, FineTuneError)
     clock = Clock(60 * minutes, started=timing.started)
+    resumed = None if resume is None else _resumed(resume, weights, network)
+    regime = _regime(regime, resumed)
     split_by = {} if isinstance(dataset, Dataset) else {"seed": seed}
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction, max_bad=max_bad, **split_by)
     dataset.check()
@@ -101,7 +112,9 @@ def finetune(
     input_size = input_size_of(regime, dataset)
     regime = dataclasses.replace(regime, input_size=input_size)
     checked = None
-    if network is None:
+    if resumed is not None:
+        checked, weights = resumed.network(len(resumed.classifier.classes)), None
+    elif network is None:
         checked = check_model(regime.model, input_size, weights, thorough=dataset.kind is not Kind.ARRAYS)
     if monitoring.tensorboard is not None:
         require_tensorboard()
@@ -120,11 +133,19 @@ def finetune(
             opened = open_in_time(
                 dataset, clock, input_size=input_size, pace=pace, show_progress=monitoring.bar
             )
+            if resumed is not None and resumed.pooled and group.size > 1:
+                raise FineTuneError("resume: its head sees all stages, and goes on in one process alone")
             # A head on all stages is fitted by one process, to features that pretrained weights give.
             pooled = regime.head == "stages" and network is None and weights is not None and group.size == 1
+            if resumed is not None:
+                pooled, network = resumed.pooled, resumed.network(opened.split.num_classes)
             network, view = built(network, regime, opened.split, weights, device, pooled=pooled)
+            going_on = None if resumed is None else resumed.put_into(view, opened.split, regime)
             train, val = images_of_process(opened.split, view, regime, context, seed)
-            made = RunOutput(folder, network, view, opened.split, opened.sampled)
+            more: dict[str, Any] = {VALIDATED: validated(opened.split)}
+            if resumed is not None:
+                more["resumed_from"] = resumed.describe()
+            made = RunOutput(folder, network, view, opened.split, opened.sampled, more)
             with interruptions() as interruption:  # from here on, there is something to save
                 run = Trainer(
                     view,
@@ -133,12 +154,13 @@ def finetune(
                     regime,
                     dataclasses.replace(context, interruption=interruption),
                     seed=seed,
-                    head_start=weights is not None,
+                    head_start=weights is not None or (going_on is not None and going_on.head.needs_fit),
+                    going_on=going_on,
                     resources=resources,
                     margin=timing.margin,
                     save=None if folder is None else made.save,
                 )
-                for line in opened.notes:
+                for line in (*opened.notes, *(going_on.notes if going_on else ())):
                     run.log.note(line)
                 if clock.remaining < clock.budget / 2:
                     run.log.note(
@@ -149,3 +171,22 @@ def finetune(
                 run.log.notes.extend(watcher.lost)
                 made.tell_outcome(run)
     return made.result(run)
+
+
+def _resumed(
+    given: Resumed | Classifier | str | os.PathLike[str],
+    weights: str | os.PathLike[str] | None,
+    network: nn.Module | None,
+) -> Resumed:
+    if network is not None or weights != "default":
+        name = "weights" if network is None else "network"
+        raise FineTuneError(f"{name}: the classifier that is resumed brings its own; leave one of them out")
+    return Resumed.of(given)
+
+
+def _regime(asked: FineTuneRegime | None, resumed: Resumed | None) -> FineTuneRegime:
+    if resumed is not None:
+        return resumed.regime(asked)
+    if asked is None:
+        raise FineTuneError("regime: is missing; it names the model, where no classifier is resumed")
+    return asked

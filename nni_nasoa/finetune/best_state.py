@@ -54,6 +54,10 @@ class BestState:
             raise RuntimeError("no state was kept")
         return self._evaluation
 
+    def begin_with(self, state: dict[str, Tensor], evaluation: Evaluation) -> None:
+        """A whole state of the network that was evaluated before, and is saved already or at the end."""
+        self._state, self._evaluation, self._saved = state, evaluation, False
+
     def keep(self, evaluation: Evaluation, frozen: int) -> None:
         """The present state is the best one now; the first `frozen` stages never change.
 

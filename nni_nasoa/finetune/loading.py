@@ -63,6 +63,8 @@ _OPTIONAL = {  # what nothing is computed by
     "versions": mapping(text("a version")),
     "created": text("a time"),
     "advice": _DICT,
+    "resumed_from": _DICT,
+    "validation_digest": text("a digest"),
 }
 
 

@@ -39,7 +39,8 @@ class Head(NamedTuple):
     def put_into(self, layer: nn.Linear) -> None:
         """Give a layer these weights."""
         layer.weight.copy_(self.weight)
-        layer.bias.copy_(self.bias)
+        if layer.bias is not None:
+            layer.bias.copy_(self.bias)
 
 
 class _TimeOver(Exception):  # noqa: N818  # no error
@@ -53,6 +54,7 @@ def fit(
     *,
     penalties: Sequence[float] = PENALTIES,
     start: Head | None = None,
+    kept: Tensor | None = None,
     in_time: Callable[[], bool] = lambda: True,
     least_evaluations: int = LEAST_EVALUATIONS,
 ) -> Head:
@@ -68,6 +70,8 @@ def fit(
         To choose from, largest first; a single one is taken as it is.
     start
         A head for like features to begin with.
+    kept
+        (classes,) bool: classes whose weights stay as those of `start`; by default none.
     in_time
         Whether to go on; asked in each evaluation of the loss but the first ones. A head that was cut short
         is less fitted, no more.
@@ -78,13 +82,15 @@ def fit(
     if len(penalties) > 1 and int(held.sum()) >= LEAST_HELD_OUT:
         losses, head = [], start
         for penalty in penalties:
-            head = _fit(features[~held], labels[~held], classes, penalty, head, in_time, least_evaluations)
+            head = _fit(
+                features[~held], labels[~held], classes, penalty, head, kept, in_time, least_evaluations
+            )
             logits = F.linear(features[held], head.weight, head.bias)
             losses.append(F.cross_entropy(logits, labels[held]).item())
         chosen = penalties[int(np.argmin(losses))]
     else:
         chosen, head = penalties[len(penalties) // 2], start
-    return _fit(features, labels, classes, chosen, head, in_time, least_evaluations)
+    return _fit(features, labels, classes, chosen, head, kept, in_time, least_evaluations)
 
 
 @torch.no_grad()
@@ -94,6 +100,7 @@ def _fit(
     classes: int,
     penalty: float,
     start: Head | None,
+    kept: Tensor | None,
     in_time: Callable[[], bool],
     least_evaluations: int,
 ) -> Head:
@@ -120,6 +127,8 @@ def _fit(
         log_probabilities = F.linear(features, weight, bias).log_softmax(1)
         errors = (log_probabilities.exp() - targets) / len(labels)
         gradient = torch.cat([errors.T @ features + penalty * weight, errors.sum(0)[:, None]], 1)
+        if kept is not None:
+            gradient[kept] = 0
         loss = -(targets * log_probabilities).sum() / len(labels) + penalty / 2 * weight.square().sum()
         return loss.item(), gradient.cpu().numpy().astype(np.float64).ravel()
 

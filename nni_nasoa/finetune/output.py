@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ class RunOutput:
         The images that the run has.
     sampled
         Whether they are only a sample of the dataset's.
+    more
+        What else the description of the classifier says.
     """
 
     folder: Path | None
@@ -43,6 +46,7 @@ class RunOutput:
     view: Staged
     split: ImageSplit
     sampled: bool
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     def save(self, run: Trainer) -> None:
         """Save the network's present state as the classifier."""
@@ -130,4 +134,4 @@ class RunOutput:
             metrics=metrics,
             outcome=self._outcome(run),
             notes=run.log.notes,
-        )
+        ) | dict(self.more)

@@ -30,6 +30,7 @@ from .compiling import compiled_in_time
 from .context import RunContext
 from .head_run import HeadRun
 from .options import DEFAULT_RESOURCES, Resources
+from .resuming import GoingOn
 from .run_log import RunLog
 from .trained_part import TrainedPart
 from .training_start import TrainingStart, training_start, validation_in_time
@@ -62,6 +63,8 @@ class Trainer:
         Of the order of images, and of what else is drawn.
     head_start
         Whether the network is pretrained, so that a head in closed form is a start.
+    going_on
+        What is known of the network where an earlier run has trained it.
     resources
         What may be used of the machine.
     margin
@@ -93,6 +96,7 @@ class Trainer:
         *,
         seed: int = 0,
         head_start: bool = True,
+        going_on: GoingOn | None = None,
         resources: Resources = DEFAULT_RESOURCES,
         margin: float | None = None,
         save: Callable[[Trainer], None] | None = None,
@@ -103,7 +107,7 @@ class Trainer:
         self.best = BestState(network, self.schedule, None if save is None else lambda: save(self))
         self.log, self.loss = RunLog(context.watcher), math.nan
         self._threads = Threads.of_run(context.device)
-        self._head_start, self._seed = head_start, seed
+        self._head_start, self._seed, self._going_on = head_start, seed, going_on
         self._compile, self._precision = resources.compile, resources.precision
         seed_of_process = seed + self.group.rank
         self._order = torch.Generator().manual_seed(seed_of_process)
@@ -126,6 +130,9 @@ class Trainer:
         self.group.share(list(self.network.state_dict().values()))
         self._adapt_threads()
         self._prepare()
+        before = None if self._going_on is None else self._going_on.best
+        if before is not None:
+            self.best.begin_with(*before)
         self._evaluate("start")
         if self._head_run is not None:
             self._improve_head(self._head_run)
@@ -135,7 +142,14 @@ class Trainer:
             if self.stepper.steps or not self.best.evaluation.complete:
                 self._evaluate("end")
             self._tell_unused_time()
+        if self._is_as_before:
+            self.log.note("nothing better than the classifier that was resumed was found: it stays as it was")
         self.best.finish()
+
+    @property
+    def _is_as_before(self) -> bool:
+        """Whether the best state is still that of the classifier which the run goes on from."""
+        return self.best.known and self.best.evaluation.correct is None
 
     def _adapt_threads(self) -> None:
         if self._threads is not None:
@@ -153,6 +167,7 @@ class Trainer:
             self.log,
             order=order,
             head_start=self._head_start,
+            known=None if self._going_on is None else self._going_on.head,
         )
         self.validation = validation_in_time(self.start, self.context, self.log, self._order)
         self.schedule.step.expected = self.start.step_seconds
@@ -188,7 +203,7 @@ class Trainer:
         if run.time_for_mirrored() and run.take_mirrored():
             self._evaluate("training")
         self.best.restore()
-        if not self.interruption and run.fit_to_all():
+        if not self.interruption and not self._is_as_before and run.fit_to_all():
             self.best.keep(self.best.evaluation, self.start.part.frozen)
         number = self.interruption.number
         if number:

@@ -26,6 +26,7 @@ from nni_nasoa.training.time_shares import (
     WHOLE_PASS_SHARE,
 )
 from nni_nasoa.zoo.stage_pooling import PooledStages
+from nni_nasoa.zoo.staged import Staged
 
 from .clock import ClockSchedule
 from .context import RunContext
@@ -64,6 +65,28 @@ class Fitted:
 
 
 @dataclass(frozen=True, eq=False)
+class KnownHead:
+    """What a head knows before the run, in place of one that is fitted from nothing.
+
+    Parameters
+    ----------
+    rows
+        (classes,) bool: the classes whose weights are there, and stay as a start. Those of the others are 0,
+        and are fitted beside them.
+    fit_anew
+        Whether all are fitted anew, beginning with these, as the head has seen the validation images.
+    """
+
+    rows: Tensor
+    fit_anew: bool = False
+
+    @property
+    def needs_fit(self) -> bool:
+        """Whether there is anything to fit before the first step."""
+        return self.fit_anew or not bool(self.rows.all())
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingStart:
     """From where training starts.
 
@@ -94,6 +117,7 @@ def training_start(
     *,
     order: Tensor,
     head_start: bool,
+    known: KnownHead | None = None,
 ) -> TrainingStart:
     """Learn what a step will take, fit the head, and give up on the stages that there is no time for.
 
@@ -109,6 +133,8 @@ def training_start(
         Indices of this process's training images, shuffled.
     head_start
         Whether the network is pretrained, so that a head in closed form is a start.
+    known
+        Of a run that goes on from a classifier, what its head knows.
     """
     part = frozen(regime.frozen_stages)
     seen = FirstPass(part.network, order, context)
@@ -134,11 +160,15 @@ def training_start(
             "the budget is too short for one pass over the images: "
             f"the head is fitted to {seen.images} of {len(part.inputs)}"
         )
-    pooled = isinstance(part.network, PooledStages)  # which learns from what was seen, and no more
-    _tell_few(seen.images if pooled else len(part.inputs) * context.group.size, part, log)
+    # A pooled view learns from what was seen, and no more, unless it was trained before.
+    by_seen = isinstance(part.network, PooledStages) and (known is None or known.fit_anew)
+    _tell_few(seen.images if by_seen else len(part.inputs) * context.group.size, part, log)
     fitted = None
-    if isinstance(part.network, PooledStages):
-        fitted = _fit(seen, part.network, context, schedule)
+    if known is not None and not known.fit_anew:
+        if known.needs_fit:
+            _fit_new_rows(seen, part.network, known.rows, context, schedule)
+    elif isinstance(part.network, PooledStages):
+        fitted = _fit(seen, part.network, context, schedule, scaled=known is not None)
     elif part.head_only or head_start:
         seen.fit_head(regime.label_smoothing, None if part.head_only else HEAD_NORM)
     seconds = seen.seconds_per_image
@@ -159,20 +189,52 @@ def _tell_few(images: int, part: TrainedPart, log: RunLog) -> None:
         )
 
 
-def _fit(seen: FirstPass, network: PooledStages, context: RunContext, schedule: ClockSchedule) -> Fitted:
-    """Scale a pooled view to the features that were seen, and fit its head to them."""
+def _fit(
+    seen: FirstPass, network: PooledStages, context: RunContext, schedule: ClockSchedule, scaled: bool
+) -> Fitted:
+    """Fit the head of a pooled view to the features that were seen.
+
+    Beginning with the head that it has where it is `scaled` already; else it is scaled to them first.
+    """
     begin, allowed = context.clock.now(), FIT_SHARE * context.clock.remaining
     indices, features, labels = seen.features()
-    features = network.scale_to(features)
+    if not scaled:
+        features = network.scale_to(features)
     head = fit(
         features,
         labels,
         network.head.out_features,
         penalties=PENALTIES if allowed > LEAST_CHOOSING else (MIDDLE_PENALTY,),
+        start=_head_of(network) if scaled else None,
         in_time=lambda: context.clock.now() - begin < allowed and schedule.window_left > 0,
     )
     head.put_into(network.head)
     return Fitted(head, indices, features, labels, context.clock.now() - begin)
+
+
+def _fit_new_rows(
+    seen: FirstPass, network: Staged, known: Tensor, context: RunContext, schedule: ClockSchedule
+) -> None:
+    """Fit the weights of new classes to the features that were seen, beside those of the known ones."""
+    begin, allowed = context.clock.now(), FIT_SHARE * context.clock.remaining
+    _, features, labels = seen.features()
+    head = fit(
+        features,
+        labels,
+        network.head.out_features,
+        penalties=(MIDDLE_PENALTY,),
+        start=_head_of(network),
+        kept=known.cpu(),
+        in_time=lambda: context.clock.now() - begin < allowed and schedule.window_left > 0,
+    )
+    head.put_into(network.head)
+    context.group.share([parameter.data for parameter in network.head.parameters()])
+
+
+def _head_of(network: Staged) -> Head:
+    layer = network.head
+    bias = layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias
+    return Head(layer.weight.detach().clone(), bias.detach().clone(), MIDDLE_PENALTY)
 
 
 def _look(

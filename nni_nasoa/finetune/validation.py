@@ -26,7 +26,7 @@ class Evaluation:
     ----------
     correct
         Which of this process's images it gives the right class, in the order of evaluation; (n,) bool on the
-        CPU.
+        CPU. None where that is not known, as the evaluation was an earlier run's.
     accuracy, loss
         Over the images of all processes.
     images
@@ -35,7 +35,7 @@ class Evaluation:
         Whether time sufficed for all that were to be evaluated.
     """
 
-    correct: Tensor
+    correct: Tensor | None
     accuracy: float
     loss: float
     images: int
@@ -99,6 +99,8 @@ class Validation:
         """Whether the new state is as good as the old one or better, on the images that both have seen."""
         if old is None:
             return True
+        if new.correct is None or old.correct is None:
+            return new.accuracy >= old.accuracy
         seen = min(len(new.correct), len(old.correct))
         difference = torch.tensor(
             [float(new.correct[:seen].sum()) - float(old.correct[:seen].sum())],
