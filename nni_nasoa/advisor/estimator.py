@@ -37,6 +37,7 @@ from .recording import record_result
 
 if TYPE_CHECKING:
     from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.finetune.callbacks import Callback
     from nni_nasoa.finetune.results import FineTuneResult
 
     from .advice import Advice
@@ -65,6 +66,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Seed of the split, the head, the order of images and augmentation.
     verbose
         Whether a live bar is shown.
+    callbacks
+        Are told how fine-tuning goes; see `finetune.Callback`.
 
     Attributes
     ----------
@@ -89,10 +92,11 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         store: ExperienceStore | None = None,
         random_state: int = 0,
         verbose: bool = False,
+        callbacks: Sequence[Callback] | None = None,
     ) -> None:
         self.minutes, self.model, self.zoo, self.device = minutes, model, zoo, device
         self.val_fraction, self.store, self.random_state = val_fraction, store, random_state
-        self.verbose = verbose
+        self.verbose, self.callbacks = verbose, callbacks
 
     def fit(self, X: Any, y: Any = None) -> ImageClassifier:  # noqa: N803  # scikit-learn's name
         """Choose a network for the images and fine-tune it.
@@ -136,6 +140,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             "device": self.device,
             "seed": self.random_state,
             "monitoring": watched,
+            "callbacks": self.callbacks or (),
         }
         if self.model is not None:
             return finetune(

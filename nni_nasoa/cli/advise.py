@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from nni_nasoa.experience.location import PASSWORD_BY, without_password
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import DATASET, GROUP_BY, REPORT, ROOT, STORE, VALIDATION
+from .options import DATASET, GROUP_BY, LOG_TO, REPORT, ROOT, STORE, VALIDATION
 from .terminal import OneLine, clear_errors, closed_at_the_end, output_may_be_lost, tell_aside
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Advice, Choice
     from nni_nasoa.data import Dataset
     from nni_nasoa.experience.store import ExperienceStore
+    from nni_nasoa.finetune.callbacks import Callback
     from nni_nasoa.finetune.results import FineTuneResult
 
 TABLE: tuple[tuple[str, JustifyMethod], ...] = (
@@ -89,6 +91,7 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
     help="Carry it out on the training service that a config of NNI describes.",
 )
 @REPORT
+@LOG_TO
 @ROOT
 @VALIDATION
 @GROUP_BY
@@ -108,6 +111,7 @@ def advise(
     output: os.PathLike[str],
     nni_config: Path | None,
     report_file: Path | None,
+    log_to: tuple[str, ...],
     root: str | None,
     val_fraction: float,
     group_by: str | None,
@@ -119,6 +123,8 @@ def advise(
     knows, and on those that this package was made with.
     """
     _check_together(as_json, run_here, nni_config, report_file, group_by)
+    if log_to and not run_here:
+        raise click.UsageError("--log-to: give --run, too; it is the run that is logged.")
     if offline:
         os.environ["NASOA_OFFLINE"] = "1"  # libraries and processes that are started read it, too
     with clear_errors():
@@ -126,8 +132,10 @@ def advise(
         from nni_nasoa.advisor.advice import Limits
         from nni_nasoa.advisor.advising import advise as ask
         from nni_nasoa.data import Dataset
+        from nni_nasoa.finetune.callbacks import callback_of
         from nni_nasoa.finetune.clock import process_started
 
+        callbacks = [callback_of(text) for text in log_to]
         check_can_be_written(report_file)
         limits = Limits(max_params, max_latency_ms, max_memory)
         asked = Dataset(dataset, root=root, val_fraction=val_fraction, group_by=group_by)
@@ -174,7 +182,15 @@ def advise(
     else:
         with output_may_be_lost():
             _show(advice)
-        _run(advice, opened, asked, output=output, device=device, report_file=report_file)
+        _run(
+            advice,
+            opened,
+            asked,
+            output=output,
+            device=device,
+            report_file=report_file,
+            callbacks=callbacks,
+        )
 
 
 def _check_together(
@@ -291,6 +307,7 @@ def _run(
     output: os.PathLike[str],
     device: str,
     report_file: Path | None,
+    callbacks: Sequence[Callback],
 ) -> None:
     """Carry out the best choice in what is left of the minutes, and record it with what was expected."""
     from nni_nasoa.advisor.recording import Recorder
@@ -312,6 +329,7 @@ def _run(
                 advice.budget / 60,
                 weights=choice.weights,
                 monitoring=Monitoring(bar=None),
+                callbacks=callbacks,
                 timing=Timing(advice.made, margin_of(advice.budget, recorder)),
                 output=output,
                 device=device,

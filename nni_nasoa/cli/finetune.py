@@ -15,7 +15,7 @@ from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import DATASET, GROUP_BY, REPORT, ROOT, STORE, VALIDATION
+from .options import DATASET, GROUP_BY, LOG_TO, REPORT, ROOT, STORE, VALIDATION
 from .terminal import clear_errors, closed_at_the_end, output_may_be_lost
 
 if TYPE_CHECKING:
@@ -104,7 +104,12 @@ STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
     show_default=True,
     help="Of features and evaluations; auto is the faster one here.",
 )
-@click.option("--tensorboard", type=click.Path(file_okay=False), help="Folder for TensorBoard's log.")
+@click.option(
+    "--tensorboard",
+    type=click.Path(file_okay=False),
+    help="As --log-to tensorboard:FOLDER, the folder alone.",
+)
+@LOG_TO
 @click.option(
     "--record/--no-record",
     default=True,
@@ -130,6 +135,7 @@ def finetune(
     compiled: bool,
     precision: str,
     tensorboard: str | None,
+    log_to: tuple[str, ...],
     record: bool,
     store: str | None,
     report_file: Path | None,
@@ -145,11 +151,12 @@ def finetune(
     test/, where the folder has such a part, else of those that were held back for validation.
     """
     from nni_nasoa.data import Dataset
-    from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing
+    from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing, callback_of
     from nni_nasoa.finetune.clock import process_started
 
     with clear_errors():
         check_can_be_written(report_file)
+        callbacks = [callback_of(text) for text in log_to]
         resumed = None
         if resumed_folder is not None:
             from nni_nasoa.finetune.resuming import Resumed
@@ -199,6 +206,7 @@ def finetune(
                 weights=start,
                 resources=Resources(compile=compiled, precision=precision),
                 monitoring=Monitoring(bar=None, tensorboard=tensorboard),
+                callbacks=callbacks,
                 timing=Timing(started, margin_of(budget, recorder)),
             )
         except FineTuneError as error:

@@ -36,6 +36,12 @@ REPORT = click.option(
     metavar="FILE.html",
     help="Write a page, too, that shows how good the classifier is and where it is wrong.",
 )
+LOG_TO = click.option(
+    "--log-to",
+    metavar="tensorboard:FOLDER|mlflow:URI|wandb:PROJECT",
+    multiple=True,
+    help="Log the run there, too; several times for several.",
+)
 STORE = click.option(
     "--store",
     metavar="FILE|URL",

@@ -19,22 +19,28 @@ from .options import Monitoring, Resources, Timing
 
 if TYPE_CHECKING:
     from .api import finetune
+    from .callbacks import Callback, MLflow, TensorBoard, WandB, callback_of
     from .classifier import Classifier, save_classifier
     from .loading import load_classifier
     from .results import FineTuneResult
     from .run_record import record_of
 
 __all__ = [
+    "Callback",
     "Classifier",
     "FineTuneError",
     "FineTuneRegime",
     "FineTuneResult",
+    "MLflow",
     "Monitoring",
     "Outcome",
     "RegimeError",
     "Resources",
     "StopReason",
+    "TensorBoard",
     "Timing",
+    "WandB",
+    "callback_of",
     "finetune",
     "load_classifier",
     "record_of",
@@ -48,6 +54,7 @@ _MODULES = {
     "FineTuneResult": "results",
     "record_of": "run_record",
     "finetune": "api",
+    **dict.fromkeys(("Callback", "MLflow", "TensorBoard", "WandB", "callback_of"), "callbacks"),
 }
 
 

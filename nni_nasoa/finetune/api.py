@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SEED
 
 from .building import built, check_model, images_of_process, input_size_of, pace_of_head
+from .callbacks import Callback, TensorBoard
 from .classifier import Classifier
 from .clock import Clock
 from .context import RunContext
@@ -32,7 +34,7 @@ from .open_in_time import open_in_time
 from .options import DEFAULT_RESOURCES, FROM_NOW, NOBODY_WATCHES, Monitoring, Resources, Timing
 from .output import RunOutput
 from .output_folder import reserved
-from .progress import require_tensorboard, watching
+from .progress import watching
 from .results import FineTuneResult
 from .resuming import VALIDATED, Resumed, validated
 from .trainer import Trainer
@@ -54,6 +56,7 @@ def finetune(
     max_bad: float = MAX_BAD,
     resources: Resources = DEFAULT_RESOURCES,
     monitoring: Monitoring = NOBODY_WATCHES,
+    callbacks: Sequence[Callback] = (),
     timing: Timing = FROM_NOW,
 ) -> FineTuneResult:
     """Fine-tune a classifier within a number of minutes.
@@ -93,6 +96,8 @@ def finetune(
         What may be used of the machine: memory for features, torch.compile.
     monitoring
         How the run is watched: a live bar, TensorBoard.
+    callbacks
+        Are told how the run goes; see `callbacks.Callback`, and there those for MLflow and others.
     timing
         When the budget began, and what is kept back of it.
 
@@ -117,15 +122,15 @@ def finetune(
     elif network is None:
         checked = check_model(regime.model, input_size, weights, thorough=dataset.kind is not Kind.ARRAYS)
     if monitoring.tensorboard is not None:
-        require_tensorboard()
+        callbacks = (*callbacks, TensorBoard(monitoring.tensorboard))
     with processes(device, clock.budget) as group, settings_of_run(device, seed), memory_errors(device):
         clock = Clock(clock.budget, started=clock.now() - group.from_first([clock.elapsed])[0])
         if group.rank > 0:  # the first process saves, and is watched
-            output, monitoring = None, NOBODY_WATCHES
+            output, monitoring, callbacks = None, NOBODY_WATCHES, ()
         folder = None if output is None else Path(output)
         with (
             nullcontext() if output is None else reserved(output),
-            watching(clock.budget, folder, monitoring) as watcher,
+            watching(clock.budget, folder, monitoring, callbacks) as watcher,
         ):
             turns = Turns.of_run(device, clock.budget)
             context = RunContext(clock, device, turns, group, watcher=watcher)
@@ -146,6 +151,7 @@ def finetune(
             if resumed is not None:
                 more["resumed_from"] = resumed.describe()
             made = RunOutput(folder, network, view, opened.split, opened.sampled, more)
+            watcher.start(opened.split.name, regime)
             with interruptions() as interruption:  # from here on, there is something to save
                 run = Trainer(
                     view,
@@ -170,7 +176,9 @@ def finetune(
                 run.execute()
                 run.log.notes.extend(watcher.lost)
                 made.tell_outcome(run)
-    return made.result(run)
+            result, told = made.result(run), len(watcher.lost)
+            watcher.end(result)
+    return dataclasses.replace(result, notes=(*result.notes, *watcher.lost[told:]))
 
 
 def _resumed(

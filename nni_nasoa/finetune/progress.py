@@ -1,21 +1,26 @@
-"""Who watches a run: a live bar in a terminal, a JSON-lines file of evaluations, TensorBoard."""
+"""Who watches a run: a live bar in a terminal, a JSON-lines file of evaluations, callbacks."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.files import append_line
 from nni_nasoa.training.errors import FineTuneError
-from nni_nasoa.values import reason
+from nni_nasoa.values import MAX_REASON, one_line, reason
 
+from .callbacks import Callback
 from .options import Monitoring
 from .output_folder import EVALUATIONS
+
+if TYPE_CHECKING:
+    from nni_nasoa.training.regime import FineTuneRegime
+
+    from .results import FineTuneResult
 
 REFRESH_SECONDS = 0.2  # Between two pictures of the bar.
 
@@ -39,6 +44,12 @@ class Watcher:
 
     def note(self, text: str) -> None:
         """Something went differently from what was asked for."""
+
+    def start(self, dataset: str, regime: FineTuneRegime) -> None:
+        """The run begins."""
+
+    def end(self, result: FineTuneResult) -> None:
+        """The classifier is there."""
 
     def close(self) -> None:
         """The run is over."""
@@ -72,6 +83,14 @@ class Watchers(Watcher):
     def note(self, text: str) -> None:
         """Tell all of them."""
         self._tell(lambda watcher: watcher.note(text))
+
+    def start(self, dataset: str, regime: FineTuneRegime) -> None:
+        """Tell all of them."""
+        self._tell(lambda watcher: watcher.start(dataset, regime))
+
+    def end(self, result: FineTuneResult) -> None:
+        """Tell all of them."""
+        self._tell(lambda watcher: watcher.end(result))
 
     def close(self) -> None:
         """Tell all of them."""
@@ -156,54 +175,62 @@ class LiveBar(Watcher):
         self._progress.stop()
 
 
-class TensorBoard(Watcher):
-    """Scalars for TensorBoard, along the elapsed milliseconds.
+class Called(Watcher):
+    """A callback, which is called no more once it has raised an error.
 
-    Raises
-    ------
-    FineTuneError
-        The package tensorboard is missing, or the folder cannot be written.
+    Parameters
+    ----------
+    callback
+        May lack any of the methods of `Callback`.
+    lost
+        Gets a line about that.
     """
 
-    name = "TensorBoard's log"
+    def __init__(self, callback: Callback, lost: list[str]) -> None:
+        self._callback, self._lost, self._failed = callback, lost, False
 
-    def __init__(self, folder: str | os.PathLike) -> None:
-        require_tensorboard()
-        from torch.utils.tensorboard import SummaryWriter
-
-        try:
-            self._writer = SummaryWriter(str(folder), flush_secs=10)
-        except OSError as error:
-            raise FineTuneError(f"{folder}: TensorBoard's log cannot be written ({reason(error)})") from None
+    def start(self, dataset: str, regime: FineTuneRegime) -> None:
+        """The run begins; a FineTuneError says that it may not."""
+        self._call("on_start", dataset, regime)
 
     def evaluation(self, record: Mapping[str, Any]) -> None:
-        """Write its figures."""
-        for key in ("val_accuracy", "val_loss", "train_loss", "learning_rate"):
-            if record.get(key) is not None:
-                self._writer.add_scalar(key, record[key], int(1000 * record["elapsed"]))
+        """Tell it."""
+        self._call("on_evaluation", dict(record))
+
+    def end(self, result: FineTuneResult) -> None:
+        """Tell it."""
+        self._call("on_end", result)
 
     def close(self) -> None:
-        """Write what is not yet on the disk."""
-        self._writer.close()
+        """Tell it."""
+        self._call("close")
 
-
-def require_tensorboard() -> None:
-    """Raise FineTuneError where the package tensorboard is missing."""
-    if find_spec("tensorboard") is None:
-        raise FineTuneError(
-            "TensorBoard's log needs the package tensorboard: pip install 'nni-nasoa[tensorboard]'"
-        )
+    def _call(self, name: str, *arguments: Any) -> None:
+        method = getattr(self._callback, name, None)
+        if method is None or (self._failed and name != "close"):
+            return
+        try:
+            method(*arguments)
+        except Exception as error:
+            if name == "on_start" and isinstance(error, FineTuneError):
+                raise
+            self._failed = True
+            kind = type(self._callback).__name__
+            said = one_line(f"{type(error).__name__}: {error}", MAX_REASON)
+            self._lost.append(f"callback {kind}, {name}: {said}; it is called no more")
 
 
 @contextmanager
-def watching(budget: float, folder: Path | None, monitoring: Monitoring) -> Iterator[Watchers]:
+def watching(
+    budget: float, folder: Path | None, monitoring: Monitoring, callbacks: Iterable[Callback] = ()
+) -> Iterator[Watchers]:
     """The watchers that were asked for, and the file of evaluations in the folder, where there is one."""
     watchers = Watchers()
     try:
         if folder is not None:
             watchers.add(EvaluationsFile(folder / EVALUATIONS))
-        if monitoring.tensorboard is not None:
-            watchers.add(TensorBoard(monitoring.tensorboard))
+        for callback in callbacks:
+            watchers.add(Called(callback, watchers.lost))
         if sys.stderr.isatty() if monitoring.bar is None else monitoring.bar:
             watchers.add(LiveBar(budget))
         yield watchers

@@ -14,7 +14,7 @@ from sklearn.exceptions import NotFittedError
 
 import nni_nasoa
 from nni_nasoa.advisor import ExperienceStore, ImageClassifier
-from nni_nasoa.finetune import load_classifier
+from nni_nasoa.finetune import Callback, load_classifier
 from nni_nasoa.finetune.errors import ClassifierError
 
 QUICK = {"minutes": 0.1, "model": "nano-a"}
@@ -31,7 +31,26 @@ def pictures(count, seed=0):
 @pytest.fixture(scope="module")
 def fitted():
     images, labels = pictures(60)
-    return ImageClassifier(**QUICK).fit(images, labels * 10 - 5)
+    return ImageClassifier(**QUICK, callbacks=[Told()]).fit(images, labels * 10 - 5)
+
+
+class Told(Callback):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.accuracies, self.result = [], None
+
+    def on_evaluation(self, evaluation):
+        self.accuracies.append(evaluation["val_accuracy"])
+
+    def on_end(self, result):
+        self.result = result
+
+
+def test_its_callbacks_are_told_of_the_run(fitted):
+    (told,) = fitted.callbacks
+    assert told.result.accuracy == fitted.validation_score_ == max(told.accuracies)
+    assert told.result.classifier is fitted.classifier_
 
 
 def test_it_is_an_estimator(fitted):

@@ -296,6 +296,7 @@ def test_help_is_light():
         (["--max-memory", 0], {}, "max_memory_mib: 0.0 is not"),
         (["--run", "--json"], {}, "--json, --run and --nni: give one of them"),
         (["--report", "a.html"], {}, "--report: give --run, too"),
+        (["--log-to", "mlflow"], {}, "--log-to: give --run, too"),
         (["--run", "--report", "none/a.html"], {}, "none/a.html: cannot be written"),
         (["--run", "--nni", "x.yml"], {}, "--json, --run and --nni: give one of them"),
         (["--val-fraction", 2], {}, "val_fraction: 2.0 is not between 0 and 1"),

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from contextlib import redirect_stderr
 
 import pytest
 
-from nni_nasoa.finetune import FineTuneError, Monitoring
+from nni_nasoa.finetune import Monitoring
 from nni_nasoa.finetune.progress import LiveBar, Watcher, watching
 
 RECORD = {"elapsed": 1.5, "val_accuracy": 0.5, "val_loss": 1.0, "train_loss": None, "learning_rate": 0.1}
@@ -56,36 +55,6 @@ def test_an_earlier_log_stays_until_there_is_something_new(tmp_path):
     with watching(10, tmp_path, Monitoring()):
         pass
     assert (tmp_path / "evaluations.jsonl").read_text() == "of an earlier run\n"
-
-
-def test_tensorboard_missing_is_one_line_that_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with (
-        pytest.raises(FineTuneError, match=r"pip install 'nni-nasoa\[tensorboard\]'"),
-        watching(10, tmp_path, Monitoring(tensorboard=tmp_path / "log")),
-    ):
-        pass
-
-
-def test_tensorboard_where_it_cannot_write_is_one_line(tmp_path):
-    (tmp_path / "file").touch()
-    with (
-        pytest.raises(FineTuneError, match="file/log: TensorBoard's log cannot be written"),
-        watching(10, tmp_path, Monitoring(tensorboard=tmp_path / "file" / "log")),
-    ):
-        pass
-
-
-def test_tensorboard_reads_what_was_logged(tmp_path):
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    with watching(10, None, Monitoring(tensorboard=tmp_path / "log")) as watcher:
-        watcher.evaluation(RECORD)
-        watcher.evaluation({**RECORD, "elapsed": 2.5, "val_accuracy": 0.75, "train_loss": 2.0})
-    log = EventAccumulator(str(tmp_path / "log")).Reload()
-    assert set(log.Tags()["scalars"]) == {"val_accuracy", "val_loss", "train_loss", "learning_rate"}
-    assert [(event.step, event.value) for event in log.Scalars("val_accuracy")] == [(1500, 0.5), (2500, 0.75)]
-    assert [(event.step, event.value) for event in log.Scalars("train_loss")] == [(2500, 2.0)]
 
 
 def test_watchers_are_closed_when_a_run_fails(tmp_path):
