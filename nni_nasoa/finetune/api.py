@@ -143,7 +143,9 @@ def finetune(
             # A head on all stages is fitted by one process, to features that pretrained weights give.
             pooled = regime.head == "stages" and network is None and weights is not None and group.size == 1
             if resumed is not None:
-                pooled, network = resumed.pooled, resumed.network(opened.split.num_classes)
+                pooled, classes = resumed.pooled, opened.split.num_classes
+                same = classes == len(resumed.classifier.classes)
+                network = checked if same else resumed.network(classes)
             network, view = built(network, regime, opened.split, weights, device, pooled=pooled)
             going_on = None if resumed is None else resumed.put_into(view, opened.split, regime)
             train, val = images_of_process(opened.split, view, regime, context, seed)

@@ -174,6 +174,7 @@ def in_a_process(tmp_path, code, **environment):
     return json.loads(done.stdout.splitlines()[-1])
 
 
+FILE_STORE = {"MLFLOW_ALLOW_FILE_STORE": "true"}  # without it MLflow asks for a database by now
 COMMAND = """
 import json
 from click.testing import CliRunner
@@ -207,9 +208,6 @@ def test_mlflow_has_the_run_in_a_store_of_files(tmp_path):
         and params["dataset"] == "digits"
     )
     assert tags["classifier"] == "out" and history == lines and len(lines) > 2
-
-
-FILE_STORE = {"MLFLOW_ALLOW_FILE_STORE": "true"}
 
 
 @pytest.mark.slow

@@ -23,7 +23,6 @@ from .queue import PredictionQueue
 from .uploads import Limits, Refused, Upload, body_of, uploads_of
 
 AT_ONCE = BATCH  # Requests whose bodies are in memory at a time; the others wait unread.
-BODY_SECONDS = 60.0  # in which a body has to come, so that a client that stalls takes no place for ever
 
 
 def app_of(
@@ -78,10 +77,7 @@ def app_of(
         reject_below: Annotated[float, Query(ge=0, le=1)] = 0.0,
     ) -> Response:
         async with places:
-            try:
-                body = await asyncio.wait_for(body_of(request, limits.body_bytes), BODY_SECONDS)
-            except (asyncio.TimeoutError, TimeoutError):
-                raise Refused(408, f"the request did not come within {BODY_SECONDS:g} s") from None
+            body = await body_of(request, limits.body_bytes)
             kind = request.headers.get("content-type", "")
             uploads = await asyncio.to_thread(uploads_of, body, kind, limits)
             rows = await asyncio.gather(*map(asyncio.wrap_future, queue.put(uploads)))

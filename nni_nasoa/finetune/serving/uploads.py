@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 FORM = "multipart/form-data"
 BODY = "request body"  # what an image is called that comes without a name
+# A body may stall, and take in all; a client that says no more would else keep its place for ever.
+STALLED_SECONDS, BODY_SECONDS = 10.0, 120.0
 # Of a body that is too large, so much is still read, as most clients listen only when all is sent.
 READ_BEYOND = 2**26
 DRAWN_BY_PROGRAMS = ("EPS",)  # Pillow starts Ghostscript for it, which is not for what strangers send
@@ -94,20 +98,39 @@ class Upload:
         return image
 
 
-async def body_of(request: Request, most: int) -> bytes:
+async def body_of(
+    request: Request, most: int, *, stalled: float = STALLED_SECONDS, seconds: float = BODY_SECONDS
+) -> bytes:
     """The body of a request.
+
+    Parameters
+    ----------
+    most
+        Bytes that it may have.
+    stalled, seconds
+        That may go by without any of it, and until all of it is there.
 
     Raises
     ------
     Refused
-        It has more than `most` bytes.
+        It is larger, or did not come in time.
     """
+    begin = time.monotonic()
     body, size = bytearray(), _declared(request)
     too_large = Refused(413, f"the request is too large: {most / 2**20:.3g} MiB are allowed")
     if size > most and (size > most + READ_BEYOND or "expect" in request.headers):
         raise too_large
     size = 0
-    async for chunk in request.stream():
+    more = True
+    while more:
+        left = min(stalled, begin + seconds - time.monotonic())
+        try:
+            message = await asyncio.wait_for(request.receive(), left)
+        except asyncio.TimeoutError:
+            raise Refused(408, "the request did not come in time") from None
+        if message["type"] == "http.disconnect":
+            raise Refused(400, "the request was broken off")
+        chunk, more = message.get("body", b""), message.get("more_body", False)
         size += len(chunk)
         if size <= most:
             body += chunk
