@@ -6,9 +6,10 @@ import shlex
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.split_defaults import MAX_BAD
@@ -143,7 +144,8 @@ def finetune(
 ) -> None:
     """Fine-tune a classifier that is ready before the minutes are over.
 
-    With --resume, what is not asked for otherwise is as in the run that made the classifier.
+    With --resume, settings that are not asked for are those of the classifier, and the same images are held
+    back for validation.
 
     Of a folder with train/ in it, val/ is validated on, where there is one, and test/ is left alone.
 
@@ -159,9 +161,13 @@ def finetune(
         callbacks = [callback_of(text) for text in log_to]
         resumed = None
         if resumed_folder is not None:
-            from nni_nasoa.finetune.resuming import Resumed
+            from nni_nasoa.finetune.resuming import HOLDOUT, Resumed
 
             resumed = Resumed.of(resumed_folder)
+            held_back = resumed.classifier.about.get(HOLDOUT, {})
+            val_fraction = _unless_given("val_fraction", val_fraction, held_back.get("fraction"))
+            seed = _unless_given("seed", seed, held_back.get("seed"))
+            group_by = _unless_given("group_by", group_by, held_back.get("group_by"))
             record = False  # what it comes to is no run of these minutes alone
         output = output or resumed_folder or Path(OUTPUT)
         fields = {} if resumed is None else resumed.classifier.regime.to_json()
@@ -219,6 +225,12 @@ def finetune(
         if report_file is not None:
             with clear_errors():
                 page_of_run(report_file, result, opened)
+
+
+def _unless_given(name: str, value: Any, otherwise: Any) -> Any:
+    """An option's value, but where it is the default another one, if there is one."""
+    source = click.get_current_context().get_parameter_source(name)
+    return value if otherwise is None or source is not ParameterSource.DEFAULT else otherwise
 
 
 def page_of_run(path: Path, result: FineTuneResult, dataset: Dataset) -> None:

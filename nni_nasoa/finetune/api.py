@@ -36,7 +36,7 @@ from .output import RunOutput
 from .output_folder import reserved
 from .progress import watching
 from .results import FineTuneResult
-from .resuming import VALIDATED, Resumed, validated
+from .resuming import HOLDOUT, VALIDATED, Resumed, validated
 from .trainer import Trainer
 
 
@@ -147,9 +147,14 @@ def finetune(
                 same = classes == len(resumed.classifier.classes)
                 network = checked if same else resumed.network(classes)
             network, view = built(network, regime, opened.split, weights, device, pooled=pooled)
-            going_on = None if resumed is None else resumed.put_into(view, opened.split, regime)
+            going_on = (
+                None if resumed is None else resumed.put_into(view, opened.split, regime, dataset.holdout)
+            )
             train, val = images_of_process(opened.split, view, regime, context, seed)
-            more: dict[str, Any] = {VALIDATED: validated(opened.split)}
+            more: dict[str, Any] = {
+                VALIDATED: validated(opened.split),
+                HOLDOUT: dataclasses.asdict(dataset.holdout),
+            }
             if resumed is not None:
                 more["resumed_from"] = resumed.describe()
             made = RunOutput(folder, network, view, opened.split, opened.sampled, more)

@@ -64,6 +64,7 @@ _OPTIONAL = {  # what nothing is computed by
     "created": text("a time"),
     "advice": _DICT,
     "resumed_from": _DICT,
+    "holdout": _DICT,
     "validation_digest": text("a digest"),
 }
 

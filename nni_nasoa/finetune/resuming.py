@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nni_nasoa.data import ImageSplit
+from nni_nasoa.data.arrays import Holdout
 from nni_nasoa.data.fingerprint import digest_of_images
 from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.rendering import Rendering
@@ -40,7 +41,8 @@ FITTED_ALREADY = (
     "its head was fitted to these images until it converged, which more time hardly changes; a regime of "
     "fewer frozen stages trains the network itself (--frozen-stages 0)"
 )
-VALIDATED = "validation_digest"  # what a description says of the validation images
+# What a description says of the validation images: which they are, and how they were chosen.
+VALIDATED, HOLDOUT = "validation_digest", "holdout"
 
 
 class KnownState(NamedTuple):
@@ -133,7 +135,7 @@ class Resumed:
         about = self.classifier.about
         return create_model(about["encoding"] or about["model"], classes, weights=None)
 
-    def put_into(self, view: Staged, split: ImageSplit, regime: FineTuneRegime) -> GoingOn:
+    def put_into(self, view: Staged, split: ImageSplit, regime: FineTuneRegime, holdout: Holdout) -> GoingOn:
         """Give a view of such a network its weights and its normalisation; from where the run goes on then.
 
         Raises
@@ -141,7 +143,7 @@ class Resumed:
         FineTuneError
             It knows none of the dataset's classes.
         """
-        about, old = self.classifier.about, self.view
+        about, old, notes = self.classifier.about, self.view, self._notes(split, holdout)
         rows = self._rows(split.classes)
         known = torch.tensor([row is not None for row in rows], device=view.head.weight.device)
         view.stages.load_state_dict(old.stages.state_dict())
@@ -153,16 +155,15 @@ class Resumed:
                     own.zero_()
                     own[known] = before[kept].to(own.device)
         if not isinstance(view, PooledStages) or not isinstance(old, PooledStages):
-            return GoingOn(KnownHead(known), notes=self._notes(split))
+            return GoingOn(KnownHead(known), notes=notes)
         view.shift.copy_(old.shift)
         view.scale.copy_(old.scale)
         frozen: Any = self.classifier.metrics.get("frozen_stages")
         if NUMBER.allows(frozen) and frozen < len(view.stages):
-            return GoingOn(KnownHead(known), notes=self._notes(split))
+            return GoingOn(KnownHead(known), notes=notes)
         view.mirrored = old.mirrored
         best = self._known_state(view, split)
         view.mirrored = False
-        notes = self._notes(split)
         if (
             best
             and self.classifier.outcome.reason is StopReason.FITTED
@@ -220,7 +221,7 @@ class Resumed:
         state = {name: tensor.detach().clone() for name, tensor in view.state_dict().items()}
         return KnownState(state, evaluation)
 
-    def _notes(self, split: ImageSplit) -> tuple[str, ...]:
+    def _notes(self, split: ImageSplit, holdout: Holdout) -> tuple[str, ...]:
         there, before = set(split.classes), self.classifier.classes
         new = [name for name in split.classes if name not in set(before)]
         gone = [name for name in before if name not in there]
@@ -231,6 +232,13 @@ class Resumed:
             notes.append(f"new classes: {_some(new)}")
         if gone:
             notes.append(f"the dataset has no images of {_some(gone)}: left out from here on")
+        before_held = self.classifier.about.get(HOLDOUT, dataclasses.asdict(holdout))
+        if before_held != dataclasses.asdict(holdout) and self.classifier.about.get(VALIDATED) != validated(
+            split
+        ):
+            notes.append(
+                "other images are held back than before: what it gets of them, it may have learned by heart"
+            )
         if split.rendering != Rendering.of_description(self.classifier.about):
             notes.append("deep or transparent images become other colours than the classifier has seen")
         return tuple(notes)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from nni_nasoa.finetune.logistic import LEAST_EVALUATIONS, MIDDLE_PENALTY, PENALTIES, fit
+from nni_nasoa.finetune.logistic import LEAST_EVALUATIONS, MIDDLE_PENALTY, PENALTIES, Head, fit
 
 CLASSES, WIDTH, COUNT = 3, 6, 150
 
@@ -55,6 +55,18 @@ def test_the_clock_is_asked_after_the_least_evaluations_alone(task):
 def test_a_penalty_is_chosen_from_those_that_are_given(task):
     assert fit(*task, CLASSES).penalty in PENALTIES
     assert fit(*task, CLASSES, penalties=(0.5,)).penalty == 0.5
+
+
+def test_weights_that_are_kept_stay_and_the_others_are_fitted_beside_them(task):
+    features, labels = task
+    two = fit(features[labels < 2], labels[labels < 2], 2, penalties=(MIDDLE_PENALTY,))
+    weight, bias = torch.zeros(CLASSES, WIDTH), torch.zeros(CLASSES)
+    weight[:2], bias[:2] = two.weight, two.bias
+    kept = torch.tensor([True, True, False])
+    start = Head(weight, bias, MIDDLE_PENALTY)
+    head = fit(features, labels, CLASSES, penalties=(MIDDLE_PENALTY,), start=start, kept=kept)
+    assert torch.equal(head.weight[:2], two.weight) and torch.equal(head.bias[:2], two.bias)
+    assert head.weight[2].abs().max() > 0.1 and accuracy(head, features, labels) > 0.9
 
 
 @pytest.mark.parametrize("of_each", [1, 2, 3])
