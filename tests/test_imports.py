@@ -42,6 +42,7 @@ def loaded_by(code: str) -> set[str]:
         "nni_nasoa.experience.store",
         "nni_nasoa.advisor.accuracy.hedge",
         "nni_nasoa.evaluation",
+        "nni_nasoa.finetune.callbacks",
     ],
 )
 def test_import_is_light(module):

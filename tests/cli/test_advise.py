@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 import pytest
 from click.testing import CliRunner
 from fixtures.commands import command_in, parsed, run_by_a_process
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
@@ -224,7 +225,11 @@ def test_run_carries_it_out_within_the_minutes_and_records_it_with_what_was_expe
 
 @pytest.mark.alone
 def test_an_unknown_dataset_is_profiled_on_the_run_s_own_time(tmp_path):
-    run_by_a_process("nano-a", tmp_path / "new.db", tmp_path / "out")
+    log = tmp_path / "log"
+    run_by_a_process("nano-a", tmp_path / "new.db", tmp_path / "out", "--log-to", f"tensorboard:{log}")
+    lines = (tmp_path / "out" / "evaluations.jsonl").read_text().splitlines()
+    told = EventAccumulator(str(log)).Reload().Scalars("val_accuracy")
+    assert [one.value for one in told] == pytest.approx([json.loads(line)["val_accuracy"] for line in lines])
     (record,) = ExperienceStore(tmp_path / "new.db").records()
     assert record.status == "ok" and record.budget_seconds < 30 and record.profile["classes"] == 10
 
