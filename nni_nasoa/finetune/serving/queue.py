@@ -11,6 +11,10 @@ from typing import Any
 
 from nni_nasoa.finetune.classifier import BATCH, Classifier
 
+# Images that a processor computes at once. More take longer each, as they leave its cache; these are answered
+# sooner, and take less memory.
+ON_PROCESSOR = 8
+
 
 class PredictionQueue:
     """Images that wait for their probabilities.
@@ -23,6 +27,9 @@ class PredictionQueue:
 
     def __init__(self, classifier: Classifier) -> None:
         self._classifier = classifier
+        # One batch of the network at most: the type that it computes in, and so what it answers, would else
+        # depend on who else asks.
+        self._most = ON_PROCESSOR if classifier.device.type == "cpu" else BATCH
         self._waiting: SimpleQueue[tuple[Any, Future] | None] = SimpleQueue()
         self._thread = Thread(target=self._work, name="predictions", daemon=True)
 
@@ -46,10 +53,8 @@ class PredictionQueue:
 
     def _work(self) -> None:
         while (first := self._waiting.get()) is not None:
-            # One batch of the network at most: the type that it computes in, and so what it answers, would
-            # else depend on who else asks.
             batch = [first]
-            while len(batch) < BATCH and (another := self._another()) is not None:
+            while len(batch) < self._most and (another := self._another()) is not None:
                 batch.append(another)
             wanted = [one for one in batch if one[1].set_running_or_notify_cancel()]
             try:
