@@ -72,7 +72,9 @@ class ClassStatistics:
         variance = (torch.stack([within, of_total, least]).max() / (n * width)).clamp(min=1e-12)
         if use_covariance:
             within = (self.squares - means.T @ (self.counts[:, None] * means)) / n
-            shrinkage = min(1.0, max(0.02, width / (width + n)))
+            # By the degrees of freedom: the means of the classes are known by the same images.
+            free = n - (self.counts > 0).sum().item()
+            shrinkage = max(0.02, width / (width + max(0.0, free)))
             within = (1 - shrinkage) * within + shrinkage * variance * torch.eye(
                 width, dtype=within.dtype, device=within.device
             )
