@@ -36,6 +36,14 @@ REPORT = click.option(
     metavar="FILE.html",
     help="Write a page, too, that shows how good the classifier is and where it is wrong.",
 )
+GEOMETRY = click.option(
+    "--geometry",
+    type=click.Choice(["crop", "pad", "squish"]),
+    help="How oblong images become square; by default crop, or squish where a crop would lose much.",
+)
+BALANCED = click.option(
+    "--balanced", is_flag=True, help="Weigh all classes alike, however many images each one has."
+)
 STORE = click.option(
     "--store",
     metavar="FILE|URL",

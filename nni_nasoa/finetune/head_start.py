@@ -113,6 +113,7 @@ def set_head(
     *,
     label_smoothing: float = 0.0,
     max_norm: float | None = None,
+    offsets: Tensor | None = None,
 ) -> None:
     """Put a discriminant into a linear head, at the temperature that suits held-out features best.
 
@@ -131,6 +132,8 @@ def set_head(
         Norm that a class's weights may have at most, on average. A discriminant of features that hardly vary
         has very large ones, whose gradients would tear up the stages before the head; what it predicts does
         not depend on their scale.
+    offsets
+        What is added to logits as they are trained, (classes,), see `class_balance.logit_offsets`.
     """
     if len(labels):
         logits = F.linear(features.float(), weight, bias)
@@ -145,4 +148,4 @@ def set_head(
         temperature = min(temperature, max_norm / weight.norm(dim=1).mean().clamp(min=1e-12).item())
     head.weight.copy_(temperature * weight)
     if head.bias is not None:
-        head.bias.copy_(temperature * bias)
+        head.bias.copy_(temperature * bias if offsets is None else temperature * bias - offsets)
