@@ -215,7 +215,11 @@ def test_all_settings_of_a_run_are_explained_with_their_defaults():
     defaults = {row[0]: row[1] for row in EXAMPLES.rows("setting | default")}
     assert list(defaults) == list(FineTuneRegime.__dataclass_fields__)
     for name, default in defaults.items():
-        if name not in ("model", "input_size"):  # which have none, or the model's
+        if name not in (
+            "model",
+            "input_size",
+            "geometry",
+        ):  # which have none, or the model's or the dataset's
             assert type(getattr(regime, name))(default) == getattr(regime, name), name
 
 

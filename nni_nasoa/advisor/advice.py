@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.training.regime import FineTuneRegime
@@ -152,6 +152,11 @@ class Advice:
     def best(self) -> Choice:
         """The first choice."""
         return self.choices[0]
+
+    def but(self, **fields: Any) -> Advice:
+        """The same advice, with other values of some fields in all its regimes."""
+        choices = (replace(choice, regime=replace(choice.regime, **fields)) for choice in self.choices)
+        return replace(self, choices=tuple(choices))
 
     def about(self, choice: Choice) -> dict[str, Any]:
         """What is known before a run of a choice, as fields of its `RunRecord`."""

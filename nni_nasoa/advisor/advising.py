@@ -145,7 +145,7 @@ def advise(
         if budget <= 0:
             raise AdviceError(f"minutes: {minutes:g} were over before the dataset was known; give more")
     candidates = candidates_for(found, store, budget, limits, source=source)
-    return Advice(
+    advice = Advice(
         found.profile.dataset.name,
         budget,
         where.key,
@@ -154,6 +154,7 @@ def advise(
         found.profile,
         made,
     )
+    return advice if dataset.geometry is None else advice.but(geometry=dataset.geometry)
 
 
 def candidates_for(

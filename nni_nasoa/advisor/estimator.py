@@ -30,7 +30,8 @@ from nni_nasoa.finetune.image_inputs import UnreadableImage, as_list, opened, wi
 from nni_nasoa.finetune.output_folder import reserved
 from nni_nasoa.finetune.run_record import record_of
 from nni_nasoa.training.errors import FineTuneError
-from nni_nasoa.values import MINUTES
+from nni_nasoa.training.regime import BALANCED
+from nni_nasoa.values import MINUTES, one_of, or_none
 
 from .advising import advise
 from .recording import record_result
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from .advice import Advice
 
+_WEIGHTS = or_none(one_of(("balanced",)))
 INTEGERS = "integer"  # What the description of a saved classifier says of labels that are none in letters.
 
 
@@ -58,6 +60,8 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         What the advice chooses from; see `advise`.
     device
         "auto", "cpu", "cuda", ...
+    class_weight
+        "balanced" weighs all classes alike, however many images each one has; None weighs all images alike.
     val_fraction
         Share of each class that is held back to measure accuracy on, where a folder brings no such part.
     store
@@ -88,6 +92,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         model: str | None = None,
         zoo: str = "auto",
         device: str = "auto",
+        class_weight: str | None = None,
         val_fraction: float = VAL_FRACTION,
         store: ExperienceStore | None = None,
         random_state: int = 0,
@@ -96,7 +101,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.minutes, self.model, self.zoo, self.device = minutes, model, zoo, device
         self.val_fraction, self.store, self.random_state = val_fraction, store, random_state
-        self.verbose, self.callbacks = verbose, callbacks
+        self.class_weight, self.verbose, self.callbacks = class_weight, verbose, callbacks
 
     def fit(self, X: Any, y: Any = None) -> ImageClassifier:  # noqa: N803  # scikit-learn's name
         """Choose a network for the images and fine-tune it.
@@ -116,6 +121,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         """
         started = time.monotonic()
         MINUTES("minutes", self.minutes, FineTuneError)
+        _WEIGHTS("class_weight", self.class_weight)
         with TemporaryDirectory(prefix="nasoa-") as place:
             if y is None:
                 if not isinstance(X, (str, os.PathLike)):
@@ -136,6 +142,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def _run(self, dataset: Dataset, started: float) -> FineTuneResult:
         self.advice_: Advice | None = None
         watched = Monitoring(bar=bool(self.verbose))
+        fields = BALANCED if self.class_weight == "balanced" else {}
         where: dict[str, Any] = {
             "device": self.device,
             "seed": self.random_state,
@@ -143,11 +150,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
             "callbacks": self.callbacks or (),
         }
         if self.model is not None:
-            return finetune(
-                dataset, FineTuneRegime(self.model), self.minutes, timing=Timing(started), **where
-            )
+            regime = FineTuneRegime(self.model, **fields)
+            return finetune(dataset, regime, self.minutes, timing=Timing(started), **where)
         with ExitStack() as beside:
-            self.advice_ = advice = advise(
+            advice = advise(
                 dataset,
                 self.minutes,
                 zoo=self.zoo,
@@ -157,6 +163,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
                 show_progress=False,
                 beside=beside,
             )
+            self.advice_ = advice = advice.but(**fields)
             result = finetune(
                 dataset,
                 advice.best.regime,

@@ -17,7 +17,7 @@ from nni_nasoa.experience.location import PASSWORD_BY, without_password
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import DATASET, GROUP_BY, LOG_TO, REPORT, ROOT, STORE, VALIDATION
+from .options import BALANCED, DATASET, GEOMETRY, GROUP_BY, LOG_TO, REPORT, ROOT, STORE, VALIDATION
 from .terminal import OneLine, clear_errors, closed_at_the_end, output_may_be_lost, tell_aside
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
 )
 @REPORT
 @LOG_TO
+@GEOMETRY
+@BALANCED
 @ROOT
 @VALIDATION
 @GROUP_BY
@@ -112,6 +114,8 @@ def advise(
     nni_config: Path | None,
     report_file: Path | None,
     log_to: tuple[str, ...],
+    geometry: str | None,
+    balanced: bool,
     root: str | None,
     val_fraction: float,
     group_by: str | None,
@@ -122,7 +126,9 @@ def advise(
     separate its classes as they are, and how fast they are here. The advice rests on all runs that the store
     knows, and on those that this package was made with.
     """
-    _check_together(as_json, run_here, nni_config, report_file, group_by)
+    _check_together(as_json, run_here, nni_config, report_file)
+    if nni_config is not None:
+        _check_of_nni(group_by=group_by, geometry=geometry, balanced=balanced or None)
     if log_to and not run_here:
         raise click.UsageError("--log-to: give --run, too; it is the run that is logged.")
     if offline:
@@ -134,11 +140,12 @@ def advise(
         from nni_nasoa.data import Dataset
         from nni_nasoa.finetune.callbacks import callback_of
         from nni_nasoa.finetune.clock import process_started
+        from nni_nasoa.training import regime as regimes
 
         callbacks = [callback_of(text) for text in log_to]
         check_can_be_written(report_file)
         limits = Limits(max_params, max_latency_ms, max_memory)
-        asked = Dataset(dataset, root=root, val_fraction=val_fraction, group_by=group_by)
+        asked = Dataset(dataset, root=root, val_fraction=val_fraction, group_by=group_by, geometry=geometry)
         if nni_config is not None:
             from nni_nasoa.plugin.advice_experiment import run as run_on_nni
 
@@ -169,10 +176,13 @@ def advise(
             tell=tell_aside,
             beside=beside,
         )
+        if balanced:
+            advice = advice.but(**regimes.BALANCED)
         if run_here and in_time.failure:
             tell_aside(f"note: the advice is without the store ({in_time.failure})")
     if not run_here:
         _tell_notes(asked, store)
+        _tell_uneven(advice)
     if as_json:
         commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
@@ -193,16 +203,21 @@ def advise(
         )
 
 
-def _check_together(
-    as_json: bool, run_here: bool, nni_config: Path | None, report_file: Path | None, group_by: str | None
-) -> None:
+def _check_together(as_json: bool, run_here: bool, nni_config: Path | None, report_file: Path | None) -> None:
     """Raise a UsageError where options do not go together."""
     if as_json + run_here + (nni_config is not None) > 1:
         raise click.UsageError("--json, --run and --nni: give one of them.")
     if report_file is not None and not run_here:
         raise click.UsageError("--report: give --run, too; the page is about the classifier.")
-    if nni_config is not None and group_by is not None:
-        raise click.UsageError("--group-by: not with --nni, whose trials hold back images one by one.")
+
+
+def _check_of_nni(**options: str | bool | None) -> None:
+    """Raise a UsageError for what trials of NNI do not know."""
+    for name, value in options.items():
+        if value is not None:
+            raise click.UsageError(
+                f"--{name.replace('_', '-')}: not with --nni, whose trials do not know it."
+            )
 
 
 def _tell_notes(dataset: Dataset, store: str | None) -> None:
@@ -213,6 +228,17 @@ def _tell_notes(dataset: Dataset, store: str | None) -> None:
         tell_aside(f"note: {dataset.name}: {line}")
     if store and without_password(store)[1]:
         tell_aside(f"note: the store's password is not in the command: {PASSWORD_BY}")
+
+
+def _tell_uneven(advice: Advice) -> None:
+    """Say that classes are uneven, which a run does itself."""
+    from nni_nasoa.data.uneven import BALANCED_HINT, are_uneven
+
+    profile = advice.profile.dataset
+    least, most = profile.class_min or 0, profile.class_max or 0
+    if are_uneven(least, most):
+        hint = "" if advice.best.regime.is_balanced else BALANCED_HINT
+        tell_aside(f"note: {profile.name}: classes are uneven: they have from {least} to {most} images{hint}")
 
 
 def _show(advice: Advice) -> None:
@@ -282,9 +308,12 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
         "optimizer",
         "layer_decay",
         "head",
+        "logit_adjustment",
+        "select_by",
     ):
         value = getattr(regime, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    words += ["--geometry", regime.geometry] if regime.geometry is not None else []
     words += ["--weights", "none"] if choice.weights is None else []
     words += ["--device", device] if device != "auto" else []
     if dataset.val_fraction != VAL_FRACTION:

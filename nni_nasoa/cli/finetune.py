@@ -16,7 +16,7 @@ from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import DATASET, GROUP_BY, LOG_TO, REPORT, ROOT, STORE, VALIDATION
+from .options import BALANCED, DATASET, GEOMETRY, GROUP_BY, LOG_TO, REPORT, ROOT, STORE, VALIDATION
 from .terminal import clear_errors, closed_at_the_end, output_may_be_lost
 
 if TYPE_CHECKING:
@@ -68,11 +68,23 @@ STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
 @click.option("--batch-size", type=int)
 @click.option("--input-size", type=int, help="In pixels; by default what the model was pretrained at.")
 @click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full"]))
+@GEOMETRY
 @click.option("--mixup", type=float, help="Alpha; 0 mixes nothing.")
 @click.option("--label-smoothing", type=float)
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]))
 @click.option("--layer-decay", type=float, help="Learning rate of a stage by that of the one behind it.")
 @click.option("--head", type=click.Choice(["stages", "last"]), help="What the head sees: all stages, or one.")
+@BALANCED
+@click.option(
+    "--logit-adjustment",
+    type=float,
+    help="How far the loss makes up for uneven classes: 0 not at all, 1 (as --balanced) wholly.",
+)
+@click.option(
+    "--select-by",
+    type=click.Choice(["accuracy", "balanced"]),
+    help="Accuracy that the best state is chosen by.",
+)
 @click.option(
     "--weights",
     default="default",
@@ -126,6 +138,7 @@ def finetune(
     resumed_folder: Path | None,
     output: Path | None,
     regime_file: Path | None,
+    balanced: bool,
     weights: str,
     device: str,
     seed: int,
@@ -155,6 +168,7 @@ def finetune(
     from nni_nasoa.data import Dataset
     from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing, callback_of
     from nni_nasoa.finetune.clock import process_started
+    from nni_nasoa.training import regime as regimes
 
     with clear_errors():
         check_can_be_written(report_file)
@@ -172,6 +186,7 @@ def finetune(
         output = output or resumed_folder or Path(OUTPUT)
         fields = {} if resumed is None else resumed.classifier.regime.to_json()
         fields |= FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
+        fields |= regimes.BALANCED if balanced else {}
         fields |= {key: value for key, value in {"model": model, **settings}.items() if value is not None}
         if "model" not in fields:
             raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")
@@ -292,9 +307,10 @@ def report(
     with output_may_be_lost():
         for note in filter(None, (*result.notes, *notes)):
             click.echo(f"note: {note}")
+        balanced = f" (balanced {100 * result.balanced_accuracy:.2f} %)" if result.regime.is_balanced else ""
         click.echo(
-            f"validation accuracy {100 * result.accuracy:.2f} % "
-            f"after {result.epochs:.3g} epochs, {result.seconds:.1f} of {result.budget:.0f} s"
+            f"validation accuracy {100 * result.accuracy:.2f} %{balanced} after {result.epochs:.3g} epochs, "
+            f"{result.seconds:.1f} of {result.budget:.0f} s"
             + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
         )
         click.echo(f"written to {result.folder}")

@@ -42,6 +42,14 @@ LOG_TO = click.option(
     multiple=True,
     help="Log the run there, too; several times for several.",
 )
+GEOMETRY = click.option(
+    "--geometry",
+    type=click.Choice(["crop", "pad", "squish"]),
+    help="How oblong images become square; by default crop, or squish where a crop would lose much.",
+)
+BALANCED = click.option(
+    "--balanced", is_flag=True, help="Weigh all classes alike, however many images each one has."
+)
 STORE = click.option(
     "--store",
     metavar="FILE|URL",

@@ -19,7 +19,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from nni_nasoa.values import INPUT_SIZE, PART, PATTERN, SEED, check_fields, number, or_none, shown
+from nni_nasoa.values import INPUT_SIZE, PART, PATTERN, SEED, check_fields, number, one_of, or_none, shown
 
 from .arrays import DatasetError, Holdout, ImageSplit, NotInTimeError
 from .decoded import check_usable
@@ -30,6 +30,7 @@ from .folder_images import FolderImages
 from .left_out import warn_of
 from .named import EMBEDDED, Named, known_name
 from .own_process import over_in_time
+from .rendering import GEOMETRIES
 from .split_defaults import MAX_BAD, VAL_FRACTION
 
 _RULES = {
@@ -37,6 +38,7 @@ _RULES = {
     "seed": SEED,
     "max_bad": number(0, 1, "a share between 0 and 1"),
     "group_by": or_none(PATTERN),
+    "geometry": or_none(one_of(GEOMETRIES)),
 }
 
 
@@ -78,6 +80,9 @@ class Dataset:
     group_by
         A regular expression that is found in the path of each image of a folder. Images for which its groups,
         or all of it where it has none, are the same are held back together, or not at all.
+    geometry
+        How a square comes of an oblong image of a folder: "crop", "pad" or "squish", see `Rendering`. None
+        goes by how oblong the images are.
 
     Raises
     ------
@@ -91,6 +96,7 @@ class Dataset:
     seed: int = 0
     max_bad: float = MAX_BAD
     group_by: str | None = None
+    geometry: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.source, (str, os.PathLike, ImageSplit)):
@@ -123,12 +129,13 @@ class Dataset:
                 raise DatasetError(f"{name}: {shown(value)} is given beside a Dataset, which brings its own")
         return given
 
-    def but(self, *, seed: int | None = None, max_bad: float | None = None) -> Dataset:
+    def but(
+        self, *, seed: int | None = None, max_bad: float | None = None, geometry: str | None = None
+    ) -> Dataset:
         """The same images, taken in another way; what is known of their files is known to both."""
+        changed: dict[str, Any] = {"seed": seed, "max_bad": max_bad, "geometry": geometry}
         other = dataclasses.replace(
-            self,
-            seed=self.seed if seed is None else seed,
-            max_bad=self.max_bad if max_bad is None else max_bad,
+            self, **{name: value for name, value in changed.items() if value is not None}
         )
         vars(other)["_images"] = self._images
         return other
@@ -214,6 +221,8 @@ class Dataset:
         """
         if isinstance(self._images, ImageSplit):
             return fingerprint_of_arrays(self._images)
+        if isinstance(self._images, Folder):
+            return self._images.fingerprint(self.holdout, self.geometry)
         return self._images.fingerprint(self.holdout)
 
     def check(self) -> None:
@@ -227,8 +236,7 @@ class Dataset:
         Parameters
         ----------
         size
-            Height and width in pixels: the shorter side is resized to it, the centre cropped. An ImageSplit
-            is not resized.
+            Height and width in pixels. An ImageSplit is not resized.
         show_progress
             Whether to show a bar on stderr while images are decoded; None shows one where that is a terminal.
 
@@ -245,7 +253,10 @@ class Dataset:
         size = _checked_size(size)
         if isinstance(self._images, ImageSplit):
             return self._images
-        split = self._images.open(size, self.holdout, show_progress)
+        if isinstance(self._images, Folder):
+            split = self._images.open(size, self.holdout, self.geometry, show_progress)
+        else:
+            split = self._images.open(size, self.holdout, show_progress)
         check_usable(split, self.max_bad)
         warn_of(split.left_out, split.name)
         return split
@@ -368,7 +379,9 @@ class Dataset:
         DatasetError
             As in `open`, where it shows without opening an image.
         """
-        return self._images.decoded(sizes, self.holdout) if isinstance(self._images, Folder) else set()
+        if not isinstance(self._images, Folder):
+            return set()
+        return self._images.decoded(sizes, self.holdout, self.geometry)
 
 
 def _decode(dataset: Dataset, size: int, show_progress: bool | None) -> None:
@@ -377,7 +390,7 @@ def _decode(dataset: Dataset, size: int, show_progress: bool | None) -> None:
 
 
 def _images_of(dataset: Dataset) -> FolderImages:
-    return dataset.folder.images(dataset.holdout)
+    return dataset.folder.images(dataset.holdout, dataset.geometry)
 
 
 def _checked_size(size: int) -> int:

@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image, ImageOps
 
-from .rendering import PLAIN, Rendering
+from .rendering import CROP, PAD, PADDING, PLAIN, Rendering
 
 _MANY = ("GIF", "TIFF", "WEBP", "PNG", "AVIF")  # formats of which a file may hold several images
 _FRAMES = 64  # of which the first ones are looked at
@@ -15,7 +15,7 @@ _WHITE_IS_ZERO, _PHOTOMETRIC = 0, 262  # TIFF's
 
 
 def to_array(image: Image.Image, size: int, rendering: Rendering = PLAIN) -> np.ndarray:
-    """Turn an image into (3, size, size) uint8 RGB: shorter side to `size`, centre crop.
+    """Turn an image into (3, size, size) uint8 RGB.
 
     A rotation noted in EXIF is applied. Of several images in a file the first one counts that is not blank;
     three grey ones in a TIFF are red, green and blue.
@@ -23,20 +23,36 @@ def to_array(image: Image.Image, size: int, rendering: Rendering = PLAIN) -> np.
     Parameters
     ----------
     rendering
-        What becomes of grey pixels of more than 8 bits, and of transparent ones. Where all are transparent,
-        but not of one colour, none is.
+        What becomes of grey pixels of more than 8 bits, of transparent ones, and of an oblong. Where all are
+        transparent, but not of one colour, none is.
     """
     # A JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves pixels enough.
     image.draft("RGB", (2 * size, 2 * size))
     if Image.MAX_IMAGE_PIXELS is not None and image.width * image.height > 2 * Image.MAX_IMAGE_PIXELS:
         raise Image.DecompressionBombError("too many pixels, which may be an attack")
-    image = _to_rgb(image, rendering)
-    side = min(image.size)
-    left, top = (image.width - side) / 2, (image.height - side) / 2
-    square = image.resize(
-        (size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side), reducing_gap=2.0
-    )
+    square = _square(_to_rgb(image, rendering), size, rendering.geometry)
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+
+def _square(image: Image.Image, size: int, geometry: str) -> Image.Image:
+    """An RGB image as a square of some size, made in one resampling."""
+    width, height = image.size
+    if geometry == CROP:
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        return _resized(image, (size, size), (left, top, left + side, top + side))
+    if geometry == PAD and width != height:
+        wide, high = (max(1, round(size * length / max(width, height))) for length in (width, height))
+        square = Image.new("RGB", (size, size), (PADDING,) * 3)
+        square.paste(_resized(image, (wide, high)), ((size - wide) // 2, (size - high) // 2))
+        return square
+    return _resized(image, (size, size))
+
+
+def _resized(
+    image: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
+) -> Image.Image:
+    return image.resize(size, Image.Resampling.BICUBIC, box=box, reducing_gap=2.0)
 
 
 def resized(square: np.ndarray, size: int) -> np.ndarray:
@@ -44,8 +60,7 @@ def resized(square: np.ndarray, size: int) -> np.ndarray:
     if square.shape[-1] == size:
         return square
     image = Image.fromarray(np.ascontiguousarray(square.transpose(1, 2, 0)))
-    small = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+    return np.ascontiguousarray(np.asarray(_resized(image, (size, size))).transpose(2, 0, 1))
 
 
 def is_deep(image: Image.Image) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from nni_nasoa.files import read_json
 from .content import keep, memo_path
 from .opening import open_image
 from .parallel import in_threads
-from .rendering import PLAIN, Rendering
+from .rendering import CROP, PLAIN, SQUISH, Rendering
 from .walk import begins_as_image
 
 # Formats that have neither transparent pixels nor, in grey, more than 8 bits.
@@ -26,6 +28,8 @@ FRAMES = 3  # of an image of several, as three are the colours of one
 GROUNDS = (255, 0, 128)  # greys under transparent images, the usual one first
 LEAST_CONTRAST = 24  # levels by which what is to be seen differs from the ground, on average
 _THUMBNAIL = 64
+SHAPES = 200  # images whose width and height are looked at
+MOST_LOST = 0.3  # share of the images, on average, that a crop may leave out
 
 
 def find_rendering(folder: Path, files: Sequence[str], keys: Mapping[str, int], times: str) -> Rendering:
@@ -33,7 +37,7 @@ def find_rendering(folder: Path, files: Sequence[str], keys: Mapping[str, int], 
 
     White is the largest value of as many bits as the largest one in them takes, and black is 0; where there
     are negative values, they are the largest and the least one. The background is the first of `GROUNDS` on
-    which most of the transparent images can be seen.
+    which most of the transparent images can be seen. What the geometry is, `usual_geometry` says.
 
     Parameters
     ----------
@@ -44,21 +48,42 @@ def find_rendering(folder: Path, files: Sequence[str], keys: Mapping[str, int], 
     times
         As `stat_digest` gives it.
     """
-    special = [file for file in files if not file.lower().endswith(ORDINARY)]
-    if not special:
-        return PLAIN
     memo = memo_path(folder).with_suffix(".rendering.json")
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = read_json(memo)
-        if kept["times"] == times:
+        if kept["times"] == times and "geometry" in kept["rendering"]:
             return Rendering.from_json(kept["rendering"])
-    chosen = [folder / file for file in sorted(special, key=lambda file: keys[file])[:HEADERS]]
+    special = [file for file in files if not file.lower().endswith(ORDINARY)]
+    first, some = (
+        [folder / file for file in heapq.nsmallest(number, of, key=lambda file: keys[file])]
+        for number, of in ((HEADERS, special), (SHAPES, files))
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, about metadata
-        found = _found(chosen)
+        found = replace(_found(first) if first else PLAIN, geometry=usual_geometry(_aspects(some)))
     with suppress(OSError):  # a cache that cannot be written says so elsewhere
         keep(memo, {"times": times, "rendering": found.to_json()})
     return found
+
+
+def _aspects(paths: Sequence[Path]) -> list[float]:
+    """Width over height of images, or the inverse where EXIF turns them; others cannot be told."""
+    import imagesize
+
+    found = []
+    for path in paths:
+        with suppress(Exception):  # a broken file can fail in any way
+            if path.is_file():  # a pipe would be waited for
+                width, height = imagesize.get(path)
+                if min(width, height) > 0:
+                    found.append(width / height)
+    return found
+
+
+def usual_geometry(aspects: Sequence[float]) -> str:
+    """What becomes of oblong images, by the width over the height of some."""
+    lost = [1 - min(aspect, 1 / aspect) for aspect in aspects]  # the share of each that a crop leaves out
+    return SQUISH if lost and sum(lost) / len(lost) > MOST_LOST else CROP
 
 
 def _found(paths: Sequence[Path]) -> Rendering:

@@ -98,29 +98,41 @@ class Folder:
     def _identities(self) -> Identities:
         return identities(self.path.resolve(), self._files, *self._stats)
 
+    def rendering(self, geometry: str | None) -> Rendering:
+        """How its images are rendered, of which some are opened for it where that is not known.
+
+        Parameters
+        ----------
+        geometry
+            That is asked for, here and below; None goes by how oblong the images are.
+        """
+        return self._rendering if geometry is None else replace(self._rendering, geometry=geometry)
+
     @cached_property
-    def rendering(self) -> Rendering:
-        """How its images are rendered, of which some are opened for it where that is not known."""
+    def _rendering(self) -> Rendering:
         return find_rendering(self.path.resolve(), self._files, self._identities.keys, self._stats[0])
 
     def check(self) -> None:
         """Raise a DatasetError where it is not there."""
         existing_folder(self._given)
 
-    def fingerprint(self, holdout: Holdout) -> str:
-        """Of its name, of the paths, sizes and times of its images, and of how they are split."""
+    def fingerprint(self, holdout: Holdout, geometry: str | None) -> str:
+        """Of its name, of the paths, sizes and times of its images, and of what is asked for."""
         name = os.fsdecode(self.path.resolve().name)
-        return fingerprint_of("folder", name, self._stats[0], self.split(holdout).key)
+        asked = () if geometry is None else (geometry,)
+        return fingerprint_of("folder", name, self._stats[0], self.split(holdout).key, *asked)
 
-    def open(self, size: int, holdout: Holdout, show_progress: bool | None) -> ImageSplit:
+    def open(
+        self, size: int, holdout: Holdout, geometry: str | None, show_progress: bool | None
+    ) -> ImageSplit:
         """The images; see `Dataset.open`.
 
         The cache is keyed by the names and the contents of the files, and by how they are split: a changed
         folder is decoded anew, a copied, moved or touched one is not.
         """
-        return self.images(holdout, show_progress).open(size, show_progress)
+        return self.images(holdout, geometry, show_progress).open(size, show_progress)
 
-    def decoded(self, sizes: Iterable[int], holdout: Holdout) -> set[int]:
+    def decoded(self, sizes: Iterable[int], holdout: Holdout, geometry: str | None) -> set[int]:
         """At which of some sizes, in pixels, its images lie decoded in the cache; no file is read for it.
 
         Those count, too, that are made of a larger one.
@@ -128,21 +140,24 @@ class Folder:
         content = kept_digest(self.path, self._stats[0])
         if content is None:
             return set()
-        largest = largest_decoded({"content": content, **self._key(holdout)})
+        largest = largest_decoded({"content": content, **self._key(holdout, geometry)})
         return {size for size in sizes if size <= largest}
 
-    def images(self, holdout: Holdout, show_progress: bool | None = False) -> FolderImages:
+    def images(
+        self, holdout: Holdout, geometry: str | None, show_progress: bool | None = False
+    ) -> FolderImages:
         """Its images as they are now, of which some or all are in the cache, or will be."""
         listing, folder, split = self.listing, self.path.resolve(), self.split(holdout)
         parts, left_out = (split.train, split.val), self.left_out(holdout)
+        rendering = self.rendering(geometry)
         times, newest = stat_digest(folder, self._files)
         if times not in self._marks:  # a file that has just changed may change once more, and not show it
             self._marks[times] = "" if newest < time.time() - SETTLED else secrets.token_hex(8)
         return FolderImages(
-            Loaded(self.name, left_out=left_out, rendering=self.rendering),
+            Loaded(self.name, left_out=left_out, rendering=rendering),
             Source(
                 listing.classes,
-                *([sample_of(self.path, file, self.rendering) for file in part] for part in parts),
+                *([sample_of(self.path, file, rendering) for file in part] for part in parts),
             ),
             str(self.path),
             holdout.seed,
@@ -157,12 +172,13 @@ class Folder:
                 ),
                 lambda: content_digest(folder, self._files, show_progress),
             ),
-            self._key(holdout),
+            self._key(holdout, geometry),
         )
 
-    def _key(self, holdout: Holdout) -> dict[str, Any]:
+    def _key(self, holdout: Holdout, geometry: str | None) -> dict[str, Any]:
+        rendering = self.rendering(geometry)
         key = {"classes": self.listing.classes, "split": self.split(holdout).key, "decoding": DECODING}
-        return key if self.rendering == PLAIN else {**key, "rendering": self.rendering.to_json()}
+        return key if rendering == PLAIN else {**key, "rendering": rendering.to_json()}
 
 
 def existing_folder(given: str | os.PathLike[str]) -> Path:

@@ -229,7 +229,7 @@ def _profile_folder(
         warnings.simplefilter("ignore")  # Pillow's, about metadata
         bytes_total = total_bytes(folder, files, advance)
         known = header_statistics(folder, sample, started + HEADER_SHARE * seconds, advance)
-        rendering, deadline = dataset.folder.rendering, started + PIXEL_SHARE * seconds
+        rendering, deadline = dataset.folder.rendering(dataset.geometry), started + PIXEL_SHARE * seconds
         known |= pixel_statistics(folder, sample[:pixels], deadline, advance, rendering)
     return DatasetProfile(
         name,

@@ -1,4 +1,4 @@
-"""How pixels of many bits and transparent ones become colours: the same for all images of a dataset."""
+"""How images become squares of colours: the same for all images of a dataset, and for those to predict."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nni_nasoa.values import NUMBER, list_of, whole
+from nni_nasoa.values import NUMBER, list_of, one_of, whole
 
-_RANGE, _GREY = list_of(NUMBER, "two numbers", 2, 2), whole(0, 255)
+CROP, PAD, SQUISH = GEOMETRIES = ("crop", "pad", "squish")
+PADDING = 128  # the grey beside a padded image, which is about the mean that networks subtract
+
+_RANGE, _GREY, _GEOMETRY = list_of(NUMBER, "two numbers", 2, 2), whole(0, 255), one_of(GEOMETRIES)
 
 
 @dataclass(frozen=True)
 class Rendering:
-    """What black and white are, and what lies under transparent images.
+    """What black and white are, what lies under transparent images, and how a square comes of an oblong.
 
     Parameters
     ----------
@@ -21,11 +24,14 @@ class Rendering:
         The values that become black and white in grey images of more than 8 bits, and of floats.
     background
         Grey on which transparent images are laid, from 0 to 255.
+    geometry
+        "crop" cuts the centre out, "pad" adds grey beside the whole, "squish" distorts the whole.
     """
 
-    integers: tuple[float, float] = (0, 65535)
-    floats: tuple[float, float] = (0, 255)
+    integers: tuple[float, float] = (0.0, 65535.0)
+    floats: tuple[float, float] = (0.0, 255.0)
     background: int = 255
+    geometry: str = CROP
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -33,6 +39,7 @@ class Rendering:
             "integers": [*self.integers],
             "floats": [*self.floats],
             "background": self.background,
+            "geometry": self.geometry,
         }
 
     @classmethod
@@ -53,7 +60,9 @@ class Rendering:
                 raise ValueError(f"{name}: {high:g} is not above {low:g}")
             ranges.append((low, high))
         background = _GREY("background", data.get("background"), ValueError)
-        return cls(ranges[0], ranges[1], background)
+        # An earlier release, which cropped, has saved none.
+        geometry = _GEOMETRY("geometry", data.get("geometry", CROP), ValueError)
+        return cls(ranges[0], ranges[1], background, geometry)
 
     @classmethod
     def of_description(cls, about: Mapping[str, Any]) -> Rendering:

@@ -15,6 +15,7 @@ from torch import nn
 from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.data.dataset import Kind
 from nni_nasoa.data.split_defaults import MAX_BAD, VAL_FRACTION
+from nni_nasoa.data.uneven import BALANCED_HINT, uneven_line
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.interruption import interruptions
 from nni_nasoa.device.settings import settings_of_run
@@ -116,6 +117,7 @@ def finetune(
     device = device_of_process(resolve_device(device))
     input_size = input_size_of(regime, dataset)
     regime = dataclasses.replace(regime, input_size=input_size)
+    dataset = dataset.but(geometry=regime.geometry)
     checked = None
     if resumed is not None:
         checked, weights = resumed.network(len(resumed.classifier.classes)), None
@@ -175,6 +177,9 @@ def finetune(
                 )
                 for line in (*opened.notes, *(going_on.notes if going_on else ())):
                     run.log.note(line)
+                uneven = uneven_line(opened.split.classes, opened.split.train.labels)
+                if uneven is not None:
+                    run.log.note(f"{uneven}{'' if regime.is_balanced else BALANCED_HINT}")
                 if clock.remaining < clock.budget / 2:
                     run.log.note(
                         f"opening the dataset and the model took {clock.elapsed:.1f} s "

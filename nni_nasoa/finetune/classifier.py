@@ -132,8 +132,8 @@ class Classifier:
         images
             One image or several: paths of files, their bytes, PIL images, arrays (height, width),
             (height, width, 1) or (height, width, 3) uint8, tensors (height, width), (1, height, width) or
-            (3, height, width), uint8 or floats from 0 to 1. They are resized and cropped as the training
-            images were; those that are given stay as they are.
+            (3, height, width), uint8 or floats from 0 to 1. They become squares as the training
+            images did; those that are given stay as they are.
         top_k
             How many classes to give for each.
 
@@ -175,6 +175,7 @@ class Classifier:
             std=self.about["std"],
             classes=self.classes,
             preprocessing=preprocessing,
+            geometry=self._rendering.geometry,
         )
 
 

@@ -136,7 +136,7 @@ class FirstPass:
         features = torch.cat([features for _, features in self.kept])
         return indices, features, self._labels[indices.to(self._labels.device)]
 
-    def fit_head(self, label_smoothing: float, max_norm: float | None) -> None:
+    def fit_head(self, label_smoothing: float, max_norm: float | None, offsets: Tensor | None = None) -> None:
         """Fit the network's head to the features that all processes have seen; see `head_start.set_head`."""
         assert self._sums is not None, "a pooled view"
         sums = self._sums.copy()
@@ -144,5 +144,14 @@ class FirstPass:
         head = self.network.head
         weight, bias = sums.head(use_covariance=sums.images >= 2 * head.out_features)
         features, labels = (torch.cat(parts) for parts in zip(*self._held))
-        set_head(head, weight, bias, features, labels, label_smoothing=label_smoothing, max_norm=max_norm)
+        set_head(
+            head,
+            weight,
+            bias,
+            features,
+            labels,
+            label_smoothing=label_smoothing,
+            max_norm=max_norm,
+            offsets=offsets,
+        )
         self.context.group.share([p.data for p in head.parameters()])  # each has held out other images

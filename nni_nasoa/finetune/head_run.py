@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nni_nasoa.device.precision import autocast
+from nni_nasoa.training.class_balance import offsets_of_fit
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.time_shares import TIME_FOR_FIT, TIME_FOR_MIRRORED
 from nni_nasoa.zoo.stage_pooling import PooledStages
@@ -35,6 +36,8 @@ class HeadRun:
         The validation images, whose features are kept.
     context, schedule
         Of the run.
+    logit_adjustment
+        The regime's.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class HeadRun:
         validation: Validation,
         context: RunContext,
         schedule: ClockSchedule,
+        logit_adjustment: float = 0.0,
     ) -> None:
         assert start.fitted is not None
         self.network, self.context, self.schedule = network, context, schedule
@@ -52,7 +56,7 @@ class HeadRun:
         self._indices, self._features = start.fitted.indices, start.fitted.features
         self._labels = start.fitted.labels
         self._val_indices = validation.order
-        self._pace = start.seconds_per_image
+        self._pace, self._adjustment = start.seconds_per_image, logit_adjustment
         # What there was before mirrored views, once there are some.
         self._before: tuple[Tensor, Tensor, Head] | None = None
 
@@ -105,15 +109,16 @@ class HeadRun:
             self._val.put(features, self._val_indices)
 
     def _fit(self, features: Tensor, labels: Tensor) -> None:
+        classes = self.network.head.out_features
         self._head = fit(
             features,
             labels,
-            self.network.head.out_features,
+            classes,
             penalties=(self._head.penalty,),
             start=self._head,
             in_time=lambda: self.schedule.window_left > 0,
         )
-        self._head.put_into(self.network.head)
+        self._head.put_into(self.network.head, offsets_of_fit(labels, classes, self._adjustment))
 
     @torch.no_grad()
     def _mirrored(self, inputs: Inputs, indices: Tensor) -> Tensor | None:

@@ -72,7 +72,9 @@ class ClassStatistics:
         variance = (torch.stack([within, of_total, least]).max() / (n * width)).clamp(min=1e-12)
         if use_covariance:
             within = (self.squares - means.T @ (self.counts[:, None] * means)) / n
-            shrinkage = min(1.0, max(0.02, width / (width + n)))
+            # By the degrees of freedom: the means of the classes are known by the same images.
+            free = n - (self.counts > 0).sum().item()
+            shrinkage = max(0.02, width / (width + max(0.0, free)))
             within = (1 - shrinkage) * within + shrinkage * variance * torch.eye(
                 width, dtype=within.dtype, device=within.device
             )
@@ -111,6 +113,7 @@ def set_head(
     *,
     label_smoothing: float = 0.0,
     max_norm: float | None = None,
+    offsets: Tensor | None = None,
 ) -> None:
     """Put a discriminant into a linear head, at the temperature that suits held-out features best.
 
@@ -129,6 +132,8 @@ def set_head(
         Norm that a class's weights may have at most, on average. A discriminant of features that hardly vary
         has very large ones, whose gradients would tear up the stages before the head; what it predicts does
         not depend on their scale.
+    offsets
+        What is added to logits as they are trained, (classes,), see `class_balance.logit_offsets`.
     """
     if len(labels):
         logits = F.linear(features.float(), weight, bias)
@@ -143,4 +148,4 @@ def set_head(
         temperature = min(temperature, max_norm / weight.norm(dim=1).mean().clamp(min=1e-12).item())
     head.weight.copy_(temperature * weight)
     if head.bias is not None:
-        head.bias.copy_(temperature * bias)
+        head.bias.copy_(temperature * bias if offsets is None else temperature * bias - offsets)

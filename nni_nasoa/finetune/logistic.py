@@ -16,6 +16,7 @@ PENALTIES = (0.01, 0.002, 0.0003)
 MIDDLE_PENALTY = PENALTIES[1]
 HELD_OUT = 5  # One image in so many is held out while the penalty is chosen.
 LEAST_HELD_OUT = 10  # With fewer images held out, the middle penalty is taken.
+MODESTIES = tuple(2.0 ** (k / 2) for k in range(-4, 11))
 MAX_ITERATIONS = 120
 LEAST_EVALUATIONS = 12  # The loss is evaluated so often whatever the time: a head of less is none.
 
@@ -29,18 +30,26 @@ class Head(NamedTuple):
         (classes, width) and (classes,), float32.
     penalty
         By which it was fitted.
+    modesty
+        By what its logits would have to be multiplied for it to be as sure as it may be, on images that it
+        was not fitted to.
     """
 
     weight: Tensor
     bias: Tensor
     penalty: float
+    modesty: float = 1.0
 
     @torch.no_grad()
-    def put_into(self, layer: nn.Linear) -> None:
-        """Give a layer these weights."""
+    def put_into(self, layer: nn.Linear, offsets: Tensor | None = None) -> None:
+        """Give a layer these weights, less what is added to logits as they are trained.
+
+        Source: Menon et al., arXiv 2007.07314, equation 9, which is for probabilities that are right: the
+        offsets are made as modest as the head is.
+        """
         layer.weight.copy_(self.weight)
         if layer.bias is not None:
-            layer.bias.copy_(self.bias)
+            layer.bias.copy_(self.bias if offsets is None else self.bias - offsets / self.modesty)
 
 
 class _TimeOver(Exception):  # noqa: N818  # no error
@@ -79,18 +88,21 @@ def fit(
         How many those are.
     """
     held = torch.arange(len(labels), device=labels.device) % HELD_OUT == 1
+    modesty = 1.0 if start is None else start.modesty
     if len(penalties) > 1 and int(held.sum()) >= LEAST_HELD_OUT:
-        losses, head = [], start
+        tried, head = [], start
         for penalty in penalties:
             head = _fit(
                 features[~held], labels[~held], classes, penalty, head, kept, in_time, least_evaluations
             )
             logits = F.linear(features[held], head.weight, head.bias)
-            losses.append(F.cross_entropy(logits, labels[held]).item())
-        chosen = penalties[int(np.argmin(losses))]
+            tried.append((F.cross_entropy(logits, labels[held]).item(), penalty, logits))
+        _, chosen, logits = min(tried, key=lambda one: one[0])
+        modesty = min(MODESTIES, key=lambda factor: F.cross_entropy(factor * logits, labels[held]).item())
     else:
         chosen, head = penalties[len(penalties) // 2], start
-    return _fit(features, labels, classes, chosen, head, kept, in_time, least_evaluations)
+    fitted = _fit(features, labels, classes, chosen, head, kept, in_time, least_evaluations)
+    return fitted._replace(modesty=modesty)
 
 
 @torch.no_grad()

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from nni_nasoa.data.rendering import CROP
 from nni_nasoa.files import check_can_be_written, replacing
 from nni_nasoa.values import reason
 
@@ -50,6 +51,7 @@ def export_onnx(
     std: Sequence[float],
     classes: Sequence[str],
     preprocessing: bool = False,
+    geometry: str = CROP,
 ) -> Path:
     """Write an ONNX file of a classifier, with its normalisation and softmax.
 
@@ -70,7 +72,9 @@ def export_onnx(
     classes
         Their names, in the order of the probabilities.
     preprocessing
-        Whether the model crops and resizes by itself: it then takes (n, height, width, 3) uint8, RGB.
+        Whether the model resizes images by itself: it then takes (n, height, width, 3) uint8, RGB.
+    geometry
+        How it makes them square, see `Rendering`.
 
     Raises
     ------
@@ -106,8 +110,8 @@ def export_onnx(
             )
             model = onnx.load(str(draft))
             if preprocessing:
-                model = with_preprocessing(model, input_size)
-            onnx.helper.set_model_props(model, metadata(classes, input_size, preprocessing))
+                model = with_preprocessing(model, input_size, geometry)
+            onnx.helper.set_model_props(model, metadata(classes, input_size, preprocessing, geometry))
             onnx.save(model, str(draft))
     except OSError as error:
         raise ClassifierError(f"{path}: cannot be written ({reason(error)})") from None

@@ -26,6 +26,7 @@ from nni_nasoa.training.time_shares import (
 from .clock import Clock
 
 LATE_SHARE = 0.25  # of a budget, before a dataset is opened
+STARTS = 3  # of the process that decodes
 ENOUGH_OF_A_CLASS = 4  # images of each class, on average: with fewer a run decodes some more
 
 
@@ -124,17 +125,22 @@ def _decoded_in_time(
 
     dataset.folder.split(dataset.holdout)  # what is wrong with it is said, however short the time is
     seconds = min(CACHE_SHARE * clock.budget, clock.remaining) if pace is None else clock.remaining - rest
+    end = clock.elapsed + seconds
     # Where larger images are being decoded already, smaller ones are made of these.
-    begun = dataset.decoding_under_way(input_size)
-    with suppress(DatasetError), begun or dataset.decoding(input_size) as decoding:
-        if pace is not None:
-            import_module("scipy.optimize")  # Heads are fitted with it, and it takes its time to load.
-        if decoding.show(seconds, show_progress, go_on):
-            return True
-        more = min(SAMPLE_SHARE * clock.budget, 0.5 * max(0.0, clock.remaining - rest))
-        decoding.wait(more, until=ENOUGH_OF_A_CLASS * len(decoding.source.classes))
-        return decoding.complete
-    return True
+    decoding = dataset.decoding_under_way(input_size) or dataset.decoding(input_size)
+    for _ in range(STARTS):  # The process may die, as of a lack of memory; the next one goes on.
+        with suppress(DatasetError), decoding:
+            if pace is not None:
+                import_module("scipy.optimize")  # Heads are fitted with it, and it takes its time to load.
+            if decoding.show(end - clock.elapsed, show_progress, go_on):
+                return True
+            if not decoding.running and clock.elapsed < end and go_on(decoding.progress[0]):
+                continue
+            more = min(SAMPLE_SHARE * clock.budget, 0.5 * max(0.0, clock.remaining - rest))
+            decoding.wait(more, until=ENOUGH_OF_A_CLASS * len(decoding.source.classes))
+            return decoding.complete
+        return True
+    return False
 
 
 def _late(before: float, budget: float) -> str:

@@ -111,6 +111,7 @@ class RunOutput:
         best, clock = run.best.evaluation, run.clock
         metrics = {
             "val_accuracy": best.accuracy,
+            "val_balanced_accuracy": best.balanced_accuracy,
             "val_loss": best.loss if math.isfinite(best.loss) else None,
             "val_images": best.images,
             "train_images": len(self.split.train),

@@ -54,6 +54,11 @@ class FineTuneResult:
     notes: tuple[str, ...] = ()
 
     @property
+    def balanced_accuracy(self) -> float:
+        """The mean of the classes' shares of validation images that are right, 0 to 1."""
+        return self.classifier.metrics["val_balanced_accuracy"]
+
+    @property
     def steps(self) -> int:
         """Training steps taken."""
         return self.outcome.steps or 0

@@ -205,15 +205,19 @@ class Resumed:
         """The view's state, with what was measured of it; None where that was on other images or classes."""
         about, metrics = self.classifier.about, self.classifier.metrics
         accuracy: Any
+        balanced: Any
         images: Any
         loss: Any
-        accuracy, images, loss = (metrics.get(key) for key in ("val_accuracy", "val_images", "val_loss"))
+        accuracy, balanced, images, loss = (
+            metrics.get(f"val_{key}") for key in ("accuracy", "balanced_accuracy", "images", "loss")
+        )
         same = tuple(split.classes) == self.classifier.classes
         if not same or about.get(VALIDATED) != validated(split) or not SHARE.allows(accuracy):
             return None
         evaluation = Evaluation(
             None,
             float(accuracy),
+            float(balanced if SHARE.allows(balanced) else accuracy),
             float(loss) if NUMBER.allows(loss) else math.nan,
             int(images) if NUMBER.allows(images) else len(split.val),
             True,

@@ -169,7 +169,10 @@ class Trainer:
             head_start=self._head_start,
             known=None if self._going_on is None else self._going_on.head,
         )
-        self.validation = validation_in_time(self.start, self.context, self.log, self._order)
+        balanced = self.regime.select_by == "balanced"
+        self.validation = validation_in_time(
+            self.start, self.context, self.log, self._order, balanced=balanced
+        )
         self.schedule.step.expected = self.start.step_seconds
         self.schedule.evaluation.expected = len(self.validation.order) * self.start.seconds_per_image
         head, part = self.network.head, self.start.part
@@ -181,9 +184,17 @@ class Trainer:
             self.group,
             self._seed,
             head if part.head_only else None,
+            offsets=self.start.offsets,
         )
         if isinstance(self.network, PooledStages) and part.head_only and self.start.fitted is not None:
-            self._head_run = HeadRun(self.network, self.start, self.validation, self.context, self.schedule)
+            self._head_run = HeadRun(
+                self.network,
+                self.start,
+                self.validation,
+                self.context,
+                self.schedule,
+                self.regime.logit_adjustment,
+            )
 
     def _forward_type(self, images: Tensor) -> torch.dtype | None:
         """The type of passes without gradients, the same in all processes; None is float32."""
@@ -341,6 +352,7 @@ class Trainer:
                 "train_loss": self.loss if math.isfinite(self.loss) else None,
                 "val_loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
                 "val_accuracy": evaluation.accuracy,
+                "val_balanced_accuracy": evaluation.balanced_accuracy,
                 "val_images": evaluation.images,
                 "best": best,
             }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nni_nasoa.training.class_balance import logit_offsets, offsets_of_fit
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import batch_of_process
 from nni_nasoa.training.time_shares import (
@@ -100,12 +101,15 @@ class TrainingStart:
         That a training step will take, as is expected.
     fitted
         The head of a pooled view; None of others.
+    offsets
+        What is added to logits while they are trained, see `class_balance.logit_offsets`.
     """
 
     part: TrainedPart
     seconds_per_image: float
     step_seconds: float
     fitted: Fitted | None = None
+    offsets: Tensor | None = None
 
 
 def training_start(
@@ -137,6 +141,9 @@ def training_start(
         Of a run that goes on from a classifier, what its head knows.
     """
     part = frozen(regime.frozen_stages)
+    offsets = logit_offsets(
+        part.inputs.labels, part.network.head.out_features, regime.logit_adjustment, context.group
+    )
     seen = FirstPass(part.network, order, context)
     part.network.eval()
     share = HEAD_PASS_SHARE if part.head_only else FIRST_PASS_SHARE if head_start else TIMING_SHARE
@@ -168,15 +175,24 @@ def training_start(
         if known.needs_fit:
             _fit_new_rows(seen, part.network, known.rows, context, schedule)
     elif isinstance(part.network, PooledStages):
-        fitted = _fit(seen, part.network, context, schedule, scaled=known is not None)
+        fitted = _fit(
+            seen,
+            part.network,
+            context,
+            schedule,
+            scaled=known is not None,
+            logit_adjustment=regime.logit_adjustment,
+        )
     elif part.head_only or head_start:
-        seen.fit_head(regime.label_smoothing, None if part.head_only else HEAD_NORM)
+        seen.fit_head(regime.label_smoothing, None if part.head_only else HEAD_NORM, offsets)
     seconds = seen.seconds_per_image
     if not part.head_only and STEP_FACTOR * batch * needed * seconds > schedule.window_left:
         seconds = seen.least_seconds_per_image  # by this one there is time: a chunk was held up
     if part.head_only and part.inputs.store is not None:
-        return TrainingStart(part, seconds, HEAD_STEP_SECONDS, fitted)
-    return TrainingStart(part, seconds, seconds * batch * (1 if part.head_only else STEP_FACTOR), fitted)
+        step = HEAD_STEP_SECONDS
+    else:
+        step = seconds * batch * (1 if part.head_only else STEP_FACTOR)
+    return TrainingStart(part, seconds, step, fitted, offsets)
 
 
 def _tell_few(images: int, part: TrainedPart, log: RunLog) -> None:
@@ -190,7 +206,13 @@ def _tell_few(images: int, part: TrainedPart, log: RunLog) -> None:
 
 
 def _fit(
-    seen: FirstPass, network: PooledStages, context: RunContext, schedule: ClockSchedule, scaled: bool
+    seen: FirstPass,
+    network: PooledStages,
+    context: RunContext,
+    schedule: ClockSchedule,
+    *,
+    scaled: bool,
+    logit_adjustment: float,
 ) -> Fitted:
     """Fit the head of a pooled view to the features that were seen.
 
@@ -208,7 +230,7 @@ def _fit(
         start=_head_of(network) if scaled else None,
         in_time=lambda: context.clock.now() - begin < allowed and schedule.window_left > 0,
     )
-    head.put_into(network.head)
+    head.put_into(network.head, offsets_of_fit(labels, network.head.out_features, logit_adjustment))
     return Fitted(head, indices, features, labels, context.clock.now() - begin)
 
 
@@ -254,7 +276,12 @@ def _look(
 
 
 def validation_in_time(
-    start: TrainingStart, context: RunContext, log: RunLog, generator: torch.Generator
+    start: TrainingStart,
+    context: RunContext,
+    log: RunLog,
+    generator: torch.Generator,
+    *,
+    balanced: bool = False,
 ) -> Validation:
     """Validation on as many of this process's images, a random choice, as evaluations have time for."""
     inputs, seconds = start.part.val_inputs, start.seconds_per_image
@@ -266,6 +293,7 @@ def validation_in_time(
         log.note(
             f"evaluations are on {count} of {len(inputs)} validation images, to keep them within the budget"
         )
-    validation = Validation(inputs, order, context)
+    classes = start.part.network.head.out_features
+    validation = Validation(inputs, order, classes, context, balanced=balanced)
     validation.batch = max(1, min(validation.batch, int(VALIDATION_BATCH_SECONDS / seconds)))
     return validation

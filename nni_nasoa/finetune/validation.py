@@ -16,6 +16,7 @@ from nni_nasoa.training.inputs import Inputs
 from .context import RunContext
 
 MAX_BATCH = 512
+TIE = 1e-9  # Sums of shares that are the same differ by less.
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +28,9 @@ class Evaluation:
     correct
         Which of this process's images it gives the right class, in the order of evaluation; (n,) bool on the
         CPU. None where that is not known, as the evaluation was an earlier run's.
-    accuracy, loss
-        Over the images of all processes.
+    accuracy, balanced_accuracy, loss
+        Over the images of all processes: the share of the images that are right, the mean of these shares in
+        the classes of which there are images (0 without an image), and the mean cross-entropy.
     images
         How many those are.
     complete
@@ -37,6 +39,7 @@ class Evaluation:
 
     correct: Tensor | None
     accuracy: float
+    balanced_accuracy: float
     loss: float
     images: int
     complete: bool
@@ -51,13 +54,21 @@ class Validation:
         Inputs of the trainable part, from this process's images.
     order
         Their indices, shuffled, so that the first ones stand for all.
+    classes
+        How many there are.
     context
         Of the run.
+    balanced
+        Whether states are compared by balanced accuracy.
     """
 
-    def __init__(self, inputs: Inputs, order: Tensor, context: RunContext) -> None:
+    def __init__(
+        self, inputs: Inputs, order: Tensor, classes: int, context: RunContext, *, balanced: bool = False
+    ) -> None:
         self.inputs, self.order, self.context = inputs, order, context
         self.batch = MAX_BATCH
+        self._balanced, self._classes, self._device = balanced, classes, inputs.labels.device
+        self._labels = inputs.labels[order.to(self._device)]
 
     @torch.no_grad()
     def evaluate(self, trainable: nn.Module, in_time: Callable[[], bool]) -> Evaluation:
@@ -65,7 +76,7 @@ class Validation:
 
         `trainable` is in eval mode.
         """
-        correct, losses, start = [], torch.zeros((), device=self.inputs.labels.device), 0
+        correct, losses, start = [], torch.zeros((), device=self._device), 0
         while start < len(self.order) and (start == 0 or in_time()):
             indices = self.order[start : start + self.batch]
             try:
@@ -81,13 +92,22 @@ class Validation:
             start += len(indices)
         right = torch.cat(correct) if correct else torch.zeros(0, dtype=torch.bool)
         sums = torch.tensor(
-            [right.sum().item(), losses.item(), len(right), start < len(self.order)],
-            dtype=torch.float64,
-            device=losses.device,
+            [losses.item(), start < len(self.order)], dtype=torch.float64, device=self._device
         )
-        self.context.group.sum([sums])
-        hits, loss, images, cut_short = sums.tolist()
-        return Evaluation(right, hits / max(1, images), loss / max(1, images), int(images), cut_short == 0)
+        of_class = self._by_class(right)
+        self.context.group.sum([sums, of_class])
+        (loss, cut_short), (hits, images) = sums.tolist(), of_class
+        total, there = int(images.sum()), images > 0
+        accuracy = hits.sum().item() / max(1, total)
+        balanced = (hits[there] / images[there]).mean().item() if total else 0.0
+        return Evaluation(right, accuracy, balanced, loss / max(1, total), total, cut_short == 0)
+
+    def _by_class(self, values: Tensor) -> Tensor:
+        """Sums of the values of as many images, the first ones, and their number, by class: (2, classes)."""
+        values = values.to(self._device, torch.float64)
+        both = torch.stack([values, torch.ones_like(values)])
+        sums = both.new_zeros(2, self._classes)
+        return sums.index_add_(1, self._labels[: len(values)], both)
 
     def _batch(self, trainable: nn.Module, indices: Tensor) -> tuple[Tensor, Tensor]:
         inputs, labels = self.inputs.clean(indices), self.inputs.labels[indices.to(self.inputs.labels.device)]
@@ -100,12 +120,13 @@ class Validation:
         if old is None:
             return True
         if new.correct is None or old.correct is None:
+            if self._balanced:
+                return new.balanced_accuracy >= old.balanced_accuracy
             return new.accuracy >= old.accuracy
         seen = min(len(new.correct), len(old.correct))
-        difference = torch.tensor(
-            [float(new.correct[:seen].sum()) - float(old.correct[:seen].sum())],
-            dtype=torch.float64,
-            device=self.inputs.labels.device,
-        )
-        self.context.group.sum([difference])
-        return difference.item() >= 0
+        of_class = self._by_class(new.correct[:seen].double() - old.correct[:seen].double())
+        self.context.group.sum([of_class])
+        change, images = of_class
+        if self._balanced:
+            change = change / images.clamp(min=1)
+        return change.sum().item() > -TIE

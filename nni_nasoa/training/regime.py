@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nni_nasoa.data.rendering import GEOMETRIES
 from nni_nasoa.files import parse_yaml, read_json
 from nni_nasoa.values import (
     INPUT_SIZE,
@@ -28,6 +29,8 @@ from nni_nasoa.values import (
 AUGMENTATIONS = ("none", "crop", "crop-flip", "full")
 OPTIMIZERS = ("sgd", "adamw")
 HEADS = ("stages", "last")
+MEASURES = ("accuracy", "balanced")
+BALANCED: dict[str, Any] = {"logit_adjustment": 1.0, "select_by": "balanced"}  # weighs classes alike
 MAX_BATCH, MAX_STAGES = 65536, 1000
 
 
@@ -44,6 +47,9 @@ _RULES = {
     "optimizer": one_of(OPTIMIZERS),
     "layer_decay": number(above(0), 1, "a number above 0 to 1"),
     "head": one_of(HEADS),
+    "geometry": or_none(one_of(GEOMETRIES)),
+    "logit_adjustment": number(0, 10),
+    "select_by": one_of(MEASURES),
 }
 
 
@@ -91,6 +97,15 @@ class FineTuneRegime:
         What the head sees: "stages", what all stages of a pretrained network give (`zoo.stage_pooling`), or
         "last", the features of the last one alone. Without pretrained weights, in several processes, and for
         a network of one's own it is the last one's.
+    geometry
+        How a square comes of an oblong image of a folder: "crop", "pad" or "squish", see
+        `data.rendering.Rendering`. None is the dataset's, which goes by how oblong its images are.
+    logit_adjustment
+        How far the loss makes up for classes of different numbers of images, see
+        `class_balance.logit_offsets`: 0 not at all, 1 wholly.
+    select_by
+        By what the best state is chosen: "accuracy", in which each validation image counts alike, or
+        "balanced" accuracy, in which each class does.
 
     Raises
     ------
@@ -110,9 +125,17 @@ class FineTuneRegime:
     optimizer: str = "sgd"
     layer_decay: float = 1.0
     head: str = "stages"
+    geometry: str | None = None
+    logit_adjustment: float = 0.0
+    select_by: str = "accuracy"
 
     def __post_init__(self) -> None:
         check_fields(self, _RULES, RegimeError)
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether it makes up for uneven classes, in the loss or in what it selects by."""
+        return self.logit_adjustment > 0 or self.select_by != MEASURES[0]
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values."""
@@ -166,7 +189,14 @@ class FineTuneRegime:
             raise RegimeError(f"{path}: {error}") from None
 
 
-_NUMBERS = ("learning_rate", "weight_decay", "mixup", "label_smoothing", "layer_decay")
+_NUMBERS = (
+    "learning_rate",
+    "weight_decay",
+    "mixup",
+    "label_smoothing",
+    "layer_decay",
+    "logit_adjustment",
+)
 
 
 def _number(value: object) -> object:

@@ -14,6 +14,7 @@ from nni_nasoa.data.augment import mixup
 from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.device.precision import autocast, precision
 
+from .class_balance import shifted
 from .distributed import Alone, Together
 from .errors import FineTuneError
 from .inputs import Inputs
@@ -46,6 +47,8 @@ class Stepper:
         The head, where `module` is no more than that: its gradients need no autograd.
     scaler
         Scales the loss, so that gradients in half precision do not vanish; None is as the device needs it.
+    offsets
+        What is added to the logits, see `class_balance.logit_offsets`.
     """
 
     def __init__(
@@ -58,10 +61,11 @@ class Stepper:
         seed: int,
         head_only: nn.Linear | None = None,
         scaler: torch.amp.GradScaler | None = None,
+        offsets: Tensor | None = None,
     ) -> None:
         self.module, self.classes, self.inputs = module, classes, inputs
         self.regime, self.group = regime, group
-        self._head = head_only
+        self._head, self._offsets = head_only, offsets
         self._parallel: DataParallel | None = None
         self.device = inputs.labels.device
         self.batch = batch_of_process(regime, inputs, group)
@@ -149,14 +153,14 @@ class Stepper:
             share = self._mixup.betavariate(self.regime.mixup, self.regime.mixup)
             inputs, targets = mixup(inputs, targets, share, self.inputs.images.generator)
         if self._head is not None:
-            return head_gradients(self._head, inputs, targets)
+            return head_gradients(self._head, inputs, targets, self._offsets)
         # Kept features have another order than fresh ones, for which a compiled module would be compiled
         # again.
         if inputs.ndim == 4:
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         with autocast(self.device):
             logits = (self._parallel or self.module)(inputs)
-        loss = F.cross_entropy(logits.float(), targets)
+        loss = F.cross_entropy(shifted(logits.float(), self._offsets), targets)
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
         return loss.detach()
 
@@ -190,7 +194,9 @@ class Stepper:
 
 
 @torch.no_grad()
-def head_gradients(head: nn.Linear, features: Tensor, targets: Tensor) -> Tensor:
+def head_gradients(
+    head: nn.Linear, features: Tensor, targets: Tensor, offsets: Tensor | None = None
+) -> Tensor:
     """Cross-entropy of a linear head, whose gradients are set.
 
     Autograd's bookkeeping would take most of the time of a step on features that are kept.
@@ -199,10 +205,13 @@ def head_gradients(head: nn.Linear, features: Tensor, targets: Tensor) -> Tensor
     ----------
     features, targets
         (n, width), and probabilities (n, classes).
+    offsets
+        What is added to the logits, (classes,), see `class_balance.logit_offsets`.
     """
     features = features.float()
     # Where the caller has autocast on, products come in half precision.
-    log_probabilities = F.linear(features, head.weight, head.bias).float().log_softmax(1)
+    logits = F.linear(features, head.weight, head.bias).float()
+    log_probabilities = shifted(logits, offsets).log_softmax(1)
     errors = log_probabilities.exp().sub_(targets).div_(len(features))
     head.weight.grad = (errors.T @ features).float()
     if head.bias is not None:

@@ -152,3 +152,14 @@ def test_without_a_model_it_is_advised_within_the_minutes_and_recorded(tmp_path)
 def test_asking_for_it_is_all_that_loads_it():
     code = "import sys, nni_nasoa; print('sklearn' in sys.modules); nni_nasoa.ImageClassifier"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "False\n"
+
+
+def test_uneven_classes_are_weighed_alike_where_that_is_asked_for():
+    images, labels = pictures(90)
+    kept = np.concatenate(
+        [np.flatnonzero(labels == 0), np.flatnonzero(labels == 1), np.flatnonzero(labels == 2)[:3]]
+    )
+    fitted = ImageClassifier(**QUICK, class_weight="balanced").fit(images[kept], labels[kept])
+    assert fitted.classifier_.regime.is_balanced and fitted.classifier_.metrics["val_balanced_accuracy"] > 0
+    with pytest.raises(ValueError, match="class_weight: 'even' is not"):
+        ImageClassifier(class_weight="even").fit(images, labels)

@@ -46,6 +46,7 @@ def runs_made(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_freezing_makes_what_is_missing_and_draws(figures, runs_made):
     first = figures("freezing", *SHORT, "--minutes", 1.5 / 60, "--seeds", 1)
     assert first.exit_code == 0, first.output

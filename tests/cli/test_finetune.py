@@ -224,7 +224,7 @@ def ended(budget, seconds):
     """What is said of a run that has taken so many seconds of its budget and ended just now."""
     from types import SimpleNamespace
 
-    from nni_nasoa.finetune import Outcome, StopReason
+    from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
 
     return SimpleNamespace(
         seconds=seconds,
@@ -234,6 +234,7 @@ def ended(budget, seconds):
         epochs=1.0,
         outcome=Outcome(StopReason.BUDGET),
         folder="out",
+        regime=FineTuneRegime("m"),
     )
 
 

@@ -74,6 +74,7 @@ def test_what_is_listed_is_noted_in_every_process(noted, photos):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command, processes",
     [

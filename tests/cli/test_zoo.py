@@ -187,6 +187,7 @@ def test_finetuning_without_pretrained_weights_tells_the_ways_out(nasoa):
         assert way in result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c_is_one_line_and_the_same_command_goes_on(nasoa, tmp_path, jobs):
     command = [

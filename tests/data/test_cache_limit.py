@@ -274,6 +274,7 @@ KILLED = """
 """
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_leave_whole_entries_or_none(animals, cache, entries):
     subprocess.run([sys.executable, "-c", textwrap.dedent(KILLED), str(animals)], check=True, timeout=300)
     whole = [name for name in entries() if "." not in name]

@@ -1,3 +1,4 @@
+import os
 import struct
 
 import numpy as np
@@ -115,7 +116,7 @@ def test_transparent_images_lie_on_what_they_can_be_seen_on(tmp_path, inks, back
             image.save(tmp_path / label / f"{number}.png")
     dataset = Dataset(tmp_path)
     split = dataset.open(32)
-    assert split.rendering == Rendering(background=background) == dataset.folder.rendering
+    assert split.rendering == Rendering(background=background) == dataset.folder.rendering(None)
     assert (split.train.images[:, :, 0] == background).all()
     assert (abs(split.train.images[:, :, 16, 16].astype(int) - background) >= 24).all()
 
@@ -154,13 +155,16 @@ def test_ordinary_images_are_not_opened_for_it(tmp_path, write, later, monkeypat
     for name in "ab":
         for i in range(4):
             write(tmp_path / name / f"{i}.jpg", (i, 0, 0))
+    (tmp_path / "a" / "none.jpg").write_text("no image")
+    os.mkfifo(tmp_path / "a" / "pipe.jpg")
+    oblong = Rendering(geometry="squish")
     with monkeypatch.context() as patch:
         patch.setattr("PIL.Image.open", lambda path: pytest.fail(f"{path} is opened"))
-        assert Dataset(tmp_path).folder.rendering == PLAIN
+        assert Dataset(tmp_path).folder.rendering(None) == oblong
     write(tmp_path / "a" / "one.png")
-    found = Dataset(tmp_path).folder.rendering
+    found = Dataset(tmp_path).folder.rendering(None)
     monkeypatch.setattr("PIL.Image.open", lambda path: pytest.fail(f"{path} is opened"))
-    assert Dataset(tmp_path).folder.rendering == found == PLAIN  # kept
+    assert Dataset(tmp_path).folder.rendering(None) == found == oblong  # kept
 
 
 @pytest.mark.parametrize(

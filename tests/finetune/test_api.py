@@ -30,6 +30,7 @@ def run(dataset, tiny, **options):
     return finetune(dataset, FineTuneRegime(tiny, input_size=16), 0.1, device="cpu", **options)
 
 
+@pytest.mark.slow
 def test_a_dataset_brings_its_own_ways(folder, tiny):
     with pytest.raises(DatasetError, match="4 of 16 images cannot be read, more than the 10% that max_bad"):
         run(folder, tiny)

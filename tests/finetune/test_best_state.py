@@ -28,7 +28,7 @@ def network(shallow):
 
 
 def evaluation(accuracy):
-    return Evaluation(torch.ones(4, dtype=torch.bool), accuracy, 1.0, 4, True)
+    return Evaluation(torch.ones(4, dtype=torch.bool), accuracy, accuracy, 1.0, 4, True)
 
 
 def test_the_state_comes_back_with_what_it_was_worth(network, time):

@@ -10,6 +10,7 @@ import torch
 from click.testing import CliRunner
 
 from nni_nasoa.cli import main
+from nni_nasoa.data.rendering import Rendering
 from nni_nasoa.finetune import FineTuneRegime, load_classifier
 from nni_nasoa.finetune.classifier import Classifier, describe, save_classifier
 from nni_nasoa.finetune.errors import ClassifierError
@@ -108,6 +109,25 @@ def test_with_preprocessing_inside_it_takes_pixels_and_gives_what_predict_gives(
     expected = np.stack(list(classifier.stream(images)))
     np.testing.assert_allclose(np.log(found), np.log(expected), atol=0.02)
     assert np.abs(expected[0] - expected[1]).max() > 0.01  # they are told apart
+
+
+@pytest.mark.parametrize("geometry", ["pad", "squish"])
+def test_with_preprocessing_inside_oblong_images_become_square_as_for_predict(tmp_path, tiny, geometry):
+    torch.manual_seed(0)
+    description = about(tiny, 16, tiny) | {
+        "classes": ODD,
+        "rendering": Rendering(geometry=geometry).to_json(),
+    }
+    classifier = Classifier(create_model(tiny, 3), description)
+    session = session_of(classifier.export_onnx(tmp_path / "m.onnx", preprocessing=True))
+    assert json.loads(session.get_modelmeta().custom_metadata_map["preprocessing"])["geometry"] == geometry
+    plain = Classifier(classifier.network, about(tiny, 16, tiny) | {"classes": ODD})
+    for height, width in ((16, 16), (100, 160), (161, 90), (33, 400), (400, 3)):
+        images = photo(height, width)[None]
+        (found,) = session.run(None, {"pixels": images})
+        (expected,), (cropped,) = classifier.stream(images), plain.stream(images)
+        np.testing.assert_allclose(np.log(found[0]), np.log(expected), atol=0.02)
+        assert height == width or np.abs(expected - cropped).max() > 0.001
 
 
 def test_the_command_writes_it_with_preprocessing_inside(folder, tmp_path):

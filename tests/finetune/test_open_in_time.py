@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
 import warnings
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 
@@ -61,6 +64,22 @@ def test_errors_are_those_of_open_dataset(tmp_path):
         open_in_time(Dataset(tmp_path / "one"), Clock(600), input_size=16)
     with pytest.raises(DatasetError, match="neither a folder nor a known name"):
         open_in_time(Dataset("none"), Clock(600), input_size=16)
+
+
+def test_where_the_process_that_decodes_is_killed_another_one_goes_on(folder):
+    def kill_one():
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            if children := psutil.Process().children():
+                children[0].kill()
+                killed.append(children[0].pid)
+                return
+
+    killed, killer = [], threading.Thread(target=kill_one)
+    killer.start()
+    split, _, sampled = open_in_time(Dataset(folder), Clock(600), input_size=16)
+    killer.join()
+    assert killed and not sampled and len(split.train) + len(split.val) == 45
 
 
 @pytest.mark.alone

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
+from sklearn.metrics import balanced_accuracy_score
 
+from nni_nasoa.data import ImageArrays
 from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.context import RunContext
@@ -27,6 +30,7 @@ def validation(digits, network):
     return Validation(
         Inputs(images, network.view(), 0),
         torch.randperm(len(images)),
+        10,
         RunContext(Clock(1e6), CPU, Turns(CPU, 0)),
     )
 
@@ -59,8 +63,48 @@ def test_states_are_compared_on_what_both_have_seen(validation, network):
     assert (
         validation.better(whole, None) and validation.better(short, whole) and validation.better(whole, short)
     )
-    worse = type(short)(torch.zeros_like(short.correct), 0.0, 1.0, 50, False)
+    worse = type(short)(torch.zeros_like(short.correct), 0.0, 0.0, 1.0, 50, False)
     assert not validation.better(worse, whole) and validation.better(whole, worse)
+
+
+def test_balanced_accuracy_is_the_mean_of_the_classes_recalls(validation, network, digits):
+    found = validation.evaluate(network, lambda: True)
+    with torch.no_grad():
+        predicted = network(validation.inputs.clean(torch.arange(359))).argmax(1).numpy()
+    expected = balanced_accuracy_score(digits.val.labels, predicted)
+    assert found.balanced_accuracy == pytest.approx(expected)
+    assert found.balanced_accuracy != pytest.approx(found.accuracy, abs=1e-6)
+
+
+def test_states_are_compared_by_balanced_accuracy_where_that_is_asked_for(digits, shallow):
+    """A class of many images against one of few: more images right is not a higher balanced accuracy."""
+    chosen = np.concatenate(
+        [np.flatnonzero(digits.val.labels == 0)[:30], np.flatnonzero(digits.val.labels == 1)[:3]]
+    )
+    images = Images(
+        ImageArrays(digits.val.images[chosen], digits.val.labels[chosen]),
+        CPU,
+        Normalization.of((0.5,) * 3, (0.25,) * 3),
+    )
+    inputs = Inputs(images, shallow(classes=10).view(), 0)
+
+    def always(label):
+        return lambda x: torch.nn.functional.one_hot(torch.full((len(x),), label), 10).float()
+
+    better = {}
+    for balanced in (False, True):
+        made = Validation(
+            inputs, torch.arange(33), 10, RunContext(Clock(1e6), CPU, Turns(CPU, 0)), balanced=balanced
+        )
+        made.batch = 33
+        large, small = (made.evaluate(always(label), lambda: True) for label in (0, 1))
+        assert large.balanced_accuracy == small.balanced_accuracy == 0.5
+        assert made.better(large, small) and made.better(small, large) is balanced
+        half = type(large)(large.correct.clone(), 0.0, 0.0, 1.0, 33, True)
+        half.correct[:20] = False  # a third of the large class, and all of the small one
+        half.correct[30:] = True
+        better[balanced] = made.better(half, large)
+    assert better == {False: False, True: True}
 
 
 def test_out_of_memory_halves_the_batch(validation, network):

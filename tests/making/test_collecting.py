@@ -53,6 +53,7 @@ def location(tmp_path, profiled):
     return str(path)
 
 
+@pytest.mark.slow
 def test_collect(location):
     plan, seen = Plan(TASKS, MODELS, (0.5, 1.0)), []
     assert (
@@ -88,6 +89,7 @@ def test_collect(location):
     assert len(missing(plan, store, 6)) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_stopped_and_resumed(location, number):
     command = [

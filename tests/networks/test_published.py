@@ -41,6 +41,7 @@ def test_parameters_and_macs_are_the_published_ones(row):
     assert macs / 1e9 == pytest.approx(float(row["gmacs_224"]), abs=0.0051)
 
 
+@pytest.mark.slow
 def test_logits_are_the_published_ones(formula_checkpoint, formula_images, golden_logits):
     assert len(golden_logits) == 4
     for encoding, logits in golden_logits.items():

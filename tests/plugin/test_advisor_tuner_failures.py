@@ -56,6 +56,7 @@ def test_a_killed_run_is_recorded_as_killed_and_teaches_nothing(advisor, good_re
     assert store.state(STATE) is None
 
 
+@pytest.mark.slow
 def test_a_hundred_reports_of_rubbish_spoil_nothing(advisor, store, good_result):
     """NaN, accuracies above 1, missing fields, records of other runs: of 100 runs, none counts."""
     rng = random.Random(0)

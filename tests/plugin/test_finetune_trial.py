@@ -72,6 +72,7 @@ def test_parameters_that_are_no_assignment(change, message):
 # -- the process --
 
 
+@pytest.mark.slow
 def test_a_trial_under_nni_and_the_same_run_again(trials, tmp_path):
     done, metrics = trials.run("first", SHORT.to_parameters())
     assert done.returncode == 0, done.stderr
@@ -93,6 +94,7 @@ def test_a_trial_under_nni_and_the_same_run_again(trials, tmp_path):
     assert metrics == [("FINAL", final)] and not (trials.trials / "second" / "classifier").exists()
 
 
+@pytest.mark.slow
 def test_classifiers_go_where_the_tuner_says(trials, tmp_path):
     parameters = Assignment(
         "1-digits-1", "digits", 0.25, REGIME, threads=1, output=str(tmp_path / "out")
@@ -146,6 +148,7 @@ def test_a_trial_that_fails_says_why_in_one_line(trials, parameters, reason):
     assert done.stderr.startswith("finetune_trial: " + reason) and done.stderr.count("\n") == 1, done.stderr
 
 
+@pytest.mark.slow
 def test_without_nni_it_prints_the_result(tmp_path, regime_file):
     command = [
         sys.executable,

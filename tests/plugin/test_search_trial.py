@@ -35,6 +35,7 @@ def experiment(trials_of):
     return trials_of("nni_nasoa.plugin.search_trial", *OPTIONS)
 
 
+@pytest.mark.slow
 def test_a_trial_under_nni_and_the_same_architecture_again(experiment):
     candidates = ArchitectureSpace(
         channels=(8,), ops=(0, 1), blocks=(1, 2), doublings=(2, 3), skips=("none",)

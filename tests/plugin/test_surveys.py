@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from fixtures.surveys import Known
 from PIL import Image
 
@@ -23,6 +24,7 @@ from nni_nasoa.zoo import add_model, list_models, nano, remove_model
 from nni_nasoa.zoo.available import available_models
 
 
+@pytest.mark.slow
 def test_a_look_finds_profile_probes_and_times_and_the_store_has_them(tmp_path):
     store = ExperienceStore(tmp_path / "store.db")
     survey = look(Dataset("digits"), ["nano-a"], budget=30.0, device="cpu", threads=1, store=store)
@@ -53,6 +55,7 @@ def test_elsewhere_auto_is_what_is_there_and_what_the_tuner_knows(tmp_path, monk
     assert without == looked_at("auto", "mine") == sorted(theirs)
 
 
+@pytest.mark.slow
 def test_a_trial_surveys_where_it_runs(trials_of, tmp_path):
     trials = trials_of("nni_nasoa.plugin.finetune_trial")
     assignment = Assignment("1-digits-survey-1", "digits", 0.5, survey=("nano-a",), device="cpu", threads=1)

@@ -109,6 +109,7 @@ def test_frozen_stages_give_the_networks_own_logits(networks):
         assert torch.equal(view.head(view.forward_stages(halfway, start=2)), network(images))
 
 
+@pytest.mark.slow
 def test_a_few_photographs_are_told_apart_and_predicted_and_exported(tmp_path):
     """A head on frozen features tells parts of two photographs apart, and the same from its ONNX file."""
     import onnxruntime

@@ -22,6 +22,7 @@ import numpy as np
 
 from nni_nasoa.experience.records import RunRecord, positive
 from nni_nasoa.files import write_bytes
+from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import reason
 
 from .features import NAMES, features_of
@@ -142,12 +143,13 @@ class AccuracyPredictor:
 def learnable(record: object) -> bool:
     """Whether there is something to learn from a run.
 
-    It ended well, its dataset is known, and it began with the model's own weights.
+    It ended well, its dataset is known, it began with the model's own weights, and accuracy was its aim.
     """
     return (
         isinstance(record, RunRecord)
         and record.status == "ok"
         and record.model_figures.get("weights", "default") == "default"
+        and not FineTuneRegime.from_json(record.regime).is_balanced
         and all(positive(record.profile, name) for name in NEEDED)
     )
 

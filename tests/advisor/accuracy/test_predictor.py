@@ -193,6 +193,7 @@ def test_what_is_the_same_in_all_runs_of_a_prior_tells_later_ones_from_them_no_m
         )
 
 
+@pytest.mark.slow
 def test_the_ranges_of_a_prior_are_for_data_that_it_has_not_seen(world):
     """Several passes would make residuals small; those on tasks that were left out are not."""
     records = [world.record(number, number % 5) for number in range(60)]
