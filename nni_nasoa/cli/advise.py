@@ -126,11 +126,9 @@ def advise(
     separate its classes as they are, and how fast they are here. The advice rests on all runs that the store
     knows, and on those that this package was made with.
     """
-    _check_together(as_json, run_here, nni_config, report_file)
+    _check_together(as_json, run_here, nni_config, report_file, log_to)
     if nni_config is not None:
         _check_of_nni(group_by=group_by, geometry=geometry, balanced=balanced or None)
-    if log_to and not run_here:
-        raise click.UsageError("--log-to: give --run, too; it is the run that is logged.")
     if offline:
         os.environ["NASOA_OFFLINE"] = "1"  # libraries and processes that are started read it, too
     with clear_errors():
@@ -176,8 +174,7 @@ def advise(
             tell=tell_aside,
             beside=beside,
         )
-        if balanced:
-            advice = advice.but(**regimes.BALANCED)
+        advice = advice.but(**(regimes.BALANCED if balanced else {}))
         if run_here and in_time.failure:
             tell_aside(f"note: the advice is without the store ({in_time.failure})")
     if not run_here:
@@ -203,12 +200,20 @@ def advise(
         )
 
 
-def _check_together(as_json: bool, run_here: bool, nni_config: Path | None, report_file: Path | None) -> None:
+def _check_together(
+    as_json: bool,
+    run_here: bool,
+    nni_config: Path | None,
+    report_file: Path | None,
+    log_to: tuple[str, ...],
+) -> None:
     """Raise a UsageError where options do not go together."""
     if as_json + run_here + (nni_config is not None) > 1:
         raise click.UsageError("--json, --run and --nni: give one of them.")
     if report_file is not None and not run_here:
         raise click.UsageError("--report: give --run, too; the page is about the classifier.")
+    if log_to and not run_here:
+        raise click.UsageError("--log-to: give --run, too; it is the run that is logged.")
 
 
 def _check_of_nni(**options: str | bool | None) -> None:

@@ -175,11 +175,13 @@ def finetune(
                     margin=timing.margin,
                     save=None if folder is None else made.save,
                 )
-                for line in (*opened.notes, *(going_on.notes if going_on else ())):
+                notes = (
+                    *opened.notes,
+                    *(going_on.notes if going_on else ()),
+                    *_on_uneven(opened.split, regime),
+                )
+                for line in notes:
                     run.log.note(line)
-                uneven = uneven_line(opened.split.classes, opened.split.train.labels)
-                if uneven is not None:
-                    run.log.note(f"{uneven}{'' if regime.is_balanced else BALANCED_HINT}")
                 if clock.remaining < clock.budget / 2:
                     run.log.note(
                         f"opening the dataset and the model took {clock.elapsed:.1f} s "
@@ -210,3 +212,9 @@ def _regime(asked: FineTuneRegime | None, resumed: Resumed | None) -> FineTuneRe
     if asked is None:
         raise FineTuneError("regime: is missing; it names the model, where no classifier is resumed")
     return asked
+
+
+def _on_uneven(split: ImageSplit, regime: FineTuneRegime) -> list[str]:
+    """A line where classes are uneven."""
+    line = uneven_line(split.classes, split.train.labels)
+    return [] if line is None else [line if regime.is_balanced else line + BALANCED_HINT]

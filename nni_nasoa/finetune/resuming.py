@@ -113,22 +113,23 @@ class Resumed:
         Raises
         ------
         FineTuneError
-            That contradicts what it is: its model, its input size, or what its head sees.
+            That contradicts what it is: its model, its input size, what its head sees, or its geometry.
         """
         about, own = self.classifier.about, self.classifier.regime
         regime = own if asked is None else asked
-        head = "stages" if self.pooled else "last"
+        head, geometry = "stages" if self.pooled else "last", Rendering.of_description(about).geometry
         for name, given, there in (
             ("model", regime.model, about["model"]),
             ("input_size", regime.input_size, about["input_size"]),
             ("head", None if regime.head == own.head else regime.head, head),
+            ("geometry", regime.geometry, geometry),
         ):
             if given not in (None, there):
                 raise FineTuneError(
                     f"{name}: {shown(given)}, where the classifier that is resumed has {shown(there)}; "
                     f"leave it out, or fine-tune afresh"
                 )
-        return dataclasses.replace(regime, input_size=about["input_size"])
+        return dataclasses.replace(regime, input_size=about["input_size"], geometry=geometry)
 
     def network(self, classes: int) -> nn.Module:
         """A network like its own for so many classes, with random weights."""

@@ -169,9 +169,8 @@ class Trainer:
             head_start=self._head_start,
             known=None if self._going_on is None else self._going_on.head,
         )
-        balanced = self.regime.select_by == "balanced"
         self.validation = validation_in_time(
-            self.start, self.context, self.log, self._order, balanced=balanced
+            self.start, self.context, self.log, self._order, self.regime.select_by
         )
         self.schedule.step.expected = self.start.step_seconds
         self.schedule.evaluation.expected = len(self.validation.order) * self.start.seconds_per_image
@@ -187,13 +186,9 @@ class Trainer:
             offsets=self.start.offsets,
         )
         if isinstance(self.network, PooledStages) and part.head_only and self.start.fitted is not None:
+            adjustment = self.regime.logit_adjustment
             self._head_run = HeadRun(
-                self.network,
-                self.start,
-                self.validation,
-                self.context,
-                self.schedule,
-                self.regime.logit_adjustment,
+                self.network, self.start, self.validation, self.context, self.schedule, adjustment
             )
 
     def _forward_type(self, images: Tensor) -> torch.dtype | None:

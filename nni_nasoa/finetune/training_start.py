@@ -280,8 +280,7 @@ def validation_in_time(
     context: RunContext,
     log: RunLog,
     generator: torch.Generator,
-    *,
-    balanced: bool = False,
+    select_by: str = "accuracy",
 ) -> Validation:
     """Validation on as many of this process's images, a random choice, as evaluations have time for."""
     inputs, seconds = start.part.val_inputs, start.seconds_per_image
@@ -294,6 +293,6 @@ def validation_in_time(
             f"evaluations are on {count} of {len(inputs)} validation images, to keep them within the budget"
         )
     classes = start.part.network.head.out_features
-    validation = Validation(inputs, order, classes, context, balanced=balanced)
+    validation = Validation(inputs, order, classes, context, balanced=select_by == "balanced")
     validation.batch = max(1, min(validation.batch, int(VALIDATION_BATCH_SECONDS / seconds)))
     return validation
