@@ -19,7 +19,9 @@ JITTER = 0.3  # brightness, contrast and saturation are multiplied by 1 - JITTER
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
-def augment(images: Tensor, level: str, generator: torch.Generator, mirrored: bool = True) -> Tensor:
+def augment(
+    images: Tensor, level: str, generator: torch.Generator, mirrored: bool = True, size: int | None = None
+) -> Tensor:
     """Vary a batch of images.
 
     Parameters
@@ -33,6 +35,9 @@ def augment(images: Tensor, level: str, generator: torch.Generator, mirrored: bo
         On the device of the images.
     mirrored
         Whether images may be mirrored at all.
+    size
+        Height and width of what "full" gives, in pixels, where the images are larger, so that what is cut out
+        of them is not blurred; None is theirs.
 
     Returns
     -------
@@ -41,7 +46,7 @@ def augment(images: Tensor, level: str, generator: torch.Generator, mirrored: bo
     if level == "none":
         return images
     if level == "full":
-        return jitter_colors(resized_crop(images, generator, mirrored), generator)
+        return jitter_colors(resized_crop(images, generator, mirrored, size=size), generator)
     one_of(LEVELS)("augmentation", level)
     return shift(images, max(1, images.shape[-1] // 8), mirrored and level == "crop-flip", generator)
 
@@ -72,8 +77,9 @@ def resized_crop(
     *,
     scale: tuple[float, float] = SCALE,
     ratio: tuple[float, float] = RATIO,
+    size: int | None = None,
 ) -> Tensor:
-    """Cut out a random part of each image and resize it to the whole, in one resampling.
+    """Cut out a random part of each image and resize it to the whole, or to some size, in one resampling.
 
     Source: Szegedy et al., arXiv 1409.4842.
     """
@@ -91,7 +97,8 @@ def resized_crop(
     if mirrored:
         width = torch.where(uniform(0, 1) < 0.5, -width, width)
     transform[:, 0, 0], transform[:, 1, 1] = width, height
-    grid = F.affine_grid(transform, list(images.shape), align_corners=False)
+    shape = [n, images.shape[1], *((size, size) if size else images.shape[2:])]
+    grid = F.affine_grid(transform, shape, align_corners=False)
     return F.grid_sample(images.float(), grid, padding_mode="border", align_corners=False)
 
 

@@ -138,7 +138,12 @@ def finetune(
             context = RunContext(clock, device, turns, group, watcher=watcher)
             pace = None if checked is None else pace_of_head(checked, regime, dataset, device, clock)
             opened = open_in_time(
-                dataset, clock, input_size=input_size, pace=pace, show_progress=monitoring.bar
+                dataset,
+                clock,
+                input_size=input_size,
+                pace=pace,
+                in_detail=regime.augmentation == "full",
+                show_progress=monitoring.bar,
             )
             if resumed is not None and resumed.pooled and group.size > 1:
                 raise FineTuneError("resume: its head sees all stages, and goes on in one process alone")
@@ -152,7 +157,7 @@ def finetune(
             going_on = (
                 None if resumed is None else resumed.put_into(view, opened.split, regime, dataset.holdout)
             )
-            train, val = images_of_process(opened.split, view, regime, context, seed)
+            train, val = images_of_process(opened.split, view, regime, context, seed, opened.detail)
             more: dict[str, Any] = {
                 VALIDATED: validated(opened.split),
                 HOLDOUT: dataclasses.asdict(dataset.holdout),

@@ -7,6 +7,7 @@ import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -186,6 +187,7 @@ def images_of_process(
     regime: FineTuneRegime,
     context: RunContext,
     seed: int,
+    detail: np.ndarray | None = None,
 ) -> tuple[Images, Images]:
     """The shares that this process has of the training images, which are augmented, and of the others.
 
@@ -202,6 +204,8 @@ def images_of_process(
         many images are moved to the device beforehand.
     seed
         Of augmentation.
+    detail
+        The training images larger, as `Images` takes them.
 
     Raises
     ------
@@ -224,7 +228,11 @@ def images_of_process(
             split.mirrored,
             torch.Generator(device).manual_seed(seed + group.rank),
             resident_limit,
+            None if larger is None else larger[group.rank :: group.size],
         )
-        for part, augmentation in ((split.train, regime.augmentation), (split.val, "none"))
+        for part, augmentation, larger in (
+            (split.train, regime.augmentation, detail),
+            (split.val, "none", None),
+        )
     )
     return train, val

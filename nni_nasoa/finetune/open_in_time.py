@@ -6,10 +6,13 @@ on with the images that were decoded by then.
 
 from __future__ import annotations
 
+import math
 import warnings
 from contextlib import suppress
 from importlib import import_module
 from typing import NamedTuple
+
+import numpy as np
 
 from nni_nasoa.data import Dataset, DatasetError, DatasetWarning, ImageSplit
 from nni_nasoa.data.arrays import NotInTimeError
@@ -22,10 +25,13 @@ from nni_nasoa.training.time_shares import (
     LEAST_HEAD_REST,
     SAMPLE_SHARE,
 )
+from nni_nasoa.values import MAX_INPUT_SIZE
 
 from .clock import Clock
 
 LATE_SHARE = 0.25  # of a budget, before a dataset is opened
+# A random crop has a third of an image's area at least, so 1.7 times as many pixels a side would never blur.
+DETAIL, DETAIL_SHARE = 1.5, 0.1
 STARTS = 3  # of the process that decodes
 ENOUGH_OF_A_CLASS = 4  # images of each class, on average: with fewer a run decodes some more
 
@@ -41,11 +47,14 @@ class Opened(NamedTuple):
         What is missing, a line for each kind.
     sampled
         Whether they are only a sample, as time was too short for all.
+    detail
+        The training images larger, (n, 3, larger, larger) uint8, where that was asked for and was in time.
     """
 
     split: ImageSplit
     notes: tuple[str, ...] = ()
     sampled: bool = False
+    detail: np.ndarray | None = None
 
 
 def open_in_time(
@@ -54,6 +63,7 @@ def open_in_time(
     *,
     input_size: int,
     pace: float | None = None,
+    in_detail: bool = False,
     show_progress: bool | None = False,
 ) -> Opened:
     """Open a dataset, or as much of it as can be had in time.
@@ -71,6 +81,9 @@ def open_in_time(
         As `Dataset.open` takes them.
     pace
         Of a run that trains the head alone, the seconds of a forward pass for an image.
+    in_detail
+        Whether a folder's training images are wanted larger, too, so that random crops are not blurred. Where
+        they lie decoded at the input size alone, that takes a small share of the budget, or is not done.
 
     Raises
     ------
@@ -90,8 +103,13 @@ def open_in_time(
                 f"the budget; open it once before, or give more minutes{_late(before, clock.budget)}"
             )
         return _whole(dataset, input_size, show_progress)
-    if _decoded_in_time(dataset, clock, input_size, pace, show_progress):
-        return _whole(dataset, input_size, show_progress)
+    larger = min(MAX_INPUT_SIZE, math.ceil(DETAIL * input_size))
+    in_detail = in_detail and larger > input_size
+    if in_detail and dataset.decoded([input_size]) and not dataset.decoded([larger]):
+        in_detail = dataset.decode_in_time(larger, DETAIL_SHARE * clock.budget, show_progress)
+    if _decoded_in_time(dataset, clock, larger if in_detail else input_size, pace, show_progress):
+        whole = _whole(dataset, input_size, show_progress)
+        return _with_detail(whole, dataset, larger) if in_detail else whole
     try:
         split = dataset.sample(input_size, 0.0)
     except NotInTimeError as error:
@@ -108,6 +126,15 @@ def _whole(dataset: Dataset, input_size: int, show_progress: bool | None) -> Ope
         warnings.simplefilter("ignore", DatasetWarning)  # the notes say it
         split = dataset.open(input_size, show_progress)
     return Opened(split, tuple(f"{split.name}: {line}" for line in split.left_out.lines()))
+
+
+def _with_detail(opened: Opened, dataset: Dataset, larger: int) -> Opened:
+    """Add the training images as they are decoded at a larger size."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DatasetWarning)
+        train = dataset.open(larger).train
+    same = np.array_equal(train.labels, opened.split.train.labels)
+    return opened._replace(detail=train.images) if same else opened
 
 
 def _decoded_in_time(

@@ -67,6 +67,8 @@ class Images:
         As `data.augment.augment` takes them.
     resident_limit
         Bytes of images up to which there is time to move them all to the device.
+    detail
+        The same images larger, (n, 3, larger, larger) uint8, of which augmentation "full" cuts its parts.
     """
 
     def __init__(
@@ -78,9 +80,14 @@ class Images:
         mirrored: bool = True,
         generator: torch.Generator | None = None,
         resident_limit: float = math.inf,
+        detail: np.ndarray | None = None,
     ) -> None:
-        resident = part.images.nbytes <= resident_limit
-        self.images, labels = to_tensors(part, device if resident else torch.device("cpu"))
+        held = part.images.nbytes + (0 if detail is None else detail.nbytes)
+        place = device if held <= resident_limit else torch.device("cpu")
+        self.images, labels = to_tensors(part, place)
+        self._detail = self.images
+        if detail is not None and augmentation == "full":
+            self._detail, _ = to_tensors(ImageArrays(detail, part.labels), place)
         self.labels, self.device = labels.to(device), device
         self.normalization = normalization.to(device)
         self.augmentation, self.mirrored = augmentation, mirrored
@@ -95,8 +102,9 @@ class Images:
 
     def augmented(self, indices: Tensor) -> Tensor:
         """The images, freshly augmented and normalised."""
-        images = augment(self._fetched(indices), self.augmentation, self.generator, self.mirrored)
-        return self._normalized(images)
+        images = to_device(self._detail[indices.to(self._detail.device)], self.device)
+        size = self.images.shape[-1]
+        return self._normalized(augment(images, self.augmentation, self.generator, self.mirrored, size))
 
     def _fetched(self, indices: Tensor) -> Tensor:
         return to_device(self.images[indices.to(self.images.device)], self.device)

@@ -106,3 +106,11 @@ def test_mixup_mixes_inputs_as_targets():
     torch.testing.assert_close(targets, 2 * mixed)
     torch.testing.assert_close(mixed.sum(0), torch.ones(8))
     assert (mixed.diagonal() >= 0.7).all() and ((mixed - 0.3).abs() < 1e-6).sum() >= 6
+
+
+def test_a_crop_of_larger_images_is_sharper():
+    lines = (torch.arange(96) % 4 < 2).float().mul(255).expand(16, 3, 96, 96)
+    small = torch.nn.functional.avg_pool2d(lines, 2)  # the lines are as fine as the pixels of these
+    large, small = (resized_crop(batch, generator(), size=48, scale=(0.35, 0.5)) for batch in (lines, small))
+    assert large.shape == small.shape == (16, 3, 48, 48)
+    assert large.std((2, 3)).mean() > 1.2 * small.std((2, 3)).mean()

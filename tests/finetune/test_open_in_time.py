@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import psutil
 import pytest
+import torch
 from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError, open_dataset
@@ -16,6 +17,7 @@ from nni_nasoa.device.processor import allowed_processors
 from nni_nasoa.finetune import FineTuneError
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.open_in_time import open_in_time
+from nni_nasoa.training.images import Images, Normalization
 
 
 @pytest.fixture
@@ -36,7 +38,7 @@ def test_with_time_it_is_open_dataset(folder):
     dataset = Dataset(folder, seed=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # the notes say it
-        split, notes, sampled = open_in_time(dataset, Clock(600), input_size=16)
+        split, notes, sampled, _ = open_in_time(dataset, Clock(600), input_size=16)
     assert not sampled
     expected = open_quietly(folder, seed=3)
     assert notes == tuple(f"pets: {line}" for line in expected.left_out.lines())
@@ -77,7 +79,7 @@ def test_where_the_process_that_decodes_is_killed_another_one_goes_on(folder):
 
     killed, killer = [], threading.Thread(target=kill_one)
     killer.start()
-    split, _, sampled = open_in_time(Dataset(folder), Clock(600), input_size=16)
+    split, _, sampled, _ = open_in_time(Dataset(folder), Clock(600), input_size=16)
     killer.join()
     assert killed and not sampled and len(split.train) + len(split.val) == 45
 
@@ -85,7 +87,7 @@ def test_where_the_process_that_decodes_is_killed_another_one_goes_on(folder):
 @pytest.mark.alone
 def test_a_folder_that_takes_too_long_gives_a_sample_and_says_so(folder, slow_processes):
     clock = Clock(4)
-    split, (note, *others), sampled = open_in_time(Dataset(folder), clock, input_size=16)
+    split, (note, *others), sampled, _ = open_in_time(Dataset(folder), clock, input_size=16)
     assert sampled and "decoding all images takes longer" in note and clock.elapsed < 4
     assert (
         len(split.left_out.bad) == any("images cannot be read" in line for line in others)
@@ -121,7 +123,7 @@ def test_a_budget_that_is_too_short_for_all_has_all_that_was_decoded(folder, tmp
     monkeypatch.setenv("PYTHONPATH", path)
     monkeypatch.setenv("OPENED", str(tmp_path / "opened"))
     clock = Clock(6)
-    split, (note, *_), sampled = open_in_time(Dataset(folder, max_bad=1), clock, input_size=16)
+    split, (note, *_), sampled, _ = open_in_time(Dataset(folder, max_bad=1), clock, input_size=16)
     opened = (tmp_path / "opened").read_text().splitlines()
     had = len(split.train) + len(split.val) + len(split.left_out.bad)
     assert sampled and "a longer run decodes all" in note and clock.elapsed < 6
@@ -166,3 +168,25 @@ def open_quietly(folder, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return open_dataset(folder, input_size=16, **options)
+
+
+def test_images_in_detail_are_decoded_once_for_both_sizes(folder, later):
+    opened = open_in_time(Dataset(folder, seed=3), Clock(600), input_size=16, in_detail=True)
+    train = opened.split.train
+    assert not opened.sampled and train.images.shape[1:] == (3, 16, 16)
+    assert opened.detail.shape == (len(train), 3, 24, 24)
+    expected = open_in_time(Dataset(folder, seed=3), Clock(600), input_size=24).split.train
+    assert (opened.detail == expected.images).all() and (train.labels == expected.labels).all()
+    images = Images(
+        train, torch.device("cpu"), Normalization.of((0.5,) * 3, (0.5,) * 3), "full", detail=opened.detail
+    )
+    assert images.augmented(torch.arange(5)).shape == (5, 3, 16, 16)
+    assert images.clean(torch.arange(5)).shape == (5, 3, 16, 16)
+
+
+def test_images_in_detail_are_not_waited_for_where_smaller_ones_are_there(folder, later, slow_processes):
+    dataset = Dataset(folder, seed=3)
+    open_quietly(folder, seed=3)
+    clock = Clock(20)
+    opened = open_in_time(dataset, clock, input_size=16, in_detail=True)
+    assert opened.detail is None and not opened.sampled and clock.elapsed < 15
