@@ -16,7 +16,18 @@ from nni_nasoa.experience.location import PASSWORD_BY, without_password
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import BALANCED, DATASET, GEOMETRY, GROUP_BY, REPORT, ROOT, STORE, VALIDATION
+from .options import (
+    BALANCED,
+    COLUMNS,
+    DATASET,
+    GEOMETRY,
+    GROUP_BY,
+    REPORT,
+    ROOT,
+    STORE,
+    VALIDATION,
+    columns,
+)
 from .terminal import OneLine, clear_errors, closed_at_the_end, output_may_be_lost, tell_aside
 
 if TYPE_CHECKING:
@@ -92,6 +103,7 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
 @GEOMETRY
 @BALANCED
 @ROOT
+@COLUMNS
 @VALIDATION
 @GROUP_BY
 def advise(
@@ -137,7 +149,14 @@ def advise(
 
         check_can_be_written(report_file)
         limits = Limits(max_params, max_latency_ms, max_memory)
-        asked = Dataset(dataset, root=root, val_fraction=val_fraction, group_by=group_by, geometry=geometry)
+        asked = Dataset(
+            dataset,
+            root=root,
+            val_fraction=val_fraction,
+            group_by=group_by,
+            geometry=geometry,
+            columns=columns(),
+        )
         if nni_config is not None:
             from nni_nasoa.plugin.advice_experiment import run as run_on_nni
 
@@ -208,7 +227,7 @@ def _tell_notes(dataset: Dataset, store: str | None) -> None:
     """Say what of a folder is left out or may be wrong, which a run does itself, and what no command has."""
     from nni_nasoa.data.dataset import Kind
 
-    if dataset.kind is Kind.FOLDER and (line := dataset.folder.left_out(dataset.holdout).summary()):
+    if dataset.kind is Kind.FILES and (line := dataset.files.left_out(dataset.holdout).summary()):
         tell_aside(f"note: {dataset.name}: {line}")
     if store and without_password(store)[1]:
         tell_aside(f"note: the store's password is not in the command: {PASSWORD_BY}")
@@ -275,7 +294,7 @@ def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, stor
         "nasoa",
         "finetune",
         "--dataset",
-        str(dataset.source),
+        dataset.spelled,
         "--minutes",
         f"{minutes:g}",
         "--model",

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nni_nasoa.data import Dataset, ImageSplit
-from nni_nasoa.data.dataset import Kind
+from nni_nasoa.data import Dataset
+from nni_nasoa.data.dataset import Kind, Source
 from nni_nasoa.data.split_defaults import MAX_BAD, VAL_FRACTION
 from nni_nasoa.data.uneven import BALANCED_HINT, uneven_line
 from nni_nasoa.device.device import resolve_device
@@ -37,7 +37,7 @@ from .trainer import Trainer
 
 
 def finetune(
-    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
+    dataset: Dataset | Source,
     regime: FineTuneRegime,
     minutes: float,
     *,
@@ -62,7 +62,8 @@ def finetune(
     Parameters
     ----------
     dataset
-        A Dataset, or the source of one: a name, a folder, or an ImageSplit, which is not resized.
+        A Dataset, or the source of one: a name, a folder, a file that lists images, a table of pandas, or an
+        ImageSplit, which is not resized.
     regime
         The model, and how to fine-tune it.
     minutes
