@@ -24,6 +24,7 @@ from fixtures.processes import end, family, free_port
 
 pytest_plugins = [
     "fixtures.browser",
+    "fixtures.dataset_forms",
     "fixtures.training",
     "fixtures.experience",
     "fixtures.figures",

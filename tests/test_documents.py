@@ -12,6 +12,7 @@ import click
 import pytest
 import yaml
 from documents import CHANGELOG, CONFIGS, CONTRIBUTING, DOCUMENTS, EXAMPLES, ROOT
+from PIL import Image
 
 from nni_nasoa import __version__
 from nni_nasoa.advisor.models import MOST_MODELS, models_of
@@ -19,6 +20,7 @@ from nni_nasoa.architecture import Architecture
 from nni_nasoa.cli import main as nasoa
 from nni_nasoa.cli.advise import advise
 from nni_nasoa.data import dataset_names
+from nni_nasoa.data.readers import reader_names
 from nni_nasoa.data.tasks import list_tasks
 from nni_nasoa.plugin.advisor_args import AdvisorArgs
 from nni_nasoa.plugin.class_args import EvolutionArgs
@@ -189,6 +191,27 @@ print(len(result.classifier.classes), result.regime.input_size)
 """
     done = subprocess.run([sys.executable, "-c", family + uses], check=False, capture_output=True, text=True)
     assert done.stdout == "10 32\n", done.stderr
+
+
+def test_the_reader_that_it_shows_reads_a_dataset(tmp_path):
+    (reader,) = (block for block in CONTRIBUTING.blocks("python") if "register_reader" in block)
+    for number in range(8):
+        Image.new("RGB", (9, 9), (30 * number, 0, 0)).save(tmp_path / f"{number}.png")
+    lines = [f"{number}.png {'ab'[number % 2]}" for number in range(8)]
+    (tmp_path / "images.lst").write_text("\n".join(lines))
+    uses = f"""
+from nni_nasoa.data import Dataset
+
+print(len(Dataset({str(tmp_path / "images.lst")!r}).open(8).train))
+"""
+    command = [sys.executable, "-W", "ignore", "-c", reader + uses]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.stdout == "6\n", done.stderr
+
+
+def test_the_forms_of_datasets_are_those_that_there_are():
+    forms = {row[0].lower().replace(" ", "") for row in EXAMPLES.rows("form | given as")}
+    assert forms == {name.replace("dataframe", "pandas") for name in reader_names()}
 
 
 def test_the_metrics_of_a_search_are_those_that_a_trial_reports():

@@ -21,8 +21,8 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from nni_nasoa.data import Dataset, ImageSplit
-from nni_nasoa.data.dataset import Kind
+from nni_nasoa.data import Dataset
+from nni_nasoa.data.dataset import Kind, Source
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.device.device import resolve
 from nni_nasoa.values import MINUTES, whole
@@ -53,7 +53,7 @@ _TOP = whole(1, 50)
 
 
 def advise(
-    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
+    dataset: Dataset | Source,
     minutes: float,
     *,
     zoo: str = "auto",
@@ -76,7 +76,8 @@ def advise(
     Parameters
     ----------
     dataset
-        A Dataset, or the source of one: a name, a folder, or an ImageSplit.
+        A Dataset, or the source of one: a name, a folder, a file that lists images, a table of pandas, or an
+        ImageSplit.
     root, val_fraction
         As `Dataset` takes them; a Dataset brings its own.
     minutes
@@ -199,7 +200,7 @@ def _decoding_meanwhile(
 
     What probes look at and what the run trains on is there the sooner.
     """
-    if dataset.kind is not Kind.FOLDER:
+    if dataset.kind is not Kind.FILES:
         return nullcontext()
     return dataset.decoding(max(model.input_size for model in models))
 
@@ -212,7 +213,7 @@ def _import_for(models: Sequence[ModelInfo]) -> None:
 
 def _look_seconds(dataset: Dataset, budget: float, end: float | None) -> float:
     """Seconds for a look, of which the budget ends then, by time.monotonic(), or begins with the run."""
-    if end is None and dataset.kind is not Kind.FOLDER:
+    if end is None and dataset.kind is not Kind.FILES:
         return max(LONGEST_LOOK, budget)
     if end is None:
         return min(max(LEAST_LOOK, FREE_LOOK_SHARE * budget), LONGEST_LOOK)

@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from nni_nasoa.data import Dataset
+from nni_nasoa.data import Dataset, ImageList
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.data.walk import images_below
 from nni_nasoa.finetune import FineTuneRegime, Monitoring, Timing, finetune, load_classifier
@@ -109,8 +109,10 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X
-            A folder, with a folder of images for each class, and no `y`. Or n images: paths, bytes, PIL
-            images, arrays (height, width) or (height, width, 3) uint8, tensors; see `Classifier.predict`.
+            What `Dataset` takes, and no `y`: a folder, with a folder of images for each class, a file that
+            lists images, or a table of pandas with a column of paths and one of labels, say. Or n images:
+            paths, bytes, PIL images, arrays (height, width) or (height, width, 3) uint8, tensors; see
+            `Classifier.predict`.
         y
             The labels of n images, (n,), of two classes at least.
 
@@ -124,16 +126,20 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
         _WEIGHTS("class_weight", self.class_weight)
         with TemporaryDirectory(prefix="nasoa-") as place:
             if y is None:
-                if not isinstance(X, (str, os.PathLike)):
-                    raise ValueError("y: the labels of the images are missing; without them X is a folder")
-                folder, labels = Path(X), None
+                if isinstance(X, (list, tuple, np.ndarray)):
+                    raise ValueError("y: the labels of the images are missing; without them X is a dataset")
+                source, labels = X, None
             else:
-                folder = Path(place) / "images"
-                labels = _as_folder(as_list(X), y, folder)
-            dataset = Dataset(os.path.abspath(folder), val_fraction=self.val_fraction, seed=self.random_state)
-            result = self._run(dataset, started)
+                source = Path(place) / "images"
+                labels = _as_folder(as_list(X), y, source)
+            dataset = Dataset.of(source, val_fraction=self.val_fraction, seed=self.random_state)
+            result = self._run(dataset.absolute(), started)
         self.classifier_, self.validation_score_ = result.classifier, result.accuracy
-        self.classes_ = np.array(self.classifier_.classes) if labels is None else labels
+        if labels is None:
+            labels = np.array(self.classifier_.classes)
+            if isinstance(dataset.source, ImageList) and dataset.source.numbered:
+                labels = labels.astype(np.int64)
+        self.classes_ = labels
         names = [str(label) for label in self.classes_]
         self.classifier_.classes = tuple(names)
         self.classifier_.about["classes"] = names

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,12 +11,24 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.experience.location import PASSWORD_BY, without_password
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import BALANCED, DATASET, GEOMETRY, GROUP_BY, LOG_TO, REPORT, ROOT, STORE, VALIDATION
+from .advised_command import command_of
+from .options import (
+    BALANCED,
+    COLUMNS,
+    DATASET,
+    GEOMETRY,
+    GROUP_BY,
+    LOG_TO,
+    REPORT,
+    ROOT,
+    STORE,
+    VALIDATION,
+    columns,
+)
 from .terminal import OneLine, clear_errors, closed_at_the_end, output_may_be_lost, tell_aside
 
 if TYPE_CHECKING:
@@ -95,6 +106,7 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
 @GEOMETRY
 @BALANCED
 @ROOT
+@COLUMNS
 @VALIDATION
 @GROUP_BY
 def advise(
@@ -143,7 +155,14 @@ def advise(
         callbacks = [callback_of(text) for text in log_to]
         check_can_be_written(report_file)
         limits = Limits(max_params, max_latency_ms, max_memory)
-        asked = Dataset(dataset, root=root, val_fraction=val_fraction, group_by=group_by, geometry=geometry)
+        asked = Dataset(
+            dataset,
+            root=root,
+            val_fraction=val_fraction,
+            group_by=group_by,
+            geometry=geometry,
+            columns=columns(),
+        )
         if nni_config is not None:
             from nni_nasoa.plugin.advice_experiment import run as run_on_nni
 
@@ -181,11 +200,11 @@ def advise(
         _tell_notes(asked, store)
         _tell_uneven(advice)
     if as_json:
-        commands = [_command(choice, asked, minutes, device, store) for choice in advice.choices]
+        commands = [command_of(choice, asked, minutes, device, store) for choice in advice.choices]
         click.echo(json.dumps(advice.to_json() | {"commands": commands}, indent=2))
     elif not run_here:
         _show(advice)
-        click.echo("\n" + _command(advice.best, asked, minutes, device, store))
+        click.echo("\n" + command_of(advice.best, asked, minutes, device, store))
     else:
         with output_may_be_lost():
             _show(advice)
@@ -229,7 +248,7 @@ def _tell_notes(dataset: Dataset, store: str | None) -> None:
     """Say what of a folder is left out or may be wrong, which a run does itself, and what no command has."""
     from nni_nasoa.data.dataset import Kind
 
-    if dataset.kind is Kind.FOLDER and (line := dataset.folder.left_out(dataset.holdout).summary()):
+    if dataset.kind is Kind.FILES and (line := dataset.files.left_out(dataset.holdout).summary()):
         tell_aside(f"note: {dataset.name}: {line}")
     if store and without_password(store)[1]:
         tell_aside(f"note: the store's password is not in the command: {PASSWORD_BY}")
@@ -287,50 +306,6 @@ def _row(choice: Choice) -> list[str]:
 
 def _time(seconds: float) -> str:
     return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
-
-
-def _command(choice: Choice, dataset: Dataset, minutes: float, device: str, store: str | None) -> str:
-    """The command that carries a choice out, to be pasted into a shell."""
-    regime = choice.regime
-    words = [
-        "nasoa",
-        "finetune",
-        "--dataset",
-        str(dataset.source),
-        "--minutes",
-        f"{minutes:g}",
-        "--model",
-        regime.model,
-    ]
-    for name in (
-        "learning_rate",
-        "weight_decay",
-        "frozen_stages",
-        "batch_size",
-        "input_size",
-        "augmentation",
-        "label_smoothing",
-        "optimizer",
-        "layer_decay",
-        "head",
-        "logit_adjustment",
-        "select_by",
-    ):
-        value = getattr(regime, name)
-        words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
-    words += ["--geometry", regime.geometry] if regime.geometry is not None else []
-    words += ["--weights", "none"] if choice.weights is None else []
-    words += ["--device", device] if device != "auto" else []
-    if dataset.val_fraction != VAL_FRACTION:
-        words += ["--val-fraction", f"{dataset.val_fraction:g}"]
-    words += ["--group-by", dataset.group_by] if dataset.group_by is not None else []
-    words += [
-        word
-        for name, value in (("--root", dataset.root), ("--store", store and without_password(store)[0]))
-        if value is not None
-        for word in (name, str(value))
-    ]
-    return shlex.join(words)
 
 
 def _run(

@@ -14,7 +14,7 @@ from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.files import check_can_be_written
 
-from .options import REPORT, ROOT
+from .options import COLUMNS, REPORT, ROOT, columns
 from .terminal import clear_errors, tell_aside
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "calibration
 @REPORT
 @click.option("--device", default="auto", show_default=True)
 @ROOT
+@COLUMNS
 @click.option(
     "--val-fraction",
     type=float,
@@ -73,7 +74,8 @@ def evaluate(
     """Say how good the classifier in the folder CLASSIFIER is on DATASET.
 
     DATASET is a folder of images with a folder for each class, which is matched by its name, or with test/,
-    val/ or train/ with those in them; or a dataset's name, of which the test part is taken where it has one.
+    val/ or train/ with those in them; a file that lists images, as nasoa finetune takes it, of which that
+    part is taken; or a dataset's name, of which the test part is taken where it has one.
     """
     if as_json and as_csv:
         raise click.UsageError("--json and --csv: give one of them.")
@@ -82,7 +84,14 @@ def evaluate(
         from nni_nasoa.finetune.loading import load_classifier
 
         check_can_be_written(images_file, report_file)
-        asked = Dataset(dataset, root=root, val_fraction=val_fraction, seed=seed, group_by=group_by)
+        asked = Dataset(
+            dataset,
+            root=root,
+            val_fraction=val_fraction,
+            seed=seed,
+            group_by=group_by,
+            columns=columns(),
+        )
         asked.check()
         classifier = load_classifier(folder, device)
         evaluation = evaluated(classifier, asked, part)

@@ -16,7 +16,19 @@ from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
-from .options import BALANCED, DATASET, GEOMETRY, GROUP_BY, LOG_TO, REPORT, ROOT, STORE, VALIDATION
+from .options import (
+    BALANCED,
+    COLUMNS,
+    DATASET,
+    GEOMETRY,
+    GROUP_BY,
+    LOG_TO,
+    REPORT,
+    ROOT,
+    STORE,
+    VALIDATION,
+    columns,
+)
 from .terminal import clear_errors, closed_at_the_end, output_may_be_lost
 
 if TYPE_CHECKING:
@@ -94,6 +106,7 @@ STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
 @click.option("--device", default="auto", show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 @ROOT
+@COLUMNS
 @VALIDATION
 @GROUP_BY
 @click.option(
@@ -160,7 +173,8 @@ def finetune(
     With --resume, settings that are not asked for are those of the classifier, and the same images are held
     back for validation.
 
-    Of a folder with train/ in it, val/ is validated on, where there is one, and test/ is left alone.
+    Of a folder with train/ in it, val/ is validated on, where there is one, and test/ is left alone;
+    those of a file that lists images as well.
 
     Ctrl-C saves the best so far. The page of --report is made when the minutes are over: of the images in
     test/, where the folder has such a part, else of those that were held back for validation.
@@ -195,7 +209,13 @@ def finetune(
             regime = resumed.regime(regime)
         start = None if weights == "none" else weights
         opened = Dataset(
-            dataset, root=root, val_fraction=val_fraction, seed=seed, max_bad=max_bad, group_by=group_by
+            dataset,
+            root=root,
+            val_fraction=val_fraction,
+            seed=seed,
+            max_bad=max_bad,
+            group_by=group_by,
+            columns=columns(),
         )
         recorder, budget = None, 60 * MINUTES("minutes", minutes, click.ClickException)
         started = process_started()
@@ -315,7 +335,8 @@ def report(
         )
         click.echo(f"written to {result.folder}")
         if dataset is not None and (part := test_part_of(dataset)) is not None:
-            command = shlex.join(["nasoa", "evaluate", str(result.folder), str(dataset.source)])
-            click.echo(f"{readable(part)}/ was left alone; to test on it: {command}")
+            root = [] if dataset.root is None else ["--root", str(dataset.root)]
+            command = shlex.join(["nasoa", "evaluate", str(result.folder), dataset.spelled, *root])
+            click.echo(f"{readable(part)} was left alone; to test on it: {command}")
     if result.outcome.exit_status:
         raise SystemExit(result.outcome.exit_status)

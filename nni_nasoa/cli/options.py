@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -11,11 +13,16 @@ from nni_nasoa.data.split_defaults import VAL_FRACTION
 DATASET = click.option(
     "--dataset",
     required=True,
-    help="A folder of images (a folder for each class), or a dataset's name such as digits or flowers102.",
+    help="A folder of images (a folder for each class), a file that lists them (.csv, .tsv, .parquet), "
+    "shards (.tar), a dataset of Hugging Face on disk, or a name such as digits or flowers102.",
 )
 ROOT = click.option(
-    "--root", type=click.Path(file_okay=False), help="Where torchvision's datasets lie or are downloaded to."
+    "--root",
+    type=click.Path(file_okay=False),
+    help="Where torchvision's datasets lie or are downloaded to, or where the paths in a file that lists "
+    "images begin, if not in its folder.",
 )
+_COLUMNS = {"path": "image paths", "label": "labels", "part": "parts (train, val, test)"}
 VALIDATION = click.option(
     "--val-fraction",
     type=float,
@@ -57,3 +64,28 @@ STORE = click.option(
     "PGPASSWORD or ~/.pgpass tells. "
     "[default: NASOA_STORE, else the user's own]",
 )
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+
+def COLUMNS(command: Command) -> Command:  # noqa: N802 - it is used as the options above
+    """Options that name the columns of a table; `columns` gives what was given."""
+
+    def keep(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            context.meta.setdefault(__name__, {})[str(parameter.name).removesuffix("_column")] = value
+
+    for name, what in reversed(_COLUMNS.items()):
+        command = click.option(
+            f"--{name}-column",
+            metavar="NAME",
+            expose_value=False,
+            callback=keep,
+            help=f"The column of {what} in a table.  [default: found by its name]",
+        )(command)
+    return command
+
+
+def columns() -> dict[str, str] | None:
+    """The columns that the command of the current context was given, by "path", "label" and "part"."""
+    return click.get_current_context().meta.get(__name__)

@@ -1,4 +1,4 @@
-"""Image datasets as uint8 arrays: the embedded digits, folders of images, torchvision's datasets by name.
+"""Image datasets as uint8 arrays: embedded digits, folders, files that list images, torchvision's by name.
 
     dataset = Dataset("my-images/", seed=3)  # a value, to be passed on
     split = dataset.open(32)                 # or open_dataset("my-images/", input_size=32, seed=3)
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .api import open_dataset
     from .arrays import DatasetError, ImageArrays, ImageSplit, stratified_split
     from .dataset import Dataset
+    from .image_list import ImageList, ListedImage
     from .left_out import BadFile, DatasetWarning, LeftOut
     from .named import dataset_names
 
@@ -27,8 +28,10 @@ __all__ = [
     "DatasetError",
     "DatasetWarning",
     "ImageArrays",
+    "ImageList",
     "ImageSplit",
     "LeftOut",
+    "ListedImage",
     "dataset_names",
     "open_dataset",
     "stratified_split",
@@ -40,8 +43,10 @@ _MODULES = {
     "DatasetError": "arrays",
     "DatasetWarning": "left_out",
     "ImageArrays": "arrays",
+    "ImageList": "image_list",
     "ImageSplit": "arrays",
     "LeftOut": "left_out",
+    "ListedImage": "image_list",
     "dataset_names": "named",
     "open_dataset": "api",
     "stratified_split": "arrays",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from .arrays import ImageSplit
-from .dataset import Dataset
+from .dataset import Dataset, Source
 from .split_defaults import MAX_BAD, VAL_FRACTION
 
 
 def open_dataset(
-    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
+    dataset: Dataset | Source,
     *,
     input_size: int,
     seed: int = 0,

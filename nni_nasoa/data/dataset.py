@@ -1,4 +1,4 @@
-"""What a command or a call is about, as a value: a dataset's name, a folder of images, or images in memory.
+"""What a command or a call is about, as a value: a name, a folder of images, a list of them, or arrays.
 
 It is made once, where the command or the call begins, and passed on. It alone asks what was given; and what
 it finds out, such as which files there are, is found out once. So it is not to be kept for longer than the
@@ -11,25 +11,27 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any
 
 from nni_nasoa.values import INPUT_SIZE, PART, PATTERN, SEED, check_fields, number, one_of, or_none, shown
 
 from .arrays import DatasetError, Holdout, ImageSplit, NotInTimeError
+from .columns import ANY, Columns, respelled
 from .decoded import check_usable
 from .decoding import Decoding
 from .fingerprint import fingerprint_of_arrays
-from .folder import Folder
 from .folder_images import FolderImages
+from .given import Kind, Source, check_columns, files_at, in_memory, whole_path
+from .image_files import ImageFiles
+from .image_list import ImageList
 from .left_out import warn_of
 from .named import EMBEDDED, Named, known_name
 from .own_process import over_in_time
+from .read_files import ReadFiles
 from .rendering import GEOMETRIES
 from .split_defaults import MAX_BAD, VAL_FRACTION
 
@@ -42,20 +44,11 @@ _RULES = {
 }
 
 
-class Kind(Enum):
-    """As what a dataset is given."""
-
-    NAME = "a name"
-    FOLDER = "a folder"
-    ARRAYS = "arrays"
-
-
 @dataclass(frozen=True)
 class Dataset:
     """A dataset, and how it is to be taken; the same values always give the same images in the same parts.
 
-    Whether it is there shows when it is asked for something, or by `check`: it may be one of another
-    machine's.
+    Whether it is there shows when it is asked for something, or by `check`: it may be another machine's.
 
     Parameters
     ----------
@@ -63,15 +56,15 @@ class Dataset:
         "digits" (embedded), "fractals" (drawn here from formulas: 40 classes), a torchvision dataset's name
         ("cifar10", "flowers102", ...), "task:NAME" (a small task that is drawn here, see `tasks.list_tasks`),
         or a folder: a folder of images for each class, or train/ and val/ with such folders in them; test/ is
-        left alone. A folder whose name is that of a dataset is meant by "./name". Or an ImageSplit, which is
-        taken as it is.
+        left alone. A folder whose name is that of a dataset is meant by "./name". Or what a reader knows, see
+        `readers`: "labels.csv", or "labels.csv?label=species,path=image" where columns have unusual names; a
+        table of pandas; an ImageList. Or an ImageSplit, which is taken as it is.
     root
-        Where torchvision's datasets lie or are downloaded to; by default in the cache, see
-        `files.cache_folder`.
+        Where torchvision's datasets lie or are downloaded to, by default in the cache. Where relative paths
+        begin in a file that lists images, by default its folder, or a table, by default where the process is.
     val_fraction
-        Share of each class that is held back for validation, where the dataset brings no validation part. The
-        official test parts of torchvision's datasets are never touched: they are for the last comparison, not
-        for a search.
+        Share of each class that is held back for validation, where the dataset brings no validation part.
+        Official test parts are never touched: they are for the last comparison, not for a search.
     seed
         Seed of the split, where the dataset brings no validation part of its own.
     max_bad
@@ -81,8 +74,11 @@ class Dataset:
         A regular expression that is found in the path of each image of a folder. Images for which its groups,
         or all of it where it has none, are the same are held back together, or not at all.
     geometry
-        How a square comes of an oblong image of a folder: "crop", "pad" or "squish", see `Rendering`. None
-        goes by how oblong the images are.
+        How a square comes of an oblong image in a file: "crop", "pad" or "squish", see `Rendering`. None goes
+        by how oblong the images are.
+    columns
+        Which columns of a table are what, as Columns or a mapping with "path", "label" and "part"; those that
+        are not given are found by their usual names.
 
     Raises
     ------
@@ -90,23 +86,27 @@ class Dataset:
         One of these is not what it has to be. One line.
     """
 
-    source: str | os.PathLike[str] | ImageSplit
+    source: Source
     root: str | os.PathLike[str] | None = None
     val_fraction: float = VAL_FRACTION
     seed: int = 0
     max_bad: float = MAX_BAD
     group_by: str | None = None
     geometry: str | None = None
+    columns: Columns | Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.source, (str, os.PathLike, ImageSplit)):
-            raise DatasetError(
-                f"dataset: {type(self.source).__name__} is neither a name, nor a folder, nor an ImageSplit"
-            )
         check_fields(self, _RULES, DatasetError)
+        columns = Columns.of(self.columns)
+        if isinstance(self.source, (str, os.PathLike)):
+            check_columns(self.source, columns)
+        elif not isinstance(self.source, (ImageSplit, ImageList)):
+            object.__setattr__(self, "source", in_memory(self.source, columns, self.root))
+            columns = ANY
+        object.__setattr__(self, "columns", columns)
 
     @classmethod
-    def of(cls, given: Dataset | str | os.PathLike[str] | ImageSplit, **options: Any) -> Dataset:
+    def of(cls, given: Dataset | Source, **options: Any) -> Dataset:
         """What a public call was given, as a Dataset.
 
         Parameters
@@ -133,23 +133,22 @@ class Dataset:
         self, *, seed: int | None = None, max_bad: float | None = None, geometry: str | None = None
     ) -> Dataset:
         """The same images, taken in another way; what is known of their files is known to both."""
-        changed: dict[str, Any] = {"seed": seed, "max_bad": max_bad, "geometry": geometry}
-        other = dataclasses.replace(
-            self, **{name: value for name, value in changed.items() if value is not None}
-        )
+        asked: dict[str, Any] = {"seed": seed, "max_bad": max_bad, "geometry": geometry}
+        other = dataclasses.replace(self, **{name: one for name, one in asked.items() if one is not None})
         vars(other)["_images"] = self._images
         return other
 
     def absolute(self, base: str | os.PathLike[str] = ".") -> Dataset:
         """The dataset with absolute paths; relative ones begin at a folder, "~" is the home."""
-
-        def whole(path: str | os.PathLike[str]) -> str:  # an empty text is no path, and stays
-            return str((Path(base) / Path(path).expanduser()).absolute()) if os.fspath(path) else ""
-
-        root = None if self.root is None else whole(self.root)
-        if isinstance(self.source, ImageSplit) or self.kind is Kind.NAME:
+        root = None if self.root is None else whole_path(self.root, base)
+        if not isinstance(self.source, (str, os.PathLike)) or self.kind is Kind.NAME:
             return dataclasses.replace(self, root=root)
-        return dataclasses.replace(self, source=whole(self.source), root=root)
+        return dataclasses.replace(self, source=whole_path(self.source, base), root=root)
+
+    @property
+    def spelled(self) -> str:
+        """The source as a command or a config takes it, the columns that the user has named included."""
+        return respelled(str(self.source), Columns.of(self.columns))
 
     @cached_property
     def _decodings(self) -> list[Decoding]:
@@ -160,28 +159,35 @@ class Dataset:
         return {name: value for name, value in vars(self).items() if name != "_decodings"}
 
     @cached_property
-    def _images(self) -> ImageSplit | Named | Folder:
+    def _images(self) -> ImageSplit | Named | ImageFiles:
         if isinstance(self.source, ImageSplit):
             return self.source
-        name = known_name(str(self.source))
-        return Folder(self.source) if name is None else Named(name, self.root)
+        if isinstance(self.source, ImageList):
+            return ReadFiles(self.source)
+        path = str(self.source)
+        name = known_name(path)
+        return (
+            Named(name, self.root)
+            if name is not None
+            else files_at(path, Columns.of(self.columns), self.root)
+        )
 
     @property
     def kind(self) -> Kind:
         """As what it is given."""
         if isinstance(self._images, ImageSplit):
             return Kind.ARRAYS
-        return Kind.FOLDER if isinstance(self._images, Folder) else Kind.NAME
+        return Kind.FILES if isinstance(self._images, ImageFiles) else Kind.NAME
 
     @property
     def name(self) -> str:
-        """What results call it: of a folder the last part of its path."""
+        """What results call it: of a folder or a file the last part of its path."""
         return self._images.name
 
     @property
     def identity(self) -> str:
-        """What tells it from others on this machine: its name, or the absolute path of a folder."""
-        return self._images.identity if isinstance(self._images, Folder) else self.name
+        """What tells it from others on this machine: its name, or the absolute path of a folder or file."""
+        return self._images.identity if isinstance(self._images, ImageFiles) else self.name
 
     @property
     def input_size(self) -> int | None:
@@ -189,16 +195,10 @@ class Dataset:
         return self._images.input_size if isinstance(self._images, ImageSplit) else None
 
     @property
-    def folder(self) -> Folder:
-        """The folder, with its files.
-
-        Raises
-        ------
-        DatasetError
-            It is given as something else.
-        """
-        if isinstance(self._images, Folder):
-            return self._images
+    def files(self) -> ImageFiles:
+        """The files of a folder or a list; a DatasetError where it is given as something else."""
+        if isinstance(self._images, ImageFiles):
+            return self._images.found
         raise DatasetError(f"dataset: '{self.name}' is given as {self.kind.value}, which has no files")
 
     @property
@@ -210,9 +210,9 @@ class Dataset:
     def fingerprint(self) -> str:
         """What tells the dataset, and how it is split, from others; no image is opened for it.
 
-        Of a folder it is a digest of the paths, sizes and times of its files, so that a folder with a change
-        in it has another one, as a copy of it has. Of a named dataset it is one of the name and the version
-        of this package; of an ImageSplit one of its labels and of up to 64 MiB of its images, evenly spaced.
+        Of files it is a digest of their paths, sizes and times, so that a change gives another one, as a copy
+        does, and of the labels in a list of them. Of a named dataset it is one of the name and the version of
+        this package; of an ImageSplit of its labels and up to 64 MiB of its images, evenly spaced.
 
         Raises
         ------
@@ -221,9 +221,9 @@ class Dataset:
         """
         if isinstance(self._images, ImageSplit):
             return fingerprint_of_arrays(self._images)
-        if isinstance(self._images, Folder):
-            return self._images.fingerprint(self.holdout, self.geometry)
-        return self._images.fingerprint(self.holdout)
+        if isinstance(self._images, Named):
+            return self._images.fingerprint(self.holdout)
+        return self.files.fingerprint(self.holdout, self.geometry)
 
     def check(self) -> None:
         """Raise what `open` raises about what is neither a known name nor a folder, without opening it."""
@@ -253,10 +253,10 @@ class Dataset:
         size = _checked_size(size)
         if isinstance(self._images, ImageSplit):
             return self._images
-        if isinstance(self._images, Folder):
-            split = self._images.open(size, self.holdout, self.geometry, show_progress)
-        else:
+        if isinstance(self._images, Named):
             split = self._images.open(size, self.holdout, show_progress)
+        else:
+            split = self.files.open(size, self.holdout, self.geometry, show_progress)
         check_usable(split, self.max_bad)
         warn_of(split.left_out, split.name)
         return split
@@ -286,11 +286,11 @@ class Dataset:
         if math.isinf(seconds):
             return True
         deadline = time.monotonic() + seconds
-        if not isinstance(images, Folder):
+        if not isinstance(images, ImageFiles):
             return over_in_time(
                 partial(_decode, self, size, show_progress), seconds, quiet=show_progress is False
             )
-        images.split(self.holdout)  # what is wrong with them is said, however short the time is
+        self.files.split(self.holdout)  # what is wrong with them is said, however short the time is
         if seconds <= 0:
             return False
         with suppress(DatasetError), self.decoding(size) as decoding:  # who opens it next will see the same
@@ -361,7 +361,7 @@ class Dataset:
             all in a folder.
         """
         size = _checked_size(size)
-        if isinstance(self._images, Folder):
+        if isinstance(self._images, ImageFiles):
             begin, images = time.monotonic(), _images_of(self)
             seconds -= time.monotonic() - begin
             return images.sample(size, seconds, most, self.max_bad, enough=enough, decode_size=decode_size)
@@ -379,9 +379,7 @@ class Dataset:
         DatasetError
             As in `open`, where it shows without opening an image.
         """
-        if not isinstance(self._images, Folder):
-            return set()
-        return self._images.decoded(sizes, self.holdout, self.geometry)
+        return self.files.decoded(sizes, self.holdout, self.geometry) if self.kind is Kind.FILES else set()
 
 
 def _decode(dataset: Dataset, size: int, show_progress: bool | None) -> None:
@@ -390,7 +388,7 @@ def _decode(dataset: Dataset, size: int, show_progress: bool | None) -> None:
 
 
 def _images_of(dataset: Dataset) -> FolderImages:
-    return dataset.folder.images(dataset.holdout, dataset.geometry)
+    return dataset.files.images(dataset.holdout, dataset.geometry)
 
 
 def _checked_size(size: int) -> int:

@@ -3,59 +3,54 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
-import time
-from collections.abc import Iterable
-from contextlib import suppress
-from dataclasses import replace
-from functools import cached_property, partial
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nni_nasoa.values import MAX_REASON, one_line, reason, suggestion
+from nni_nasoa.values import MAX_REASON, one_line, reason, shown, suggestion
 
-from .arrays import DatasetError, Holdout, ImageSplit
-from .content import SETTLED, content_digest, kept_digest, quick_digest, stat_digest
-from .decoded import Loaded, Sample, Source
-from .earlier import copy_may_be_there, largest_decoded
-from .find_rendering import find_rendering
-from .fingerprint import fingerprint_of
-from .folder_images import Contents, FolderImages
-from .identity import Identities, identities
-from .left_out import LeftOut, readable
+from .arrays import DatasetError
+from .columns import ANY
+from .image_files import ImageFiles, PartImages
+from .layout import Layout, find_layout
+from .left_out import readable
 from .listing import Listing, list_folder
 from .named import dataset_names
-from .opening import open_image
-from .rendering import PLAIN, Rendering
-from .split import Split, split_listing
+from .place import Place
+from .read_files import ReadFiles, name_of_path
+from .readers import ReadOptions, load_installed, reader_of_folder
 from .torchvision_sets import normalized
-from .walk import ImageFile
-
-DECODING = 2  # changes with how the files of a folder are decoded, and those of named datasets are not
+from .walk import is_folder, scan
 
 
-class Folder:
-    """A folder of images, listed when somebody first asks, and once for all who want to know.
+class Folder(ImageFiles):
+    """A folder of images.
 
     Parameters
     ----------
     given
         Its path, as a user writes it. Whether there is such a folder shows when it is asked for something.
+    options
+        How it is read, where a reader recognises it.
     """
 
-    def __init__(self, given: str | os.PathLike[str]):
-        self._given = given
-        self._marks: dict[str, str] = {}
-        self._splits: dict[Holdout, Split] = {}
+    form = "folder"
+
+    def __init__(self, given: str | os.PathLike[str], options: ReadOptions | None = None):
+        super().__init__()
+        self._given, self._options = given, options or ReadOptions()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what the system has said of the entries, which cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name not in ("_entries", "_layout")}
 
     @cached_property
     def name(self) -> str:
         """What results call it: the last part of its path, on one line."""
-        path = os.path.expanduser(self._given)
-        with suppress(ValueError):  # a zero byte, which is in no path
-            path = os.path.realpath(path)
-        return readable(os.path.basename(path)) or "/"
+        return name_of_path(self._given)
 
     @property
     def identity(self) -> str:
@@ -65,120 +60,71 @@ class Folder:
         except DatasetError:
             return str(self._given)
 
+    @property
+    def title(self) -> str:
+        """Its path."""
+        return str(self.path)
+
     @cached_property
     def path(self) -> Path:
         """Where it is; a DatasetError where it is not there."""
         return existing_folder(self._given)
 
     @cached_property
+    def place(self) -> Place:
+        """Where it is, without links."""
+        return Place(self.path.resolve())
+
+    @cached_property
     def listing(self) -> Listing:
         """Its images; a DatasetError as of `list_folder`."""
-        return list_folder(self.path)
+        return list_folder(self.path, self._layout)
 
     @cached_property
-    def _files(self) -> list[str]:
-        return sorted(file.path for file in self.listing.files)
+    def found(self) -> ImageFiles:
+        """What is in it: folders of classes, or what a reader recognises."""
+        folders = [entry.name for entry in self._entries if is_folder(entry)]
+        files = [*{entry.name for entry in self._entries} - {*folders}]
+        reader = reader_of_folder(self.path, files, folders)
+        if reader is None and self._layout.problem is not None:
+            load_installed()
+            reader = reader_of_folder(self.path, files, folders)
+        if reader is not None:
+            return ReadFiles(self.path, reader, self._options)
+        if self._options.columns != ANY:
+            raise DatasetError(
+                f"dataset: {shown(str(self._given))} is no table, of which columns could be named"
+            )
+        return self
 
     @cached_property
-    def _stats(self) -> tuple[str, float]:
-        return stat_digest(self.path.resolve(), self._files)
-
-    def split(self, holdout: Holdout) -> Split:
-        """Its two parts; a DatasetError where nothing is left to validate on."""
-        if holdout not in self._splits:
-            self._splits[holdout] = split_listing(self.listing, self._identities, holdout)
-        return self._splits[holdout]
-
-    def left_out(self, holdout: Holdout) -> LeftOut:
-        """What is left out, or may be wrong, as far as that shows without opening an image."""
-        split, found = self.split(holdout), self.listing.left_out
-        return replace(found, copies=split.copies, notes=(*found.notes, *split.notes))
+    def _entries(self) -> list[os.DirEntry[str]]:
+        return scan(self.path)
 
     @cached_property
-    def _identities(self) -> Identities:
-        return identities(self.path.resolve(), self._files, *self._stats)
+    def _layout(self) -> Layout:
+        return find_layout(self.path, self._entries)
 
-    def rendering(self, geometry: str | None) -> Rendering:
-        """How its images are rendered, of which some are opened for it where that is not known.
+    @property
+    def parts(self) -> Mapping[str, str]:
+        """The folders that are parts, by their kinds."""
+        return {kind: f"{part.path}/" if part.path else "" for kind, part in self._layout.parts.items()}
 
-        Parameters
-        ----------
-        geometry
-            That is asked for, here and below; None goes by how oblong the images are.
-        """
-        return self._rendering if geometry is None else replace(self._rendering, geometry=geometry)
+    def of_parts(self, kinds: Sequence[str]) -> PartImages:
+        """All images below the folders of classes in some parts."""
+        there = [part for kind in kinds if (part := self._layout.part(kind)) is not None]
+        classes = tuple(sorted({name for part in there for name in part.by_class}))
+        files = [file for part in there for file in part.labelled(classes)]
+        others = sum((part.others for part in there), Counter())
+        return PartImages(classes, files, tuple(others.most_common()))
 
-    @cached_property
-    def _rendering(self) -> Rendering:
-        return find_rendering(self.path.resolve(), self._files, self._identities.keys, self._stats[0])
+    def missing(self, kind: str) -> str:
+        """What is missing where a part is."""
+        return f"{kind}/ with a folder for each class"
 
     def check(self) -> None:
         """Raise a DatasetError where it is not there."""
         existing_folder(self._given)
-
-    def fingerprint(self, holdout: Holdout, geometry: str | None) -> str:
-        """Of its name, of the paths, sizes and times of its images, and of what is asked for."""
-        name = os.fsdecode(self.path.resolve().name)
-        asked = () if geometry is None else (geometry,)
-        return fingerprint_of("folder", name, self._stats[0], self.split(holdout).key, *asked)
-
-    def open(
-        self, size: int, holdout: Holdout, geometry: str | None, show_progress: bool | None
-    ) -> ImageSplit:
-        """The images; see `Dataset.open`.
-
-        The cache is keyed by the names and the contents of the files, and by how they are split: a changed
-        folder is decoded anew, a copied, moved or touched one is not.
-        """
-        return self.images(holdout, geometry, show_progress).open(size, show_progress)
-
-    def decoded(self, sizes: Iterable[int], holdout: Holdout, geometry: str | None) -> set[int]:
-        """At which of some sizes, in pixels, its images lie decoded in the cache; no file is read for it.
-
-        Those count, too, that are made of a larger one.
-        """
-        content = kept_digest(self.path, self._stats[0])
-        if content is None:
-            return set()
-        largest = largest_decoded({"content": content, **self._key(holdout, geometry)})
-        return {size for size in sizes if size <= largest}
-
-    def images(
-        self, holdout: Holdout, geometry: str | None, show_progress: bool | None = False
-    ) -> FolderImages:
-        """Its images as they are now, of which some or all are in the cache, or will be."""
-        listing, folder, split = self.listing, self.path.resolve(), self.split(holdout)
-        parts, left_out = (split.train, split.val), self.left_out(holdout)
-        rendering = self.rendering(geometry)
-        times, newest = stat_digest(folder, self._files)
-        if times not in self._marks:  # a file that has just changed may change once more, and not show it
-            self._marks[times] = "" if newest < time.time() - SETTLED else secrets.token_hex(8)
-        return FolderImages(
-            Loaded(self.name, left_out=left_out, rendering=rendering),
-            Source(
-                listing.classes,
-                *([sample_of(self.path, file, rendering) for file in part] for part in parts),
-            ),
-            str(self.path),
-            holdout.seed,
-            f"{folder} {times} {self._marks[times]}",
-            lambda: f"{folder} {stat_digest(folder, self._files)[0]} {self._marks[times]}",
-            Contents(
-                lambda: (
-                    kept_digest(folder, times)
-                    or (
-                        quick_digest(folder, self._files) if copy_may_be_there(sum(map(len, parts))) else None
-                    )
-                ),
-                lambda: content_digest(folder, self._files, show_progress),
-            ),
-            self._key(holdout, geometry),
-        )
-
-    def _key(self, holdout: Holdout, geometry: str | None) -> dict[str, Any]:
-        rendering = self.rendering(geometry)
-        key = {"classes": self.listing.classes, "split": self.split(holdout).key, "decoding": DECODING}
-        return key if rendering == PLAIN else {**key, "rendering": rendering.to_json()}
 
 
 def existing_folder(given: str | os.PathLike[str]) -> Path:
@@ -198,10 +144,6 @@ def existing_folder(given: str | os.PathLike[str]) -> Path:
     except (OSError, ValueError, RuntimeError) as error:
         raise DatasetError(f"dataset: '{name}' cannot be opened ({reason(error)})") from error
     raise DatasetError(
-        f"dataset: '{name}' is a file, where a folder of images is needed (unpack an archive first)"
+        f"dataset: '{name}' is a file, where a folder of images is needed (unpack an archive first), or one "
+        "that lists images, as .csv"
     )
-
-
-def sample_of(folder: Path, file: ImageFile, rendering: Rendering = PLAIN) -> Sample:
-    """A file of a listing, to be decoded."""
-    return Sample(partial(open_image, os.path.join(folder, file.path)), file.label, file.path, rendering)

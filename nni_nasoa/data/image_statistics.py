@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .decoded import decode_one
-from .folder import sample_of
+from .image_files import sample_of
 from .parallel import in_threads
+from .place import Place
 from .rendering import PLAIN, Rendering
 from .walk import ImageFile
 
@@ -50,20 +49,20 @@ def class_statistics(train: np.ndarray, val: np.ndarray, classes: int) -> dict[s
     }
 
 
-def total_bytes(folder: Path, files: Sequence[ImageFile], advance: Callable[[int], None]) -> int:
+def total_bytes(place: Place, files: Sequence[ImageFile], advance: Callable[[int], None]) -> int:
     """Size of files, in bytes; `advance` is told of files done, here and below."""
-    root, total = os.fspath(folder), 0
+    total = 0
     for start in range(0, len(files), _STATS):
         chunk = files[start : start + _STATS]
         for file in chunk:
             with suppress(OSError):  # a link that leads nowhere
-                total += os.stat(os.path.join(root, file.path)).st_size
+                total += place.size(file.path)
         advance(len(chunk))
     return total
 
 
 def header_statistics(
-    folder: Path, sample: Sequence[ImageFile], deadline: float, advance: Callable[[int], None]
+    place: Place, sample: Sequence[ImageFile], deadline: float, advance: Callable[[int], None]
 ) -> dict[str, Any]:
     """Sizes and transparency, from the headers of as many files as are read until the deadline.
 
@@ -71,7 +70,7 @@ def header_statistics(
     """
     tried, found = 0, []
     if time.monotonic() < deadline:
-        for header in in_threads(lambda file: _header(folder, file), sample):
+        for header in in_threads(lambda file: _header(place, file), sample):
             tried += 1
             found += [header] if header is not None else []
             advance(1)
@@ -86,10 +85,10 @@ def header_statistics(
     return known
 
 
-def _header(folder: Path, file: ImageFile) -> tuple[int, int, bool] | None:
+def _header(place: Place, file: ImageFile) -> tuple[int, int, bool] | None:
     """Width, height and whether there is transparency; None where it cannot be read."""
     try:
-        with sample_of(folder, file).open() as image:
+        with sample_of(place, file).open() as image:
             width, height = image.size
             if "exif" in image.info and image.getexif().get(_ORIENTATION) in _TURNED:
                 width, height = height, width
@@ -103,7 +102,7 @@ def _header(folder: Path, file: ImageFile) -> tuple[int, int, bool] | None:
 
 
 def pixel_statistics(
-    folder: Path,
+    place: Place,
     sample: Sequence[ImageFile],
     deadline: float,
     advance: Callable[[int], None],
@@ -118,13 +117,13 @@ def pixel_statistics(
             break
         tried, begin = tried + 1, time.thread_time()
         advance(1)
-        header = _header(folder, file)
+        header = _header(place, file)
         area = 0 if header is None else header[0] * header[1]
         pace = seconds / pixels if pixels else USUAL_PACE
         if header is None or now + pace * area > deadline:  # one of a hundred megapixels takes seconds
             areas += [area] if area else []
             continue
-        result = decode_one(sample_of(folder, file, rendering), PIXEL_SIZE)
+        result = decode_one(sample_of(place, file, rendering), PIXEL_SIZE)
         if not isinstance(result, str):
             areas.append(area)
             seconds, pixels = seconds + time.thread_time() - begin, pixels + area

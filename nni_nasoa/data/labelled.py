@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nni_nasoa.values import one_of
@@ -14,12 +12,12 @@ from nni_nasoa.values import one_of
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .dataset import Dataset, Kind
 from .decoded import Sample
-from .folder import sample_of
-from .layout import find_layout
+from .image_files import sample_of
 from .left_out import readable
 from .named import Named, known_name
 from .parts import TEST, TRAIN, VALIDATION
-from .walk import ImageFile, PartFolder
+from .place import Place
+from .walk import ImageFile
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -52,13 +50,14 @@ class LabelledImages:
 def labelled_images(dataset: Dataset, part: str | None = None, size: int = 224) -> LabelledImages:
     """The images of a part of a dataset.
 
-    Which folders are parts, `find_layout` says. Where a folder brings none for validation, a share of what is
-    trained on is held back, as `Dataset` does it.
+    Which folders are parts, `find_layout` says. Where a folder or a list brings none for validation, a share
+    of what is trained on is held back, as `Dataset` does it.
 
     Parameters
     ----------
     part
-        One of `PARTS`. By default the first of test and val that there is; of a folder of classes all.
+        One of `PARTS`. By default the first of test and val that there is; of a folder or a
+        list without parts all.
     size
         Height and width at which images are drawn that are no files, in pixels.
 
@@ -70,8 +69,8 @@ def labelled_images(dataset: Dataset, part: str | None = None, size: int = 224) 
     if part is not None:
         one_of(PARTS)("part", part, DatasetError)
     dataset.check()
-    if dataset.kind is Kind.FOLDER:
-        found = _of_folder(dataset, part)
+    if dataset.kind is Kind.FILES:
+        found = _of_files(dataset, part)
     elif dataset.kind is Kind.NAME and part in (None, "test", "all"):
         found = _of_name(dataset, part, size)
     else:
@@ -82,8 +81,10 @@ def labelled_images(dataset: Dataset, part: str | None = None, size: int = 224) 
 
 
 def test_part_of(dataset: Dataset) -> str | None:
-    """The folder with classes that a folder brings to test on, if it does; a DatasetError as of `open`."""
-    return dataset.folder.listing.test if dataset.kind is Kind.FOLDER else None
+    """What messages call the part to test on that a dataset's files bring; a DatasetError as of `open`."""
+    if dataset.kind is not Kind.FILES or dataset.files.listing.test is None:
+        return None
+    return dataset.files.parts[TEST]
 
 
 def _of_name(dataset: Dataset, part: str | None, size: int) -> LabelledImages:
@@ -111,42 +112,37 @@ def _image(images: ImageArrays, number: int) -> Image.Image:
     return Image.fromarray(images.images[number].transpose(1, 2, 0))
 
 
-def _of_folder(dataset: Dataset, part: str | None) -> LabelledImages:
-    layout = find_layout(dataset.folder.path)
-    there = [kind for kind in (TEST, VALIDATION, TRAIN) if kind in layout.parts]
-    alone = TRAIN in there and not layout.parts[TRAIN].path  # folders of classes, beside parts or without any
+def _of_files(dataset: Dataset, part: str | None) -> LabelledImages:
+    parts = dataset.files.parts
+    there = [kind for kind in (TEST, VALIDATION, TRAIN) if kind in parts]
+    alone = TRAIN in there and not parts[TRAIN]  # folders of classes, beside parts or without any
     if part is None:
         part = next((kind for kind in there if kind != TRAIN), "all" if alone else TRAIN)
     if part == "all":
-        return _of_classes(dataset, part, [layout.part(kind) for kind in reversed(there)])
+        return _of_parts(dataset, part, [*reversed(there)])
     if part != TEST and VALIDATION not in there:
         return _held_back(dataset, part)
     if part not in there:
         beside = f"; there is {', '.join(there)}" if there and not alone else ""
         raise DatasetError(
-            f"{readable(str(layout.root))}: no {part}/ with a folder for each class{beside or '; give all'}"
+            f"{readable(dataset.files.title)}: no {dataset.files.missing(part)}{beside or '; give all'}"
         )
-    return _of_classes(dataset, part, [layout.part(part)])
+    return _of_parts(dataset, part, [part])
 
 
 def _held_back(dataset: Dataset, part: str) -> LabelledImages:
-    """A part that a run takes by itself of a folder, for training or for validation."""
-    folder, listing = dataset.folder.path, dataset.folder.listing
-    split = dataset.folder.split(dataset.holdout)
-    samples = _samples(folder, split.train if part == TRAIN else split.val)
+    """A part that a run takes by itself, for training or for validation."""
+    listing, split = dataset.files.listing, dataset.files.split(dataset.holdout)
+    samples = _samples(dataset.files.place, split.train if part == TRAIN else split.val)
     return LabelledImages(part, listing.classes, samples, listing.left_out.others)
 
 
-def _of_classes(dataset: Dataset, part: str, folders: Sequence[PartFolder | None]) -> LabelledImages:
-    """All images below the folders of classes in some folders."""
-    there = [one for one in folders if one is not None]
-    classes = tuple(sorted({name for one in there for name in one.by_class}))
-    files = [file for one in there for file in one.labelled(classes)]
-    files.sort(key=lambda file: file.label)  # of parts that are taken together, the classes in turn
-    samples = _samples(dataset.folder.path, files)
-    others = sum((one.others for one in there), Counter())
-    return LabelledImages(part, classes, samples, tuple(others.most_common()))
+def _of_parts(dataset: Dataset, part: str, kinds: Sequence[str]) -> LabelledImages:
+    """All images of some parts."""
+    found = dataset.files.of_parts(kinds)
+    files = sorted(found.files, key=lambda file: file.label)  # of several parts, the classes in turn
+    return LabelledImages(part, found.classes, _samples(dataset.files.place, files), found.others)
 
 
-def _samples(folder: Path, files: Iterable[ImageFile]) -> list[Sample]:
-    return [sample_of(folder, file) for file in files]
+def _samples(place: Place, files: Iterable[ImageFile]) -> list[Sample]:
+    return [sample_of(place, file) for file in files]

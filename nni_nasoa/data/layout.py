@@ -48,18 +48,25 @@ class Layout(NamedTuple):
         return None if part is None else PartFolder(self.root, part.path, part.entries)
 
 
-def find_layout(root: Path) -> Layout:
+def find_layout(root: Path, entries: Sequence[os.DirEntry[str]] | None = None) -> Layout:
     """Find the parts of a dataset in a folder. It is read, and the folders in it that may be parts.
 
     These are told by their names, see `kinds_of_parts`, and have folders in them. Where none is to train on,
     the classes are the folders that are no parts by their names; "train" is one, too, beside others.
+
+    Parameters
+    ----------
+    root
+        The folder.
+    entries
+        What is in it, where it was read already.
 
     Raises
     ------
     DatasetError
         A folder may not be read.
     """
-    entries = scan(root)
+    entries = scan(root) if entries is None else entries
     folders = folders_among(entries)
     kinds = kinds_of_parts(folders)
     others = [name for name in folders if name not in kinds]

@@ -45,7 +45,7 @@ class LeftOut:
         A file of JSON lines that holds `bad`, with keys "file" and "reason"; it lies in the cache. None where
         all could be read.
     empty_classes
-        Names of class folders without an image to train on, which are no classes of the dataset.
+        Names of classes without an image to train on, which are none of the dataset.
     others
         Numbers of files that were passed over as they are no images by their names, by suffix, the most
         first; hidden ones do not count.
@@ -81,7 +81,7 @@ class LeftOut:
         if self.empty_classes:
             names = ", ".join(f"'{readable(name)}'" for name in self.empty_classes[:5])
             more = f" and {len(self.empty_classes) - 5} more" if len(self.empty_classes) > 5 else ""
-            parts.append(f"class folders without images: {names}{more}")
+            parts.append(f"classes without images: {names}{more}")
         if self.others:
             parts.append(f"passed over as no images by their names: {files_by_suffix(self.others)}")
         return [*parts, *self.notes]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .arrays import DatasetError
-from .layout import find_layout, named
+from .layout import Layout, find_layout, named
 from .left_out import LeftOut, files_by_suffix, readable
 from .parts import TEST, TRAIN, VALIDATION, drawn_beside_images, kinds_of_parts
 from .walk import ImageFile, PartFolder
@@ -33,11 +33,18 @@ class Listing(NamedTuple):
         return self.train + (self.val or [])
 
 
-def list_folder(folder: Path) -> Listing:
+def list_folder(folder: Path, layout: Layout | None = None) -> Listing:
     """Find the classes and the images of a folder, each folder in it being read once.
 
     A folder for each class, or such folders in train/, which may come with val/; see `find_layout`. What is
     in test/ is not looked at. Links are followed, but into no folder a second time.
+
+    Parameters
+    ----------
+    folder
+        Which one.
+    layout
+        How it is laid out, where that was found already.
 
     Raises
     ------
@@ -45,7 +52,7 @@ def list_folder(folder: Path) -> Listing:
         No images, a single class, a class to validate on that is not trained on, parts where classes belong,
         a folder that may not be read.
     """
-    layout = find_layout(folder)
+    layout = find_layout(folder) if layout is None else layout
     train = layout.part(TRAIN)
     if train is None:
         raise DatasetError(str(layout.problem))
@@ -54,7 +61,7 @@ def list_folder(folder: Path) -> Listing:
     files = train.labelled(classes)
     empty = tuple(name for name, paths in train.by_class.items() if not paths)
     loose = [f"not used: {train.loose} images beside the folders of classes"] * (train.loose > 0)
-    notes = (*layout.notes, *loose, *_alike(classes))
+    notes = (*layout.notes, *loose, *hardly_differing(classes))
     left_out = LeftOut(empty_classes=empty, others=_in_order(train.others), notes=notes)
     test = layout.parts[TEST].path if TEST in layout.parts else None
     val = layout.part(VALIDATION)
@@ -69,7 +76,7 @@ def list_folder(folder: Path) -> Listing:
     return Listing(classes, files, val.labelled(classes), left_out, test)
 
 
-def _alike(classes: Iterable[str]) -> list[str]:
+def hardly_differing(classes: Iterable[str]) -> list[str]:
     """A line on classes that may be meant to be one."""
     plain = defaultdict(list)
     for name in classes:

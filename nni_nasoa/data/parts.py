@@ -61,6 +61,11 @@ def kinds_of_parts(names: Iterable[str]) -> dict[str, str]:
     return {name: known[name] for name in sorted(parts, key=lambda name: (len(split[name]), name))}
 
 
+def kind_of_part(name: str) -> str | None:
+    """The kind of part that a name tells of by itself, "train", "val" or "test"; None where it is none."""
+    return _kind(_words(name))
+
+
 def drawn_beside_images(names: Iterable[str]) -> tuple[str, str] | None:
     """Two of some folders that hold images, and what was drawn of these: `images` and `masks`, say."""
     split = {name: set(_words(name)) for name in sorted(names)}

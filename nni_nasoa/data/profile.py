@@ -194,8 +194,8 @@ def profile_dataset(
     DatasetError
         As in `Dataset.open`. Files that cannot be read are passed over, however many they are.
     """
-    if dataset.kind is Kind.FOLDER:
-        return _profile_folder(dataset, show_progress, time.monotonic(), seconds, headers, pixels)
+    if dataset.kind is Kind.FILES:
+        return _profile_files(dataset, show_progress, time.monotonic(), seconds, headers, pixels)
     return profile_arrays(dataset.open(PIXEL_SIZE, show_progress), dataset.fingerprint)
 
 
@@ -211,11 +211,11 @@ def profile_arrays(split: ImageSplit, fingerprint: str) -> DatasetProfile:
     )
 
 
-def _profile_folder(
+def _profile_files(
     dataset: Dataset, show_progress: bool | None, started: float, seconds: float, headers: int, pixels: int
 ) -> DatasetProfile:
-    folder, listing = dataset.folder.path, dataset.folder.listing
-    parts = dataset.folder.split(dataset.holdout)[:2]
+    place, listing = dataset.files.place, dataset.files.listing
+    parts = dataset.files.split(dataset.holdout)[:2]
     train, val = (np.array([file.label for file in part], dtype=np.int64) for part in parts)
     files = [file for part in parts for file in part]
     sample = [files[i] for i in classes_in_turn(np.concatenate([train, val]), dataset.seed)[:headers]]
@@ -227,10 +227,10 @@ def _profile_folder(
         warnings.catch_warnings(),
     ):
         warnings.simplefilter("ignore")  # Pillow's, about metadata
-        bytes_total = total_bytes(folder, files, advance)
-        known = header_statistics(folder, sample, started + HEADER_SHARE * seconds, advance)
-        rendering, deadline = dataset.folder.rendering(dataset.geometry), started + PIXEL_SHARE * seconds
-        known |= pixel_statistics(folder, sample[:pixels], deadline, advance, rendering)
+        bytes_total = total_bytes(place, files, advance)
+        known = header_statistics(place, sample, started + HEADER_SHARE * seconds, advance)
+        rendering, deadline = dataset.files.rendering(dataset.geometry), started + PIXEL_SHARE * seconds
+        known |= pixel_statistics(place, sample[:pixels], deadline, advance, rendering)
     return DatasetProfile(
         name,
         dataset.fingerprint,

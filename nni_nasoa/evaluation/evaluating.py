@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from nni_nasoa.data import Dataset, DatasetError, ImageSplit
+from nni_nasoa.data import Dataset, DatasetError
+from nni_nasoa.data.dataset import Source
 from nni_nasoa.data.decoded import Sample
 from nni_nasoa.data.labelled import LabelledImages, labelled_images
 from nni_nasoa.data.left_out import BadFile, files_by_suffix, readable
@@ -22,7 +23,7 @@ NAMED = 5  # classes that a note names
 
 def evaluate(
     classifier: Classifier,
-    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
+    dataset: Dataset | Source,
     part: str | None = None,
     *,
     root: str | os.PathLike[str] | None = None,

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nni_nasoa.data import Dataset, ImageSplit
-from nni_nasoa.data.dataset import Kind
+from nni_nasoa.data.dataset import Kind, Source
 from nni_nasoa.data.split_defaults import MAX_BAD, VAL_FRACTION
 from nni_nasoa.data.uneven import BALANCED_HINT, uneven_line
 from nni_nasoa.device.device import resolve_device
@@ -42,7 +42,7 @@ from .trainer import Trainer
 
 
 def finetune(
-    dataset: Dataset | str | os.PathLike[str] | ImageSplit,
+    dataset: Dataset | Source,
     regime: FineTuneRegime | None,
     minutes: float,
     *,
@@ -69,7 +69,8 @@ def finetune(
     Parameters
     ----------
     dataset
-        A Dataset, or the source of one: a name, a folder, or an ImageSplit, which is not resized.
+        A Dataset, or the source of one: a name, a folder, a file that lists images, a table of pandas, or an
+        ImageSplit, which is not resized.
     regime
         The model, and how to fine-tune it. None, beside `resume`, is the regime of that classifier.
     minutes

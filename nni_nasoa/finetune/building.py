@@ -112,7 +112,7 @@ def pace_of_head(
     """
     size = regime.input_size
     assert size is not None, "the regime was made whole"
-    if dataset.kind is not Kind.FOLDER or dataset.decoded([size]):
+    if dataset.kind is not Kind.FILES or dataset.decoded([size]):
         return None
     view = staged(network, regime.model if _info(regime.model) is not None else None)
     if regime.frozen_stages < len(view.stages):

@@ -95,7 +95,7 @@ def open_in_time(
     if dataset.kind is Kind.ARRAYS:
         return Opened(dataset.open(input_size))
     before = clock.elapsed
-    if dataset.kind is not Kind.FOLDER:
+    if dataset.kind is not Kind.FILES:
         seconds = min(CACHE_SHARE * clock.budget, clock.remaining)
         if not dataset.decode_in_time(input_size, seconds, show_progress):
             raise FineTuneError(
@@ -150,7 +150,7 @@ def _decoded_in_time(
     def go_on(images: int) -> bool:
         return pace is None or clock.remaining > rest + HEAD_PASSES * pace * images
 
-    dataset.folder.split(dataset.holdout)  # what is wrong with it is said, however short the time is
+    dataset.files.split(dataset.holdout)  # what is wrong with it is said, however short the time is
     seconds = min(CACHE_SHARE * clock.budget, clock.remaining) if pace is None else clock.remaining - rest
     end = clock.elapsed + seconds
     # Where larger images are being decoded already, smaller ones are made of these.

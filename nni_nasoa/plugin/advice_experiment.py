@@ -149,12 +149,12 @@ def experiment_config(
 
     path = Path(path)
     given = _read(path)
-    experiment_name = f"nasoa advice, {dataset.source}"
+    experiment_name = f"nasoa advice, {dataset.spelled}"
     if _is_local(given["trainingService"]):
         dataset = dataset.absolute()
     ours = given.get("tuner", {}).get("classArgs") if _is_ours(given.get("tuner")) else None
     args = {
-        "dataset": str(dataset.source),
+        "dataset": dataset.spelled,
         "minutes": minutes,
         "zoo": zoo,
         "alternatives": alternatives,

@@ -317,7 +317,7 @@ class OnlineAdvisor(Tuner):
         dataset = self._paths.dataset(args.tasks[task].dataset, args.root)
         assignment = Assignment(
             self._runs.new_name(task, choice is None),
-            str(dataset.source),
+            dataset.spelled,
             args.tasks[task].minutes,
             device=args.device,
             threads=args.threads,

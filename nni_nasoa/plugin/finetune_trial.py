@@ -229,7 +229,7 @@ def _end(result: Mapping[str, Any]) -> None:
     default=FineTuneTrialSettings.seed,
     help="Of the split, order and augmentation.",
 )
-@click.option("--dataset", help="Without NNI: a folder of images, or a dataset's name.")
+@click.option("--dataset", help="Without NNI: a folder of images, a file that lists them, or a name.")
 @click.option("--minutes", type=float, help="Without NNI: the budget.")
 @click.option(
     "--regime",

@@ -236,12 +236,12 @@ def _evaluate(
 @click.option(
     "--dataset",
     default=SearchTrialSettings.dataset,
-    help="digits, a torchvision dataset's name, or a folder of images.",
+    help="digits, a torchvision dataset's name, a folder of images, or a file that lists them.",
 )
 @click.option(
     "--root",
     default=None,
-    help="Where torchvision's datasets lie.  [default: in the cache]",
+    help="Where torchvision's datasets lie, or paths in a list begin.  [default: in the cache]",
     show_default=False,
 )
 @click.option(

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from sklearn.base import clone
@@ -112,6 +113,21 @@ def test_a_folder_has_its_labels(tmp_path):
     fitted = ImageClassifier(**QUICK).fit(tmp_path / "colours")
     assert fitted.classes_.tolist() == ["b", "g", "r"] and fitted.score(tmp_path / "colours") == 1.0
     assert fitted.predict(tmp_path / "colours").tolist() == sorted("rgb"[label] for label in labels)
+
+
+def test_tables_have_their_labels(tmp_path):
+    images, labels = pictures(45)
+    paths = [tmp_path / f"{number:02d}.png" for number in range(45)]
+    for path, image in zip(paths, images):
+        Image.fromarray(image).save(path)
+    table = pd.DataFrame({"image": [str(path) for path in paths], "label": labels * 10 - 5})
+    table.to_csv(tmp_path / "labels.csv", index=False)
+    fitted = ImageClassifier(**QUICK).fit(tmp_path / "labels.csv")
+    assert fitted.classes_.tolist() == ["-5", "15", "5"] and fitted.score(tmp_path / "labels.csv") > 0.9
+    table["image"] = [*images]
+    fitted = ImageClassifier(**QUICK).fit(table)
+    assert fitted.classes_.tolist() == [-5, 5, 15] and fitted.score(table) > 0.9
+    assert (fitted.predict(paths) == labels * 10 - 5).mean() > 0.9
 
 
 @pytest.mark.parametrize(

@@ -90,14 +90,16 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_recorded_twice(nnictl, advis
     }
 
 
-def test_the_stream_takes_its_tasks_one_after_the_other(nnictl, advised, tmp_path):
-    tasks = [{"dataset": "task:flags", "minutes": 0.5}, {"dataset": "digits", "minutes": 0.25}]
+def test_the_stream_takes_its_tasks_one_after_the_other(nnictl, advised, tmp_path, written):
+    """One of them is a table, by a path that begins where the config is."""
+    listed = f"{written('csv').relative_to(tmp_path)}?label=label"
+    tasks = [{"dataset": "task:flags", "minutes": 0.5}, {"dataset": listed, "minutes": 0.25}]
     experiment = nnictl.create(advised("finetune_stream.yml", class_args={"tasks": tasks}))
     experiment.wait_done(500)
     results = check(experiment, ExperienceStore(tmp_path / "store.db"), 2)
     assert [(result["run"], result["minutes"]) for result in results] == [
         ("1-task-flags-1", 0.5),
-        ("2-digits-1", 0.25),
+        ("2-images.csv-label-label-1", 0.25),
     ]
 
 

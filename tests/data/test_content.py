@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from nni_nasoa.data import open_dataset
-from nni_nasoa.data.content import content_digest
+from nni_nasoa.data.content import content_digest as digest_of
+from nni_nasoa.data.place import Place
 
 
 @pytest.fixture
@@ -31,6 +32,10 @@ def reads(folder, monkeypatch):
 
 
 FILES = ["a/0.png", "a/1.png", "b/0.png"]
+
+
+def content_digest(folder, files):
+    return digest_of(Place(folder), files)
 
 
 def test_files_are_read_once(folder, reads, later):

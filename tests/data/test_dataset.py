@@ -43,12 +43,12 @@ def scans(monkeypatch):
         ("task:flags", Kind.NAME, "task:flags"),
         ("task:none such", Kind.NAME, "task:none such"),
         (Path("fractals"), Kind.NAME, "fractals"),
-        ("./digits", Kind.FOLDER, "digits"),
-        ("there/flowers/", Kind.FOLDER, "flowers"),
-        (Path("~/flowers"), Kind.FOLDER, "flowers"),
-        (os.fsdecode(b"\xff\n"), Kind.FOLDER, "\\udcff\\n"),
-        ("/", Kind.FOLDER, "/"),
-        ("set\0", Kind.FOLDER, "set\\x00"),
+        ("./digits", Kind.FILES, "digits"),
+        ("there/flowers/", Kind.FILES, "flowers"),
+        (Path("~/flowers"), Kind.FILES, "flowers"),
+        (os.fsdecode(b"\xff\n"), Kind.FILES, "\\udcff\\n"),
+        ("/", Kind.FILES, "/"),
+        ("set\0", Kind.FILES, "set\\x00"),
     ],
 )
 def test_kind_and_name_follow_from_what_is_given(source, kind, name):
@@ -89,9 +89,9 @@ def test_paths_can_be_made_absolute(tmp_path, monkeypatch):
 
 
 def test_files_are_asked_of_a_folder_alone(animals):
-    assert [file.label for file in Dataset(animals).folder.listing.files] == [0] * 10 + [1] * 5
+    assert [file.label for file in Dataset(animals).files.listing.files] == [0] * 10 + [1] * 5
     with pytest.raises(DatasetError, match="'digits' is given as a name, which has no files"):
-        Dataset("digits").folder  # noqa: B018 - asking is all
+        Dataset("digits").files  # noqa: B018 - asking is all
 
 
 # -- a value --
@@ -129,7 +129,7 @@ def test_it_can_be_taken_in_another_way_and_is_listed_once_for_both(animals, sca
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"source": 3}, "dataset: int is neither a name, nor a folder, nor an ImageSplit"),
+        ({"source": 3}, "dataset: int is neither a name, nor a folder or file, nor a table of pandas"),
         ({"source": None}, "dataset: NoneType is neither"),
         ({"val_fraction": 1}, "val_fraction: 1 is not between 0 and 1"),
         ({"val_fraction": "0.2"}, "val_fraction: '0.2' is not between 0 and 1"),

@@ -223,7 +223,7 @@ def test_smaller_images_are_made_of_larger_ones(pets, open_no_images, later, who
     else:
         dataset.sample(64, 600)
     assert dataset.decoded((65,)) == set()
-    expected = {size: [*directly(dataset.folder, size)] for size in (48, 16)}
+    expected = {size: [*directly(dataset.files, size)] for size in (48, 16)}
     open_no_images()
     for size, parts in expected.items():
         split = dataset.open(size)

@@ -97,7 +97,7 @@ def test_an_empty_class_is_left_out_and_said(animals):
     (animals / "ant" / "notes" / "a.txt").write_text("")
     for _ in range(2):  # when it is decoded, and when it comes from the cache
         with pytest.warns(
-            DatasetWarning, match="class folders without images: 'ant', 'cow'; passed over .* 1 file"
+            DatasetWarning, match="classes without images: 'ant', 'cow'; passed over .* 1 file"
         ) as caught:
             split = open_dataset(animals, input_size=8)
         assert caught[0].filename == __file__

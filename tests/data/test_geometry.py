@@ -80,7 +80,7 @@ def test_the_shapes_of_the_images_decide_where_nobody_does(tmp_path, shapes, exp
     folder = write(tmp_path / "d", shapes)
     split = Dataset(folder).open(32)
     assert split.rendering.geometry == expected
-    assert Dataset(folder).folder.rendering(None) == split.rendering  # as it is kept
+    assert Dataset(folder).files.rendering(None) == split.rendering  # as it is kept
     assert Dataset(folder, geometry="pad").open(32).rendering.geometry == "pad"
     assert usual_geometry([]) == "crop"
 
@@ -94,7 +94,7 @@ def test_a_rotation_that_exif_notes_counts(tmp_path):
             exif = Image.Exif()
             exif[0x0112] = 6
             image.save(folder / label / f"{number}.jpg", exif=exif)
-    assert Dataset(folder).folder.rendering(None).geometry == "squish"
+    assert Dataset(folder).files.rendering(None).geometry == "squish"
 
 
 def test_each_geometry_has_images_of_its_own_in_the_cache_and_the_same_parts(tmp_path):
@@ -113,7 +113,7 @@ def test_each_geometry_has_images_of_its_own_in_the_cache_and_the_same_parts(tmp
 def test_the_same_files_are_known_in_another_geometry(tmp_path):
     dataset = Dataset(write(tmp_path / "d", [(400, 100)] * 8))
     other = dataset.but(geometry="crop")
-    assert other.folder.listing is dataset.folder.listing
+    assert other.files.listing is dataset.files.listing
     assert other.open(32).rendering.geometry == "crop" and dataset.open(32).rendering.geometry == "squish"
     assert other.fingerprint != dataset.fingerprint and other.but(seed=1).geometry == "crop"
 

@@ -54,7 +54,7 @@ def test_a_part_to_test_is_neither_trained_nor_selected_on(lay, train, test):
     root = lay(classes(train, test))
     found = list_folder(root)
     assert images_of(found) == ([f"{train}/cat", f"{train}/dog"], []) and found.test == test
-    split = Dataset(root).folder.split(Dataset(root).holdout)
+    split = Dataset(root).files.split(Dataset(root).holdout)
     assert [len(part) for part in (split.train, split.val)] == [16, 4]
 
 

@@ -5,6 +5,7 @@ import pytest
 
 from nni_nasoa.data import DatasetError, open_dataset
 from nni_nasoa.data.listing import list_folder
+from nni_nasoa.data.place import Place
 
 
 def touch(root, *paths):
@@ -139,7 +140,7 @@ def test_every_folder_is_listed_once_and_every_image_statted_once(tmp_path, monk
     assert len(found.files) == 20_000
     assert counts["scandir"] == 1 + 20 + 20 and counts["stat"] <= 2 + 40
     counts["stat"] = 0
-    content.stat_digest(tmp_path, [file.path for file in found.files])
+    content.stat_digest(Place(tmp_path), [file.path for file in found.files])
     assert counts["stat"] == 20_000
 
 

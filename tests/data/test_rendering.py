@@ -116,7 +116,7 @@ def test_transparent_images_lie_on_what_they_can_be_seen_on(tmp_path, inks, back
             image.save(tmp_path / label / f"{number}.png")
     dataset = Dataset(tmp_path)
     split = dataset.open(32)
-    assert split.rendering == Rendering(background=background) == dataset.folder.rendering(None)
+    assert split.rendering == Rendering(background=background) == dataset.files.rendering(None)
     assert (split.train.images[:, :, 0] == background).all()
     assert (abs(split.train.images[:, :, 16, 16].astype(int) - background) >= 24).all()
 
@@ -160,11 +160,11 @@ def test_ordinary_images_are_not_opened_for_it(tmp_path, write, later, monkeypat
     oblong = Rendering(geometry="squish")
     with monkeypatch.context() as patch:
         patch.setattr("PIL.Image.open", lambda path: pytest.fail(f"{path} is opened"))
-        assert Dataset(tmp_path).folder.rendering(None) == oblong
+        assert Dataset(tmp_path).files.rendering(None) == oblong
     write(tmp_path / "a" / "one.png")
-    found = Dataset(tmp_path).folder.rendering(None)
+    found = Dataset(tmp_path).files.rendering(None)
     monkeypatch.setattr("PIL.Image.open", lambda path: pytest.fail(f"{path} is opened"))
-    assert Dataset(tmp_path).folder.rendering(None) == found == oblong  # kept
+    assert Dataset(tmp_path).files.rendering(None) == found == oblong  # kept
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def write(tmp_path):
 
 def split(root, **options):
     dataset = Dataset(root, **options)
-    return dataset.folder.split(dataset.holdout)
+    return dataset.files.split(dataset.holdout)
 
 
 def names(part):

@@ -92,8 +92,44 @@ def record(data: bytes) -> None:
         assert RunRecord.from_json(found.to_json()) == found
 
 
+def table(data: bytes) -> None:
+    """A CSV file that lists images."""
+    _read(_file("images.csv", data))
+
+
+def shard(data: bytes) -> None:
+    """A shard of images and their labels."""
+    _read(_file("images.tar", data))
+
+
+def saved(data: bytes) -> None:
+    """The Arrow file of a dataset of Hugging Face."""
+    _file("data.arrow", data)
+    _file("state.json", b'{"_data_files": [{"filename": "data.arrow"}]}')
+    kinds = b'{"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": ["a", "b"]}}'
+    _file("dataset_info.json", b'{"features": %s}' % kinds)
+    _read(_folder())
+
+
+def _read(path: Path) -> None:
+    """List the images of a dataset, and open each."""
+    from nni_nasoa.data import Dataset, DatasetError
+    from nni_nasoa.data.decoded import decode_one
+    from nni_nasoa.data.image_files import sample_of
+
+    try:
+        files = Dataset(path).files
+        listing, place = files.listing, files.place
+    except DatasetError as error:
+        _check_line(error)
+        return
+    assert len(listing.classes) > 1
+    for file in listing.files:
+        decode_one(sample_of(place, file), 8)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (encoding, regime, classifier, front, record)
+    target.__name__: target for target in (encoding, regime, classifier, front, record, table, shard, saved)
 }
 
 

@@ -16,6 +16,7 @@ import yaml
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.advice import Limits
 from nni_nasoa.data import Dataset
+from nni_nasoa.data.columns import parsed
 from nni_nasoa.finetune import load_classifier
 from nni_nasoa.plugin.advice_experiment import AdviceExperimentError, experiment_config, run
 
@@ -37,7 +38,7 @@ def made(tmp_path):
         (tmp_path / "config.yml").write_text(given if isinstance(given, str) else yaml.safe_dump(given))
         config = experiment_config(
             tmp_path / "config.yml",
-            Dataset(dataset, root=root),
+            dataset if isinstance(dataset, Dataset) else Dataset(dataset, root=root),
             minutes,
             zoo=zoo,
             store=store,
@@ -114,6 +115,16 @@ def test_folders_here_are_given_with_their_whole_path(made, tmp_path, monkeypatc
         config["trialCommand"] == "python -m nni_nasoa.plugin.finetune_trial"
         and config["trialConcurrency"] == 1
     )
+
+
+def test_a_table_is_given_with_its_columns(made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    dataset = Dataset("labels.csv", root="images", columns={"label": "species"})
+    args = made({"trainingService": {"platform": "local"}}, dataset)["tuner"]["classArgs"]
+    assert args["dataset"] == f"{tmp_path / 'labels.csv'}?label=species"
+    assert args["root"] == str(tmp_path / "images")
+    (path, columns) = parsed(Dataset(args["dataset"], root=args["root"]).spelled)
+    assert (path, columns.label) == (str(tmp_path / "labels.csv"), "species")
 
 
 @pytest.mark.parametrize(

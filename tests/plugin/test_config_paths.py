@@ -47,4 +47,7 @@ def test_what_lies_on_other_machines_is_theirs(tmp_path):
         there.dataset("flowers", "data").source == "flowers"
         and there.dataset("flowers", "data").root == "data"
     )
+    listed = here.dataset("labels.csv?label=species", None)
+    assert listed.spelled == f"{tmp_path / 'labels.csv'}?label=species"
+    assert there.dataset("labels.csv", None).spelled == "labels.csv"
     assert here.dataset("digits", "data").root == str(tmp_path / "data")

@@ -307,7 +307,7 @@ class _Reader:
         if size not in self._samples:
             # A named dataset is opened whole or not at all; of a folder there is something in any time.
             seconds = CACHE_SHARE * self.left()
-            if self._dataset.kind is Kind.FOLDER:
+            if self._dataset.kind is Kind.FILES:
                 seconds = min(SAMPLE_SECONDS, SAMPLE_SHARE * self.left())
             self._samples[size] = None
             with suppress(NotInTimeError):
