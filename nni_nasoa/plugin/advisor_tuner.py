@@ -175,8 +175,9 @@ class OnlineAdvisor(Tuner):
         self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any
     ) -> None:
         """Learn from a result under the identity that it carries, or else as that of the parameter id."""
+        metrics = self._progress.whole(metrics_of(value))
         with self._lock, clear_errors(_NAME):
-            self._progress.result(metrics_of(value), self._run_of.get(parameter_id))
+            self._progress.result(metrics, self._run_of.get(parameter_id))
             self._go_on()
 
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
@@ -195,7 +196,7 @@ class OnlineAdvisor(Tuner):
         """Take in results: those NNI kept when an experiment is resumed, and those that a user imports."""
         with self._lock, clear_errors(_NAME):
             for entry in data:
-                self._progress.result(metrics_of(entry["value"]), ended=True)
+                self._progress.result(self._progress.whole(metrics_of(entry["value"])), ended=True)
             self._go_on()
 
     def load_checkpoint(self) -> None:

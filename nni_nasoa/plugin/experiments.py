@@ -140,6 +140,20 @@ def read_results(folder: str | Path) -> list[dict[str, Any]]:
     ]
 
 
+def find_context(folder: str | Path, final: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A run's final result with what its trial told of it before; None where that is not there.
+
+    It goes by the run that both name, as NNI does not always say which trial it was.
+    """
+    with open_database(folder) as database:
+        told = database.execute(
+            "select data from MetricData where type = 'PERIODICAL' and instr(data, ?) order by rowid",
+            [str(final.get("run"))],
+        ).fetchall()
+    found = with_context(final, [_json(data) for (data,) in told])
+    return found if found.keys() > final.keys() else None
+
+
 def read_unfinished(folder: str | Path) -> list[Any]:
     """Return the parameters of trials that have not ended: a resumed experiment runs these again itself."""
     with open_database(folder) as database:
