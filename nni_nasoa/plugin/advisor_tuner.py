@@ -29,6 +29,7 @@ from .experiments import metrics_of
 from .journal import Journal
 from .run_ledger import RunLedger
 from .surveys import look, look_at_all, names_of
+from .trial_failures import ErrorFiles
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Choice
@@ -101,6 +102,7 @@ class OnlineAdvisor(Tuner):
         self._progress = Progress(
             self._runs, Journal(Path(checkpoint) / "advisor.jsonl" if checkpoint else None), folder
         )
+        self._errors = ErrorFiles(folder if folder and (folder / "db").is_dir() else None)
         # NNI tells of ended trials in another thread, and datasets are looked at in a third one.
         self._lock = RLock()
         self._resumed = self._begun = self._ended = False
@@ -191,6 +193,8 @@ class OnlineAdvisor(Tuner):
                 timer = Timer(SETTLE_SECONDS, self._settle_later)
                 timer.daemon = True
                 timer.start()
+        if not success:
+            self._errors.fetch()
 
     def import_data(self, data: list[dict[str, Any]]) -> None:
         """Take in results: those NNI kept when an experiment is resumed, and those that a user imports."""

@@ -19,7 +19,7 @@ from nni_nasoa.files import parse_json
 from .assignment import Assignment
 from .classifiers import add_to_list, entry_of, shown_accuracy
 from .dispatcher import in_foreground
-from .experiments import find_context, read_config, read_failed, read_unfinished
+from .experiments import find_context, read_config, read_failed, read_lost, read_unfinished
 from .journal import Journal
 from .result_lines import say
 from .run_ledger import ENDED, RunLedger
@@ -179,8 +179,10 @@ class Progress:
         for record in [self._unrecorded.pop() for _ in range(len(self._unrecorded))]:
             self._record(record)
         if not self.runs.open():
-            for run in self.runs.failed.keys() - self._failures:
-                if not self.runs.is_survey(run):
+            new = self.runs.failed.keys() - self._failures
+            lost = set(self._named(read_lost)) if new else set()  # which says nothing of their regimes
+            for run in new:
+                if not self.runs.is_survey(run) and run not in lost:
                     self._record(self._failure(run))
                 self._failures.add(run)
 
