@@ -133,7 +133,8 @@ def failed(experiment, nasoa_report) -> list[str]:
 
 def test_a_python_without_the_package_there(nnictl, sshd, remote_search, bare_python, nasoa_report):
     config = remote_search(sshd.machine(), sshd.machine(host="localhost"), maxTrialNumber=2)
-    config["trialCommand"] = config["trialCommand"].replace(sys.executable, str(bare_python))
+    command = config["trialCommand"].replace(sys.executable, str(bare_python))
+    config["trialCommand"] = f"env -u PYTHONPATH {command}"
     lines = failed(nnictl.create(config), nasoa_report)
     why = f"{bare_python} has no module 'nni_nasoa' there; install the package for it, or name another Python"
     why += " in trialCommand"
