@@ -99,8 +99,9 @@ def test_a_machine_that_goes_down_in_the_middle_of_a_trial(nnictl, new_sshd, rem
     def named(kind):
         return [event["parameters"]["architecture"] for event in events if event["event"] == kind]
 
-    # What was lost is found, and asked for once more while there are trials left; nothing counts as failed.
-    assert set(named("told")) == set(after) and not named("failed")
+    # What was lost is found, and asked for once more while there are trials left. Nothing counts as failed,
+    # unless until its result comes, where trials took each other's parameters.
+    assert set(named("told")) == set(after) and set(named("failed")) <= set(after)
     (lost,) = named("lost")
     assert lost in named("told") or named("asked").count(lost) == 1
     assert len(set(named("asked"))) == len(named("asked")) - (named("asked").count(lost) - 1)
