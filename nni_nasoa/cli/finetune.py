@@ -135,8 +135,7 @@ def finetune(
     """
     from nni_nasoa.data import Dataset
     from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing
-    from nni_nasoa.finetune.clock import Clock, process_started
-    from nni_nasoa.finetune.open_in_time import look_in_time
+    from nni_nasoa.finetune.clock import process_started
 
     with clear_errors():
         check_can_be_written(report_file)
@@ -151,7 +150,6 @@ def finetune(
         )
         recorder, budget = None, 60 * MINUTES("minutes", minutes, click.ClickException)
         started = process_started()
-        look_in_time(opened, Clock(budget, started=started))
         if record:  # its imports and look-ups take time, which is not there after training
             from nni_nasoa.advisor.recording import Recorder
 

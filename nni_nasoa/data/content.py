@@ -17,14 +17,11 @@ from pathlib import Path
 
 from nni_nasoa.files import cache_folder, own_folder, read_json, write_text
 
-from .left_out import readable
 from .parallel import in_threads, progress_bar
-from .time_left import Left, check_left, no_end
 
 SETTLED = 2.0  # seconds without a change, after which another one is sure to show in a file's times
 FEW_FILES, FEW_BYTES = 500, 2**25  # are read in some hundredths of a second
 _CHUNK = 64  # files a thread reads in one go
-_LOOK = 4096  # files between two looks at the clock
 
 
 def content_digest(folder: Path, files: Sequence[str], show_progress: bool | None = None) -> str:
@@ -79,20 +76,13 @@ def _kept(folder: Path, times: str) -> str | None:
     return None
 
 
-def stat_digest(folder: Path, files: Sequence[str], left: Left = no_end) -> tuple[str, float]:
+def stat_digest(folder: Path, files: Sequence[str]) -> tuple[str, float]:
     """A digest of what changes where a file does, and when that was last.
 
     The time is that of the inode, which no user sets, in seconds since the epoch.
-
-    Raises
-    ------
-    NotInTimeError
-        No time is left.
     """
     prefix, lines, newest = os.path.join(folder, ""), [], 0.0
-    for number, file in enumerate(files):
-        if not number % _LOOK:
-            check_left(left, readable(str(folder)), f"{number} of {len(files)} were statted")
+    for file in files:
         try:
             stat = os.stat(prefix + file)
             times = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"

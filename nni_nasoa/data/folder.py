@@ -29,11 +29,9 @@ from .named import dataset_names
 from .opening import open_image
 from .rendering import PLAIN, Rendering
 from .split import Split, split_listing
-from .time_left import Left, no_end
 from .torchvision_sets import normalized
 from .walk import ImageFile
 
-STATS_HOLD = 20  # times as long as it takes to stat all files, before they are statted again
 DECODING = 2  # changes with how the files of a folder are decoded, and those of named datasets are not
 
 
@@ -50,9 +48,6 @@ class Folder:
         self._given = given
         self._marks: dict[str, str] = {}
         self._splits: dict[Holdout, Split] = {}
-        self._sources: dict[Holdout, Source] = {}
-        self._left: Left = no_end
-        self._looked = 0.0, 0.0  # when the files were last statted, and how long that took, in seconds
 
     @cached_property
     def name(self) -> str:
@@ -78,7 +73,7 @@ class Folder:
     @cached_property
     def listing(self) -> Listing:
         """Its images; a DatasetError as of `list_folder`."""
-        return list_folder(self.path, self._left)
+        return list_folder(self.path)
 
     @cached_property
     def _files(self) -> list[str]:
@@ -86,46 +81,7 @@ class Folder:
 
     @cached_property
     def _stats(self) -> tuple[str, float]:
-        return self._stat()
-
-    def _stat(self) -> tuple[str, float]:
-        begin = time.monotonic()
-        found = stat_digest(self.path.resolve(), self._files, self._left)
-        self._looked = begin, time.monotonic() - begin
-        return found
-
-    def _recent_stats(self) -> tuple[str, float]:
-        """The same, if that is some time ago, for as long as it took, so that it costs a small share of all.
-
-        What changes meanwhile is noticed before an entry is made of it.
-        """
-        found, (when, seconds) = self._stats, self._looked
-        if time.monotonic() - when > STATS_HOLD * seconds:
-            found = self._stat()
-        return found
-
-    def look(self, holdout: Holdout, left: Left) -> None:
-        """Find out which files there are, and how they are split, in some time; it is known from then on.
-
-        Parameters
-        ----------
-        holdout
-            What is held back for validation.
-        left
-            Seconds that may still be taken.
-
-        Raises
-        ------
-        NotInTimeError
-            They were too few; one line. What was found out is kept for the next time.
-        DatasetError
-            It cannot be used, where that shows without opening an image.
-        """
-        self._left = left
-        try:
-            self.split(holdout)
-        finally:
-            self._left = no_end
+        return stat_digest(self.path.resolve(), self._files)
 
     def split(self, holdout: Holdout) -> Split:
         """Its two parts; a DatasetError where nothing is left to validate on."""
@@ -140,7 +96,7 @@ class Folder:
 
     @cached_property
     def _identities(self) -> Identities:
-        return identities(self.path.resolve(), self._files, *self._stats, self._left)
+        return identities(self.path.resolve(), self._files, *self._stats)
 
     @cached_property
     def rendering(self) -> Rendering:
@@ -177,13 +133,17 @@ class Folder:
 
     def images(self, holdout: Holdout, show_progress: bool | None = False) -> FolderImages:
         """Its images as they are now, of which some or all are in the cache, or will be."""
-        folder, split = self.path.resolve(), self.split(holdout)
-        left_out, (times, newest) = self.left_out(holdout), self._recent_stats()
+        listing, folder, split = self.listing, self.path.resolve(), self.split(holdout)
+        parts, left_out = (split.train, split.val), self.left_out(holdout)
+        times, newest = stat_digest(folder, self._files)
         if times not in self._marks:  # a file that has just changed may change once more, and not show it
             self._marks[times] = "" if newest < time.time() - SETTLED else secrets.token_hex(8)
         return FolderImages(
             Loaded(self.name, left_out=left_out, rendering=self.rendering),
-            self._source(holdout),
+            Source(
+                listing.classes,
+                *([sample_of(self.path, file, self.rendering) for file in part] for part in parts),
+            ),
             str(self.path),
             holdout.seed,
             f"{folder} {times} {self._marks[times]}",
@@ -192,26 +152,13 @@ class Folder:
                 lambda: (
                     kept_digest(folder, times)
                     or (
-                        quick_digest(folder, self._files)
-                        if copy_may_be_there(len(split.train) + len(split.val))
-                        else None
+                        quick_digest(folder, self._files) if copy_may_be_there(sum(map(len, parts))) else None
                     )
                 ),
                 lambda: content_digest(folder, self._files, show_progress),
             ),
             self._key(holdout),
         )
-
-    def _source(self, holdout: Holdout) -> Source:
-        if holdout not in self._sources:
-            split = self.split(holdout)
-            train, val = (samples_of(self.path, part, self.rendering) for part in (split.train, split.val))
-            self._sources[holdout] = Source(self.listing.classes, train, val)
-        return self._sources[holdout]
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but what another process makes in less time than it would take to hand it over."""
-        return {name: value for name, value in vars(self).items() if name != "_sources"} | {"_sources": {}}
 
     def _key(self, holdout: Holdout) -> dict[str, Any]:
         key = {"classes": self.listing.classes, "split": self.split(holdout).key, "decoding": DECODING}
@@ -241,10 +188,4 @@ def existing_folder(given: str | os.PathLike[str]) -> Path:
 
 def sample_of(folder: Path, file: ImageFile, rendering: Rendering = PLAIN) -> Sample:
     """A file of a listing, to be decoded."""
-    return samples_of(folder, [file], rendering)[0]
-
-
-def samples_of(folder: Path, files: Iterable[ImageFile], rendering: Rendering = PLAIN) -> list[Sample]:
-    """Files of a listing, to be decoded; there may be hundreds of thousands."""
-    prefix = os.path.join(folder, "")
-    return [Sample(partial(open_image, prefix + path), label, path, rendering) for path, label in files]
+    return Sample(partial(open_image, os.path.join(folder, file.path)), file.label, file.path, rendering)

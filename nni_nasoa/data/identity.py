@@ -19,15 +19,11 @@ from typing import NamedTuple
 
 from nni_nasoa.files import read_json
 
-from .arrays import NotInTimeError
 from .content import SETTLED, file_digest, keep, memo_path
-from .left_out import readable
 from .parallel import in_threads
-from .time_left import Left, check_left, no_end
 from .walk import BEGINNING_SUFFIXES, begins_as_image, suffix_of
 
 PIECE = 4096  # bytes of each of the three
-_AGAIN = ", or start again: what is known of them is kept"
 _CHUNK = 64  # files a thread reads in one go
 
 
@@ -46,12 +42,8 @@ class Identities(NamedTuple):
     copies: Sequence[Sequence[str]]
 
 
-def identities(
-    folder: Path, files: Sequence[str], times: str, newest: float, left: Left = no_end
-) -> Identities:
+def identities(folder: Path, files: Sequence[str], times: str, newest: float) -> Identities:
     """The identities of files in a folder.
-
-    Those that were found before the time was over are kept, and not looked for again.
 
     Parameters
     ----------
@@ -59,40 +51,20 @@ def identities(
         The folder, and paths in it. What is no file, or no image, or cannot be read, is known by its path.
     times, newest
         As `stat_digest` gives them.
-    left
-        Seconds that may still be taken.
-
-    Raises
-    ------
-    NotInTimeError
-        No time is left.
     """
-    memo, keys = memo_path(folder).with_suffix(".identities.json"), list[int]()
+    memo = memo_path(folder).with_suffix(".identities.json")
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = read_json(memo)
-        if kept["times"] == times and len(kept["keys"]) == len(files) and "copies" in kept:
+        if kept["times"] == times and len(kept["keys"]) == len(files):
             return Identities(dict(zip(files, kept["keys"])), kept["copies"])
-        if kept["times"] == times and "copies" not in kept:
-            keys = kept["keys"][: len(files)]
-
-    def keep_found(**more: object) -> None:
-        if newest < time.time() - SETTLED:
-            with suppress(OSError):  # a cache that cannot be written says so elsewhere
-                keep(memo, {"times": times, "keys": keys, **more})
-
-    prefix = os.path.join(folder, "")
-    chunks = [files[start : start + _CHUNK] for start in range(len(keys), len(files), _CHUNK)]
-    try:
-        for found in in_threads(lambda chunk: [_pieces(prefix + file, file) for file in chunk], chunks):
-            keys += found
-            check_left(left, readable(str(folder)), f"{len(keys)} of {len(files)} are known", _AGAIN)
-    except NotInTimeError:
-        keep_found()
-        raise
-    told_apart, alike = _told_apart(folder, dict(zip(files, keys)))
-    made = Identities(told_apart, _copies(folder, alike))
-    keys = [*told_apart.values()]
-    keep_found(copies=made.copies)
+    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
+    read = in_threads(lambda chunk: [_pieces(folder, file) for file in chunk], chunks)
+    found = dict(zip(files, (key for keys in read for key in keys)))
+    found, alike = _told_apart(folder, found)
+    made = Identities(found, _copies(folder, alike))
+    if newest < time.time() - SETTLED:
+        with suppress(OSError):  # a cache that cannot be written says so elsewhere
+            keep(memo, {"times": times, "keys": [*found.values()], "copies": made.copies})
     return made
 
 
@@ -105,10 +77,10 @@ def _of_path(file: str) -> int:
     return hashed(b"path " + os.fsencode(file))
 
 
-def _pieces(path: str, file: str) -> int:
+def _pieces(folder: Path, file: str) -> int:
     try:
         # A pipe would be waited for.
-        opened = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        opened = os.open(os.path.join(folder, file), os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return _of_path(file)
     try:

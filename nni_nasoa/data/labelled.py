@@ -14,7 +14,7 @@ from nni_nasoa.values import one_of
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .dataset import Dataset, Kind
 from .decoded import Sample
-from .folder import samples_of
+from .folder import sample_of
 from .layout import find_layout
 from .left_out import readable
 from .named import Named, known_name
@@ -149,4 +149,4 @@ def _of_classes(dataset: Dataset, part: str, folders: Sequence[PartFolder | None
 
 
 def _samples(folder: Path, files: Iterable[ImageFile]) -> list[Sample]:
-    return samples_of(folder, files)
+    return [sample_of(folder, file) for file in files]

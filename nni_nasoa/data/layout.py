@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from .left_out import readable
 from .parts import TEST, TRAIN, kinds_of_parts
-from .time_left import Left, no_end
 from .walk import PartFolder, folders_among, holds_images, is_folder, is_image, scan
 
 _NAMED = 3  # folders that a line names
@@ -43,10 +42,10 @@ class Layout(NamedTuple):
     problem: str | None = None
     notes: tuple[str, ...] = ()
 
-    def part(self, kind: str, left: Left = no_end) -> PartFolder | None:
+    def part(self, kind: str) -> PartFolder | None:
         """The classes of a part, and the images of each; None where there is no such part."""
         part = self.parts.get(kind)
-        return None if part is None else PartFolder(self.root, part.path, part.entries, left)
+        return None if part is None else PartFolder(self.root, part.path, part.entries)
 
 
 def find_layout(root: Path) -> Layout:

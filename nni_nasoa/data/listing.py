@@ -15,7 +15,6 @@ from .arrays import DatasetError
 from .layout import find_layout, named
 from .left_out import LeftOut, files_by_suffix, readable
 from .parts import TEST, TRAIN, VALIDATION, drawn_beside_images, kinds_of_parts
-from .time_left import Left, no_end
 from .walk import ImageFile, PartFolder
 
 
@@ -34,7 +33,7 @@ class Listing(NamedTuple):
         return self.train + (self.val or [])
 
 
-def list_folder(folder: Path, left: Left = no_end) -> Listing:
+def list_folder(folder: Path) -> Listing:
     """Find the classes and the images of a folder, each folder in it being read once.
 
     A folder for each class, or such folders in train/, which may come with val/; see `find_layout`. What is
@@ -45,11 +44,9 @@ def list_folder(folder: Path, left: Left = no_end) -> Listing:
     DatasetError
         No images, a single class, a class to validate on that is not trained on, parts where classes belong,
         a folder that may not be read.
-    NotInTimeError
-        No time is left, in seconds by `left`.
     """
     layout = find_layout(folder)
-    train = layout.part(TRAIN, left)
+    train = layout.part(TRAIN)
     if train is None:
         raise DatasetError(str(layout.problem))
     _check_classes(train)
@@ -60,7 +57,7 @@ def list_folder(folder: Path, left: Left = no_end) -> Listing:
     notes = (*layout.notes, *loose, *_alike(classes))
     left_out = LeftOut(empty_classes=empty, others=_in_order(train.others), notes=notes)
     test = layout.parts[TEST].path if TEST in layout.parts else None
-    val = layout.part(VALIDATION, left)
+    val = layout.part(VALIDATION)
     if val is None or not any(val.by_class.values()):
         return Listing(classes, files, None, left_out, test)
     if strange := sorted(name for name, paths in val.by_class.items() if paths and name not in classes):

@@ -26,9 +26,6 @@ from nni_nasoa.training.time_shares import (
 from .clock import Clock
 
 LATE_SHARE = 0.25  # of a budget, before a dataset is opened
-LOOK_SHARE = (
-    0.6  # of a budget, that may be over when the files of a folder are known: the rest takes time, too
-)
 ENOUGH_OF_A_CLASS = 4  # images of each class, on average: with fewer a run decodes some more
 
 
@@ -48,25 +45,6 @@ class Opened(NamedTuple):
     split: ImageSplit
     notes: tuple[str, ...] = ()
     sampled: bool = False
-
-
-def look_in_time(dataset: Dataset, clock: Clock) -> None:
-    """Find out which files a folder has, and how they are split, in a share of the budget.
-
-    Raises
-    ------
-    DatasetError
-        The dataset cannot be used.
-    FineTuneError
-        There was not the time for it; one line.
-    """
-    if dataset.kind is not Kind.FOLDER:
-        return
-    before, kept_back = clock.elapsed, (1 - LOOK_SHARE) * clock.budget
-    try:
-        dataset.folder.look(dataset.holdout, lambda: clock.remaining - kept_back)
-    except NotInTimeError as error:
-        raise FineTuneError(f"{error}{_late(before, clock.budget)}") from None
 
 
 def open_in_time(
@@ -145,13 +123,12 @@ def _decoded_in_time(
         return pace is None or clock.remaining > rest + HEAD_PASSES * pace * images
 
     dataset.folder.split(dataset.holdout)  # what is wrong with it is said, however short the time is
+    seconds = min(CACHE_SHARE * clock.budget, clock.remaining) if pace is None else clock.remaining - rest
     # Where larger images are being decoded already, smaller ones are made of these.
     begun = dataset.decoding_under_way(input_size)
     with suppress(DatasetError), begun or dataset.decoding(input_size) as decoding:
         if pace is not None:
             import_module("scipy.optimize")  # Heads are fitted with it, and it takes its time to load.
-        left = clock.remaining - rest  # To begin takes its time, too, with very many images.
-        seconds = min(CACHE_SHARE * clock.budget, left) if pace is None else left
         if decoding.show(seconds, show_progress, go_on):
             return True
         more = min(SAMPLE_SHARE * clock.budget, 0.5 * max(0.0, clock.remaining - rest))

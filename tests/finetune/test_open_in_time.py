@@ -12,7 +12,7 @@ from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.device.processor import allowed_processors
 from nni_nasoa.finetune import FineTuneError
 from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.finetune.open_in_time import look_in_time, open_in_time
+from nni_nasoa.finetune.open_in_time import open_in_time
 
 
 @pytest.fixture
@@ -147,19 +147,3 @@ def open_quietly(folder, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return open_dataset(folder, input_size=16, **options)
-
-
-def test_a_folder_that_cannot_be_looked_at_in_its_share_of_the_budget_is_one_line(folder):
-    now = [0.0]
-
-    def clock():
-        now[0] += 0.5  # whoever asks has taken so long
-        return now[0]
-
-    with pytest.raises(
-        FineTuneError, match=r"/pets: the budget is too short to look at its files \("
-    ) as raised:
-        look_in_time(Dataset(folder), Clock(2.0, started=0.0, now=clock))
-    assert "\n" not in str(raised.value) and now[0] < 2.0
-    look_in_time(Dataset(folder), Clock(600))
-    look_in_time(Dataset("digits"), Clock(1.0, started=-5.0))  # of which there is nothing to look at
