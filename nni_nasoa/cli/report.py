@@ -26,7 +26,8 @@ class _Results:
     """What a report is made of.
 
     `trials` counts the experiment's trials by status; it is empty for a results file. `left_out` counts
-    results of a search space that the experiment had before.
+    results of a search space that the experiment had before. `failures` has a line for each reason for which
+    trials have no result.
     """
 
     source: str
@@ -36,6 +37,7 @@ class _Results:
     objectives: tuple[Objective, ...] | None = None
     limits: tuple[Limit, ...] = ()
     left_out: int = 0
+    failures: tuple[str, ...] = ()
 
 
 @click.command()
@@ -121,6 +123,7 @@ def _read(source: str) -> _Results:
         read_status,
         read_trials,
     )
+    from nni_nasoa.plugin.trial_failures import failure_lines, no_service_line
     from nni_nasoa.search.front import read_records
 
     path = Path(source)
@@ -153,6 +156,7 @@ def _read(source: str) -> _Results:
         arguments.objectives,
         arguments.limits,
         left_out=len(found) - len(results),
+        failures=(*filter(None, [no_service_line(folder)]), *failure_lines(folder)),
     )
 
 
@@ -214,8 +218,10 @@ def _why_empty(results: _Results, objectives: tuple[Objective, ...]) -> str:
             f"{results.source}: none of its {len(results.records)} results has {names} as numbers; "
             f"there are: {keys}"
         )
-    return f"{results.source}: no results yet" + (
-        f" (trials: {_counts(results.trials)})" if results.trials else ""
+    return (
+        f"{results.source}: no results yet"
+        + (f" (trials: {_counts(results.trials)})" if results.trials else "")
+        + "".join(f"\n{line}" for line in results.failures)
     )
 
 
@@ -261,6 +267,7 @@ def _print_report(
     if results.left_out:
         many = f"{results.left_out} results are" if results.left_out > 1 else "1 result is"
         lines.append(f"{many} of an earlier search space and left out")
+    lines += results.failures
     identity = _identity(front) or "parameters"
     columns = list(_COLUMNS_OF.get(identity, (("trial", "trial_id", 1, ""),)))
     known = {key for _, key, _, _ in columns}

@@ -29,6 +29,7 @@ from .experiments import metrics_of
 from .journal import Journal
 from .run_ledger import RunLedger
 from .surveys import look, look_at_all, names_of
+from .trial_failures import ErrorFiles
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Choice
@@ -101,6 +102,7 @@ class OnlineAdvisor(Tuner):
         self._progress = Progress(
             self._runs, Journal(Path(checkpoint) / "advisor.jsonl" if checkpoint else None), folder
         )
+        self._errors = ErrorFiles(folder if folder and (folder / "db").is_dir() else None)
         # NNI tells of ended trials in another thread, and datasets are looked at in a third one.
         self._lock = RLock()
         self._resumed = self._begun = self._ended = False
@@ -175,8 +177,9 @@ class OnlineAdvisor(Tuner):
         self, parameter_id: int, parameters: dict[str, Any], value: Any, **kwargs: Any
     ) -> None:
         """Learn from a result under the identity that it carries, or else as that of the parameter id."""
+        metrics = self._progress.whole(metrics_of(value))
         with self._lock, clear_errors(_NAME):
-            self._progress.result(metrics_of(value), self._run_of.get(parameter_id))
+            self._progress.result(metrics, self._run_of.get(parameter_id))
             self._go_on()
 
     def trial_end(self, parameter_id: int, success: bool, **kwargs: Any) -> None:
@@ -190,12 +193,14 @@ class OnlineAdvisor(Tuner):
                 timer = Timer(SETTLE_SECONDS, self._settle_later)
                 timer.daemon = True
                 timer.start()
+        if not success:
+            self._errors.fetch()
 
     def import_data(self, data: list[dict[str, Any]]) -> None:
         """Take in results: those NNI kept when an experiment is resumed, and those that a user imports."""
         with self._lock, clear_errors(_NAME):
             for entry in data:
-                self._progress.result(metrics_of(entry["value"]), ended=True)
+                self._progress.result(self._progress.whole(metrics_of(entry["value"])), ended=True)
             self._go_on()
 
     def load_checkpoint(self) -> None:

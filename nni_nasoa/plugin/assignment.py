@@ -1,14 +1,24 @@
-"""What the advisor's tuner gives a trial to do."""
+"""What the advisor's tuner gives a trial to do, and how NNI carries it.
+
+NNI's web page draws an axis for each parameter. So the parameters are the run, what the advisor has chosen
+for it, and one text with all the rest: see `result_context` for the same of results.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from nni_nasoa.advisor.candidates import Candidates
+from nni_nasoa.files import parse_json
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, check_fields, one_of, text
 
+from .result_context import CONTEXT
+
+CHOSEN = tuple(field.name for field in fields(Candidates) if field.name != "models")
 _RULES = {
     "run": text("a text"),
     "dataset": text("a text"),
@@ -19,7 +29,7 @@ _RULES = {
 
 @dataclass(frozen=True)
 class Assignment:
-    """NNI's parameters of a trial.
+    """What a trial is to do.
 
     Parameters
     ----------
@@ -67,37 +77,67 @@ class Assignment:
         return 60 * self.minutes
 
     def to_parameters(self) -> dict[str, Any]:
-        """As JSON values; what is left open is left out."""
-        parameters = {
-            name: value
-            for name, value in vars(self).items()
-            if value != self.__dataclass_fields__[name].default
-        }
-        if self.regime is not None:
-            parameters["regime"] = self.regime.to_json()
-        if self.survey is not None:
-            parameters["survey"] = list(self.survey)
-        return parameters
+        """As NNI's parameters of a trial."""
+        rest = self.to_json()
+        run, regime = rest.pop("run"), rest.pop("regime", None) or {}
+        chosen = {name: regime.pop(name) for name in CHOSEN if name in regime}
+        if regime:
+            rest["regime"] = regime
+        return {"run": run, **chosen, CONTEXT: json.dumps(rest)}
 
     @classmethod
     def from_parameters(cls, parameters: Any) -> Assignment:
-        """The inverse of `to_parameters`.
+        """The inverse of `to_parameters`; those of earlier releases are what `to_json` gives.
 
         Raises
         ------
         ValueError
             The parameters are not an assignment.
         """
-        if not isinstance(parameters, Mapping) or not {"run", "dataset", "minutes"} <= set(parameters):
+        if not isinstance(parameters, Mapping) or CONTEXT not in parameters:
+            return cls.from_json(parameters)
+        rest = parse_json(parameters[CONTEXT]) if isinstance(parameters[CONTEXT], str) else None
+        if not isinstance(rest, Mapping):
+            raise ValueError(f"the parameters have no text of JSON values under {CONTEXT!r}")
+        given = {name: value for name, value in parameters.items() if name != CONTEXT}
+        chosen = {name: given.pop(name) for name in CHOSEN if name in given}
+        others = rest.get("regime", {})
+        if chosen and isinstance(others, Mapping):
+            given["regime"] = {**others, **chosen}
+        return cls.from_json({**rest, **given})
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values; what is left open is left out."""
+        values = {
+            name: value
+            for name, value in vars(self).items()
+            if value != self.__dataclass_fields__[name].default
+        }
+        if self.regime is not None:
+            values["regime"] = self.regime.to_json()
+        if self.survey is not None:
+            values["survey"] = list(self.survey)
+        return values
+
+    @classmethod
+    def from_json(cls, values: Any) -> Assignment:
+        """The inverse of `to_json`.
+
+        Raises
+        ------
+        ValueError
+            The values are not an assignment.
+        """
+        if not isinstance(values, Mapping) or not {"run", "dataset", "minutes"} <= set(values):
             raise ValueError(
                 "the parameters are not those of an OnlineAdvisor, with run, dataset, minutes and regime"
             )
-        unknown = set(parameters) - set(cls.__dataclass_fields__)
+        unknown = set(values) - set(cls.__dataclass_fields__)
         if unknown:
             raise ValueError(
                 f"the parameters have {', '.join(sorted(map(repr, unknown)))}, which no OnlineAdvisor gives"
             )
-        given = dict(parameters)
+        given = dict(values)
         if given.get("regime") is not None:
             given["regime"] = FineTuneRegime.from_json(given["regime"])
         if given.get("survey") is not None:

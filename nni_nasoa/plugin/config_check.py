@@ -9,6 +9,7 @@ plugin, for the types of `tuner` and `trainingService`.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .listening import OPEN, listen_locally
+from .node_options import BROKEN_CONNECTIONS, load_into_manager
 
 Checker = Callable[[Any, Any, Any, Any], None]
 
@@ -110,6 +112,7 @@ def _check_ours(config: Any) -> bool:
             except ValueError as error:
                 raise ValueError(f"{algorithm['className'].rpartition('.')[2]}: {error}") from None
             listen_locally()
+            load_into_manager(BROKEN_CONNECTIONS, os.environ)
             return True
     return False
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import psutil
 
 _logger = logging.getLogger(__name__)
+_PATIENCE = 20.0  # seconds for an answer of the manager, as NNI itself has
 
 
 @contextmanager
@@ -125,22 +126,45 @@ def end_when_done() -> None:
         Thread(target=_limit_trials, args=(os.environ["NNI_TUNER_COMMAND_CHANNEL"],), daemon=True).start()
 
 
-def _limit_trials(channel: str) -> None:
-    """Set the maximal number of trials to the number that there are.
+def ask_manager(path: str) -> None:
+    """GET something of the manager's API for what the manager does then; its answer is of no interest.
+
+    Outside of the dispatcher nothing happens; an API that does not answer is logged.
+    """
+    if os.environ.get("SDK_PROCESS") != "dispatcher":
+        return
+    from urllib.request import urlopen
+
+    port, prefix = _address(os.environ["NNI_TUNER_COMMAND_CHANNEL"])
+    url = "/".join(filter(None, (f"http://localhost:{port}", prefix, "api/v1/nni", path)))
+    try:
+        with urlopen(url, timeout=_PATIENCE) as answer:
+            answer.read()
+    except OSError as error:
+        _logger.warning("NNI's manager was asked for %s in vain: %s", path, error)
+
+
+def _address(channel: str) -> tuple[int | None, str | None]:
+    """The port of NNI's manager, and its URLs' prefix if there is one.
 
     `channel` is ws://localhost:PORT/PREFIX/tuner.
     """
     from urllib.parse import urlsplit
 
+    address = urlsplit(channel)
+    return address.port, address.path.strip("/").rpartition("tuner")[0].strip("/") or None
+
+
+def _limit_trials(channel: str) -> None:
+    """Set the maximal number of trials to the number that there are."""
     from nni.experiment import rest
 
+    port, prefix = _address(channel)
     try:
-        address = urlsplit(channel)
-        prefix = address.path.strip("/").rpartition("tuner")[0].strip("/") or None
-        trials = len(rest.get(address.port, "/trial-jobs", prefix))
-        profile = rest.get(address.port, "/experiment", prefix)
+        trials = len(rest.get(port, "/trial-jobs", prefix))
+        profile = rest.get(port, "/experiment", prefix)
         profile["params"]["maxTrialNumber"] = max(1, trials)
-        rest.put(address.port, "/experiment?update_type=MAX_TRIAL_NUM", profile, prefix)
+        rest.put(port, "/experiment?update_type=MAX_TRIAL_NUM", profile, prefix)
     except Exception as error:  # requests has errors of its own, and the API may answer something else
         _logger.warning(
             "NNI's manager could not be told that the experiment is done (%s); stop it with nnictl stop",

@@ -14,19 +14,22 @@ from nni.utils import ClassArgsValidator
 
 from nni_nasoa.search.evolution import Evolution, SpaceExhausted
 
-from .class_args import ClassArgsError, EvolutionArgs
+from .class_args import EvolutionArgs
 from .dispatcher import clear_errors, end_with_manager
 from .experiments import (
     metrics_of,
     read_config,
     read_failed,
+    read_lost,
     read_trials,
     read_unfinished,
 )
-from .given_space import given_search_space
+from .given_space import given_search_space, initial_candidates
 from .journal import Journal
+from .lost_trials import LostTrials
 from .result_lines import ResultLines, say
 from .search_space_codec import Vocabulary, space_in_use
+from .trial_failures import ErrorFiles
 
 _logger = logging.getLogger(__name__)
 _NAME = "EvolutionTuner"
@@ -107,7 +110,7 @@ class EvolutionTuner(Tuner):
             )
         folder = self.get_checkpoint_path()
         self._journal = Journal(Path(folder) / "evolution.jsonl" if folder else None)
-        self._lines = ResultLines(self._folder())
+        self._lines, self._errors = ResultLines(self._folder()), ErrorFiles(self._folder())
         self._lock = RLock()  # NNI tells of ended trials in another thread
         self._resumed = False
         self._vocabulary: Vocabulary | None = None
@@ -115,6 +118,7 @@ class EvolutionTuner(Tuner):
         # Parameters by NNI's id for them; the ids start again after a resume.
         self._asked: dict[int, dict[str, Any]] = {}
         self._told: set[str] = set()
+        self._lost = LostTrials()
         # What trials of an earlier process run again; NNI does not tell how these end.
         self._run_again: set[str] = set()
 
@@ -157,7 +161,7 @@ class EvolutionTuner(Tuner):
         """Begin in a search space, or go on from the journal."""
         args, events = self._args, self._journal.events
         vocabulary = given_search_space(search_space, args, self._code_directory())
-        initial = [_initial(vocabulary, number, one) for number, one in enumerate(args.initial, start=1)]
+        initial = initial_candidates(vocabulary, args)
         evolution = Evolution(
             vocabulary.operators,
             args.objectives or vocabulary.objectives,
@@ -205,15 +209,16 @@ class EvolutionTuner(Tuner):
         """Count a candidate whose trial ended without a result as failed.
 
         NNI may name the parameter id of another trial. That one's result, when it comes, overrules the
-        failure, and the candidate that really failed is named when the other trial ends.
+        failure, and the candidate that really failed is named when the other trial ends. Where a machine went
+        down, what was lost with it is asked for once more.
         """
         with self._lock:
-            if parameter_id not in self._asked:
-                return
-            candidate = self._from_parameters(self._asked[parameter_id])
-            if candidate is not None and self.evolution.operators.key(candidate) not in self._told:
-                self._journal.append(event="failed", parameters=self._asked[parameter_id])
-                self.evolution.fail(candidate)
+            if (parameters := self._asked.get(parameter_id)) is not None:
+                candidate = self._from_parameters(parameters)
+                if candidate is not None and self.evolution.operators.key(candidate) not in self._told:
+                    self._end_without_result(candidate, parameters)
+        if not success:
+            self._errors.fetch()
 
     def import_data(self, data: list[dict]) -> None:
         """Take in results: those that NNI kept when an experiment is resumed, and those that a user imports.
@@ -246,6 +251,25 @@ class EvolutionTuner(Tuner):
 
     # -- inside --
 
+    def _end_without_result(self, candidate: Any, parameters: Mapping[str, Any]) -> None:
+        key = self.evolution.operators.key(candidate)
+        if key in self._named(read_lost):
+            to_parameters, unanswered = self.vocabulary.to_parameters, self.evolution.unanswered
+            self._lost.lose({name: to_parameters(one) for name, one in unanswered.items()})
+        if self._lost.is_suspect(key):
+            self._lost.end(key)
+        else:
+            self._journal.append(event="failed", parameters=parameters)
+            self.evolution.fail(candidate)
+        self._find_lost()
+
+    def _find_lost(self) -> None:
+        """Ask for what was lost with a machine once more, as soon as it is known what that was."""
+        for parameters, again in self._lost.found(self._told):
+            self._journal.append(event="lost" if again else "failed", parameters=parameters)
+            candidate = self.vocabulary.to_candidate(parameters)
+            (self.evolution.ask_again if again else self.evolution.fail)(candidate)
+
     def _tell(self, candidate: Any, metrics: Mapping[str, Any]) -> None:
         if candidate is None:
             _logger.warning(
@@ -258,6 +282,8 @@ class EvolutionTuner(Tuner):
         evolution, known = self.evolution, len(self.evolution.evaluated)
         evolution.tell(candidate, metrics)
         self._told.add(evolution.operators.key(candidate))
+        self._lost.end(evolution.operators.key(candidate))
+        self._find_lost()
         if (count := len(evolution.evaluated)) > known:
             ended, front = count + evolution.failures, len(evolution.front())
             self._lines.tell(metrics, evolution.objectives, count=count, ended=ended, front=front)
@@ -276,6 +302,7 @@ class EvolutionTuner(Tuner):
         candidates: dict[str, Any] = {}
         told: list[dict[str, Any]] = []
         failed: set[str] = set()
+        again: set[str] = set()  # candidates that were lost, and have not been asked for since
         for event in self._journal.events:
             if _is_space(event):
                 continue
@@ -287,20 +314,25 @@ class EvolutionTuner(Tuner):
                 self._told.add(key(candidate))
             elif event["event"] == "failed":
                 failed.add(key(candidate))
+            elif event["event"] == "lost":
+                again.add(key(candidate))
+                self._lost.known(key(candidate))
             else:
                 candidates[key(candidate)] = candidate
+                again.discard(key(candidate))
         waiting = {
             name: one for name, one in candidates.items() if name not in self._told and name not in failed
         }
         # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again,
         # before the rest.
-        running = set(waiting)
+        running = waiting.keys() - again
         if self._resumed:
             running &= self._named(read_unfinished).keys()
-            failed |= self._named(read_failed).keys() & waiting.keys() - running
+            lost = {name for name in self._named(read_lost) if not self._lost.is_known(name)}
+            failed |= self._named(read_failed).keys() & waiting.keys() - running - again - lost
         self._resumed, self._run_again = False, running
         state = self.evolution.state_dict()
-        lost = [
+        to_ask_first = [
             to_json(candidate)
             for name, candidate in waiting.items()
             if name not in running and name not in failed
@@ -310,7 +342,7 @@ class EvolutionTuner(Tuner):
                 **state,
                 "evaluated": told,
                 "failed": sorted(failed),
-                "to_ask_first": lost + state["to_ask_first"],
+                "to_ask_first": to_ask_first + state["to_ask_first"],
                 "pending": [to_json(candidate) for name, candidate in waiting.items() if name in running],
             }
         )
@@ -325,8 +357,7 @@ class EvolutionTuner(Tuner):
             return
         failed = self._named(read_failed)
         for name in sorted(self._run_again & failed.keys()):
-            self._journal.append(event="failed", parameters=self.vocabulary.to_parameters(failed[name]))
-            self.evolution.fail(failed[name])
+            self._end_without_result(failed[name], self.vocabulary.to_parameters(failed[name]))
         self._run_again -= failed.keys()
 
     def _named(self, read: Callable[[Path], Any]) -> dict[str, Any]:
@@ -358,13 +389,6 @@ class EvolutionTuner(Tuner):
 
 def _is_space(event: Mapping[str, Any]) -> bool:
     return event.get("event") == "space"
-
-
-def _initial(vocabulary: Vocabulary, number: int, one: str | Mapping[str, Any]) -> Any:
-    try:
-        return vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one)
-    except ValueError as error:
-        raise ClassArgsError(f"classArgs: initial, entry {number}: {error}") from None
 
 
 class EvolutionClassArgsValidator(ClassArgsValidator):

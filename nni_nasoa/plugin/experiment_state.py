@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from nni_nasoa.files import parse_json
 from .assignment import Assignment
 from .classifiers import add_to_list, entry_of, shown_accuracy
 from .dispatcher import in_foreground
-from .experiments import read_config, read_failed, read_unfinished
+from .experiments import find_context, read_config, read_failed, read_lost, read_unfinished
 from .journal import Journal
 from .result_lines import say
 from .run_ledger import ENDED, RunLedger
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nni_nasoa.advisor import ExperienceStore, RunRecord
 
 _logger = logging.getLogger(__name__)
+CONTEXT_SECONDS = 1.5  # that NNI may need to write down what a trial told before its result
 
 
 class Progress:
@@ -64,9 +66,7 @@ class Progress:
 
     def asked(self, task: int, assignment: Assignment, predicted: Mapping[str, Any] | None) -> None:
         """A trial is asked for."""
-        self._journal.append(
-            event="asked", task=task, parameters=assignment.to_parameters(), predicted=predicted
-        )
+        self._journal.append(event="asked", task=task, parameters=assignment.to_json(), predicted=predicted)
         self._ask(task, assignment, predicted)
 
     def surveyed(self, task: int, survey: Survey) -> None:
@@ -87,6 +87,17 @@ class Progress:
             self._fail_as_stored(self._rerun.intersection)
         for run in self.runs.settle():
             self._journal.append(event="failed", run=run, why=self.runs.failed[run])
+
+    def whole(self, metrics: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A result together with its context, which NNI tells no tuner; its database has it, in a moment."""
+        run = metrics.get("run")
+        known = isinstance(run, str) and run in self.runs.assignments
+        if self._database is None or not known or "record" in metrics or "survey" in metrics:
+            return metrics
+        deadline = time.monotonic() + CONTEXT_SECONDS
+        while (found := find_context(self._database, metrics)) is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return metrics if found is None else found
 
     def result(self, metrics: Mapping[str, Any], run: str | None = None, *, ended: bool = False) -> None:
         """Learn from a result. One that is of no use counts as a failure of its run, and harms nothing.
@@ -168,8 +179,10 @@ class Progress:
         for record in [self._unrecorded.pop() for _ in range(len(self._unrecorded))]:
             self._record(record)
         if not self.runs.open():
-            for run in self.runs.failed.keys() - self._failures:
-                if not self.runs.is_survey(run):
+            new = self.runs.failed.keys() - self._failures
+            lost = set(self._named(read_lost)) if new else set()  # which says nothing of their regimes
+            for run in new:
+                if not self.runs.is_survey(run) and run not in lost:
                     self._record(self._failure(run))
                 self._failures.add(run)
 
@@ -235,7 +248,7 @@ class Progress:
         for event in self._journal.events:
             kind = event["event"]
             if kind == "asked" and event["task"] < len(self.runs.tasks):
-                self._ask(event["task"], Assignment.from_parameters(event["parameters"]), event["predicted"])
+                self._ask(event["task"], Assignment.from_json(event["parameters"]), event["predicted"])
             elif kind == "surveyed" and event["task"] < len(self.runs.tasks):
                 self.surveys[event["task"]] = Survey.from_json(event["survey"])
             elif kind == "told" and event["run"] in self.runs.assignments:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,9 @@ from nni_nasoa.values import shown
 from .journal import Journal
 from .result_context import with_context
 
-_FINISHED = ("SUCCEEDED", "FAILED", "EARLY_STOPPED", "USER_CANCELED", "SYS_CANCELED", "USER_TO_CANCEL")
+FAILED, LOST = "FAILED", "USER_CANCELED"  # NNI's words for how trials ended; see `read_without_result`
+_BY_USER = "USER_TO_CANCEL"
+_FINISHED = ("SUCCEEDED", FAILED, "EARLY_STOPPED", LOST, "SYS_CANCELED", _BY_USER)
 
 
 class ExperimentError(ValueError):
@@ -140,6 +142,20 @@ def read_results(folder: str | Path) -> list[dict[str, Any]]:
     ]
 
 
+def find_context(folder: str | Path, final: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A run's final result with what its trial told of it before; None where that is not there.
+
+    It goes by the run that both name, as NNI does not always say which trial it was.
+    """
+    with open_database(folder) as database:
+        told = database.execute(
+            "select data from MetricData where type = 'PERIODICAL' and instr(data, ?) order by rowid",
+            [str(final.get("run"))],
+        ).fetchall()
+    found = with_context(final, [_json(data) for (data,) in told])
+    return found if found.keys() > final.keys() else None
+
+
 def read_unfinished(folder: str | Path) -> list[Any]:
     """Return the parameters of trials that have not ended: a resumed experiment runs these again itself."""
     with open_database(folder) as database:
@@ -155,16 +171,25 @@ def read_failed(folder: str | Path) -> list[Any]:
     """
     with open_database(folder) as database:
         ended, submitted = _submitted(database)
-        with_result = {
-            trial
-            for (trial,) in database.execute(
-                "select distinct trialJobId from MetricData where type = 'FINAL'"
-            )
-        }
-    failed = [
-        parameters for trial, parameters in submitted.items() if ended[trial] and trial not in with_result
-    ]
-    if not failed:
+        finals = database.execute("select trialJobId from MetricData where type = 'FINAL'")
+        with_result = {trial for (trial,) in finals}
+    return _had(
+        folder, submitted, [trial for trial in submitted if ended[trial] and trial not in with_result]
+    )
+
+
+def read_lost(folder: str | Path) -> list[Any]:
+    """Return the parameters of the trials that other machines have lost, found as in `read_failed`."""
+    with open_database(folder) as database:
+        _, submitted = _submitted(database)
+    lost = [trial for trial, event, host in read_without_result(folder) if event == LOST and host]
+    return _had(folder, submitted, [trial for trial in lost if trial in submitted])
+
+
+def _had(folder: str | Path, submitted: Mapping[str, Any], trials: Sequence[str]) -> list[Any]:
+    """The parameters that trials without a result had, as far as the results of others tell."""
+    had = [submitted[trial] for trial in trials]
+    if not had:
         return []
     # By the parameters that a result was got with, those that its trial was submitted with.
     exchanged = {
@@ -172,10 +197,39 @@ def read_failed(folder: str | Path) -> list[Any]:
         for result in read_trials(folder)
         if result.trial_id in submitted
     }
-    for number in range(len(failed)):
-        while (key := _key(failed[number])) in exchanged:
-            failed[number] = exchanged.pop(key)
-    return failed
+    for number in range(len(had)):
+        while (key := _key(had[number])) in exchanged:
+            had[number] = exchanged.pop(key)
+    return had
+
+
+def read_without_result(folder: str | Path) -> list[tuple[str, str, str | None]]:
+    """Return the trials that have no result though nobody stopped them: id, FAILED or LOST, and machine.
+
+    A trial is lost that was ended in the middle, as its machine went down or its process was killed. NNI
+    writes of it that a user has canceled it; where one really has, it writes that, too. The machine is named
+    as in the config, and None where it is this one.
+    """
+    with open_database(folder) as database:
+        events = database.execute("select trialJobId, event, logPath from TrialJobEvent order by rowid")
+        last: dict[str, str] = {}
+        hosts: dict[str, str] = {}
+        known = set()
+        for trial, event, place in events:
+            host, _, path = str(place or "").partition(":")
+            if path and "/" not in host:
+                hosts[trial] = host
+            if event == _BY_USER:
+                known.add(trial)
+            last[trial] = event
+        known |= {
+            one for (one,) in database.execute("select trialJobId from MetricData where type = 'FINAL'")
+        }
+    return [
+        (trial, event, hosts.get(trial))
+        for trial, event in last.items()
+        if event in (FAILED, LOST) and trial not in known
+    ]
 
 
 def read_status(folder: str | Path) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 NNI runs it as `python -m nni_nasoa.plugin.finetune_trial`. The minutes count from the start of the process.
 Validation accuracies are reported as the run evaluates; the final metric is a dict whose `default` is the
-validation accuracy, with the settings, the classifier's place, and the run's record for the experience store
-as JSON text (see `TrialResult`). Where the advisor's tuner asks for a survey, the trial looks at the dataset
-and the machine in its place, and trains nothing.
+validation accuracy. The settings, the classifier's place, and the run's record for the experience store as
+JSON text (see `TrialResult`) are told beside the last of the others: see `result_context`. Where the
+advisor's tuner asks for a survey, the trial looks at the dataset and the machine in its place, and trains
+nothing.
 
 For a try without NNI: `--dataset digits --minutes 0.2 --regime FILE`; the result is printed. Ctrl-C and
 SIGTERM save the best so far. A run that gives no classifier ends with one line on stderr and exit code 1.
@@ -31,6 +32,7 @@ from nni_nasoa.training.regime import FineTuneRegime
 
 from .assignment import Assignment
 from .kept_results import KeptResults
+from .result_context import CONTEXT, context_of, without_context
 from .trial import TrialError, first_line, manager_needed, report_on_the_way, under_nni
 from .trial_result import TrialResult, record_in
 
@@ -170,7 +172,8 @@ def _run_under_nni(settings: FineTuneTrialSettings) -> None:
             )
             kept.keep(result)
     with manager_needed():
-        nni.report_final_result(result)
+        nni.report_intermediate_result({"default": result["default"], CONTEXT: context_of(result)})
+        nni.report_final_result(without_context(result))
     _end(result)
 
 

@@ -70,3 +70,14 @@ def _front(name: str, source: str, code_directory: Path) -> list[dict]:
     if not front or any("architecture" not in record for record in front):
         raise ClassArgsError(f"classArgs: {name}: experiment {shown(source)} has no results of architectures")
     return front
+
+
+def initial_candidates(vocabulary: Vocabulary, args: EvolutionArgs) -> list[Any]:
+    """What is evaluated first, as candidates; a ClassArgsError of one line where one is not of the space."""
+    candidates = []
+    for number, one in enumerate(args.initial, start=1):
+        try:
+            candidates.append(vocabulary.to_candidate({"architecture": one} if isinstance(one, str) else one))
+        except ValueError as error:
+            raise ClassArgsError(f"classArgs: initial, entry {number}: {error}") from None
+    return candidates

@@ -1,24 +1,25 @@
 """Who can reach NNI's web server, which has no password: this machine alone, unless the user says otherwise.
 
-NNI 3.0 has no setting for it. Its manager is a program of node, into which `NODE_OPTIONS` loads a file that
-gives the server the loopback address (loopback.cjs). Trials on this machine do not notice; those on other
-machines have to reach the manager, so there the port stays open.
+NNI 3.0 has no setting for it. Its manager loads a file that gives the server the loopback address
+(loopback.cjs, see node_options.py). Trials on this machine do not notice; those on other machines have to
+reach the manager, so there the port stays open.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import MutableMapping
-from pathlib import Path
 
 from nni_nasoa.values import shown
+
+from .node_options import load_into_manager
 
 SETTING = "NASOA_LISTEN"
 OPEN = (
     "NNI's web server has no password and listens on every network interface, as trials on other machines "
     "have to reach it: close its ports to everybody else"
 )
-_FILE = Path(__file__).with_name("loopback.cjs")
+_FILE = "loopback.cjs"
 
 
 def listen_locally(environ: MutableMapping[str, str] = os.environ) -> bool:
@@ -39,12 +40,6 @@ def listen_locally(environ: MutableMapping[str, str] = os.environ) -> bool:
             f"{SETTING}: {shown(setting)} is not possible; all opens NNI's web server to the network, and "
             "without it it is for this machine alone"
         )
-    options = environ.get("NODE_OPTIONS", "")
-    if setting == "local" and _option() not in options:
-        environ["NODE_OPTIONS"] = f"{options} {_option()}".strip()
+    if setting == "local":
+        load_into_manager(_FILE, environ)
     return setting == "local"
-
-
-def _option() -> str:
-    path = str(_FILE).replace("\\", "\\\\").replace('"', '\\"')
-    return f'--require "{path}"'

@@ -169,6 +169,12 @@ class Evolution:
                 for entry in self._evaluated.values():
                     self._select(entry)
 
+    def ask_again(self, candidate: Any) -> None:
+        """Ask once more, and first, for a candidate that was not answered, as nobody could evaluate it."""
+        with self._lock:
+            if self._pending.pop(self.operators.key(candidate), None) is not None:
+                self._to_ask_first.appendleft(candidate)
+
     def requeue_pending(self) -> None:
         """Ask again, and first, for what was not answered: for a restart that lost what was under way."""
         with self._lock:
@@ -197,6 +203,12 @@ class Evolution:
     def pending(self) -> int:
         """Number of candidates asked for and not answered yet."""
         return len(self._pending)
+
+    @property
+    def unanswered(self) -> dict[str, Any]:
+        """Candidates asked for and not answered yet, by their keys."""
+        with self._lock:
+            return dict(self._pending)
 
     def front(self) -> list[Individual]:
         """Return the feasible, non-dominated ones of all results, best first objective first."""

@@ -27,6 +27,9 @@ class EitherParent:
 class _Numeric(EitherParent, ABC):
     """A number, and how it changes by steps in a coordinate in which equal steps matter equally."""
 
+    low: float
+    high: float
+
     @abstractmethod
     def random(self, rng: Generator) -> float:
         """Draw a value."""
@@ -39,6 +42,8 @@ class _Numeric(EitherParent, ABC):
         """Return the number as float, so that 1 and 1.0 are the same."""
         if not NUMBER.allows(value):
             raise ValueError(f"{shown(value)} is not a number")
+        if not self.low <= value <= self.high:
+            raise ValueError(f"{shown(value)} is not a number from {self.low:g} to {self.high:g}")
         return float(value) + 0.0  # -0.0 becomes 0.0
 
     def decode(self, data: float) -> float:
@@ -165,6 +170,13 @@ class Integer(_Numeric):
     def random(self, rng: Generator) -> int:
         """Draw a value."""
         return int(rng.integers(self.low, self.high))
+
+    def encode(self, value: Any) -> float:
+        """Return the integer as float."""
+        number = super().encode(value)
+        if number != int(number) or number == self.high:
+            raise ValueError(f"{shown(value)} is not a whole number from {self.low} to {self.high - 1}")
+        return number
 
     def decode(self, data: float) -> int:
         """Return the integer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import psutil
@@ -120,13 +119,7 @@ def test_trials_on_another_machine_by_ssh(nnictl, sshd, advised, tmp_path):
     config = advised(
         "finetune_remote.yml", code, {"minutes": 0.25, "alternatives": 1}, nniManagerIp="127.0.0.1"
     )
-    machine = {
-        "host": "127.0.0.1",
-        "port": sshd.port,
-        "user": sshd.user,
-        "sshKeyFile": str(sshd.key_file),
-        "pythonPath": str(Path(sys.executable).parent),
-    }
+    machine = sshd.machine()
     assert {*machine} == {*config["trainingService"]["machineList"][0]}
     config["trainingService"]["machineList"] = [machine]
     experiment = nnictl.create(config)

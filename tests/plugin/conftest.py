@@ -163,14 +163,14 @@ def resumed_advisor(new_advisor):
 @pytest.fixture
 def good_result():
     """A function that gives what a trial reports on its parameters."""
-    from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
+    from nni_nasoa.finetune import Outcome, StopReason
     from nni_nasoa.plugin.assignment import Assignment
     from nni_nasoa.plugin.trial_result import TrialResult
 
     def make(parameters, accuracy=0.9, status="ok"):
         assignment = Assignment.from_parameters(parameters)
         about = {"dataset": assignment.dataset, "versions": {"torch": "2"}, "encoding": None}
-        regime = FineTuneRegime.from_json(parameters["regime"])
+        regime = assignment.regime
         finished = SimpleNamespace(
             classifier=SimpleNamespace(about=about, device="cpu"),
             folder="/out",

@@ -17,14 +17,16 @@ from nni_nasoa.advisor.advice import NO_LIMITS
 from nni_nasoa.advisor.advising import candidates_for
 from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.data import Dataset
-from nni_nasoa.finetune import FineTuneRegime
 from nni_nasoa.plugin.assignment import Assignment
 
 TASKS = [{"dataset": "digits", "minutes": 0.5}, {"dataset": "fractals", "minutes": 1}]
 
 
 def regimes(assignments):
-    return [json.dumps(assignment["regime"], sort_keys=True) for assignment in assignments]
+    return [
+        json.dumps(Assignment.from_parameters(parameters).regime.to_json(), sort_keys=True)
+        for parameters in assignments
+    ]
 
 
 def test_the_advice_comes_first_then_alternatives_then_no_more(advisor, good_result, store, known_survey):
@@ -33,7 +35,7 @@ def test_the_advice_comes_first_then_alternatives_then_no_more(advisor, good_res
     assert [one["run"] for one in asked] == [f"1-digits-{number}" for number in range(1, 5)] and len(
         set(regimes(asked))
     ) == 4
-    first = FineTuneRegime.from_json(asked[0]["regime"])
+    first = Assignment.from_parameters(asked[0]).regime
     candidates = candidates_for(known_survey(Dataset("digits")), store, 30.0, NO_LIMITS, source="nni")
     assert first == choices(candidates, 1)[0].regime  # which it would be by itself, too
     with pytest.raises(nni.NoMoreTrialError):
@@ -113,7 +115,10 @@ def test_one_shot(advisor, good_result):
     for number in range(2):
         asked.append(tuner.generate_parameters(number))
         tuner.receive_trial_result(number, asked[-1], good_result(asked[-1]))
-    assert [(one["run"], one["minutes"]) for one in asked] == [("1-digits-1", 0.5), ("2-fractals-1", 1.0)]
+    assert [(one.run, one.minutes) for one in map(Assignment.from_parameters, asked)] == [
+        ("1-digits-1", 0.5),
+        ("2-fractals-1", 1.0),
+    ]
     with pytest.raises(nni.NoMoreTrialError):
         tuner.generate_parameters(2)
 

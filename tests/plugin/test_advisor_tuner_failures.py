@@ -8,6 +8,7 @@ import json
 import math
 import random
 import sqlite3
+import threading
 from pathlib import Path
 
 import nni
@@ -15,6 +16,9 @@ import pytest
 
 from nni_nasoa.advisor.accuracy.predictor import STATE, AccuracyPredictor
 from nni_nasoa.finetune import Outcome, StopReason
+from nni_nasoa.plugin.assignment import Assignment
+from nni_nasoa.plugin.classifiers import read_list
+from nni_nasoa.plugin.result_context import context_of, without_context
 from nni_nasoa.plugin.run_ledger import MAX_FAILURES
 
 TASKS = [{"dataset": "digits", "minutes": 0.5}, {"dataset": "fractals", "minutes": 1}]
@@ -25,14 +29,15 @@ def test_failed_trials_are_recorded_as_failed_and_others_take_their_place(adviso
     first = tuner.generate_parameters(0)
     tuner.trial_end(0, False)
     second = tuner.generate_parameters(1)
-    assert first["regime"] != second["regime"]
+    regimes = [Assignment.from_parameters(one).regime for one in (first, second)]
+    assert regimes[0] != regimes[1]
     tuner.receive_trial_result(1, second, good_result(second))
     tuner.trial_end(1, True)
     with pytest.raises(nni.NoMoreTrialError):
         tuner.generate_parameters(2)
     records = {record.status: record for record in store.records()}
     assert set(records) == {"ok", "failed"}
-    assert records["failed"].regime == first["regime"] and records["failed"].notes == (
+    assert records["failed"].regime == regimes[0].to_json() and records["failed"].notes == (
         "the trial ended without a result",
     )
     assert AccuracyPredictor.from_store(store).seen == AccuracyPredictor.from_prior().seen + 1
@@ -41,9 +46,9 @@ def test_failed_trials_are_recorded_as_failed_and_others_take_their_place(adviso
 def test_it_gives_up_a_task_that_always_fails_and_goes_on_with_the_next(advisor, good_result):
     tuner = advisor(tasks=TASKS, alternatives=0)
     for number in range(MAX_FAILURES):
-        assert tuner.generate_parameters(number)["dataset"] == "digits"
+        assert Assignment.from_parameters(tuner.generate_parameters(number)).dataset == "digits"
         tuner.trial_end(number, False)
-    assert tuner.generate_parameters(9)["dataset"] == "fractals"
+    assert Assignment.from_parameters(tuner.generate_parameters(9)).dataset == "fractals"
 
 
 def test_a_killed_run_is_recorded_as_killed_and_teaches_nothing(advisor, good_result, store):
@@ -223,7 +228,8 @@ def test_what_failed_while_nobody_looked_is_recorded_once(
     database.event("T0", "FAILED")
     for _ in range(2):
         again = resumed_advisor(dataset="digits", minutes=0.5, alternatives=0)
-        assert [record.regime for record in store.records(status="failed")] == [parameters["regime"]]
+        regime = Assignment.from_parameters(parameters).regime.to_json()
+        assert [record.regime for record in store.records(status="failed")] == [regime]
     assert again.generate_parameters(0)["run"] == "1-digits-2"
 
 
@@ -238,6 +244,45 @@ def test_a_trial_that_is_run_again_and_fails_is_replaced(checkpoint, new_databas
         again.generate_parameters(1)
     database.event("T0", "FAILED")
     assert again.generate_parameters(1)["run"] == "1-digits-2"
+
+
+def told_apart(result):
+    """A result as a trial reports it: what is told before, and the final one."""
+    return {"default": result["default"], "context": context_of(result)}, without_context(result)
+
+
+def test_a_result_counts_with_the_context_that_the_database_has_of_it(
+    checkpoint, new_database, advisor, resumed_advisor, good_result, store
+):
+    tuner = advisor(dataset="digits", minutes=0.5, alternatives=1)
+    first, second = tuner.generate_parameters(0), tuner.generate_parameters(1)
+    database = new_database(checkpoint.parent)
+    tuner = resumed_advisor(dataset="digits", minutes=0.5, alternatives=1)  # as it begins with a database
+    told, final = told_apart(good_result(first, 0.9))
+    # NNI may write what was told before a moment after it has told of the result.
+    later = threading.Timer(0.3, database.periodical, ("T0", 0, told))
+    later.start()
+    tuner.receive_trial_result(0, first, final)
+    later.join()
+    told, final = told_apart(good_result(second, 0.8))
+    database.periodical("T1", 1, told)
+    tuner.import_data([{"parameter": {}, "value": final}])
+    assert sorted(record.accuracy for record in store.records()) == [0.8, 0.9]
+    assert {entry["run"]: entry["classifier"] for entry in read_list(checkpoint.parent)} == {
+        first["run"]: "/out",
+        second["run"]: "/out",
+    }
+
+
+def test_a_result_of_which_nothing_was_told_before_is_of_no_use(
+    checkpoint, new_database, advisor, resumed_advisor, good_result, store
+):
+    first = advisor(dataset="digits", minutes=0.5, alternatives=0).generate_parameters(0)
+    new_database(checkpoint.parent)
+    tuner = resumed_advisor(dataset="digits", minutes=0.5, alternatives=0)
+    _, final = told_apart(good_result(first, 0.9))
+    tuner.receive_trial_result(0, first, final)
+    assert tuner.runs.failed == {first["run"]: "its result is of no use: the result has no record"}
 
 
 # -- how it talks to NNI --

@@ -8,6 +8,7 @@ import pytest
 from nni_nasoa.plugin.experiments import (
     ExperimentError,
     FinalResult,
+    find_context,
     find_experiment,
     metrics_of,
     open_database,
@@ -304,3 +305,18 @@ def test_the_latest_is_the_one_that_ran_last_and_not_that_was_viewed_last(home):
             database.execute("insert into TrialJobEvent (timestamp, trialJobId) values (?, 'T')", [time])
         database.close()
     assert find_experiment("latest") == folders[0]
+
+
+def test_a_run_s_result_and_what_its_trial_told_of_it_whichever_trial_nni_says_it_was(written):
+    context = {"run": "1-digits-1", "record": "{}", "dataset": "digits"}
+    final = {"default": 0.9, "run": "1-digits-1", "accuracy": 0.9}
+    assert find_context(written.folder, final) is None
+    written.metric("A", 0, {"default": 0.5, "accuracy": 0.5}, "PERIODICAL")
+    written.metric("B", 0, {"default": 0.5, "context": {**context, "run": "1-digits-10"}}, "PERIODICAL")
+    assert find_context(written.folder, final) is None
+    written.metric("B", 0, {"default": 0.9, "context": context}, "PERIODICAL")
+    assert find_context(written.folder, final) == {**context, **final}
+    written.metric("B", 0, final)
+    (result,) = read_results(written.folder)
+    assert result.items() >= {**context, **final}.items()
+    assert find_context(written.folder, {"default": 0.9}) is None

@@ -16,6 +16,7 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from nni_nasoa.finetune import FineTuneRegime, load_classifier
 from nni_nasoa.plugin import finetune_trial
 from nni_nasoa.plugin.assignment import Assignment
+from nni_nasoa.plugin.result_context import with_context
 from nni_nasoa.plugin.trial_result import record_in
 
 REGIME = FineTuneRegime(  # a head that is trained until the clock ends
@@ -48,6 +49,13 @@ def test_parameters_there_and_back():
             json.loads(json.dumps(parameters)) == parameters
             and Assignment.from_parameters(parameters) == assignment
         )
+        # As earlier releases gave them, and as it stands in journals.
+        values = json.loads(json.dumps(assignment.to_json()))
+        assert Assignment.from_parameters(values) == Assignment.from_json(values) == assignment
+        # NNI's web page has an axis for each parameter: the run, what the advisor chooses, and the rest.
+        chosen = {"model", "frozen_stages", "optimizer", "learning_rate", "weight_decay", "batch_size"}
+        chosen |= {"input_size", "augmentation", "label_smoothing"}
+        assert parameters.keys() == {"run", "context", *(chosen if assignment.regime else ())}
 
 
 @pytest.mark.parametrize(
@@ -65,11 +73,25 @@ def test_parameters_there_and_back():
 )
 def test_parameters_that_are_no_assignment(change, message):
     with pytest.raises(ValueError, match="^" + message) as raised:
-        Assignment.from_parameters(SHORT.to_parameters() | change)
+        Assignment.from_parameters(SHORT.to_json() | change)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("context", [None, "[", "[]", "5", {"dataset": "digits"}])
+def test_a_context_that_is_none(context):
+    with pytest.raises(ValueError, match=r"context|JSON") as raised:
+        Assignment.from_parameters(SHORT.to_parameters() | {"context": context})
     assert "\n" not in str(raised.value)
 
 
 # -- the process --
+
+
+def result_of(metrics):
+    """The whole of the final result, which NNI's web page has axes for, and of what is told before it."""
+    *on_the_way, (kind, final) = metrics
+    assert kind == "FINAL" and final.keys() <= {"default", "run", "accuracy", "seconds", "epochs"}
+    return with_context(final, [value for _, value in on_the_way])
 
 
 @pytest.mark.slow
@@ -79,19 +101,20 @@ def test_a_trial_under_nni_and_the_same_run_again(trials, tmp_path):
     assert [kind for kind, _ in metrics] == ["PERIODICAL"] * (len(metrics) - 1) + ["FINAL"] and len(
         metrics
     ) > 1
-    final = metrics[-1][1]
+    final = result_of(metrics)
     record = record_in(final)
     # Accuracies are reported as they are measured; the best of them is the result.
-    assert [value["default"] for _, value in metrics[:-1]] == [accuracy for _, accuracy in record.curve]
-    assert final["default"] == max(value["default"] for _, value in metrics[:-1]) == record.accuracy
+    told = [value["default"] for _, value in metrics[:-2]]
+    assert told == [accuracy for _, accuracy in record.curve]
+    assert final["default"] == max(told) == metrics[-2][1]["default"] == record.accuracy
     assert (record.threads, record.budget_seconds) == (1, 15.0)
     assert final["classifier"] == str(trials.trials / "first" / "classifier")
     assert load_classifier(final["classifier"]).metrics["val_accuracy"] == final["accuracy"]
 
     # Another trial is given the same run, as in an experiment that is resumed.
-    done, metrics = trials.run("second", SHORT.to_parameters())
+    done, again = trials.run("second", SHORT.to_parameters())
     assert done.returncode == 0, done.stderr
-    assert metrics == [("FINAL", final)] and not (trials.trials / "second" / "classifier").exists()
+    assert again == metrics[-2:] and not (trials.trials / "second" / "classifier").exists()
 
 
 @pytest.mark.slow
@@ -101,8 +124,9 @@ def test_classifiers_go_where_the_tuner_says(trials, tmp_path):
     ).to_parameters()
     done, metrics = trials.run("first", parameters)
     assert done.returncode == 0, done.stderr
-    assert metrics[-1][1]["classifier"] == str(tmp_path / "out" / "E" / "1-digits-1")
-    load_classifier(metrics[-1][1]["classifier"])
+    place = result_of(metrics)["classifier"]
+    assert place == str(tmp_path / "out" / "E" / "1-digits-1")
+    load_classifier(place)
 
 
 def test_sigterm_saves_what_there_is_and_reports_it(trials):
@@ -116,10 +140,9 @@ def test_sigterm_saves_what_there_is_and_reports_it(trials):
     finally:
         process.kill()
     assert process.returncode == 128 + signal.SIGTERM, stderr
-    kind, final = trials.metrics("first")[-1]
+    final = result_of(trials.metrics("first"))
     assert (
-        kind == "FINAL"
-        and final["outcome"] == "interrupted"
+        final["outcome"] == "interrupted"
         and record_in(final).status == "killed"
         and record_in(final).outcome.signal == "SIGTERM"
     )
@@ -133,13 +156,13 @@ def test_sigterm_saves_what_there_is_and_reports_it(trials):
             {"layers": 1},
             "the parameters are not those of an OnlineAdvisor, with run, dataset, minutes and regime",
         ),
-        (SHORT.to_parameters() | {"dataset": "nowhere/at/all"}, "1-digits-1: dataset: 'nowhere/at/all' "),
-        (SHORT.to_parameters() | {"regime": {"model": "nano-x"}}, "1-digits-1: "),
+        (SHORT.to_json() | {"dataset": "nowhere/at/all"}, "1-digits-1: dataset: 'nowhere/at/all' "),
+        (SHORT.to_json() | {"regime": {"model": "nano-x"}}, "1-digits-1: "),
         (
-            SHORT.to_parameters() | {"regime": {"model": "nano-a", "batch_size": 1}},
+            SHORT.to_json() | {"regime": {"model": "nano-a", "batch_size": 1}},
             "batch_size: 1 is not a whole number",
         ),
-        (SHORT.to_parameters() | {"device": "gpu"}, "1-digits-1: device: 'gpu' is not one of"),
+        (SHORT.to_json() | {"device": "gpu"}, "1-digits-1: device: 'gpu' is not one of"),
     ],
 )
 def test_a_trial_that_fails_says_why_in_one_line(trials, parameters, reason):

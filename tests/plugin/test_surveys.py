@@ -18,6 +18,7 @@ from nni_nasoa.plugin.advisor_args import TaskArgs
 from nni_nasoa.plugin.assignment import Assignment
 from nni_nasoa.plugin.experiment_state import Progress
 from nni_nasoa.plugin.journal import Journal
+from nni_nasoa.plugin.result_context import with_context
 from nni_nasoa.plugin.run_ledger import RunLedger
 from nni_nasoa.plugin.surveys import look, models_here, names_of, survey_by_trial
 from nni_nasoa.zoo import add_model, list_models, nano, remove_model
@@ -61,8 +62,9 @@ def test_a_trial_surveys_where_it_runs(trials_of, tmp_path):
     assignment = Assignment("1-digits-survey-1", "digits", 0.5, survey=("nano-a",), device="cpu", threads=1)
     done, metrics = trials.run("first", assignment.to_parameters(), NASOA_STORE=str(tmp_path / "there.db"))
     assert done.returncode == 0, done.stderr
-    ((kind, result),) = metrics
-    assert (kind, result["default"], result["run"]) == ("FINAL", 0.0, "1-digits-survey-1")
+    (_, told), (kind, final) = metrics
+    assert (kind, final) == ("FINAL", {"default": 0.0, "run": "1-digits-survey-1"})
+    result = with_context(final, [told])
     here = ExperienceStore(tmp_path / "here.db")
     runs = RunLedger([TaskArgs("digits", 0.5)], 1)
     progress = Progress(runs, Journal(None), None)

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -10,6 +11,9 @@ import yaml
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
+
+from nni_nasoa.plugin.assignment import CHOSEN
+from nni_nasoa.plugin.experiments import read_results
 
 CONFIGS = Path(__file__).parents[2] / "experiment_configs"
 AXES = ".parcoords .dimension .label"
@@ -56,6 +60,18 @@ def drop_down(browser, shown):
     )
 
 
+def axes(browser, port):
+    """The axes of the hyper-parameter plot, in their order."""
+    browser.get(f"http://127.0.0.1:{port}/detail")
+
+    def tab():
+        tabs = browser.find_elements(By.CSS_SELECTOR, "[role=tab]")
+        return next((tab for tab in tabs if "Hyper" in tab.text), None)
+
+    wait(browser, tab).click()
+    return wait(browser, lambda: [label.text for label in browser.find_elements(By.CSS_SELECTOR, AXES)])
+
+
 def test_web_ui_shows_the_search(experiment, browser):
     def results():
         return experiment.rest("/metric-data?type=FINAL")
@@ -84,12 +100,10 @@ def test_web_ui_shows_the_search(experiment, browser):
     assert len({metrics["relative_speed"] for metrics in told}) == 1 and len(told) > 1
 
     # The hyper-parameter plot has an axis for what varies alone: choices, the network's name, measurements.
-    tab = next(tab for tab in browser.find_elements(By.CSS_SELECTOR, "[role=tab]") if "Hyper" in tab.text)
-    tab.click()
-    axes = wait(browser, lambda: [label.text for label in browser.find_elements(By.CSS_SELECTOR, AXES)])
+    shown_axes = axes(browser, experiment.port)
     space = yaml.safe_load((CONFIGS / "search.yml").read_text())["searchSpace"]
     assert all(len(choice["_value"]) > 1 for choice in space.values())
-    assert set(axes) == {*space, "architecture", *MEASURED}
+    assert set(shown_axes) == {*space, "architecture", *MEASURED}
     browser.find_element(By.CSS_SELECTOR, "[role=tab]").click()
     wait(browser, lambda: drop_down(browser, "default"))
 
@@ -118,3 +132,24 @@ def test_web_ui_shows_the_search(experiment, browser):
         time.sleep(1)  # a wrong key would break the page when it draws
         assert "Trial jobs" in text_of(browser) and browser.find_elements(By.CSS_SELECTOR, "canvas")
     assert experiment.status == "RUNNING"
+
+
+def test_the_plot_of_the_advice_has_axes_for_choices_and_measurements(nnictl, browser, tmp_path):
+    config = yaml.safe_load((CONFIGS / "finetune.yml").read_text())
+    config["trialCommand"] = config["trialCommand"].replace("python", sys.executable, 1)
+    config["trialCodeDirectory"] = config["tuner"]["codeDirectory"] = str(tmp_path)
+    config["tuner"]["classArgs"] |= {
+        "minutes": 0.2,
+        "alternatives": 2,
+        "zoo": "nano-a,nano-b",
+        "device": "cpu",
+        "store": str(tmp_path / "store.db"),
+    }
+    experiment = nnictl.create(config)
+    experiment.wait(lambda: len(experiment.rest("/metric-data?type=FINAL")) >= 2, timeout=400)
+    shown = axes(browser, experiment.port)
+    assert set(shown) == {"run", "context", *CHOSEN, "default", "accuracy", "seconds", "epochs"}
+    # What has no axis is in the results all the same.
+    for result in read_results(experiment.folder):
+        assert result["dataset"] == "digits" and result["outcome"] and json.loads(result["record"])
+    experiment.stop()

@@ -338,3 +338,19 @@ def test_a_sample_of_another_space_is_refused(sample, message):
     dimensions = dimensions_from_search_space({name: SPECS[name] for name in ("choice", "nested", "normal")})
     with pytest.raises(ValueError, match=message):
         encode_sample(sample, dimensions)
+
+
+@pytest.mark.parametrize(
+    "spec, value, message",
+    [
+        ({"_type": "uniform", "_value": [0, 0.5]}, 0.7, "0.7 is not a number from 0 to 0.5"),
+        ({"_type": "loguniform", "_value": [0.1, 10]}, 0.01, "0.01 is not a number from 0.1 to 10"),
+        ({"_type": "randint", "_value": [1, 4]}, 4, "4 is not a whole number from 1 to 3"),
+        ({"_type": "randint", "_value": [1, 4]}, 0, "0 is not a number from 1 to 4"),
+        ({"_type": "randint", "_value": [1, 4]}, 1.5, "1.5 is not a whole number from 1 to 3"),
+    ],
+)
+def test_a_number_outside_of_the_space_is_refused(spec, value, message):
+    """Else a result of an earlier, wider space would hand it on to what is bred from it."""
+    with pytest.raises(ValueError, match=f"^sample: 'x': {message}$"):
+        encode_sample({"x": value}, dimensions_from_search_space({"x": spec}))
