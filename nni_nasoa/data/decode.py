@@ -103,8 +103,11 @@ def _stack(image: Image.Image, rendering: Rendering) -> Image.Image | None:
 
 
 def _seek_shown(image: Image.Image) -> None:
-    """Go to the first of several images that is not blank, or to the first one."""
-    with suppress(EOFError):
+    """Go to the first of several images that is not blank, or to the first one.
+
+    That also where another one is broken: it is what viewers show then.
+    """
+    with suppress(Exception):  # a broken file can fail in any way; EOFError is behind the last one
         for number in range(_FRAMES):
             image.seek(number)
             if not _is_blank(image):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from itertools import product
 from statistics import median
 
@@ -269,3 +270,18 @@ def test_each_script_that_measures_is_listed():
 def test_each_figure_that_was_drawn_is_shown():
     shown = set(re.findall(r"\]\((data/[^)]+\.png)\)", MEASURED.text))
     assert shown == {f"data/{path.name}" for path in DATA.glob("*.png")}
+
+
+def test_image_files_are_as_measured():
+    found = json.loads((DATA / "image_files.json").read_text())
+    kinds = {kind: Counter(number) for kind, number in found["kinds"].items()}
+    rows = {row[0]: row[1:] for row in MEASURED.rows("suffix | files | read")}
+    kinds["all"] = sum(kinds.values(), Counter())
+    kinds["others"] = sum((kinds[kind] for kind in kinds if kind not in rows), Counter())
+    for kind, (*numbers, as_pillow, as_libvips) in rows.items():
+        one = kinds[kind]
+        expected = [one[name] for name in ("files", "ours", "pillow", "libvips")]
+        assert [int(number) for number in numbers] == expected
+        assert as_pillow == f"{one['as_pillow']} of {one['both_pillow']}"
+        assert as_libvips == f"{one['as_libvips']} of {one['both_libvips']}"
+    assert f"the {len(found['missed'])} that others read and we do not" in MEASURED.words

@@ -182,3 +182,15 @@ def test_what_is_no_rendering_is_one_line(data):
     ) as error:
         Rendering.from_json(data)
     assert "\n" not in str(error.value) and Rendering.from_json(PLAIN.to_json()) == PLAIN
+
+
+def test_an_animation_with_a_broken_second_image_shows_its_first(tmp_path):
+    first, second = (Image.new("RGB", (16, 16), colour) for colour in ((0, 0, 0), (200, 0, 0)))
+    first.save(tmp_path / "a.png", save_all=True, append_images=[second])
+    content = (tmp_path / "a.png").read_bytes()
+    at = content.index(b"fdAT")  # of the second image; its sequence number comes first
+    (tmp_path / "a.png").write_bytes(content[: at + 4] + b"\0\0\0\x09" + content[at + 8 :])
+    with Image.open(tmp_path / "a.png") as image, pytest.raises((SyntaxError, OSError)):
+        image.seek(1)
+    with Image.open(tmp_path / "a.png") as image:
+        assert to_array(image, 8).max() == 0
