@@ -25,6 +25,9 @@ from nni_nasoa.data import Dataset
 from nni_nasoa.data.dataset import Kind, Source
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.device.device import resolve
+from nni_nasoa.finetune.clock import Clock
+from nni_nasoa.finetune.open_in_time import look_in_time
+from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.values import MINUTES, whole
 from nni_nasoa.zoo import get
 from nni_nasoa.zoo.available import AUTO
@@ -119,6 +122,11 @@ def advise(
     fits = limits.may_fit(where.kind, where.threads)
     models, budget, source = models_of(zoo, fits), 60 * minutes, "finetune" if started is None else "advise"
     end = None if started is None else started + budget
+    if started is not None:
+        try:
+            look_in_time(dataset, Clock(budget, started=started))
+        except FineTuneError as error:
+            raise AdviceError(str(error)) from None
     with nullcontext(beside) if beside is not None else ExitStack() as stack:
         decoding = stack.enter_context(nullcontext() if end is None else _decoding_meanwhile(dataset, models))
         if end is not None:

@@ -181,7 +181,8 @@ def finetune(
     """
     from nni_nasoa.data import Dataset
     from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing, callback_of
-    from nni_nasoa.finetune.clock import process_started
+    from nni_nasoa.finetune.clock import Clock, process_started
+    from nni_nasoa.finetune.open_in_time import look_in_time
     from nni_nasoa.training import regime as regimes
 
     with clear_errors():
@@ -219,6 +220,7 @@ def finetune(
         )
         recorder, budget = None, 60 * MINUTES("minutes", minutes, click.ClickException)
         started = process_started()
+        look_in_time(opened, Clock(budget, started=started))
         if record:  # its imports and look-ups take time, which is not there after training
             from nni_nasoa.advisor.recording import Recorder
 

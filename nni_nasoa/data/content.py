@@ -20,11 +20,13 @@ from nni_nasoa.files import cache_folder, own_folder, read_json, write_text
 
 from .parallel import in_threads, progress_bar
 from .place import Extent, Place
+from .time_left import Left, check_left, no_end
 
 SETTLED = 2.0  # seconds without a change, after which another one is sure to show in a file's times
 FEW_FILES, FEW_BYTES = 500, 2**25  # are read in some hundredths of a second
 _CHUNK = 64  # files a thread reads in one go
 _BLOCK = 2**20  # bytes that are read at once
+_LOOK = 4096  # files between two looks at the clock
 
 
 def content_digest(place: Place, files: Sequence[str], show_progress: bool | None = None) -> str:
@@ -74,13 +76,20 @@ def memo_path(place: Place) -> Path:
     return cache_folder() / "folders" / f"{hashlib.sha256(os.fsencode(place.key)).hexdigest()[:32]}.json"
 
 
-def stat_digest(place: Place, files: Sequence[str]) -> tuple[str, float]:
+def stat_digest(place: Place, files: Sequence[str], left: Left = no_end) -> tuple[str, float]:
     """A digest of what changes where a file does, and when that was last.
 
     The time is that of the inode, which no user sets, in seconds since the epoch.
+
+    Raises
+    ------
+    NotInTimeError
+        No time is left.
     """
     lines, newest = [], 0.0
-    for file in files:
+    for number, file in enumerate(files):
+        if not number % _LOOK:
+            check_left(left, f"{number} of {len(files)} were statted")
         where = place.where(file)
         try:
             if isinstance(where, str):

@@ -45,7 +45,8 @@ class Folder(ImageFiles):
 
     def __getstate__(self) -> dict[str, Any]:
         """All but what the system has said of the entries, which cannot be pickled."""
-        return {name: value for name, value in vars(self).items() if name not in ("_entries", "_layout")}
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in ("_entries", "_layout")}
 
     @cached_property
     def name(self) -> str:
@@ -78,7 +79,7 @@ class Folder(ImageFiles):
     @cached_property
     def listing(self) -> Listing:
         """Its images; a DatasetError as of `list_folder`."""
-        return list_folder(self.path, self._layout)
+        return list_folder(self.path, self._layout, self._left)
 
     @cached_property
     def found(self) -> ImageFiles:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -23,13 +22,7 @@ from .filling import POLL_SECONDS, Giants, fill
 from .growing import Growing, GrowingWriter, InMemory, Shape, Squares, growing_entry
 from .parallel import progress_bar
 from .sample import Sampling, decoding_order, patience
-
-Left = Callable[[], float]  # seconds that may still be taken
-
-
-def no_end() -> float:
-    """Seconds that are left where there is no deadline."""
-    return math.inf
+from .time_left import Left, no_end
 
 
 class FilesChangedError(DatasetError):

@@ -18,12 +18,15 @@ from typing import NamedTuple
 
 from nni_nasoa.files import read_json
 
+from .arrays import NotInTimeError
 from .content import SETTLED, file_digest, keep, memo_path
 from .parallel import in_threads
 from .place import Place, Where, begin_of
+from .time_left import Left, check_left, no_end
 from .walk import BEGINNING_SUFFIXES, begins_as_image, suffix_of
 
 PIECE = 4096  # bytes of each of the three
+_AGAIN = ", or start again: what is known of them is kept"
 _CHUNK = 64  # files a thread reads in one go
 
 
@@ -42,8 +45,12 @@ class Identities(NamedTuple):
     copies: Sequence[Sequence[str]]
 
 
-def identities(place: Place, files: Sequence[str], times: str, newest: float) -> Identities:
+def identities(
+    place: Place, files: Sequence[str], times: str, newest: float, left: Left = no_end
+) -> Identities:
     """The identities of a dataset's files.
+
+    Those that were found before the time was over are kept, and not looked for again.
 
     Parameters
     ----------
@@ -52,20 +59,39 @@ def identities(place: Place, files: Sequence[str], times: str, newest: float) ->
         name.
     times, newest
         As `stat_digest` gives them.
+    left
+        Seconds that may still be taken.
+
+    Raises
+    ------
+    NotInTimeError
+        No time is left.
     """
-    memo = memo_path(place).with_suffix(".identities.json")
+    memo, keys = memo_path(place).with_suffix(".identities.json"), list[int]()
     with suppress(OSError, ValueError, KeyError, TypeError):
         kept = read_json(memo)
-        if kept["times"] == times and len(kept["keys"]) == len(files):
+        if kept["times"] == times and len(kept["keys"]) == len(files) and "copies" in kept:
             return Identities(dict(zip(files, kept["keys"])), kept["copies"])
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    read = in_threads(lambda chunk: [_pieces(place, file) for file in chunk], chunks)
-    found = dict(zip(files, (key for keys in read for key in keys)))
-    found, alike = _told_apart(place, found)
-    made = Identities(found, _copies(place, alike))
-    if newest < time.time() - SETTLED:
-        with suppress(OSError):  # a cache that cannot be written says so elsewhere
-            keep(memo, {"times": times, "keys": [*found.values()], "copies": made.copies})
+        if kept["times"] == times and "copies" not in kept:
+            keys = kept["keys"][: len(files)]
+
+    def keep_found(**more: object) -> None:
+        if newest < time.time() - SETTLED:
+            with suppress(OSError):  # a cache that cannot be written says so elsewhere
+                keep(memo, {"times": times, "keys": keys, **more})
+
+    chunks = [files[start : start + _CHUNK] for start in range(len(keys), len(files), _CHUNK)]
+    try:
+        for found in in_threads(lambda chunk: [_pieces(place, file) for file in chunk], chunks):
+            keys += found
+            check_left(left, f"{len(keys)} of {len(files)} are known", _AGAIN)
+    except NotInTimeError:
+        keep_found()
+        raise
+    told_apart, alike = _told_apart(place, dict(zip(files, keys)))
+    made = Identities(told_apart, _copies(place, alike))
+    keys = [*told_apart.values()]
+    keep_found(copies=made.copies)
     return made
 
 

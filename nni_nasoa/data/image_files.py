@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import secrets
 import time
@@ -11,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from .arrays import Holdout, ImageSplit
+from .arrays import Holdout, ImageSplit, NotInTimeError
 from .content import SETTLED, content_digest, kept_digest, quick_digest, stat_digest
 from .decoded import Loaded, Sample, Source
 from .earlier import copy_may_be_there, largest_decoded
@@ -19,13 +20,15 @@ from .find_rendering import find_rendering
 from .fingerprint import fingerprint_of
 from .folder_images import Contents, FolderImages
 from .identity import Identities, identities
-from .left_out import LeftOut
+from .left_out import LeftOut, readable
 from .listing import Listing
 from .place import Place
 from .rendering import PLAIN, Rendering
 from .split import Split, split_listing
+from .time_left import Left, no_end
 from .walk import ImageFile
 
+STATS_HOLD = 20  # times as long as it takes to stat all files, before they are statted again
 DECODING = 2  # changes with how files are decoded, and those of named datasets are not
 
 
@@ -55,6 +58,14 @@ class ImageFiles(ABC):
     def __init__(self) -> None:
         self._marks: dict[str, str] = {}
         self._splits: dict[Holdout, Split] = {}
+        self._sources: dict[tuple[Holdout, str | None], Source] = {}
+        self._left: Left = no_end
+        self._looked = -math.inf, 0.0  # when the files were last statted, and how long that took, in seconds
+        self._latest = "", 0.0  # what that gave
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what another process makes in less time than it would take to hand it over."""
+        return {**vars(self), "_sources": {}}
 
     @property
     @abstractmethod
@@ -117,7 +128,46 @@ class ImageFiles(ABC):
 
     @cached_property
     def _stats(self) -> tuple[str, float]:
-        return stat_digest(self.place, self._files)
+        return self._stat()
+
+    def _stat(self) -> tuple[str, float]:
+        begin = time.monotonic()
+        self._latest = stat_digest(self.place, self._files, self._left)
+        self._looked = begin, time.monotonic() - begin
+        return self._latest
+
+    def _recent_stats(self) -> tuple[str, float]:
+        """The latest, found out anew if they are some time old for as long as it takes: a small share of all.
+
+        What changes meanwhile is noticed before an entry is made of it.
+        """
+        when, seconds = self._looked
+        return self._stat() if time.monotonic() - when > STATS_HOLD * seconds else self._latest
+
+    def look(self, holdout: Holdout, left: Left) -> None:
+        """Find out which files there are, and how they are split, in some time; it is known from then on.
+
+        Parameters
+        ----------
+        holdout
+            What is held back for validation.
+        left
+            Seconds that may still be taken.
+
+        Raises
+        ------
+        NotInTimeError
+            They were too few; one line. What was found out is kept for the next time.
+        DatasetError
+            It cannot be used, where that shows without opening an image.
+        """
+        self._left = left
+        try:
+            self.split(holdout)
+        except NotInTimeError as error:
+            raise NotInTimeError(f"{readable(self.title)}: {error}") from None
+        finally:
+            self._left = no_end
 
     def split(self, holdout: Holdout) -> Split:
         """Its two parts; a DatasetError where nothing is left to validate on."""
@@ -132,7 +182,7 @@ class ImageFiles(ABC):
 
     @cached_property
     def _identities(self) -> Identities:
-        return identities(self.place, self._files, *self._stats)
+        return identities(self.place, self._files, *self._stats, self._left)
 
     def rendering(self, geometry: str | None) -> Rendering:
         """How its images are rendered, of which some are opened for it where that is not known.
@@ -179,18 +229,13 @@ class ImageFiles(ABC):
         self, holdout: Holdout, geometry: str | None, show_progress: bool | None = False
     ) -> FolderImages:
         """Its images as they are now, of which some or all are in the cache, or will be."""
-        listing, place, split = self.listing, self.place, self.split(holdout)
-        parts, left_out = (split.train, split.val), self.left_out(holdout)
-        rendering = self.rendering(geometry)
-        times, newest = stat_digest(place, self._files)
+        place, split = self.place, self.split(holdout)
+        left_out, (times, newest) = self.left_out(holdout), self._recent_stats()
         if times not in self._marks:  # a file that has just changed may change once more, and not show it
             self._marks[times] = "" if newest < time.time() - SETTLED else secrets.token_hex(8)
         return FolderImages(
-            Loaded(self.name, left_out=left_out, rendering=rendering),
-            Source(
-                listing.classes,
-                *([sample_of(place, file, rendering) for file in part] for part in parts),
-            ),
+            Loaded(self.name, left_out=left_out, rendering=self.rendering(geometry)),
+            self._source(holdout, geometry),
             self.title,
             holdout.seed,
             f"{place.key} {times} {self._marks[times]}",
@@ -198,12 +243,23 @@ class ImageFiles(ABC):
             Contents(
                 lambda: (
                     kept_digest(place, times)
-                    or (quick_digest(place, self._files) if copy_may_be_there(sum(map(len, parts))) else None)
+                    or (
+                        quick_digest(place, self._files)
+                        if copy_may_be_there(len(split.train) + len(split.val))
+                        else None
+                    )
                 ),
                 lambda: content_digest(place, self._files, show_progress),
             ),
             self._key(holdout, geometry),
         )
+
+    def _source(self, holdout: Holdout, geometry: str | None) -> Source:
+        if (holdout, geometry) not in self._sources:
+            split, rendering = self.split(holdout), self.rendering(geometry)
+            train, val = (samples_of(self.place, part, rendering) for part in (split.train, split.val))
+            self._sources[holdout, geometry] = Source(self.listing.classes, train, val)
+        return self._sources[holdout, geometry]
 
     def _key(self, holdout: Holdout, geometry: str | None) -> dict[str, Any]:
         rendering = self.rendering(geometry)
@@ -218,4 +274,10 @@ class ImageFiles(ABC):
 
 def sample_of(place: Place, file: ImageFile, rendering: Rendering = PLAIN) -> Sample:
     """An image of a listing, to be decoded."""
-    return Sample(partial(place.open, file.path), file.label, file.path, rendering)
+    return samples_of(place, [file], rendering)[0]
+
+
+def samples_of(place: Place, files: Iterable[ImageFile], rendering: Rendering = PLAIN) -> list[Sample]:
+    """Images of a listing, to be decoded; there may be hundreds of thousands."""
+    opened = place.open
+    return [Sample(partial(opened, path), label, path, rendering) for path, label in files]

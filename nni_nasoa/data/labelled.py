@@ -12,12 +12,10 @@ from nni_nasoa.values import one_of
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .dataset import Dataset, Kind
 from .decoded import Sample
-from .image_files import sample_of
+from .image_files import samples_of
 from .left_out import readable
 from .named import Named, known_name
 from .parts import TEST, TRAIN, VALIDATION
-from .place import Place
-from .walk import ImageFile
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -133,7 +131,7 @@ def _of_files(dataset: Dataset, part: str | None) -> LabelledImages:
 def _held_back(dataset: Dataset, part: str) -> LabelledImages:
     """A part that a run takes by itself, for training or for validation."""
     listing, split = dataset.files.listing, dataset.files.split(dataset.holdout)
-    samples = _samples(dataset.files.place, split.train if part == TRAIN else split.val)
+    samples = samples_of(dataset.files.place, split.train if part == TRAIN else split.val)
     return LabelledImages(part, listing.classes, samples, listing.left_out.others)
 
 
@@ -141,8 +139,4 @@ def _of_parts(dataset: Dataset, part: str, kinds: Sequence[str]) -> LabelledImag
     """All images of some parts."""
     found = dataset.files.of_parts(kinds)
     files = sorted(found.files, key=lambda file: file.label)  # of several parts, the classes in turn
-    return LabelledImages(part, found.classes, _samples(dataset.files.place, files), found.others)
-
-
-def _samples(place: Place, files: Iterable[ImageFile]) -> list[Sample]:
-    return [sample_of(place, file) for file in files]
+    return LabelledImages(part, found.classes, samples_of(dataset.files.place, files), found.others)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from .left_out import readable
 from .parts import TEST, TRAIN, kinds_of_parts
+from .time_left import Left, no_end
 from .walk import PartFolder, folders_among, holds_images, is_folder, is_image, scan
 
 _NAMED = 3  # folders that a line names
@@ -42,10 +43,10 @@ class Layout(NamedTuple):
     problem: str | None = None
     notes: tuple[str, ...] = ()
 
-    def part(self, kind: str) -> PartFolder | None:
+    def part(self, kind: str, left: Left = no_end) -> PartFolder | None:
         """The classes of a part, and the images of each; None where there is no such part."""
         part = self.parts.get(kind)
-        return None if part is None else PartFolder(self.root, part.path, part.entries)
+        return None if part is None else PartFolder(self.root, part.path, part.entries, left)
 
 
 def find_layout(root: Path, entries: Sequence[os.DirEntry[str]] | None = None) -> Layout:

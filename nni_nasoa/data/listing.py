@@ -15,6 +15,7 @@ from .arrays import DatasetError
 from .layout import Layout, find_layout, named
 from .left_out import LeftOut, files_by_suffix, readable
 from .parts import TEST, TRAIN, VALIDATION, drawn_beside_images, kinds_of_parts
+from .time_left import Left, no_end
 from .walk import ImageFile, PartFolder
 
 
@@ -33,7 +34,7 @@ class Listing(NamedTuple):
         return self.train + (self.val or [])
 
 
-def list_folder(folder: Path, layout: Layout | None = None) -> Listing:
+def list_folder(folder: Path, layout: Layout | None = None, left: Left = no_end) -> Listing:
     """Find the classes and the images of a folder, each folder in it being read once.
 
     A folder for each class, or such folders in train/, which may come with val/; see `find_layout`. What is
@@ -45,15 +46,19 @@ def list_folder(folder: Path, layout: Layout | None = None) -> Listing:
         Which one.
     layout
         How it is laid out, where that was found already.
+    left
+        Seconds that may still be taken.
 
     Raises
     ------
     DatasetError
         No images, a single class, a class to validate on that is not trained on, parts where classes belong,
         a folder that may not be read.
+    NotInTimeError
+        No time is left.
     """
     layout = find_layout(folder) if layout is None else layout
-    train = layout.part(TRAIN)
+    train = layout.part(TRAIN, left)
     if train is None:
         raise DatasetError(str(layout.problem))
     _check_classes(train)
@@ -64,7 +69,7 @@ def list_folder(folder: Path, layout: Layout | None = None) -> Listing:
     notes = (*layout.notes, *loose, *hardly_differing(classes))
     left_out = LeftOut(empty_classes=empty, others=_in_order(train.others), notes=notes)
     test = layout.parts[TEST].path if TEST in layout.parts else None
-    val = layout.part(VALIDATION)
+    val = layout.part(VALIDATION, left)
     if val is None or not any(val.by_class.values()):
         return Listing(classes, files, None, left_out, test)
     if strange := sorted(name for name, paths in val.by_class.items() if paths and name not in classes):

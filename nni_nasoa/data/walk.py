@@ -15,6 +15,7 @@ from nni_nasoa.values import reason
 from .arrays import DatasetError
 from .left_out import readable
 from .opening import HEIC
+from .time_left import Left, check_left, no_end
 
 # Of files that Pillow opens by itself, or, in the case of HEIC, with pillow-heif.
 SUFFIXES = frozenset(
@@ -187,6 +188,8 @@ class PartFolder:
         Where it is.
     entries
         What is in it, or that of it which counts, where it was read already.
+    left
+        Seconds that may still be taken.
 
     Attributes
     ----------
@@ -205,9 +208,17 @@ class PartFolder:
     ------
     DatasetError
         A folder may not be read.
+    NotInTimeError
+        No time is left.
     """
 
-    def __init__(self, root: Path, name: str = "", entries: Iterable[os.DirEntry[str]] | None = None):
+    def __init__(
+        self,
+        root: Path,
+        name: str = "",
+        entries: Iterable[os.DirEntry[str]] | None = None,
+        left: Left = no_end,
+    ):
         self.root, self.folder = root, root / name
         self.by_class: dict[str, list[str]] = {}
         self.inside: dict[str, list[str]] = {}
@@ -224,6 +235,7 @@ class PartFolder:
         for class_name, folder_name in sorted(
             (_class_name(folder_name), folder_name) for folder_name in classes
         ):
+            check_left(left, f"{len(self.by_class)} of {len(classes)} classes are listed")
             paths = walk.images_below(os.path.join(name, folder_name))
             self.by_class.setdefault(class_name, []).extend(paths)
             self.inside.setdefault(class_name, []).extend(walk.inside)

@@ -31,7 +31,7 @@ from .classifier import Classifier
 from .clock import Clock
 from .context import RunContext
 from .errors import memory_errors
-from .open_in_time import open_in_time
+from .open_in_time import look_in_time, open_in_time
 from .options import DEFAULT_RESOURCES, FROM_NOW, NOBODY_WATCHES, Monitoring, Resources, Timing
 from .output import RunOutput
 from .output_folder import reserved
@@ -137,6 +137,7 @@ def finetune(
         ):
             turns = Turns.of_run(device, clock.budget)
             context = RunContext(clock, device, turns, group, watcher=watcher)
+            look_in_time(dataset, clock)
             pace = None if checked is None else pace_of_head(checked, regime, dataset, device, clock)
             opened = open_in_time(
                 dataset,

@@ -30,6 +30,7 @@ from nni_nasoa.values import MAX_INPUT_SIZE
 from .clock import Clock
 
 LATE_SHARE = 0.25  # of a budget, before a dataset is opened
+LOOK_SHARE = 0.6  # of a budget, that may be over when a dataset's files are known: the rest takes time, too
 # A random crop has a third of an image's area at least, so 1.7 times as many pixels a side would never blur.
 DETAIL, DETAIL_SHARE = 1.5, 0.1
 STARTS = 3  # of the process that decodes
@@ -55,6 +56,25 @@ class Opened(NamedTuple):
     notes: tuple[str, ...] = ()
     sampled: bool = False
     detail: np.ndarray | None = None
+
+
+def look_in_time(dataset: Dataset, clock: Clock) -> None:
+    """Find out which files a folder or a list has, and how they are split, in a share of the budget.
+
+    Raises
+    ------
+    DatasetError
+        The dataset cannot be used.
+    FineTuneError
+        There was not the time for it; one line.
+    """
+    if dataset.kind is not Kind.FILES:
+        return
+    before, kept_back = clock.elapsed, (1 - LOOK_SHARE) * clock.budget
+    try:
+        dataset.files.look(dataset.holdout, lambda: clock.remaining - kept_back)
+    except NotInTimeError as error:
+        raise FineTuneError(f"{error}{_late(before, clock.budget)}") from None
 
 
 def open_in_time(
@@ -151,14 +171,16 @@ def _decoded_in_time(
         return pace is None or clock.remaining > rest + HEAD_PASSES * pace * images
 
     dataset.files.split(dataset.holdout)  # what is wrong with it is said, however short the time is
-    seconds = min(CACHE_SHARE * clock.budget, clock.remaining) if pace is None else clock.remaining - rest
-    end = clock.elapsed + seconds
+    end = math.inf
     # Where larger images are being decoded already, smaller ones are made of these.
     decoding = dataset.decoding_under_way(input_size) or dataset.decoding(input_size)
     for _ in range(STARTS):  # The process may die, as of a lack of memory; the next one goes on.
         with suppress(DatasetError), decoding:
             if pace is not None:
                 import_module("scipy.optimize")  # Heads are fitted with it, and it takes its time to load.
+            left = clock.remaining - rest  # To begin takes its time, too, with very many images.
+            seconds = min(CACHE_SHARE * clock.budget, left) if pace is None else left
+            end = min(end, clock.elapsed + seconds)
             if decoding.show(end - clock.elapsed, show_progress, go_on):
                 return True
             if not decoding.running and clock.elapsed < end and go_on(decoding.progress[0]):

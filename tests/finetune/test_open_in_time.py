@@ -13,11 +13,13 @@ from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError, open_dataset
 from nni_nasoa.data.arrays import NotInTimeError
+from nni_nasoa.data.decoding import Decoding
 from nni_nasoa.device.processor import allowed_processors
 from nni_nasoa.finetune import FineTuneError
 from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.finetune.open_in_time import open_in_time
+from nni_nasoa.finetune.open_in_time import look_in_time, open_in_time
 from nni_nasoa.training.images import Images, Normalization
+from nni_nasoa.training.time_shares import CACHE_SHARE
 
 
 @pytest.fixture
@@ -190,3 +192,37 @@ def test_images_in_detail_are_not_waited_for_where_smaller_ones_are_there(folder
     clock = Clock(20)
     opened = open_in_time(dataset, clock, input_size=16, in_detail=True)
     assert opened.detail is None and not opened.sampled and clock.elapsed < 15
+
+
+def test_a_folder_that_cannot_be_looked_at_in_its_share_of_the_budget_is_one_line(folder):
+    now = [0.0]
+
+    def clock():
+        now[0] += 0.5  # whoever asks has taken so long
+        return now[0]
+
+    with pytest.raises(
+        FineTuneError, match=r"/pets: the budget is too short to look at its files \("
+    ) as raised:
+        look_in_time(Dataset(folder), Clock(2.0, started=0.0, now=clock))
+    assert "\n" not in str(raised.value) and now[0] < 2.0
+    look_in_time(Dataset(folder), Clock(600))
+    look_in_time(Dataset("digits"), Clock(1.0, started=-5.0))  # of which there is nothing to look at
+
+
+def test_time_for_decoding_counts_from_when_it_has_begun(folder, monkeypatch):
+    now, given, enter, show = [0.0], [], Decoding.__enter__, Decoding.show
+
+    def begun_slowly(decoding):
+        now[0] += 100
+        return enter(decoding)
+
+    def noted(decoding, seconds, *more):
+        given.append(seconds)
+        return show(decoding, seconds, *more)
+
+    monkeypatch.setattr(Decoding, "__enter__", begun_slowly)
+    monkeypatch.setattr(Decoding, "show", noted)
+    clock = Clock(600, started=0.0, now=lambda: now[0])
+    assert not open_in_time(Dataset(folder), clock, input_size=16).sampled
+    assert given == [pytest.approx(CACHE_SHARE * 600)]
