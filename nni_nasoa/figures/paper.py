@@ -70,6 +70,61 @@ def titles(figure: Figure, title: str, caption: str) -> None:
     figure.supxlabel(fill(caption, int(1.15 * width)), fontsize=8.5, color=FADED, parse_math=False)
 
 
+def drawing(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure to draw boxes and lines on, in inches from its upper left corner, y downwards."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def box(
+    axes: Axes,
+    x: float,
+    y: float,
+    size: tuple[float, float],
+    text: str,
+    fill: str,
+    edge: str,
+    font: float,
+    dashed: bool = False,
+) -> None:
+    """A box of `size` inches around (x, y) with rounded corners and a text of `font` points in it."""
+    from matplotlib.patches import FancyBboxPatch
+
+    wide, high = size
+    corner = (x - wide / 2, y - high / 2)
+    axes.add_patch(
+        FancyBboxPatch(
+            corner,
+            wide,
+            high,
+            "round,pad=0,rounding_size=0.06",
+            facecolor=fill,
+            edgecolor=edge,
+            linewidth=1.1,
+            linestyle="--" if dashed else "-",
+            zorder=2,
+        )
+    )
+    axes.text(
+        x,
+        y,
+        text,
+        size=font,
+        color=INK,
+        ha="center",
+        va="center",
+        linespacing=1.25,
+        zorder=3,
+        parse_math=False,
+    )
+
+
 def log_axis(axis: XAxis | YAxis, more: float = 0.0) -> None:
     """Make an axis logarithmic, with a handful of round numbers also where it has less than a decade.
 

@@ -395,3 +395,12 @@ def test_block_drawing(nasoa, tmp_path):
     ):
         result = nasoa("figures", "block", *arguments.split())
         assert result.exit_code == 1 and message in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_search_space_drawing(nasoa, tmp_path):
+    result = nasoa("figures", "search-space", "-o", "space.svg")
+    assert result.exit_code == 0 and result.output == "written to space.svg\n"
+    assert (tmp_path / "space.svg").stat().st_size > 1000
+    for arguments, message in (("--config no.yml", "no.yml"), ("-o space.xyz", "xyz")):
+        result = nasoa("figures", "search-space", *arguments.split())
+        assert result.exit_code == 1 and message in result.stderr and result.stderr.count("\n") == 1
