@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from .figures_of_runs import along_time, freezing, output_option
+from .figures_published import inference_efficiency, nas_comparison, training_efficiency
 from .terminal import clear_errors
 
 
@@ -53,5 +54,5 @@ def search_space(output: Path, config: Path | None) -> None:
         click.echo(f"written to {draw_search_space(space, output)}")
 
 
-for command in (freezing, along_time):
+for command in (freezing, along_time, training_efficiency, inference_efficiency, nas_comparison):
     figures.add_command(command)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from nni_nasoa.architecture import OPS, RATIOS, ArchitectureSpace, Block
 from nni_nasoa.architecture.parts import LAST_RATIO, MULTIPLIERS
-from nni_nasoa.search.choices import choices
-from nni_nasoa.values import shown
+from nni_nasoa.files import parse_yaml
+from nni_nasoa.search.choices import architecture_space, choices
+from nni_nasoa.values import reason, shown
 
 from .block_drawing import CLASSIC_BLOCKS
 from .paper import COLORS, FADED, INK, box, check_picture, drawing, save
@@ -44,14 +45,10 @@ def read_space(config: str | os.PathLike) -> ArchitectureSpace:
     ValueError
         The file is no YAML with a search space of architectures.
     """
-    import yaml
-
-    from nni_nasoa.search.choices import architecture_space
-
     try:
-        read = yaml.safe_load(Path(config).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise ValueError(f"{config}: it is not YAML, as the config of an experiment is") from None
+        read = parse_yaml(Path(config).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{config}: {reason(error)}") from None
     space = read.get("searchSpace") if isinstance(read, dict) else None
     if not isinstance(space, dict):
         raise ValueError(

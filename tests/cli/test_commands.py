@@ -404,3 +404,35 @@ def test_search_space_drawing(nasoa, tmp_path):
     for arguments, message in (("--config no.yml", "no.yml"), ("-o space.xyz", "xyz")):
         result = nasoa("figures", "search-space", *arguments.split())
         assert result.exit_code == 1 and message in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_efficiency_drawings(nasoa, tmp_path):
+    small = (
+        "--measure",
+        "--device",
+        "cpu",
+        "--input-size",
+        "32",
+        "--batch-size",
+        "2",
+        "--network",
+        "et-nas-a",
+    )
+    result = nasoa("figures", "training-efficiency", "-o", "training.svg", *small)
+    assert result.exit_code == 0 and result.stderr.startswith("et-nas-a: training step ")
+    assert result.output.splitlines()[-1].endswith("with the 1 networks measured in step-times.json")
+    assert (tmp_path / "training.svg").stat().st_size > 1000
+    # The other figure draws what was measured for this one.
+    result = nasoa("figures", "inference-efficiency", "-o", "inference.png")
+    assert result.output.endswith("measured in step-times.json\n") and (tmp_path / "inference.png").exists()
+    result = nasoa("figures", "nas-comparison", "-o", "nas.pdf")
+    assert result.output == "written to nas.pdf\n" and (tmp_path / "nas.pdf").stat().st_size > 1000
+    for arguments, status, message in (
+        ("--records no.json", 1, "no.json"),
+        ("--network et-nas-a", 2, "add --measure"),
+        ("--measure --network et-nas-z", 1, "did you mean 'et-nas-"),
+        ("-o training.xyz", 1, "xyz"),
+        ("--measure --records no/where.json", 1, "no"),
+    ):
+        result = nasoa("figures", "training-efficiency", *arguments.split())
+        assert result.exit_code == status and message in result.stderr and result.stderr.count("\n") == 1
