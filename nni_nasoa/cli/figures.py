@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from .figures_of_runs import along_time, freezing, output_option
-from .figures_published import inference_efficiency, nas_comparison, training_efficiency
+from .figures_published import claims, inference_efficiency, nas_comparison, training_efficiency
 from .terminal import clear_errors
 
 
@@ -54,5 +54,5 @@ def search_space(output: Path, config: Path | None) -> None:
         click.echo(f"written to {draw_search_space(space, output)}")
 
 
-for command in (freezing, along_time, training_efficiency, inference_efficiency, nas_comparison):
+for command in (freezing, along_time, training_efficiency, inference_efficiency, nas_comparison, claims):
     figures.add_command(command)

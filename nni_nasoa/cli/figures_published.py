@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from .figures_of_runs import output_option
 from .terminal import clear_errors
+
+if TYPE_CHECKING:
+    from nni_nasoa.figures.claims import Claim
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -128,3 +131,47 @@ def measure_step_times(path: Path, device: str, only: tuple[str, ...], **sizes: 
             )
         )
         click.echo(f"{record['name']}: {times}", err=True)
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file to write the table to, too; its suffix (.md, .html) says in which format.",
+)
+@click.option(
+    "--records",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of step times, such as --measure of training-efficiency writes, to take for measured ones.",
+)
+def claims(output: Path | None, records: Path | None) -> None:
+    """Print what the paper claims, what its own points give, and what was measured here.
+
+    What was measured comes with the package, from the benchmarks' recorded data; step times may be your own.
+    """
+    from nni_nasoa.figures.claims import claims as all_claims
+    from nni_nasoa.figures.page import check_table, write_claims
+    from nni_nasoa.figures.step_times import read_step_times
+
+    with clear_errors():
+        if output is not None:
+            check_table(output)
+        rows = all_claims(read_step_times(records) if records else None)
+        _print_claims(rows)
+        if output is not None:
+            click.echo(f"written to {write_claims(rows, output)}")
+
+
+def _print_claims(rows: list[Claim]) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_lines=True)
+    table.add_column("fig.", max_width=4)
+    for heading, share in (("the paper says", 3), ("its own points give", 3), ("measured here", 5)):
+        table.add_column(heading, overflow="fold", ratio=share)
+    for row in rows:
+        table.add_row(row.figure, row.claim, row.published, row.measured)
+    Console(markup=False, highlight=False, emoji=False).print(table)

@@ -203,6 +203,17 @@ def read_step_times(path: str | os.PathLike) -> Measured:
         read = read_json(path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
+    return step_times_of(read, str(path))
+
+
+def step_times_of(read: Any, place: str) -> Measured:
+    """What is in a value as `measure` writes it; `place` is what an error names.
+
+    Raises
+    ------
+    ValueError
+        It is another value.
+    """
     try:
         size, made = read["input_size"], read["environment"]
         where = (
@@ -222,10 +233,10 @@ def read_step_times(path: str | os.PathLike) -> Measured:
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"{path}: it is no file of step times, as --measure writes it ({type(error).__name__}: {error})"
+            f"{place}: it is no file of step times, as --measure writes it ({type(error).__name__}: {error})"
         ) from None
     for network in found:
         for value in (network.imagenet_top1, network.train_ms, network.infer_ms):
             if value is not None and not (NUMBER.allows(value) and value > 0):
-                raise ValueError(f"{path}: {network.name}: {shown(value)} is no accuracy or time above 0")
+                raise ValueError(f"{place}: {network.name}: {shown(value)} is no accuracy or time above 0")
     return Measured(where, found)

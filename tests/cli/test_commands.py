@@ -436,3 +436,19 @@ def test_efficiency_drawings(nasoa, tmp_path):
     ):
         result = nasoa("figures", "training-efficiency", *arguments.split())
         assert result.exit_code == status and message in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_claims(nasoa, tmp_path):
+    result = nasoa("figures", "claims", "-o", "claims.html")
+    assert result.exit_code == 0 and result.output.endswith("written to claims.html\n")
+    assert "5.06 times" in result.output and (tmp_path / "claims.html").stat().st_size > 1000
+    assert nasoa("figures", "claims").exit_code == 0
+    (tmp_path / "bad.json").write_text("[]")
+    for arguments, message in (
+        ("-o claims.png", ".html"),
+        ("-o no/claims.md", "no folder"),
+        ("--records no.json", "no.json"),
+        ("--records bad.json", "no file of step times"),
+    ):
+        result = nasoa("figures", "claims", *arguments.split())
+        assert result.exit_code == 1 and message in result.stderr and result.stderr.count("\n") == 1

@@ -1,6 +1,5 @@
 import csv
 
-import numpy as np
 import pytest
 from documents import ROOT
 from matplotlib.text import Annotation
@@ -99,8 +98,3 @@ def test_a_panel_without_times_is_refused():
     none = Measured("here", (Network("ET-NAS", "et-nas-a", "A", 62.06, None, None),))
     with pytest.raises(ValueError, match="here: no times of training"):
         training_figure(none)
-
-
-def test_all_published_numbers_are_above_zero():
-    times = [network.step_ms(kind) for network in on_v100() for kind in ("train", "infer")]
-    assert np.isfinite(times).all() and min(times) > 0
