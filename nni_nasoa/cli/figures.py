@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from .figures_all import all_figures, overview
 from .figures_of_runs import along_time, freezing, output_option
 from .figures_published import claims, inference_efficiency, nas_comparison, training_efficiency
 from .terminal import clear_errors
@@ -54,5 +55,14 @@ def search_space(output: Path, config: Path | None) -> None:
         click.echo(f"written to {draw_search_space(space, output)}")
 
 
-for command in (freezing, along_time, training_efficiency, inference_efficiency, nas_comparison, claims):
+for command in (
+    overview,
+    training_efficiency,
+    inference_efficiency,
+    nas_comparison,
+    freezing,
+    along_time,
+    claims,
+    all_figures,
+):
     figures.add_command(command)

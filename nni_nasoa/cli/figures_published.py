@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nni_nasoa.figures import STEP_TIMES
+
 from .figures_of_runs import output_option
 from .terminal import clear_errors
 
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
     from nni_nasoa.figures.claims import Claim
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-STEP_TIMES = "step-times.json"
 
 _OPTIONS = (
     click.option(

@@ -173,6 +173,7 @@ def efficiency_figure(panels: Sequence[Panel], series: Collection[str], title: s
     # The corner of slow and inaccurate networks has none of ET-NAS, and few others.
     axes[0].legend(handles=list(handles.values()), loc="lower right", fontsize=8.5, frameon=False)
     label_points(figure, labels)
+    figure.set_layout_engine("none")  # so that nothing moves from where the labels were fitted
     return figure
 
 

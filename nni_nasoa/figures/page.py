@@ -49,9 +49,14 @@ class PageFigure:
     command: str = ""
 
     @property
-    def file(self) -> str:
-        """The name of the picture's file."""
-        return "" if self.path is None else self.path.name
+    def is_wide(self) -> bool:
+        """Whether the picture is much wider than high, so that a phone has to scroll along it."""
+        if self.path is None:
+            return False
+        from PIL import Image
+
+        with Image.open(self.path) as image:
+            return image.width > 1.2 * image.height
 
     @property
     def data(self) -> str:

@@ -212,6 +212,8 @@ def label_points(
     angles, radii
         Where a label may be, in degrees and in points, the best place first.
     """
+    from matplotlib.patheffects import withStroke
+
     figure.draw_without_rendering()  # settles the layout, on which the positions depend
     scale = 72 / figure.dpi
     at = [axes.transData.transform((x, y)) * scale for axes, x, y, _, _ in labels]
@@ -254,6 +256,7 @@ def label_points(
             color=color,
             parse_math=False,
             zorder=6,
+            path_effects=[withStroke(linewidth=1.6, foreground="white")],
         )
     return written
 
