@@ -1,4 +1,5 @@
 import csv
+from functools import cache
 
 import pytest
 from documents import ROOT
@@ -10,6 +11,8 @@ from nni_nasoa.figures.published import Network, on_rtx_3090, on_v100
 from nni_nasoa.figures.step_times import Measured
 from nni_nasoa.zoo.timm_published import published
 
+# Drawing takes most of the time, and nothing below changes a figure.
+training_figure, inference_figure, nas_figure = map(cache, (training_figure, inference_figure, nas_figure))
 MEASURED = Measured(
     "a $1 CPU, 2 threads",
     (
