@@ -10,11 +10,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
+from math import prod
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from nni_nasoa.architecture import OPS, RATIOS, ArchitectureSpace, Block
+from nni_nasoa.architecture import OPS, RATIOS, Architecture, ArchitectureSpace, Block, block_layouts
+from nni_nasoa.architecture.layout import stem_convs
 from nni_nasoa.architecture.parts import LAST_RATIO, MULTIPLIERS
 from nni_nasoa.files import parse_yaml
 from nni_nasoa.search.choices import architecture_space, choices
@@ -34,6 +36,7 @@ _LANE = 0.26  # Between two skips.
 _LINE = 0.2  # Between lines of text.
 _BLOCK, _BLOCKS_WIDE = 0.22, 2.6  # A block of a stage, and all of them at most.
 _FILL, _STAGE = "#cfe3f5", "#eef2f6"
+_LISTED = 7  # Values that are listed at most.
 _Choices = Mapping[str, tuple[int | str, ...]]
 
 
@@ -75,7 +78,7 @@ def search_space_figure(space: ArchitectureSpace) -> Figure:
     lanes = _lanes(given)
     words_at = _LEFT + _BOX[0] / 2 + _LANE * (1 + max(lanes.values(), default=-1) + 1)
     middle = max(words_at + 2.7, 6.4)
-    figure, axes = drawing(middle + 7.1, _TOP + rows * _STEP + _BOTTOM)
+    figure, axes = drawing(middle + 7.5, _TOP + rows * _STEP + _BOTTOM)
     height = _TOP + rows * _STEP
     axes.text(0.35, 0.42, "Search space", size=15, weight="bold", color=INK, va="center")
     axes.plot([middle] * 2, [0.75, height + 0.1], color="#cbd2d9", linewidth=1)
@@ -91,7 +94,7 @@ def search_space_figure(space: ArchitectureSpace) -> Figure:
         _listed(axes, middle + 0.35, "one of these stackings", given["macro"], 6.4)
     else:
         _macro(axes, given, middle)
-        _words(axes, middle + 4.75, _macro_words(given))
+        _words(axes, middle + 5.2, _macro_words(given))
     axes.text(0.35, height + 0.35, _caption(space), size=9, color=FADED, va="center", parse_math=False)
     return figure
 
@@ -228,7 +231,8 @@ def _macro(axes: Axes, given: _Choices, middle: float) -> None:
     least = min((int(n) for n in given["stages"]), default=most) if "stages" in given else most
     rows = [_TOP + 0.25 + i * _STEP for i in range(most + 2)]
     axes.plot([x] * 2, [rows[0], rows[-1]], color=INK, linewidth=1.4, zorder=1)
-    box(axes, x, rows[0], _BOX, "stem, stride 4", "white", INK, 9.5)
+    stride_of_stem = prod(conv.stride for conv in stem_convs(2))
+    box(axes, x, rows[0], _BOX, f"stem, stride {stride_of_stem}", "white", INK, 9.5)
     axes.text(
         x + _BOX[0] / 2 + 0.2,
         rows[0],
@@ -237,10 +241,14 @@ def _macro(axes: Axes, given: _Choices, middle: float) -> None:
         color=INK,
         va="center",
     )
+    # Any network of so many stages tells where its blocks stride.
+    strides = [
+        layout.stride for _, layout in block_layouts(Architecture.parse(f"1-_2_{'-'.join('1' * most)}"))
+    ]
     each = min(_BLOCK, _BLOCKS_WIDE / max(blocks))
     for stage in range(1, most + 1):
         y, optional = rows[stage], stage > least
-        stride = "" if stage == 1 else "\nfirst block: stride 2"
+        stride = "" if strides[stage - 1] == 1 else f"\nfirst block: stride {strides[stage - 1]}"
         box(axes, x, y, _BOX, f"stage {stage}{stride}", _STAGE, INK, 9, dashed=optional)
         for k in range(max(blocks)):
             axes.add_patch(
@@ -332,8 +340,8 @@ def _macro_words(given: _Choices) -> list[tuple[str, list[str]]]:
 def _caption(space: ArchitectureSpace) -> str:
     blocks, macros = block_designs(space), macro_designs(space)
     return (
-        "Solid: in every network; dashed: may be there; C: channels of the block. "
-        f"{_ways(blocks)} to write a block, {_ways(macros)} to stack blocks."
+        "Solid: in every network; dashed: may be there; C: channels of the block; "
+        f"{_ways(blocks)} to write a block, {_ways(macros)} to stack blocks"
     )
 
 
@@ -352,5 +360,7 @@ def _either(values: Sequence[int | str]) -> str:
     numbers = [int(value) for value in values if not isinstance(value, str)]
     if len(numbers) > 3 and numbers == list(range(numbers[0], numbers[-1] + 1)):
         return f"{numbers[0]} to {numbers[-1]}"
+    if len(values) > _LISTED:
+        return f"{len(values)} values, {values[0]} to {values[-1]}"
     *first, last = map(str, values)
     return f"{', '.join(first)} or {last}" if first else last

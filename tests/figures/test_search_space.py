@@ -53,8 +53,18 @@ def test_all_that_may_be_chosen_stands_there():
     assert {"1, 2 or 3", "C/4, C/2, C, 2C, 4C", "none, add or concat", "3 or 4", "32 or 64 channels"} <= set(
         drawn
     )
-    assert {"2 to 5 times in all", "Extra skip, at 5 places", "stage 4", "operation 3"} <= set(drawn)
-    assert drawn.count("1 to 10 blocks") == 4 and "bottleneck: 10001-" in drawn
+    assert {
+        "2 to 5 times in all",
+        "Extra skip, at 5 places",
+        "stage 4",
+        "operation 3",
+        "stem, stride 4",
+    } <= set(drawn)
+    assert (
+        drawn.count("1 to 10 blocks") == 4
+        and drawn.count("first block: stride 2") == 3
+        and "bottleneck: 10001-" in drawn
+    )
 
 
 def test_what_is_not_in_the_space_is_not_drawn():
@@ -91,10 +101,16 @@ def test_designs_are_counted_as_they_decode():
     assert macro_designs(SMALL) == len(stackings)
 
 
+def test_many_values_are_summed_up():
+    space = ArchitectureSpace(channels=(8, 16, 24, 32, 48, 64, 96, 128), blocks=tuple(range(1, 65)))
+    drawn = texts(space)
+    assert "8 values, 8 to 128 channels" in drawn and drawn.count("1 to 64 blocks") == 4
+
+
 def test_given_designs_are_listed():
     space = ArchitectureSpace(block_designs=("020-", "10001-"), macros=("16_11-2",))
     assert {"020-", "10001-", "16_11-2"} <= set(texts(space))
-    assert texts(space)[-1].endswith("2 ways to write a block, 1 way to stack blocks.")
+    assert texts(space)[-1].endswith("2 ways to write a block, 1 way to stack blocks")
 
 
 def test_format_is_that_of_the_suffix(tmp_path):
