@@ -30,6 +30,8 @@ def loaded_by(code: str) -> set[str]:
         "nni_nasoa.zoo",
         "nni_nasoa.figures.block_drawing",
         "nni_nasoa.figures.search_front",
+        "nni_nasoa.figures.gallery",
+        "nni_nasoa.figures.step_times",
         "nni_nasoa.search.choices",
         "nni_nasoa.search.evolution",
         "nni_nasoa.search.operators",

@@ -14,39 +14,16 @@ import argparse
 import json
 import re
 import time
-from collections.abc import Collection
 from pathlib import Path
 
 import torch
-import torchvision
 from rich.console import Console
 from rich.table import Table
 
-from nni_nasoa import zoo
 from nni_nasoa.device.device import device_name
-from nni_nasoa.training.speed import (
-    count_macs,
-    count_parameters,
-    environment,
-    inference_time,
-    training_step_time,
-)
+from nni_nasoa.figures.step_times import FLOAT32, measure_network, networks
+from nni_nasoa.training.speed import environment
 
-# series -> torchvision's networks
-PEERS = {
-    "ResNet": ("resnet18", "resnet50", "resnet101"),
-    "ResNeXt": ("resnext50_32x4d",),
-    "MobileNet": ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large"),
-    "RegNetY": (
-        "regnet_y_400mf",
-        "regnet_y_800mf",
-        "regnet_y_1_6gf",
-        "regnet_y_3_2gf",
-        "regnet_y_8gf",
-        "regnet_y_16gf",
-    ),
-    "EfficientNet": ("efficientnet_b0", "efficientnet_b1", "efficientnet_b2", "efficientnet_b3"),
-}
 COLORS = {
     "ET-NAS": "tab:red",
     "ResNet": "tab:blue",
@@ -55,72 +32,8 @@ COLORS = {
     "RegNetY": "tab:green",
     "EfficientNet": "tab:purple",
 }
-SMALL = {
-    *(f"et-nas-{letter}" for letter in "abcdef"),
-    "resnet18",
-    "resnet50",
-    "mobilenet_v2",
-    "mobilenet_v3_small",
-    "mobilenet_v3_large",
-    "regnet_y_400mf",
-    "regnet_y_800mf",
-    "efficientnet_b0",
-    "efficientnet_b1",
-}
-STEPS = {"train": training_step_time, "infer": inference_time}
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16}
-
-
-def networks(small: bool, only: Collection[str] = ()) -> list[tuple[str, str]]:
-    """(series, name) of the networks to measure: those named in `only`, else all or the smaller half."""
-    all_series = {"ET-NAS": zoo.list_models("et-nas"), **PEERS}
-    wanted = only or (SMALL if small else None)
-    return [
-        (series, name)
-        for series, names in all_series.items()
-        for name in names
-        if wanted is None or name in wanted
-    ]
-
-
-def build(series: str, name: str) -> torch.nn.Module:
-    return zoo.create_model(name) if series == "ET-NAS" else torchvision.models.get_model(name, weights=None)
-
-
-def imagenet_top1(series: str, name: str) -> float:
-    """Published accuracy in percent.
-
-    torchvision's is that of its first weights, from the plain recipes of the papers' time.
-    """
-    if series == "ET-NAS":
-        return zoo.get(name).imagenet_top1
-    return torchvision.models.get_model_weights(name)["IMAGENET1K_V1"].meta["_metrics"]["ImageNet-1K"][
-        "acc@1"
-    ]
-
-
-def measure_network(series: str, name: str, device: torch.device, settings: dict) -> dict:
-    """One record: what is known of the network, and its times in both precisions."""
-    network = build(series, name)
-    record = {
-        "series": series,
-        "name": name,
-        "imagenet_top1": imagenet_top1(series, name),
-        "params_m": round(count_parameters(network) / 1e6, 2),
-        "gmacs": round(count_macs(network, settings["input_size"]) / 1e9, 3),
-    }
-    for precision, autocast in PRECISIONS.items():
-        for kind, step_time in STEPS.items():
-            try:
-                measured = step_time(network, device=device, autocast=autocast, **settings)
-                record[f"{kind}_{precision}"] = {
-                    key: value and round(value, 3) for key, value in vars(measured).items()
-                }
-            except torch.cuda.OutOfMemoryError:
-                record[f"{kind}_{precision}"] = {"error": "out of memory"}
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
-    return record
+STEPS = ("train", "infer")
+PRECISIONS = {FLOAT32: None, "bf16": torch.bfloat16}
 
 
 def print_table(result: dict) -> None:
@@ -242,7 +155,7 @@ def main() -> None:
     }
     start = time.monotonic()
     for series, name in networks(arguments.small, arguments.only):
-        result["networks"].append(measure_network(series, name, device, settings))
+        result["networks"].append(measure_network(series, name, device, settings, PRECISIONS))
         print(f"{time.monotonic() - start:6.1f} s  {name}", flush=True)
     result["seconds"] = round(time.monotonic() - start, 1)
 

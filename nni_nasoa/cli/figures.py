@@ -6,7 +6,9 @@ from pathlib import Path
 
 import click
 
-from .figures_of_runs import along_time, freezing
+from .figures_all import all_figures, overview
+from .figures_of_runs import along_time, freezing, output_option
+from .figures_published import claims, inference_efficiency, nas_comparison, training_efficiency
 from .terminal import clear_errors
 
 
@@ -17,14 +19,7 @@ def figures() -> None:
 
 @figures.command()
 @click.argument("encoding")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default="block.png",
-    show_default=True,
-    help="The image to write; its suffix (.png, .svg, .pdf) says in which format.",
-)
+@output_option("block.png")
 @click.option(
     "--width",
     type=click.IntRange(1, 2**16),
@@ -43,5 +38,31 @@ def block(encoding: str, output: Path, width: int) -> None:
         click.echo(f"written to {draw_block(encoding, output, width=width)}")
 
 
-for command in (freezing, along_time):
+@figures.command("search-space")
+@output_option("search-space.png")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="An experiment's config, whose searchSpace is drawn; by default the whole space of the paper.",
+)
+def search_space(output: Path, config: Path | None) -> None:
+    """Draw the search space: what a block may be, and how blocks are stacked."""
+    from nni_nasoa.architecture import ArchitectureSpace
+    from nni_nasoa.figures.search_space import draw_search_space, read_space
+
+    with clear_errors():
+        space = ArchitectureSpace() if config is None else read_space(config)
+        click.echo(f"written to {draw_search_space(space, output)}")
+
+
+for command in (
+    overview,
+    training_efficiency,
+    inference_efficiency,
+    nas_comparison,
+    freezing,
+    along_time,
+    claims,
+    all_figures,
+):
     figures.add_command(command)

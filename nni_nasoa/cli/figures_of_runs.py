@@ -62,7 +62,8 @@ def _common(command: Command) -> Command:
     return command
 
 
-def _output(default: str) -> Callable[[Command], Command]:
+def output_option(default: str) -> Callable[[Command], Command]:
+    """The option that says which image to write."""
     return click.option(
         "-o",
         "--output",
@@ -84,7 +85,7 @@ def _output(default: str) -> Callable[[Command], Command]:
     help="Accuracy in percent to time runs to; by default about 90% of the best.",
 )
 @_common
-@_output("freezing.png")
+@output_option("freezing.png")
 def freezing(target: float | None, **options: Any) -> None:
     """Draw accuracy and time for each number of frozen stages.
 
@@ -110,7 +111,7 @@ def freezing(target: float | None, **options: Any) -> None:
     "--minutes", type=float, multiple=True, help="The budget of a run; repeat it for points along the budget."
 )
 @_common
-@_output("along-time.png")
+@output_option("along-time.png")
 def along_time(**options: Any) -> None:
     """Draw accuracy along time for several models on one axis.
 

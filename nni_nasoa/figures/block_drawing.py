@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING
 from nni_nasoa.architecture import OPS, Architecture, Block, BlockLayout, Conv, SkipLayout, block_layouts
 from nni_nasoa.architecture.layout import block_layout
 
+from .paper import box
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -283,7 +285,7 @@ def _paint_lanes(axes: Axes, column: Column) -> None:
             text = f"1×1 conv\n{lane.skip.projection.out_channels}" + (
                 ", stride 2" if lane.skip.projection.stride == 2 else ""
             )
-            _box(axes, lane.x, lane.middle, _PROJECTION, text, "white", color, 7.5)
+            box(axes, lane.x, lane.middle, _PROJECTION, text, "white", color, 7.5)
 
 
 def _paint_column(axes: Axes, column: Column, block: Block, layout: BlockLayout) -> None:
@@ -298,9 +300,9 @@ def _paint_column(axes: Axes, column: Column, block: Block, layout: BlockLayout)
             zorder=1,
             arrowprops={"arrowstyle": "-|>", "color": _INK, "shrinkA": 0, "shrinkB": 0, "mutation_scale": 9},
         )
-        _box(axes, 0, y, _BOX, "\n".join(operation_label(op, ratio, conv)), _FILL[op], _INK, 9)
+        box(axes, 0, y, _BOX, "\n".join(operation_label(op, ratio, conv)), _FILL[op], _INK, 9)
     for y in column.activations:
-        _box(axes, 0, y, (0.5, 0.22), "ReLU", "white", _FADED, 7.5)
+        box(axes, 0, y, (0.5, 0.22), "ReLU", "white", _FADED, 7.5)
     for skip, y in zip(layout.skips, column.merges):
         color = _RESIDUAL if skip is layout.skips[-1] else _SKIP[skip.kind]
         axes.add_patch(Circle((0, y), _MERGE, facecolor="white", edgecolor=color, linewidth=1.4, zorder=2))
@@ -320,25 +322,3 @@ def _paint_column(axes: Axes, column: Column, block: Block, layout: BlockLayout)
         axes.text(0, y, str(i), size=8, color="white", ha="center", va="center_baseline", zorder=3)
         beside = (0.09, y + 0.24) if i < len(block.ops) else (0.2, y)  # beside the arrow, where there is one
         axes.text(*beside, str(channels), size=8, color=_FADED, ha="left", va="center")
-
-
-def _box(
-    axes: Axes, x: float, y: float, size: tuple[float, float], text: str, fill: str, edge: str, font: float
-) -> None:
-    from matplotlib.patches import FancyBboxPatch
-
-    wide, high = size
-    corner = (x - wide / 2, y - high / 2)
-    axes.add_patch(
-        FancyBboxPatch(
-            corner,
-            wide,
-            high,
-            "round,pad=0,rounding_size=0.06",
-            facecolor=fill,
-            edgecolor=edge,
-            linewidth=1.1,
-            zorder=2,
-        )
-    )
-    axes.text(x, y, text, size=font, color=_INK, ha="center", va="center", linespacing=1.25, zorder=3)

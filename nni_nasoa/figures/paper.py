@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
+from itertools import pairwise, product
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -70,6 +71,61 @@ def titles(figure: Figure, title: str, caption: str) -> None:
     figure.supxlabel(fill(caption, int(1.15 * width)), fontsize=8.5, color=FADED, parse_math=False)
 
 
+def drawing(width: float, height: float) -> tuple[Figure, Axes]:
+    """A figure to draw boxes and lines on, in inches from its upper left corner, y downwards."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0))
+    axes.set_axis_off()
+    return figure, axes
+
+
+def box(
+    axes: Axes,
+    x: float,
+    y: float,
+    size: tuple[float, float],
+    text: str,
+    fill: str,
+    edge: str,
+    font: float,
+    dashed: bool = False,
+) -> None:
+    """A box of `size` inches around (x, y) with rounded corners and a text of `font` points in it."""
+    from matplotlib.patches import FancyBboxPatch
+
+    wide, high = size
+    corner = (x - wide / 2, y - high / 2)
+    axes.add_patch(
+        FancyBboxPatch(
+            corner,
+            wide,
+            high,
+            "round,pad=0,rounding_size=0.06",
+            facecolor=fill,
+            edgecolor=edge,
+            linewidth=1.1,
+            linestyle="--" if dashed else "-",
+            zorder=2,
+        )
+    )
+    axes.text(
+        x,
+        y,
+        text,
+        size=font,
+        color=INK,
+        ha="center",
+        va="center",
+        linespacing=1.25,
+        zorder=3,
+        parse_math=False,
+    )
+
+
 def log_axis(axis: XAxis | YAxis, more: float = 0.0) -> None:
     """Make an axis logarithmic, with a handful of round numbers also where it has less than a decade.
 
@@ -133,6 +189,98 @@ def label_ends(figure: Figure, axes: Axes, ends: Sequence[tuple[float, float, st
                 "shrinkB": 4,
             },
         )
+
+
+def label_points(
+    figure: Figure,
+    labels: Sequence[tuple[Axes, float, float, str, str]],
+    *,
+    size: float = 7.5,
+    angles: Sequence[float] = (120, 150, 90, 60, 180, 30, 0, -30, -60, -90, -120, -150),
+    radii: Sequence[float] = (8, 12, 17),
+) -> list[str]:
+    """Write (axes, x, y, text, color) beside points, where neither points nor labels are; those written.
+
+    Parameters
+    ----------
+    figure
+        The figure of the axes, with everything drawn.
+    labels
+        The points, the most important first. A label for which there is no room is left out.
+    size
+        Points of the letters.
+    angles, radii
+        Where a label may be, in degrees and in points, the best place first.
+    """
+    from matplotlib.patheffects import withStroke
+
+    figure.draw_without_rendering()  # settles the layout, on which the positions depend
+    scale = 72 / figure.dpi
+    at = [axes.transData.transform((x, y)) * scale for axes, x, y, _, _ in labels]
+    # Boxes where nothing may be written: centre, half width, half height.
+    taken: dict[Axes, list[_Box]] = {}
+    for (axes, *_), (x, y) in zip(labels, at):
+        taken.setdefault(axes, []).append((x, y, 3.5, 3.5))
+    lines = {axes: _along_lines(axes, scale) for axes in taken}
+    written = []
+    for (axes, along, up, text, color), (x, y) in zip(labels, at):
+        size_of_text = (0.31 * size * len(text) + 0.5, 0.55 * size)
+        end = axes.bbox.x1 * scale
+        places = [
+            (
+                (radius - 4 + size_of_text[0]) * math.cos(math.radians(angle)),
+                radius * math.sin(math.radians(angle)),
+            )
+            for radius, angle in product(radii, angles)
+        ]
+        boxes = {(dx, dy): (x + dx, y + dy, *size_of_text) for dx, dy in places}
+        free = [
+            place
+            for place, box in boxes.items()
+            if box[0] + box[2] < end and not any(_overlap(box, other) for other in taken[axes])
+        ]
+        # A place on a line is better than none.
+        free.sort(key=lambda place: any(_overlap(boxes[place], other) for other in lines[axes]))
+        if not free:
+            continue
+        taken[axes].append(boxes[free[0]])
+        written.append(text)
+        axes.annotate(
+            text,
+            (along, up),
+            free[0],
+            textcoords="offset points",
+            ha="center",
+            va="center_baseline",
+            fontsize=size,
+            color=color,
+            parse_math=False,
+            zorder=6,
+            path_effects=[withStroke(linewidth=1.6, foreground="white")],
+        )
+    return written
+
+
+_Box = tuple[float, float, float, float]
+
+
+def _overlap(a: _Box, b: _Box) -> bool:
+    return abs(a[0] - b[0]) < a[2] + b[2] and abs(a[1] - b[1]) < a[3] + b[3]
+
+
+def _along_lines(axes: Axes, scale: float) -> list[_Box]:
+    """Small boxes along the lines of the axes."""
+    boxes = []
+    for line in axes.lines:
+        if line.get_linestyle() == "None":
+            continue
+        ends = axes.transData.transform(line.get_xydata()) * scale
+        for (x, y), (to_x, to_y) in pairwise(ends):
+            steps = math.ceil(math.hypot(to_x - x, to_y - y) / 3) + 1
+            boxes += [
+                (x + (to_x - x) * k / steps, y + (to_y - y) * k / steps, 1.5, 1.5) for k in range(steps + 1)
+            ]
+    return boxes
 
 
 def spread_out(wanted: Sequence[float], heights: Sequence[float]) -> list[float]:

@@ -81,6 +81,11 @@ def find_experiment(experiment: str | Path) -> Path:
     raise ExperimentError(f"experiment {shown(name)}: not found; known experiments: {listed}")
 
 
+def known_experiments() -> list[str]:
+    """The ids of all experiments of this machine's user that NNI has a note of."""
+    return sorted(_manifest(Path.home() / "nni-experiments" / ".experiment"))
+
+
 def read_trials(folder: str | Path) -> list[FinalResult]:
     """Return the final results of an experiment, in the order in which they came.
 

@@ -23,11 +23,6 @@ def test_step_time(script, tmp_path, capsys):
         "--out",
         tmp_path,
     )
-    everything = step_time.networks(small=False)
-    assert [name for series, name in everything if series == "ET-NAS"] == [
-        f"et-nas-{letter}" for letter in "abcdefghijkl"
-    ]
-    assert {name for _, name in everything} > step_time.SMALL
     step_time.main()
     result = json.loads((tmp_path / "step_time_cpu_small.json").read_text())
     assert {"device", "torch", "date"} <= set(result["environment"]) and (
