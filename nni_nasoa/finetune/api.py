@@ -118,7 +118,7 @@ def finetune(
     device = device_of_process(resolve_device(device))
     input_size = input_size_of(regime, dataset)
     regime = dataclasses.replace(regime, input_size=input_size)
-    dataset = dataset.but(geometry=regime.geometry)
+    dataset = dataset.but(geometry=regime.geometry if resumed is None else resumed.geometry)
     checked = None
     if resumed is not None:
         checked, weights = resumed.network(len(resumed.classifier.classes)), None

@@ -117,19 +117,24 @@ class Resumed:
         """
         about, own = self.classifier.about, self.classifier.regime
         regime = own if asked is None else asked
-        head, geometry = "stages" if self.pooled else "last", Rendering.of_description(about).geometry
+        head = "stages" if self.pooled else "last"
         for name, given, there in (
             ("model", regime.model, about["model"]),
             ("input_size", regime.input_size, about["input_size"]),
             ("head", None if regime.head == own.head else regime.head, head),
-            ("geometry", regime.geometry, geometry),
+            ("geometry", regime.geometry, self.geometry),
         ):
             if given not in (None, there):
                 raise FineTuneError(
                     f"{name}: {shown(given)}, where the classifier that is resumed has {shown(there)}; "
                     f"leave it out, or fine-tune afresh"
                 )
-        return dataclasses.replace(regime, input_size=about["input_size"], geometry=geometry)
+        return dataclasses.replace(regime, input_size=about["input_size"])
+
+    @property
+    def geometry(self) -> str:
+        """How its images became square, as those of the dataset have to."""
+        return Rendering.of_description(self.classifier.about).geometry
 
     def network(self, classes: int) -> nn.Module:
         """A network like its own for so many classes, with random weights."""
