@@ -81,17 +81,8 @@ def test_claims(nasoa, tmp_path):
         assert result.exit_code == 1 and message in result.stderr and result.stderr.count("\n") == 1
 
 
-def test_overview_and_all_figures(nasoa, tmp_path):
+def test_overview(nasoa, tmp_path):
     assert nasoa("figures", "overview", "-o", "overview.svg").output == "written to overview.svg\n"
-    (tmp_path / "figures").mkdir()
-    times = ROOT / "examples" / "benchmarks" / "data" / "step_time_cpu_small.json"
-    (tmp_path / "figures" / "step-times.json").write_text(times.read_text())
-    result = nasoa("figures", "all", "-o", "figures")
-    assert result.exit_code == 0
-    assert result.output == "written to figures/index.html, with 16 files beside it\n"
-    assert len(list((tmp_path / "figures").iterdir())) == 18
-    page = (tmp_path / "figures" / "index.html").read_text()
-    assert "--measure" not in page  # what was measured in the folder is drawn already
     (tmp_path / "file").write_text("")
     for command, message in (
         ("overview -o overview.xyz", "xyz"),
@@ -101,6 +92,19 @@ def test_overview_and_all_figures(nasoa, tmp_path):
     ):
         result = nasoa("figures", *command.split())
         assert result.exit_code == 1 and message in result.stderr and result.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_all_figures_with_what_was_measured(nasoa, tmp_path):
+    folder = tmp_path / "nasoa-figures"
+    folder.mkdir()
+    times = ROOT / "examples" / "benchmarks" / "data" / "step_time_cpu_small.json"
+    (folder / "step-times.json").write_text(times.read_text())
+    result = nasoa("figures", "all")
+    assert result.exit_code == 0
+    assert result.output == "written to nasoa-figures/index.html, with 16 files beside it\n"
+    assert len(list(folder.iterdir())) == 18
+    assert "--measure" not in (folder / "index.html").read_text()  # that is drawn already
 
 
 def test_what_the_user_has_is_counted(nasoa, tmp_path, monkeypatch):
