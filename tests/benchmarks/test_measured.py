@@ -285,3 +285,21 @@ def test_image_files_are_as_measured():
         assert as_pillow == f"{one['as_pillow']} of {one['both_pillow']}"
         assert as_libvips == f"{one['as_libvips']} of {one['both_libvips']}"
     assert f"the {len(found['missed'])} that others read and we do not" in MEASURED.words
+
+
+def test_settings_on_real_folders_are_as_measured():
+    lines = map(json.loads, (DATA / "regime_settings.jsonl").read_text().splitlines())
+    runs = [line for line in lines if line["who"] == "run"]
+
+    def measured(key, **asked):
+        return f"{100 * np.mean([run[key] for run in runs if asked.items() <= run.items()]):.1f}"
+
+    for folder, *shown in MEASURED.rows("geometry, folder | crop"):
+        values = ("crop", "squish", "pad")
+        assert shown == [
+            measured("accuracy", field="geometry", folder=folder, value=value) for value in values
+        ]
+    keys = ("accuracy", "balanced_accuracy")
+    for folder, *shown in MEASURED.rows("long tail, folder | plain"):
+        asked = {"field": "balanced", "folder": folder, "long_tail": 50}
+        assert shown == [measured(key, **asked, value=value) for value in (False, True) for key in keys]
