@@ -53,7 +53,7 @@ def test_a_balanced_run_gets_more_of_the_rare_classes_right(long_tailed):
     assert np.mean(found["balanced"]) > np.mean(found["plain"])
 
 
-def test_the_command_says_so_and_keeps_it_in_the_classifier(tmp_path):
+def test_the_command_says_so_and_keeps_it_in_the_classifier(tmp_path, process_just_started):
     for label, count in (("many", 40), ("few", 4)):
         (tmp_path / "d" / label).mkdir(parents=True)
         for number in range(count):
@@ -65,7 +65,7 @@ def test_the_command_says_so_and_keeps_it_in_the_classifier(tmp_path):
         "--dataset",
         str(tmp_path / "d"),
         "--minutes",
-        "0.1",
+        "1",
         "--model",
         "nano-a",
         "--no-record",

@@ -18,7 +18,7 @@ from nni_nasoa.search.nsga2 import hypervolume, non_dominated_ranks
 from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
 
 BOTH = (Objective("x"), Objective("y"))
-SQUARE = SampleOperators({"x": Integer(0, 30), "y": Integer(0, 30)})  # metrics are the sample itself
+SQUARE = SampleOperators({"x": Integer(0, 31), "y": Integer(0, 31)})  # metrics are the sample itself
 
 
 def evolve(evolution, count, metrics=dict):
