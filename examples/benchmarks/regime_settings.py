@@ -30,11 +30,11 @@ from rich.table import Table
 from nni_nasoa.data import Dataset
 from nni_nasoa.evaluation import evaluate
 from nni_nasoa.finetune import FineTuneRegime, finetune
-from nni_nasoa.training.regime import BALANCED
+from nni_nasoa.training.regime import BALANCED_FIELDS
 from nni_nasoa.training.speed import environment
 
 DATA = Path(__file__).with_name("data") / "regime_settings.jsonl"
-GROUPS = {"balanced": {False: {}, True: BALANCED}}  # fields that go together, by a name of their own
+GROUPS = {"balanced": {False: {}, True: BALANCED_FIELDS}}  # fields that go together, by a name of their own
 
 
 def thinned(train: Path, ratio: float, place: Path) -> Path:

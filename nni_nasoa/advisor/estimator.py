@@ -30,7 +30,7 @@ from nni_nasoa.finetune.image_inputs import UnreadableImage, as_list, opened, wi
 from nni_nasoa.finetune.output_folder import reserved
 from nni_nasoa.finetune.run_record import record_of
 from nni_nasoa.training.errors import FineTuneError
-from nni_nasoa.training.regime import BALANCED
+from nni_nasoa.training.regime import BALANCED_FIELDS
 from nni_nasoa.values import MINUTES, one_of, or_none
 
 from .advising import advise
@@ -148,7 +148,7 @@ class ImageClassifier(ClassifierMixin, BaseEstimator):
     def _run(self, dataset: Dataset, started: float) -> FineTuneResult:
         self.advice_: Advice | None = None
         watched = Monitoring(bar=bool(self.verbose))
-        fields = BALANCED if self.class_weight == "balanced" else {}
+        fields = BALANCED_FIELDS if self.class_weight == "balanced" else {}
         where: dict[str, Any] = {
             "device": self.device,
             "seed": self.random_state,

@@ -150,7 +150,7 @@ def advise(
         from nni_nasoa.data import Dataset
         from nni_nasoa.finetune.callbacks import callback_of
         from nni_nasoa.finetune.clock import process_started
-        from nni_nasoa.training import regime as regimes
+        from nni_nasoa.training.regime import BALANCED_FIELDS
 
         callbacks = [callback_of(text) for text in log_to]
         check_can_be_written(report_file)
@@ -193,7 +193,7 @@ def advise(
             tell=tell_aside,
             beside=beside,
         )
-        advice = advice.but(**(regimes.BALANCED if balanced else {}))
+        advice = advice.but(**(BALANCED_FIELDS if balanced else {}))
         if run_here and in_time.failure:
             tell_aside(f"note: the advice is without the store ({in_time.failure})")
     if not run_here:

@@ -183,7 +183,7 @@ def finetune(
     from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing, callback_of
     from nni_nasoa.finetune.clock import Clock, process_started
     from nni_nasoa.finetune.open_in_time import look_in_time
-    from nni_nasoa.training import regime as regimes
+    from nni_nasoa.training.regime import BALANCED_FIELDS
 
     with clear_errors():
         check_can_be_written(report_file)
@@ -201,7 +201,7 @@ def finetune(
         output = output or resumed_folder or Path(OUTPUT)
         fields = {} if resumed is None else resumed.classifier.regime.to_json()
         fields |= FineTuneRegime.load(regime_file).to_json() if regime_file is not None else {}
-        fields |= regimes.BALANCED if balanced else {}
+        fields |= BALANCED_FIELDS if balanced else {}
         fields |= {key: value for key, value in {"model": model, **settings}.items() if value is not None}
         if "model" not in fields:
             raise click.UsageError("Missing option '--model', or '--regime' with a file that names one.")

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import click
 
+from nni_nasoa.data.rendering import GEOMETRIES
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 
 DATASET = click.option(
@@ -51,7 +52,7 @@ LOG_TO = click.option(
 )
 GEOMETRY = click.option(
     "--geometry",
-    type=click.Choice(["crop", "pad", "squish"]),
+    type=click.Choice(GEOMETRIES),
     help="How oblong images become square; by default crop, or squish where a crop would lose much.",
 )
 BALANCED = click.option(

@@ -25,7 +25,7 @@ from .decoded import check_usable
 from .decoding import Decoding
 from .fingerprint import fingerprint_of_arrays
 from .folder_images import FolderImages
-from .given import Kind, Source, check_columns, files_at, in_memory, whole_path
+from .given import Kind, Source, check_columns, check_geometry, files_at, in_memory, whole_path
 from .image_files import ImageFiles
 from .image_list import ImageList
 from .left_out import warn_of
@@ -97,6 +97,7 @@ class Dataset:
 
     def __post_init__(self) -> None:
         check_fields(self, _RULES, DatasetError)
+        check_geometry(self.source, self.geometry)
         columns = Columns.of(self.columns)
         if isinstance(self.source, (str, os.PathLike)):
             check_columns(self.source, columns)

@@ -62,6 +62,16 @@ def check_columns(source: StrPath, columns: Columns) -> None:
         raise DatasetError(f"dataset: {shown(str(source))} is no table, of which columns could be named")
 
 
+def check_geometry(source: Source, geometry: str | None) -> None:
+    """Raise a DatasetError where a geometry is asked for of images that are decoded in their own way."""
+    by_name = isinstance(source, (str, os.PathLike)) and known_name(str(source)) is not None
+    if geometry is not None and (by_name or isinstance(source, ImageSplit)):
+        name = source.name if isinstance(source, ImageSplit) else str(source)
+        raise DatasetError(
+            f"geometry: {shown(geometry)} is for images in files; leave it out with {shown(name)}"
+        )
+
+
 def in_memory(given: Any, columns: Columns, root: StrPath | None) -> ImageList:
     """The images of an object that a reader knows.
 

@@ -118,7 +118,7 @@ def finetune(
     device = device_of_process(resolve_device(device))
     input_size = input_size_of(regime, dataset)
     regime = dataclasses.replace(regime, input_size=input_size)
-    dataset = dataset.but(geometry=regime.geometry if resumed is None else resumed.geometry)
+    dataset = _in_geometry(dataset, regime, resumed)
     checked = None
     if resumed is not None:
         checked, weights = resumed.network(len(resumed.classifier.classes)), None
@@ -219,6 +219,13 @@ def _regime(asked: FineTuneRegime | None, resumed: Resumed | None) -> FineTuneRe
     if asked is None:
         raise FineTuneError("regime: is missing; it names the model, where no classifier is resumed")
     return asked
+
+
+def _in_geometry(dataset: Dataset, regime: FineTuneRegime, resumed: Resumed | None) -> Dataset:
+    """The dataset in the regime's geometry, or in that which a classifier that goes on has seen."""
+    if resumed is None:
+        return dataset.but(geometry=regime.geometry)
+    return dataset.but(geometry=resumed.geometry) if dataset.kind is Kind.FILES else dataset
 
 
 def _on_uneven(split: ImageSplit, regime: FineTuneRegime) -> list[str]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nni_nasoa.device.precision import autocast
-from nni_nasoa.training.class_balance import offsets_of_fit
+from nni_nasoa.training.class_balance import logit_offsets
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.time_shares import TIME_FOR_FIT, TIME_FOR_MIRRORED
 from nni_nasoa.zoo.stage_pooling import PooledStages
@@ -118,7 +118,7 @@ class HeadRun:
             start=self._head,
             in_time=lambda: self.schedule.window_left > 0,
         )
-        self._head.put_into(self.network.head, offsets_of_fit(labels, classes, self._adjustment))
+        self._head.put_into(self.network.head, logit_offsets(labels, classes, self._adjustment))
 
     @torch.no_grad()
     def _mirrored(self, inputs: Inputs, indices: Tensor) -> Tensor | None:

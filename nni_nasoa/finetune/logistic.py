@@ -16,7 +16,7 @@ PENALTIES = (0.01, 0.002, 0.0003)
 MIDDLE_PENALTY = PENALTIES[1]
 HELD_OUT = 5  # One image in so many is held out while the penalty is chosen.
 LEAST_HELD_OUT = 10  # With fewer images held out, the middle penalty is taken.
-MODESTIES = tuple(2.0 ** (k / 2) for k in range(-4, 11))
+TEMPERATURES = tuple(2.0 ** (k / 2) for k in range(-10, 5))
 MAX_ITERATIONS = 120
 LEAST_EVALUATIONS = 12  # The loss is evaluated so often whatever the time: a head of less is none.
 
@@ -30,26 +30,26 @@ class Head(NamedTuple):
         (classes, width) and (classes,), float32.
     penalty
         By which it was fitted.
-    modesty
-        By what its logits would have to be multiplied for it to be as sure as it may be, on images that it
-        was not fitted to.
+    temperature
+        By what its logits are to be divided to be as sure as they may be, on images that it was not fitted
+        to (Guo et al., arXiv 1706.04599).
     """
 
     weight: Tensor
     bias: Tensor
     penalty: float
-    modesty: float = 1.0
+    temperature: float = 1.0
 
     @torch.no_grad()
     def put_into(self, layer: nn.Linear, offsets: Tensor | None = None) -> None:
         """Give a layer these weights, less what is added to logits as they are trained.
 
-        Source: Menon et al., arXiv 2007.07314, equation 9, which is for probabilities that are right: the
-        offsets are made as modest as the head is.
+        Source: Menon et al., arXiv 2007.07314, equation 9, which is for calibrated probabilities: so the
+        offsets are at the head's temperature.
         """
         layer.weight.copy_(self.weight)
         if layer.bias is not None:
-            layer.bias.copy_(self.bias if offsets is None else self.bias - offsets / self.modesty)
+            layer.bias.copy_(self.bias if offsets is None else self.bias - self.temperature * offsets)
 
 
 class _TimeOver(Exception):  # noqa: N818  # no error
@@ -88,7 +88,7 @@ def fit(
         How many those are.
     """
     held = torch.arange(len(labels), device=labels.device) % HELD_OUT == 1
-    modesty = 1.0 if start is None else start.modesty
+    temperature = 1.0 if start is None else start.temperature
     if len(penalties) > 1 and int(held.sum()) >= LEAST_HELD_OUT:
         tried, head = [], start
         for penalty in penalties:
@@ -98,11 +98,11 @@ def fit(
             logits = F.linear(features[held], head.weight, head.bias)
             tried.append((F.cross_entropy(logits, labels[held]).item(), penalty, logits))
         _, chosen, logits = min(tried, key=lambda one: one[0])
-        modesty = min(MODESTIES, key=lambda factor: F.cross_entropy(factor * logits, labels[held]).item())
+        temperature = min(TEMPERATURES, key=lambda t: F.cross_entropy(logits / t, labels[held]).item())
     else:
         chosen, head = penalties[len(penalties) // 2], start
     fitted = _fit(features, labels, classes, chosen, head, kept, in_time, least_evaluations)
-    return fitted._replace(modesty=modesty)
+    return fitted._replace(temperature=temperature)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nni_nasoa.training.class_balance import logit_offsets, offsets_of_fit
+from nni_nasoa.training.class_balance import logit_offsets
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.stepping import batch_of_process
 from nni_nasoa.training.time_shares import (
@@ -230,7 +230,7 @@ def _fit(
         start=_head_of(network) if scaled else None,
         in_time=lambda: context.clock.now() - begin < allowed and schedule.window_left > 0,
     )
-    head.put_into(network.head, offsets_of_fit(labels, network.head.out_features, logit_adjustment))
+    head.put_into(network.head, logit_offsets(labels, network.head.out_features, logit_adjustment))
     return Fitted(head, indices, features, labels, context.clock.now() - begin)
 
 

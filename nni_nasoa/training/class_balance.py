@@ -7,8 +7,12 @@ from torch import Tensor
 
 from .distributed import Alone, Together
 
+ALONE = Alone()
 
-def logit_offsets(labels: Tensor, classes: int, strength: float, group: Alone | Together) -> Tensor | None:
+
+def logit_offsets(
+    labels: Tensor, classes: int, strength: float, group: Alone | Together = ALONE
+) -> Tensor | None:
     """What is added to logits while they are trained, so that rare classes are predicted as often as others.
 
     Source: Menon et al., "Long-tail learning via logit adjustment", arXiv 2007.07314, equation 10.
@@ -20,7 +24,7 @@ def logit_offsets(labels: Tensor, classes: int, strength: float, group: Alone | 
     strength
         Their tau: 1 makes up for all of it, 0 for nothing.
     group
-        The processes of the run.
+        The processes that train on the images; by default this one alone.
 
     Returns
     -------
@@ -32,11 +36,6 @@ def logit_offsets(labels: Tensor, classes: int, strength: float, group: Alone | 
     images = torch.bincount(labels, minlength=classes).float()
     group.sum([images])
     return strength * (images.clamp(min=1) / images.sum()).log()
-
-
-def offsets_of_fit(labels: Tensor, classes: int, strength: float) -> Tensor | None:
-    """The offsets of a head that is fitted to images with these labels, by one process."""
-    return logit_offsets(labels, classes, strength, Alone())
 
 
 def shifted(logits: Tensor, offsets: Tensor | None) -> Tensor:

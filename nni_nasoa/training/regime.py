@@ -30,7 +30,7 @@ AUGMENTATIONS = ("none", "crop", "crop-flip", "full")
 OPTIMIZERS = ("sgd", "adamw")
 HEADS = ("stages", "last")
 MEASURES = ("accuracy", "balanced")
-BALANCED: dict[str, Any] = {"logit_adjustment": 1.0, "select_by": "balanced"}  # weighs classes alike
+BALANCED_FIELDS: dict[str, Any] = {"logit_adjustment": 1.0, "select_by": "balanced"}  # weighs classes alike
 MAX_BATCH, MAX_STAGES = 65536, 1000
 
 

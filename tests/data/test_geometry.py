@@ -118,6 +118,14 @@ def test_the_same_files_are_known_in_another_geometry(tmp_path):
     assert other.fingerprint != dataset.fingerprint and other.but(seed=1).geometry == "crop"
 
 
+@pytest.mark.parametrize("source", ["digits", "CIFAR-10", "arrays"])
+def test_images_that_are_square_already_take_none(source, digits):
+    with pytest.raises(DatasetError, match=r"^geometry: 'pad' is for images in files; leave it out with .*$"):
+        Dataset(digits if source == "arrays" else source, geometry="pad")
+    with pytest.raises(DatasetError, match="is for images in files"):
+        Dataset("digits").but(geometry="crop")
+
+
 def test_what_is_no_geometry_is_one_line(tmp_path):
     with pytest.raises(DatasetError, match="geometry: 'stretch'"):
         Dataset(tmp_path, geometry="stretch")

@@ -13,7 +13,7 @@ from nni_nasoa.cli import main
 from nni_nasoa.data import ImageArrays, ImageSplit, open_dataset
 from nni_nasoa.evaluation import evaluate
 from nni_nasoa.finetune import FineTuneRegime, finetune, load_classifier
-from nni_nasoa.training.regime import BALANCED
+from nni_nasoa.training.regime import BALANCED_FIELDS
 
 
 def uneven(part, counts, rng):
@@ -39,7 +39,7 @@ def long_tailed():
 def test_a_balanced_run_gets_more_of_the_rare_classes_right(long_tailed):
     split, new = long_tailed
     found = {}
-    for name, fields in (("plain", {}), ("balanced", BALANCED)):
+    for name, fields in (("plain", {}), ("balanced", BALANCED_FIELDS)):
         regime = FineTuneRegime("nano-a", input_size=32, frozen_stages=99, **fields)
         result = finetune(split, regime, 1.0, device="cpu")
         right = result.classifier.probabilities(new.images).argmax(1) == new.labels
