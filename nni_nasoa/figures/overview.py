@@ -75,7 +75,7 @@ def overview_figure(inventory: Inventory) -> Figure:
     )
     online = (
         (first, "Dataset, time limit", "images, device, limits", _GIVEN),
-        (second, "Regime generator", "network, rate, frozen\nstages, epochs, ..", _ONLINE),
+        (second, "Regime generator", "network, rate, frozen\nstages, epochs", _ONLINE),
         (third, "Fine-tuning", "ends on time", _ONLINE),
         (fourth, "Classifier", "predicts, serves", _GIVEN),
     )

@@ -67,8 +67,10 @@ def sheet(
 def titles(figure: Figure, title: str, caption: str) -> None:
     """What the figure shows, above it, and how to read it, below."""
     width = int(figure.get_size_inches()[0] * 13)
-    figure.suptitle(fill(title, width), fontsize=11.5, color=INK, parse_math=False)
-    figure.supxlabel(fill(caption, int(1.15 * width)), fontsize=8.5, color=FADED, parse_math=False)
+    figure.suptitle(fill(title, width, break_on_hyphens=False), fontsize=11.5, color=INK, parse_math=False)
+    figure.supxlabel(
+        fill(caption, int(1.15 * width), break_on_hyphens=False), fontsize=8.5, color=FADED, parse_math=False
+    )
 
 
 def drawing(width: float, height: float) -> tuple[Figure, Axes]:

@@ -90,7 +90,7 @@ def measure_network(
     device
         The device to measure on.
     settings
-        What `training_step_time` takes: input_size, batch_size, ..
+        What `training_step_time` takes: input_size, batch_size, ...
     precisions
         Types of autocast by name: there are `train_NAME` and `infer_NAME` in the record for each.
     """
