@@ -13,8 +13,9 @@ import math
 import re
 import reprlib
 import sys
+import unicodedata
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -23,7 +24,7 @@ from typing import Any
 
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
 LARGEST = sys.float_info.max  # finite number
-MAX_SHOWN, MAX_REASON = 60, 200  # characters in a message: of a value, of another message
+MAX_SHOWN, MAX_REASON, MAX_LISTED = 60, 200, 400  # characters of a value, a message, names in a message
 MAX_MINUTES = 60 * 24 * 365  # a year is the largest budget
 MAX_INPUT_SIZE = 2048  # pixels
 
@@ -351,6 +352,32 @@ def shown(value: Any) -> str:
         written = f"something of type {type(value).__name__}"
     start = "".join(one if one.isprintable() else "?" for one in written[:MAX_SHOWN].replace("\n", " "))
     return start if len(written) <= MAX_SHOWN else start + "..."
+
+
+def readable(name: str) -> str:
+    """A name as it can be printed on one line: what is no printable text in it is escaped."""
+    return "".join(
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
+        else character
+        for character in name
+    )
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """The first of some names, as far as MAX_LISTED characters go, and how many more there are."""
+    taken: list[str] = []
+    for name in names[:most]:
+        if taken and len(", ".join((*taken, name))) > MAX_LISTED:
+            break
+        taken.append(one_line(name, MAX_LISTED))
+    more = f" and {len(names) - len(taken)} more" if len(names) > len(taken) else ""
+    return ", ".join(taken) + more
+
+
+def quoted(names: Iterable[str]) -> list[str]:
+    """Names as they stand in messages."""
+    return [f"'{readable(name)}'" for name in names]
 
 
 def suggestion(given: object, known: Collection[str], otherwise: str = "", most: int = 1) -> str:

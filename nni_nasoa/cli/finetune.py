@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.files import check_can_be_written
-from nni_nasoa.values import MINUTES
+from nni_nasoa.values import MINUTES, readable
 
 from .options import (
     BALANCED,

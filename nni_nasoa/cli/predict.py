@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nni_nasoa.data.left_out import files_by_suffix, readable
+from nni_nasoa.data.left_out import files_by_suffix
+from nni_nasoa.values import readable
 
 from .terminal import clear_errors
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nni_nasoa.data.left_out import readable
+from nni_nasoa.values import readable
 
 from .terminal import clear_errors, tell_aside
 

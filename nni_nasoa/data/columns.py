@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from nni_nasoa.values import TEXT, check_names, shown
+from nni_nasoa.values import TEXT, check_names, shown, some
 
 from .arrays import DatasetError
 
@@ -93,8 +93,7 @@ ANY = Columns()
 
 def _listed(there: Iterable[str]) -> str:
     names = [shown(name) for name in there]
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return f"there are {', '.join(names[:20])}{more}" if names else "there are none"
+    return f"there are {some(names, 20)}" if names else "there are none"
 
 
 def parsed(text: str) -> tuple[str, Columns]:

@@ -10,13 +10,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nni_nasoa.values import MAX_REASON, one_line, reason, shown, suggestion
+from nni_nasoa.values import MAX_REASON, one_line, readable, reason, shown, suggestion
 
 from .arrays import DatasetError
 from .columns import ANY
 from .image_files import ImageFiles, PartImages
 from .layout import Layout, find_layout
-from .left_out import readable
 from .listing import Listing, list_folder
 from .named import dataset_names
 from .place import Place

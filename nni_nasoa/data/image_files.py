@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
+from nni_nasoa.values import readable
+
 from .arrays import Holdout, ImageSplit, NotInTimeError
 from .content import SETTLED, content_digest, kept_digest, quick_digest, stat_digest
 from .decoded import Loaded, Sample, Source
@@ -20,7 +22,7 @@ from .find_rendering import find_rendering
 from .fingerprint import fingerprint_of
 from .folder_images import Contents, FolderImages
 from .identity import Identities, identities
-from .left_out import LeftOut, readable
+from .left_out import LeftOut
 from .listing import Listing
 from .place import Place
 from .rendering import PLAIN, Rendering

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nni_nasoa.values import one_of
+from nni_nasoa.values import one_of, readable
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .dataset import Dataset, Kind
 from .decoded import Sample
 from .image_files import samples_of
-from .left_out import readable
 from .named import Named, known_name
 from .parts import TEST, TRAIN, VALIDATION
 

@@ -7,12 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from .left_out import readable
+from nni_nasoa.values import readable, some
+
 from .parts import TEST, TRAIN, kinds_of_parts
 from .time_left import Left, no_end
 from .walk import PartFolder, folders_among, holds_images, is_folder, is_image, scan
-
-_NAMED = 3  # folders that a line names
 
 
 class Part(NamedTuple):
@@ -106,9 +105,7 @@ def find_layout(root: Path, entries: Sequence[os.DirEntry[str]] | None = None) -
 
 def named(folders: Iterable[str]) -> str:
     """Some folders as a line names them."""
-    names = [f"{readable(name)}/" for name in folders]
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return some([f"{readable(name)}/" for name in folders], 3)
 
 
 def _note(text: str, root: Path, folders: Iterable[str]) -> tuple[str, ...]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nni_nasoa.files import parse_json
+from nni_nasoa.values import quoted, readable, some
 
 LIST_NAME = "bad_files.jsonl"
 SUFFIXES = 5  # that a line names
@@ -79,9 +79,7 @@ class LeftOut:
         """What is missing, a line for each kind."""
         parts = [self.bad_line(" and are left out")] if self.bad else []
         if self.empty_classes:
-            names = ", ".join(f"'{readable(name)}'" for name in self.empty_classes[:5])
-            more = f" and {len(self.empty_classes) - 5} more" if len(self.empty_classes) > 5 else ""
-            parts.append(f"classes without images: {names}{more}")
+            parts.append(f"classes without images: {some(quoted(self.empty_classes))}")
         if self.others:
             parts.append(f"passed over as no images by their names: {files_by_suffix(self.others)}")
         return [*parts, *self.notes]
@@ -121,13 +119,3 @@ def read_bad_files(folder: Path) -> tuple[BadFile, ...]:
     """Read what `write_bad_files` has written."""
     with open(folder / LIST_NAME, encoding="ascii") as file:
         return tuple(BadFile(**parse_json(line)) for line in file)
-
-
-def readable(name: str) -> str:
-    """A file's name as it can be printed on one line: what is no printable text in it is escaped."""
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-        else character
-        for character in name
-    )

@@ -8,14 +8,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from nni_nasoa.values import quoted, readable, some
+
 from .arrays import DatasetError
 from .image_list import ImageList, Label, ListedImage
-from .left_out import LeftOut, readable
+from .left_out import LeftOut
 from .listing import Listing, hardly_differing
 from .parts import TEST, TRAIN, VALIDATION, kind_of_part
 from .walk import ImageFile
 
-_NAMED = 3  # parts that a line names
 _HELD_OUT = (TRAIN, VALIDATION, TEST)  # of an image in several parts the last one counts
 
 
@@ -133,16 +134,13 @@ def _kinds_of_parts(
         return {None: TRAIN, "": TRAIN}
     unused = sorted((part or "" for part, kind in kinds.items() if kind is None), key=str)
     if not any(kinds.values()):
-        raise DatasetError(f"{place}: the parts are {_quoted(unused)}, and not train, val and test")
+        raise DatasetError(f"{place}: the parts are {some(quoted(unused))}, and not train, val and test")
     if unused:
         left = sum(number[part or None] for part in unused)
-        notes.append(f"not used: {_images(left)} of other parts than train, val and test: {_quoted(unused)}")
+        notes.append(
+            f"not used: {_images(left)} of other parts than train, val and test: {some(quoted(unused))}"
+        )
     return {**kinds, "": None, None: None}
-
-
-def _quoted(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(f"'{readable(name)}'" for name in names[:_NAMED]) + more
 
 
 def _plain(image: ListedImage) -> str:

@@ -11,9 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from nni_nasoa.values import readable
+
 from .arrays import DatasetError
 from .layout import Layout, find_layout, named
-from .left_out import LeftOut, files_by_suffix, readable
+from .left_out import LeftOut, files_by_suffix
 from .parts import TEST, TRAIN, VALIDATION, drawn_beside_images, kinds_of_parts
 from .time_left import Left, no_end
 from .walk import ImageFile, PartFolder

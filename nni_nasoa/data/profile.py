@@ -25,6 +25,7 @@ from nni_nasoa.values import (
     check_names,
     number,
     or_none,
+    readable,
     whole,
 )
 
@@ -39,7 +40,6 @@ from .image_statistics import (
     pixel_statistics,
     total_bytes,
 )
-from .left_out import readable
 from .parallel import progress_bar
 
 HEADERS, PIXELS = 2000, 400  # images whose headers are read, and that are decoded, at most

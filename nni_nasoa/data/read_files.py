@@ -11,13 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from nni_nasoa.values import MAX_REASON, one_line, reason
+from nni_nasoa.values import MAX_REASON, one_line, readable, reason
 
 from .arrays import DatasetError
 from .columns import spelled
 from .image_files import ImageFiles, PartImages
 from .image_list import ImageList
-from .left_out import readable
 from .listed import Listed, listed
 from .listing import Listing
 from .parts import TRAIN

@@ -11,10 +11,11 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from nni_nasoa.values import readable
+
 from .arrays import DatasetError, Holdout
 from .grouped_split import grouped_split
 from .identity import Identities, hashed
-from .left_out import readable
 from .listing import Listing
 from .walk import ImageFile
 

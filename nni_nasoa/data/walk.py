@@ -10,10 +10,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from nni_nasoa.values import reason
+from nni_nasoa.values import readable, reason
 
 from .arrays import DatasetError
-from .left_out import readable
 from .opening import HEIC
 from .time_left import Left, check_left, no_end
 

@@ -11,14 +11,12 @@ from nni_nasoa.data import Dataset, DatasetError
 from nni_nasoa.data.dataset import Source
 from nni_nasoa.data.decoded import Sample
 from nni_nasoa.data.labelled import LabelledImages, labelled_images
-from nni_nasoa.data.left_out import BadFile, files_by_suffix, readable
+from nni_nasoa.data.left_out import BadFile, files_by_suffix
 from nni_nasoa.finetune.classifier import Classifier
 from nni_nasoa.finetune.image_inputs import UnreadableImage, without_pillows_warnings
-from nni_nasoa.values import suggestion
+from nni_nasoa.values import quoted, some, suggestion
 
 from .evaluation import Evaluation
-
-NAMED = 5  # classes that a note names
 
 
 def evaluate(
@@ -88,9 +86,9 @@ def _matched(found: LabelledImages, known: Sequence[str], name: str) -> tuple[li
     there = [found.classes[label] for label in sorted({sample.label for sample in found.samples})]
     unknown = [label for label in there if label not in place]
     if len(unknown) == len(there):
-        hint = suggestion(unknown[0], known, f"it knows {_listed(known)}")
+        hint = suggestion(unknown[0], known, f"it knows {some(quoted(known))}")
         raise DatasetError(
-            f"{name}: none of its classes is one of the classifier's ({_listed(unknown)}); {hint}"
+            f"{name}: none of its classes is one of the classifier's ({some(quoted(unknown))}); {hint}"
         )
     samples = [
         sample._replace(label=place[found.classes[sample.label]])
@@ -100,9 +98,9 @@ def _matched(found: LabelledImages, known: Sequence[str], name: str) -> tuple[li
     notes = []
     if unknown:
         left = len(found.samples) - len(samples)
-        notes.append(f"{left} images of classes that the classifier does not know: {_listed(unknown)}")
+        notes.append(f"{left} images of classes that the classifier does not know: {some(quoted(unknown))}")
     if missing := [label for label in known if label not in there]:
-        notes.append(f"no images of {_listed(missing)}")
+        notes.append(f"no images of {some(quoted(missing))}")
     return samples, notes
 
 
@@ -117,8 +115,3 @@ def _seen_before(classifier: Classifier, name: str, found: LabelledImages) -> li
     if len(found.samples) != sum(filter(None, numbers)):
         return []
     return ["these seem to be the images that it was trained on; --part val takes those that were held back"]
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(f"'{readable(name)}'" for name in names[:NAMED]) + more

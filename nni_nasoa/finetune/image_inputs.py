@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.opening import open_bytes, open_image
 from nni_nasoa.data.parallel import in_threads
 from nni_nasoa.data.rendering import PLAIN, Rendering
 from nni_nasoa.device.threads import Threads
-from nni_nasoa.values import reason
+from nni_nasoa.values import readable, reason
 
 from .errors import ClassifierError
 

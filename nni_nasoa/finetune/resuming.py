@@ -21,12 +21,11 @@ from torch import Tensor, nn
 from nni_nasoa.data import ImageSplit
 from nni_nasoa.data.arrays import Holdout
 from nni_nasoa.data.fingerprint import digest_of_images
-from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.rendering import Rendering
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.outcome import StopReason
 from nni_nasoa.training.regime import FineTuneRegime
-from nni_nasoa.values import NUMBER, SHARE, shown
+from nni_nasoa.values import NUMBER, SHARE, quoted, readable, shown, some
 from nni_nasoa.zoo import create_model
 from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged, staged
@@ -36,7 +35,6 @@ from .loading import load_classifier
 from .training_start import KnownHead
 from .validation import Evaluation
 
-NAMED = 5  # classes in a note
 FITTED_ALREADY = (
     "its head was fitted to these images until it converged, which more time hardly changes; a regime of "
     "fewer frozen stages trains the network itself (--frozen-stages 0)"
@@ -202,8 +200,8 @@ class Resumed:
         found = [rows.get(name) for name in classes]
         if not any(row is not None for row in found):
             raise FineTuneError(
-                f"dataset: none of its classes ({_some(classes)}) is one of the classifier that is resumed "
-                f"({_some(self.classifier.classes)})"
+                f"dataset: none of its classes ({some(quoted(classes))}) is one of the classifier that is "
+                f"resumed ({some(quoted(self.classifier.classes))})"
             )
         return found
 
@@ -239,9 +237,9 @@ class Resumed:
         measured = f", of validation accuracy {100 * accuracy:.2f} %" if SHARE.allows(accuracy) else ""
         notes = [f"resumed from {readable(self.folder or 'a classifier')}{measured}"]
         if new:
-            notes.append(f"new classes: {_some(new)}")
+            notes.append(f"new classes: {some(quoted(new))}")
         if gone:
-            notes.append(f"the dataset has no images of {_some(gone)}: left out from here on")
+            notes.append(f"the dataset has no images of {some(quoted(gone))}: left out from here on")
         before_held = self.classifier.about.get(HOLDOUT, dataclasses.asdict(holdout))
         if before_held != dataclasses.asdict(holdout) and self.classifier.about.get(VALIDATED) != validated(
             split
@@ -257,8 +255,3 @@ class Resumed:
 def validated(split: ImageSplit) -> str:
     """What tells the validation images of a dataset from others, quickly."""
     return digest_of_images(split.val)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(map(readable, names[:NAMED])) + more

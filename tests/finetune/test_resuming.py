@@ -100,8 +100,8 @@ def test_rows_of_known_classes_are_kept_by_name_and_new_ones_get_rows(first, kin
     assert torch.equal(view.head.weight[1:], before.weight[[2, 0]])
     assert torch.equal(view.head.bias[1:], before.bias[[2, 0]]) and not view.head.weight[0].any()
     assert going_on.notes[1:3] == (
-        "new classes: white",
-        "the dataset has no images of green: left out from here on",
+        "new classes: 'white'",
+        "the dataset has no images of 'green': left out from here on",
     )
     assert going_on.best is None
 
@@ -112,7 +112,7 @@ def test_new_classes_are_learned(first, kind):
     split = split_of(CLASSES, 240, 80)
     result = resumed(first(**kind), split, 0.1)
     classifier = result.classifier
-    assert classifier.classes == CLASSES and "new classes: white" in result.notes
+    assert classifier.classes == CLASSES and "new classes: 'white'" in result.notes
     found = classifier.probabilities(split.val.images).argmax(1)
     white = split.val.labels == 3
     assert (found[white] == 3).mean() > 0.6 and result.accuracy > 0.4
@@ -187,7 +187,7 @@ def test_what_else_is_wrong_is_a_line(first, tmp_path):
     with pytest.raises(ClassifierError, match="no classifier here"):
         resumed(tmp_path, split)
     other = dataclasses.replace(split, classes=("cat", "dog"))
-    with pytest.raises(FineTuneError, match=r"none of its classes \(cat, dog\) is one of the classifier"):
+    with pytest.raises(FineTuneError, match=r"none of its classes \('cat', 'dog'\) is one of the classifier"):
         resumed(first(), other)
 
 
@@ -243,7 +243,7 @@ def test_the_command_goes_on_in_the_same_folder(first, folder_of_images, tmp_pat
     done = CliRunner().invoke(main, [*words, "--learning-rate", "0.01"])
     assert done.exit_code == 0, done.output
     assert (
-        "note: new classes: white" in done.output
+        "note: new classes: 'white'" in done.output
         and f"resumed from {folder}, of validation accuracy" in done.output
     )
     about = load_classifier(folder).about

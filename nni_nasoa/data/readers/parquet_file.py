@@ -8,8 +8,7 @@ from typing import Any
 
 from nni_nasoa.data.arrays import DatasetError
 from nni_nasoa.data.image_list import ImageList
-from nni_nasoa.data.left_out import readable
-from nni_nasoa.values import reason
+from nni_nasoa.values import readable, reason
 
 from .extras import imported
 from .reader import ReadOptions

@@ -17,10 +17,9 @@ import numpy as np
 from nni_nasoa.data.arrays import DatasetError
 from nni_nasoa.data.columns import Columns
 from nni_nasoa.data.image_list import ImageList, ListedImage
-from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.place import Piece
 from nni_nasoa.files import read_json
-from nni_nasoa.values import reason
+from nni_nasoa.values import readable, reason
 
 from .extras import imported
 from .reader import ReadOptions

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nni_nasoa.data.arrays import DatasetError
 from nni_nasoa.data.columns import USUAL
 from nni_nasoa.data.image_list import ImageList, Label, ListedImage
-from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.parts import kinds_of_parts
 from nni_nasoa.data.place import Piece
 from nni_nasoa.data.walk import SUFFIXES, is_hidden
 from nni_nasoa.files import parse_json
-from nni_nasoa.values import reason
+from nni_nasoa.values import readable, reason
 
 from .reader import ReadOptions
 from .table import label_of

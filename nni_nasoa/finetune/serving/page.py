@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from nni_nasoa import __version__
-from nni_nasoa.data.left_out import readable
 from nni_nasoa.finetune.classifier import Classifier
-from nni_nasoa.values import SHARE
+from nni_nasoa.values import SHARE, readable
 
 from .uploads import Limits
 

@@ -11,9 +11,8 @@ from fastapi import Request
 from python_multipart import create_form_parser
 from python_multipart.exceptions import FormParserError
 
-from nni_nasoa.data.left_out import readable
 from nni_nasoa.data.opening import open_bytes
-from nni_nasoa.values import check_fields, reason, whole
+from nni_nasoa.values import check_fields, readable, reason, whole
 
 if TYPE_CHECKING:
     from PIL import Image
