@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -181,10 +182,10 @@ def finetune(
     from nni_nasoa.data import Dataset
     from nni_nasoa.finetune import FineTuneRegime, Monitoring, Resources, Timing, callback_of
     from nni_nasoa.finetune.clock import Clock, process_started
-    from nni_nasoa.finetune.open_in_time import look_in_time
+    from nni_nasoa.finetune.open_in_time import decoding_begun, look_in_time
     from nni_nasoa.training.regime import BALANCED_FIELDS
 
-    with clear_errors():
+    with clear_errors(), ExitStack() as meanwhile:
         check_can_be_written(report_file)
         callbacks = [callback_of(text) for text in log_to]
         resumed = None
@@ -220,6 +221,9 @@ def finetune(
         recorder, budget = None, 60 * MINUTES("minutes", minutes, click.ClickException)
         started = process_started()
         look_in_time(opened, Clock(budget, started=started))
+        taken = opened.but(geometry=regime.geometry)
+        if resumed is None:
+            meanwhile.enter_context(decoding_begun(taken, regime))
         if record:  # its imports and look-ups take time, which is not there after training
             from nni_nasoa.advisor.recording import Recorder
 
@@ -238,7 +242,7 @@ def finetune(
 
         try:
             result = run(
-                opened,
+                taken,
                 regime,
                 minutes,
                 resume=resumed,

@@ -135,7 +135,10 @@ class Dataset:
     ) -> Dataset:
         """The same images, taken in another way; what is known of their files is known to both."""
         asked: dict[str, Any] = {"seed": seed, "max_bad": max_bad, "geometry": geometry}
-        other = dataclasses.replace(self, **{name: one for name, one in asked.items() if one is not None})
+        given = {name: one for name, one in asked.items() if one not in (None, getattr(self, name))}
+        if not given:
+            return self
+        other = dataclasses.replace(self, **given)
         vars(other)["_images"] = self._images
         return other
 

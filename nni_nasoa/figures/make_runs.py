@@ -79,7 +79,7 @@ def plan(
 
 def _whole(regime: FineTuneRegime) -> FineTuneRegime:
     """The regime with the input size filled in; a front file's path made absolute."""
-    from nni_nasoa.finetune.building import DEFAULT_INPUT_SIZE
+    from nni_nasoa.finetune.sizes import DEFAULT_INPUT_SIZE
 
     model = identified_model(regime.model)
     stage_count(model)  # there is such a model

@@ -25,7 +25,7 @@ from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import MINUTES, SEED
 
-from .building import built, check_model, images_of_process, input_size_of, pace_of_head
+from .building import built, check_model, images_of_process, pace_of_head
 from .callbacks import Callback, TensorBoard
 from .classifier import Classifier
 from .clock import Clock
@@ -38,6 +38,7 @@ from .output_folder import reserved
 from .progress import watching
 from .results import FineTuneResult
 from .resuming import HOLDOUT, VALIDATED, Resumed, validated
+from .sizes import input_size_of, is_cropped
 from .trainer import Trainer
 
 
@@ -144,7 +145,7 @@ def finetune(
                 clock,
                 input_size=input_size,
                 pace=pace,
-                in_detail=regime.augmentation == "full",
+                in_detail=is_cropped(regime),
                 show_progress=monitoring.bar,
             )
             if resumed is not None and resumed.pooled and group.size > 1:

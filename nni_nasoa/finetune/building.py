@@ -25,36 +25,11 @@ from nni_nasoa.zoo.staged import Staged, staged
 
 from .clock import Clock
 from .context import RunContext
+from .sizes import known_model
 
-DEFAULT_INPUT_SIZE = 224  # Pixels that models take which nothing is known about.
 # The part of the time that may go to moving images to a GPU, and the bytes that are moved in a second.
 RESIDENT_SHARE, READING_SPEED = 0.05, 500e6
 LEAST_SECONDS = 10.0  # With fewer left, none go to finding out how fast a network is.
-
-
-def input_size_of(regime: FineTuneRegime, dataset: Dataset) -> int:
-    """The input size of a run: that of an opened dataset, else the regime's, else the model's own."""
-    if dataset.input_size is not None:
-        size = dataset.input_size
-    elif regime.input_size is not None:
-        return regime.input_size
-    else:
-        info = _info(regime.model)
-        size = info.input_size if info is not None else DEFAULT_INPUT_SIZE
-    if regime.input_size not in (None, size):
-        raise FineTuneError(
-            f"input_size: {regime.input_size}, "
-            f"where the images of the dataset that is given are {size} pixels wide"
-        )
-    return size
-
-
-def _info(model: str) -> ModelInfo | None:
-    """What the zoo knows of a model; nothing of an encoding."""
-    try:
-        return get(model)
-    except ValueError:
-        return None
 
 
 def check_model(
@@ -66,7 +41,7 @@ def check_model(
     input size that is too small for the network is found then, too. What is given is the network, if it was
     made for that.
     """
-    info = _info(model)
+    info = known_model(model)
     if info is None:
         if not (model[:1].isdigit() and "_" in model):
             get(model)
@@ -114,7 +89,7 @@ def pace_of_head(
     assert size is not None, "the regime was made whole"
     if dataset.kind is not Kind.FILES or dataset.decoded([size]):
         return None
-    view = staged(network, regime.model if _info(regime.model) is not None else None)
+    view = staged(network, regime.model if known_model(regime.model) is not None else None)
     if regime.frozen_stages < len(view.stages):
         return None
     pace = known_pace(regime.model, device)
@@ -167,7 +142,7 @@ def built(
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*starts afresh")  # another head has to
             network = create_model(regime.model, num_classes=split.num_classes, weights=weights)
-    view = staged(network, regime.model if _info(regime.model) is not None else None)
+    view = staged(network, regime.model if known_model(regime.model) is not None else None)
     if view.head.out_features != split.num_classes:
         raise FineTuneError(
             f"network: {view.head.out_features} outputs, where the dataset has {split.num_classes} classes"

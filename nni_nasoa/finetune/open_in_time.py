@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from importlib import import_module
 from typing import NamedTuple
 
@@ -17,7 +17,9 @@ import numpy as np
 from nni_nasoa.data import Dataset, DatasetError, DatasetWarning, ImageSplit
 from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.data.dataset import Kind
+from nni_nasoa.data.decoding import Decoding
 from nni_nasoa.training.errors import FineTuneError
+from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.training.time_shares import (
     CACHE_SHARE,
     HEAD_PASSES,
@@ -25,14 +27,13 @@ from nni_nasoa.training.time_shares import (
     LEAST_HEAD_REST,
     SAMPLE_SHARE,
 )
-from nni_nasoa.values import MAX_INPUT_SIZE
 
 from .clock import Clock
+from .sizes import input_size_of, is_cropped, known_model, larger_size
 
 LATE_SHARE = 0.25  # of a budget, before a dataset is opened
 LOOK_SHARE = 0.6  # of a budget, that may be over when a dataset's files are known: the rest takes time, too
-# A random crop has a third of an image's area at least, so 1.7 times as many pixels a side would never blur.
-DETAIL, DETAIL_SHARE = 1.5, 0.1
+DETAIL_SHARE = 0.1  # of a budget, for larger images beside those that lie decoded
 STARTS = 3  # of the process that decodes
 ENOUGH_OF_A_CLASS = 4  # images of each class, on average: with fewer a run decodes some more
 
@@ -75,6 +76,30 @@ def look_in_time(dataset: Dataset, clock: Clock) -> None:
         dataset.files.look(dataset.holdout, lambda: clock.remaining - kept_back)
     except NotInTimeError as error:
         raise FineTuneError(f"{error}{_late(before, clock.budget)}") from None
+
+
+def decoding_begun(dataset: Dataset, regime: FineTuneRegime) -> AbstractContextManager[Decoding | None]:
+    """The context in which a folder's images are decoded for a run, which takes that over.
+
+    A command enters it before it loads what the run is made of: PyTorch's import takes a second of one
+    processor.
+
+    Parameters
+    ----------
+    dataset
+        In the regime's geometry.
+    regime
+        Of a run that begins with no classifier.
+
+    Raises
+    ------
+    DatasetError
+        The dataset cannot be used, where that shows without opening an image.
+    """
+    if dataset.kind is not Kind.FILES or (regime.input_size is None and known_model(regime.model) is None):
+        return nullcontext()
+    size = input_size_of(regime, dataset)
+    return dataset.decoding(larger_size(size) if is_cropped(regime) else size)
 
 
 def open_in_time(
@@ -123,7 +148,7 @@ def open_in_time(
                 f"the budget; open it once before, or give more minutes{_late(before, clock.budget)}"
             )
         return _whole(dataset, input_size, show_progress)
-    larger = min(MAX_INPUT_SIZE, math.ceil(DETAIL * input_size))
+    larger = larger_size(input_size)
     in_detail = in_detail and larger > input_size
     if in_detail and dataset.decoded([input_size]) and not dataset.decoded([larger]):
         in_detail = dataset.decode_in_time(larger, DETAIL_SHARE * clock.budget, show_progress)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -9,15 +11,16 @@ import numpy as np
 import psutil
 import pytest
 import torch
+from fixtures.decoding import decoders
 from PIL import Image
 
 from nni_nasoa.data import Dataset, DatasetError, open_dataset
 from nni_nasoa.data.arrays import NotInTimeError
 from nni_nasoa.data.decoding import Decoding
 from nni_nasoa.device.processor import allowed_processors
-from nni_nasoa.finetune import FineTuneError
+from nni_nasoa.finetune import FineTuneError, FineTuneRegime
 from nni_nasoa.finetune.clock import Clock
-from nni_nasoa.finetune.open_in_time import look_in_time, open_in_time
+from nni_nasoa.finetune.open_in_time import decoding_begun, look_in_time, open_in_time
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.time_shares import CACHE_SHARE
 
@@ -68,6 +71,42 @@ def test_errors_are_those_of_open_dataset(tmp_path):
         open_in_time(Dataset(tmp_path / "one"), Clock(600), input_size=16)
     with pytest.raises(DatasetError, match="neither a folder nor a known name"):
         open_in_time(Dataset("none"), Clock(600), input_size=16)
+
+
+@pytest.mark.parametrize("augmentation, size", [("none", 16), ("full", 24)])
+def test_what_was_begun_before_is_taken_over(folder, augmentation, size):
+    regime = FineTuneRegime("nano-a", input_size=16, augmentation=augmentation)
+    dataset = Dataset(folder)
+    assert dataset.but(geometry=regime.geometry) is dataset
+    with decoding_begun(dataset, regime) as begun:
+        assert begun.size == size and decoders()
+        opened = open_in_time(dataset, Clock(600), input_size=16, in_detail=augmentation == "full")
+        assert begun.complete and not decoders() and not opened.sampled
+        assert (opened.detail is None) == (augmentation == "none")
+    assert opened.split.train.images.shape[2:] == (16, 16)
+
+
+@pytest.mark.parametrize("source", ["digits", "cifar10"])
+def test_nothing_is_begun_of_what_is_no_folder(source):
+    with decoding_begun(Dataset(source), FineTuneRegime("nano-a")) as begun:
+        assert begun is None
+
+
+def test_nothing_is_begun_for_a_model_of_which_no_size_is_known(folder):
+    with decoding_begun(Dataset(folder), FineTuneRegime("nano-1000")) as begun:
+        assert begun is None and not decoders()
+
+
+def test_decoding_is_begun_before_torch_is_loaded(folder):
+    code = (
+        "import sys\n"
+        "from nni_nasoa.data import Dataset\n"
+        "from nni_nasoa.finetune import FineTuneRegime\n"
+        "from nni_nasoa.finetune.open_in_time import decoding_begun\n"
+        f"with decoding_begun(Dataset({str(folder)!r}), FineTuneRegime('lite0')) as begun:\n"
+        "    assert begun.size == 224 and begun.wait(60) and 'torch' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_where_the_process_that_decodes_is_killed_another_one_goes_on(folder):
