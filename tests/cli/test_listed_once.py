@@ -1,4 +1,7 @@
-"""A folder may have hundreds of thousands of files, on a disk of the network: a command lists them once."""
+"""A folder may have hundreds of thousands of files, on a disk of the network: a command lists them once.
+
+It may be read-only, and nothing is written into it; nor into /dev/shm, which is small or full in containers.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,10 @@ def note(event, arguments):
         here = os.path.realpath(arguments[0])
         if os.path.commonpath((here, {folder!r})) == {folder!r}:
             os.write(log, (os.path.relpath(here, {folder!r}) + "\\n").encode())
+    writes = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+    if event == "open" and isinstance(arguments[0], (str, os.PathLike)) and arguments[2] & writes:
+        if os.path.realpath(arguments[0]).startswith(({folder!r}, "/dev/shm/")):
+            os.write(log, f"written: {{arguments[0]}}\\n".encode())
 log = os.open({log!r}, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
 os.write(log, b"a process\\n")
 sys.addaudithook(note)
@@ -74,6 +81,13 @@ def test_what_is_listed_is_noted_in_every_process(noted, photos):
     }
 
 
+def test_what_is_written_there_is_noted(noted, photos):
+    assert noted("-c", f"open({str(photos / 'new')!r}, 'w')") == {
+        "a process": 1,
+        f"written: {photos / 'new'}": 1,
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command, processes",
@@ -87,7 +101,7 @@ def test_what_is_listed_is_noted_in_every_process(noted, photos):
     ],
 )
 def test_a_command_lists_a_folder_once(noted, photos, tmp_path, command, processes):
-    """For its fingerprint, its profile, a sample, and for the process that decodes, too."""
+    """For its fingerprint, its profile, a sample and the process that decodes; it writes nothing there."""
     there = ("--dataset", photos, "--store", tmp_path / "store.db", "--device", "cpu")
     output = () if command[0] == "advise" and processes == 1 else ("-o", tmp_path / "out")
     assert noted("-m", "nni_nasoa.cli", *command, *there, *output) == ONCE | {"a process": processes}
