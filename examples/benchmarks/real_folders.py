@@ -4,7 +4,8 @@ Each run of the advice is a process of its own, `nasoa-advise --run`, with a col
 time is from the start of the process to its end. The ten lines (`baselines/ten_lines.py`) are run with each
 network of the lite family; for a budget, the best of those counts that end in time, by their test accuracy,
 which is more than one could know. Where none does, the fastest network gets as many images as there is time
-for.
+for. The plain loop (`baselines/plain_loop.py`) fine-tunes lite0 for as many epochs as one epoch, run
+beforehand, says that there is time for, or for one epoch of as many images.
 The classifiers are asked about the test parts afterwards, which nothing has seen before.
 
     python examples/benchmarks/real_images.py DEST
@@ -33,10 +34,11 @@ from rich.table import Table
 
 from nni_nasoa.training.speed import environment
 
-TEN_LINES = Path(__file__).with_name("baselines") / "ten_lines.py"
+BASELINES = Path(__file__).with_name("baselines")
 DATA = Path(__file__).with_name("data") / "real_folders.jsonl"
 NETWORKS = ("lite0", "lite1", "lite2")
-FILLED = 0.9  # of a budget, by images whose time was told from a whole run
+FILLED = 0.9  # of a budget, by images or epochs whose time was told from a whole run
+LEAST_IMAGES = 20
 _PREDICT = """
 import json, sys, warnings
 from pathlib import Path
@@ -85,9 +87,23 @@ def advised(folder: Path, minutes: float) -> dict[str, Any]:
 
 def ten_lines(folder: Path, network: str, images: int | None = None) -> dict[str, Any]:
     """What comes of the ten lines."""
-    words = [str(TEN_LINES), str(folder / "train"), str(folder / "test"), network]
-    words += [] if images is None else [str(images)]
-    run = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
+    return baseline("ten_lines.py", folder, network, *([] if images is None else [images]))
+
+
+def plain_loop(folder: Path, minutes: float, one_epoch: dict[str, Any]) -> dict[str, Any]:
+    """What comes of the plain loop, which fills its time by what one epoch has taken."""
+    left = FILLED * 60 * minutes - one_epoch["before"]
+    epochs = int(left / one_epoch["epoch"])
+    if epochs > 0:
+        return baseline("plain_loop.py", folder, epochs)
+    images = int(one_epoch["images"] * left / one_epoch["epoch"])
+    return baseline("plain_loop.py", folder, 1, max(LEAST_IMAGES, images))
+
+
+def baseline(script: str, folder: Path, *words: object) -> dict[str, Any]:
+    """What a script of `baselines/` says of a folder."""
+    command = [BASELINES / script, folder / "train", folder / "test", *words]
+    run = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
 
 
@@ -118,6 +134,28 @@ def best_of_ten_lines(results: Results, folder: str, minutes: float) -> float | 
     return max((line["accuracy"] for line in in_time or cut), default=None)
 
 
+def best_of_plain_loops(results: Results, folder: str, minutes: float) -> float | None:
+    """Accuracy of the plain loop in a budget; None where that was not measured, 0 where it ended too late."""
+    found = [*results.of(who="plain loop", folder=folder, minutes=minutes)]
+    in_time = [line["accuracy"] for line in found if line["seconds"] <= 60 * minutes]
+    return max(in_time, default=0.0) if found else None
+
+
+def measure_baselines(results: Results, folder: Path, name: str, minutes: float) -> None:
+    """What the ten lines and the plain loop come to in a budget, where that is not known yet."""
+    if best_of_ten_lines(results, name, minutes) is None:
+        fastest = min(results.of(who="ten lines", folder=name), key=lambda line: line["seconds"])
+        images = int(FILLED * fastest["images"] * 60 * minutes / fastest["seconds"])
+        found = ten_lines(folder, fastest["network"], max(LEAST_IMAGES, images))
+        results.add(found, who="ten lines", folder=name, network=fastest["network"], minutes=minutes)
+    if best_of_plain_loops(results, name, minutes) is None:
+        if not any(results.of(who="one epoch", folder=name)):
+            results.add(baseline("plain_loop.py", folder, 1), who="one epoch", folder=name)
+        (one_epoch,) = results.of(who="one epoch", folder=name)
+        found = plain_loop(folder, minutes, one_epoch)
+        results.add(found, who="plain loop", folder=name, minutes=minutes)
+
+
 @click.command(help=__doc__)
 @click.argument("dest", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--only", multiple=True, type=click.Choice(list(FOLDERS)), help="Folders; by default all.")
@@ -142,11 +180,7 @@ def main(dest: Path, only: tuple[str, ...], minutes: tuple[float, ...], runs: in
             ):
                 results.add(ten_lines(folder, network), who="ten lines", folder=name, network=network)
         for budget in minutes:
-            if best_of_ten_lines(results, name, budget) is None:
-                fastest = min(results.of(who="ten lines", folder=name), key=lambda line: line["seconds"])
-                images = int(FILLED * fastest["images"] * 60 * budget / fastest["seconds"])
-                found = ten_lines(folder, fastest["network"], max(20, images))
-                results.add(found, who="ten lines", folder=name, network=fastest["network"], minutes=budget)
+            measure_baselines(results, folder, name, budget)
             for run in range(runs):
                 if not any(results.of(who="advice", folder=name, minutes=budget, run=run)):
                     found = advised(folder, budget)
@@ -163,6 +197,7 @@ class Compared(NamedTuple):
     minutes: float
     ours: list[dict[str, Any]]  # runs of the advice, by their accuracy
     theirs: float  # accuracy of the ten lines
+    loop: float | None = None  # of the plain loop
 
     @property
     def middle(self) -> dict[str, Any]:
@@ -185,7 +220,8 @@ def compare(results: Results, names: Iterable[str], minutes: Iterable[float]) ->
             )
             theirs = best_of_ten_lines(results, name, budget)
             if ours and theirs is not None:
-                found.append(Compared(name, budget, ours, theirs))
+                loop = best_of_plain_loops(results, name, budget)
+                found.append(Compared(name, budget, ours, theirs, loop))
     return found
 
 
@@ -198,8 +234,8 @@ def in_words(expected: dict[str, float] | None) -> str:
 
 
 def show(compared: Iterable[Compared]) -> None:
-    """A table of test accuracies in per cent: the advice's median, what it expected, and ten lines."""
-    table = Table("folder", "seconds", "advice", "expected", "took", "ten lines")
+    """A table of test accuracies in per cent: the advice's median, what it expected, and the baselines'."""
+    table = Table("folder", "seconds", "advice", "expected", "took", "ten lines", "plain loop")
     for each in compared:
         table.add_row(
             each.folder,
@@ -208,6 +244,7 @@ def show(compared: Iterable[Compared]) -> None:
             in_words(each.middle.get("expected")),
             f"{median(line['seconds'] for line in each.ours):.1f}",
             f"{100 * each.theirs:.1f}",
+            "-" if each.loop is None else f"{100 * each.loop:.1f}",
         )
     Console().print(table)
 
@@ -243,6 +280,9 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
         )
         axis.scatter(theirs, rows, color="#0072b2", marker="D", s=34, zorder=2, label="ten lines")
         axis.scatter(ours, rows, color="#d55e00", s=52, zorder=3, label="the advice, carried out")
+        loops = [(100 * e.loop, row) for e, row in zip(here, rows) if e.loop is not None]
+        if loops:
+            axis.scatter(*zip(*loops), color="#009e73", marker="^", s=34, zorder=2, label="a plain loop")
         axis.plot([], [], color="#bbbbbb", linewidth=7, label="what it had promised (80 %)")
         axis.set_title(f"{60 * budget:g} seconds", fontsize=11)
         axis.set_xlabel("accuracy on the test part, %")
@@ -252,7 +292,7 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
         axis.tick_params(axis="y", length=0)
     axes[0][0].set_yticks(range(len(names)), names)
     axes[0][0].invert_yaxis()
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=150)
     pyplot.close(figure)
 
