@@ -51,9 +51,15 @@ STDIN = "-"
     help="Write the classifier as an ONNX file, too, with its classes and preprocessing in the metadata.",
 )
 @click.option(
+    "--openvino",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.xml",
+    help="Write it in OpenVINO's format, too, with the weights in FILE.bin.",
+)
+@click.option(
     "--onnx-pixels",
     is_flag=True,
-    help="With --onnx: it takes pixels of any size, and resizes them.",
+    help="With --onnx or --openvino: it takes pixels of any size, and resizes them.",
 )
 def predict(
     folder: Path,
@@ -64,6 +70,7 @@ def predict(
     as_csv: bool,
     device: str,
     onnx: Path | None,
+    openvino: Path | None,
     onnx_pixels: bool,
 ) -> None:
     """Classify IMAGES by the classifier in FOLDER, as `nasoa finetune` has saved it.
@@ -71,12 +78,13 @@ def predict(
     IMAGES are files, folders, whose images are taken however deep they lie, or - for names from standard
     input, one a line (or as `find -print0` writes them), or for the image that comes from there itself.
     """
-    if not images and onnx is None:
+    exports = onnx is not None or openvino is not None
+    if not images and not exports:
         raise click.UsageError("Missing argument 'IMAGES...'.")
     if as_json and as_csv:
         raise click.UsageError("--json and --csv: give one of them.")
-    if onnx_pixels and onnx is None:
-        raise click.UsageError("--onnx-pixels: give --onnx FILE, too.")
+    if onnx_pixels and not exports:
+        raise click.UsageError("--onnx-pixels: give --onnx FILE, too, or --openvino FILE.xml.")
     from nni_nasoa.finetune.loading import load_classifier
 
     with clear_errors():
@@ -84,12 +92,19 @@ def predict(
             from nni_nasoa.finetune.onnx_export import require_onnx
 
             require_onnx()
+        if openvino is not None:
+            from nni_nasoa.finetune.openvino_export import check_openvino
+
+            check_openvino(openvino)
         names, items = _listed(images)
         classifier = load_classifier(folder, device)
         if onnx is not None:
             click.echo(f"written to {classifier.export_onnx(onnx, onnx_pixels)}", err=as_json or as_csv)
-            if not images:
-                return
+        if openvino is not None:
+            written = classifier.export_openvino(openvino, onnx_pixels)
+            click.echo(f"written to {written}", err=as_json or as_csv)
+        if not images:
+            return
     found = _predicted(classifier, names, items, top_k, reject_below or 0.0)
     show = _show_json if as_json else _show_csv if as_csv else _show_table if _on_terminal() else _show_lines
     from nni_nasoa.finetune.image_inputs import without_pillows_warnings

@@ -36,6 +36,7 @@ from nni_nasoa.values import reason
 from .errors import ClassifierError
 from .image_inputs import ImageWarning, UnreadableImage, as_list, computed, without_pillows_warnings
 from .onnx_export import export_onnx
+from .openvino_export import export_openvino
 
 FORMAT, VERSION = "nni-nasoa classifier", 1
 WEIGHTS, DESCRIPTION = "model.safetensors", "classifier.json"
@@ -177,6 +178,10 @@ class Classifier:
             preprocessing=preprocessing,
             geometry=self._rendering.geometry,
         )
+
+    def export_openvino(self, path: str | os.PathLike[str], preprocessing: bool = False) -> Path:
+        """Write OpenVINO's XML and weights; see `openvino_export.export_openvino`."""
+        return export_openvino(path, lambda onnx: self.export_onnx(onnx, preprocessing))
 
 
 def describe(

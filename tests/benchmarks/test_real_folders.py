@@ -79,7 +79,7 @@ def test_a_plain_loop_fills_its_time(script, monkeypatch, tmp_path):
     one_epoch = {"before": 6.0, "epoch": 20.0, "images": 1000}
     for minutes in (2, 1, 0.25, 0.1):
         real_folders.plain_loop(tmp_path, minutes, one_epoch)
-    assert asked == [(5,), (2,), (1, 375), (1, 20)]
+    assert asked == [(4,), (2,), (1, 300), (1, 20)]
 
 
 def test_a_plain_loop_that_ends_late_has_nothing(script, tmp_path):
