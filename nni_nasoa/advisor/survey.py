@@ -30,7 +30,8 @@ from nni_nasoa.values import (
     shown,
     whole,
 )
-from nni_nasoa.zoo import get
+from nni_nasoa.zoo import create_model, get
+from nni_nasoa.zoo.available import is_missing
 
 from .models import has_weights
 from .task.look import Quiet, task_profile, was_looked_for
@@ -210,7 +211,10 @@ def _profile(
     The names are those of models that have weights. Of a family, some may have been downloaded. Errors are as
     in `task_profile` where none can be had; that is also given the `options`.
     """
+    missing = [model for model in models if model.name in names and is_missing(model)]
     try:
+        if missing:  # Whether there is time for a look at it or not: it says why, and loads nothing.
+            create_model(missing[0].name, weights="default")
         return task_profile(dataset, store, names, **options), list(models), []
     except DatasetError:
         raise
@@ -218,12 +222,13 @@ def _profile(
         if len(names) == 1:
             raise
         failure = error
-    there = [name for name in names if _can_be_had(name, dataset, store, options)]
+    found = {*names} - {model.name for model in missing}
+    there = [name for name in names if name in found and _can_be_had(name, dataset, store, options)]
     if not there:
         raise failure
-    missing = ", ".join(name for name in names if name not in there)
+    absent = ", ".join(name for name in names if name not in there)
     kept = [model for model in models if model.name in there or not has_weights(model)]
-    line = f"left out, as their weights are not there: {missing} ({failure})"
+    line = f"left out, as their weights are not there: {absent} ({failure})"
     return task_profile(dataset, store, there, **options), kept, [line]
 
 

@@ -26,6 +26,13 @@ def available_models() -> list[str]:
     ]
 
 
+def is_missing(info: ModelInfo) -> bool:
+    """Whether a model's pretrained weights are not here, and can be had by no download."""
+    family = families().get(info.family)
+    available = getattr(family, "available", None)
+    return available is not None and not hasattr(family, "download") and info.name not in available()
+
+
 def download_of(info: ModelInfo) -> Download | None:
     """What has to be downloaded for the pretrained weights of a model; None where nothing has or can be."""
     download = getattr(families().get(info.family), "download", None)

@@ -117,6 +117,8 @@ def test_networks_whose_weights_cannot_be_had_are_no_answer(measured, split, tmp
         advise(split, 1, zoo="et-nas-a", device="cpu", store=measured)
     with pytest.raises(ValueError, match=r"et-nas-.: no file"):
         advise(split, 1, zoo="et-nas", device="cpu", store=measured)
+    with pytest.raises(ValueError, match=r"et-nas-.: no file"):  # nor where nothing is looked at
+        survey(Dataset(split), models_of("et-nas"), resolve("cpu"), measured, seconds=0)
     advice = advise(split, 1, zoo="nano-b,et-nas-a", device="cpu", store=measured)
     assert {choice.regime.model for choice in advice.choices} == {"nano-b"}
     assert "left out" in advice.notes[0] and "et-nas-a" in advice.notes[0]

