@@ -74,7 +74,25 @@ def test_where_nobody_has_looked_the_range_is_wide_and_photographs_are_for_large
 
 def test_training_stages_pays_from_some_epochs_on():
     head, few, many = (
-        expected({"lite0": probe(0.6)}, LITE0, 224, epochs=epochs, head_only=only)[0]
+        expected({"lite0": probe(0.6)}, LITE0, 224, images=1000, epochs=epochs, head_only=only)[0]
         for epochs, only in ((1, True), (0.5, False), (500, False))
     )
     assert few < head < many
+
+
+def test_a_large_network_s_stages_are_not_trained_on_few_images():
+    for images, pays in ((150, False), (1000, True)):
+        head, stages = (
+            expected({"lite2": probe(0.6)}, LITE2, 260, images=images, epochs=500, head_only=only)[0]
+            for only in (True, False)
+        )
+        assert (stages > head) == pays
+
+
+def test_few_images_tell_little_of_what_sizes_are_worth():
+    def loss(images):
+        flat = {"lite0": probe(0.6, images), "lite0@128": probe(0.63, images)}
+        large, small = (expected(flat, LITE0, size, images=images)[0] for size in (128, 64))
+        return large - small
+
+    assert loss(20) > loss(100) > loss(1000)
