@@ -16,7 +16,7 @@ except ModuleNotFoundError:  # Python 3.10, where pytest brings this one
     import tomli as tomllib
 
 PROJECT = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-HOSTS = {"typeguard"}  # it loads a plugin for it, which is not imported without it
+HOSTS = {"typeguard", "IPython"}  # what uses them is not imported without them
 EXTRAS = {
     name: lines for name, lines in PROJECT["optional-dependencies"].items() if name not in ("test", "dev")
 }

@@ -8,6 +8,8 @@ from statistics import median
 from documents import MEASURED, README, ROOT
 
 from nni_nasoa.figures.block_drawing import CLASSIC_BLOCKS
+from nni_nasoa.figures.claims import NOT_MEASURED, NOT_PUBLISHED, claims
+from nni_nasoa.figures.measured import shipped as measured_here
 from nni_nasoa.search.front import pareto_front, read_front, read_records
 
 DATA = ROOT / "examples" / "benchmarks" / "data"
@@ -123,6 +125,42 @@ def test_the_search_is_so_much_better():
         f"{ours:.3f} of the hypervolume after 40 networks; {min(others):.3f} to {max(others):.3f}"
     )
     assert ours > max(others)
+
+
+def claimed(rows, start):
+    (claim,) = [row for row in rows if row.claim.startswith(start)]
+    return claim
+
+
+def test_the_papers_claims_are_told_with_what_was_measured():
+    rows = README.rows("the paper says | its own points")
+    known = claims()
+    for said, published, here in rows:
+        claim = claimed(known, said.removesuffix(" than the best of a series"))
+        assert published == (
+            "none at hand" if claim.published == NOT_PUBLISHED else claim.published.split(";")[0]
+        )
+        for figure in re.findall(r"[-+]?[\d.]+ (?:times|points|%)", here.partition(" to ")[0]):
+            assert figure in claim.measured, (said, figure)
+        assert ("not these two" in here) == (NOT_MEASURED in claim.measured)
+        assert ("not so" in here) == claim.measured.startswith("not so")
+    blocks = measured_here()["blocks"]["classic"]
+    gains = [100 * (one["best_as_fast"] - one["accuracy"]) for one in blocks]
+    assert (
+        rows[-1][2] == f"{min(gains):+.1f} to {max(gains):+.1f} points over seven of them" and len(gains) == 7
+    )
+    shares = measured_here()["smallest_is_best"]["shares"]
+    least, *_, most = shares
+    assert rows[-2][2].endswith(
+        f"{100 * shares[least]:.0f} % in {least} s, in {100 * shares[most]:.0f} % in {most} s"
+    )
+
+
+def test_what_is_less_than_the_paper_says_has_its_reason():
+    regret = measured("advisor_regret")
+    assert f"BOHB has {regret['regimes']} settings" in README.words
+    of = measured("advisor_vs_tuners")["ratio"]
+    assert of["random"]["median"] <= of["BOHB"]["median"]  # chance alone does as well
 
 
 def test_what_speaks_against_the_figures_is_told_beside_their_tables():

@@ -40,9 +40,11 @@ from outputs import output_folder
 sys.path.insert(0, str(Path(__file__).parent / "baselines"))
 from pretrain import WEIGHTS, baselines, use_zoo
 
+from nni_nasoa.figures.budgets import draw_budgets
+from nni_nasoa.figures.time_limits import ADVISED, read_time_limits
 from nni_nasoa.training.regime import FineTuneRegime
 
-ADVISED, PROFILED = "advised", "advised, profile known"
+PROFILED = "advised, profile known"
 NANO = "nano, defaults"
 SIZES = (32, 48, 64, 96)  # that an advice for the nano family can ask for
 INPUT_SIZE = 48  # of the baselines' pretraining
@@ -159,6 +161,7 @@ def compare(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     first = next(iter(whole.values()))
     others = [name for name in first if name not in (ADVISED, PROFILED)]
     result = {
+        "environment": environment_of(lines),
         "tasks": tasks,
         "budgets": budgets,
         "series": {name: list(first[name]) for name in others},
@@ -182,6 +185,15 @@ def compare(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
                 "most": float(max(points.values())),
             }
     return result
+
+
+def environment_of(lines: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Device, threads and versions that all runs share."""
+    each = [
+        {name: line[name] for name in ("device", "threads") if name in line} | line.get("versions", {})
+        for line in lines
+    ]
+    return {name: value for name, value in each[0].items() if all(one.get(name) == value for one in each)}
 
 
 def show(result: dict) -> None:
@@ -210,50 +222,6 @@ def show(result: dict) -> None:
         for name, values in differences.items():
             row = (*values["by_budget"], values["mean"], values["least"], values["most"])
             print(f"{name:22}" + "".join(f"{value:+10.2f}" for value in row))
-
-
-def plot(result: dict, path: Path) -> None:
-    """Draw a panel a task: advised runs as red squares, the upper bound of each series, its models faint."""
-    from nni_nasoa.figures.paper import COLORS, MARKERS, save, sheet, titles
-
-    tasks, columns = result["tasks"], min(4, len(result["tasks"]))
-    figure, rows = sheet(-(-len(tasks) // columns), columns, (3.3, 2.9))
-    panels = [axes for row in rows for axes in row]
-    for axes, task in zip(panels, tasks):
-        of_task = [cell for cell in result["cells"] if cell["task"] == task]
-        budgets = [cell["budget"] for cell in of_task]
-        for name, color, marker in zip(
-            result["series"], [COLORS[0], COLORS[2], COLORS[3], COLORS[4]], "o^DvX" + MARKERS
-        ):
-            for model in result["series"][name]:
-                axes.plot(
-                    budgets,
-                    [100 * cell[name][model] for cell in of_task],
-                    marker,
-                    color=color,
-                    markersize=3,
-                    alpha=0.3,
-                )
-            bound = [100 * max(cell[name].values()) for cell in of_task]
-            axes.plot(budgets, bound, marker=marker, color=color, linewidth=1.2, markersize=4.5, label=name)
-        advised = [100 * cell[ADVISED][None] for cell in of_task]
-        axes.plot(budgets, advised, "s", color="#d1242f", markersize=7, zorder=5, label="advised, one shot")
-        axes.set_title(task.removeprefix("task:"), fontsize=10)
-        axes.set(xlabel="seconds", ylabel="accuracy, %")
-        axes.set_xscale("log")
-        axes.set_xticks(budgets, [f"{budget:g}" for budget in budgets])
-        axes.minorticks_off()
-    for axes in panels[len(tasks) :]:
-        axes.set_axis_off()
-    panels[0].legend(frameon=False, fontsize=7.5)
-    titles(
-        figure,
-        "Fine-tuned within a time limit: the advised run against the best of each series in hindsight",
-        "Validation accuracy, one thread. Lines: the upper bound of a series, "
-        "its models are the faint points; all have the default "
-        "hyperparameters. Squares: one run each, the time for the dataset's profile included.",
-    )
-    save(figure, path)
 
 
 def main() -> None:
@@ -311,10 +279,9 @@ def main() -> None:
     found = [
         {**cell, ADVISED: cell[ADVISED][None], PROFILED: cell[PROFILED][None]} for cell in result["cells"]
     ]
-    (arguments.output / "advisor_budgets.json").write_text(
-        json.dumps({**result, "cells": found}, indent=1) + "\n"
-    )
-    plot(result, arguments.output / "advisor_budgets.png")
+    table = arguments.output / "advisor_budgets.json"
+    table.write_text(json.dumps({**result, "cells": found}, indent=1) + "\n")
+    draw_budgets(read_time_limits(table), table.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 
 from .figures_all import all_figures, overview
-from .figures_of_runs import along_time, freezing, output_option
+from .figures_of_runs import along_time, freezing, model_trade_off, output_option
 from .figures_published import claims, inference_efficiency, nas_comparison, training_efficiency
+from .figures_recorded import block_search, budgets
 from .terminal import clear_errors
 
 
@@ -60,8 +61,11 @@ for command in (
     training_efficiency,
     inference_efficiency,
     nas_comparison,
+    budgets,
     freezing,
+    model_trade_off,
     along_time,
+    block_search,
     claims,
     all_figures,
 ):

@@ -1,4 +1,4 @@
-"""`nasoa figures freezing` and `nasoa figures along-time`: the figures drawn from runs of fine-tuning."""
+"""`nasoa figures freezing`, `model-trade-off` and `along-time`: what is drawn from runs of fine-tuning."""
 
 from __future__ import annotations
 
@@ -123,6 +123,37 @@ def along_time(**options: Any) -> None:
     from nni_nasoa.figures.along_time import draw_along_time
 
     _figure(draw_along_time, False, **options)
+
+
+@click.command("model-trade-off")
+@click.option(
+    "--model", "models", multiple=True, help="As `nasoa finetune` takes it; repeat it for more lines."
+)
+@click.option("--minutes", type=float, multiple=True, help="The budget of a run; repeat it for more lines.")
+@_common
+@output_option("model-trade-off.png")
+def model_trade_off(**options: Any) -> None:
+    """Draw which of several models is best within which time.
+
+    By default that is what was recorded of nine networks on six small tasks, which comes with the package.
+    With --minutes, each model is fine-tuned on each dataset within each budget, and every run is recorded, as
+    `along-time` does it; with --records, or runs recorded before, these are drawn.
+    """
+    from nni_nasoa.figures.model_trade_off import draw_model_trade_off, trade_off_of_limits, trade_off_of_runs
+    from nni_nasoa.figures.paper import check_picture
+    from nni_nasoa.figures.time_limits import shipped_time_limits
+
+    output: Path = options["output"]
+    own = options["datasets"] or options["models"] or options["minutes"] or options["records"]
+    if own or output.with_suffix(".jsonl").exists():
+        _figure(lambda runs, path: draw_model_trade_off(trade_off_of_runs(runs), path), False, **options)
+        return
+    with clear_errors():
+        check_picture(output)
+        limits = shipped_time_limits()
+        click.echo(
+            f"written to {draw_model_trade_off(trade_off_of_limits(limits), output)}, from {limits.where}"
+        )
 
 
 def _figure(

@@ -12,6 +12,8 @@ from typing import TypeVar
 
 from nni_nasoa.device.processor import allowed_processors
 
+from .notebook_bar import NotebookBar, in_notebook
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -38,10 +40,14 @@ def progress_bar(text: str, total: int, show: bool | None) -> Iterator[Callable[
     Parameters
     ----------
     show
-        None shows it where stderr is a terminal.
+        None shows it in a notebook, and where stderr is a terminal.
     """
-    if not (sys.stderr is not None and sys.stderr.isatty() if show is None else show):
+    notebook = in_notebook()
+    if not (notebook or (sys.stderr is not None and sys.stderr.isatty()) if show is None else show):
         yield lambda _: None
+        return
+    if notebook:
+        yield from _in_notebook(text, total)
         return
     from rich.console import Console
     from rich.markup import escape
@@ -57,3 +63,17 @@ def progress_bar(text: str, total: int, show: bool | None) -> Iterator[Callable[
     with Progress(*columns, console=console, transient=console.is_terminal) as progress:
         task = progress.add_task(escape(text), total=total)
         yield lambda done: progress.advance(task, done)
+
+
+def _in_notebook(text: str, total: int) -> Iterator[Callable[[int], None]]:
+    bar, done = NotebookBar(text), 0
+
+    def advance(more: int) -> None:
+        nonlocal done
+        done += more
+        bar.show(done / max(1, total), f"{text}, {done} of {total}")
+
+    try:
+        yield advance
+    finally:
+        bar.close()

@@ -78,24 +78,35 @@ _Pictures = Iterator[tuple[str, str, str, Callable[[], "Figure"]]]
 def _offline(inventory: Inventory, measured: Measured | None) -> _Pictures:
     """(name, number in the paper, title, figure) of those that need no runs."""
     from .block_drawing import block_figure
+    from .block_search import block_search_figure, shipped_block_search
+    from .budgets import budgets_figure
     from .efficiency import inference_figure, nas_figure, training_figure
     from .search_space import search_space_figure
+    from .time_limits import shipped_time_limits
 
     yield "overview", "1", "Overview", partial(overview_figure, inventory)
     yield "search-space", "2", "Search space", partial(search_space_figure, ArchitectureSpace())
     yield "training-efficiency", "3", "Training efficiency", partial(training_figure, measured)
     yield "inference-efficiency", "3", "Inference efficiency", partial(inference_figure, measured)
     yield "nas-comparison", "4, 10", "Beside other searches", nas_figure
+    yield "budgets", "5", "Within a time limit", lambda: budgets_figure(shipped_time_limits())
+    yield "block-search", "9", "Search for blocks", lambda: block_search_figure(shipped_block_search())
     for block in BLOCKS:
         yield f"block-{block}", "8", f"The block {block}", partial(block_figure, block)
 
 
 def _of_runs(folder: Path) -> _Pictures:
-    """Those whose runs are recorded in the folder."""
+    """Those whose runs are recorded in the folder; the trade-off is else of what comes with the package."""
     from .along_time import along_time_figure
     from .freezing import freezing_figure
+    from .model_trade_off import model_trade_off_figure, trade_off_of_limits, trade_off_of_runs
     from .runs import read_runs
+    from .time_limits import shipped_time_limits
 
+    own = folder / "model-trade-off.jsonl"
+    runs = read_runs(own) if own.exists() else []
+    trade_off = trade_off_of_runs(runs) if runs else trade_off_of_limits(shipped_time_limits())
+    yield "model-trade-off", "6", "Models within a time", partial(model_trade_off_figure, trade_off)
     for name, number, title, figure in (
         ("freezing", "6", "Frozen stages", freezing_figure),
         ("along-time", "7", "Accuracy along time", along_time_figure),
@@ -107,13 +118,6 @@ def _of_runs(folder: Path) -> _Pictures:
 
 def _to_be_run(folder: Path) -> Iterator[tuple[str, str, str, str, str]]:
     """(name, number, title, what it needs, command) of those that need runs."""
-    yield (
-        "time-limits",
-        "5",
-        "Within a time limit",
-        "It needs hours of runs on six tasks; a figure of some is in the repository's examples/benchmarks.",
-        "python examples/benchmarks/advisor_budgets.py --help",
-    )
     runs = "It needs runs of fine-tuning, which this makes and records; then make this page again."
     yield (
         "freezing",

@@ -1,7 +1,7 @@
 """What this project has measured of the paper's claims, in short: `measured.json`, made of recorded data.
 
-The data are in the folders examples/benchmarks/data and examples/search_digits of the repository. This makes
-the file again from them:
+The data are in the folder examples/benchmarks/data of the repository. This makes the file again from them,
+and with it those that figures are drawn from, `time_limits.json` and `block_search.json`:
 
     python -m nni_nasoa.figures.measured examples
 """
@@ -22,10 +22,16 @@ from nni_nasoa.search.front import read_records
 
 from .block_drawing import CLASSIC_BLOCKS
 
-_SHIPPED = Path(__file__).with_name("measured.json")
+_ROOM = Path(__file__).parent
+_SHIPPED = _ROOM / "measured.json"
 _BUDGETS, _TUNERS = "benchmarks/data/advisor_budgets.json", "benchmarks/data/advisor_vs_tuners.json"
 _REGRET, _STEPS = "benchmarks/data/advisor_regret.json", "benchmarks/data/step_time_cpu_small.json"
-_SEARCH = "search_digits/results.csv"
+_BLOCK_SEARCH = "benchmarks/data/block_search.jsonl"
+_RECORDED_ON = {_BUDGETS: "2026-11-27"}  # the day of data that do not say it, by their history
+_OF_A_NETWORK = (
+    "architecture accuracy relative_speed step_time_ms reference_step_time_ms device dataset epochs "
+    "speed_input_size speed_batch_size"
+).split()
 _OF_THE_PAPER = ("basic block", "bottleneck", "inverted residual")  # its figure 9 has these
 
 
@@ -70,7 +76,7 @@ def summary(examples: str | os.PathLike) -> dict[str, Any]:
             "regimes": regret["regimes"],
             "by_task": {task: one["best_regime"]["frozen_stages"] for task, one in regret["tasks"].items()},
         },
-        "blocks": {"file": _SEARCH, **_blocks(folder / _SEARCH)},
+        "blocks": {"file": _BLOCK_SEARCH, **_blocks(folder / _BLOCK_SEARCH)},
         "step_times": {
             "file": _STEPS,
             "environment": {
@@ -128,8 +134,44 @@ def _blocks(results: Path) -> dict[str, Any]:
                 "best_as_fast": round(max(others), 4) if others else None,
             }
         )
-    return {"networks": len(records), "classic": rows}
+    return {"networks": len(records), "epochs": records[0]["epochs"], "classic": rows}
+
+
+def time_limits(examples: str | os.PathLike) -> dict[str, Any]:
+    """What is drawn of the accuracies within time limits; see `time_limits.py`."""
+    read = read_json(Path(examples) / _BUDGETS)
+    series = list(read["series"])
+    return {
+        "file": _BUDGETS,
+        "environment": read["environment"] | {"date": _RECORDED_ON[_BUDGETS]},
+        "series": series,
+        "cells": [
+            {name: cell[name] for name in ("task", "budget", "advised", *series)} for cell in read["cells"]
+        ],
+    }
+
+
+def block_search(examples: str | os.PathLike) -> dict[str, Any]:
+    """What is drawn of the search for blocks; see `block_search.py`."""
+    records = read_records(Path(examples) / _BLOCK_SEARCH)
+    return {
+        "file": _BLOCK_SEARCH,
+        "environment": records[-1]["environment"],
+        "networks": [
+            {name: value for name, value in record.items() if name in _OF_A_NETWORK} for record in records
+        ],
+    }
+
+
+def main(examples: str) -> None:
+    """Write all three files."""
+    for name, make in (
+        ("measured", summary),
+        ("time_limits", time_limits),
+        ("block_search", block_search),
+    ):
+        write_text(_ROOM / f"{name}.json", json.dumps(make(examples), indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    write_text(_SHIPPED, json.dumps(summary(sys.argv[1]), indent=1) + "\n")
+    main(sys.argv[1])

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import XAxis, YAxis
     from matplotlib.figure import Figure
 
-INK, FADED, GRID = "#1f2933", "#52606d", "#e4e7eb"
+INK, FADED, GRID, RED = "#1f2933", "#52606d", "#e4e7eb", "#d1242f"
 COLORS = ("#3b82c4", "#d55e00", "#009e73", "#b0568f", "#8a6d00", "#1f2933", "#5f9ed1", "#a33a00")
 MARKERS = "osD^vXP*"
 _DPI = 150
@@ -200,6 +200,7 @@ def label_points(
     size: float = 7.5,
     angles: Sequence[float] = (120, 150, 90, 60, 180, 30, 0, -30, -60, -90, -120, -150),
     radii: Sequence[float] = (8, 12, 17),
+    others: Sequence[tuple[Axes, float, float]] = (),
 ) -> list[str]:
     """Write (axes, x, y, text, color) beside points, where neither points nor labels are; those written.
 
@@ -213,6 +214,8 @@ def label_points(
         Points of the letters.
     angles, radii
         Where a label may be, in degrees and in points, the best place first.
+    others
+        (axes, x, y) of points that have no labels, on which none may be.
     """
     from matplotlib.patheffects import withStroke
 
@@ -223,11 +226,14 @@ def label_points(
     taken: dict[Axes, list[_Box]] = {}
     for (axes, *_), (x, y) in zip(labels, at):
         taken.setdefault(axes, []).append((x, y, 3.5, 3.5))
+    for axes, *point in others:
+        x, y = axes.transData.transform(point) * scale
+        taken.setdefault(axes, []).append((x, y, 3.0, 3.0))
     lines = {axes: _along_lines(axes, scale) for axes in taken}
     written = []
     for (axes, along, up, text, color), (x, y) in zip(labels, at):
         size_of_text = (0.31 * size * len(text) + 0.5, 0.55 * size)
-        end = axes.bbox.x1 * scale
+        start, end = axes.bbox.x0 * scale, axes.bbox.x1 * scale
         places = [
             (
                 (radius - 4 + size_of_text[0]) * math.cos(math.radians(angle)),
@@ -239,7 +245,9 @@ def label_points(
         free = [
             place
             for place, box in boxes.items()
-            if box[0] + box[2] < end and not any(_overlap(box, other) for other in taken[axes])
+            if start < box[0] - box[2]
+            and box[0] + box[2] < end
+            and not any(_overlap(box, other) for other in taken[axes])
         ]
         # A place on a line is better than none.
         free.sort(key=lambda place: any(_overlap(boxes[place], other) for other in lines[axes]))

@@ -14,7 +14,7 @@ from nni_nasoa.search.evolution import Objective
 from nni_nasoa.search.front import comparable_step_times, distinct, pareto_front
 
 from .block_drawing import CLASSIC_BLOCKS
-from .paper import log_axis
+from .paper import COLORS, INK, RED, log_axis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # Inches, and dots in one: 1200 pixels wide, and the text is still readable at 800.
 _SIZE, _DPI = (8.0, 5.2), 150
-_TRIED, _FRONT, _CLASSIC, _INK = "#3b82c4", "#1f2933", "#d1242f", "#1f2933"
+_TRIED, _FRONT, _CLASSIC, _INK = COLORS[0], INK, RED, INK
 _MARKERS = "sD^vXP*p"
 
 

@@ -50,7 +50,7 @@ class Monitoring:
     Parameters
     ----------
     bar
-        Whether to show a live bar; None shows one where stderr is a terminal.
+        Whether to show a live bar; None shows one in a terminal and in a notebook.
     tensorboard
         Folder for TensorBoard's log; None writes none.
     """

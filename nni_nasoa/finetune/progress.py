@@ -1,4 +1,4 @@
-"""Who watches a run: a live bar in a terminal, a JSON-lines file of evaluations, callbacks."""
+"""Who watches a run: a live bar in a terminal or a notebook, a JSON-lines file of evaluations, callbacks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nni_nasoa.data.notebook_bar import NotebookBar, in_notebook
 from nni_nasoa.files import append_line
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.values import MAX_REASON, one_line, reason
@@ -154,10 +155,15 @@ class LiveBar(Watcher):
 
     def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
         """Show it, unless something was shown just now."""
-        if elapsed - self._shown < REFRESH_SECONDS:
-            return
+        if elapsed - self._shown >= REFRESH_SECONDS:
+            self._show(elapsed, _state(loss, accuracy))
+
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """Show it: a head is fitted in no steps."""
+        self._show(record["elapsed"], _state(record["train_loss"], record["val_accuracy"]))
+
+    def _show(self, elapsed: float, state: str) -> None:
         self._shown = elapsed
-        state = f"loss {loss:.3f}" + (f"  val {100 * accuracy:.2f}%" if accuracy is not None else "")
         self._progress.update(
             self._task,
             completed=min(elapsed, self._budget),
@@ -173,6 +179,35 @@ class LiveBar(Watcher):
     def close(self) -> None:
         """Take the bar away."""
         self._progress.stop()
+
+
+class BarInNotebook(Watcher):
+    """The same in a notebook's output, where its last state stays; notes are below it."""
+
+    name = "the notebook"
+
+    def __init__(self, budget: float) -> None:
+        self._budget = budget
+        self._bar = NotebookBar(f"{_time(0, budget)}  opening")
+
+    def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
+        """Show it, unless something was shown just now."""
+        self._show(elapsed, _state(loss, accuracy))
+
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """Show it: a head is fitted in no steps."""
+        self._show(record["elapsed"], _state(record["train_loss"], record["val_accuracy"]))
+
+    def _show(self, elapsed: float, state: str) -> None:
+        self._bar.show(elapsed / self._budget, f"{_time(elapsed, self._budget)}  {state}")
+
+    def note(self, text: str) -> None:
+        """Write it below the bar."""
+        sys.stderr.write(f"{text}\n")
+
+    def close(self) -> None:
+        """Show what it was in the end."""
+        self._bar.close()
 
 
 class Called(Watcher):
@@ -231,11 +266,20 @@ def watching(
             watchers.add(EvaluationsFile(folder / EVALUATIONS))
         for callback in callbacks:
             watchers.add(Called(callback, watchers.lost))
-        if sys.stderr.isatty() if monitoring.bar is None else monitoring.bar:
-            watchers.add(LiveBar(budget))
+        notebook = in_notebook()
+        if (notebook or sys.stderr.isatty()) if monitoring.bar is None else monitoring.bar:
+            watchers.add(BarInNotebook(budget) if notebook else LiveBar(budget))
         yield watchers
     finally:
         watchers.close()
+
+
+def _state(loss: float | None, accuracy: float | None) -> str:
+    parts = [
+        f"loss {loss:.3f}" if loss is not None else "",
+        f"val {100 * accuracy:.2f}%" if accuracy is not None else "",
+    ]
+    return "  ".join(filter(None, parts))
 
 
 def _time(elapsed: float, budget: float) -> str:

@@ -42,6 +42,20 @@ def test_step_time(script, tmp_path, capsys):
     assert "mobilenet_v3_small" in capsys.readouterr().out
 
 
+def test_block_search_goes_on_where_it_was(script, tmp_path, capsys):
+    results = tmp_path / "blocks.jsonl"
+    search = script("block_search", "--networks", 1, "--epochs", 1, "--output", results)
+    search.main()
+    script("block_search", "--networks", 9, "--epochs", 1, "--output", results).main()
+    records = [json.loads(line) for line in results.read_text().splitlines()]
+    classic = [search.encoded(block, width) for block, widths in search.CLASSIC.items() for width in widths]
+    assert [record["architecture"] for record in records[: len(classic)]] == classic
+    found = {record["architecture"] for record in records[len(classic) :]}
+    assert len(found) == 2 and all(name.endswith(f"_{search.WIDTH}_{search.STAGES}") for name in found)
+    assert {"device", "torch", "date"} <= set(records[0]["environment"])
+    assert "9 of 9" in capsys.readouterr().out
+
+
 def test_relative_speed(script, tmp_path):
     relative_speed = script(
         "relative_speed", "--networks", "2-_16_1-2", "--rounds", 1, "--out", tmp_path / "speed.json"

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from documents import MEASURED, ROOT
 
+from nni_nasoa.figures.measured import shipped
+
 SCRIPTS = ROOT / "examples" / "benchmarks"
 DATA = SCRIPTS / "data"
 NANO_WEIGHTS = ROOT / "nni_nasoa" / "zoo" / "nano_weights"
@@ -188,6 +190,22 @@ def test_regrets_are_as_measured():
         f"{result['regimes']} regimes were run twice" in MEASURED.words
         and result["regimes"] >= 40
         and result["seeds"] == 2
+    )
+
+
+def test_blocks_that_were_found_are_as_measured():
+    blocks = shipped()["blocks"]
+    assert MEASURED.rows("classic block, first channels") == [
+        [
+            f"{one['block']}, {one['network'].split('_')[1]}",
+            f"{100 * one['accuracy']:.1f} %",
+            f"{100 * one['best_as_fast']:.1f} %",
+        ]
+        for one in blocks["classic"]
+    ]
+    assert (
+        f"{blocks['networks']} blocks and widths, each trained for {blocks['epochs']} epochs"
+        in MEASURED.words
     )
 
 

@@ -102,8 +102,8 @@ def test_all_figures_with_what_was_measured(nasoa, tmp_path):
     (folder / "step-times.json").write_text(times.read_text())
     result = nasoa("figures", "all")
     assert result.exit_code == 0
-    assert result.output == "written to nasoa-figures/index.html, with 16 files beside it\n"
-    assert len(list(folder.iterdir())) == 18
+    assert result.output == "written to nasoa-figures/index.html, with 22 files beside it\n"
+    assert len(list(folder.iterdir())) == 24
     assert "--measure" not in (folder / "index.html").read_text()  # that is drawn already
 
 

@@ -5,9 +5,11 @@ import json
 from contextlib import redirect_stderr
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
 
 from nni_nasoa.finetune import Monitoring
-from nni_nasoa.finetune.progress import LiveBar, Watcher, watching
+from nni_nasoa.finetune.progress import BarInNotebook, LiveBar, Watcher, watching
 
 RECORD = {"elapsed": 1.5, "val_accuracy": 0.5, "val_loss": 1.0, "train_loss": None, "learning_rate": 0.1}
 
@@ -44,10 +46,37 @@ def test_the_bar_shows_time_loss_accuracy_and_notes(monkeypatch):
     assert "9.900" not in shown
 
 
+def test_a_head_that_is_fitted_in_no_steps_is_shown_by_its_evaluation(monkeypatch):
+    monkeypatch.setenv("TERM", "xterm")
+    terminal = Terminal()
+    with redirect_stderr(terminal), watching(90, None, Monitoring(bar=None)) as watcher:
+        watcher.evaluation(RECORD)
+    assert "0:01.5 / 1:30.0" in terminal.getvalue() and "val 50.00%" in terminal.getvalue()
+    InteractiveShell.instance()
+    with capture_output() as shown:
+        bar = BarInNotebook(90)
+        bar.evaluation(RECORD)
+        bar.close()
+    assert shown.outputs[-1].data["text/plain"] == "0:01.5 / 1:30.0  val 50.00%"
+
+
 def test_there_is_no_bar_where_there_is_no_terminal():
     with redirect_stderr(io.StringIO()), watching(90, None, Monitoring(bar=None)) as watcher:
         assert not any(isinstance(w, LiveBar) for w in watcher.watchers)
         watcher.step(1, 1, 1)
+
+
+def test_a_notebook_has_a_bar_of_its_own():
+    InteractiveShell.instance()
+    with capture_output() as shown:
+        bar = BarInNotebook(90)
+        bar.evaluation(RECORD)
+        bar.step(12.34, 0.4567, 0.875)
+        bar.close()
+        bar.note("out of memory")
+    assert shown.outputs[0].data["text/plain"] == "0:00.0 / 1:30.0  opening"
+    assert shown.outputs[-1].data["text/plain"] == "0:12.3 / 1:30.0  loss 0.457  val 87.50%"
+    assert shown.stderr == "out of memory\n"
 
 
 def test_an_earlier_log_stays_until_there_is_something_new(tmp_path):
