@@ -4,8 +4,8 @@ Each run of the advice is a process of its own, `nasoa-advise --run`, with a col
 time is from the start of the process to its end. The ten lines (`baselines/ten_lines.py`) are run with each
 network of the lite family; for a budget, the best of those counts that end in time, by their test accuracy,
 which is more than one could know. Where none does, the fastest network gets as many images as there is time
-for. The plain loop (`baselines/plain_loop.py`) fine-tunes lite0 for as many epochs as one epoch, run
-beforehand, says that there is time for, or for one epoch of as many images.
+for. The plain loop (`baselines/plain_folder_loop.py`) fine-tunes lite0 in the same time; the start of its
+process does not count.
 The classifiers are asked about the test parts afterwards, which nothing has seen before.
 
     python examples/benchmarks/real_images.py DEST
@@ -37,8 +37,7 @@ from nni_nasoa.training.speed import environment
 BASELINES = Path(__file__).with_name("baselines")
 DATA = Path(__file__).with_name("data") / "real_folders.jsonl"
 NETWORKS = ("lite0", "lite1", "lite2")
-FILLED = 0.9  # of a budget, by images whose time was told from a whole run
-FILLED_BY_EPOCHS = 0.8  # They vary more.
+FILLED = 0.9  # of a budget, by images or steps whose time was told beforehand
 LEAST_IMAGES = 20
 _PREDICT = """
 import json, sys, warnings
@@ -88,23 +87,19 @@ def advised(folder: Path, minutes: float) -> dict[str, Any]:
 
 def ten_lines(folder: Path, network: str, images: int | None = None) -> dict[str, Any]:
     """What comes of the ten lines."""
-    return baseline("ten_lines.py", folder, network, *([] if images is None else [images]))
+    words = [folder / "train", folder / "test", network]
+    return baseline("ten_lines.py", *words, *([] if images is None else [images]))
 
 
-def plain_loop(folder: Path, minutes: float, one_epoch: dict[str, Any]) -> dict[str, Any]:
-    """What comes of the plain loop, which fills its time by what one epoch has taken."""
-    left = FILLED_BY_EPOCHS * 60 * minutes - one_epoch["before"]
-    epochs = int(left / one_epoch["epoch"])
-    if epochs > 0:
-        return baseline("plain_loop.py", folder, epochs)
-    images = int(one_epoch["images"] * left / one_epoch["epoch"])
-    return baseline("plain_loop.py", folder, 1, max(LEAST_IMAGES, images))
+def plain_loop(folder: Path, minutes: float) -> dict[str, Any]:
+    """What comes of the plain loop, whose number of steps is found beforehand."""
+    return baseline("plain_folder_loop.py", folder, NETWORKS[0], FILLED * 60 * minutes)
 
 
-def baseline(script: str, folder: Path, *words: object) -> dict[str, Any]:
-    """What a script of `baselines/` says of a folder."""
-    command = [BASELINES / script, folder / "train", folder / "test", *words]
-    run = subprocess.run([sys.executable, *map(str, command)], capture_output=True, text=True, check=True)
+def baseline(script: str, *words: object) -> dict[str, Any]:
+    """What a script of `baselines/` says."""
+    command = [sys.executable, BASELINES / script, *words]
+    run = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
 
 
@@ -150,11 +145,7 @@ def measure_baselines(results: Results, folder: Path, name: str, minutes: float,
         found = ten_lines(folder, fastest["network"], max(LEAST_IMAGES, images))
         results.add(found, who="ten lines", folder=name, network=fastest["network"], minutes=minutes)
     if loop and best_of_plain_loops(results, name, minutes) is None:
-        if not any(results.of(who="one epoch", folder=name)):
-            results.add(baseline("plain_loop.py", folder, 1), who="one epoch", folder=name)
-        (one_epoch,) = results.of(who="one epoch", folder=name)
-        found = plain_loop(folder, minutes, one_epoch)
-        results.add(found, who="plain loop", folder=name, minutes=minutes)
+        results.add(plain_loop(folder, minutes), who="plain loop", folder=name, minutes=minutes)
 
 
 @click.command(help=__doc__)
