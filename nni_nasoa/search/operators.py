@@ -13,13 +13,13 @@ import numpy as np
 from numpy.random import Generator
 
 from nni_nasoa.architecture import (
+    OPS,
     Architecture,
     ArchitectureSpace,
     crossover,
     mutate,
     random_architecture,
 )
-from nni_nasoa.architecture.layout import block_layouts
 
 from .dimensions import (
     Dimension,
@@ -74,11 +74,10 @@ class ArchitectureOperators:
         return np.unique(varied, return_inverse=True)[1]
 
     def features(self, candidate: Architecture) -> np.ndarray:
-        """Return `Architecture.features`, and log2 of the number of convolutions in all blocks.
+        """Return `Architecture.features`, and log2 of how many convolutions follow each other.
 
-        The step of a small network takes as long as it has convolutions to start: the two of a separable one
-        count, and the projections of skips, which any block has that changes channels or resolution. Features
-        that vary in the space are there, scaled to its extent.
+        That is what the step of a small network takes. Those that vary in the space are there, scaled to its
+        extent.
         """
         low, high, varies = self._extent
         return (_features(candidate) - low)[varies] / (high - low)[varies]
@@ -93,8 +92,8 @@ class ArchitectureOperators:
 
 
 def _features(candidate: Architecture) -> np.ndarray:
-    layouts = (layout for _, layout in block_layouts(candidate))
-    convolutions = sum(1 + conv.separable for layout in layouts for conv in layout.all_convs())
+    blocks = sum(map(len, candidate.macro.stages))
+    convolutions = blocks * sum(1 + OPS[op].separable for op in candidate.block.ops)
     return np.append(candidate.features, math.log2(convolutions))
 
 

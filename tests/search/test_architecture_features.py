@@ -109,19 +109,3 @@ def test_architectures_lie_about_between_0_and_1_by_what_varies(seed):
     sizes = sorted(np.bincount(operators.groups).tolist())
     assert sizes[-3] == 1 and 5 <= sizes[-2] <= sizes[-1] <= 7
     assert len(operators.groups) < len(candidate.features) - 15
-
-
-def test_the_last_feature_counts_the_convolutions_of_the_blocks():
-    """Those that torch has, projections among them; scaled, so that they are on a line with the logarithm."""
-    from torch import nn
-
-    from nni_nasoa.networks import ETNet
-
-    operators = ArchitectureOperators(ArchitectureSpace(layers=(1, 2), stages=(1, 2), blocks=(1, 2)))
-    rng = np.random.default_rng(0)
-    networks = [operators.random(rng) for _ in range(20)]
-    stem = 3
-    counts = [sum(isinstance(one, nn.Conv2d) for one in ETNet(it, 10).modules()) - stem for it in networks]
-    last = [operators.features(one)[-1] for one in networks]
-    slope, start = np.polyfit(np.log2(counts), last, 1)
-    assert slope > 0 and last == pytest.approx(slope * np.log2(counts) + start, abs=1e-9)
