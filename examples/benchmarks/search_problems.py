@@ -4,11 +4,11 @@ Three problems: pymoo's ZDT1 with 10 variables (two objectives) and DTLZ2 with 7
 and numbers whose front is known. All are minimised. The hypervolume is counted from a point a tenth beyond
 the worst values on the front, as a share of that of the front itself.
 
-    python examples/benchmarks/search_problems.py                                   # all: hours
+    python examples/benchmarks/search_problems.py                                   # all: some 20 minutes
     python examples/benchmarks/search_problems.py --problem mixed --search NSGA-II  # a part; the rest stays
 
 The results are `data/search_problems.json`, a list for each problem and search: evaluations until 95 %, one
-for each seed, and null where the limit came first.
+for each seed, and null where the limit came first. `search_problems.png` beside it shows them.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from nni_nasoa.search.operators import SampleOperators
 
 RESULTS = Path(__file__).parent / "data" / "search_problems.json"
 SHARE, SEEDS = 0.95, 5
-LIMITS = {"NasoaEvolution": 500, "NasoaEvolution (surrogate: false)": 3000, "NSGA-II": 3000, "TPE": 300}
+LIMITS = {"NasoaEvolution": 500, "NasoaEvolution (surrogate: false)": 3000, "NSGA-II": 3000, "TPE": 500}
 """Evaluations after which a search is given up: those that take long for each have fewer."""
 
 
@@ -177,16 +177,48 @@ def evaluations(problem: Problem, found: Iterator[list[float]], limit: int) -> i
 
 
 def show(result: dict[str, Any]) -> None:
-    """Print the medians."""
+    """Print the medians; where most seeds came to no end, the limit."""
     print(f"\n{'evaluations, median':36}" + "".join(f"{name:>10}" for name in PROBLEMS))
     for search in SEARCHES:
         cells = []
         for problem in PROBLEMS:
             counts = result["evaluations"].get(problem, {}).get(search)
             middle = statistics.median([count or math.inf for count in counts]) if counts else None
-            late = f"> {LIMITS[search]}"
+            late = f"> {result['limits'].get(problem, {}).get(search)}"
             cells.append("" if middle is None else late if middle == math.inf else f"{middle:g}")
         print(f"{search:36}" + "".join(f"{cell:>10}" for cell in cells))
+
+
+def plot(result: dict[str, Any], path: Path) -> None:
+    """Draw the evaluations of each seed, problem by problem; those that were given up are arrows."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    problems = [name for name in PROBLEMS if name in result["evaluations"]]
+    searches = [
+        search for search in SEARCHES if any(search in result["evaluations"][name] for name in problems)
+    ]
+    height = 1.2 + 0.4 * len(searches)
+    figure, panels = plt.subplots(
+        1, len(problems), figsize=(9, height), sharey=True, squeeze=False, layout="constrained"
+    )
+    for axes, problem in zip(panels[0], problems):
+        for row, search in enumerate(searches):
+            counts, color = result["evaluations"][problem].get(search, []), f"C{row}"
+            ended = [count for count in counts if count is not None]
+            axes.plot(ended, [row] * len(ended), "o", color=color, alpha=0.6)
+            if len(ended) < len(counts):
+                axes.plot(
+                    result["limits"][problem][search], row, ">", color=color, markersize=9, fillstyle="none"
+                )
+        axes.set(title=problem, xscale="log", xlim=(20, 5000), xlabel="evaluations until 95 %")
+        axes.grid(alpha=0.3)
+    panels[0][0].set_yticks(range(len(searches)), searches)
+    panels[0][0].invert_yaxis()
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
 
 
 def main() -> None:
@@ -200,12 +232,15 @@ def main() -> None:
     parser.add_argument("--output", type=output_file, default=RESULTS, metavar="FILE", help="the JSON file")
     arguments = parser.parse_args()
     result: dict[str, Any] = (
-        json.loads(arguments.output.read_text()) if arguments.output.exists() else {"evaluations": {}}
+        json.loads(arguments.output.read_text())
+        if arguments.output.exists()
+        else {"limits": {}, "evaluations": {}}
     )
     for name in arguments.problem or PROBLEMS:
         problem, rows = PROBLEMS[name](), result["evaluations"].setdefault(name, {})
         for search in arguments.search or SEARCHES:
             start, limit = time.perf_counter(), arguments.limit or LIMITS[search]
+            result["limits"].setdefault(name, {})[search] = limit
             rows[search] = [
                 evaluations(problem, SEARCHES[search](problem, seed), limit)
                 for seed in range(arguments.seeds)
@@ -213,6 +248,7 @@ def main() -> None:
             print(f"{name}, {search}: {rows[search]}, {time.perf_counter() - start:.0f} s", flush=True)
             write_bytes(arguments.output, (json.dumps(result, indent=1) + "\n").encode())
     show(result)
+    plot(result, arguments.output.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -91,8 +91,11 @@ def test_search_problems(script, tmp_path):
     arguments = ("--problem", "mixed", "--seeds", 2, "--output", tmp_path / "problems.json")
     search_problems = script("search_problems", *arguments, "--limit", 30)
     search_problems.main()
-    found = json.loads((tmp_path / "problems.json").read_text())["evaluations"]["mixed"]
+    result = json.loads((tmp_path / "problems.json").read_text())
+    found = result["evaluations"]["mixed"]
     assert list(found) == list(search_problems.SEARCHES) and all(len(one) == 2 for one in found.values())
+    assert result["limits"] == {"mixed": dict.fromkeys(found, 30)}
+    assert (tmp_path / "problems.png").stat().st_size > 10_000
     for make in search_problems.PROBLEMS.values():
         problem = make()
         whole = search_problems.evaluations(problem, iter(problem.front), len(problem.front))

@@ -37,6 +37,36 @@ def test_search_quality_is_as_measured():
     assert ours[40 - 1] >= others[0][80 - 1]
 
 
+def test_evaluations_until_the_front_is_found_are_as_measured():
+    measured = json.loads((DATA / "search_problems.json").read_text())
+
+    def cell(counts, limit):
+        """The median and the extremes, those that were given up above all others."""
+        texts = [f"> {limit}" if count is None else str(count) for count in counts]
+        low, *_, high = ordered = [
+            text for _, text in sorted(zip([count or np.inf for count in counts], texts))
+        ]
+        middle = ordered[len(ordered) // 2]
+        return middle if low == high else f"{middle} ({low} to {high})"
+
+    table = MEASURED.rows("evaluations until 95 %")
+    searches = ["NasoaEvolution", "NasoaEvolution (surrogate: false)", "NSGA-II", "TPE"]
+    assert [row[1:] for row in table] == [
+        [
+            cell(measured["evaluations"][problem][search], measured["limits"][problem][search])
+            for problem in ("ZDT1", "DTLZ2", "mixed")
+        ]
+        for search in searches
+    ]
+    assert all(
+        len(counts) == 5 for rows in measured["evaluations"].values() for counts in rows.values()
+    )  # as is said there
+    with_one, without, *_ = (measured["evaluations"]["ZDT1"][search] for search in searches)
+    assert 10 * median(with_one) < median(count or np.inf for count in without)
+    for problem in ("DTLZ2", "mixed"):
+        assert not any(measured["evaluations"][problem]["NasoaEvolution"])
+
+
 def test_speeds_beside_other_work_are_as_measured():
     measured = {
         one["architecture"]: one for one in json.loads((DATA / "relative_speed.json").read_text())["networks"]
