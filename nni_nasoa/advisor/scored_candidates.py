@@ -143,6 +143,6 @@ def _by_probes(fitting: FittingCandidates) -> np.ndarray:
                 regimes.input_size[mine],
                 fitting.images[mine],
                 fitting.epochs[mine],
-                regimes.frozen_stages[mine] >= figures.stages,
+                1 - np.minimum(regimes.frozen_stages[mine] / figures.stages, 1),
             )
     return found
