@@ -85,7 +85,7 @@ def test_a_plain_loop_that_ends_late_has_nothing(script, tmp_path):
 
 @pytest.mark.slow
 def test_a_folder_from_end_to_end(script, flags, tmp_path):
-    words = [str(flags), "--only", "flags", "--minutes", "0.5", "--runs", "1"]
+    words = [str(flags), "--only", "flags", "--minutes", "0.3", "--runs", "1"]
     words += ["--output", str(tmp_path / "results.jsonl")]
     main = script("real_folders").main
     result = CliRunner().invoke(main, words)

@@ -68,7 +68,9 @@ def test_a_search_on_two_machines_by_ssh(nnictl, sshd, remote_search):
 
 def test_a_machine_that_goes_down_in_the_middle_of_a_trial(nnictl, new_sshd, remote_search, nasoa_report):
     there, gone = new_sshd(), new_sshd()
-    experiment = nnictl.create(remote_search(there.machine(), gone.machine(), maxTrialNumber=6))
+    # Trials of so many epochs are still running when they are looked at, on a fast machine, too.
+    config = remote_search(there.machine(), gone.machine(), maxTrialNumber=6, options="--epochs 15")
+    experiment = nnictl.create(config)
 
     def trial_without_result():
         """A trial's process on the machine that will be gone, after the first results."""

@@ -4,11 +4,12 @@ import json
 import re
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
-from selenium.common.exceptions import StaleElementReferenceException
+from selenium.common.exceptions import StaleElementReferenceException, TimeoutException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -68,8 +69,14 @@ def axes(browser, port):
         tabs = browser.find_elements(By.CSS_SELECTOR, "[role=tab]")
         return next((tab for tab in tabs if "Hyper" in tab.text), None)
 
-    wait(browser, tab).click()
-    return wait(browser, lambda: [label.text for label in browser.find_elements(By.CSS_SELECTOR, AXES)])
+    for _ in range(3):  # Now and then NNI's page draws nothing until it is loaded once more.
+        wait(browser, tab).click()
+        with suppress(TimeoutException):
+            return wait(
+                browser, lambda: [label.text for label in browser.find_elements(By.CSS_SELECTOR, AXES)], 30
+            )
+        browser.refresh()
+    raise AssertionError(text_of(browser))
 
 
 def test_web_ui_shows_the_search(experiment, browser):
