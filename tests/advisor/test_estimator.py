@@ -18,7 +18,7 @@ from nni_nasoa.advisor import ExperienceStore, ImageClassifier
 from nni_nasoa.finetune import Callback, load_classifier
 from nni_nasoa.finetune.errors import ClassifierError
 
-QUICK = {"minutes": 0.5, "model": "nano-a"}
+QUICK = {"minutes": 0.3, "model": "nano-a"}
 
 
 def pictures(count, seed=0):

@@ -96,7 +96,7 @@ def test_a_folder_from_end_to_end(script, flags, tmp_path):
     theirs = [line for line in lines if line["who"] == "ten lines"]
     assert {line["network"] for line in theirs} == {"lite0", "lite1", "lite2"}
     (loop,) = (line for line in lines if line["who"] == "plain loop")
-    assert loop["accuracy"] >= 0.5 and loop["steps"] > 3
+    assert loop["steps"] >= 1 and loop["accuracy"] >= 0.3 and loop["minutes"] == 0.3  # too few to learn by
     assert CliRunner().invoke(main, words).exit_code == 0  # nothing is run again
     assert len((tmp_path / "results.jsonl").read_text().splitlines()) == len(lines)
 
