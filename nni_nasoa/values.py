@@ -25,6 +25,7 @@ from typing import Any
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
 LARGEST = sys.float_info.max  # finite number
 MAX_SHOWN, MAX_REASON, MAX_LISTED = 60, 200, 400  # characters of a value, a message, names in a message
+MAX_MESSAGE = 900  # characters of an error's line
 MAX_MINUTES = 60 * 24 * 365  # a year is the largest budget
 MAX_INPUT_SIZE = 2048  # pixels
 
@@ -320,6 +321,12 @@ def one_line(text: object, most: int = MAX_TEXT) -> str:
     if not line and isinstance(text, BaseException):
         line = type(text).__name__
     return line if len(line) <= most else line[: most - 3] + "..."
+
+
+def cut_in_the_middle(text: str, most: int) -> str:
+    """A text of at most so many characters, with its beginning and its end."""
+    end = (most - 3) // 2
+    return text if len(text) <= most else f"{text[: most - 3 - end]}...{text[-end:]}"
 
 
 def reason(error: BaseException) -> str:

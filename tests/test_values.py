@@ -34,6 +34,7 @@ from nni_nasoa.values import (
     check_fields,
     check_given,
     check_names,
+    cut_in_the_middle,
     list_of,
     mapping,
     number,
@@ -289,6 +290,13 @@ def test_a_missing_name_is_said_with_what_it_is():
 def test_any_text_becomes_one_line(given_, most):
     line = one_line(given_, most)
     assert len(line) <= most and "\n" not in line and (not line or TEXT.allows(line) or len(line) > MAX_TEXT)
+
+
+@given(st.text(), st.integers(5, 60))
+def test_a_text_that_is_cut_has_its_beginning_and_its_end(text, most):
+    cut = cut_in_the_middle(text, most)
+    assert len(cut) == min(len(text), most) and (cut == text or "..." in cut)
+    assert cut[:1] == text[:1] and cut[-1:] == text[-1:]
 
 
 @given(st.lists(st.text(max_size=900)), st.integers(1, 30))

@@ -7,14 +7,21 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nni_nasoa.values import PART
+from nni_nasoa.values import MAX_MESSAGE, PART, cut_in_the_middle
 
 from .left_out import LeftOut
 from .rendering import PLAIN, Rendering
 
 
 class DatasetError(ValueError):
-    """A dataset that cannot be used. The message is one line that says what would be right."""
+    """A dataset that cannot be used. The message is one line that says what would be right.
+
+    Names and paths that a file gives may be of any length: a long line is cut in the middle, as what would be
+    right stands at its end.
+    """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(cut_in_the_middle(str(message), MAX_MESSAGE))
 
 
 class NotInTimeError(DatasetError):
