@@ -19,7 +19,7 @@ from nni_nasoa.data.columns import Columns
 from nni_nasoa.data.image_list import ImageList, ListedImage
 from nni_nasoa.data.place import Piece
 from nni_nasoa.files import read_json
-from nni_nasoa.values import readable, reason
+from nni_nasoa.values import readable, reason, shown
 
 from .extras import imported
 from .reader import ReadOptions
@@ -108,16 +108,24 @@ class _Saved:
         images = batch.column(self._image)
         labels = batch.column(self._label).to_pylist()
         if images.type.num_fields:
-            names, pieces = images.field("path").to_pylist(), _pieces(images.field("bytes"), path, start)
+            names, pieces = _names(images.field("path"), path), _pieces(images.field("bytes"), path, start)
         else:
-            names, pieces = images.to_pylist(), [None] * len(images)
+            names, pieces = _names(images, path), [None] * len(images)
         for number, (name, piece, label) in enumerate(zip(names, pieces, labels), start=first):
             known = None if self.classes is not None and label == -1 else label_of(label)  # -1 is none
             if piece is not None:
                 called = "/".join(filter(None, (split, str(number), name and Path(name).name)))
                 yield ListedImage(called, known, split, piece)
             elif name:
-                yield ListedImage(str(name), known, split)
+                yield ListedImage(name, known, split)
+
+
+def _names(column: Any, path: str) -> list[str | None]:
+    """A column of images' paths, which have to be texts."""
+    names = column.to_pylist()
+    if wrong := next((name for name in names if not isinstance(name, str | None)), None):
+        raise DatasetError(f"{readable(path)}: {shown(wrong)} is no path of an image, where a text is right")
+    return names
 
 
 def _pieces(column: Any, path: str, start: int) -> list[Piece | None]:
