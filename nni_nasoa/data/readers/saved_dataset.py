@@ -98,7 +98,9 @@ class _Saved:
                         for batch in stream:
                             yield from self._of_batch(batch, str(path), start, split, number)
                             number += len(batch)
-            except (arrow.ArrowException, OSError, KeyError) as error:
+            except DatasetError:
+                raise
+            except Exception as error:  # whatever comes of a damaged file: its numbers may be any
                 raise DatasetError(f"{readable(str(path))}: cannot be read ({reason(error)})") from error
 
     def _of_batch(
