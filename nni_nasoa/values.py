@@ -13,9 +13,8 @@ import math
 import re
 import reprlib
 import sys
-import unicodedata
 import uuid
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,8 +23,7 @@ from typing import Any
 
 MAX_TEXT, MAX_KEYS, MAX_NUMBER = 500, 200, 1e15
 LARGEST = sys.float_info.max  # finite number
-MAX_SHOWN, MAX_REASON, MAX_LISTED = 60, 200, 400  # characters of a value, a message, names in a message
-MAX_MESSAGE = 900  # characters of an error's line
+MAX_SHOWN, MAX_REASON = 60, 200  # characters in a message: of a value, of another message
 MAX_MINUTES = 60 * 24 * 365  # a year is the largest budget
 MAX_INPUT_SIZE = 2048  # pixels
 
@@ -323,12 +321,6 @@ def one_line(text: object, most: int = MAX_TEXT) -> str:
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
-def cut_in_the_middle(text: str, most: int) -> str:
-    """A text of at most so many characters, with its beginning and its end."""
-    end = (most - 3) // 2
-    return text if len(text) <= most else f"{text[: most - 3 - end]}...{text[-end:]}"
-
-
 def reason(error: BaseException) -> str:
     """Why something failed, as it stands in brackets in another message: one line, shortened."""
     said = error.strerror if isinstance(error, OSError) else None
@@ -359,32 +351,6 @@ def shown(value: Any) -> str:
         written = f"something of type {type(value).__name__}"
     start = "".join(one if one.isprintable() else "?" for one in written[:MAX_SHOWN].replace("\n", " "))
     return start if len(written) <= MAX_SHOWN else start + "..."
-
-
-def readable(name: str) -> str:
-    """A name as it can be printed on one line: what is no printable text in it is escaped."""
-    return "".join(
-        character.encode("unicode_escape").decode()
-        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-        else character
-        for character in name
-    )
-
-
-def some(names: Sequence[str], most: int = 5) -> str:
-    """The first of some names, as far as MAX_LISTED characters go, and how many more there are."""
-    taken: list[str] = []
-    for name in names[:most]:
-        if taken and len(", ".join((*taken, name))) > MAX_LISTED:
-            break
-        taken.append(one_line(name, MAX_LISTED))
-    more = f" and {len(names) - len(taken)} more" if len(names) > len(taken) else ""
-    return ", ".join(taken) + more
-
-
-def quoted(names: Iterable[str]) -> list[str]:
-    """Names as they stand in messages."""
-    return [f"'{readable(name)}'" for name in names]
 
 
 def suggestion(given: object, known: Collection[str], otherwise: str = "", most: int = 1) -> str:

@@ -15,7 +15,6 @@ from nni_nasoa import values
 from nni_nasoa.values import (
     ID,
     INPUT_SIZE,
-    MAX_LISTED,
     MAX_MINUTES,
     MAX_TEXT,
     MINUTES,
@@ -34,17 +33,14 @@ from nni_nasoa.values import (
     check_fields,
     check_given,
     check_names,
-    cut_in_the_middle,
     list_of,
     mapping,
     number,
     one_line,
     one_of,
     or_none,
-    quoted,
     reason,
     shown,
-    some,
     suggestion,
     text,
     utc,
@@ -290,32 +286,6 @@ def test_a_missing_name_is_said_with_what_it_is():
 def test_any_text_becomes_one_line(given_, most):
     line = one_line(given_, most)
     assert len(line) <= most and "\n" not in line and (not line or TEXT.allows(line) or len(line) > MAX_TEXT)
-
-
-@given(st.text(), st.integers(5, 60))
-def test_a_text_that_is_cut_has_its_beginning_and_its_end(text, most):
-    cut = cut_in_the_middle(text, most)
-    assert len(cut) == min(len(text), most) and (cut == text or "..." in cut)
-    assert cut[:1] == text[:1] and cut[-1:] == text[-1:]
-
-
-@given(st.lists(st.text(max_size=900)), st.integers(1, 30))
-def test_many_names_become_one_line_that_says_how_many_there_are(names, most):
-    line = some(quoted(names), most)
-    assert len(line) <= MAX_LISTED + len(" and 1000 more") and "\n" not in line
-
-
-@given(st.lists(st.text("ab", min_size=1, max_size=300)), st.integers(1, 30))
-def test_names_that_are_left_out_are_counted(names, most):
-    line, _, more = some(names, most).partition(" and ")
-    named = line.split(", ") if line else []
-    assert named == names[: len(named)] and len(named) <= most
-    assert int(more.removesuffix(" more") or 0) == len(names) - len(named)
-
-
-def test_names_beyond_the_first_are_counted():
-    assert some(list("abcdef"), 2) == "a, b and 4 more" and some(list("ab"), 2) == "a, b"
-    assert some(quoted(["a\x1b[2J", "b" * 400])) == r"'a\x1b[2J' and 1 more"
 
 
 def test_an_error_without_a_message_is_named():

@@ -12,7 +12,7 @@ import click
 
 from nni_nasoa.data.split_defaults import VAL_FRACTION
 from nni_nasoa.files import check_can_be_written
-from nni_nasoa.values import readable
+from nni_nasoa.messages import readable
 
 from .options import COLUMNS, REPORT, ROOT, columns
 from .terminal import clear_errors, tell_aside

@@ -14,7 +14,8 @@ from click.core import ParameterSource
 
 from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.files import check_can_be_written
-from nni_nasoa.values import MINUTES, readable
+from nni_nasoa.messages import readable
+from nni_nasoa.values import MINUTES
 
 from .options import (
     BALANCED,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nni_nasoa.data.left_out import files_by_suffix
-from nni_nasoa.values import readable
+from nni_nasoa.messages import readable
 
 from .terminal import clear_errors
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from nni_nasoa.values import readable
+from nni_nasoa.messages import readable
 
 from .terminal import clear_errors, tell_aside
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike
 
-from nni_nasoa.values import MAX_MESSAGE, PART, cut_in_the_middle
+from nni_nasoa.messages import MAX_MESSAGE, cut_in_the_middle
+from nni_nasoa.values import PART
 
 from .left_out import LeftOut
 from .rendering import PLAIN, Rendering

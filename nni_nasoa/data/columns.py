@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
-from nni_nasoa.values import TEXT, check_names, shown, some
+from nni_nasoa.messages import some
+from nni_nasoa.values import TEXT, check_names, shown
 
 from .arrays import DatasetError
 

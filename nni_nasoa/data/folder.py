@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nni_nasoa.values import MAX_REASON, one_line, readable, reason, shown, suggestion
+from nni_nasoa.messages import readable
+from nni_nasoa.values import MAX_REASON, one_line, reason, shown, suggestion
 
 from .arrays import DatasetError
 from .columns import ANY

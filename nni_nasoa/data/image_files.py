@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
 
-from nni_nasoa.values import readable
+from nni_nasoa.messages import readable
 
 from .arrays import Holdout, ImageSplit, NotInTimeError
 from .content import SETTLED, content_digest, kept_digest, quick_digest, stat_digest

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from nni_nasoa.values import one_of, readable
+from nni_nasoa.messages import readable
+from nni_nasoa.values import one_of
 
 from .arrays import DatasetError, ImageArrays, ImageSplit
 from .dataset import Dataset, Kind

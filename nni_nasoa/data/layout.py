@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from nni_nasoa.values import readable, some
+from nni_nasoa.messages import readable, some
 
 from .parts import TEST, TRAIN, kinds_of_parts
 from .time_left import Left, no_end

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nni_nasoa.files import parse_json
-from nni_nasoa.values import quoted, readable, some
+from nni_nasoa.messages import quoted, readable, some
 
 LIST_NAME = "bad_files.jsonl"
 SUFFIXES = 5  # that a line names

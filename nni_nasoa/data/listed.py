@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from nni_nasoa.values import quoted, readable, some
+from nni_nasoa.messages import quoted, readable, some
 
 from .arrays import DatasetError
 from .image_list import ImageList, Label, ListedImage

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from nni_nasoa.values import readable
+from nni_nasoa.messages import readable
 
 from .arrays import DatasetError
 from .layout import Layout, find_layout, named

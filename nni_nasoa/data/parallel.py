@@ -11,8 +11,7 @@ from itertools import islice
 from typing import TypeVar
 
 from nni_nasoa.device.processor import allowed_processors
-
-from .notebook_bar import NotebookBar, in_notebook
+from nni_nasoa.notebook_bar import NotebookBar, in_notebook
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nni_nasoa.messages import readable
 from nni_nasoa.values import (
     MAX_NUMBER,
     TRUTH,
@@ -25,7 +26,6 @@ from nni_nasoa.values import (
     check_names,
     number,
     or_none,
-    readable,
     whole,
 )
 

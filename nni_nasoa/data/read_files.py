@@ -11,7 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from nni_nasoa.values import MAX_REASON, one_line, readable, reason
+from nni_nasoa.messages import readable
+from nni_nasoa.values import MAX_REASON, one_line, reason
 
 from .arrays import DatasetError
 from .columns import spelled

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from nni_nasoa.values import readable
+from nni_nasoa.messages import readable
 
 from .arrays import DatasetError, Holdout
 from .grouped_split import grouped_split

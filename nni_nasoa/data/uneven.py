@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nni_nasoa.values import readable
+from nni_nasoa.messages import readable
 
 UNEVEN = 10  # A class of so many times the images of another one makes classes uneven.
 BALANCED_HINT = "; accuracy is mostly that of the large ones (--balanced weighs all classes alike)"

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from nni_nasoa.values import readable, reason
+from nni_nasoa.messages import readable
+from nni_nasoa.values import reason
 
 from .arrays import DatasetError
 from .opening import HEIC

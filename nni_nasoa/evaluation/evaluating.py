@@ -14,7 +14,8 @@ from nni_nasoa.data.labelled import LabelledImages, labelled_images
 from nni_nasoa.data.left_out import BadFile, files_by_suffix
 from nni_nasoa.finetune.classifier import Classifier
 from nni_nasoa.finetune.image_inputs import UnreadableImage, without_pillows_warnings
-from nni_nasoa.values import quoted, some, suggestion
+from nni_nasoa.messages import quoted, some
+from nni_nasoa.values import suggestion
 
 from .evaluation import Evaluation
 

@@ -18,8 +18,9 @@ from nni_nasoa import __version__
 from nni_nasoa.data.rendering import Rendering
 from nni_nasoa.files import replacing
 from nni_nasoa.finetune.image_inputs import read, without_pillows_warnings
+from nni_nasoa.messages import readable
 from nni_nasoa.training.outcome import Outcome, OutcomeError
-from nni_nasoa.values import NUMBER, SHARE, readable
+from nni_nasoa.values import NUMBER, SHARE
 
 from .charts import curve, reliability
 from .evaluation import Evaluation

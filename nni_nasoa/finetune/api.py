@@ -38,7 +38,7 @@ from .output_folder import reserved
 from .progress import watching
 from .results import FineTuneResult
 from .resuming import HOLDOUT, VALIDATED, Resumed, validated
-from .sizes import input_size_of, is_cropped
+from .sizes import has_resized_crops, input_size_of
 from .trainer import Trainer
 
 
@@ -145,7 +145,7 @@ def finetune(
                 clock,
                 input_size=input_size,
                 pace=pace,
-                in_detail=is_cropped(regime),
+                in_detail=has_resized_crops(regime),
                 show_progress=monitoring.bar,
             )
             if resumed is not None and resumed.pooled and group.size > 1:

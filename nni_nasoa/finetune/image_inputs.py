@@ -17,7 +17,8 @@ from nni_nasoa.data.opening import open_bytes, open_image
 from nni_nasoa.data.parallel import in_threads
 from nni_nasoa.data.rendering import PLAIN, Rendering
 from nni_nasoa.device.threads import Threads
-from nni_nasoa.values import readable, reason
+from nni_nasoa.messages import readable
+from nni_nasoa.values import reason
 
 from .errors import ClassifierError
 

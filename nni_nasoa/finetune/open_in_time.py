@@ -29,7 +29,7 @@ from nni_nasoa.training.time_shares import (
 )
 
 from .clock import Clock
-from .sizes import input_size_of, is_cropped, known_model, larger_size
+from .sizes import has_resized_crops, input_size_of, known_model, larger_size
 
 LATE_SHARE = 0.25  # of a budget, before a dataset is opened
 LOOK_SHARE = 0.6  # of a budget, that may be over when a dataset's files are known: the rest takes time, too
@@ -99,7 +99,7 @@ def decoding_begun(dataset: Dataset, regime: FineTuneRegime) -> AbstractContextM
     if dataset.kind is not Kind.FILES or (regime.input_size is None and known_model(regime.model) is None):
         return nullcontext()
     size = input_size_of(regime, dataset)
-    return dataset.decoding(larger_size(size) if is_cropped(regime) else size)
+    return dataset.decoding(larger_size(size) if has_resized_crops(regime) else size)
 
 
 def open_in_time(

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nni_nasoa.data.notebook_bar import NotebookBar, in_notebook
 from nni_nasoa.files import append_line
+from nni_nasoa.notebook_bar import NotebookBar, in_notebook
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.values import MAX_REASON, one_line, reason
 

@@ -22,10 +22,11 @@ from nni_nasoa.data import ImageSplit
 from nni_nasoa.data.arrays import Holdout
 from nni_nasoa.data.fingerprint import digest_of_images
 from nni_nasoa.data.rendering import Rendering
+from nni_nasoa.messages import quoted, readable, some
 from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.training.outcome import StopReason
 from nni_nasoa.training.regime import FineTuneRegime
-from nni_nasoa.values import NUMBER, SHARE, quoted, readable, shown, some
+from nni_nasoa.values import NUMBER, SHARE, shown
 from nni_nasoa.zoo import create_model
 from nni_nasoa.zoo.stage_pooling import PooledStages
 from nni_nasoa.zoo.staged import Staged, staged

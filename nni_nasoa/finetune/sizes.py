@@ -46,11 +46,11 @@ def input_size_of(regime: FineTuneRegime, dataset: Dataset) -> int:
     return size
 
 
-def is_cropped(regime: FineTuneRegime) -> bool:
-    """Whether a run takes random crops of images, so that it wants them larger, too."""
+def has_resized_crops(regime: FineTuneRegime) -> bool:
+    """Whether a run takes random resized crops of images, so that it wants them larger, too."""
     return regime.augmentation == "full"
 
 
 def larger_size(input_size: int) -> int:
-    """Pixels at which images are decoded of which random crops are taken."""
+    """Height and width, in pixels, at which images are decoded of which random resized crops are taken."""
     return min(MAX_INPUT_SIZE, math.ceil(DETAIL * input_size))

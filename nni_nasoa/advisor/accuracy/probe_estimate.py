@@ -31,8 +31,9 @@ HEAD_ALONE_GAIN = 0.12
 LARGE_TRAINING, SMALL_TRAINING = (0.03, 0.15), (0.04, 0.2)
 FIRST_EPOCHS, LEAST_TRAINING_GAIN = 6.0, -0.2
 # With fewer images than these, each halving takes so much of what training all of a large network's stages
-# gains, and of some their share. On a folder of 150 images all but one stage, trained on small images, ended
-# ten points behind the head alone, the last stage four ahead; on one of 500 all stages were ahead by three.
+# gains, and of some their share. By a few runs: on a folder of 150 images all but one stage, trained on small
+# images, ended ten points behind the head alone, the last stage four ahead, on another one four behind; on
+# one of 500 all stages were ahead by three.
 ENOUGH_TO_TRAIN, TOO_FEW_LOSS = 600.0, 0.1
 TOP1_GAIN, TYPICAL_TOP1 = 0.03, 75.0  # A point of published accuracy gains so much.
 # What networks are taken to reach of whose kind none was probed, as of so many images.

@@ -8,7 +8,8 @@ from typing import Any
 
 from nni_nasoa.data.arrays import DatasetError
 from nni_nasoa.data.image_list import ImageList
-from nni_nasoa.values import readable, reason
+from nni_nasoa.messages import readable
+from nni_nasoa.values import reason
 
 from .extras import imported
 from .reader import ReadOptions

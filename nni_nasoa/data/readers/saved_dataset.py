@@ -19,7 +19,8 @@ from nni_nasoa.data.columns import Columns
 from nni_nasoa.data.image_list import ImageList, ListedImage
 from nni_nasoa.data.place import Piece
 from nni_nasoa.files import read_json
-from nni_nasoa.values import readable, reason, shown
+from nni_nasoa.messages import readable
+from nni_nasoa.values import reason, shown
 
 from .extras import imported
 from .reader import ReadOptions
@@ -125,7 +126,8 @@ class _Saved:
 def _names(column: Any, path: str) -> list[str | None]:
     """A column of images' paths, which have to be texts."""
     names = column.to_pylist()
-    if wrong := next((name for name in names if not isinstance(name, str | None)), None):
+    wrong = next((name for name in names if not isinstance(name, str | None)), None)
+    if wrong is not None:
         raise DatasetError(f"{readable(path)}: {shown(wrong)} is no path of an image, where a text is right")
     return names
 

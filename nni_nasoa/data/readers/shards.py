@@ -22,7 +22,8 @@ from nni_nasoa.data.parts import kinds_of_parts
 from nni_nasoa.data.place import Piece
 from nni_nasoa.data.walk import SUFFIXES, is_hidden
 from nni_nasoa.files import parse_json
-from nni_nasoa.values import readable, reason
+from nni_nasoa.messages import readable
+from nni_nasoa.values import reason
 
 from .reader import ReadOptions
 from .table import label_of

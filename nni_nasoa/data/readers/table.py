@@ -13,7 +13,8 @@ from typing import Any
 from nni_nasoa.data.arrays import DatasetError
 from nni_nasoa.data.image_list import ImageList, Label, ListedImage
 from nni_nasoa.data.parts import kind_of_part
-from nni_nasoa.values import readable, shown
+from nni_nasoa.messages import readable
+from nni_nasoa.values import shown
 
 from .held import HeldImages, encoded
 from .reader import ReadOptions

@@ -14,7 +14,8 @@ from nni_nasoa import __version__
 from nni_nasoa.finetune.classifier import BATCH, Classifier
 from nni_nasoa.finetune.image_inputs import UnreadableImage
 from nni_nasoa.finetune.predicted_image import PredictedImage
-from nni_nasoa.values import one_line, readable, reason
+from nni_nasoa.messages import readable
+from nni_nasoa.values import one_line, reason
 
 from .guard import Guard
 from .page import content_security_policy, page

@@ -10,7 +10,8 @@ from typing import Any
 
 from nni_nasoa import __version__
 from nni_nasoa.finetune.classifier import Classifier
-from nni_nasoa.values import SHARE, readable
+from nni_nasoa.messages import readable
+from nni_nasoa.values import SHARE
 
 from .uploads import Limits
 

@@ -12,7 +12,8 @@ from python_multipart import create_form_parser
 from python_multipart.exceptions import FormParserError
 
 from nni_nasoa.data.opening import open_bytes
-from nni_nasoa.values import check_fields, readable, reason, whole
+from nni_nasoa.messages import readable
+from nni_nasoa.values import check_fields, reason, whole
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -1,7 +1,7 @@
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
-from nni_nasoa.data.notebook_bar import NotebookBar, in_notebook
+from nni_nasoa.notebook_bar import NotebookBar, in_notebook
 
 
 def test_the_bar_is_an_output_that_is_replaced():
