@@ -30,8 +30,8 @@ from nni_nasoa.values import (
     shown,
     whole,
 )
-from nni_nasoa.zoo import create_model, get
-from nni_nasoa.zoo.available import is_missing
+from nni_nasoa.zoo import get
+from nni_nasoa.zoo.available import why_missing
 
 from .models import has_weights
 from .task.look import Quiet, task_profile, was_looked_for
@@ -211,19 +211,21 @@ def _profile(
     The names are those of models that have weights. Of a family, some may have been downloaded. Errors are as
     in `task_profile` where none can be had; that is also given the `options`.
     """
-    missing = [model for model in models if model.name in names and is_missing(model)]
-    try:
-        if missing:  # Whether there is time for a look at it or not: it says why, and loads nothing.
-            create_model(missing[0].name, weights="default")
-        return task_profile(dataset, store, names, **options), list(models), []
-    except DatasetError:
-        raise
-    except ValueError as error:
-        if len(names) == 1:
+    failures = {
+        model.name: why for model in models if model.name in names and (why := why_missing(model)) is not None
+    }
+    there = [name for name in names if name not in failures]
+    failure: ValueError | None = next(iter(failures.values()), None)
+    if failure is None:
+        try:
+            return task_profile(dataset, store, names, **options), list(models), []
+        except DatasetError:
             raise
-        failure = error
-    found = {*names} - {model.name for model in missing}
-    there = [name for name in names if name in found and _can_be_had(name, dataset, store, options)]
+        except ValueError as error:
+            failure = error
+    if len(names) == 1:
+        raise failure
+    there = [name for name in there if _can_be_had(name, dataset, store, options)]
     if not there:
         raise failure
     absent = ", ".join(name for name in names if name not in there)

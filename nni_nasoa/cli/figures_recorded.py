@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -10,14 +12,18 @@ from .figures_of_runs import output_option
 from .terminal import clear_errors
 
 
+def _records(what: str) -> Callable[[Any], Any]:
+    """The option that names one's own records, in place of those that come with the package."""
+    return click.option(
+        "--records",
+        type=click.Path(dir_okay=False, path_type=Path),
+        help=f"{what}; by default what comes with the package.",
+    )
+
+
 @click.command()
 @output_option("budgets.png")
-@click.option(
-    "--records",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="An advisor_budgets.json as examples/benchmarks/advisor_budgets.py writes it; by default "
-    "that of the package.",
-)
+@_records("An advisor_budgets.json as examples/benchmarks/advisor_budgets.py writes it")
 def budgets(output: Path, records: Path | None) -> None:
     """Draw the advised run against the best of each series of networks, within several budgets.
 
@@ -35,12 +41,7 @@ def budgets(output: Path, records: Path | None) -> None:
 
 @click.command("block-search")
 @output_option("block-search.png")
-@click.option(
-    "--records",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="Results of a search, such as the results.csv that `nasoa report` writes; by default the recorded "
-    "search that comes with the package.",
-)
+@_records("Results of a search, such as the results.csv that `nasoa report` writes")
 def block_search(output: Path, records: Path | None) -> None:
     """Draw the blocks that a search tried, with the classic blocks in red.
 

@@ -14,8 +14,19 @@ from nni_nasoa.files import read_json
 from nni_nasoa.search.front import comparable_step_times, distinct, pareto_front, read_records
 
 from .block_drawing import CLASSIC_BLOCKS
-from .paper import COLORS, INK, MARKERS, RED, check_picture, label_points, log_axis, save, sheet, titles
-from .time_limits import described
+from .paper import (
+    COLORS,
+    INK,
+    MARKERS,
+    RED,
+    check_picture,
+    label_points,
+    log_axis,
+    save,
+    sheet,
+    titles,
+    where_recorded,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -63,7 +74,7 @@ class BlockSearch:
 def shipped_block_search() -> BlockSearch:
     """What comes with the package, from the recorded data of examples/benchmarks."""
     read = read_json(_SHIPPED)
-    return block_search_of(read["networks"], described(read["environment"], read["file"]))
+    return block_search_of(read["networks"], where_recorded(read["environment"], read["file"]))
 
 
 def read_block_search(path: str | os.PathLike) -> BlockSearch:

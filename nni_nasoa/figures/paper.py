@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise, product
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -320,3 +320,16 @@ def save(figure: Figure, path: str | os.PathLike) -> Path:
     """Write the picture; the suffix says in which format."""
     figure.savefig(path, dpi=_DPI)
     return Path(path)
+
+
+def where_recorded(environment: Mapping[str, Any], file: str) -> str:
+    """Where something was recorded: device, threads, release of torch, day, and the file."""
+    threads = environment.get("threads")
+    parts = [
+        environment.get("device"),
+        threads and f"{threads} thread{'s' * (threads != 1)}",
+        environment.get("torch") and f"torch {environment['torch']}",
+        str(environment.get("date") or "")[:10],
+        file,
+    ]
+    return ", ".join(str(part) for part in parts if part)

@@ -11,6 +11,8 @@ from typing import Any
 from nni_nasoa.files import read_json
 from nni_nasoa.values import POSITIVE, SHARE, mapping, reason, text
 
+from .paper import where_recorded
+
 ADVISED = "advised"
 _SHIPPED = Path(__file__).with_name("time_limits.json")
 _NAME, _ACCURACIES = text("a name"), mapping(SHARE)
@@ -103,7 +105,7 @@ def time_limits_of(read: Any, place: str) -> TimeLimits:
         cells = tuple(
             _cell(cell, names, f"{place}: cell {k}") for k, cell in enumerate(read["cells"], start=1)
         )
-        where = described(read.get("environment") or {}, read.get("file") or Path(place).name)
+        where = where_recorded(read.get("environment") or {}, read.get("file") or Path(place).name)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"{place}: no accuracies within time limits, as advisor_budgets.py writes them "
@@ -124,16 +126,3 @@ def _cell(read: Mapping[str, Any], names: list[str], place: str) -> Cell:
         SHARE(f"{place}: {ADVISED}", read[ADVISED], ValueError),
         {name: _ACCURACIES(f"{place}: {name}", read[name], ValueError) for name in names},
     )
-
-
-def described(environment: Mapping[str, Any], file: str) -> str:
-    """Where something was recorded: device, threads, release of torch, day, and the file."""
-    threads = environment.get("threads")
-    parts = [
-        environment.get("device"),
-        threads and f"{threads} thread{'s' * (threads != 1)}",
-        environment.get("torch") and f"torch {environment['torch']}",
-        str(environment.get("date") or "")[:10],
-        file,
-    ]
-    return ", ".join(str(part) for part in parts if part)

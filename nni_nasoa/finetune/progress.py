@@ -131,8 +131,31 @@ class EvaluationsFile(Watcher):
             self._path.unlink()
 
 
-class LiveBar(Watcher):
-    """Elapsed time and budget, loss and accuracy in one line of the terminal; notes above it."""
+class Bar(Watcher):
+    """Elapsed time and budget, loss and accuracy in one line; where that stands, its kinds say."""
+
+    def __init__(self, budget: float) -> None:
+        self._budget, self._shown = budget, -1.0
+
+    def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
+        """Show it, unless something was shown just now."""
+        if elapsed - self._shown >= REFRESH_SECONDS:
+            self._tell(elapsed, _state(loss, accuracy))
+
+    def evaluation(self, record: Mapping[str, Any]) -> None:
+        """Show it: a head is fitted in no steps."""
+        self._tell(record["elapsed"], _state(record["train_loss"], record["val_accuracy"]))
+
+    def _tell(self, elapsed: float, state: str) -> None:
+        self._shown = elapsed
+        self._show(elapsed, state)
+
+    def _show(self, elapsed: float, state: str) -> None:
+        raise NotImplementedError
+
+
+class LiveBar(Bar):
+    """The line of a terminal; notes are above it."""
 
     name = "the terminal"
 
@@ -140,7 +163,7 @@ class LiveBar(Watcher):
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        self._budget, self._shown = budget, -1.0
+        super().__init__(budget)
         self._progress = Progress(
             TextColumn("{task.fields[time]}"),
             BarColumn(bar_width=30),
@@ -153,17 +176,7 @@ class LiveBar(Watcher):
         self._progress.start()
         self._progress.refresh()
 
-    def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
-        """Show it, unless something was shown just now."""
-        if elapsed - self._shown >= REFRESH_SECONDS:
-            self._show(elapsed, _state(loss, accuracy))
-
-    def evaluation(self, record: Mapping[str, Any]) -> None:
-        """Show it: a head is fitted in no steps."""
-        self._show(record["elapsed"], _state(record["train_loss"], record["val_accuracy"]))
-
     def _show(self, elapsed: float, state: str) -> None:
-        self._shown = elapsed
         self._progress.update(
             self._task,
             completed=min(elapsed, self._budget),
@@ -181,22 +194,14 @@ class LiveBar(Watcher):
         self._progress.stop()
 
 
-class BarInNotebook(Watcher):
-    """The same in a notebook's output, where its last state stays; notes are below it."""
+class BarInNotebook(Bar):
+    """A notebook's output, where its last state stays; notes are below it."""
 
     name = "the notebook"
 
     def __init__(self, budget: float) -> None:
-        self._budget = budget
+        super().__init__(budget)
         self._bar = NotebookBar(f"{_time(0, budget)}  opening")
-
-    def step(self, elapsed: float, loss: float, accuracy: float | None) -> None:
-        """Show it, unless something was shown just now."""
-        self._show(elapsed, _state(loss, accuracy))
-
-    def evaluation(self, record: Mapping[str, Any]) -> None:
-        """Show it: a head is fitted in no steps."""
-        self._show(record["elapsed"], _state(record["train_loss"], record["val_accuracy"]))
 
     def _show(self, elapsed: float, state: str) -> None:
         self._bar.show(elapsed / self._budget, f"{_time(elapsed, self._budget)}  {state}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .downloading import Download
 from .family import ModelInfo
-from .registry import families
+from .registry import create_model, families
 
 AUTO = "auto"  # what stands for them where a family could stand
 ORDER = ("lite", "searched", "nano", "et-nas", "torchvision", "timm")
@@ -26,11 +26,20 @@ def available_models() -> list[str]:
     ]
 
 
-def is_missing(info: ModelInfo) -> bool:
-    """Whether a model's pretrained weights are not here, and can be had by no download."""
+def why_missing(info: ModelInfo) -> ValueError | None:
+    """Why a model's pretrained weights cannot be had: they are not here, and there is no download.
+
+    None of those that can. Nothing is loaded for it: what makes the model fails at once.
+    """
     family = families().get(info.family)
     available = getattr(family, "available", None)
-    return available is not None and not hasattr(family, "download") and info.name not in available()
+    if available is None or hasattr(family, "download") or info.name in available():
+        return None
+    try:
+        create_model(info.name, weights="default")
+    except ValueError as error:
+        return error
+    return None
 
 
 def download_of(info: ModelInfo) -> Download | None:

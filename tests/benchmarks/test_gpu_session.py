@@ -3,23 +3,7 @@
 import json
 import time
 
-import numpy as np
 import pytest
-from PIL import Image
-
-
-@pytest.fixture
-def real(tmp_path):
-    """A folder of real images where the session looks for one: two colours, with noise."""
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 24), ("test", 8)):
-        for name, level in (("africa", 60), ("europe", 180)):
-            place = tmp_path / "real" / "flags" / part / name
-            place.mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.normal(level, 20, (40, 40, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(place / f"{number}.png")
-    return tmp_path / "real"
 
 
 def lines_of(path):
@@ -27,9 +11,9 @@ def lines_of(path):
 
 
 @pytest.mark.slow
-def test_all_parts_give_results_once(script, real, tmp_path, capsys):
+def test_all_parts_give_results_once(script, flags, tmp_path, capsys):
     output = tmp_path / "session.jsonl"
-    options = ("--small", "--device", "cpu", "--folders", real, "--output", output)
+    options = ("--small", "--device", "cpu", "--folders", flags, "--output", output)
     session = script("gpu_session", *options)
     session.main()
     lines = lines_of(output)
@@ -65,8 +49,8 @@ def test_a_part_that_is_too_slow_is_ended_and_tried_again(script, tmp_path):
     assert session.known(path, "tests") == {"a"} and session.known(path, "torchrun") == set()
 
 
-def test_without_time_nothing_is_begun(script, real, tmp_path, capsys):
+def test_without_time_nothing_is_begun(script, flags, tmp_path, capsys):
     output = tmp_path / "session.jsonl"
-    options = ("--small", "--device", "cpu", "--minutes", 0.01, "--folders", real, "--output", output)
+    options = ("--small", "--device", "cpu", "--minutes", 0.01, "--folders", flags, "--output", output)
     script("gpu_session", *options).main()
     assert not output.exists() and capsys.readouterr().out.count("no time left for") == 6

@@ -3,25 +3,10 @@
 import json
 from statistics import median
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 from documents import MEASURED, README
 from PIL import Image
-
-
-@pytest.fixture
-def flags(tmp_path):
-    """A folder where the benchmark looks for its flags: two colours, with noise."""
-    rng = np.random.default_rng(0)
-    for part, count in (("train", 30), ("test", 10)):
-        for name, level in (("africa", 60), ("europe", 180)):
-            place = tmp_path / "real" / "flags" / part / name
-            place.mkdir(parents=True)
-            for number in range(count):
-                pixels = rng.normal(level, 20, (48, 64, 3)).clip(0, 255).astype(np.uint8)
-                Image.fromarray(pixels).save(place / f"{number}.png")
-    return tmp_path / "real"
 
 
 def test_parts_follow_from_names(script, tmp_path):

@@ -13,7 +13,7 @@ from torchvision import models
 
 from nni_nasoa import zoo
 from nni_nasoa.networks import WeightsError
-from nni_nasoa.zoo.available import available_models, is_missing
+from nni_nasoa.zoo.available import available_models, why_missing
 
 SHIPPED = ["lite0", "lite1", "lite2", *zoo.list_models("nano")]
 
@@ -33,8 +33,8 @@ def test_what_ships_is_there_and_imagenet_weights_come_first():
 
 
 def test_what_no_download_gives_is_missing(folders):
-    assert is_missing(zoo.get("et-nas-a")) and not is_missing(zoo.get("nano-a"))
-    assert not is_missing(zoo.get("resnet18")) and not is_missing(zoo.get("timm/resnet10t"))
+    assert str(why_missing(zoo.get("et-nas-a"))).startswith("et-nas-a: no file")
+    assert not any(why_missing(zoo.get(name)) for name in ("nano-a", "resnet18", "timm/resnet10t"))
 
 
 def test_lite_needs_its_packages_and_timm(monkeypatch):
@@ -52,7 +52,7 @@ def test_models_of_ones_own_and_the_paper_s_are_there_where_their_files_are(fold
         zoo.create_model("et-nas-b", weights="default")
     (folders / "NASOA_WEIGHTS" / str(error.value).partition("; ")[0].rpartition("/")[2]).touch()
     assert available_models() == [*SHIPPED[:3], "mine", *SHIPPED[3:], "et-nas-b"]
-    assert not is_missing(zoo.get("et-nas-b")) and is_missing(zoo.get("et-nas-a"))
+    assert why_missing(zoo.get("et-nas-a")) and not why_missing(zoo.get("et-nas-b"))
 
 
 def test_torchvision_s_are_known_by_the_names_of_their_files(folders):
