@@ -26,6 +26,7 @@ from .options import (
     REPORT,
     ROOT,
     STORE,
+    TEST,
     VALIDATION,
     columns,
 )
@@ -102,6 +103,7 @@ TABLE: tuple[tuple[str, JustifyMethod], ...] = (
     help="Carry it out on the training service that a config of NNI describes.",
 )
 @REPORT
+@TEST
 @LOG_TO
 @GEOMETRY
 @BALANCED
@@ -125,6 +127,7 @@ def advise(
     output: os.PathLike[str],
     nni_config: Path | None,
     report_file: Path | None,
+    test: bool,
     log_to: tuple[str, ...],
     geometry: str | None,
     balanced: bool,
@@ -138,7 +141,7 @@ def advise(
     separate its classes as they are, and how fast they are here. The advice rests on all runs that the store
     knows, and on those that this package was made with.
     """
-    _check_together(as_json, run_here, nni_config, report_file, log_to)
+    _check_together(as_json, run_here, nni_config, report_file, test, log_to)
     if nni_config is not None:
         _check_of_nni(group_by=group_by, geometry=geometry, balanced=balanced or None)
     if offline:
@@ -163,6 +166,10 @@ def advise(
             geometry=geometry,
             columns=columns(),
         )
+        if test:
+            from .run_end import check_test_part
+
+            check_test_part(asked)
         if nni_config is not None:
             from nni_nasoa.plugin.advice_experiment import run as run_on_nni
 
@@ -215,6 +222,7 @@ def advise(
             output=output,
             device=device,
             report_file=report_file,
+            test=test,
             callbacks=callbacks,
         )
 
@@ -224,6 +232,7 @@ def _check_together(
     run_here: bool,
     nni_config: Path | None,
     report_file: Path | None,
+    test: bool,
     log_to: tuple[str, ...],
 ) -> None:
     """Raise a UsageError where options do not go together."""
@@ -231,6 +240,8 @@ def _check_together(
         raise click.UsageError("--json, --run and --nni: give one of them.")
     if report_file is not None and not run_here:
         raise click.UsageError("--report: give --run, too; the page is about the classifier.")
+    if test and not run_here:
+        raise click.UsageError("--test: give --run, too; it is the classifier that is tried.")
     if log_to and not run_here:
         raise click.UsageError("--log-to: give --run, too; it is the run that is logged.")
 
@@ -316,16 +327,19 @@ def _run(
     output: os.PathLike[str],
     device: str,
     report_file: Path | None,
+    test: bool,
     callbacks: Sequence[Callback],
 ) -> None:
     """Carry out the best choice in what is left of the minutes, and record it with what was expected."""
     from nni_nasoa.advisor.recording import Recorder
 
-    from .finetune import exit_seconds, margin_of, page_of_run, report
+    from .finetune import margin_of
+    from .run_end import exit_seconds, tell_run
 
     choice = advice.best
     deadline = advice.made + advice.budget
     recorder = Recorder(store, advice.about(choice), deadline=deadline - exit_seconds())
+    tested = None if test or report_file else dataset
     with clear_errors():
         from nni_nasoa.finetune import Monitoring, Timing
         from nni_nasoa.finetune.api import finetune
@@ -339,7 +353,7 @@ def _run(
                 weights=choice.weights,
                 monitoring=Monitoring(bar=None),
                 callbacks=callbacks,
-                timing=Timing(advice.made, margin_of(advice.budget, recorder)),
+                timing=Timing(advice.made, margin_of(advice.budget, recorder, tested)),
                 output=output,
                 device=device,
             )
@@ -348,10 +362,7 @@ def _run(
             raise
     untold = _tell_promise(result, choice)
     recorded = recorder.record(result, source="advise")
-    report(result, recorded, untold, deadline=deadline, dataset=None if report_file else dataset)
-    if report_file is not None:
-        with clear_errors():
-            page_of_run(report_file, result, dataset)
+    tell_run(result, recorded, untold, deadline=deadline, dataset=dataset, test=test, report_file=report_file)
 
 
 def _tell_promise(result: FineTuneResult, choice: Choice) -> str | None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import time
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +11,6 @@ from click.core import ParameterSource
 
 from nni_nasoa.data.split_defaults import MAX_BAD
 from nni_nasoa.files import check_can_be_written
-from nni_nasoa.messages import readable
 from nni_nasoa.values import MINUTES
 
 from .options import (
@@ -27,18 +23,18 @@ from .options import (
     REPORT,
     ROOT,
     STORE,
+    TEST,
     VALIDATION,
     columns,
 )
-from .terminal import clear_errors, closed_at_the_end, output_may_be_lost
+from .run_end import check_test_part, exit_seconds, tell_run, test_seconds
+from .terminal import clear_errors, closed_at_the_end
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.recording import Recorder
     from nni_nasoa.data import Dataset
-    from nni_nasoa.finetune.results import FineTuneResult
 
 OUTPUT = "nasoa-classifier"
-EXIT_SECONDS = 0.15  # time of the processor that the end of a command takes
 # The store may take this share of the budget to answer, and so many seconds at least and at most.
 STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
 
@@ -145,6 +141,7 @@ STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
 )
 @STORE
 @REPORT
+@TEST
 def finetune(
     dataset: str,
     model: str | None,
@@ -167,6 +164,7 @@ def finetune(
     record: bool,
     store: str | None,
     report_file: Path | None,
+    test: bool,
     **settings: float | str | None,
 ) -> None:
     """Fine-tune a classifier that is ready before the minutes are over.
@@ -174,8 +172,8 @@ def finetune(
     With --resume, settings that are not asked for are those of the classifier, and the same images are held
     back for validation.
 
-    Of a folder with train/ in it, val/ is validated on, where there is one, and test/ is left alone;
-    those of a file that lists images as well.
+    Of a folder with train/ in it, val/ is validated on, where there is one; test/ is neither trained on nor
+    chosen by, and tried in the end, as far as the minutes go. Those of a file that lists images as well.
 
     Ctrl-C saves the best so far. The page of --report is made when the minutes are over: of the images in
     test/, where the folder has such a part, else of those that were held back for validation.
@@ -222,6 +220,8 @@ def finetune(
         recorder, budget = None, 60 * MINUTES("minutes", minutes, click.ClickException)
         started = process_started()
         look_in_time(opened, Clock(budget, started=started))
+        if test:
+            check_test_part(opened)
         taken = opened.but(geometry=regime.geometry)
         if resumed is None:
             meanwhile.enter_context(decoding_begun(taken, regime))
@@ -254,7 +254,7 @@ def finetune(
                 resources=Resources(compile=compiled, precision=precision),
                 monitoring=Monitoring(bar=None, tensorboard=tensorboard),
                 callbacks=callbacks,
-                timing=Timing(started, margin_of(budget, recorder)),
+                timing=Timing(started, margin_of(budget, recorder, None if test or report_file else opened)),
             )
         except FineTuneError as error:
             if recorder:
@@ -262,10 +262,14 @@ def finetune(
             raise
     if result.folder is not None:  # else another process of torchrun's says it
         recorded = recorder.record(result) if recorder else None
-        report(result, recorded, deadline=started + budget, dataset=None if report_file else opened)
-        if report_file is not None:
-            with clear_errors():
-                page_of_run(report_file, result, opened)
+        tell_run(
+            result,
+            recorded,
+            deadline=started + budget,
+            dataset=opened,
+            test=test,
+            report_file=report_file,
+        )
 
 
 def _unless_given(name: str, value: Any, otherwise: Any) -> Any:
@@ -274,75 +278,17 @@ def _unless_given(name: str, value: Any, otherwise: Any) -> Any:
     return value if otherwise is None or source is not ParameterSource.DEFAULT else otherwise
 
 
-def page_of_run(path: Path, result: FineTuneResult, dataset: Dataset) -> None:
-    """Write the page of a run that has just ended, and say in a line what it says."""
-    from nni_nasoa.data.labelled import test_part_of
+def margin_of(budget: float, recorder: Recorder | None, tested: Dataset | None) -> float:
+    """Seconds of a budget to keep back: for what is not foreseen, recording, the test, the command's end.
 
-    from .evaluate import evaluated, headline, write_report
-
-    part = "val" if test_part_of(dataset) is None else "test"
-    evaluation = evaluated(result.classifier, dataset, part)
-    if part == "val":
-        note = "the run chose its best state by these images: of others it may get fewer right"
-        evaluation = replace(evaluation, notes=(*evaluation.notes, note))
-    with output_may_be_lost():
-        click.echo(headline(evaluation))
-    assert result.folder is not None
-    write_report(path, evaluation, result.classifier, result.folder)
-
-
-def margin_of(budget: float, recorder: Recorder | None) -> float:
-    """Seconds of a budget to keep back: for what is not foreseen, for recording, for the command's end."""
+    The test is that of a dataset's own part for it, within the budget.
+    """
     from nni_nasoa.finetune.clock import default_margin
 
-    return default_margin(budget) + exit_seconds() + (recorder.seconds if recorder else 0.0)
-
-
-def exit_seconds() -> float:
-    """Seconds that the end of a command takes on a machine as busy as this one."""
-    from nni_nasoa.finetune.clock import waiting_factor
-
-    return EXIT_SECONDS * waiting_factor()
+    kept = default_margin(budget) + exit_seconds() + test_seconds(tested, budget)
+    return kept + (recorder.seconds if recorder else 0.0)
 
 
 def store_seconds(budget: float) -> float:
     """How long a run of so many seconds waits for the store, each time."""
     return min(MOST_STORE_SECONDS, max(LEAST_STORE_SECONDS, STORE_SHARE * budget))
-
-
-def report(
-    result: FineTuneResult, *notes: str | None, deadline: float, dataset: Dataset | None = None
-) -> None:
-    """Say what came of a run, and exit as its end asks for.
-
-    Parameters
-    ----------
-    notes
-        More than the result's own.
-    deadline
-        By time.monotonic().
-    dataset
-        What it was trained on, where it is to be said how to test the classifier on what that brings for it.
-    """
-    from nni_nasoa.data.labelled import test_part_of
-    from nni_nasoa.training.outcome import StopReason
-
-    late = time.monotonic() - deadline
-    if late > 0 and result.seconds <= result.budget:  # else the run's notes say so
-        notes = (*notes, f"the command ended {late:.2f} s after its deadline")
-    with output_may_be_lost():
-        for note in filter(None, (*result.notes, *notes)):
-            click.echo(f"note: {note}")
-        balanced = f" (balanced {100 * result.balanced_accuracy:.2f} %)" if result.regime.is_balanced else ""
-        click.echo(
-            f"validation accuracy {100 * result.accuracy:.2f} %{balanced} after {result.epochs:.3g} epochs, "
-            f"{result.seconds:.1f} of {result.budget:.0f} s"
-            + ("" if result.outcome.reason is StopReason.BUDGET else f" ({result.outcome})")
-        )
-        click.echo(f"written to {result.folder}")
-        if dataset is not None and (part := test_part_of(dataset)) is not None:
-            root = [] if dataset.root is None else ["--root", str(dataset.root)]
-            command = shlex.join(["nasoa", "evaluate", str(result.folder), dataset.spelled, *root])
-            click.echo(f"{readable(part)} was left alone; to test on it: {command}")
-    if result.outcome.exit_status:
-        raise SystemExit(result.outcome.exit_status)

@@ -44,6 +44,12 @@ REPORT = click.option(
     metavar="FILE.html",
     help="Write a page, too, that shows how good the classifier is and where it is wrong.",
 )
+TEST = click.option(
+    "--test",
+    is_flag=True,
+    help="Try the classifier on all of the part test/ in the end, however long that takes beyond the "
+    "minutes. By default it is tried within them, as far as they go.",
+)
 LOG_TO = click.option(
     "--log-to",
     metavar="tensorboard:FOLDER|mlflow:URI|wandb:PROJECT",

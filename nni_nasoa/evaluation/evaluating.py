@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -26,6 +29,7 @@ def evaluate(
     part: str | None = None,
     *,
     root: str | os.PathLike[str] | None = None,
+    seconds: float | None = None,
     advance: Callable[[int], None] = lambda _: None,
     total: Callable[[int], None] = lambda _: None,
 ) -> Evaluation:
@@ -41,6 +45,9 @@ def evaluate(
         or parts with such folders in them.
     part
         "test", "val", "train" or "all"; by default the first of test and val that there is, else all.
+    seconds
+        That it may take, by and large: when they are over, the images count that were seen by then, which are
+        drawn at random, and a note says so. At least one batch is seen.
     advance, total
         Told how many more images are done, and before that how many there are.
 
@@ -49,9 +56,12 @@ def evaluate(
     DatasetError
         There are no images, or none of a class that the classifier knows. One line.
     """
+    deadline = math.inf if seconds is None else time.monotonic() + seconds
     dataset = Dataset.of(dataset, root=root)
     found = labelled_images(dataset, part, classifier.input_size)
     samples, notes = _matched(found, classifier.classes, dataset.name)
+    if seconds is not None:
+        random.Random(0).shuffle(samples)
     total(len(samples))
     rows, kept, bad = [], [], []
     with without_pillows_warnings():
@@ -62,10 +72,14 @@ def evaluate(
             else:
                 rows.append(row)
                 kept.append(sample)
+            if time.monotonic() > deadline:
+                break
     if not rows:
         raise DatasetError(f"{dataset.name}: none of {len(bad)} images can be read; the first: {bad[0]}")
+    if (seen := len(kept) + len(bad)) < len(samples):
+        notes.append(f"the time was over after {seen} of {len(samples)} images")
     if bad:
-        notes.append(f"{len(bad)} of {len(samples)} images cannot be read; the first: {bad[0]}")
+        notes.append(f"{len(bad)} of {seen} images cannot be read; the first: {bad[0]}")
     if found.others:
         notes.append(f"passed over as no images by their names: {files_by_suffix(found.others)}")
     return Evaluation(

@@ -32,8 +32,7 @@ def test_commands_take_it(nasoa, written, tiny, form):
     run = ("--dataset", path, "--minutes", 0.1, "--device", "cpu")
     done = nasoa("finetune", *run, "--model", tiny, "--weights", "none", "--input-size", 16, "-o", "out")
     assert done.exit_code == 0, done.output
-    said = f"the part test was left alone; to test on it: nasoa evaluate out {path}\n"
-    assert done.output.endswith(said)
+    assert f"nasoa evaluate out {path}\n" in done.output and "the part test" in done.output
     judged = nasoa("evaluate", "out", path, "--json", "--device", "cpu")
     assert judged.exit_code == 0, judged.output
     found = json.loads(judged.stdout)

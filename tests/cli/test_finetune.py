@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -14,8 +13,6 @@ from click.testing import CliRunner
 from PIL import Image
 
 from nni_nasoa.cli import main
-from nni_nasoa.cli.finetune import report
-from nni_nasoa.data import Dataset
 from nni_nasoa.finetune import load_classifier
 
 
@@ -218,45 +215,6 @@ def test_a_page_that_could_not_be_written_is_told_before_the_run(finetune):
     done = finetune("--minutes", 3 / 60, "-o", "out", "--report", "none/page.html")
     assert done.exit_code == 1 and done.output.startswith("Error: none/page.html: cannot be written")
     assert not Path("out").exists()
-
-
-def ended(budget, seconds):
-    """What is said of a run that has taken so many seconds of its budget and ended just now."""
-    from types import SimpleNamespace
-
-    from nni_nasoa.finetune import FineTuneRegime, Outcome, StopReason
-
-    return SimpleNamespace(
-        seconds=seconds,
-        budget=budget,
-        notes=("a note",),
-        accuracy=0.5,
-        epochs=1.0,
-        outcome=Outcome(StopReason.BUDGET),
-        folder="out",
-        regime=FineTuneRegime("m"),
-    )
-
-
-def test_who_ends_late_says_so(capsys):
-    report(ended(9.0, 8.5), deadline=time.monotonic() - 2)
-    assert re.search(
-        r"^note: the command ended 2\.\d+ s after its deadline$", capsys.readouterr().out, re.MULTILINE
-    )
-    report(ended(9.0, 8.5), deadline=time.monotonic() + 60)
-    assert "after its deadline" not in capsys.readouterr().out
-
-
-def test_a_run_says_how_to_test_on_what_was_left_alone(tmp_path, capsys):
-    for place in ("train/a", "train/b", "test/a", "test/b"):
-        (tmp_path / "my set" / place).mkdir(parents=True)
-        (tmp_path / "my set" / place / "0.png").touch()
-    report(ended(9.0, 8.5), deadline=time.monotonic() + 60, dataset=Dataset(tmp_path / "my set"))
-    line = f"test/ was left alone; to test on it: nasoa evaluate out '{tmp_path}/my set'"
-    assert capsys.readouterr().out.splitlines()[-1] == line
-    (tmp_path / "my set" / "test").rename(tmp_path / "my set" / "val")
-    report(ended(9.0, 8.5), deadline=time.monotonic() + 60, dataset=Dataset(tmp_path / "my set"))
-    assert capsys.readouterr().out.splitlines()[-1] == "written to out"
 
 
 @pytest.fixture

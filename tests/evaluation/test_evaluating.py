@@ -201,3 +201,16 @@ def test_every_torchvision_set_has_the_test_part_that_torchvision_gives_it():
 def test_a_set_that_cannot_be_had_is_one_line(tmp_path):
     with pytest.raises(DatasetError, match="usps: torchvision could not load or download it"):
         evaluate(classifier_of(), "usps", root=tmp_path)
+
+
+def test_when_the_time_is_over_what_was_seen_counts(tmp_path):
+    for label, level in GREYS.items():
+        (tmp_path / "many" / label).mkdir(parents=True)
+        for number in range(100):
+            Image.new("L", (9, 9), level).save(tmp_path / "many" / label / f"{number}.png")
+    found = evaluate(classifier_of(), tmp_path / "many", seconds=0)
+    assert 0 < len(found) < 300 and found.accuracy == 1
+    assert found.notes == (f"the time was over after {len(found)} of 300 images",)
+    assert np.bincount(found.labels, minlength=3).min() >= 1 or len(found) < 10  # in no order of classes
+    whole = evaluate(classifier_of(), tmp_path / "many", seconds=600)
+    assert len(whole) == 300 and not whole.notes
