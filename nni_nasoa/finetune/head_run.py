@@ -1,11 +1,14 @@
-"""A run that trains no stage: what it does with features, as far as the clock goes.
+"""What a run does for its head before it trains a stage, and all that it does where it trains none.
 
 The features of all images are computed once, and a head is fitted to them until it converges. What time is
 left goes into a second view of each image, its mirror image; at last the head is fitted once more to the
-validation images, too, which have told by then how good it is.
+validation images, too, which have told by then how good it is. Where stages are trained, the run keeps that
+until they are better, and trains them behind the head that has not seen the validation images.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from nni_nasoa.device.precision import autocast
 from nni_nasoa.training.class_balance import logit_offsets
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.time_shares import TIME_FOR_FIT, TIME_FOR_MIRRORED
+from nni_nasoa.training.trainable import Trainable
 from nni_nasoa.zoo.stage_pooling import PooledStages
 
 from .clock import ClockSchedule
@@ -21,6 +25,9 @@ from .context import RunContext
 from .logistic import Head, fit
 from .training_start import TrainingStart
 from .validation import Validation
+
+# What twice as many images gain a head, in log-odds of its accuracy, by cross-validation of several folders.
+MORE_IMAGES_GAIN = 0.2
 
 
 class HeadRun:
@@ -31,13 +38,18 @@ class HeadRun:
     network
         The view, whose head is fitted to the features of the start.
     start
-        Of the run; it trains the head alone, and has seen images.
+        Of the run, which has seen images.
     validation
-        The validation images, whose features are kept.
+        Of what the run trains.
     context, schedule
         Of the run.
     logit_adjustment
         The regime's.
+
+    Attributes
+    ----------
+    module, validation
+        The head, and its validation on features, which are kept.
     """
 
     def __init__(
@@ -51,8 +63,17 @@ class HeadRun:
     ) -> None:
         assert start.fitted is not None
         self.network, self.context, self.schedule = network, context, schedule
-        self._train, self._val = start.part.inputs, start.part.val_inputs
+        self._part, self._train = start.part, start.part.inputs
+        if start.part.head_only:
+            self.module, self.validation = start.part.module, validation
+        else:
+            stages = len(network.stages)
+            self.module = Trainable(network, stages)
+            features = Inputs(start.part.val_inputs.images, network, stages, now=context.clock.now)
+            self.validation = validation.of_inputs(features)
+        self._val = self.validation.inputs
         self._head, self._fit_seconds = start.fitted.head, start.fitted.seconds
+        self._first = self._head
         self._indices, self._features = start.fitted.indices, start.fitted.features
         self._labels = start.fitted.labels
         self._val_indices = validation.order
@@ -65,6 +86,15 @@ class HeadRun:
         """Passes over the training images: of those that features were computed of, once or twice."""
         views = 1 if self._before is None else 2
         return views * len(self._indices) / len(self._train)
+
+    def see_validation(self) -> None:
+        """Have the features of the validation images; those of frozen stages are kept for the training."""
+        if self._part.head_only:  # They are computed as they are evaluated.
+            return
+        for batch in self._val_indices.split(self._batch):
+            if self.schedule.window_left < 0 or self.context.interruption:
+                return
+            self._val.keep(batch, self._see(self._part.val_inputs.clean(batch), self._part.frozen))
 
     def time_for_mirrored(self) -> bool:
         """Whether there is time for a second view of each image."""
@@ -104,6 +134,16 @@ class HeadRun:
         self._fit(torch.cat([self._features, val]), torch.cat([self._labels, labels]))
         return True
 
+    def lead(self, accuracy: float) -> float:
+        """By how much a head of such accuracy is better once it has seen the validation images, too."""
+        more = math.log2(1 + len(self._val_indices) / max(1, len(self._indices)))
+        return MORE_IMAGES_GAIN * more * accuracy * (1 - accuracy)
+
+    def begin_training(self) -> None:
+        """Give the network the head that stages are trained behind, which knows no validation image."""
+        self.network.mirrored = False
+        self._put(self._first, self._labels)
+
     def _put_validation(self, features: Tensor) -> None:
         if self._val.store is not None:
             self._val.put(features, self._val_indices)
@@ -118,19 +158,25 @@ class HeadRun:
             start=self._head,
             in_time=lambda: self.schedule.window_left > 0,
         )
-        self._head.put_into(self.network.head, logit_offsets(labels, classes, self._adjustment))
+        self._put(self._head, labels)
+
+    def _put(self, head: Head, labels: Tensor) -> None:
+        classes = self.network.head.out_features
+        head.put_into(self.network.head, logit_offsets(labels, classes, self._adjustment))
 
     @torch.no_grad()
+    def _see(self, inputs: Tensor, frozen: int = 0) -> Tensor:
+        """Features of what enters the stage behind so many, as it is."""
+        with self.context.turns.turn(), autocast(inputs.device, self.network.forward_type):
+            return self.network.forward_stages(inputs, frozen).float()
+
     def _mirrored(self, inputs: Inputs, indices: Tensor) -> Tensor | None:
         """Features of mirror images, as many as there are indices; None where time is over first."""
         parts = []
         for batch in indices.split(self._batch):
             if self.schedule.window_left < 0 or self.context.interruption:
                 return None
-            with self.context.turns.turn():
-                images = inputs.images.clean(batch).flip(3)
-                with autocast(images.device, self.network.forward_type):
-                    parts.append(self.network.forward_stages(images).float())
+            parts.append(self._see(inputs.images.clean(batch).flip(3)))
         return torch.cat(parts) if parts else None
 
     @property

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from nni_nasoa.training.outcome import NOT_KNOWN, Outcome
 
 from .progress import Watcher
+from .validation import Evaluation
 
 
 class RunLog:
@@ -40,7 +42,14 @@ class RunLog:
         """Fields of the outcome are known."""
         self.outcome = dataclasses.replace(self.outcome, **outcome)
 
-    def evaluation(self, record: dict[str, Any]) -> None:
-        """An evaluation was made."""
+    def evaluated(self, evaluation: Evaluation, best: bool, **where: Any) -> None:
+        """A state was evaluated, which is the best one so far or not; fields say where the run stood."""
+        record = where | {
+            "val_loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
+            "val_accuracy": evaluation.accuracy,
+            "val_balanced_accuracy": evaluation.balanced_accuracy,
+            "val_images": evaluation.images,
+            "best": best,
+        }
         self.evaluations.append(record)
         self._watcher.evaluation(record)

@@ -14,7 +14,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from nni_nasoa.device.precision import faster_type
 from nni_nasoa.device.threads import Threads
 from nni_nasoa.training.images import Images
 from nni_nasoa.training.outcome import StopReason
@@ -28,6 +27,7 @@ from .best_state import BestState
 from .clock import ClockSchedule
 from .compiling import compiled_in_time
 from .context import RunContext
+from .forward_type import TYPE_IMAGES, forward_type
 from .head_run import HeadRun
 from .options import DEFAULT_RESOURCES, Resources
 from .resuming import GoingOn
@@ -41,8 +41,6 @@ DIVERGED = 10  # A loss of so many times that of guessing, or that of the first 
 # A run is saturated after so many evaluations in a row without a mistake, on so many images at least.
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200
 UNUSED_SHARE = 0.1  # a larger share of the budget that is left at the end is worth a word
-# The type of forward passes is chosen by so many images, in this share of the time that is left.
-TYPE_IMAGES, TYPE_SHARE = 8, 0.05
 STOP, EVALUATE = 0, -1  # what is next, where it is not a number of steps
 
 
@@ -120,7 +118,7 @@ class Trainer:
             seed=seed_of_process,
             now=context.clock.now,
         )
-        self._head_run: HeadRun | None = None  # of a run that trains the head alone
+        self._head_run: HeadRun | None = None  # of a head that is fitted to features
         self._perfect_evaluations, self._steps_back = 0, 0
         self._diverged_from = math.inf  # The loss, once a first step was taken.
         self._cold = False  # the next step has a new shape, for which kernels have to be found or compiled
@@ -133,10 +131,11 @@ class Trainer:
         before = None if self._going_on is None else self._going_on.best
         if before is not None:
             self.best.begin_with(*before)
-        self._evaluate("start")
         if self._head_run is not None:
-            self._improve_head(self._head_run)
+            self._fit_head(self._head_run)
         else:
+            self._evaluate("start")
+        if self._head_run is None or not self.start.part.head_only:
             self._train()
         if self.log.outcome.reason in (StopReason.BUDGET, StopReason.SATURATED):
             if self.stepper.steps or not self.best.evaluation.complete:
@@ -158,7 +157,8 @@ class Trainer:
     def _prepare(self) -> None:
         """Look at the images, and make what takes steps, and what evaluates, of what there is time for."""
         order = torch.randperm(len(self.train_images), generator=self._order)
-        self.network.forward_type = self._forward_type(self.train_images.clean(order[:TYPE_IMAGES]))
+        first = self.train_images.clean(order[:TYPE_IMAGES])
+        self.network.forward_type = forward_type(self.network, first, self._precision, self.context)
         self.start = training_start(
             self._frozen,
             self.regime,
@@ -185,34 +185,26 @@ class Trainer:
             head if part.head_only else None,
             offsets=self.start.offsets,
         )
-        if isinstance(self.network, PooledStages) and part.head_only and self.start.fitted is not None:
+        if isinstance(self.network, PooledStages) and self.start.fitted is not None:
             adjustment = self.regime.logit_adjustment
             self._head_run = HeadRun(
                 self.network, self.start, self.validation, self.context, self.schedule, adjustment
             )
 
-    def _forward_type(self, images: Tensor) -> torch.dtype | None:
-        """The type of passes without gradients, the same in all processes; None is float32."""
-        if self._precision != "auto":
-            return torch.bfloat16 if self._precision == "bfloat16" else None
-        self.network.eval()
-        found = faster_type(
-            self.context.device,
-            lambda: self.network.forward_stages(images),
-            seconds=TYPE_SHARE * self.clock.remaining,
-        )
-        slower = self.group.most(float(found is None))  # Where it is in one, none computes in another type.
-        return None if slower else found
-
-    def _improve_head(self, run: HeadRun) -> None:
-        """Do what more can be done for a head on features that are there."""
-        if run.time_for_mirrored() and run.take_mirrored():
-            self._evaluate("training")
+    def _fit_head(self, run: HeadRun) -> None:
+        """Do what can be done for a head on features, and end with that where no stage is trained."""
+        run.see_validation()
+        self._evaluate("start", run)
+        if self.start.part.head_only and run.time_for_mirrored() and run.take_mirrored():
+            self._evaluate("training", run)
         self.best.restore()
         if not self.interruption and not self._is_as_before and run.fit_to_all():
-            self.best.keep(self.best.evaluation, self.start.part.frozen)
+            lead = run.lead(self.best.evaluation.accuracy)
+            self.best.keep(self.best.evaluation, self.start.part.frozen, lead)
         number = self.interruption.number
-        if number:
+        if not self.start.part.head_only:
+            run.begin_training()
+        elif number:
             self.log.come_to(reason=StopReason.INTERRUPTED, signal=signal.Signals(number).name)
         else:
             self.log.come_to(reason=StopReason.FITTED)
@@ -311,21 +303,28 @@ class Trainer:
 
     # -- evaluations --
 
-    def _evaluate(self, kind: str) -> None:
-        """Evaluate the present state, and keep it where it is as good as the best."""
+    def _evaluate(self, kind: str, head: HeadRun | None = None) -> None:
+        """Evaluate the present state, and keep it where it is as good as the best.
+
+        That of the `head` by its features, where they are there.
+        """
         part, begin = self.start.part, self.clock.elapsed
+        module, validation = (
+            (part.module, self.validation) if head is None else (head.module, head.validation)
+        )
         computed = part.val_inputs.computed
         self.network.eval()
         self.group.share(list(part.module.own_buffers()))
         in_time = self.clock.time_for_another(self.schedule.saving_time + self.schedule.margin / 2)
-        evaluation = self.validation.evaluate(part.module, lambda: in_time() and not self.interruption)
-        if evaluation.complete:
+        evaluation = validation.evaluate(module, lambda: in_time() and not self.interruption)
+        if evaluation.complete and module is part.module:
             # The features of frozen stages are there from now on; behind all stages, an evaluation is no more
             # than a head's step.
             kept = part.val_inputs.store is not None and part.val_inputs.computed > computed
             again = HEAD_STEP_SECONDS if kept and part.head_only else self.clock.elapsed - begin
             self.schedule.evaluated(again)
-        better = self.validation.better(evaluation, self.best.evaluation if self.best.known else None)
+        before = self.best.evaluation if self.best.known else None
+        better = validation.better(evaluation, before, self.best.lead)
         best = (better and math.isfinite(evaluation.loss)) or not self.best.known
         if best:
             self.best.keep(evaluation, part.frozen)
@@ -334,29 +333,24 @@ class Trainer:
         self._tell_evaluation(kind, evaluation, best)
 
     def _tell_evaluation(self, kind: str, evaluation: Evaluation, best: bool) -> None:
-        self.log.evaluation(
-            {
-                "kind": kind,
-                "elapsed": round(self.clock.elapsed, 4),
-                "budget": self.clock.budget,
-                "progress": round(self.schedule.progress(), 5) if kind != "start" else 0.0,
-                "epochs": round(self.epochs, 4),
-                "steps": self.stepper.steps,
-                "images": self.stepper.images,
-                "learning_rate": self.stepper.optimizer.learning_rate if self.stepper.steps else None,
-                "train_loss": self.loss if math.isfinite(self.loss) else None,
-                "val_loss": evaluation.loss if math.isfinite(evaluation.loss) else None,
-                "val_accuracy": evaluation.accuracy,
-                "val_balanced_accuracy": evaluation.balanced_accuracy,
-                "val_images": evaluation.images,
-                "best": best,
-            }
+        self.log.evaluated(
+            evaluation,
+            best,
+            kind=kind,
+            elapsed=round(self.clock.elapsed, 4),
+            budget=self.clock.budget,
+            progress=round(self.schedule.progress(), 5) if kind != "start" else 0.0,
+            epochs=round(self.epochs, 4),
+            steps=self.stepper.steps,
+            images=self.stepper.images,
+            learning_rate=self.stepper.optimizer.learning_rate if self.stepper.steps else None,
+            train_loss=self.loss if math.isfinite(self.loss) else None,
         )
 
     @property
     def epochs(self) -> float:
         """Passes over the training images."""
-        if self._head_run is not None:
+        if self._head_run is not None and self.start.part.head_only:
             return self._head_run.epochs
         return self.stepper.images / (len(self.train_images) * self.group.size)
 

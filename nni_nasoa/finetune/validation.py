@@ -115,18 +115,31 @@ class Validation:
             logits = trainable(inputs)
         return (logits.argmax(1) == labels).cpu(), F.cross_entropy(logits.float(), labels, reduction="sum")
 
-    def better(self, new: Evaluation, old: Evaluation | None) -> bool:
-        """Whether the new state is as good as the old one or better, on the images that both have seen."""
+    def of_inputs(self, inputs: Inputs) -> Validation:
+        """The same selection, by other inputs from the same images."""
+        other = Validation(inputs, self.order, self._classes, self.context, balanced=self._balanced)
+        other.batch = self.batch
+        return other
+
+    def better(self, new: Evaluation, old: Evaluation | None, lead: float = 0.0) -> bool:
+        """Whether the new state is as good as the old one or better, on the images that both have seen.
+
+        Where the old one has a `lead`, the new one has to be better by that, as a share of the images, and by
+        a standard error: what differs between them is then no more chance than a third (McNemar's test).
+        """
         if old is None:
             return True
         if new.correct is None or old.correct is None:
             if self._balanced:
-                return new.balanced_accuracy >= old.balanced_accuracy
-            return new.accuracy >= old.accuracy
+                return new.balanced_accuracy >= old.balanced_accuracy + lead
+            return new.accuracy >= old.accuracy + lead
         seen = min(len(new.correct), len(old.correct))
-        of_class = self._by_class(new.correct[:seen].double() - old.correct[:seen].double())
-        self.context.group.sum([of_class])
-        change, images = of_class
+        changes = new.correct[:seen].double() - old.correct[:seen].double()
+        of_class, differing = self._by_class(changes), self._by_class(changes.abs())
+        self.context.group.sum([of_class, differing])
+        (change, images), variance = of_class, differing[0]
         if self._balanced:
-            change = change / images.clamp(min=1)
-        return change.sum().item() > -TIE
+            there, images = images > 0, images.clamp(min=1)
+            change, variance, images = change / images, variance / images.square(), there
+        needed = lead * images.sum().item() + variance.sum().sqrt().item() if lead else -TIE
+        return change.sum().item() > needed

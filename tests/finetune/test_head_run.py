@@ -31,7 +31,7 @@ CPU = torch.device("cpu")
 def make_trainer():
     """A function that gives the trainer of a head, and its images, whose classes are colours and sides."""
 
-    def make(mirrored=True, save=None, **resources):
+    def make(mirrored=True, save=None, frozen_stages=2, learning_rate=0.02, budget=60.0, **resources):
         torch.manual_seed(0)
         stages = [nn.Conv2d(3, 6, 3, padding=1), nn.Sequential(nn.Conv2d(6, 4, 3, 4), nn.Flatten())]
         view = Staged(stages, nn.Linear(16, CLASSES), (0.5,) * 3, (0.5,) * 3, SIZE)
@@ -43,8 +43,15 @@ def make_trainer():
             images[np.arange(count), labels, :, :3] += 50
             part = ImageArrays(images.astype(np.uint8), labels)
             parts.append(Images(part, CPU, Normalization.of(view.mean, view.std), mirrored=mirrored))
-        regime = FineTuneRegime("model", frozen_stages=2, input_size=SIZE)
-        context = RunContext(Clock(60.0), CPU, Turns(CPU, 0))
+        regime = FineTuneRegime(
+            "model",
+            learning_rate=learning_rate,
+            frozen_stages=frozen_stages,
+            batch_size=16,
+            input_size=SIZE,
+            augmentation="none",
+        )
+        context = RunContext(Clock(budget), CPU, Turns(CPU, 0))
         return Trainer(view, *parts, regime, context, resources=Resources(**resources), save=save), parts
 
     return make
@@ -100,3 +107,23 @@ def test_a_run_ends_with_a_fitted_head_whether_features_are_kept_or_not(make_tra
     assert saved and min(saved) == 1  # from the first on, of a head that has seen all images
     assert trainer.log.outcome.reason is StopReason.FITTED and trainer.clock.elapsed < 40
     assert trainer.epochs == 1 + mirrored and trainer.best.evaluation.accuracy > 0.8
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+@pytest.mark.parametrize("rate", [1e-9, 0.05])
+def test_stages_are_trained_behind_the_head_which_is_kept_until_they_are_better(make_trainer, frozen, rate):
+    trainer, _ = make_trainer(frozen_stages=frozen, learning_rate=rate, budget=8.0)
+    trainer.execute()
+    network, start, best = trainer.network, trainer.start, trainer.best
+    first = next(record for record in trainer.log.evaluations if record["kind"] == "start")
+    assert (
+        first["steps"] == 0 and trainer.stepper.steps > 10 and trainer.log.outcome.reason is StopReason.BUDGET
+    )
+    assert len(trainer.log.evaluations) > 1 and best.evaluation.accuracy >= first["val_accuracy"]
+    if rate > 1e-6:
+        return
+    # What was saved has seen the validation images, too; what was trained had not.
+    assert best.lead > 0 and not any(record["best"] for record in trainer.log.evaluations[1:])
+    wanted = expected(network, start, trainer.validation.order)
+    assert (network.head.weight - wanted.weight).norm() < 0.03 * wanted.weight.norm()
+    assert trainer.log.evaluations[1]["val_accuracy"] == pytest.approx(first["val_accuracy"], abs=0.04)

@@ -11,7 +11,7 @@ from nni_nasoa.data import ImageArrays
 from nni_nasoa.device.turns import Turns
 from nni_nasoa.finetune.clock import Clock
 from nni_nasoa.finetune.context import RunContext
-from nni_nasoa.finetune.validation import Validation
+from nni_nasoa.finetune.validation import Evaluation, Validation
 from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.inputs import Inputs
 
@@ -65,6 +65,30 @@ def test_states_are_compared_on_what_both_have_seen(validation, network):
     )
     worse = type(short)(torch.zeros_like(short.correct), 0.0, 0.0, 1.0, 50, False)
     assert not validation.better(worse, whole) and validation.better(whole, worse)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_a_lead_has_to_be_made_up_for_by_more_than_chance(digits, shallow, balanced):
+    images = Images(digits.val, CPU, Normalization.of((0.5,) * 3, (0.25,) * 3))
+    inputs = Inputs(images, shallow(classes=10).view(), 0)
+    context = RunContext(Clock(1e6), CPU, Turns(CPU, 0))
+    made = Validation(inputs, torch.arange(359), 10, context, balanced=balanced)
+
+    def state(right):
+        share = right.float().mean().item()
+        return Evaluation(right, share, share, 1.0, 359, True)
+
+    right = torch.arange(359) < 300
+    old = state(right)
+    for gained, lost in ((16, 0), (30, 14), (30, 29), (4, 0), (0, 4)):
+        new = state(right.clone())
+        new.correct[300 : 300 + gained], new.correct[:lost] = True, False
+        assert made.better(new, old) == (gained >= lost) or balanced
+        if not balanced:
+            error = (gained + lost) ** 0.5
+            assert made.better(new, old, 0.01) == (gained - lost > 3.59 + error)
+    assert made.better(state(torch.ones(359, dtype=torch.bool)), old, 0.05)
+    assert not made.better(old, old, 0.001)
 
 
 def test_balanced_accuracy_is_the_mean_of_the_classes_recalls(validation, network, digits):

@@ -1,10 +1,11 @@
 """A clock-driven run, simulated: how many epochs fit into a budget, and what known epochs take.
 
 `simulate` takes runs through what `finetune` does with pretrained weights, as it does it: start-up, a first
-pass over the images, a head that is fitted to them, and an evaluation; then training by the clock with
-evaluations between, and what is kept back for the end. A run of the head alone takes a second view of each
-image and fits its head anew, instead, where there is time, and ends then. All arguments and results are
-arrays (n,) of seconds or counts, or numbers. How a run shares out its time, the trainer's own constants say.
+pass over the images, a head that is fitted to them, an evaluation, and the head fitted to the validation
+images, too. A run of the head alone ends then, and before that takes a second view of each image, where there
+is time. Others train by the clock with evaluations between, and keep back what the end needs. All arguments
+and results are arrays (n,) of seconds or counts, or numbers. How a run shares out its time, the trainer's own
+constants say.
 """
 
 from __future__ import annotations
@@ -154,8 +155,8 @@ class SimulatedRun:
     cheap
         Seconds at the end in which no features are computed: they could be late.
     views, viewing
-        Where the head alone is trained: passes over the images, two at most, and seconds of the second one
-        and of what is fitted after the first evaluation.
+        Passes over the images before any training, two at most, and seconds of the second one and of what is
+        fitted after the first evaluation.
     """
 
     steps: StepSeconds
@@ -184,7 +185,7 @@ class SimulatedRun:
     def seconds_until_the_end(self) -> np.ndarray:
         """Seconds of the wall clock that a run takes which is ended by the clock, or has fitted its head."""
         trained = np.maximum(self.window, 0.0) + self.evaluation
-        return self.until_training + np.where(self.head_only, self.viewing, trained)
+        return self.until_training + self.viewing + np.where(self.head_only, 0.0, trained)
 
     @property
     def feasible(self) -> np.ndarray:
@@ -207,7 +208,7 @@ class SimulatedRun:
         # Every step renews features, where that stays below its share of the time; else as many as that share
         # allows.
         renewing = np.where(self.renewal > 0, computing / (train + self.renewal), 0.0)
-        capped = (computing - missing - self.renewal_share * (self.before + computing)) / train
+        capped = (computing - missing - self.renewal_share * (self._prepared + computing)) / train
         later = np.maximum(np.maximum(renewing, capped) / per_epoch, 1.0)
         trained = np.where(computing < first, computing / first, later) + cheap / train / per_epoch
         return np.where(self.head_only, self.views, trained)
@@ -224,13 +225,18 @@ class SimulatedRun:
         first, missing = self._first_epoch()
         renewing = np.where(self.renewal > 0, steps * (train + self.renewal), np.inf)
         share = self.renewal_share
-        many = np.minimum(renewing, (steps * train + missing + share * self.before) / (1 - share))
+        many = np.minimum(renewing, (steps * train + missing + share * self._prepared) / (1 - share))
         training = cheap + np.where(computed < 1, computed * first, np.maximum(many, first))
         # Evaluations take their share of the window, which ends with one more.
         between = np.minimum(
             training * EVALUATION_SHARE / (1 - EVALUATION_SHARE), (MAX_EVALUATIONS - 1) * self.evaluation
         )
-        return np.where(self.head_only, self.viewing, training + between + self.evaluation)
+        return self.viewing + np.where(self.head_only, 0.0, training + between + self.evaluation)
+
+    @property
+    def _prepared(self) -> np.ndarray:
+        """Seconds from the first pass to the first training step."""
+        return self.before + self.viewing
 
     def _first_epoch(self) -> tuple[np.ndarray, np.ndarray]:
         """Seconds of the first epoch, and what of them goes to missing features.
@@ -240,11 +246,11 @@ class SimulatedRun:
         steps, per_epoch, share = self.steps, self.steps_per_epoch, self.renewal_share
         without = self.missing / np.maximum(self.images * steps.clean, 1e-12)  # a share of the images
         plain = per_epoch * steps.train + self.missing
-        first = (plain + (1 - without) * share * self.before) / (1 - (1 - without) * share)
+        first = (plain + (1 - without) * share * self._prepared) / (1 - (1 - without) * share)
         renewed = per_epoch * self.renewal
-        capped = (share > 0) & (share * (self.before + first) >= renewed)
+        capped = (share > 0) & (share * (self._prepared + first) >= renewed)
         first = np.where(capped, per_epoch * steps.train + renewed, first)
-        most = share * (self.before + first)
+        most = share * (self._prepared + first)
         part = np.where(renewed > 0, np.minimum(most / np.maximum(renewed, 1e-12), 1.0), 0.0)
         return np.maximum(first, 1e-9), self.missing * (1 - part)
 
@@ -269,7 +275,9 @@ def simulate(setup: RunSetup) -> SimulatedRun:
     step = np.where(head_only, HEAD_STEP_SECONDS, LAST_STEP * steps.train)
     last = step + EVALUATION_RESERVE * np.where(head_only, HEAD_STEP_SECONDS, evaluation)
     window = remaining - before - reserve - last
-    mirrored, viewing = _second_view((seen + validated) * forward, fit, window)
+    again = np.where(head_only, (seen + validated) * forward, np.inf)
+    whole_step = np.where(head_only, 0.0, STEP_FACTOR * setup.batch * forward)  # as it is expected by then
+    mirrored, viewing = _second_view(again, fit, window - (1 - LAST_STEP) * whole_step)
     on_features = (setup.kind != ALL_TRAINED) | head_only
     renewal = np.where(setup.augmented, steps.renewal, 0.0)
     return SimulatedRun(
@@ -280,7 +288,7 @@ def simulate(setup: RunSetup) -> SimulatedRun:
         head_only=head_only,
         start_up=setup.start_up,
         before=before,
-        window=window,
+        window=np.where(head_only, window, window - viewing),
         spare=remaining - before - saving,
         evaluation=evaluation,
         missing=np.where(on_features, np.maximum(images - seen, 0.0), 0.0) * steps.clean,
@@ -293,12 +301,12 @@ def simulate(setup: RunSetup) -> SimulatedRun:
 
 
 def _second_view(again: np.ndarray, fit: np.ndarray, window: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Whether a run of the head alone has time to see its images mirrored, and seconds of all that it does.
+    """Whether a run has time to see its images mirrored, and seconds of all that it does for its head then.
 
     Parameters
     ----------
     again
-        Seconds for all images that it has seen.
+        Seconds for all images that it has seen; infinite where it sees them once.
     fit
         Seconds of its first fit.
     window
@@ -306,8 +314,9 @@ def _second_view(again: np.ndarray, fit: np.ndarray, window: np.ndarray) -> tupl
     """
     mirrored = TIME_FOR_MIRRORED * again + TIME_FOR_FIT * fit < window
     seconds = np.where(mirrored, again + REFIT_SHARE * fit, 0.0)
-    fitted_to_all = window - seconds >= TIME_FOR_FIT * fit
-    return mirrored, seconds + np.where(fitted_to_all, REFIT_SHARE * fit, 0.0)
+    # Whether the head is fitted to all turns on a moment; here more time does not leave less of it.
+    fitted_to_all = np.clip(window - seconds - TIME_FOR_FIT * fit, 0.0, REFIT_SHARE * fit)
+    return mirrored, seconds + fitted_to_all
 
 
 def _first_pass(

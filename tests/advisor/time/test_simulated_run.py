@@ -183,8 +183,9 @@ def test_the_trainer_does_as_many_epochs_as_are_foretold(world, model, budget, b
     gave_up = record.outcome.cut_to_head
     assert gave_up == (budget < 4 and frozen < STAGES)
     assert estimate.feasible[0] == (not gave_up)
-    # In a few seconds, the last steps, which compute no features, are many of all.
-    assert estimate.epochs[0] == pytest.approx(record.epochs, rel=0.2 if budget < 5 or gave_up else 0.12)
+    # In a few seconds, the last steps, which compute no features, are many of all; so is one evaluation.
+    rel = 0.2 if budget < 5 or gave_up else 0.15 if budget < 10 else 0.12
+    assert estimate.epochs[0] == pytest.approx(record.epochs, rel=rel)
     assert estimate.seconds[0] == pytest.approx(record.seconds, rel=0.08 if gave_up else 0.05)
     assert model.seconds_for(record, corrected=False) == pytest.approx(record.seconds, rel=0.1)
 
@@ -272,4 +273,5 @@ def test_epochs_and_seconds_are_inverse(kind, augmented):
         assert (run.seconds_until_the_end <= setup.budget).all()
         return
     some = run.window > 0
-    assert (run.seconds_of(run.epochs()) - run.evaluation)[some] == pytest.approx(run.window[some], rel=0.02)
+    trained = run.seconds_of(run.epochs()) - run.viewing - run.evaluation
+    assert trained[some] == pytest.approx(run.window[some], rel=0.02)
