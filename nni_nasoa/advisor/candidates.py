@@ -13,7 +13,8 @@ from itertools import product
 
 import numpy as np
 
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS as AUGMENTATIONS
+from nni_nasoa.training.regime import OPTIMIZERS, FineTuneRegime, advised_augmentation
 
 from .models import ModelFigures
 
@@ -116,7 +117,7 @@ class Candidates:
                 regime.weight_decay,
                 regime.batch_size,
                 regime.input_size or figures.get(regime.model, ModelFigures(regime.model)).own_size,
-                AUGMENTATIONS.index(regime.augmentation),
+                AUGMENTATIONS.index(advised_augmentation(regime.augmentation)),
                 regime.label_smoothing,
             )
             for regime in regimes

@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS as AUGMENTATIONS
+from nni_nasoa.training.regime import OPTIMIZERS
 
 from .candidates import Candidates
 from .models import ModelFigures

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nni_nasoa.data import DatasetError
+from nni_nasoa.device.allocation import keep_freed_memory
 from nni_nasoa.device.device import Device
 from nni_nasoa.device.processor import allowed_processors
 from nni_nasoa.experience.records import RecordError, StepTime
@@ -156,6 +157,7 @@ def survey(
     StoreError
         The store fails.
     """
+    keep_freed_memory()
     deadline = None if seconds is None else time.monotonic() + seconds
     look_seconds = None if seconds is None else PROFILE_SHARE * seconds
     names = [model.name for model in models if has_weights(model)]

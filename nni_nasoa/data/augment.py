@@ -6,17 +6,23 @@ many images it has. Every draw comes from the generator that is given, so that a
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from nni_nasoa.values import one_of
 
-LEVELS = ("none", "crop", "crop-flip", "full")
+from .trivial_augment import LUMA, trivial_augment
+
+LEVELS = ("none", "crop", "crop-flip", "full", "trivial")
 SCALE = (0.35, 1.0)  # share of the image's area that a random resized crop keeps, at least and at most
 RATIO = (3 / 4, 4 / 3)  # width of what it keeps over its height, at least and at most
 JITTER = 0.3  # brightness, contrast and saturation are multiplied by 1 - JITTER .. 1 + JITTER
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+# A part that is erased: its share of the image's area, and the most that it is longer than wide, or wider
+# (Zhong et al., arXiv 1708.04896).
+ERASED, LONGEST = (0.02, 0.33), 3.3
 
 
 def augment(
@@ -30,7 +36,8 @@ def augment(
         (n, 3, size, size) uint8.
     level
         "none"; "crop": shifted by up to an eighth of the size; "crop-flip": and half of them mirrored;
-        "full": a random resized crop, half of them mirrored, with varied colours.
+        "full": a random resized crop, half of them mirrored, with varied colours; "trivial": as "crop-flip",
+        and then TrivialAugment.
     generator
         On the device of the images.
     mirrored
@@ -41,14 +48,16 @@ def augment(
 
     Returns
     -------
-    (n, 3, size, size), 0..255; uint8, or float32 for "full".
+    (n, 3, size, size), 0..255; uint8, or float32 for "full" and "trivial".
     """
     if level == "none":
         return images
     if level == "full":
         return jitter_colors(resized_crop(images, generator, mirrored, size=size), generator)
     one_of(LEVELS)("augmentation", level)
-    return shift(images, max(1, images.shape[-1] // 8), mirrored and level == "crop-flip", generator)
+    flip = mirrored and level in ("crop-flip", "trivial")
+    shifted = shift(images, max(1, images.shape[-1] // 8), flip, generator)
+    return trivial_augment(shifted, generator) if level == "trivial" else shifted
 
 
 def shift(images: Tensor, pixels: int, flip: bool, generator: torch.Generator) -> Tensor:
@@ -107,12 +116,72 @@ def jitter_colors(images: Tensor, generator: torch.Generator) -> Tensor:
     brightness, contrast, saturation = 1 + JITTER * (
         2 * torch.rand((3, len(images), 1, 1, 1), generator=generator, device=images.device) - 1
     )
-    grey = (images * images.new_tensor(_LUMA).view(3, 1, 1)).sum(1, keepdim=True)
+    grey = (images * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
     mean = grey.mean((2, 3), keepdim=True)
     # Saturation mixes with the image's grey, contrast with its mean, brightness with
     # black: all linear, so joined.
     images.mul_(saturation * contrast * brightness).add_(grey * ((1 - saturation) * contrast * brightness))
     return images.add_(mean * ((1 - contrast) * brightness)).clamp_(0, 255)
+
+
+def erase(images: Tensor, probability: float, generator: torch.Generator) -> Tensor:
+    """Put noise in place of a random part of some images, in place (Zhong et al., arXiv 1708.04896).
+
+    Parameters
+    ----------
+    images
+        (n, channels, height, width) float, normalised: the noise has mean 0 and deviation 1.
+    probability
+        That an image loses a part.
+    """
+    n, _, height, width = images.shape
+    area, log_ratio, chance = torch.rand((3, n), generator=generator, device=images.device)
+    area = ERASED[0] + (ERASED[1] - ERASED[0]) * area
+    ratio = (math.log(LONGEST) * (2 * log_ratio - 1)).exp()
+    sides = torch.stack([(area * ratio).sqrt(), (area / ratio).sqrt()]).clamp(max=1)
+    inside = _rectangles(sides, height, width, generator) & (chance < probability).view(-1, 1, 1)
+    noise = torch.randn(images.shape, generator=generator, device=images.device, dtype=images.dtype)
+    return torch.where(inside[:, None], noise, images, out=images)
+
+
+def _rectangles(sides: Tensor, height: int, width: int, generator: torch.Generator) -> Tensor:
+    """Rectangles that lie inside of images at random places, as masks (n, height, width).
+
+    `sides` are (2, n): heights and widths, as shares of the image's.
+    """
+    device = sides.device
+    starts = torch.rand(sides.shape, generator=generator, device=device) * (1 - sides)
+    masks = []
+    for size, start, side in zip((height, width), starts, sides):
+        at = (torch.arange(size, device=device) + 0.5) / size
+        masks.append((at >= start[:, None]) & (at < (start + side)[:, None]))
+    return masks[0][:, :, None] & masks[1][:, None, :]
+
+
+def cutmix(
+    images: Tensor, targets: Tensor, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Put a part of another image of the batch into each, and mix their targets by the areas.
+
+    Source: Yun et al., arXiv 1905.04899.
+
+    Parameters
+    ----------
+    images, targets
+        (n, channels, height, width), and the probabilities of their classes (n, classes).
+    share
+        Of the area that is the image's own, about; cutmix draws it from a Beta distribution for each batch.
+
+    Returns
+    -------
+    The mixed images and targets. The part lies at the same place in all.
+    """
+    side = torch.full((2, 1), (1 - share) ** 0.5, device=images.device)
+    inside = _rectangles(side, images.shape[2], images.shape[3], generator)
+    partner = torch.randperm(len(images), generator=generator, device=images.device)
+    own = 1 - inside.float().mean()
+    mixed = torch.where(inside[:, None], images[partner], images)
+    return mixed, torch.lerp(targets[partner], targets, own)
 
 
 def mixup(inputs: Tensor, targets: Tensor, share: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

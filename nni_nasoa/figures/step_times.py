@@ -148,9 +148,11 @@ def measure(
     ------
     The record of each network, when it is written.
     """
+    from nni_nasoa.device.allocation import keep_freed_memory
     from nni_nasoa.device.device import resolve_device
     from nni_nasoa.training.speed import environment
 
+    keep_freed_memory()
     resolved = resolve_device(device)
     gpu = resolved.type == "cuda"
     settings = {

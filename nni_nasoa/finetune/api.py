@@ -16,6 +16,7 @@ from nni_nasoa.data import Dataset, ImageSplit
 from nni_nasoa.data.dataset import Kind, Source
 from nni_nasoa.data.split_defaults import MAX_BAD, VAL_FRACTION
 from nni_nasoa.data.uneven import BALANCED_HINT, uneven_line
+from nni_nasoa.device.allocation import keep_freed_memory
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.interruption import interruptions
 from nni_nasoa.device.settings import settings_of_run
@@ -117,6 +118,7 @@ def finetune(
     dataset = Dataset.of(dataset, root=root, val_fraction=val_fraction, max_bad=max_bad, **split_by)
     dataset.check()
     device = device_of_process(resolve_device(device))
+    keep_freed_memory()
     input_size = input_size_of(regime, dataset)
     regime = dataclasses.replace(regime, input_size=input_size)
     dataset = _in_geometry(dataset, regime, resumed)

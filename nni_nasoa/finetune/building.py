@@ -204,10 +204,11 @@ def images_of_process(
             torch.Generator(device).manual_seed(seed + group.rank),
             resident_limit,
             None if larger is None else larger[group.rank :: group.size],
+            erasing,
         )
-        for part, augmentation, larger in (
-            (split.train, regime.augmentation, detail),
-            (split.val, "none", None),
+        for part, augmentation, larger, erasing in (
+            (split.train, regime.augmentation, detail, regime.erasing),
+            (split.val, "none", None, 0.0),
         )
     )
     return train, val

@@ -26,6 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from nni_nasoa.data.rendering import PLAIN, Rendering
+from nni_nasoa.device.allocation import keep_freed_memory
 from nni_nasoa.device.device import resolve_device
 from nni_nasoa.device.precision import autocast, faster_type
 from nni_nasoa.files import read_json, write_bytes, write_text
@@ -68,6 +69,7 @@ class Classifier:
     def __init__(
         self, network: nn.Module, about: Mapping[str, Any], device: str | torch.device = "cpu"
     ) -> None:
+        keep_freed_memory()
         self.device = resolve_device(device)
         self.network, self.about = network.to(self.device).eval(), dict(about)
         self._type: torch.dtype | None = None  # in which it predicts

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import signal
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 
 import torch
-from torch import Tensor
 
 from nni_nasoa.device.threads import Threads
+from nni_nasoa.training.averaging import WeightAverage
 from nni_nasoa.training.images import Images
 from nni_nasoa.training.outcome import StopReason
 from nni_nasoa.training.regime import FineTuneRegime
@@ -27,6 +28,7 @@ from .best_state import BestState
 from .clock import ClockSchedule
 from .compiling import compiled_in_time
 from .context import RunContext
+from .divergence import Divergence
 from .forward_type import TYPE_IMAGES, forward_type
 from .head_run import HeadRun
 from .options import DEFAULT_RESOURCES, Resources
@@ -37,7 +39,6 @@ from .training_start import TrainingStart, training_start, validation_in_time
 from .validation import Evaluation, Validation
 
 LOWER_RATE = 0.1  # the learning rate is multiplied by this after divergence
-DIVERGED = 10  # A loss of so many times that of guessing, or that of the first step, has diverged.
 # A run is saturated after so many evaluations in a row without a mistake, on so many images at least.
 SATURATED_EVALUATIONS, SATURATED_IMAGES = 3, 200
 UNUSED_SHARE = 0.1  # a larger share of the budget that is left at the end is worth a word
@@ -119,8 +120,9 @@ class Trainer:
             now=context.clock.now,
         )
         self._head_run: HeadRun | None = None  # of a head that is fitted to features
+        self._average: WeightAverage | None = None  # of weights, where the regime asks for it
         self._perfect_evaluations, self._steps_back = 0, 0
-        self._diverged_from = math.inf  # The loss, once a first step was taken.
+        self._divergence = Divergence(network.head.out_features, self.group)
         self._cold = False  # the next step has a new shape, for which kernels have to be found or compiled
 
     def execute(self) -> None:
@@ -185,6 +187,8 @@ class Trainer:
             head if part.head_only else None,
             offsets=self.start.offsets,
         )
+        if self.regime.ema:
+            self._average = WeightAverage(part.module, self.regime.ema)
         if isinstance(self.network, PooledStages) and self.start.fitted is not None:
             adjustment = self.regime.logit_adjustment
             self._head_run = HeadRun(
@@ -267,8 +271,9 @@ class Trainer:
                 loss = stepper.step(self._features_take_too_long(), self._in_time)
                 if loss is None:
                     break
-                if math.isinf(self._diverged_from):
-                    self._diverged_from = self._loss_of_divergence(loss)
+                self._divergence.see(loss)
+                if self._average is not None:
+                    self._average.update()
                 total += loss
                 done += 1
             sums = torch.stack([total, total.new_tensor(float(done))])
@@ -280,18 +285,9 @@ class Trainer:
         # Near the end, no new features are computed.
         if not cold and (inputs.store is None or inputs.computed == computed):
             self.schedule.step.add((self.clock.elapsed - begin) / done)
-        if not math.isfinite(self.loss) or self.loss > self._diverged_from:
+        if self._divergence.of(self.loss):
             self._step_back()
         self.context.watcher.step(self.clock.elapsed, self.loss, self.best.evaluation.accuracy)
-
-    def _loss_of_divergence(self, first: Tensor) -> float:
-        """The loss from which training has diverged, by that of the first step, which has learned nothing.
-
-        That can be large though the head is a good start: in training, batch normalisation goes by other
-        statistics than those that the head was fitted behind.
-        """
-        own = self.group.most(float(first))
-        return DIVERGED * max(math.log(self.network.head.out_features), own if math.isfinite(own) else 0.0)
 
     def _in_time(self) -> bool:
         return self.schedule.window_left > 0 and not self.interruption
@@ -306,8 +302,13 @@ class Trainer:
     def _evaluate(self, kind: str, head: HeadRun | None = None) -> None:
         """Evaluate the present state, and keep it where it is as good as the best.
 
-        That of the `head` by its features, where they are there.
+        That of the `head` by its features, where they are there; once steps were taken, that of the average
+        of the weights, where there is one.
         """
+        with nullcontext() if self._average is None else self._average.in_place():
+            self._evaluate_present(kind, head)
+
+    def _evaluate_present(self, kind: str, head: HeadRun | None) -> None:
         part, begin = self.start.part, self.clock.elapsed
         module, validation = (
             (part.module, self.validation) if head is None else (head.module, head.validation)
@@ -385,6 +386,8 @@ class Trainer:
             )
             return
         self.stepper.optimizer.reset()
+        if self._average is not None:
+            self._average.restart()
         self.stepper.rate_scale *= LOWER_RATE
         self.log.note(
             f"the loss was {self.loss:.3g} at learning rate {rate:.2g}: back to the best state, "

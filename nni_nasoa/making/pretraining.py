@@ -193,6 +193,7 @@ def pretrain(
     import torch
 
     from nni_nasoa.data.fractals import open_fractals
+    from nni_nasoa.device.allocation import keep_freed_memory
     from nni_nasoa.device.device import resolve_device
 
     from .pretrainer import Pretrainer
@@ -207,6 +208,7 @@ def pretrain(
     _check(folder, name, identity, device)
     _make(folder)
     where = resolve_device(device)
+    keep_freed_memory()
     split = open_fractals(**_images_of(recipe))
     run = Pretrainer(architecture, split, recipe, where, _checkpoint(folder, name), json.dumps(identity))
     for epoch in run.epochs():

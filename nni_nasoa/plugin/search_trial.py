@@ -99,12 +99,14 @@ def evaluate(
     """
     import torch
 
+    from nni_nasoa.device.allocation import keep_freed_memory
     from nni_nasoa.device.device import device_name, resolve_device
     from nni_nasoa.device.precision import mixed_precision
     from nni_nasoa.networks import ETNet
     from nni_nasoa.training.proxy import check_input_size, train_proxy
     from nni_nasoa.training.speed import relative_speed
 
+    keep_freed_memory()
     device = resolve_device(settings.device)
     if settings.threads:
         torch.set_num_threads(settings.threads)

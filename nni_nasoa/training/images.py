@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nni_nasoa.data import ImageArrays
-from nni_nasoa.data.augment import augment
+from nni_nasoa.data.augment import augment, erase
 from nni_nasoa.data.tensors import to_tensors
 
 MEASURED = 1000  # About how many images a normalisation is measured on.
@@ -69,6 +69,8 @@ class Images:
         Bytes of images up to which there is time to move them all to the device.
     detail
         The same images larger, (n, 3, larger, larger) uint8, of which augmentation "full" cuts its parts.
+    erasing
+        The probability that an augmented image loses a part, see `data.augment.erase`.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Images:
         generator: torch.Generator | None = None,
         resident_limit: float = math.inf,
         detail: np.ndarray | None = None,
+        erasing: float = 0.0,
     ) -> None:
         held = part.images.nbytes + (0 if detail is None else detail.nbytes)
         place = device if held <= resident_limit else torch.device("cpu")
@@ -90,7 +93,7 @@ class Images:
             self._detail, _ = to_tensors(ImageArrays(detail, part.labels), place)
         self.labels, self.device = labels.to(device), device
         self.normalization = normalization.to(device)
-        self.augmentation, self.mirrored = augmentation, mirrored
+        self.augmentation, self.mirrored, self.erasing = augmentation, mirrored, erasing
         self.generator = torch.Generator(device) if generator is None else generator
 
     def __len__(self) -> int:
@@ -100,11 +103,17 @@ class Images:
         """The images as they are, (n, 3, size, size) float32, normalised."""
         return self._normalized(self._fetched(indices))
 
+    @property
+    def varied(self) -> bool:
+        """Whether `augmented` gives other images each time."""
+        return self.augmentation != "none" or self.erasing > 0
+
     def augmented(self, indices: Tensor) -> Tensor:
         """The images, freshly augmented and normalised."""
         images = to_device(self._detail[indices.to(self._detail.device)], self.device)
         size = self.images.shape[-1]
-        return self._normalized(augment(images, self.augmentation, self.generator, self.mirrored, size))
+        images = self._normalized(augment(images, self.augmentation, self.generator, self.mirrored, size))
+        return erase(images, self.erasing, self.generator) if self.erasing else images
 
     def _fetched(self, indices: Tensor) -> Tensor:
         return to_device(self.images[indices.to(self.images.device)], self.device)

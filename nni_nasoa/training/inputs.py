@@ -7,7 +7,6 @@ image has several kept views, which are renewed by and by.
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
@@ -152,7 +152,7 @@ class Inputs:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.images, self.network, self.frozen = images, network, frozen
-        self.labels, self.augmented = images.labels, images.augmentation != "none"
+        self.labels, self.augmented = images.labels, images.varied
         self.generator = torch.Generator().manual_seed(seed)
         self.store: FeatureStore | None = None
         self._want_store, self._memory_limit = cached and frozen > 0, memory_limit
@@ -238,12 +238,4 @@ def _free_memory(device: torch.device) -> float:
     """Bytes of memory that the device, or the host, has free."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo") as file:
-            return 1024 * next(int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return (
-            math.inf
-            if not hasattr(os, "sysconf")
-            else os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2
-        )
+    return psutil.virtual_memory().available

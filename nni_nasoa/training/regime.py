@@ -26,7 +26,8 @@ from nni_nasoa.values import (
     whole,
 )
 
-AUGMENTATIONS = ("none", "crop", "crop-flip", "full")
+ADVISED_AUGMENTATIONS = ("none", "crop", "crop-flip", "full")  # what advice chooses among
+AUGMENTATIONS = (*ADVISED_AUGMENTATIONS, "trivial")
 OPTIMIZERS = ("sgd", "adamw")
 HEADS = ("stages", "last")
 MEASURES = ("accuracy", "balanced")
@@ -43,14 +44,23 @@ _RULES = {
     "input_size": or_none(INPUT_SIZE),
     "augmentation": one_of(AUGMENTATIONS),
     "mixup": number(0, 100),
+    "cutmix": number(0, 100),
+    "erasing": number(0, 1),
     "label_smoothing": number(0, below(1), "a number from 0 to below 1"),
     "optimizer": one_of(OPTIMIZERS),
     "layer_decay": number(above(0), 1, "a number above 0 to 1"),
+    "clip_grad": number(0, 1e6),
+    "ema": number(0, 1),
     "head": one_of(HEADS),
     "geometry": or_none(one_of(GEOMETRIES)),
     "logit_adjustment": number(0, 10),
     "select_by": one_of(MEASURES),
 }
+
+
+def advised_augmentation(name: str) -> str:
+    """The augmentation among ADVISED_AUGMENTATIONS that is most like another, in cost and in strength."""
+    return "full" if name == "trivial" else name
 
 
 class RegimeError(ValueError):
@@ -82,10 +92,15 @@ class FineTuneRegime:
         Height and width of the images in pixels; None is the size that the model was pretrained at.
     augmentation
         "none"; "crop" shifts by up to an eighth; "crop-flip" also mirrors; "full" is a random resized crop,
-        mirrored, with varied colours. Nothing is mirrored in a dataset where a mirrored image means something
-        else.
+        mirrored, with varied colours; "trivial" is "crop-flip", then TrivialAugment (arXiv 2103.10158).
+        Nothing is mirrored in a dataset where a mirrored image means something else.
     mixup
         Alpha of mixup (Zhang et al., arXiv 1710.09412); 0 mixes nothing.
+    cutmix
+        Alpha of cutmix (Yun et al., arXiv 1905.04899), where all stages are trained; 0 mixes nothing. With
+        mixup, a batch is mixed in one way or the other, half of them each.
+    erasing
+        Probability that a part of an image is erased (Zhong et al., arXiv 1708.04896).
     label_smoothing
         What the cross-entropy gives to all classes alike, from 0 to below 1.
     optimizer
@@ -93,6 +108,11 @@ class FineTuneRegime:
     layer_decay
         The learning rate of each stage, as a share of that of the stage behind it, the last of which is the
         head; 1 is the same rate for all.
+    clip_grad
+        The norm that the gradients of a step are scaled down to, where theirs is larger; 0 leaves them.
+    ema
+        Weights are averaged over about the latest share of the steps, and the average is what is evaluated
+        and saved (polynomial-decay averaging, Shamir and Zhang, ICML 2013); 0 averages nothing.
     head
         What the head sees: "stages", what all stages of a pretrained network give (`zoo.stage_pooling`), or
         "last", the features of the last one alone. Without pretrained weights, in several processes, and for
@@ -121,9 +141,13 @@ class FineTuneRegime:
     input_size: int | None = None
     augmentation: str = "crop-flip"
     mixup: float = 0.0
+    cutmix: float = 0.0
+    erasing: float = 0.0
     label_smoothing: float = 0.1
     optimizer: str = "sgd"
     layer_decay: float = 1.0
+    clip_grad: float = 0.0
+    ema: float = 0.0
     head: str = "stages"
     geometry: str | None = None
     logit_adjustment: float = 0.0
@@ -131,6 +155,11 @@ class FineTuneRegime:
 
     def __post_init__(self) -> None:
         check_fields(self, _RULES, RegimeError)
+        if self.cutmix and self.frozen_stages:
+            raise RegimeError(
+                f"cutmix: {self.cutmix:g} with {self.frozen_stages} frozen stages, behind which there are no "
+                "images to mix; give frozen_stages 0, or mixup"
+            )
 
     @property
     def is_balanced(self) -> bool:
@@ -193,8 +222,12 @@ _NUMBERS = (
     "learning_rate",
     "weight_decay",
     "mixup",
+    "cutmix",
+    "erasing",
     "label_smoothing",
     "layer_decay",
+    "clip_grad",
+    "ema",
     "logit_adjustment",
 )
 

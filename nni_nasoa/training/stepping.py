@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from nni_nasoa.data.augment import mixup
+from nni_nasoa.data.augment import cutmix, mixup
 from nni_nasoa.device.out_of_memory import is_out_of_memory
 from nni_nasoa.device.precision import autocast, precision
 
@@ -42,7 +42,7 @@ class Stepper:
     regime, group
         How to fine-tune, and the processes of the run. The regime's batch is that of all of them together.
     seed
-        What the order of images and mixup follow from.
+        What the order of images and their mixing follow from.
     head_only
         The head, where `module` is no more than that: its gradients need no autograd.
     scaler
@@ -82,7 +82,7 @@ class Stepper:
         if scaler is None and precision(self.device) == torch.float16:
             scaler = torch.amp.GradScaler("cuda")
         self._scaler = scaler
-        self._mixup = random.Random(seed)
+        self._mixing = random.Random(seed)
         generator = torch.Generator().manual_seed(seed + group.rank)
         self._indices = endless(lambda: self.batch, lambda: torch.randperm(len(inputs), generator=generator))
 
@@ -125,11 +125,16 @@ class Stepper:
             self.optimizer.zero_grad()
             return None
         self._average()
-        if self._scaler is None or self._head is not None:
+        scaler = None if self._head is not None else self._scaler
+        if self.regime.clip_grad:
+            if scaler is not None:
+                scaler.unscale_(self.optimizer)  # type: ignore[arg-type]  # as below
+            nn.utils.clip_grad_norm_(self.optimizer.parameters(), self.regime.clip_grad)
+        if scaler is None:
             self.optimizer.step()
         else:
-            self._scaler.step(self.optimizer)  # type: ignore[arg-type]  # param_groups and step will do
-            self._scaler.update()
+            scaler.step(self.optimizer)  # type: ignore[arg-type]  # param_groups and step will do
+            scaler.update()
         self.optimizer.zero_grad()
         self.steps += 1
         self.images += self.batch * self.group.size
@@ -149,9 +154,7 @@ class Stepper:
             indices = self.inputs.cheap(indices)
         inputs = self.inputs.training(indices, renew=not cheap)
         targets = self._targets(self.inputs.labels[indices.to(self.device)])
-        if self.regime.mixup:
-            share = self._mixup.betavariate(self.regime.mixup, self.regime.mixup)
-            inputs, targets = mixup(inputs, targets, share, self.inputs.images.generator)
+        inputs, targets = self._mixed(inputs, targets)
         if self._head is not None:
             return head_gradients(self._head, inputs, targets, self._offsets)
         # Kept features have another order than fresh ones, for which a compiled module would be compiled
@@ -163,6 +166,16 @@ class Stepper:
         loss = F.cross_entropy(shifted(logits.float(), self._offsets), targets)
         (loss if self._scaler is None else self._scaler.scale(loss)).backward()
         return loss.detach()
+
+    def _mixed(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch by mixup or cutmix, as the regime has it; features, which a run may be cut to, by mixup."""
+        ways = [(mixup, self.regime.mixup), (cutmix, 0.0 if self.inputs.frozen else self.regime.cutmix)]
+        given = [(mix, alpha) for mix, alpha in ways if alpha]
+        if not given:
+            return inputs, targets
+        mix, alpha = given[0] if len(given) == 1 else self._mixing.choice(given)
+        share = self._mixing.betavariate(alpha, alpha)
+        return mix(inputs, targets, share, self.inputs.images.generator)
 
     def _targets(self, labels: Tensor) -> Tensor:
         """Smoothed probabilities (n, classes) of labels (n,)."""

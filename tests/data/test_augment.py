@@ -4,7 +4,17 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as TF
 
-from nni_nasoa.data.augment import LEVELS, augment, jitter_colors, mixup, resized_crop, shift
+from nni_nasoa.data.augment import (
+    ERASED,
+    LEVELS,
+    augment,
+    cutmix,
+    erase,
+    jitter_colors,
+    mixup,
+    resized_crop,
+    shift,
+)
 
 
 def images(n=16, size=24, seed=0):
@@ -48,7 +58,7 @@ def test_flip_mirrors_about_half():
     assert (flipped ^ kept).all() and 60 < flipped.sum() < 140
 
 
-@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("level", [level for level in LEVELS if level != "trivial"])
 def test_nothing_is_mirrored_where_that_would_be_wrong(level):
     ramp = torch.arange(32, dtype=torch.uint8).mul(8).expand(64, 3, 32, 32)
     varied = augment(ramp, level, generator(), mirrored=False).float()
@@ -114,3 +124,36 @@ def test_a_crop_of_larger_images_is_sharper():
     large, small = (resized_crop(batch, generator(), size=48, scale=(0.35, 0.5)) for batch in (lines, small))
     assert large.shape == small.shape == (16, 3, 48, 48)
     assert large.std((2, 3)).mean() > 1.2 * small.std((2, 3)).mean()
+
+
+def test_a_rectangle_of_some_images_is_erased():
+    batch = torch.full((2000, 3, 32, 32), 5.0)
+    erased = erase(batch, 0.4, generator())
+    assert erased is batch
+    changed = (erased != 5).all(1)
+    hit = changed.flatten(1).any(1)
+    assert 0.35 < hit.float().mean() < 0.45
+    area = changed[hit].float().mean((1, 2))
+    # Sides are whole pixels, and no longer than the image.
+    assert area.min() > ERASED[0] / 2 and area.max() < ERASED[1] + 0.05 and 0.13 < area.mean() < 0.2
+    rows, columns = changed[hit].any(2).sum(1), changed[hit].any(1).sum(1)
+    assert torch.equal(rows * columns, changed[hit].sum((1, 2)))
+    noise = erased[changed[:, None].expand_as(erased)]
+    assert noise.mean().abs() < 0.02 and (noise.std() - 1).abs() < 0.02
+    assert torch.equal(erase(torch.ones(9, 3, 8, 8), 0.0, generator()), torch.ones(9, 3, 8, 8))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.75, 1.0])
+def test_cutmix_mixes_targets_by_the_areas(share):
+    numbers = torch.arange(8.0)
+    batch, targets = numbers.view(8, 1, 1, 1).expand(8, 3, 20, 20), torch.eye(8)
+    mixed, both = cutmix(batch, targets, share, generator())
+    own = (mixed[:, 0] == numbers.view(8, 1, 1)).float().mean((1, 2))
+    assert torch.allclose(both.sum(1), torch.ones(8))
+    for image in range(8):
+        others = mixed[image][mixed[image] != image].unique()
+        assert len(others) <= 1
+        assert both[image, image].item() == pytest.approx(own[image].item())
+        if len(others):
+            assert own[image].item() == pytest.approx(share, abs=0.1)
+            assert both[image, int(others)].item() == pytest.approx(1 - own[image].item())

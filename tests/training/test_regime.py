@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nni_nasoa.finetune import FineTuneRegime, RegimeError
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS, AUGMENTATIONS, advised_augmentation
 
 regimes = st.builds(
     FineTuneRegime,
@@ -19,8 +20,11 @@ regimes = st.builds(
     frozen_stages=st.integers(0, 1000),
     batch_size=st.integers(2, 65536),
     input_size=st.none() | st.integers(1, 2048),
-    augmentation=st.sampled_from(["none", "crop", "crop-flip", "full"]),
+    augmentation=st.sampled_from(["none", "crop", "crop-flip", "full", "trivial"]),
     mixup=st.floats(0, 100),
+    erasing=st.floats(0, 1),
+    clip_grad=st.floats(0, 1e6),
+    ema=st.floats(0, 1),
     label_smoothing=st.floats(0, 0.99),
     optimizer=st.sampled_from(["sgd", "adamw"]),
 )
@@ -48,8 +52,12 @@ def test_json_and_yaml_round_trip(regime):
         ("input_size", 0, "from 1 to 2048"),
         ("input_size", 10**9, "from 1 to 2048"),
         ("learning_rate", 10**400, "above 0 to 100"),
-        ("augmentation", "flip", "none, crop, crop-flip, full"),
+        ("augmentation", "flip", "none, crop, crop-flip, full, trivial"),
         ("mixup", float("inf"), "from 0"),
+        ("cutmix", -0.1, "from 0"),
+        ("erasing", 1.1, "from 0 to 1"),
+        ("clip_grad", float("nan"), "from 0"),
+        ("ema", 2, "from 0 to 1"),
         ("label_smoothing", 1.0, "to below 1"),
         ("optimizer", "SGD", "sgd, adamw"),
         ("optimizer", ["sgd"], "sgd, adamw"),
@@ -125,3 +133,16 @@ def test_a_regime_needs_no_torch():
         "FineTuneRegime('a'); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_images_are_not_mixed_behind_frozen_stages():
+    assert FineTuneRegime("et-nas-a", cutmix=1.0, mixup=0.2).cutmix == 1
+    with pytest.raises(
+        RegimeError, match=r"cutmix: 1 with 2 frozen stages, .*; give frozen_stages 0, or mixup"
+    ):
+        FineTuneRegime("et-nas-a", cutmix=1.0, frozen_stages=2)
+
+
+def test_what_advice_takes_an_augmentation_for():
+    advised = [advised_augmentation(name) for name in AUGMENTATIONS]
+    assert advised == [*ADVISED_AUGMENTATIONS, "full"]

@@ -121,3 +121,36 @@ def test_a_step_whose_scaled_gradients_are_no_numbers_is_left_out(blobs, shallow
     handle.remove()
     made.step(cheap=False)
     assert not torch.equal(network.head.weight, before) and network.head.weight.isfinite().all()
+
+
+@pytest.mark.parametrize("scaler", [None, torch.amp.GradScaler("cpu", init_scale=2.0**8)])
+def test_gradients_are_clipped_to_a_norm(blobs, shallow, scaler):
+    """Of plain SGD, without what it remembers, the first step is as long as the gradient."""
+    lengths = []
+    for clip_grad in (0.0, 0.01, 100.0):
+        torch.manual_seed(1)
+        network = shallow()
+        made = stepper(blobs, network, scaler=scaler, clip_grad=clip_grad, weight_decay=0.0)
+        made.optimizer.nesterov, made.optimizer.learning_rate = False, 1.0
+        before = [parameter.detach().clone() for parameter in network.parameters()]
+        made.step(cheap=False)
+        change = [(old - new).flatten() for old, new in zip(before, network.parameters())]
+        lengths.append(torch.cat(change).norm().item())
+    free, clipped, wide = lengths
+    assert clipped == pytest.approx(0.01, rel=1e-3) and wide == pytest.approx(free, rel=1e-5) and free > 0.02
+
+
+def test_batches_are_mixed_in_one_way_or_the_other(blobs, shallow):
+    made = stepper(blobs, shallow(), mixup=0.4, cutmix=1.0)
+    zeros, eye = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 3, 16, 16), torch.eye(8)
+    ways = set()
+    for _ in range(40):
+        mixed, _ = made._mixed(zeros, eye)
+        ways.add(bool((mixed == mixed.round()).all()))
+    assert ways == {True, False}  # cutmix leaves values as they are
+
+
+def test_a_run_that_is_cut_to_its_head_mixes_no_parts_of_images(blobs, shallow):
+    made = stepper(blobs, shallow(), head_only=True, cutmix=1.0)
+    made.step(cheap=False)
+    assert made.steps == 1

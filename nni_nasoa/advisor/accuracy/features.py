@@ -16,7 +16,8 @@ import numpy as np
 from nni_nasoa.advisor.candidates import Candidates
 from nni_nasoa.advisor.models import SMALL, ModelFigures
 from nni_nasoa.experience.records import RunRecord
-from nni_nasoa.training.regime import AUGMENTATIONS, MAX_STAGES, OPTIMIZERS, FineTuneRegime
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS as AUGMENTATIONS
+from nni_nasoa.training.regime import MAX_STAGES, OPTIMIZERS, FineTuneRegime
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from nni_nasoa.data import ImageArrays
+from nni_nasoa.device.allocation import keep_freed_memory
 from nni_nasoa.device.device import Device
 from nni_nasoa.device.precision import autocast, faster_type
 from nni_nasoa.device.settings import synchronize
@@ -21,7 +22,8 @@ from nni_nasoa.training.images import Images, Normalization
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.optimizers import Optimizer
 from nni_nasoa.training.pace import measured_pace
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS as AUGMENTATIONS
+from nni_nasoa.training.regime import OPTIMIZERS, FineTuneRegime
 from nni_nasoa.training.sampling import undisturbed
 from nni_nasoa.training.stepping import Stepper
 from nni_nasoa.training.trainable import Trainable
@@ -115,6 +117,7 @@ class _Bench:
     """Measures on one device."""
 
     def __init__(self, device: Device):
+        keep_freed_memory()
         self.key, self.device, self._threads = device.key, torch.device(device.kind), device.threads
         # Another process that takes turns with this one does not change the processor time of a single
         # thread.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS as AUGMENTATIONS
+from nni_nasoa.training.regime import OPTIMIZERS
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike

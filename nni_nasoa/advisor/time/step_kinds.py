@@ -15,7 +15,8 @@ Of models that were not measured, the modes begin with `rough:`.
 
 from __future__ import annotations
 
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS as AUGMENTATIONS
+from nni_nasoa.training.regime import OPTIMIZERS
 
 IMAGES = "images"  # the model of what does not depend on one
 TRAIN, FEATURES, ROUGH = "train", "features", "rough:"

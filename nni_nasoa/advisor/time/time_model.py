@@ -22,6 +22,7 @@ from nni_nasoa.device.device import possible_keys
 from nni_nasoa.experience.records import COUNTS, RunRecord, StepTime, positive
 from nni_nasoa.files import parse_json
 from nni_nasoa.training.outcome import StopReason
+from nni_nasoa.training.regime import advised_augmentation
 from nni_nasoa.values import reason
 
 from .corrections import Corrections
@@ -226,7 +227,7 @@ class TimeModel:
             frozen_stages=regime["frozen_stages"],
             batch_size=regime["batch_size"],
             input_size=size,
-            augmentation=regime["augmentation"],
+            augmentation=advised_augmentation(regime["augmentation"]),
             optimizer=regime["optimizer"],
             train_images=train,
             val_images=val,
