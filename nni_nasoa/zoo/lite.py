@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from .checkpoints import load_checkpoint
 from .family import ModelInfo
+from .light_import import imported
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -65,9 +66,7 @@ class LiteFamily:
 
     def create(self, info: ModelInfo, num_classes: int, weights: str | os.PathLike | None) -> nn.Module:
         """Build a model; see `create_model`. A file given as weights has the names of timm's network."""
-        import timm
-
-        network = timm.create_model(f"tf_efficientnet_{info.name}", num_classes=num_classes)
+        network = imported("timm").create_model(f"tf_efficientnet_{info.name}", num_classes=num_classes)
         if weights == "default":
             state = published_weights(info.name, network.state_dict())
             if num_classes != state[f"{_HEAD}.weight"].shape[0]:

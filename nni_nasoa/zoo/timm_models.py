@@ -14,6 +14,7 @@ from . import torchvision_models
 from .checkpoints import HUB_FILES, download_error, hub_cache, hub_file, load_checkpoint, torch_checkpoints
 from .downloading import BYTES_A_PARAMETER, Download, DownloadError, hub_endpoint, unreachable
 from .family import ModelInfo
+from .light_import import imported
 from .timm_published import TimmFigures, is_resizable, published, size_step
 
 if TYPE_CHECKING:
@@ -184,9 +185,7 @@ def _hub_in_silence() -> Iterator[None]:
 
 
 def _timm() -> ModuleType:
-    import timm
-
-    return timm
+    return imported("timm")
 
 
 FAMILY = TimmFamily()

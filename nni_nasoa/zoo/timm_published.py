@@ -21,6 +21,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .light_import import imported
+
 _TABLE = Path(__file__).with_name("timm_published.csv")
 COUNTED = (  # networks of features, without a published result on ImageNet: what can be counted is
     "vit_small_patch14_dinov2.lvd142m",
@@ -157,9 +159,7 @@ def _counted(name: str) -> dict[str, str]:
 
 def is_resizable(name: str) -> bool:
     """Whether a network can be built such that it takes images of many sizes, though it has a fixed one."""
-    from timm.models import is_model_in_modules
-
-    return is_model_in_modules(name.partition(".")[0], RESIZABLE)
+    return imported("timm.models").is_model_in_modules(name.partition(".")[0], RESIZABLE)
 
 
 def size_step(name: str, fixed: bool) -> int | None:

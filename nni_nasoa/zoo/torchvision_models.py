@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from .checkpoints import download_error, load_checkpoint, torch_checkpoints
 from .downloading import BYTES_A_PARAMETER, Download, DownloadError, unreachable
 from .family import ModelInfo
+from .light_import import imported
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -83,9 +84,7 @@ class TorchvisionFamily:
 
         "default" weights are downloaded by torchvision, into torch's own cache.
         """
-        from torchvision import models
-
-        network = models.get_model(info.name, num_classes=num_classes)
+        network = imported("torchvision.models").get_model(info.name, num_classes=num_classes)
         if weights == "default":
             state, head = self._published(info.name), _head(network)
             if num_classes != 1000:
@@ -100,9 +99,7 @@ class TorchvisionFamily:
         return network
 
     def _published(self, name: str) -> dict[str, Tensor]:
-        from torchvision import models
-
-        weights = models.get_model_weights(name)[self._rows[name]["weights"]]
+        weights = imported("torchvision.models").get_model_weights(name)[self._rows[name]["weights"]]
         try:
             missing = self.download(self._models[name])
             if missing is not None and (why := unreachable(missing.url)) is not None:
