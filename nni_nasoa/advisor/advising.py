@@ -31,6 +31,7 @@ from nni_nasoa.training.errors import FineTuneError
 from nni_nasoa.values import MINUTES, whole
 from nni_nasoa.zoo import get
 from nni_nasoa.zoo.available import AUTO
+from nni_nasoa.zoo.light_import import imported
 
 from .accuracy.predictor import AccuracyPredictor
 from .advice import NO_LIMITS, Advice, Limits
@@ -216,7 +217,7 @@ def _decoding_meanwhile(
 def _import_for(models: Sequence[ModelInfo]) -> None:
     import_module("torch")
     if any(model.family in _TIMM_FAMILIES for model in models):
-        import_module("timm")
+        imported("timm")
 
 
 def _look_seconds(dataset: Dataset, budget: float, end: float | None) -> float:

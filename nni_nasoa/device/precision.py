@@ -9,7 +9,10 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-TRIALS = 2  # passes in each type, by turns, after one each that finds kernels
+# Passes in each type, by turns, after one each that finds kernels: so many, or fewer where time is short.
+TRIALS, LEAST_TRIALS = 2, 1
+
+_found: dict[str, torch.dtype | None] = {}  # by the kind of device, what the latest measurement told
 
 
 def precision(device: torch.device) -> torch.dtype:
@@ -57,19 +60,23 @@ def faster_type(
     forward
         The pass, on some images.
     seconds
-        What that may take. Where the first pass says that it would take longer, it is float32.
+        What that may take. Where the first pass says that it would take longer, it is the type that was
+        faster for another network, in this process, or float32.
     """
     if not computes_bfloat16(device):
         return None if device.type == "cpu" else precision(device)
     times: dict[torch.dtype | None, list[float]] = {None: [], torch.bfloat16: []}
-    passes = len(times) * (TRIALS + 1)
+    begun = time.perf_counter()
     with torch.no_grad():
-        for _ in range(TRIALS + 1):
+        for trial in range(TRIALS + 1):
             for dtype, taken in times.items():
                 begin = time.perf_counter()
                 with autocast_to(device, dtype):
                     forward()
                 taken.append(time.perf_counter() - begin)
-                if passes * times[None][0] > seconds:
-                    return None
-    return min(times, key=lambda dtype: min(times[dtype][1:]))
+                if len(times) * (LEAST_TRIALS + 1) * times[None][0] > seconds:
+                    return _found.get(device.type)
+            if trial >= LEAST_TRIALS and 1.5 * (time.perf_counter() - begun) > seconds:
+                break
+    _found[device.type] = min(times, key=lambda dtype: min(times[dtype][1:]))
+    return _found[device.type]

@@ -11,7 +11,7 @@ from nni_nasoa.zoo.staged import Staged
 from .context import RunContext
 
 # It is chosen by so many images, in this share of the time that is left.
-TYPE_IMAGES, TYPE_SHARE = 8, 0.05
+TYPE_IMAGES, TYPE_SHARE = 8, 0.1
 
 
 def forward_type(network: Staged, images: Tensor, precision: str, context: RunContext) -> torch.dtype | None:

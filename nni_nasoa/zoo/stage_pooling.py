@@ -151,14 +151,16 @@ def _pool(x: Tensor) -> Tensor:
     if x.ndim == 2:
         return _rooted(x)
     if x.ndim == 3:  # tokens, (n, places, channels)
-        places: tuple[int, ...] = (1,)
-    elif x.ndim == 4 and x.shape[1] == x.shape[2] != x.shape[3]:  # (n, height, width, channels)
-        places = (1, 2)
-    else:
-        places = tuple(range(2, x.ndim))
-    x = x.float()
-    mean, deviation = x.mean(places), x.var(places, correction=0).add(1e-6).sqrt()
-    return torch.cat([_rooted(part) for part in (mean, x.amax(places), deviation)], 1)
+        x = x[:, :, None]
+    elif not (x.ndim == 4 and x.shape[1] == x.shape[2] != x.shape[3]):  # else (n, height, width, channels)
+        x = x.flatten(3).movedim(1, -1).flatten(2, -2)
+    height, width, channels = x.shape[1:]
+    # Rows are reduced first, as vectors: on a processor that is several times as fast as both at once.
+    rows, by_row = x.flatten(2).float(), (width, channels)
+    mean, square = (of.sum(1).unflatten(1, by_row).sum(1) / (height * width) for of in (rows, rows * rows))
+    most = rows.amax(1).unflatten(1, by_row).amax(1)
+    deviation = (square - mean * mean).clamp(min=0).add(1e-6).sqrt()
+    return torch.cat([_rooted(part) for part in (mean, most, deviation)], 1)
 
 
 def _rooted(x: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from nni_nasoa.zoo import create_model
-from nni_nasoa.zoo.stage_pooling import EARLIER_WEIGHT, NORM, PooledStages
-from nni_nasoa.zoo.staged import staged
+from nni_nasoa.zoo.stage_pooling import EARLIER_WEIGHT, EPS, NORM, PooledStages
+from nni_nasoa.zoo.staged import Staged, staged
 
 SIZE = 32
 
@@ -103,3 +104,46 @@ def test_the_head_is_computed_in_float32(small):
         logits = small.head(features)
         assert small(x).dtype == torch.float32
     torch.testing.assert_close(logits, F.linear(features.float(), small.head.weight, small.head.bias))
+
+
+@pytest.mark.parametrize(
+    "shape, places",
+    [
+        ((4, 9, 5), (1,)),  # tokens
+        ((4, 6, 6, 5), (1, 2)),  # channels last
+        ((4, 5, 6, 6), (2, 3)),
+        ((4, 5, 6, 7), (2, 3)),
+        ((4, 5, 1, 1), (2, 3)),
+        ((4, 3, 2, 4, 6), (2, 3, 4)),
+    ],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_pooled_is_mean_maximum_and_deviation(shape, places, dtype):
+    x = 3 + torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    exact = x.double()
+    parts = [exact.mean(places), exact.amax(places), exact.var(places, correction=0).add(1e-6).sqrt()]
+    expected = torch.cat(parts, 1)
+    expected = expected.sign() * ((expected.abs() + EPS).sqrt() - EPS**0.5)
+    for given in (x, x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x):
+        view = PooledStages(Staged([Gives(given), Last()], nn.Linear(2, 3), (0.5,) * 3, (0.5,) * 3, 8), 3, 8)
+        found = view.eval().forward_stages(torch.zeros(4, 3, 8, 8))
+        assert found.shape[1] == expected.shape[1] + 2
+        assert torch.allclose(found[:, :-2], expected.float(), atol=1e-5)
+
+
+class Gives(nn.Module):
+    """A stage that gives the same, whatever it is given; for a batch of one, the first of it."""
+
+    def __init__(self, output):
+        super().__init__()
+        self.output, self.weight = output, nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return self.output[: len(x)]
+
+
+class Last(nn.Module):
+    """A stage that gives two features."""
+
+    def forward(self, x):
+        return x.float().flatten(1)[:, :2]

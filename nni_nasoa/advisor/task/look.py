@@ -25,6 +25,7 @@ from nni_nasoa.data.profile import (
 from nni_nasoa.device.threads import Threads
 from nni_nasoa.training.time_shares import CACHE_SHARE
 from nni_nasoa.values import MAX_NUMBER
+from nni_nasoa.zoo.light_import import imported
 
 from .landmarks import landmark
 from .plan import PROBE_MODEL, is_large, landmark_settings, planned_probes
@@ -206,7 +207,7 @@ def _probes(reader: _Reader, sizes: Mapping[str, int], device: str) -> dict[str,
         # What imports take says nothing of the next probe.
         import_module("torch")
         if name in large:
-            import_module("timm")
+            imported("timm")
 
         begin, left = reader.instruments.clock(), reader.left()
         others = [*sizes][place:]
