@@ -7,7 +7,8 @@ them wait until the system takes turns, and a step with two threads can be ten t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
 
 LEAST_SECONDS = 0.1  # Seconds to look at what others do; the system counts in hundredths.
 IDLE = ("idle", "iowait", "guest", "guest_nice")  # guests are counted as user time, too
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch computes with one thread in this context: for what is little work, whoever else computes."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class Usage(NamedTuple):

@@ -29,7 +29,8 @@ from .sizes import known_model
 
 # The part of the time that may go to moving images to a GPU, and the bytes that are moved in a second.
 RESIDENT_SHARE, READING_SPEED = 0.05, 500e6
-LEAST_SECONDS = 10.0  # With fewer left, none go to finding out how fast a network is.
+# With fewer seconds left, none go to finding out how fast a network is; else about this share of them.
+LEAST_SECONDS, PACE_SHARE = 3.0, 0.05
 
 
 def check_model(
@@ -74,7 +75,7 @@ def pace_of_head(
     """Seconds of a forward pass for an image, by which a run decides how long a folder is decoded.
 
     None where that does not depend on it: of runs that train stages, and of images that are decoded. Where
-    few seconds are left, it is told only if it is known already.
+    next to no time is left, it is told only if it is known already.
 
     Parameters
     ----------
@@ -96,7 +97,7 @@ def pace_of_head(
     if pace is None and clock.remaining >= LEAST_SECONDS:
         begun = dataset.decoding_under_way(size)
         with nullcontext() if begun is None else begun.paused():
-            pace = measured_pace(regime.model, view, size, device)
+            pace = measured_pace(regime.model, view, size, device, seconds=PACE_SHARE * clock.remaining)
     return None if pace is None else pace.at(size)
 
 

@@ -19,6 +19,7 @@ from nni_nasoa.training.time_shares import (
     HEAD_PASS_SHARE,
     HEAD_STEP_SECONDS,
     HEAD_VALIDATION_SHARE,
+    LEAST_FIT_SECONDS,
     LEAST_VALIDATION,
     MIN_STEPS,
     STEP_FACTOR,
@@ -268,8 +269,9 @@ def _look(
 
     def go_on(seconds: float) -> bool:
         enough = whole if len(seen.order) * seen.seconds_per_image < whole else allowed
-        # One more chunk and the least validation have to be in time, too.
-        kept = 0.0 if pooled else CHUNK_SECONDS + LEAST_VALIDATION * seen.seconds_per_image
+        # One more chunk, the fit and the least validation have to be in time, too.
+        kept = LEAST_FIT_SECONDS if pooled else CHUNK_SECONDS
+        kept += LEAST_VALIDATION * seen.seconds_per_image
         return seconds < max(allowed, enough) and schedule.window_left > kept and not context.interruption
 
     seen.run(part.inputs, go_on)

@@ -11,7 +11,7 @@ from nni_nasoa.device.precision import autocast, faster_type
 from nni_nasoa.device.settings import synchronize
 from nni_nasoa.zoo.staged import Staged
 
-IMAGES, SECONDS = 8, 1.0  # that are passed at a time; that finding the faster type may take, about
+IMAGES, SECONDS = 8, 1.0  # that are passed at a time; that finding the faster type may take at most, about
 FRESH_SECONDS = 600.0  # How long a pace holds: by then others may use the device, or no longer.
 
 
@@ -46,7 +46,9 @@ def known_pace(model: str, device: torch.device) -> Pace | None:
 
 
 @torch.no_grad()
-def measured_pace(model: str, view: Staged, size: int, device: torch.device) -> Pace:
+def measured_pace(
+    model: str, view: Staged, size: int, device: torch.device, *, seconds: float = SECONDS
+) -> Pace:
     """The pace of a network, by black images; measured in about a second, and known for a while.
 
     Parameters
@@ -57,6 +59,8 @@ def measured_pace(model: str, view: Staged, size: int, device: torch.device) -> 
         The network. It is moved to the device, in eval mode.
     size
         Height and width of the images, in pixels.
+    seconds
+        That finding out in which type it is faster may take.
     """
     if (known := known_pace(model, device)) is not None:
         return known
@@ -67,7 +71,7 @@ def measured_pace(model: str, view: Staged, size: int, device: torch.device) -> 
         view.forward_stages(images)
         synchronize(device)
 
-    dtype = faster_type(device, forward, seconds=SECONDS)
+    dtype = faster_type(device, forward, seconds=min(SECONDS, seconds))
     with autocast(device, dtype):
         forward()
         begin = time.perf_counter()

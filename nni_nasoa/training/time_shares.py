@@ -22,6 +22,7 @@ TIMING_SHARE, FIRST_PASS_SHARE, HEAD_PASS_SHARE = 0.02, 0.1, 0.75
 FIT_SHARE = 0.15  # Of the time that is left, fitting a head to the features of these images, at most.
 # A run of the head alone takes a second view of each image where so many times what the first took is left.
 TIME_FOR_MIRRORED = 1.3
+LEAST_FIT_SECONDS = 0.3  # What a fit takes at least: what it needs is loaded, and first steps are taken.
 TIME_FOR_FIT = 2.0  # A head is fitted again where so many times what the first fit took is left.
 # Before stages are trained, the first pass sees all images where that takes no more than this share.
 WHOLE_PASS_SHARE = 0.35

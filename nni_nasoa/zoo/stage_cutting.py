@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from nni_nasoa.device.signals import signals_deferred
+from nni_nasoa.device.threads import one_thread
 
 # Plain transformers have a stage for each of their blocks: where there are more than MAX_STAGES, they are
 # joined to JOINED_STAGES.
@@ -56,7 +57,8 @@ def cut(network: nn.Module, size: int) -> tuple[list[nn.Module], nn.Linear]:
 @torch.no_grad()
 def _pass_tensors(stages: list[nn.Module], network: nn.Module, size: int) -> bool:
     x = _blank(network, size)
-    return all(isinstance(x := stage(x), Tensor) for stage in stages)
+    with one_thread():
+        return all(isinstance(x := stage(x), Tensor) for stage in stages)
 
 
 def _blank(network: nn.Module, size: int) -> Tensor:

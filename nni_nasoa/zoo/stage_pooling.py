@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nni_nasoa.device.threads import one_thread
+
 from .staged import Staged
 
 EPS = 0.01  # bends the root at 0, where its slope would be infinite
@@ -59,7 +61,7 @@ class PooledStages(Staged):
         self._earlier: dict[int, int] = {}  # how wide is what was pooled before that
         mode = self.training
         self.eval()
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             blank = torch.zeros(1, 3, size, size, device=device)
             parts = self._pooled(blank.contiguous(memory_format=torch.channels_last))
         self.train(mode)

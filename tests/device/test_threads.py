@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nni_nasoa.device.threads import Threads, Usage
+from nni_nasoa.device.threads import Threads, Usage, one_thread
 from nni_nasoa.finetune import FineTuneRegime, finetune
 
 
@@ -97,3 +97,16 @@ def test_a_run_that_has_one_core_takes_one_thread_and_leaves_the_callers_number(
         assert set(seen) == {1} and torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_little_work_has_one_thread_and_the_callers_come_back():
+    before, seen = torch.get_num_threads(), []
+
+    @one_thread()
+    def work():
+        seen.append(torch.get_num_threads())
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        work()
+    assert seen == [1] and torch.get_num_threads() == before

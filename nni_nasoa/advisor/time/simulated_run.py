@@ -25,6 +25,7 @@ from nni_nasoa.training.time_shares import (
     HEAD_STEP_SECONDS,
     HEAD_VALIDATION_SHARE,
     LAST_FEATURES_SHARE,
+    LEAST_FIT_SECONDS,
     LEAST_VALIDATION,
     MARGIN_SHARE,
     MAX_CHUNK,
@@ -52,9 +53,7 @@ LEAST_PASS = (
 ) * FIRST_CHUNK  # images: the first chunks, each twice as large as the one before
 # A step is kept back for the last one, which begins in the window and ends, on average, half a step after it.
 LAST_STEP = 0.6
-# That fitting a head takes, whatever the time: what it is done with is loaded, and first steps are taken; and
-# more for each image.
-FIT_SECONDS = 0.3, 2e-4
+FIT_SECONDS = LEAST_FIT_SECONDS, 2e-4  # that fitting a head takes, and more for each image
 REFIT_SHARE = 0.2  # of that, where a head is fitted that was fitted to much the same before
 
 
@@ -330,7 +329,9 @@ def _first_pass(
     share = np.where(asked_for_head, HEAD_PASS_SHARE, FIRST_PASS_SHARE)
     whole = images * forward < WHOLE_PASS_SHARE * remaining
     share = np.where(whole, np.maximum(share, WHOLE_PASS_SHARE), share)
-    looked = _look(images, share * remaining, forward)
+    # The fit and the least validation have to be in time, too.
+    most = np.maximum(remaining - reserve - FIT_SECONDS[0] - LEAST_VALIDATION * forward, 0.0)
+    looked = _look(images, np.minimum(share * remaining, most), forward)
     left = remaining - looked
     if setup.gave_up is None:
         wanted = np.minimum(MIN_STEPS, np.ceil(images / setup.batch))

@@ -200,8 +200,7 @@ def test_a_head_is_fitted_to_as_many_views_and_for_as_long_as_is_foretold(world,
     assert record.outcome.reason is StopReason.FITTED
     assert record.epochs == pytest.approx(views, abs=0.1)
     estimate = expected(model, regime, record)
-    # A first fit takes its time, though there be none: the shortest budgets are overrun.
-    assert estimate.feasible[0] == (record.seconds <= budget) == (budget >= 2)
+    assert estimate.feasible[0] and record.seconds <= budget
     assert estimate.epochs[0] == pytest.approx(record.epochs, rel=0.15)
     assert estimate.seconds[0] == pytest.approx(record.seconds, rel=0.1 if budget < 2 else 0.03)
     assert not model.observe(record) and model.seen == 0  # how long it took, no clock has said
