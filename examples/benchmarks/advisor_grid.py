@@ -27,7 +27,7 @@ from nni_nasoa.advisor.task.profiles import TaskProfile
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.experience.old_records import upgraded_record
 from nni_nasoa.experience.records import RunRecord, StepTime
-from nni_nasoa.training.regime import AUGMENTATIONS, FineTuneRegime
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS, FineTuneRegime
 
 GRID = DATA / "advisor_grid.jsonl.gz"
 
@@ -49,7 +49,7 @@ def grid_regimes(models: Sequence[str], count: int, seed: int = 0) -> list[FineT
         column(rates),
         column(range(2)),
         column(BATCHES),
-        column(AUGMENTATIONS),
+        column(ADVISED_AUGMENTATIONS),
         column(SMOOTHINGS),
         column(np.linspace(0, 1, 5)),
         column(np.linspace(0, 1, 4)),

@@ -16,7 +16,7 @@ from nni_nasoa.making.collecting_plan import (
     PlannedRun,
     make_plan,
 )
-from nni_nasoa.training.regime import AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
+from nni_nasoa.training.regime import ADVISED_AUGMENTATIONS, OPTIMIZERS, FineTuneRegime
 
 TASKS, MODELS = ("segments-few", "materials-grey-few"), ("nano-a", "nano-b")
 
@@ -43,7 +43,7 @@ def test_a_plan_covers_everything_evenly():
         budgets[run.task].add(run.budget)
     assert all(seen == set(BUDGETS) for seen in budgets.values())
     assert 6.5 < sum(run.budget for run in runs) / len(runs) < 7.5
-    assert {run.regime.augmentation for run in runs} == set(AUGMENTATIONS) and {
+    assert {run.regime.augmentation for run in runs} == set(ADVISED_AUGMENTATIONS) and {
         run.regime.optimizer for run in runs
     } == set(OPTIMIZERS)
     assert len({run.regime.learning_rate for run in runs}) >= 8 and {
