@@ -30,7 +30,7 @@ from rich.table import Table
 from nni_nasoa.data import Dataset
 from nni_nasoa.evaluation import evaluate
 from nni_nasoa.finetune import FineTuneRegime, finetune
-from nni_nasoa.training.regime import BALANCED_FIELDS
+from nni_nasoa.training.regime import BALANCED_FIELDS, HEADS
 from nni_nasoa.training.speed import environment
 
 DATA = Path(__file__).with_name("data") / "regime_settings.jsonl"
@@ -75,6 +75,13 @@ def measured(folder: Path, regime: FineTuneRegime, minutes: float, seed: int, ra
 @click.option("--input-size", type=int, default=128, show_default=True)
 @click.option("--frozen-stages", type=int, default=1000, show_default=True)
 @click.option("--minutes", type=float, default=5.0, show_default=True)
+@click.option(
+    "--head",
+    type=click.Choice(HEADS),
+    default=HEADS[0],
+    show_default=True,
+    help="With 'last', trained stages count though a fitted head were better.",
+)
 @click.option("--long-tail", "ratio", type=click.FloatRange(1), default=1.0, show_default=True)
 @click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), default=DATA, show_default=True)
@@ -87,6 +94,7 @@ def main(
     input_size: int,
     frozen_stages: int,
     minutes: float,
+    head: str,
     ratio: float,
     seeds: int,
     output: Path,
@@ -94,10 +102,11 @@ def main(
     results = Results(output)
     if not any(results.of(who="environment")):
         results.add(environment(), who="environment")
-    base = FineTuneRegime(model, input_size=input_size, frozen_stages=frozen_stages)
+    base = FineTuneRegime(model, input_size=input_size, frozen_stages=frozen_stages, head=head)
     given = [yaml.safe_load(value) for value in values]
     common = {"field": field, "model": model, "input_size": input_size, "minutes": minutes}
     common |= {"frozen_stages": frozen_stages, "long_tail": ratio}
+    common |= {} if head == HEADS[0] else {"head": head}
     names = only or tuple(FOLDERS)
     for name in names:
         folder = made(name, dest)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Choice
     from nni_nasoa.data import Dataset
 
+RECIPE = ("mixup", "cutmix", "erasing", "clip_grad", "ema")  # said where they are not 0
+
 
 def command_of(choice: Choice, dataset: Dataset, minutes: float, device: str, store: str | None) -> str:
     """The command that carries a choice out, to be pasted into a shell."""
@@ -42,6 +44,8 @@ def command_of(choice: Choice, dataset: Dataset, minutes: float, device: str, st
     ):
         value = getattr(regime, name)
         words += [f"--{name.replace('_', '-')}", f"{value:g}" if isinstance(value, float) else str(value)]
+    for name in RECIPE:
+        words += [f"--{name.replace('_', '-')}", f"{value:g}"] if (value := getattr(regime, name)) else []
     words += ["--geometry", regime.geometry] if regime.geometry is not None else []
     words += ["--weights", "none"] if choice.weights is None else []
     words += ["--device", device] if device != "auto" else []

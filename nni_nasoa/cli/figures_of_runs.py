@@ -49,7 +49,7 @@ _OPTIONS = (
     click.option("--learning-rate", type=float, help="At its peak, for a whole batch."),
     click.option("--batch-size", type=int),
     click.option("--input-size", type=int, help="In pixels; by default what a model was pretrained at."),
-    click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full"])),
+    click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full", "trivial"])),
     click.option("--optimizer", type=click.Choice(["sgd", "adamw"])),
     click.option("--device", default="auto", show_default=True),
     ROOT,

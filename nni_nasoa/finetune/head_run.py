@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nni_nasoa.device.precision import autocast
 from nni_nasoa.training.class_balance import logit_offsets
+from nni_nasoa.training.gains import MORE_IMAGES_GAIN
 from nni_nasoa.training.inputs import Inputs
 from nni_nasoa.training.time_shares import TIME_FOR_FIT, TIME_FOR_MIRRORED
 from nni_nasoa.training.trainable import Trainable
@@ -25,9 +26,6 @@ from .context import RunContext
 from .logistic import Head, fit
 from .training_start import TrainingStart
 from .validation import Validation
-
-# What twice as many images gain a head, in log-odds of its accuracy, by cross-validation of several folders.
-MORE_IMAGES_GAIN = 0.2
 
 
 class HeadRun:

@@ -23,6 +23,7 @@ from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
 from nni_nasoa.cli import main
 from nni_nasoa.cli.advise import advise
+from nni_nasoa.cli.advised_command import RECIPE
 from nni_nasoa.finetune import load_classifier
 from nni_nasoa.finetune.output_folder import reserved
 
@@ -138,9 +139,8 @@ def test_json_says_all_of_it_and_the_commands_do_what_it_says(ask, store):
         assert {"regime", "epochs", "seconds", "accuracy", "low", "high", "params_m", "why"} <= set(choice)
         assert 0 <= choice["low"] <= choice["accuracy"] <= choice["high"] <= 1
         params = parsed(shlex.split(command))
-        assert {name: params[name] for name in choice["regime"] if name != "mixup"} == {
-            name: value for name, value in choice["regime"].items() if name != "mixup"
-        }
+        params |= {name: params[name] or 0.0 for name in RECIPE}
+        assert {name: params[name] for name in choice["regime"]} == choice["regime"]
         assert params["store"] == str(store) and params["minutes"] == 0.5
 
 

@@ -21,7 +21,7 @@ TESTED = 30  # images of the part to test on
 
 
 @pytest.fixture
-def photos(tmp_path, monkeypatch):
+def photos(tmp_path, monkeypatch, process_just_started):
     """A folder with train/ and test/, whose images are dark or light."""
     monkeypatch.setenv("NASOA_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)

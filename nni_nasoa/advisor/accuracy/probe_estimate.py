@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from nni_nasoa.advisor.models import LARGE_FROM, ModelFigures
+from nni_nasoa.training.gains import MORE_IMAGES_GAIN
 
 from .features import log_odds
 
 # Twice the input size gains so much, up to a network's own, with this standard deviation between datasets.
 # Two probes of the same images show it with this part of their variances: mostly they err on the same images.
 SIZE_GAIN, SIZE_DEVIATION, NOT_SHARED = 0.17, 0.13, 0.3
-MORE_IMAGES_GAIN, MOST_DOUBLINGS = 0.2, 3.0  # Twice as many images gain so much, and eight times the most.
+MOST_DOUBLINGS = 3.0  # Eight times as many images gain the most.
 ALL_STAGES_GAIN = 0.1  # A head on all stages is so much better than one on the last.
 # A run of the head alone learns from the validation images and from mirrored ones, too.
 HEAD_ALONE_GAIN = 0.12
