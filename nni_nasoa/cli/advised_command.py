@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from nni_nasoa.advisor.advice import Choice
     from nni_nasoa.data import Dataset
 
-RECIPE = ("mixup", "cutmix", "erasing", "clip_grad", "ema")  # said where they are not 0
+RECIPE = ("mixup", "cutmix", "erasing", "clip_grad", "weight_averaging")  # said where they are not 0
 
 
 def command_of(choice: Choice, dataset: Dataset, minutes: float, device: str, store: str | None) -> str:

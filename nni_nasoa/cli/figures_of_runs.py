@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from .options import ROOT
+from .options import AUGMENTATION, ROOT
 from .terminal import clear_errors
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ _OPTIONS = (
     click.option("--learning-rate", type=float, help="At its peak, for a whole batch."),
     click.option("--batch-size", type=int),
     click.option("--input-size", type=int, help="In pixels; by default what a model was pretrained at."),
-    click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full", "trivial"])),
+    AUGMENTATION,
     click.option("--optimizer", type=click.Choice(["sgd", "adamw"])),
     click.option("--device", default="auto", show_default=True),
     ROOT,

@@ -14,6 +14,7 @@ from nni_nasoa.files import check_can_be_written
 from nni_nasoa.values import MINUTES
 
 from .options import (
+    AUGMENTATION,
     BALANCED,
     COLUMNS,
     DATASET,
@@ -76,7 +77,7 @@ STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
 )
 @click.option("--batch-size", type=int)
 @click.option("--input-size", type=int, help="In pixels; by default what the model was pretrained at.")
-@click.option("--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full", "trivial"]))
+@AUGMENTATION
 @GEOMETRY
 @click.option("--mixup", type=float, help="Alpha; 0 mixes nothing.")
 @click.option("--cutmix", type=float, help="Alpha; 0 mixes nothing. With all stages trained.")
@@ -85,7 +86,11 @@ STORE_SHARE, LEAST_STORE_SECONDS, MOST_STORE_SECONDS = 0.05, 1.0, 30.0
 @click.option("--optimizer", type=click.Choice(["sgd", "adamw"]))
 @click.option("--layer-decay", type=float, help="Learning rate of a stage by that of the one behind it.")
 @click.option("--clip-grad", type=float, help="Norm that gradients have at most; 0 leaves them.")
-@click.option("--ema", type=float, help="Average the weights over about this share of the steps, the latest.")
+@click.option(
+    "--weight-averaging",
+    type=float,
+    help="Average the weights over about this share of the steps, the latest.",
+)
 @click.option("--head", type=click.Choice(["stages", "last"]), help="What the head sees: all stages, or one.")
 @BALANCED
 @click.option(

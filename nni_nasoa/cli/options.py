@@ -44,6 +44,9 @@ REPORT = click.option(
     metavar="FILE.html",
     help="Write a page, too, that shows how good the classifier is and where it is wrong.",
 )
+AUGMENTATION = click.option(
+    "--augmentation", type=click.Choice(["none", "crop", "crop-flip", "full", "trivial"])
+)
 TEST = click.option(
     "--test",
     is_flag=True,

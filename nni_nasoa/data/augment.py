@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from nni_nasoa.values import one_of
 
-from .trivial_augment import LUMA, trivial_augment
+from .grey import grey
+from .trivial_augment import trivial_augment
 
 LEVELS = ("none", "crop", "crop-flip", "full", "trivial")
 SCALE = (0.35, 1.0)  # share of the image's area that a random resized crop keeps, at least and at most
@@ -116,11 +117,11 @@ def jitter_colors(images: Tensor, generator: torch.Generator) -> Tensor:
     brightness, contrast, saturation = 1 + JITTER * (
         2 * torch.rand((3, len(images), 1, 1, 1), generator=generator, device=images.device) - 1
     )
-    grey = (images * images.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)
-    mean = grey.mean((2, 3), keepdim=True)
+    luma = grey(images)
+    mean = luma.mean((2, 3), keepdim=True)
     # Saturation mixes with the image's grey, contrast with its mean, brightness with
     # black: all linear, so joined.
-    images.mul_(saturation * contrast * brightness).add_(grey * ((1 - saturation) * contrast * brightness))
+    images.mul_(saturation * contrast * brightness).add_(luma * ((1 - saturation) * contrast * brightness))
     return images.add_(mean * ((1 - contrast) * brightness)).clamp_(0, 255)
 
 

@@ -14,10 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .grey import grey
+
 MOST_SHEAR, MOST_SHIFT, MOST_ANGLE = 0.99, 32 / 224, math.radians(135)
 MOST_CHANGE = 0.99  # brightness, colour, contrast and sharpness are multiplied by 1 - this to 1 + this
 LEAST_BITS = 2  # of 8, that posterising leaves
-LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 
 def trivial_augment(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -79,12 +80,12 @@ def brightness(x: Tensor, strength: Tensor) -> Tensor:
 
 def colour(x: Tensor, strength: Tensor) -> Tensor:
     """Mix with the image in grey."""
-    return torch.lerp(_grey(x).expand_as(x), x, 1 + MOST_CHANGE * strength)
+    return torch.lerp(grey(x).expand_as(x), x, 1 + MOST_CHANGE * strength)
 
 
 def contrast(x: Tensor, strength: Tensor) -> Tensor:
     """Mix with the image's mean grey."""
-    return torch.lerp(_grey(x).mean((2, 3), keepdim=True).expand_as(x), x, 1 + MOST_CHANGE * strength)
+    return torch.lerp(grey(x).mean((2, 3), keepdim=True).expand_as(x), x, 1 + MOST_CHANGE * strength)
 
 
 def sharpness(x: Tensor, strength: Tensor) -> Tensor:
@@ -133,7 +134,3 @@ COLOURS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (
     autocontrast,
     equalize,
 )
-
-
-def _grey(x: Tensor) -> Tensor:
-    return (x * x.new_tensor(LUMA).view(3, 1, 1)).sum(1, keepdim=True)

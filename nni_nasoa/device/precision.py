@@ -76,6 +76,7 @@ def faster_type(
                 taken.append(time.perf_counter() - begin)
                 if len(times) * (LEAST_TRIALS + 1) * times[None][0] > seconds:
                     return _found.get(device.type)
+            # One more trial would take half as long again.
             if trial >= LEAST_TRIALS and 1.5 * (time.perf_counter() - begun) > seconds:
                 break
     _found[device.type] = min(times, key=lambda dtype: min(times[dtype][1:]))

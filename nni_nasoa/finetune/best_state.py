@@ -35,13 +35,14 @@ class BestState:
     Attributes
     ----------
     lead
-        By how much it is better than its evaluation says, as a share of the images.
+        By how much it is better than its evaluation says, as a share of the images; None where that is what
+        it says.
     """
 
     def __init__(self, network: Staged, schedule: ClockSchedule, save: Callable[[], None] | None) -> None:
         self.network = network
         self._schedule, self._clock, self._save = schedule, schedule.clock, save
-        self.lead = 0.0
+        self.lead: float | None = None
         self._state: dict[str, Tensor] = {}
         self._evaluation: Evaluation | None = None
         self._saved, self._saved_at = False, -math.inf
@@ -64,7 +65,7 @@ class BestState:
         """A whole state of the network that was evaluated before, and is saved already or at the end."""
         self._state, self._evaluation, self._saved = state, evaluation, False
 
-    def keep(self, evaluation: Evaluation, frozen: int, lead: float = 0.0) -> None:
+    def keep(self, evaluation: Evaluation, frozen: int, lead: float | None = None) -> None:
         """The present state is the best one now; the first `frozen` stages never change.
 
         It is saved where that costs little, so that little is left for the end, and a process that is killed

@@ -26,12 +26,12 @@ class Divergence:
     def __init__(self, classes: int, group: Alone | Together) -> None:
         self._guessing, self._group, self._most = math.log(classes), group, math.inf
 
-    def see(self, loss: Tensor) -> None:
+    def observe(self, loss: Tensor) -> None:
         """A step had this loss; but for the first one that is of no account."""
         if math.isinf(self._most):
             own = self._group.most(float(loss))
             self._most = DIVERGED * max(self._guessing, own if math.isfinite(own) else 0.0)
 
-    def of(self, loss: float) -> bool:
+    def has_come(self, loss: float) -> bool:
         """Whether a loss is one of training that has diverged."""
         return not math.isfinite(loss) or loss > self._most

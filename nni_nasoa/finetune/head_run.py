@@ -85,14 +85,14 @@ class HeadRun:
         views = 1 if self._before is None else 2
         return views * len(self._indices) / len(self._train)
 
-    def see_validation(self) -> None:
+    def keep_validation_features(self) -> None:
         """Have the features of the validation images; those of frozen stages are kept for the training."""
         if self._part.head_only:  # They are computed as they are evaluated.
             return
         for batch in self._val_indices.split(self._batch):
             if self.schedule.window_left < 0 or self.context.interruption:
                 return
-            self._val.keep(batch, self._see(self._part.val_inputs.clean(batch), self._part.frozen))
+            self._val.keep(batch, self._computed(self._part.val_inputs.clean(batch), self._part.frozen))
 
     def time_for_mirrored(self) -> bool:
         """Whether there is time for a second view of each image."""
@@ -163,7 +163,7 @@ class HeadRun:
         head.put_into(self.network.head, logit_offsets(labels, classes, self._adjustment))
 
     @torch.no_grad()
-    def _see(self, inputs: Tensor, frozen: int = 0) -> Tensor:
+    def _computed(self, inputs: Tensor, frozen: int = 0) -> Tensor:
         """Features of what enters the stage behind so many, as it is."""
         with self.context.turns.turn(), autocast(inputs.device, self.network.forward_type):
             return self.network.forward_stages(inputs, frozen).float()
@@ -174,7 +174,7 @@ class HeadRun:
         for batch in indices.split(self._batch):
             if self.schedule.window_left < 0 or self.context.interruption:
                 return None
-            parts.append(self._see(inputs.images.clean(batch).flip(3)))
+            parts.append(self._computed(inputs.images.clean(batch).flip(3)))
         return torch.cat(parts) if parts else None
 
     @property

@@ -187,8 +187,8 @@ class Trainer:
             head if part.head_only else None,
             offsets=self.start.offsets,
         )
-        if self.regime.ema:
-            self._average = WeightAverage(part.module, self.regime.ema)
+        if self.regime.weight_averaging:
+            self._average = WeightAverage(part.module, self.regime.weight_averaging)
         if isinstance(self.network, PooledStages) and self.start.fitted is not None:
             adjustment = self.regime.logit_adjustment
             self._head_run = HeadRun(
@@ -197,7 +197,7 @@ class Trainer:
 
     def _fit_head(self, run: HeadRun) -> None:
         """Do what can be done for a head on features, and end with that where no stage is trained."""
-        run.see_validation()
+        run.keep_validation_features()
         self._evaluate("start", run)
         if self.start.part.head_only and run.time_for_mirrored() and run.take_mirrored():
             self._evaluate("training", run)
@@ -271,7 +271,7 @@ class Trainer:
                 loss = stepper.step(self._features_take_too_long(), self._in_time)
                 if loss is None:
                     break
-                self._divergence.see(loss)
+                self._divergence.observe(loss)
                 if self._average is not None:
                     self._average.update()
                 total += loss
@@ -285,7 +285,7 @@ class Trainer:
         # Near the end, no new features are computed.
         if not cold and (inputs.store is None or inputs.computed == computed):
             self.schedule.step.add((self.clock.elapsed - begin) / done)
-        if self._divergence.of(self.loss):
+        if self._divergence.has_come(self.loss):
             self._step_back()
         self.context.watcher.step(self.clock.elapsed, self.loss, self.best.evaluation.accuracy)
 

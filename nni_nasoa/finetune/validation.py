@@ -121,18 +121,18 @@ class Validation:
         other.batch = self.batch
         return other
 
-    def better(self, new: Evaluation, old: Evaluation | None, lead: float = 0.0) -> bool:
+    def better(self, new: Evaluation, old: Evaluation | None, lead: float | None = None) -> bool:
         """Whether the new state is as good as the old one or better, on the images that both have seen.
 
-        Where the old one has a `lead`, the new one has to be better by that, as a share of the images, and by
-        a standard error: what differs between them is then no more chance than a third (McNemar's test).
+        Where the old one has a `lead`, be it 0, the new one has to be better by that, as a share of the
+        images, and by a standard error of the images that they differ on (McNemar's test).
         """
         if old is None:
             return True
         if new.correct is None or old.correct is None:
             if self._balanced:
-                return new.balanced_accuracy >= old.balanced_accuracy + lead
-            return new.accuracy >= old.accuracy + lead
+                return new.balanced_accuracy >= old.balanced_accuracy + (lead or 0.0)
+            return new.accuracy >= old.accuracy + (lead or 0.0)
         seen = min(len(new.correct), len(old.correct))
         changes = new.correct[:seen].double() - old.correct[:seen].double()
         of_class, differing = self._by_class(changes), self._by_class(changes.abs())
@@ -141,5 +141,6 @@ class Validation:
         if self._balanced:
             there, images = images > 0, images.clamp(min=1)
             change, variance, images = change / images, variance / images.square(), there
-        needed = lead * images.sum().item() + variance.sum().sqrt().item() if lead else -TIE
-        return change.sum().item() > needed
+        if lead is None:
+            return change.sum().item() > -TIE
+        return change.sum().item() > lead * images.sum().item() + variance.sum().sqrt().item()

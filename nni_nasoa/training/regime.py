@@ -50,7 +50,7 @@ _RULES = {
     "optimizer": one_of(OPTIMIZERS),
     "layer_decay": number(above(0), 1, "a number above 0 to 1"),
     "clip_grad": number(0, 1e6),
-    "ema": number(0, 1),
+    "weight_averaging": number(0, 1),
     "head": one_of(HEADS),
     "geometry": or_none(one_of(GEOMETRIES)),
     "logit_adjustment": number(0, 10),
@@ -110,7 +110,7 @@ class FineTuneRegime:
         head; 1 is the same rate for all.
     clip_grad
         The norm that the gradients of a step are scaled down to, where theirs is larger; 0 leaves them.
-    ema
+    weight_averaging
         Weights are averaged over about the latest share of the steps, and the average is what is evaluated
         and saved (polynomial-decay averaging, Shamir and Zhang, ICML 2013); 0 averages nothing.
     head
@@ -147,7 +147,7 @@ class FineTuneRegime:
     optimizer: str = "sgd"
     layer_decay: float = 1.0
     clip_grad: float = 0.0
-    ema: float = 0.0
+    weight_averaging: float = 0.0
     head: str = "stages"
     geometry: str | None = None
     logit_adjustment: float = 0.0
@@ -227,7 +227,7 @@ _NUMBERS = (
     "label_smoothing",
     "layer_decay",
     "clip_grad",
-    "ema",
+    "weight_averaging",
     "logit_adjustment",
 )
 

@@ -35,8 +35,10 @@ def _others_aside() -> Iterator[None]:
     aside = []
     if _DYNAMO not in sys.modules:
         utils = _Aside(_UTILS, is_compile_supported=_is_compile_supported)
-        aside += [_Aside(_DYNAMO, disable=_disable, utils=utils), utils]
-        torch._dynamo = aside[0]  # as the import of a submodule does
+        dynamo = _Aside(_DYNAMO, disable=_disable, utils=utils)
+        dynamo.together = utils.together = [dynamo, utils]
+        aside += dynamo.together
+        torch._dynamo = dynamo  # as the import of a submodule does
     if _WANDB not in sys.modules and find_spec(_WANDB) is not None:
         aside.append(_Aside(_WANDB))
     sys.modules.update({module.__name__: module for module in aside})
@@ -48,11 +50,25 @@ def _others_aside() -> Iterator[None]:
 
 
 class _Aside(ModuleType):
-    """Stands in the place of a module, which is imported where something is asked that this one lacks."""
+    """Stands in the place of a module, which is imported where something is asked that this one lacks.
+
+    Parameters
+    ----------
+    name
+        The module's.
+    known
+        What it is not imported for.
+
+    Attributes
+    ----------
+    together
+        Those that make way when this one does.
+    """
 
     def __init__(self, name: str, **known: Any) -> None:
         super().__init__(name)
         self.__path__: list[str] = []
+        self.together = [self]
         self.__dict__.update(known)
 
     def make_way(self) -> None:
@@ -67,10 +83,8 @@ class _Aside(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # what the import system asks
             raise AttributeError(name)
-        package = self.__name__.partition(".utils")[0]
-        for place in (package, self.__name__):
-            if isinstance(module := sys.modules.get(place), _Aside):
-                module.make_way()
+        for module in self.together:
+            module.make_way()
         return getattr(importlib.import_module(self.__name__), name)
 
 

@@ -87,7 +87,7 @@ def test_evaluations_are_written_a_line_each_and_annealed_to_the_end(run):
         {"frozen_stages": 3, "optimizer": "adamw", "learning_rate": 0.01},
         {"frozen_stages": 99, "mixup": 0.4, "augmentation": "crop"},
         {"mixup": 0.2, "label_smoothing": 0.0},
-        {"cutmix": 0.5, "erasing": 0.3, "augmentation": "trivial", "clip_grad": 1.0, "ema": 0.2},
+        {"cutmix": 0.5, "erasing": 0.3, "augmentation": "trivial", "clip_grad": 1.0, "weight_averaging": 0.2},
     ],
 )
 def test_regimes_learn_two_easy_classes_and_frozen_stages_stay(blobs, tiny, fields):

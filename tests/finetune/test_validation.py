@@ -88,7 +88,7 @@ def test_a_lead_has_to_be_made_up_for_by_more_than_chance(digits, shallow, balan
             error = (gained + lost) ** 0.5
             assert made.better(new, old, 0.01) == (gained - lost > 3.59 + error)
     assert made.better(state(torch.ones(359, dtype=torch.bool)), old, 0.05)
-    assert not made.better(old, old, 0.001)
+    assert not made.better(old, old, 0.001) and not made.better(old, old, 0.0) and made.better(old, old)
 
 
 def test_balanced_accuracy_is_the_mean_of_the_classes_recalls(validation, network, digits):

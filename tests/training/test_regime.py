@@ -24,7 +24,7 @@ regimes = st.builds(
     mixup=st.floats(0, 100),
     erasing=st.floats(0, 1),
     clip_grad=st.floats(0, 1e6),
-    ema=st.floats(0, 1),
+    weight_averaging=st.floats(0, 1),
     label_smoothing=st.floats(0, 0.99),
     optimizer=st.sampled_from(["sgd", "adamw"]),
 )
@@ -57,7 +57,7 @@ def test_json_and_yaml_round_trip(regime):
         ("cutmix", -0.1, "from 0"),
         ("erasing", 1.1, "from 0 to 1"),
         ("clip_grad", float("nan"), "from 0"),
-        ("ema", 2, "from 0 to 1"),
+        ("weight_averaging", 2, "from 0 to 1"),
         ("label_smoothing", 1.0, "to below 1"),
         ("optimizer", "SGD", "sgd, adamw"),
         ("optimizer", ["sgd"], "sgd, adamw"),

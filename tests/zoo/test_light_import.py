@@ -56,16 +56,19 @@ assert timm.utils.summary.wandb.init is wandb.init
 """)
 
 
-def test_what_is_not_known_there_is_asked_of_the_module_itself():
-    python("""
+@pytest.mark.parametrize("asked", ["from torch._dynamo.utils import counters", "torch._dynamo.reset()"])
+def test_what_is_not_known_there_is_asked_of_the_module_itself(asked):
+    python(f"""
 import torch
 with light_import._others_aside():
     import torch._dynamo
     from torch._dynamo.utils import is_compile_supported
     assert torch._dynamo.__spec__ is None
-    from torch._dynamo.utils import counters
+    {asked}
     import torch._dynamo
+    from torch._dynamo.utils import counters
     assert torch._dynamo.__spec__ is not None and torch._dynamo.utils.counters is counters
+    assert sys.modules["torch._dynamo.utils"].__spec__ is not None
 assert sys.modules["torch._dynamo"] is torch._dynamo
 """)
 
