@@ -6,7 +6,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -21,6 +21,8 @@ from nni_nasoa.messages import quoted, some
 from nni_nasoa.values import suggestion
 
 from .evaluation import Evaluation
+
+TIMED_IMAGES = 16  # that are seen at a time where the time is limited
 
 
 def evaluate(
@@ -65,15 +67,13 @@ def evaluate(
     total(len(samples))
     rows, kept, bad = [], [], []
     with without_pillows_warnings():
-        for sample, row in zip(samples, classifier.stream(sample.open for sample in samples)):
+        for sample, row in _seen(classifier, samples, deadline):
             advance(1)
             if isinstance(row, UnreadableImage):
                 bad.append(BadFile(sample.name, row.why))
             else:
                 rows.append(row)
                 kept.append(sample)
-            if time.monotonic() > deadline:
-                break
     if not rows:
         raise DatasetError(f"{dataset.name}: none of {len(bad)} images can be read; the first: {bad[0]}")
     if (seen := len(kept) + len(bad)) < len(samples):
@@ -93,6 +93,23 @@ def evaluate(
         (*notes, *_seen_before(classifier, dataset.name, found)),
         [sample.open for sample in kept],
     )
+
+
+def _seen(
+    classifier: Classifier, samples: Sequence[Sample], deadline: float
+) -> Iterator[tuple[Sample, np.ndarray | UnreadableImage]]:
+    """Each image and what is predicted of it, until a deadline by time.monotonic().
+
+    With a deadline they are seen a few at a time, for as long as some more are in time as well, as far as the
+    last ones tell.
+    """
+    size = len(samples) if math.isinf(deadline) else TIMED_IMAGES
+    for start in range(0, len(samples), max(1, size)):
+        begin, few = time.monotonic(), samples[start : start + size]
+        yield from zip(few, classifier.stream(sample.open for sample in few))
+        now = time.monotonic()
+        if now + (now - begin) > deadline:
+            return
 
 
 def _matched(found: LabelledImages, known: Sequence[str], name: str) -> tuple[list[Sample], list[str]]:
