@@ -137,9 +137,23 @@ def _names(_context: click.Context, _parameter: click.Parameter, text: str | Non
     "--tasks",
     metavar="NAME,...",
     callback=_names,
-    help="Only these tasks.  [default: all that are not held out]",
+    help="Only these tasks.  [default: all that are not held out, or none beside folders]",
 )
 @click.option("--include", metavar="NAME,...", callback=_names, help="These tasks too, held out or not.")
+@click.option(
+    "--folder",
+    "folders",
+    metavar="DIR",
+    multiple=True,
+    help="Folder of real images, of which parts are taken; may be given several times.",
+)
+@click.option(
+    "--parts",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Of each folder: most of its images, and others of fewer classes and images.",
+)
 @click.option("--zoo", default="nano", show_default=True, metavar="FAMILY", help="Family of the models.")
 @click.option(
     "--budgets",
@@ -159,7 +173,7 @@ def _names(_context: click.Context, _parameter: click.Parameter, text: str | Non
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the plan.")
 @STORE
 def collect(store: str | None, runs: int, jobs: int, **plan: Any) -> None:
-    """Collect runs: regimes at random, on small tasks that are drawn here.
+    """Collect runs: regimes at random, on small tasks that are drawn here, or on folders of real images.
 
     The same options give the same plan. What has been done stays done: started again, the command goes on
     where it was stopped, and with more --runs it does more.

@@ -18,6 +18,7 @@ from nni_nasoa.experience.records import RunRecord, figures_of
 from nni_nasoa.values import one_line
 
 from .collecting_plan import PlannedRun
+from .collecting_tasks import collected_task
 
 TROUBLE = "trouble"  # The key of an answer that says why there is no record.
 ATTEMPTS = 3  # How often a process is started before its trouble is the user's.
@@ -94,7 +95,7 @@ class WorkerProcess:
         process.wait()
         return RunRecord(
             id=run.id,
-            task=f"task:{run.task}",
+            task=collected_task(run.task).name,
             model=run.regime.model,
             model_figures=figures_of(run.regime.model),
             regime=run.regime.to_json(),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,16 +18,19 @@ import numpy as np
 
 from nni_nasoa.advisor.candidates import random_regime
 from nni_nasoa.advisor.defaults import DECAY, RATE, SMOOTHING
-from nni_nasoa.advisor.models import ModelFigures
+from nni_nasoa.advisor.models import LARGE_FROM, ModelFigures
 from nni_nasoa.data.tasks import get_task, list_tasks
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import POSITIVE_SECONDS
+
+from .collecting_tasks import PART_MARK, collected_task
 
 BUDGETS = (3.0, 5.0, 8.0, 13.0, 20.0)  # seconds
 SHORT_MORE_OFTEN = 0.8  # a budget's share falls with this power of it: the mean of BUDGETS is about 7 s
 GOLDEN = (math.sqrt(5) - 1) / 2  # multiples of it fill 0 to 1 evenly, however many there are
 # Share of the runs that are close to the defaults, and of their settings that are as there.
 USUAL_RUNS, USUAL_SETTINGS = 0.5, 0.6
+PARTS = 5  # of a folder
 VERSION = 2  # a plan of another version draws other runs
 # No module's name any more, but what all plans go by: with another one, no collection that there is could be
 # resumed.
@@ -46,7 +50,7 @@ class PlannedRun:
     id
         Of its record.
     task
-        Name of the task, without "task:".
+        What it is on, as `collected_task` takes it.
     budget
         In seconds.
     """
@@ -72,7 +76,9 @@ class Plan:
 
     Parameters
     ----------
-    tasks, models
+    tasks
+        As `collected_task` takes them.
+    models
         Names.
     budgets
         In seconds.
@@ -83,6 +89,8 @@ class Plan:
     ------
     CollectingError
         There are no tasks, models or budgets, or some are not what they should be.
+    DatasetError
+        There is no such task.
     """
 
     tasks: tuple[str, ...]
@@ -95,7 +103,7 @@ class Plan:
             if not values:
                 raise CollectingError(f"{what}: none are given")
         for name in self.tasks:
-            get_task(name)
+            collected_task(name)
         for budget in self.budgets:
             POSITIVE_SECONDS("budgets", budget, CollectingError)
 
@@ -133,11 +141,13 @@ def _regime(rng: np.random.Generator, model: str) -> FineTuneRegime:
     regime = random_regime(rng, (model,))
     if rng.random() >= USUAL_RUNS:
         return regime
+    figures = ModelFigures.of_zoo(model)
+    # Of large networks it is mostly the head alone that is trained: see `defaults`.
     usual = (
         {"optimizer": "sgd", "learning_rate": RATE, "weight_decay": DECAY},
-        {"frozen_stages": 0},
+        {"frozen_stages": figures.stages if figures.own_size >= LARGE_FROM else 0},
         {"batch_size": 32},
-        {"input_size": ModelFigures.of_zoo(model).own_size},
+        {"input_size": figures.own_size},
         {"augmentation": "crop"},
         {"label_smoothing": SMOOTHING},
     )
@@ -153,17 +163,21 @@ def make_plan(
     zoo: str = "nano",
     budgets: Sequence[float] = BUDGETS,
     seed: int = 0,
+    folders: Sequence[str] = (),
+    parts: int = PARTS,
 ) -> Plan:
     """The plan for a family of models.
 
     Parameters
     ----------
     tasks
-        Names; by default all that are not held out.
+        Names; by default all that are not held out, or none beside folders.
     include
         Names of more tasks, held out or not.
     zoo
         A family of the zoo.
+    folders, parts
+        Of real images, and how many parts are taken of each, see `FolderPart`.
 
     Raises
     ------
@@ -172,8 +186,10 @@ def make_plan(
     """
     from nni_nasoa.zoo import list_models
 
-    names = [name.removeprefix("task:") for name in (*(tasks or list_tasks(held_out=False)), *include)]
+    chosen = tasks or (() if folders else list_tasks(held_out=False))
+    names = [name.removeprefix("task:") for name in (*chosen, *include)]
     for name in tasks:
         if get_task(name.removeprefix("task:")).held_out and name not in include:
             raise CollectingError(f"tasks: '{name}' is held out; --include {name} takes it all the same")
+    names += [f"{os.path.abspath(folder)}{PART_MARK}{part}" for folder in folders for part in range(parts)]
     return Plan(tuple(sorted(set(names))), tuple(list_models(zoo)), tuple(map(float, budgets)), seed)

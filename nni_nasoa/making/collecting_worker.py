@@ -21,10 +21,12 @@ from .collecting_jobs import TROUBLE
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.task.profiles import TaskProfile
-    from nni_nasoa.data import Dataset, ImageSplit
+    from nni_nasoa.data.arrays import ImageArrays
     from nni_nasoa.experience.records import RunRecord
     from nni_nasoa.experience.store import ExperienceStore
-    from nni_nasoa.finetune import FineTuneRegime, FineTuneResult
+    from nni_nasoa.finetune import FineTuneResult
+
+    from .collecting_tasks import CollectedTask
 
 # Their versions are in the records of failed runs, as in those of others.
 PACKAGES = ("nni-nasoa", "torch", "torchvision")
@@ -43,6 +45,7 @@ class Worker:
 
     def __init__(self, store: ExperienceStore, models: list[str]) -> None:
         self._store, self._models = store, models
+        self._tasks: dict[str, CollectedTask] = {}
         self._profiles: dict[str, TaskProfile] = {}
 
     def record_of(self, run: dict[str, Any], about: dict[str, Any]) -> RunRecord:
@@ -53,15 +56,17 @@ class Worker:
         ValueError
             The task or the store cannot be opened, for which the regime is not to blame.
         """
-        from nni_nasoa.data import Dataset
         from nni_nasoa.experience.records import RunRecord
         from nni_nasoa.finetune import FineTuneRegime, finetune, record_of
         from nni_nasoa.values import one_line
+        from nni_nasoa.zoo import get
 
-        regime, dataset = FineTuneRegime.from_json(run["regime"]), Dataset(f"task:{run['task']}")
-        profile, split = self._profile(dataset), self._split(dataset, regime)
+        regime, task = FineTuneRegime.from_json(run["regime"]), self._task(run["task"])
+        profile = self._profile(task)
+        # The images are opened before the clock runs.
+        split, judging = task.open(regime.input_size or get(regime.model).input_size)
         known = {
-            "task": dataset.name,
+            "task": task.name,
             "id": run["id"],
             "source": "collect",
             "profile": profile.flat(),
@@ -69,7 +74,7 @@ class Worker:
         }
         try:
             result = finetune(split, regime, run["budget"] / 60, device="cpu")
-            return record_of(_on_all_images(result, split), **known)
+            return record_of(_judged(result, judging), **known)
         except Exception as error:  # whatever it is: that the run failed is what there is to learn from it
             return RunRecord(
                 **known,
@@ -81,27 +86,28 @@ class Worker:
                 notes=(one_line(error) or type(error).__name__,),
             )
 
-    def _profile(self, dataset: Dataset) -> TaskProfile:
+    def _task(self, text: str) -> CollectedTask:
+        from .collecting_tasks import collected_task
+
+        if text not in self._tasks:
+            self._tasks[text] = collected_task(text)
+        return self._tasks[text]
+
+    def _profile(self, task: CollectedTask) -> TaskProfile:
         from nni_nasoa.advisor.task.look import task_profile
 
-        if dataset.name not in self._profiles:
-            self._profiles[dataset.name] = task_profile(
-                dataset, self._store, self._models, device="cpu", show_progress=False
+        if task.name not in self._profiles:
+            self._profiles[task.name] = task_profile(
+                task.dataset, self._store, self._models, device="cpu", show_progress=False
             )
-        return self._profiles[dataset.name]
-
-    def _split(self, dataset: Dataset, regime: FineTuneRegime) -> ImageSplit:
-        """The images, opened before the clock runs."""
-        from nni_nasoa.zoo import get
-
-        return dataset.open(regime.input_size or get(regime.model).input_size)
+        return self._profiles[task.name]
 
 
-def _on_all_images(result: FineTuneResult, split: ImageSplit) -> FineTuneResult:
-    """The result with its accuracy on the whole validation part, for which a short run has no time."""
+def _judged(result: FineTuneResult, judging: ImageArrays) -> FineTuneResult:
+    """The result with its accuracy on images that the run has not seen."""
     if not math.isfinite(result.accuracy):
         return result
-    right = result.classifier.probabilities(split.val.images).argmax(1) == split.val.labels
+    right = result.classifier.probabilities(judging.images).argmax(1) == judging.labels
     return dataclasses.replace(result, accuracy=float(right.mean()))
 
 

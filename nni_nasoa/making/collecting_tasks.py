@@ -1,0 +1,173 @@
+"""What the runs of a collection are on: drawn tasks, and parts of folders of real images.
+
+A task is named by a text: that of a drawn one, "signs-20", or a folder's path with the number of a part of
+it, "/data/flowers#3". Part 0 has all classes and most of their images, the others have fewer of both, drawn
+by their number. Each task keeps images that no run sees, by which its runs are judged: to the validation
+images, which a run does see, a head may have been fitted in the end.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from nni_nasoa.data import Dataset, DatasetError
+from nni_nasoa.data.arrays import ImageArrays, ImageSplit, classes_in_turn, stratified_split
+from nni_nasoa.data.image_list import ImageList, ListedImage
+from nni_nasoa.data.tasks import get_task
+from nni_nasoa.values import shown
+
+PART_MARK = "#"  # between a folder's path and the number of its part
+MOST_DRAWN = 2 / 3  # Of a class, so much of it may be drawn for a dataset; the others judge.
+LEAST_PER_CLASS, LEAST_IMAGES, LEAST_CLASSES = 8, 60, 2
+MOST_JUDGING = 300  # images that a run of a folder's part is judged by
+
+
+class CollectedTask(Protocol):
+    """A dataset, and images beside it that judge what was trained on it."""
+
+    @property
+    def name(self) -> str:
+        """What records call it."""
+
+    @property
+    def dataset(self) -> Dataset:
+        """What profiles are made of."""
+
+    def open(self, size: int) -> tuple[ImageSplit, ImageArrays]:
+        """What a run is made on, and what it is judged by, at a height and width in pixels."""
+
+
+@dataclass(frozen=True)
+class DrawnTask:
+    """A task that is drawn here; one half of its validation images judges.
+
+    Parameters
+    ----------
+    task
+        Its name.
+    """
+
+    task: str
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The task as others open it."""
+        return Dataset(f"task:{self.task}")
+
+    @property
+    def name(self) -> str:
+        """As its dataset is called."""
+        return self.dataset.name
+
+    def open(self, size: int) -> tuple[ImageSplit, ImageArrays]:
+        """See `CollectedTask.open`."""
+        split = self.dataset.open(size)
+        seen, judging = stratified_split(split.val.labels, 0.5, seed=0)
+        val, judges = (
+            ImageArrays(split.val.images[rows], split.val.labels[rows]) for rows in (seen, judging)
+        )
+        return dataclasses.replace(split, val=val), judges
+
+
+@dataclass(frozen=True)
+class FolderPart:
+    """Some images of some classes of a folder, whatever part of it they lie in; others of these judge.
+
+    Parameters
+    ----------
+    folder
+        Its path.
+    number
+        0 for all classes and as many images as there are but for those that judge.
+    """
+
+    folder: Path
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Name of the folder, with the number."""
+        return f"{self.folder.name}{PART_MARK}{self.number}"
+
+    @cached_property
+    def _drawn(self) -> tuple[ImageList, ImageList]:
+        """The images of the dataset, and those that judge."""
+        files = Dataset(self.folder).files
+        classes, found, _ = files.of_parts([*files.parts])
+        place, labels = files.place, np.array([file.label for file in found])
+        rng = np.random.default_rng([zlib.crc32(os.fsencode(self.folder.name)), self.number])
+        enough = [
+            label for label in range(len(classes)) if (labels == label).sum() * MOST_DRAWN >= LEAST_PER_CLASS
+        ]
+        if len(enough) < LEAST_CLASSES:
+            least = math.ceil(LEAST_PER_CLASS / MOST_DRAWN)
+            raise DatasetError(f"{self.folder}: fewer than {LEAST_CLASSES} classes of {least} images or more")
+        number = _between(rng, LEAST_CLASSES, len(enough)) if self.number else len(enough)
+        chosen = rng.choice(enough, number, replace=False)
+        counts = {label: int(MOST_DRAWN * (labels == label).sum()) for label in chosen}
+        if self.number:
+            least = max(LEAST_PER_CLASS, math.ceil(LEAST_IMAGES / number))
+            most = _between(rng, least, max(least, *counts.values()))
+            counts = {label: min(count, most) for label, count in counts.items()}
+        drawn, others = [], []
+        for label in chosen:
+            rows = rng.permutation(np.flatnonzero(labels == label))
+            drawn += rows[: counts[label]].tolist()
+            others += rows[counts[label] :].tolist()
+        judging = np.array(others)[classes_in_turn(labels[others], seed=self.number)[:MOST_JUDGING]]
+        names = sorted(classes[label] for label in chosen)
+
+        def listed(rows: list[int], name: str) -> ImageList:
+            images = (ListedImage(str(place.where(found[row].path)), classes[labels[row]]) for row in rows)
+            return ImageList(tuple(images), classes=names, name=name)
+
+        return listed(drawn, self.name), listed(judging.tolist(), f"{self.name}, judging")
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The images that were drawn, of which a share is held back for validation, as of any folder."""
+        return Dataset(self._drawn[0])
+
+    def open(self, size: int) -> tuple[ImageSplit, ImageArrays]:
+        """See `CollectedTask.open`."""
+        split = self.dataset.open(size, show_progress=False)
+        others = Dataset(self._drawn[1], geometry=split.rendering.geometry).open(size, show_progress=False)
+        if others.classes != split.classes:
+            raise DatasetError(f"{self.name}: of a class no image can be read")
+        parts = others.train, others.val
+        return split, ImageArrays(
+            np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
+        )
+
+
+def collected_task(text: str) -> DrawnTask | FolderPart:
+    """What a text names.
+
+    Raises
+    ------
+    DatasetError
+        There is no such task, or no such folder. One line.
+    """
+    path, mark, number = text.rpartition(PART_MARK)
+    if not mark:
+        get_task(text)
+        return DrawnTask(text)
+    if not number.isdecimal():
+        raise DatasetError(f"task: {shown(text)} is no folder with the number of a part: data/flowers#0")
+    part = FolderPart(Path(path), int(number))
+    Dataset(part.folder).files.check()
+    return part
+
+
+def _between(rng: np.random.Generator, least: int, most: int) -> int:
+    """A whole number whose logarithm may lie anywhere between those of two others."""
+    return round(math.exp(rng.uniform(math.log(least), math.log(most))))
