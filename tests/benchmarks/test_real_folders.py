@@ -1,8 +1,10 @@
 """The benchmark on folders of real images: its folders, and what it compares."""
 
 import json
+import time
 from statistics import median
 
+import psutil
 import pytest
 from click.testing import CliRunner
 from documents import MEASURED, README
@@ -47,7 +49,10 @@ def test_medians_are_compared_and_drawn_where_both_sides_were_measured(script, t
     results.add(
         {"seconds": 30, "accuracy": 0.6, "images": 9}, who="ten lines", folder="flags", network="lite0"
     )
+    beside = {"seconds": 55, "accuracy": 0.65}
+    results.add(beside, who=real_folders.BESIDE, folder="flags", minutes=1.0, run=0)
     compared = real_folders.compare(results, ("clipart", "flags"), (0.5, 1.0))
+    assert (compared[0].beside, compared[0].loop) == (0.65, None)
     assert [(each.folder, each.minutes, each.accuracy, each.theirs) for each in compared] == [
         ("flags", 1.0, 0.7, 0.6)
     ]
@@ -56,6 +61,17 @@ def test_medians_are_compared_and_drawn_where_both_sides_were_measured(script, t
         assert picture.width > 400 and len(picture.convert("RGB").getcolors(1 << 24)) > 10
     real_folders.draw([], tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_a_busy_process_computes_on_all_processors_and_is_gone_in_the_end(script):
+    real_folders, own = script("real_folders"), psutil.Process()
+    with real_folders.busy():
+        (other,) = own.children()
+        deadline = time.monotonic() + 60
+        while sum(other.cpu_times()[:2]) < 4 or other.num_threads() < 2:
+            assert time.monotonic() < deadline and other.is_running()
+            time.sleep(0.1)
+    assert not other.is_running()
 
 
 def test_a_plain_loop_that_ends_late_has_nothing(script, tmp_path):

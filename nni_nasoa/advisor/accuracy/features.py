@@ -37,7 +37,16 @@ DATASET = (
     "landmark_gain",
     "landmark_rate_gain",
 )
-MODEL = ("log_params", "log_gmacs", "log_own_size", "stages", "probe_mean", "probe_linear", "probe_gain")
+MODEL = (
+    "log_params",
+    "log_gmacs",
+    "log_own_size",
+    "stages",
+    "probe_mean",
+    "probe_linear",
+    "probe_gain",
+    "head_expected",
+)
 REGIME = (
     "log_rate",
     "log_rate_squared",
@@ -84,6 +93,7 @@ PRODUCTS = (
     "landmark_rate",
 )
 NAMES = DATASET + MODEL + REGIME + TIME + PRODUCTS
+GUESS = NAMES.index("head_expected")  # what is expected without having learned, see `HedgeRegressor`
 _NAN = float("nan")
 # Epochs that make a difference: where features are kept, a head sees far more in no time.
 MOST_EPOCHS, MOST_OF_HEAD = 100.0, 5.0
@@ -126,7 +136,7 @@ def features(
         by_model = [_of_model(figures.get(name, ModelFigures(name)), dataset) for name in regimes.models]
         model = {
             name: np.array([of[name] for of in by_model], dtype=np.float32)[regimes.model]
-            for name in (*MODEL, "large_gain")
+            for name in (*MODEL, "large_gain", "doubling_gain")
         }
         columns: dict[str, Any] = {**dataset, **model}
         columns |= _of_regimes(regimes, columns)
@@ -250,6 +260,8 @@ def _of_model(figures: ModelFigures, dataset: Mapping[str, float]) -> dict[str, 
         "probe_mean": mean,
         "probe_linear": linear,
         "probe_gain": linear - dataset["separability_linear"],
+        "head_expected": _known(log_odds(_number(known, "head_expected")), linear),
+        "doubling_gain": _number(known, "doubling_gain"),
         "log_own_size": _log(figures.own_size),
         "large_gain": _known(_gain(known, "probe_large", "probe_linear_few"), dataset["large_gain"]),
     }
@@ -295,15 +307,17 @@ def _of_regimes(regimes: Candidates, known: Mapping[str, Any]) -> dict[str, Any]
 def _size_gain(relative_size: np.ndarray, known: Mapping[str, Any]) -> np.ndarray:
     """By how much classes are easier to separate on images of another size than a network's own.
 
-    Of larger ones the network itself has seen some; of smaller ones, or where it has not, the profile's small
-    network.
+    What twice the size gains is known of large networks. Of others, larger images tell that the network
+    itself has seen; smaller ones, or where it has not, those that the profile's small network has.
     """
     small, large = (np.log10(share) for share in (SMALL[0], SMALL[-1]))
-    return np.where(
+    by_small = np.where(
         relative_size < 0,
         np.maximum(relative_size / small, 0) * known["small_gain"],
         relative_size / large * known["large_gain"],
-    ).astype(np.float32)
+    )
+    by_doubling = relative_size / np.log10(2) * known["doubling_gain"]
+    return np.where(np.isfinite(by_doubling), by_doubling, by_small).astype(np.float32)
 
 
 def _of_time(known: Mapping[str, Any], epochs: np.ndarray, budget: float) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from .hedge_network import HedgeNetwork
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
-VERSION = 2
+VERSION = 3
 _SHALLOW = 0.5  # weight of each head before the first record, relative to the head below it
 _STEP, _WINDOW = 0.02, 300  # step size of the conformal inference, and how many residuals it looks back on
 _NOISE, _LEAST = 0.2, 0.02  # spread of results at an accuracy of 0.5, times 2, and anywhere
@@ -50,6 +50,10 @@ class HedgeRegressor:
     among some of those. So the network does not forget old tasks over a new one, and it is never trained
     anew.
 
+    One feature may be a guess, as log-odds, that others have made without having learned: every head adds to
+    it, so that what is learned is by how much and where it is wrong, and what has not been learned yet is
+    the guess.
+
     Features are normalised by their running mean and standard deviation. One that is NaN is unknown: it takes
     the mean, and an indicator beside it is 1, as what is not known may say something. A wild value moves the
     statistics by a bounded amount.
@@ -67,6 +71,8 @@ class HedgeRegressor:
     ----------
     features
         Number of features.
+    guess
+        Which of them is a guess of the value, in log-odds; -1 for none. Where it is NaN, it is 0.
     depth, width
         Hidden layers, and units in each. Depth 0 is a logistic regression.
     residual
@@ -95,6 +101,7 @@ class HedgeRegressor:
         self,
         features: int,
         *,
+        guess: int = -1,
         depth: int = 4,
         width: int = 32,
         residual: bool = True,
@@ -110,6 +117,7 @@ class HedgeRegressor:
     ):
         self._settings = {
             "features": whole(1, 10_000)("features", features),
+            "guess": whole(-1, features - 1)("guess", guess),
             "depth": whole(0, 20)("depth", depth),
             "width": whole(1, 1024)("width", width),
             "learning_rate": number(above(0), 1, "a number above 0 to 1")("learning_rate", learning_rate),
@@ -229,10 +237,12 @@ class HedgeRegressor:
         rng = np.random.default_rng((self._settings["seed"], seen))
         steps, batch = self._settings["steps"], min(self._settings["batch"], seen + 1)
         old = rng.integers(max(min(seen, self._settings["replay"]), 1), size=(steps, batch - 1))
-        inputs = self._scale.inputs(np.concatenate([x[None], state["replay_x"][old.ravel()]]))
-        for rows, values in zip(np.split(inputs[1:], steps), state["replay_y"][old]):
+        seen_x = np.concatenate([x[None], state["replay_x"][old.ravel()]])
+        inputs, offsets = self._scale.inputs(seen_x), self._guesses(seen_x)
+        for rows, values in zip(np.split(np.arange(1, len(inputs)), steps), state["replay_y"][old]):
+            chosen = np.append(0, rows)
             self._network.step(
-                np.concatenate([inputs[:1], rows]), np.append(np.float32(y), values), state["weights"]
+                inputs[chosen], offsets[chosen], np.append(np.float32(y), values), state["weights"]
             )
         place = seen if seen < self._settings["replay"] else int(rng.integers(seen + 1))
         if place < self._settings["replay"]:
@@ -252,13 +262,18 @@ class HedgeRegressor:
     def _estimates(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Mean (n,), the spread to expect around it (n,), and all heads' predictions (n, depth + 1)."""
         chunks = [
-            self._network.predict(self._scale.inputs(x[i : i + _CHUNK]))
+            self._network.predict(self._scale.inputs(x[i : i + _CHUNK]), self._guesses(x[i : i + _CHUNK]))
             for i in range(0, max(len(x), 1), _CHUNK)
         ]
         heads, weights = np.concatenate(chunks), self._state["weights"]
         mean = np.clip(heads @ weights, 0.0, 1.0)
         disagreement = np.sqrt((heads - mean[:, None]) ** 2 @ weights)
         return mean, disagreement + _NOISE * np.sqrt(mean * (1 - mean)) + _LEAST, heads
+
+    def _guesses(self, x: np.ndarray) -> np.ndarray:
+        """What heads add to, (n,)."""
+        place = self._settings["guess"]
+        return np.zeros(len(x), np.float32) if place < 0 else np.nan_to_num(x[:, place])
 
     def _range(self, mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         count = min(self.seen, _WINDOW)

@@ -50,8 +50,16 @@ class HedgeNetwork:
             used = weight[:known_inputs] if depth == 0 else weight
             used[:] = rng.normal(0, np.sqrt(2 / len(used)), used.shape)
 
-    def predict(self, inputs: np.ndarray) -> np.ndarray:
-        """(n, inputs) -> every head's prediction, (n, depth + 1)."""
+    def predict(self, inputs: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Every head's prediction, (n, depth + 1).
+
+        Parameters
+        ----------
+        inputs
+            Of shape (n, inputs).
+        offsets
+            What is added to each head's logit, (n,).
+        """
         # Of the candidates for one dataset most inputs are the same: they are multiplied once.
         varying = (inputs != inputs[:1]).any(axis=0)
         same = inputs[:1, ~varying]
@@ -63,10 +71,16 @@ class HedgeNetwork:
             [*(narrow(*first) for first in parts[:1]), *parts[1:]]
             for parts in self.views(self.arrays["parameters"])
         )
-        return self._propagate(inputs[:, varying], layers, heads)[1]
+        return self._propagate(inputs[:, varying], offsets, layers, heads)[1]
 
     def gradient(
-        self, parameters: np.ndarray, inputs: np.ndarray, y: np.ndarray, weights: np.ndarray, out: np.ndarray
+        self,
+        parameters: np.ndarray,
+        inputs: np.ndarray,
+        offsets: np.ndarray,
+        y: np.ndarray,
+        weights: np.ndarray,
+        out: np.ndarray,
     ) -> None:
         """Write into `out` the gradient of the heads' weighted cross-entropies, averaged over the n rows.
 
@@ -74,10 +88,10 @@ class HedgeNetwork:
         ----------
         parameters, out
             As the state's `parameters`; in its precision the gradient is calculated.
-        inputs, y, weights
-            Of shape (n, inputs), (n,) and (depth + 1,).
+        inputs, offsets, y, weights
+            Of shape (n, inputs), (n,), (n,) and (depth + 1,).
         """
-        hidden, predictions = self._forward(parameters, inputs)
+        hidden, predictions = self._propagate(inputs, offsets, *self.views(parameters))
         (layers, heads), (layer_gradients, head_gradients) = self.views(parameters), self.views(out)
         errors = ((predictions - y[:, None]) * weights / len(y)).astype(parameters.dtype)
         if self._residual:
@@ -92,13 +106,13 @@ class HedgeNetwork:
                 layer_gradients[depth - 1][1][:] = back.sum(axis=0)
                 from_above = back @ layers[depth - 1][0].T if depth > 1 else 0.0
 
-    def step(self, inputs: np.ndarray, y: np.ndarray, weights: np.ndarray) -> None:
+    def step(self, inputs: np.ndarray, offsets: np.ndarray, y: np.ndarray, weights: np.ndarray) -> None:
         """One step of AdamW; arguments as for `gradient`."""
         parameters, momentum, variance = (
             self.arrays[name] for name in ("parameters", "momentum", "variance")
         )
         gradient = self._gradient
-        self.gradient(parameters, inputs, y, weights, gradient)
+        self.gradient(parameters, inputs, offsets, y, weights, gradient)
         self.arrays["taken"] += 1
         taken = int(self.arrays["taken"])
         momentum += (1 - _MOMENTUM) * (gradient - momentum)
@@ -107,13 +121,10 @@ class HedgeNetwork:
         scale = np.sqrt(variance / (1 - _VARIANCE**taken)) + _EPSILON
         parameters -= self._learning_rate / (1 - _MOMENTUM**taken) * momentum / scale
 
-    def _forward(self, parameters: np.ndarray, inputs: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
-        """What each head sees, and what it predicts."""
-        return self._propagate(inputs, *self.views(parameters))
-
     def _propagate(
-        self, inputs: np.ndarray, layers: list, heads: list
+        self, inputs: np.ndarray, offsets: np.ndarray, layers: list, heads: list
     ) -> tuple[list[np.ndarray], np.ndarray]:
+        """What each head sees, and what it predicts."""
         hidden = [inputs]
         for weight, bias in layers:
             layer = hidden[-1] @ weight
@@ -122,6 +133,7 @@ class HedgeNetwork:
         logits = np.stack([seen @ weight + bias for seen, (weight, bias) in zip(hidden, heads)], axis=1)
         if self._residual:
             np.cumsum(logits, axis=1, out=logits)
+        logits += offsets[:, None]
         return hidden, 0.5 + 0.5 * np.tanh(0.5 * logits)  # the logistic function, without overflow
 
     def views(self, vector: np.ndarray) -> tuple[list, list]:

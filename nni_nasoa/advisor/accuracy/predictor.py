@@ -25,7 +25,7 @@ from nni_nasoa.files import write_bytes
 from nni_nasoa.training.regime import FineTuneRegime
 from nni_nasoa.values import reason
 
-from .features import NAMES, features_of
+from .features import GUESS, NAMES, features_of
 from .hedge import HedgeRegressor
 
 if TYPE_CHECKING:
@@ -55,11 +55,7 @@ class AccuracyPredictor:
     """
 
     def __init__(self, members: Sequence[HedgeRegressor] | None = None):
-        self.members = (
-            [HedgeRegressor(len(NAMES), seed=seed) for seed in range(MEMBERS)]
-            if members is None
-            else list(members)
-        )
+        self.members = [_beginner(seed) for seed in range(MEMBERS)] if members is None else list(members)
 
     @property
     def seen(self) -> int:
@@ -138,6 +134,11 @@ class AccuracyPredictor:
         """What the store holds; the prior where it holds none, or one of an earlier version."""
         state = None if store is None else store.state(STATE)
         return (None if state is None else _usable(state.data)) or cls.from_prior()
+
+
+def _beginner(seed: int, **settings: Any) -> HedgeRegressor:
+    """A regressor that has learned nothing."""
+    return HedgeRegressor(len(NAMES), guess=GUESS, seed=seed, **settings)
 
 
 def learnable(record: object) -> bool:
@@ -222,9 +223,7 @@ def make_prior(
     """
     records = [record for record in records if learnable(record)]
     if not records:
-        return AccuracyPredictor(
-            [HedgeRegressor(len(NAMES), seed=seed + number, **settings) for number in range(members)]
-        )
+        return AccuracyPredictor([_beginner(seed + number, **settings) for number in range(members)])
     x = np.concatenate([features_of(record) for record in records])
     y = np.array([record.accuracy for record in records])
     tasks = np.array([record.task for record in records])
@@ -283,7 +282,7 @@ def write_prior(records: Iterable[RunRecord], folder: str | os.PathLike) -> Accu
 def _trained(
     x: np.ndarray, y: np.ndarray, tasks: np.ndarray, passes: int, seed: int, settings: dict
 ) -> HedgeRegressor:
-    rng, regressor = np.random.default_rng(seed), HedgeRegressor(len(NAMES), seed=seed, **settings)
+    rng, regressor = np.random.default_rng(seed), _beginner(seed, **settings)
     for _ in range(passes):
         by_task = (
             rng.permutation(np.flatnonzero(tasks == task)) for task in rng.permutation(np.unique(tasks))

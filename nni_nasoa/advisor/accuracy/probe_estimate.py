@@ -113,6 +113,27 @@ def probe_estimates(
     return 1 / (1 + np.exp(-np.stack([mean, mean - reach, mean + reach])))
 
 
+def head_figures(probes: Probes, figures: ModelFigures, train_images: float) -> dict[str, float]:
+    """What probes tell of heads on a large network, as records keep it and the predictor begins with.
+
+    Parameters
+    ----------
+    probes, figures, train_images
+        As `probe_estimates` takes them.
+
+    Returns
+    -------
+    `head_expected`, the accuracy of a head alone on images of the network's own size, from 0 to 1, and
+    `doubling_gain`, what twice the size gains, in log-odds. Nothing of small networks, which are probed as
+    they are run, and where no large network was probed.
+    """
+    if figures.own_size < LARGE_FROM or not kind_was_probed(probes, figures):
+        return {}
+    size, once, none = np.array([figures.own_size]), np.ones(1), np.zeros(1)
+    mean = probe_estimates(probes, figures, size, train_images, once, none)[0]
+    return {"head_expected": float(mean[0]), "doubling_gain": _size_gain(probes)}
+
+
 def _beside_large(probes: Probes, odds: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Log-odds of probes of a small network, drawn towards what such ones usually are beside a large one.
 

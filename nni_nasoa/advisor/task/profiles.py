@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nni_nasoa.advisor.accuracy.features import log_odds
+from nni_nasoa.advisor.accuracy.probe_estimate import head_figures
 from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.data.profile import DatasetProfile, ProfileError
 from nni_nasoa.training.regime import MAX_STAGES
@@ -127,6 +128,7 @@ class TaskProfile:
             "stages": self._stages(model) or of_zoo.counted_stages,
             "probe_linear": self._linear_as_of_all(model),
             "probe_large": self._linear(model, other_sizes(model)[1]),
+            **head_figures(self.probes, of_zoo, self.dataset.train_images or 1),
         }
         return ModelFigures(model, {**of_zoo.known, **seen})
 

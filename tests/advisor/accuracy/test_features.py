@@ -8,6 +8,7 @@ import pytest
 
 from nni_nasoa.advisor.accuracy.features import (
     DATASET,
+    GUESS,
     NAMES,
     TYPICAL_GAIN,
     TYPICAL_LANDMARK,
@@ -111,6 +112,24 @@ def test_what_larger_images_are_worth_is_the_small_network_s_where_the_own_has_n
         profile.probes["nano-a"]["linear_few"]
     )
     assert other["size_gain"] == pytest.approx(expected, abs=1e-5) and abs(other["size_gain"] - own) > 0.01
+
+
+def test_of_a_large_network_the_head_that_is_expected_is_the_guess_and_a_doubling_tells_of_sizes(world):
+    profile = world.profile(2)
+    found = {"linear": 0.8, "linear_few": 0.8, "images": 250, "stages": 7}
+    seen = dataclasses.replace(profile, probes={**profile.probes, "lite0": found, "lite0@128": found})
+    known = seen.model_figures("lite0").known
+    rows = [of(FineTuneRegime("lite0", input_size=size), seen) for size in (224, 128)]
+    for row in rows:
+        assert NAMES[GUESS] == "head_expected" and row["head_expected"] == pytest.approx(
+            log_odds(known["head_expected"]), abs=1e-5
+        )
+        assert row["head_expected"] > row["probe_linear"]
+    assert rows[0]["size_gain"] == 0
+    doublings = math.log2(128 / 224)
+    assert rows[1]["size_gain"] == pytest.approx(doublings * known["doubling_gain"], abs=1e-5)
+    small = of(FineTuneRegime("nano-d"), seen)
+    assert small["head_expected"] == small["probe_linear"]
 
 
 def test_a_network_that_was_not_looked_through_counts_as_one_that_sees_as_much_as_the_small_one(world):

@@ -61,10 +61,12 @@ def same(first, second):
 
 
 @settings(max_examples=25, deadline=None)
-@given(streams, st.floats(0, 1), st.floats(0.01, 1))
-def test_weights_stay_a_distribution_above_the_floor_and_predictions_in_range(records, smoothing, beta):
+@given(streams, st.floats(0, 1), st.floats(0.01, 1), st.integers(-1, FEATURES - 1))
+def test_weights_stay_a_distribution_above_the_floor_and_predictions_in_range(
+    records, smoothing, beta, guess
+):
     x, y = records
-    predictor = HedgeRegressor(FEATURES, smoothing=smoothing, beta=beta, **SMALL)
+    predictor = HedgeRegressor(FEATURES, guess=guess, smoothing=smoothing, beta=beta, **SMALL)
     (mean, low, high), weights = walk(predictor, x, y) if len(y) else (predictor.predict(x), np.empty((0, 3)))
     assert np.allclose(weights.sum(axis=1), 1) and (weights >= smoothing / (1 + smoothing) / 3 - 1e-12).all()
     assert ((low >= 0) & (low <= mean) & (mean <= high) & (high <= 1)).all()
@@ -95,6 +97,29 @@ def test_records_at_once_are_records_one_after_another_and_the_seed_counts():
     walk(one_by_one, x, y)
     assert same(at_once.state_dict(), one_by_one.state_dict())
     assert not np.array_equal(at_once.predict(x)[0], other.predict(x)[0])
+
+
+def test_one_that_has_learned_nothing_predicts_the_guess():
+    guesses = np.array([-2.0, 0.5, np.nan])
+    x = np.stack([np.ones(3), guesses, np.zeros(3)], axis=1)
+    mean, low, high = HedgeRegressor(FEATURES, guess=1, **SMALL).predict(x)
+    assert np.allclose(mean, logistic(np.nan_to_num(guesses)), atol=1e-6)
+    assert (low == 0).all() and (high == 1).all()
+
+
+def test_by_how_much_a_guess_is_wrong_is_learned_from_few_records_and_holds_far_from_them():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, FEATURES))
+    y = logistic(x[:, 1] + 0.6)
+    guessing, plain = (HedgeRegressor(FEATURES, guess=guess, weight_decay=0.0) for guess in (1, -1))
+    for predictor in (guessing, plain):
+        predictor.update(x, y)
+    far = np.array([[0.0, -5.0, 0.0], [0.0, 4.5, 0.0]])
+    errors = [
+        np.abs(predictor.predict(far)[0] - logistic(far[:, 1] + 0.6)) for predictor in (guessing, plain)
+    ]
+    inside = np.abs(guessing.predict(x)[0] - y).mean()
+    assert inside < 0.02 and errors[0].max() < 0.02 and errors[0].max() < errors[1].max()
 
 
 def test_state_dict_is_a_copy():
@@ -217,6 +242,7 @@ def test_rubbish_is_refused_and_nothing_is_learned_from_it(x, y, message):
     [
         ("features", 0),
         ("features", 2.5),
+        ("guess", FEATURES),
         ("depth", -1),
         ("depth", True),
         ("width", "8"),
@@ -273,7 +299,7 @@ def changed(saved, **arrays):
 @pytest.mark.parametrize(
     "arrays, message",
     [
-        ({"version": np.array(1)}, "version 1, this program reads version 2"),
+        ({"version": np.array(1)}, "version 1, this program reads version 3"),
         ({"more": np.zeros(1)}, "more missing or unknown"),
         ({"weights": np.array([0.5, 0.5, 0.5])}, "weights has values"),
         ({"weights": np.array([1.0, 0.0, 0.0])}, "weights has values"),

@@ -12,14 +12,15 @@ def test_gradient_is_that_of_the_weighted_cross_entropy(depth, residual):
     network = HedgeNetwork(4, depth, 5, residual, 0.01, 0.0)
     at = rng.normal(0, 0.7, network.arrays["parameters"].shape)
     x, y, weights = rng.normal(size=(6, 4)), rng.uniform(size=6), rng.dirichlet(np.ones(depth + 1))
+    offsets = rng.normal(size=6)
 
     def loss(parameters):
         network.arrays["parameters"] = parameters  # in double precision, as differences this small need
-        p = network.predict(x)
+        p = network.predict(x, offsets)
         return -((y[:, None] * np.log(p) + (1 - y[:, None]) * np.log(1 - p)) @ weights).mean()
 
     gradient = np.empty_like(at)
-    network.gradient(at, x, y, weights, gradient)
+    network.gradient(at, x, offsets, y, weights, gradient)
     small = 1e-6 * np.eye(len(at))
     numeric = [(loss(at + step) - loss(at - step)) / 2e-6 for step in small]
     assert np.allclose(gradient, numeric, atol=1e-7) and np.abs(gradient).max() > 1e-3
@@ -39,6 +40,7 @@ def test_views_cover_every_parameter_once():
 def test_a_head_predicts_from_its_layer_and_a_residual_one_from_those_below_too(residual):
     rng = np.random.default_rng(0)
     network, x = HedgeNetwork(4, 2, 5, residual, 0.01, 0.0), rng.normal(size=(6, 4))
+    offsets = rng.normal(size=6)
     vector = network.arrays["parameters"]
     vector[:] = rng.normal(size=vector.shape)
     ((first, first_bias), (second, second_bias)), heads = network.views(vector)
@@ -46,4 +48,5 @@ def test_a_head_predicts_from_its_layer_and_a_residual_one_from_those_below_too(
     hidden = (x, middle, np.maximum(middle @ second + second_bias, 0))
     logits = [layer @ weight + bias for layer, (weight, bias) in zip(hidden, heads)]
     expected = [sum(logits[: depth + 1]) if residual else logits[depth] for depth in range(3)]
-    assert np.allclose(network.predict(x), 1 / (1 + np.exp(-np.array(expected).T)), atol=1e-5)
+    logits = np.array(expected).T + offsets[:, None]
+    assert np.allclose(network.predict(x, offsets), 1 / (1 + np.exp(-logits)), atol=1e-5)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nni_nasoa.advisor.accuracy.probe_estimate import kind_was_probed, probe_estimates
+from nni_nasoa.advisor.accuracy.probe_estimate import head_figures, kind_was_probed, probe_estimates
 from nni_nasoa.advisor.models import ModelFigures
 
 LITE0, LITE2, NANO = map(ModelFigures.of_zoo, ("lite0", "lite2", "nano-c"))
@@ -96,3 +96,14 @@ def test_few_images_tell_little_of_what_sizes_are_worth():
         return large - small
 
     assert loss(20) > loss(100) > loss(1000)
+
+
+def test_a_head_s_figures_are_what_is_expected_of_one_alone_at_the_own_size():
+    probes = {"lite0": probe(0.6), "lite0@128": probe(0.4), "nano-c": probe(0.3)}
+    for figures in (LITE0, LITE2):
+        found = head_figures(probes, figures, 500)
+        alone = expected(probes, figures, figures.own_size, images=500)[0]
+        assert found["head_expected"] == pytest.approx(alone)
+    flat = {"lite0": probe(0.6), "lite0@128": probe(0.6)}
+    assert found["doubling_gain"] > head_figures(flat, LITE0, 500)["doubling_gain"] >= 0
+    assert head_figures(probes, NANO, 500) == {} == head_figures({"nano-c": probe(0.3)}, LITE0, 500)
