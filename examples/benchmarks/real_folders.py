@@ -288,15 +288,20 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
     if not budgets:
         return
     names = list(dict.fromkeys(each.folder for each in compared))
+    columns = min(2, len(budgets))
+    rows_of_panels = -(-len(budgets) // columns)
     figure, axes = pyplot.subplots(
-        1,
-        len(budgets),
-        figsize=(1.5 + 4.5 * len(budgets), 1.6 + 0.42 * len(names)),
+        rows_of_panels,
+        columns,
+        figsize=(1.5 + 4.5 * columns, 0.8 + rows_of_panels * (0.9 + 0.38 * len(names))),
+        sharex=True,
         sharey=True,
         squeeze=False,
         layout="constrained",
     )
-    for axis, budget in zip(axes[0], budgets):
+    for axis in axes.flat[len(budgets) :]:
+        axis.set_visible(False)
+    for place, (axis, budget) in enumerate(zip(axes.flat, budgets)):
         here = [each for each in compared if each.minutes == budget]
         rows = [names.index(each.folder) for each in here]
         for row, each in zip(rows, here):
@@ -313,7 +318,9 @@ def draw(compared: Sequence[Compared], path: Path) -> None:
             axis.scatter(*zip(*loops), color="#009e73", marker="^", s=34, zorder=2, label="a plain loop")
         axis.plot([], [], color="#bbbbbb", linewidth=7, label="what it had promised (80 %)")
         axis.set_title(f"{60 * budget:g} seconds", fontsize=11)
-        axis.set_xlabel("accuracy on the test part, %")
+        if place >= len(budgets) - columns:
+            axis.set_xlabel("accuracy on the test part, %")
+            axis.tick_params(axis="x", labelbottom=True)
         axis.grid(axis="x", color="#eeeeee")
         axis.set_axisbelow(True)
         axis.spines[["top", "right", "left"]].set_visible(False)

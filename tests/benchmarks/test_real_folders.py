@@ -120,6 +120,9 @@ def test_what_is_told_of_real_folders_is_what_was_measured(script):
         for each in compared
     ]
     assert all(line["seconds"] <= 60 * each.minutes for each in compared for line in each.ours)
+    beside = {each.folder: each for each in compared if each.beside is not None}
+    assert beside and all(each.beside > each.accuracy - 0.1 for each in beside.values())
+    assert all(f"{100 * each.beside:.1f} on {name}" in MEASURED.words for name, each in beside.items())
     gains = [100 * (each.accuracy - each.theirs) for each in compared]
     mean = sum(gains) / len(gains)
     (row,) = [row for row in README.rows("compared | measured") if row[0].startswith("The advice carried")]
