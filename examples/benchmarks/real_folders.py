@@ -7,7 +7,9 @@ which is more than one could know. Where none does, the fastest network gets as 
 for. The plain loop (`baselines/plain_folder_loop.py`) fine-tunes lite0 in the same time; the start of its
 process does not count.
 The classifiers are asked about the test parts afterwards, which nothing has seen before. With `--busy`, the
-advice is carried out once more beside another process that computes on two threads all the time.
+advice is carried out once more beside another process that computes on two threads all the time. With
+`--autogluon`, the Python of an environment that has autogluon.multimodal, AutoGluon has the same budgets for
+fine-tuning lite0 (`baselines/autogluon_folder.py`); what it ends too late is nothing.
 
     python examples/benchmarks/real_images.py DEST
     python examples/benchmarks/real_folders.py DEST --minutes 0.25 --minutes 0.5 --minutes 1 --minutes 2
@@ -23,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -41,6 +43,8 @@ DATA = Path(__file__).with_name("data") / "real_folders.jsonl"
 NETWORKS = ("lite0", "lite1", "lite2")
 FILLED = 0.9  # of a budget, by images or steps whose time was told beforehand
 LEAST_IMAGES = 20
+LOOP, AUTOGLUON = "plain loop", "AutoGluon"
+EMPTY: Mapping[str, str] = {}
 BESIDE = "advice beside a busy process"
 _BUSY = """
 import torch
@@ -117,11 +121,26 @@ def plain_loop(folder: Path, minutes: float) -> dict[str, Any]:
     return baseline("plain_folder_loop.py", folder, NETWORKS[0], FILLED * 60 * minutes)
 
 
-def baseline(script: str, *words: object) -> dict[str, Any]:
+def autogluon(python: str, folder: Path, minutes: float, cache: Path) -> dict[str, Any]:
+    """What comes of AutoGluon, whose weights are in a cache."""
+    if not cache.exists():
+        subprocess.run([sys.executable, str(BASELINES / "hub_cache.py"), str(cache)], check=True)
+    offline = {"HF_HOME": str(cache), "HF_HUB_OFFLINE": "1"}
+    return baseline("autogluon_folder.py", folder, 60 * minutes, python=python, environment=offline)
+
+
+def baseline(
+    script: str, *words: object, python: str = sys.executable, environment: Mapping[str, str] = EMPTY
+) -> dict[str, Any]:
     """What a script of `baselines/` says."""
-    command = [sys.executable, BASELINES / script, *words]
-    run = subprocess.run([*map(str, command)], capture_output=True, text=True, check=True)
-    return json.loads(run.stdout)
+    run = subprocess.run(
+        [python, str(BASELINES / script), *map(str, words)],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(run.stdout.splitlines()[-1])
 
 
 class Results:
@@ -151,9 +170,12 @@ def best_of_ten_lines(results: Results, folder: str, minutes: float) -> float | 
     return max((line["accuracy"] for line in in_time or cut), default=None)
 
 
-def best_of_plain_loops(results: Results, folder: str, minutes: float) -> float | None:
-    """Accuracy of the plain loop in a budget; None where that was not measured, 0 where it ended too late."""
-    found = [*results.of(who="plain loop", folder=folder, minutes=minutes)]
+def best_in_time(results: Results, who: str, folder: str, minutes: float) -> float | None:
+    """Accuracy of the plain loop, or of AutoGluon, in a budget.
+
+    None where that was not measured, 0 where it ended too late.
+    """
+    found = [*results.of(who=who, folder=folder, minutes=minutes)]
     in_time = [line["accuracy"] for line in found if line["seconds"] <= 60 * minutes]
     return max(in_time, default=0.0) if found else None
 
@@ -165,8 +187,8 @@ def measure_baselines(results: Results, folder: Path, name: str, minutes: float,
         images = int(FILLED * fastest["images"] * 60 * minutes / fastest["seconds"])
         found = ten_lines(folder, fastest["network"], max(LEAST_IMAGES, images))
         results.add(found, who="ten lines", folder=name, network=fastest["network"], minutes=minutes)
-    if loop and best_of_plain_loops(results, name, minutes) is None:
-        results.add(plain_loop(folder, minutes), who="plain loop", folder=name, minutes=minutes)
+    if loop and best_in_time(results, LOOP, name, minutes) is None:
+        results.add(plain_loop(folder, minutes), who=LOOP, folder=name, minutes=minutes)
 
 
 @click.command(help=__doc__)
@@ -175,6 +197,7 @@ def measure_baselines(results: Results, folder: Path, name: str, minutes: float,
 @click.option("--minutes", multiple=True, type=float, default=(0.25, 0.5, 1.0, 2.0), show_default=True)
 @click.option("--runs", "runs", type=click.IntRange(1), default=3, show_default=True, help="Runs of each.")
 @click.option("--loop/--no-loop", default=True, show_default=True, help="Run the plain loop, too.")
+@click.option("--autogluon", "python", metavar="PYTHON", help="Run AutoGluon, too, by this interpreter.")
 @click.option("--busy", "beside", is_flag=True, help="Run the advice beside a busy process, too.")
 @click.option(
     "--output",
@@ -188,6 +211,7 @@ def main(
     minutes: tuple[float, ...],
     runs: int,
     loop: bool,
+    python: str | None,
     beside: bool,
     output: Path,
 ) -> None:
@@ -204,6 +228,9 @@ def main(
                 results.add(ten_lines(folder, network), who="ten lines", folder=name, network=network)
         for budget in minutes:
             measure_baselines(results, folder, name, budget, loop)
+            if python and best_in_time(results, AUTOGLUON, name, budget) is None:
+                found = autogluon(python, folder, budget, dest / ".hub")
+                results.add(found, who=AUTOGLUON, folder=name, minutes=budget)
             for run in range(runs):
                 if not any(results.of(who="advice", folder=name, minutes=budget, run=run)):
                     found = advised(folder, budget)
@@ -225,6 +252,7 @@ class Compared(NamedTuple):
     ours: list[dict[str, Any]]  # runs of the advice, by their accuracy
     theirs: float  # accuracy of the ten lines
     loop: float | None = None  # of the plain loop
+    peer: float | None = None  # of AutoGluon
     beside: float | None = None  # of ours beside a busy process, the median
 
     @property
@@ -248,9 +276,11 @@ def compare(results: Results, names: Iterable[str], minutes: Iterable[float]) ->
             )
             theirs = best_of_ten_lines(results, name, budget)
             if ours and theirs is not None:
-                loop = best_of_plain_loops(results, name, budget)
+                loop, peer = (best_in_time(results, who, name, budget) for who in (LOOP, AUTOGLUON))
                 beside = [line["accuracy"] for line in results.of(who=BESIDE, folder=name, minutes=budget)]
-                found.append(Compared(name, budget, ours, theirs, loop, median(beside) if beside else None))
+                found.append(
+                    Compared(name, budget, ours, theirs, loop, peer, median(beside) if beside else None)
+                )
     return found
 
 
@@ -264,15 +294,18 @@ def in_words(expected: dict[str, float] | None) -> str:
 
 def show(compared: Iterable[Compared]) -> None:
     """A table of test accuracies in per cent: the advice's median, what it expected, and the baselines'."""
-    table = Table("folder", "seconds", "advice", "expected", "took", "busy", "ten lines", "plain loop")
+    table = Table(
+        "folder", "seconds", "advice", "expected", "took", "busy", "ten lines", "plain loop", "AutoGluon"
+    )
     for each in compared:
+        others = each.beside, each.theirs, each.loop, each.peer
         table.add_row(
             each.folder,
             f"{60 * each.minutes:g}",
             f"{100 * each.accuracy:.1f}",
             in_words(each.middle.get("expected")),
             f"{median(line['seconds'] for line in each.ours):.1f}",
-            *("-" if one is None else f"{100 * one:.1f}" for one in (each.beside, each.theirs, each.loop)),
+            *("-" if one is None else f"{100 * one:.1f}" for one in others),
         )
     Console().print(table)
 

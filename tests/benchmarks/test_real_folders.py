@@ -77,11 +77,11 @@ def test_a_busy_process_computes_on_all_processors_and_is_gone_in_the_end(script
 def test_a_plain_loop_that_ends_late_has_nothing(script, tmp_path):
     real_folders = script("real_folders")
     results = real_folders.Results(tmp_path / "results.jsonl")
-    assert real_folders.best_of_plain_loops(results, "flags", 1) is None
+    assert real_folders.best_in_time(results, real_folders.LOOP, "flags", 1) is None
     results.add({"seconds": 61, "accuracy": 0.6}, who="plain loop", folder="flags", minutes=1)
-    assert real_folders.best_of_plain_loops(results, "flags", 1) == 0
+    assert real_folders.best_in_time(results, real_folders.LOOP, "flags", 1) == 0
     results.add({"seconds": 31, "accuracy": 0.5}, who="plain loop", folder="flags", minutes=1)
-    assert real_folders.best_of_plain_loops(results, "flags", 1) == 0.5
+    assert real_folders.best_in_time(results, real_folders.LOOP, "flags", 1) == 0.5
 
 
 @pytest.mark.slow
