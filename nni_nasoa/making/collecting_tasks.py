@@ -15,7 +15,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,6 +31,22 @@ LEAST_PER_CLASS, LEAST_IMAGES, LEAST_CLASSES = 8, 60, 2
 MOST_JUDGING = 300  # images that a run of a folder's part is judged by
 
 
+class Judging(NamedTuple):
+    """Images that no run sees.
+
+    Parameters
+    ----------
+    images, labels
+        As `ImageArrays` has them.
+    weights
+        What each counts for, (n,); their sum is 1.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray
+
+
 class CollectedTask(Protocol):
     """A dataset, and images beside it that judge what was trained on it."""
 
@@ -42,7 +58,7 @@ class CollectedTask(Protocol):
     def dataset(self) -> Dataset:
         """What profiles are made of."""
 
-    def open(self, size: int) -> tuple[ImageSplit, ImageArrays]:
+    def open(self, size: int) -> tuple[ImageSplit, Judging]:
         """What a run is made on, and what it is judged by, at a height and width in pixels."""
 
 
@@ -68,14 +84,13 @@ class DrawnTask:
         """As its dataset is called."""
         return self.dataset.name
 
-    def open(self, size: int) -> tuple[ImageSplit, ImageArrays]:
+    def open(self, size: int) -> tuple[ImageSplit, Judging]:
         """See `CollectedTask.open`."""
         split = self.dataset.open(size)
         seen, judging = stratified_split(split.val.labels, 0.5, seed=0)
-        val, judges = (
-            ImageArrays(split.val.images[rows], split.val.labels[rows]) for rows in (seen, judging)
-        )
-        return dataclasses.replace(split, val=val), judges
+        val = ImageArrays(split.val.images[seen], split.val.labels[seen])
+        judges = split.val.images[judging], split.val.labels[judging], np.full(len(judging), 1 / len(judging))
+        return dataclasses.replace(split, val=val), Judging(*judges)
 
 
 @dataclass(frozen=True)
@@ -137,16 +152,18 @@ class FolderPart:
         """The images that were drawn, of which a share is held back for validation, as of any folder."""
         return Dataset(self._drawn[0])
 
-    def open(self, size: int) -> tuple[ImageSplit, ImageArrays]:
+    def open(self, size: int) -> tuple[ImageSplit, Judging]:
         """See `CollectedTask.open`."""
         split = self.dataset.open(size, show_progress=False)
         others = Dataset(self._drawn[1], geometry=split.rendering.geometry).open(size, show_progress=False)
         if others.classes != split.classes:
             raise DatasetError(f"{self.name}: of a class no image can be read")
-        parts = others.train, others.val
-        return split, ImageArrays(
-            np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
+        images, labels = _together(others)
+        counts, own = (
+            np.bincount(each, minlength=len(split.classes)) for each in (labels, _together(split)[1])
         )
+        # Each class counts for what it is of the dataset, whatever is left of it to judge by.
+        return split, Judging(images, labels, (own / own.sum() / counts)[labels])
 
 
 def collected_task(text: str) -> DrawnTask | FolderPart:
@@ -166,6 +183,12 @@ def collected_task(text: str) -> DrawnTask | FolderPart:
     part = FolderPart(Path(path), int(number))
     Dataset(part.folder).files.check()
     return part
+
+
+def _together(split: ImageSplit) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of both parts."""
+    parts = split.train, split.val
+    return np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
 
 
 def _between(rng: np.random.Generator, least: int, most: int) -> int:

@@ -17,16 +17,17 @@ import threading
 from importlib import metadata
 from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
+
 from .collecting_jobs import TROUBLE
 
 if TYPE_CHECKING:
     from nni_nasoa.advisor.task.profiles import TaskProfile
-    from nni_nasoa.data.arrays import ImageArrays
     from nni_nasoa.experience.records import RunRecord
     from nni_nasoa.experience.store import ExperienceStore
     from nni_nasoa.finetune import FineTuneResult
 
-    from .collecting_tasks import CollectedTask
+    from .collecting_tasks import CollectedTask, Judging
 
 # Their versions are in the records of failed runs, as in those of others.
 PACKAGES = ("nni-nasoa", "torch", "torchvision")
@@ -103,12 +104,12 @@ class Worker:
         return self._profiles[task.name]
 
 
-def _judged(result: FineTuneResult, judging: ImageArrays) -> FineTuneResult:
+def _judged(result: FineTuneResult, judging: Judging) -> FineTuneResult:
     """The result with its accuracy on images that the run has not seen."""
     if not math.isfinite(result.accuracy):
         return result
     right = result.classifier.probabilities(judging.images).argmax(1) == judging.labels
-    return dataclasses.replace(result, accuracy=float(right.mean()))
+    return dataclasses.replace(result, accuracy=float(np.clip(right @ judging.weights, 0, 1)))
 
 
 def main() -> None:

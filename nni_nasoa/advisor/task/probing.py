@@ -285,9 +285,10 @@ def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarr
     """How often a linear head has the right class.
 
     The head is a ridge regression on the indicators of the classes ("regularized least-squares
-    classification": Rifkin and Lippert, MIT-CSAIL-TR-2007-025), of the training images alone. Each of these
-    is asked of the head that was fitted without it, which has a closed form. Of several penalties the best
-    counts.
+    classification": Rifkin and Lippert, MIT-CSAIL-TR-2007-025), of the training images alone, whose intercept
+    is not penalised: with one that is, the boundary goes through the mean of all images, and of uneven
+    classes most of the large one lies beyond it. Each training image is asked of the head that was fitted
+    without it, which has a closed form. Of several penalties the best counts.
 
     Parameters
     ----------
@@ -301,17 +302,20 @@ def linear_accuracy(features: np.ndarray, labels: np.ndarray, training: np.ndarr
     labels, asked = _asked(labels, training)
     if not asked.any():
         return None
-    x = np.concatenate([_scaled(features), np.ones((len(features), 1))], axis=1)
+    x = _scaled(features)
+    x -= x[training].mean(0)
     y = np.eye(labels.max() + 1)[labels[training]]
+    shares = y.mean(0)
     u, s, vt = np.linalg.svd(x[training], full_matrices=False)
-    projected, elsewhere = u.T @ y, x[~training] @ vt.T
+    projected, elsewhere = u.T @ (y - shares), x[~training] @ vt.T
     right = np.empty(len(x), dtype=bool)
     best = 0.0
     for ridge in RIDGES:
         shrunk = s**2 / (s**2 + ridge)
-        own = np.minimum(u**2 @ shrunk, 1 - 1e-9)  # its own label's share of each training image's prediction
-        left_out = y - (y - u @ (shrunk[:, None] * projected)) / (1 - own)[:, None]
-        others = elsewhere @ ((s / (s**2 + ridge))[:, None] * projected)
+        # Its own label's share of each training image's prediction.
+        own = np.minimum(1 / len(y) + u**2 @ shrunk, 1 - 1e-9)
+        left_out = y - (y - shares - u @ (shrunk[:, None] * projected)) / (1 - own)[:, None]
+        others = shares + elsewhere @ ((s / (s**2 + ridge))[:, None] * projected)
         right[training] = left_out.argmax(1) == labels[training]
         right[~training] = others.argmax(1) == labels[~training]
         best = max(best, right[asked].mean().item())

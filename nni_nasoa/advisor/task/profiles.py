@@ -17,8 +17,7 @@ from nni_nasoa.values import MAX_NUMBER, SHARE, number, or_none, whole
 from .plan import LANDMARKS, PROBE_MODEL, other_sizes
 from .probing import ACCURACIES, IMAGES
 
-VERSION = 4  # profiles of another version are found out anew: they hold other values, or were made otherwise
-WITHOUT_LOOKS = 3  # but those of this one, which lack nothing else
+VERSION = 5  # profiles of another version are found out anew: they hold other values, or were made otherwise
 _FIELDS = {"version", "dataset", "probes", "landmarks", "looked_for"}
 _PROBE = {
     **dict.fromkeys(
@@ -65,15 +64,13 @@ class TaskProfile:
 
     @classmethod
     def from_json(cls, data: Any) -> TaskProfile:
-        """The inverse of `to_json`, and of what an earlier release wrote, that told nothing of looks.
+        """The inverse of `to_json`.
 
         Raises
         ------
         ValueError
             It is not what `to_json` gives, or of another version. The message is one line.
         """
-        if isinstance(data, Mapping) and data.get("version") == WITHOUT_LOOKS and "looked_for" not in data:
-            data = {**data, "version": VERSION, "looked_for": {}}
         if not isinstance(data, Mapping) or set(data) != _FIELDS or data["version"] != VERSION:
             raise ProfileError(f"profile: not that of a task, version {VERSION}")
         for part in ("probes", "landmarks", "looked_for"):
