@@ -120,32 +120,35 @@ class FolderPart:
         classes, found, _ = files.of_parts([*files.parts])
         place, labels = files.place, np.array([file.label for file in found])
         rng = np.random.default_rng([zlib.crc32(os.fsencode(self.folder.name)), self.number])
-        enough = [
-            label for label in range(len(classes)) if (labels == label).sum() * MOST_DRAWN >= LEAST_PER_CLASS
-        ]
-        if len(enough) < LEAST_CLASSES:
-            least = math.ceil(LEAST_PER_CLASS / MOST_DRAWN)
-            raise DatasetError(f"{self.folder}: fewer than {LEAST_CLASSES} classes of {least} images or more")
-        number = _between(rng, LEAST_CLASSES, len(enough)) if self.number else len(enough)
-        chosen = rng.choice(enough, number, replace=False)
-        counts = {label: int(MOST_DRAWN * (labels == label).sum()) for label in chosen}
-        if self.number:
-            least = max(LEAST_PER_CLASS, math.ceil(LEAST_IMAGES / number))
-            most = _between(rng, least, max(least, *counts.values()))
-            counts = {label: min(count, most) for label, count in counts.items()}
+        counts = self._counts(labels, rng)
         drawn, others = [], []
-        for label in chosen:
+        for label, count in counts.items():
             rows = rng.permutation(np.flatnonzero(labels == label))
-            drawn += rows[: counts[label]].tolist()
-            others += rows[counts[label] :].tolist()
+            drawn += rows[:count].tolist()
+            others += rows[count:].tolist()
         judging = np.array(others)[classes_in_turn(labels[others], seed=self.number)[:MOST_JUDGING]]
-        names = sorted(classes[label] for label in chosen)
+        names = sorted(classes[label] for label in counts)
 
         def listed(rows: list[int], name: str) -> ImageList:
             images = (ListedImage(str(place.where(found[row].path)), classes[labels[row]]) for row in rows)
             return ImageList(tuple(images), classes=names, name=name)
 
         return listed(drawn, self.name), listed(judging.tolist(), f"{self.name}, judging")
+
+    def _counts(self, labels: np.ndarray, rng: np.random.Generator) -> dict[int, int]:
+        """How many images of which classes are drawn."""
+        most = {label: int(MOST_DRAWN * count) for label, count in enumerate(np.bincount(labels))}
+        enough = [label for label, count in most.items() if count >= LEAST_PER_CLASS]
+        if len(enough) < LEAST_CLASSES:
+            least = math.ceil(LEAST_PER_CLASS / MOST_DRAWN)
+            raise DatasetError(f"{self.folder}: fewer than {LEAST_CLASSES} classes of {least} images or more")
+        if not self.number:
+            return {label: most[label] for label in enough}
+        number = _between(rng, LEAST_CLASSES, len(enough))
+        chosen = rng.choice(enough, number, replace=False).tolist()
+        least = max(LEAST_PER_CLASS, math.ceil(LEAST_IMAGES / number))
+        each = _between(rng, least, max(least, *(most[label] for label in chosen)))
+        return {label: min(most[label], each) for label in chosen}
 
     @cached_property
     def dataset(self) -> Dataset:
@@ -156,14 +159,15 @@ class FolderPart:
         """See `CollectedTask.open`."""
         split = self.dataset.open(size, show_progress=False)
         others = Dataset(self._drawn[1], geometry=split.rendering.geometry).open(size, show_progress=False)
-        if others.classes != split.classes:
-            raise DatasetError(f"{self.name}: of a class no image can be read")
-        images, labels = _together(others)
-        counts, own = (
-            np.bincount(each, minlength=len(split.classes)) for each in (labels, _together(split)[1])
-        )
-        # Each class counts for what it is of the dataset, whatever is left of it to judge by.
-        return split, Judging(images, labels, (own / own.sum() / counts)[labels])
+        (own, own_labels), (images, labels) = map(_together, (split, others))
+        known = {hash(image.tobytes()) for image in own}
+        new = np.array([hash(image.tobytes()) not in known for image in images])  # no copies of those
+        images, labels = images[new], labels[new]
+        counts, shares = (np.bincount(each, minlength=len(split.classes)) for each in (labels, own_labels))
+        if others.classes != split.classes or not counts.all():
+            raise DatasetError(f"{self.name}: nothing is left of a class to judge by")
+        # Each class counts for what it is of the dataset, whatever is left of it.
+        return split, Judging(images, labels, (shares / shares.sum() / counts)[labels])
 
 
 def collected_task(text: str) -> DrawnTask | FolderPart:

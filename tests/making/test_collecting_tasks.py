@@ -64,6 +64,18 @@ def test_the_first_part_has_all_classes_and_the_others_fewer_of_both(folder):
     assert len(set(sizes)) > 4 and all(60 <= images <= 130 and classes <= 3 for images, classes in sizes)
 
 
+def test_copies_of_what_a_run_sees_do_not_judge(folder, tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / "twice" / name).mkdir(parents=True)
+        for file in (folder / "train" / name).iterdir():
+            for copy in ("a", "b"):
+                (tmp_path / "twice" / name / f"{copy}-{file.name}").write_bytes(file.read_bytes())
+    split, judging = collected_task(f"{tmp_path / 'twice'}#0").open(8)
+    drawn = pixels(np.concatenate([split.train.images, split.val.images]))
+    assert not drawn & pixels(judging.images) and sum(judging.weights) == pytest.approx(1)
+    assert 0 < len(judging.labels) < 100 / 3 - 5
+
+
 def test_many_images_do_not_judge_for_ever(folder, monkeypatch):
     monkeypatch.setattr("nni_nasoa.making.collecting_tasks.MOST_JUDGING", 6)
     _, judging = collected_task(f"{folder}#0").open(8)
