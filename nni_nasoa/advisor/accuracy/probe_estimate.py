@@ -5,8 +5,9 @@ it of each image without having seen that. A run that fits a head does the same 
 size. What these change is small, and much the same for all data: it is told in log-odds.
 
 The constants are rules of thumb. The gains of sizes and of all stages are about what cross-validation with
-EfficientNet-Lite gave on three folders of drawings, the others were set by some ten runs. They are for as
-long as no runs on such data tell more.
+EfficientNet-Lite gave on three folders of drawings, the others were set by some ten runs, and held to 194 on
+parts of six folders (examples/benchmarks/promises.py). They are for as long as no runs on such data tell
+more.
 """
 
 from __future__ import annotations
@@ -32,16 +33,17 @@ HEAD_ALONE_GAIN = 0.12
 LARGE_TRAINING, SMALL_TRAINING = (0.03, 0.15), (0.04, 0.2)
 FIRST_EPOCHS, LEAST_TRAINING_GAIN = 6.0, -0.2
 # With fewer images than these, each halving takes so much of what training all of a large network's stages
-# gains, and of some their share. By a few runs: on a folder of 150 images all but one stage, trained on small
-# images, ended ten points behind the head alone, the last stage four ahead, on another one four behind; on
-# one of 500 all stages were ahead by three.
-ENOUGH_TO_TRAIN, TOO_FEW_LOSS = 600.0, 0.1
+# gains, and of some their share. Little, as a run keeps its fitted head until trained stages are better: by
+# 79 runs on parts of real folders hardly any, but a head alone is there in a fraction of the time.
+ENOUGH_TO_TRAIN, TOO_FEW_LOSS = 600.0, 0.05
 TOP1_GAIN, TYPICAL_TOP1 = 0.03, 75.0  # A point of published accuracy gains so much.
 # What networks are taken to reach of whose kind none was probed, as of so many images.
 TYPICAL_LARGE, TYPICAL_SMALL, TYPICAL_COUNT = 0.7, -0.8, 500
 # A small network's linear head beside a large one's, on five folders of photographs and drawings: by so much
 # less, with this standard deviation. An image tells log-odds to about this variance.
 SMALL_BESIDE_LARGE, BESIDE_DEVIATION, LOG_ODDS_VARIANCE = -0.75, 0.5, 5.0
+# Beyond what their published accuracies tell, large networks of a family differ by this standard deviation.
+FAMILY_DEVIATION = 0.1
 # Standard deviations: of a run beside its probe; more, for twice the size or twice the images; where stages
 # are trained; where another network was probed in place of this one; where none was.
 RUN_DEVIATION, STEP_DEVIATION, TRAINING_DEVIATION = 0.3, 0.12, 0.25
@@ -85,8 +87,11 @@ def probe_estimates(
     if not seen:
         seen, wide = _of_another(probes, figures)
     sizes, odds, counts = (np.array(column, dtype=np.float64) for column in zip(*seen))
-    if own < LARGE_FROM:
-        odds = _beside_large(probes, odds, counts)
+    odds = (
+        _beside_large(probes, odds, counts)
+        if own < LARGE_FROM
+        else _beside_family(probes, figures, sizes, odds, counts)
+    )
     nearest = np.abs(np.log2(sizes[:, None] / input_size)).argmin(0)
     size, base, images = sizes[nearest], odds[nearest], counts[nearest]
     most = own if own >= LARGE_FROM else 2 * own
@@ -152,6 +157,26 @@ def _beside_large(probes: Probes, odds: np.ndarray, counts: np.ndarray) -> np.nd
     noise = LOG_ODDS_VARIANCE * (1 / counts + 1 / images)
     own = BESIDE_DEVIATION**2 / (BESIDE_DEVIATION**2 + noise)
     return own * odds + (1 - own) * (best + SMALL_BESIDE_LARGE)
+
+
+def _beside_family(
+    probes: Probes, figures: ModelFigures, sizes: np.ndarray, odds: np.ndarray, counts: np.ndarray
+) -> np.ndarray:
+    """Log-odds of probes of a large network, drawn towards what those of its family see on average.
+
+    The fewer images there were, the more: by few, networks are compared by chance.
+    """
+    gain, alike = _size_gain(probes), [odds]
+    for other in _probed_of_kind(probes, figures):
+        if other.model != figures.model and other.known.get("family") == figures.known.get("family"):
+            at, seen, _ = (np.array(column, dtype=np.float64) for column in zip(*_of_model(probes, other)))
+            doublings = np.log2(sizes[:, None] / figures.own_size) - np.log2(at / other.own_size)
+            nearest = np.abs(doublings).argmin(1)
+            larger = doublings[np.arange(len(sizes)), nearest]
+            better = TOP1_GAIN * (_top1(figures) - _top1(other))
+            alike.append(seen[nearest] + gain * larger + better)
+    own = FAMILY_DEVIATION**2 / (FAMILY_DEVIATION**2 + NOT_SHARED * LOG_ODDS_VARIANCE / counts)
+    return own * odds + (1 - own) * np.mean(alike, axis=0)
 
 
 def _of_another(probes: Probes, figures: ModelFigures) -> tuple[list[tuple[int, float, int]], float]:

@@ -107,3 +107,24 @@ def test_a_head_s_figures_are_what_is_expected_of_one_alone_at_the_own_size():
     flat = {"lite0": probe(0.6), "lite0@128": probe(0.6)}
     assert found["doubling_gain"] > head_figures(flat, LITE0, 500)["doubling_gain"] >= 0
     assert head_figures(probes, NANO, 500) == {} == head_figures({"nano-c": probe(0.3)}, LITE0, 500)
+
+
+def test_by_few_images_networks_of_a_family_are_taken_to_see_alike():
+    def apart(images, *names):
+        probes = {name: probe(linear, images) for name, linear in zip(names, (0.7, 0.5))}
+        means = [
+            expected(probes, ModelFigures.of_zoo(name), ModelFigures.of_zoo(name).own_size, images=images)[0]
+            for name in names
+        ]
+        return means[0] - means[1]
+
+    assert 0 < apart(50, "lite0", "lite2") < 0.6 * apart(1000, "lite0", "lite2") < 0.2
+    assert apart(1000, "lite0", "lite2") > 0.1
+    assert apart(50, "lite0", "resnet18") > 0.18  # of another family
+
+
+def test_one_of_a_family_that_was_probed_on_small_images_is_compared_at_the_same_share_of_its_size():
+    alone = expected({"lite0@128": probe(0.6)}, LITE0, 128)
+    beside = expected({"lite0@128": probe(0.6), "lite2": probe(0.6)}, LITE0, 128)
+    better = expected({"lite0@128": probe(0.6), "lite2": probe(0.8)}, LITE0, 128)
+    assert beside[0] < alone[0] < better[0]  # as lite2 saw images of its own size, which tell more
