@@ -3,8 +3,10 @@
 What is asked of each candidate: does it fit (time, parameters, inference time, memory), and what accuracy
 does the predictor expect of it? Its score is that expectation less a tenth of what it may fall short by, and
 less half a point for each step away from the network's default settings: of tens of thousands that promise
-about as much, the best by chance alone is one with odd settings, and the sound one is taken. The alternatives
-differ from the best, and from each other, in the network or in what is frozen.
+about as much, the best by chance alone is one with odd settings, and the sound one is taken. To take all of
+the time costs half a point, too: of a head and of trained stages that promise as much, the head is there in a
+fraction of it. The alternatives differ from the best, and from each other, in the network or in what is
+frozen.
 
 Where the predictor cannot know, it is not asked: of networks or data of a kind that no run was on, what
 probes of the user's own images let expect counts (`probe_estimate`), for candidates with rates that are sound

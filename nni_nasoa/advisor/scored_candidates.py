@@ -16,6 +16,7 @@ from .fitting import FittingCandidates
 
 CAUTION = 0.1  # a score falls by this share of the distance to the lower end of the accuracy's range
 HABIT = 0.005  # accuracy that each step away from the defaults costs: see `distances`
+HASTE = 0.005  # accuracy that to take the whole budget costs: of what promises as much, the soonest is taken
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +96,7 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
     )
     usual = regimes.take([row for row in defaults if row is not None])
     score = mean - CAUTION * (mean - low) - HABIT * distances(regimes, usual)
+    score = score - HASTE * np.nan_to_num(fitting.seconds) / fitting.budget
     # Where the predictor knows something, nothing is taken that neither it nor a probe knows.
     guessed = np.array([not _looked(fitting, name) for name in regimes.models], dtype=bool)[regimes.model]
     allowed = trusted | (probed & is_sound(regimes, fitting.figures) & ~(guessed & trusted.any()))

@@ -10,7 +10,7 @@ from nni_nasoa.advisor.accuracy.predictor import AccuracyPredictor
 from nni_nasoa.advisor.alternatives import choices
 from nni_nasoa.advisor.candidates import Candidates
 from nni_nasoa.advisor.distances import distances
-from nni_nasoa.advisor.scored_candidates import HABIT, scored
+from nni_nasoa.advisor.scored_candidates import HABIT, HASTE, scored
 from nni_nasoa.zoo import get
 
 
@@ -101,9 +101,26 @@ def test_alternatives_differ_in_the_network_or_in_what_is_frozen(ask):
     assert len({(choice.regime.model, choice.regime.frozen_stages) for choice in best}) == 12
     usual = found.regimes.take([row for row in found.defaults if row is not None])
     steps = distances(Candidates.of_regimes([choice.regime for choice in best], found.figures), usual)
-    scores = [0.9 * choice.accuracy + 0.1 * choice.low - HABIT * far for choice, far in zip(best, steps)]
+    scores = [
+        0.9 * choice.accuracy + 0.1 * choice.low - HABIT * far - HASTE * choice.seconds / found.budget
+        for choice, far in zip(best, steps)
+    ]
     assert scores == sorted(scores, reverse=True)
     assert best[:3] == choices(found, 3)
+
+
+def test_of_what_promises_as_much_the_sooner_is_taken(fit, experienced):
+    fits, predictor = fit(), AccuracyPredictor.from_bytes(experienced)
+    found = scored(fits, predictor)
+    rows = found.order(20)
+    leads = -np.diff(found.score[rows])
+    place = int(leads.argmin())  # two that promise about as much
+    assert leads[place] < HASTE / 4
+    sooner = np.full_like(fits.seconds, fits.budget)
+    sooner[rows[place + 1]] = fits.budget / 2
+    changed = scored(replace(fits, seconds=sooner), predictor)
+    assert changed.score[rows[place + 1]] > changed.score[rows[place]]
+    assert (changed.mean == found.mean).all()
 
 
 def test_on_data_of_no_known_kind_only_sound_rates_are_taken(ask):
