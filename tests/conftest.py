@@ -132,6 +132,15 @@ class RunningExperiment:
             if file.stat().st_size
         )
 
+    @property
+    def dispatcher(self) -> psutil.Process:
+        """The process that the tuner runs in."""
+        for child in self.manager.children(recursive=True):
+            with suppress(psutil.Error):  # A trial may just have ended.
+                if "--exp_params" in child.cmdline():
+                    return child
+        raise LookupError("no process has --exp_params")
+
     def kill_manager(self) -> None:
         """kill -9 of the NNI manager; its children live on."""
         manager = self.manager

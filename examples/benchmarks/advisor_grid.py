@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from advisor_common import DATA, KEPT, SOURCE, read_lines
@@ -23,7 +24,7 @@ from nni_nasoa.advisor.candidates import (
 from nni_nasoa.advisor.fitting import fitting
 from nni_nasoa.advisor.models import ModelFigures
 from nni_nasoa.advisor.scored_candidates import scored
-from nni_nasoa.advisor.task.profiles import TaskProfile
+from nni_nasoa.advisor.task.profiles import VERSION, TaskProfile
 from nni_nasoa.advisor.time.time_model import TimeModel
 from nni_nasoa.experience.old_records import upgraded_record
 from nni_nasoa.experience.records import RunRecord, StepTime
@@ -136,10 +137,15 @@ class TaskGrid:
         return 100 * (max(self.accuracies) - np.array(self.accuracies))
 
 
+def _recorded(profile: dict[str, Any]) -> TaskProfile:
+    """The profile of a recording, whose probes may be those of an earlier release."""
+    return TaskProfile.from_json({"looked_for": {}, **profile, "version": VERSION})
+
+
 def read_grid(path: Path) -> dict[str, TaskGrid]:
     """The grids of a data file by task; SystemExit where there are none."""
     lines = read_lines(path)
-    profiles = {line["task"]: TaskProfile.from_json(line["profile"]) for line in lines if "profile" in line}
+    profiles = {line["task"]: _recorded(line["profile"]) for line in lines if "profile" in line}
     grids: dict[str, TaskGrid] = {}
     accuracies: dict[tuple[str, FineTuneRegime], list[float]] = {}
     for line in lines:

@@ -125,10 +125,13 @@ class Validation:
         """Whether the new state is as good as the old one or better, on the images that both have seen.
 
         Where the old one has a `lead`, be it 0, the new one has to be better by that, as a share of the
-        images, and by a standard error of the images that they differ on (McNemar's test).
+        images, and by a standard error of the images that they differ on (McNemar's test). That of an earlier
+        run, of which the accuracy alone is known, is not replaced by what was asked of a part of the images.
         """
         if old is None:
             return True
+        if old.correct is None and not new.complete:
+            return False
         if new.correct is None or old.correct is None:
             if self._balanced:
                 return new.balanced_accuracy >= old.balanced_accuracy + (lead or 0.0)

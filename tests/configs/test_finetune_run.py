@@ -71,9 +71,7 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_recorded_twice(nnictl, advis
     config = advised("finetune.yml", class_args={"minutes": 0.2, "alternatives": 3})
     experiment = nnictl.create(config)
     experiment.wait(lambda: len(read_results(experiment.folder)) >= 1, 400)
-    dispatcher = next(
-        child for child in experiment.manager.children(recursive=True) if "--exp_params" in child.cmdline()
-    )
+    dispatcher = experiment.dispatcher
     experiment.kill_manager()
     psutil.wait_procs([dispatcher], timeout=10)
     assert not dispatcher.is_running()

@@ -33,9 +33,7 @@ def test_after_kill_9_and_resume_nothing_is_lost_or_repeated(nnictl, reduced_con
     assert config["trialConcurrency"] == 2 and "trial.py" in config["trialCommand"]
     experiment = nnictl.create(config)
     experiment.wait(lambda: len(read_results(experiment.folder)) >= 3, 300)
-    dispatcher = next(
-        child for child in experiment.manager.children(recursive=True) if "--exp_params" in child.cmdline()
-    )
+    dispatcher = experiment.dispatcher
     experiment.kill_manager()
     psutil.wait_procs([dispatcher], timeout=10)
     assert not dispatcher.is_running()  # else it would talk to the resumed manager
