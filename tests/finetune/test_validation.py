@@ -148,3 +148,14 @@ def test_other_errors_are_not_taken_for_it(validation):
 
     with pytest.raises(RuntimeError, match="mat1"):
         validation.evaluate(Broken(), lambda: True)
+
+
+def test_of_an_earlier_run_only_what_was_asked_of_all_images_takes_the_place(validation):
+    def of(accuracy, *, correct=None, complete=True):
+        return Evaluation(correct, accuracy, accuracy, 1.0, 40, complete)
+
+    earlier = of(0.5)
+    known = torch.ones(40, dtype=torch.bool)
+    assert validation.better(of(0.5, correct=known), earlier)
+    assert not validation.better(of(0.4, correct=known), earlier)
+    assert not validation.better(of(0.9, correct=known[:10], complete=False), earlier)
