@@ -44,7 +44,6 @@ NETWORKS = ("lite0", "lite1", "lite2")
 FILLED = 0.9  # of a budget, by images or steps whose time was told beforehand
 LEAST_IMAGES = 20
 LOOP, AUTOGLUON = "plain loop", "AutoGluon"
-EMPTY: Mapping[str, str] = {}
 BESIDE = "advice beside a busy process"
 _BUSY = """
 import torch
@@ -130,12 +129,12 @@ def autogluon(python: str, folder: Path, minutes: float, cache: Path) -> dict[st
 
 
 def baseline(
-    script: str, *words: object, python: str = sys.executable, environment: Mapping[str, str] = EMPTY
+    script: str, *words: object, python: str = sys.executable, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
     """What a script of `baselines/` says."""
     run = subprocess.run(
         [python, str(BASELINES / script), *map(str, words)],
-        env=os.environ | environment,
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         check=True,

@@ -95,8 +95,8 @@ def scored(fitting: FittingCandidates, predictor: AccuracyPredictor) -> ScoredCa
         for place, name in enumerate(regimes.models)
     )
     usual = regimes.take([row for row in defaults if row is not None])
-    score = mean - CAUTION * (mean - low) - HABIT * distances(regimes, usual)
-    score = score - HASTE * np.nan_to_num(fitting.seconds) / fitting.budget
+    haste = HASTE * np.nan_to_num(fitting.seconds) / fitting.budget
+    score = mean - CAUTION * (mean - low) - HABIT * distances(regimes, usual) - haste
     # Where the predictor knows something, nothing is taken that neither it nor a probe knows.
     guessed = np.array([not _looked(fitting, name) for name in regimes.models], dtype=bool)[regimes.model]
     allowed = trusted | (probed & is_sound(regimes, fitting.figures) & ~(guessed & trusted.any()))

@@ -59,7 +59,18 @@ class CollectedTask(Protocol):
         """What profiles are made of."""
 
     def open(self, size: int) -> tuple[ImageSplit, Judging]:
-        """What a run is made on, and what it is judged by, at a height and width in pixels."""
+        """What a run is made on, and what it is judged by.
+
+        Parameters
+        ----------
+        size
+            Height and width in pixels.
+
+        Raises
+        ------
+        DatasetError
+            As in `Dataset.open`, or no image is left of a class to judge by. One line.
+        """
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ LARGE_TRAINING, SMALL_TRAINING = (0.03, 0.15), (0.04, 0.2)
 FIRST_EPOCHS, LEAST_TRAINING_GAIN = 6.0, -0.2
 # With fewer images than these, each halving takes so much of what training all of a large network's stages
 # gains, and of some their share. Little, as a run keeps its fitted head until trained stages are better: by
-# 79 runs on parts of real folders hardly any, but a head alone is there in a fraction of the time.
+# 79 runs on parts of real folders, which this was chosen by, hardly any.
 ENOUGH_TO_TRAIN, TOO_FEW_LOSS = 600.0, 0.05
 TOP1_GAIN, TYPICAL_TOP1 = 0.03, 75.0  # A point of published accuracy gains so much.
 # What networks are taken to reach of whose kind none was probed, as of so many images.
@@ -42,7 +42,8 @@ TYPICAL_LARGE, TYPICAL_SMALL, TYPICAL_COUNT = 0.7, -0.8, 500
 # A small network's linear head beside a large one's, on five folders of photographs and drawings: by so much
 # less, with this standard deviation. An image tells log-odds to about this variance.
 SMALL_BESIDE_LARGE, BESIDE_DEVIATION, LOG_ODDS_VARIANCE = -0.75, 0.5, 5.0
-# Beyond what their published accuracies tell, large networks of a family differ by this standard deviation.
+# Beyond what their published accuracies tell, large networks of a family differ by this standard deviation:
+# chosen by 122 runs on parts of real folders.
 FAMILY_DEVIATION = 0.1
 # Standard deviations: of a run beside its probe; more, for twice the size or twice the images; where stages
 # are trained; where another network was probed in place of this one; where none was.
@@ -165,6 +166,15 @@ def _beside_family(
     """Log-odds of probes of a large network, drawn towards what those of its family see on average.
 
     The fewer images there were, the more: by few, networks are compared by chance.
+
+    Parameters
+    ----------
+    sizes, odds, counts
+        Of the network's own k probes, (k,): sizes of images in pixels, log-odds, and numbers of images.
+
+    Returns
+    -------
+    Log-odds, (k,).
     """
     gain, alike = _size_gain(probes), [odds]
     for other in _probed_of_kind(probes, figures):
