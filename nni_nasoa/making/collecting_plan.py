@@ -21,7 +21,7 @@ from nni_nasoa.advisor.defaults import DECAY, RATE, SMOOTHING
 from nni_nasoa.advisor.models import LARGE_FROM, ModelFigures
 from nni_nasoa.data.tasks import get_task, list_tasks
 from nni_nasoa.training.regime import FineTuneRegime
-from nni_nasoa.values import POSITIVE_SECONDS
+from nni_nasoa.values import POSITIVE_SECONDS, shown
 
 from .collecting_tasks import PART_MARK, collected_task
 
@@ -191,5 +191,9 @@ def make_plan(
     for name in tasks:
         if get_task(name.removeprefix("task:")).held_out and name not in include:
             raise CollectingError(f"tasks: '{name}' is held out; --include {name} takes it all the same")
-    names += [f"{os.path.abspath(folder)}{PART_MARK}{part}" for folder in folders for part in range(parts)]
+    whole = sorted({os.path.abspath(folder) for folder in folders})
+    called = [os.path.basename(folder) for folder in whole]  # as their records are
+    if twice := next((name for name in called if called.count(name) > 1), None):
+        raise CollectingError(f"folders: two are called {shown(twice)}; give those above them, or rename one")
+    names += [f"{folder}{PART_MARK}{part}" for folder in whole for part in range(parts)]
     return Plan(tuple(sorted(set(names))), tuple(list_models(zoo)), tuple(map(float, budgets)), seed)

@@ -9,7 +9,7 @@ from PIL import Image
 from nni_nasoa.advisor import ExperienceStore
 from nni_nasoa.data import Dataset, DatasetError
 from nni_nasoa.making.collecting import collect
-from nni_nasoa.making.collecting_plan import Plan, make_plan
+from nni_nasoa.making.collecting_plan import CollectingError, Plan, make_plan
 from nni_nasoa.making.collecting_tasks import MOST_DRAWN, MOST_JUDGING, collected_task
 
 COUNTS = {"cat": 60, "dog": 90, "eel": 45, "few": 5}
@@ -123,6 +123,12 @@ def test_folders_are_in_the_plan_and_stand_for_the_drawn_tasks(folder, monkeypat
     assert {run.regime.model for run in plan.runs(30)} == {"lite0", "lite1", "lite2"}
     both = make_plan(["signs-20"], folders=[str(folder)], parts=1)
     assert both.tasks == (f"{folder}#0", "signs-20")
+
+
+def test_folders_that_records_could_not_tell_apart_are_one_clear_line(folder):
+    with pytest.raises(CollectingError, match="folders: two are called 'train'; give those above them"):
+        make_plan(folders=[str(folder / "train"), str(folder.parent / "other" / "train")])
+    assert make_plan(folders=[str(folder), f"{folder}/"], parts=2).tasks == (f"{folder}#0", f"{folder}#1")
 
 
 @pytest.mark.slow
