@@ -17,11 +17,13 @@ from nni_nasoa.data.arrays import Holdout
 from nni_nasoa.finetune import FineTuneError, FineTuneRegime, finetune, load_classifier
 from nni_nasoa.finetune.building import built
 from nni_nasoa.finetune.classifier import ClassifierError
+from nni_nasoa.finetune.options import Resources
 from nni_nasoa.finetune.resuming import Resumed
 
 CLASSES = ("blue", "green", "red", "white")
 COLOURS = {"blue": (0, 0, 255), "green": (0, 255, 0), "red": (255, 0, 0), "white": (255, 255, 255)}
 HEAD_ONLY, SIZE = 99, 32
+EXACT = Resources(precision="float32")  # Of images of noise, rounding decides some.
 
 
 def split_of(classes, train=120, val=40, strength=90, seed=0):
@@ -47,7 +49,7 @@ def first(tmp_path_factory, tiny):
             made[key] = tmp_path_factory.mktemp("first") / "classifier"
             model = "nano-a" if weights == "default" else tiny
             regime = FineTuneRegime(model, input_size=SIZE, frozen_stages=frozen, head=head)
-            options = {"device": "cpu", "weights": weights, "output": made[key]}
+            options = {"device": "cpu", "weights": weights, "output": made[key], "resources": EXACT}
             finetune(split_of(classes, strength=40), regime, 0.05, **options)
         return made[key]
 
@@ -55,7 +57,7 @@ def first(tmp_path_factory, tiny):
 
 
 def resumed(folder, split, minutes=0.05, regime=None, **options):
-    return finetune(split, regime, minutes, resume=folder, device="cpu", **options)
+    return finetune(split, regime, minutes, resume=folder, device="cpu", resources=EXACT, **options)
 
 
 KINDS = [
