@@ -40,6 +40,7 @@ class EvolutionArgs:
     blocks_from: str | None = None
     macros_from: str | None = None
     surrogate: bool = True
+    measure_speed: int = 0
     seed: int | None = None
 
     @classmethod
@@ -52,6 +53,42 @@ class EvolutionArgs:
             The first argument that is unknown or wrong.
         """
         return cls(**parsed(class_args, _RULES))
+
+
+def python_args(**given: Any) -> EvolutionArgs:
+    """Arguments as Python's users give them: besides a yml's words there may be objects of the package.
+
+    Raises
+    ------
+    ValueError
+        The first argument that is wrong.
+    """
+    objectives, limits, initial = (given.get(name) for name in ("objectives", "limits", "initial"))
+    if isinstance(objectives, (list, tuple)):
+        objectives = [_in_words(objective) for objective in objectives]
+    if isinstance(limits, (list, tuple)) and all(isinstance(limit, Limit) for limit in limits):
+        bounds = {limit.name: {"max": limit.maximum, "min": limit.minimum} for limit in limits}
+        limits = {
+            name: {key: bound for key, bound in pair.items() if bound is not None}
+            for name, pair in bounds.items()
+        }
+    if isinstance(initial, (list, tuple)):
+        initial = [str(one) if isinstance(one, Architecture) else one for one in initial]
+    try:
+        return EvolutionArgs.parse({**given, "objectives": objectives, "limits": limits, "initial": initial})
+    except ClassArgsError as error:
+        raise ValueError(str(error).removeprefix("classArgs: ")) from None
+
+
+def _in_words(objective: Any) -> Any:
+    if isinstance(objective, Objective):
+        return {"name": objective.name, "mode": "maximize" if objective.maximize else "minimize"}
+    if isinstance(objective, (tuple, list)) and len(objective) == 2:
+        return {"name": objective[0], "mode": objective[1]}
+    if isinstance(objective, Mapping) and isinstance(objective.get("maximize"), bool):
+        rest = {key: value for key, value in objective.items() if key != "maximize"}
+        return {"mode": "maximize" if objective["maximize"] else "minimize", **rest}
+    return objective
 
 
 def parsed(
@@ -143,5 +180,6 @@ _RULES = {
     "blocks_from": text("a front file or an experiment id"),
     "macros_from": text("a front file or an experiment id"),
     "surrogate": TRUTH,
+    "measure_speed": whole(0),
     "seed": whole(0),
 }

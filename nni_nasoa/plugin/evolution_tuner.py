@@ -28,7 +28,9 @@ from .given_space import given_search_space, initial_candidates
 from .journal import Journal
 from .lost_trials import LostTrials
 from .result_lines import ResultLines, say
+from .search_journal import SPACE, last_space, remembered
 from .search_space_codec import Vocabulary, space_in_use
+from .speed_meter import SpeedMeter, meter_of
 from .trial_failures import ErrorFiles
 
 _logger = logging.getLogger(__name__)
@@ -66,6 +68,9 @@ class EvolutionTuner(Tuner):
         codeDirectory.
     surrogate
         Whether a model of the results chooses among children (`nni_nasoa/search/surrogate.py`).
+    measure_speed
+        Of the candidates that the model expects most of, so many are timed on this machine before one of them
+        is trained; 0 for none. What that takes is told beside the results.
     seed
         A search with a seed is reproducible at trialConcurrency 1.
 
@@ -88,6 +93,7 @@ class EvolutionTuner(Tuner):
         blocks_from: Any = None,
         macros_from: Any = None,
         surrogate: Any = None,
+        measure_speed: Any = None,
         seed: Any = None,
         **unknown: Any,
     ) -> None:
@@ -101,6 +107,7 @@ class EvolutionTuner(Tuner):
                     population_size=population_size,
                     initial=initial,
                     surrogate=surrogate,
+                    measure_speed=measure_speed,
                     seed=seed,
                     crossover_probability=crossover_probability,
                     blocks_from=blocks_from,
@@ -119,6 +126,7 @@ class EvolutionTuner(Tuner):
         self._asked: dict[int, dict[str, Any]] = {}
         self._told: set[str] = set()
         self._lost = LostTrials()
+        self._meter: SpeedMeter | None = None
         # What trials of an earlier process run again; NNI does not tell how these end.
         self._run_again: set[str] = set()
 
@@ -145,7 +153,7 @@ class EvolutionTuner(Tuner):
         in the space that it has, and a resumed one in the last that it had.
         """
         with self._lock, clear_errors(_NAME):
-            before = self._space_before()
+            before = last_space(self._journal.events)
             try:
                 self._start(search_space)
             except ValueError as error:
@@ -161,6 +169,8 @@ class EvolutionTuner(Tuner):
         """Begin in a search space, or go on from the journal."""
         args, events = self._args, self._journal.events
         vocabulary = given_search_space(search_space, args, self._code_directory())
+        if args.measure_speed and self._meter is None:
+            self._meter = meter_of(vocabulary, read_config(folder) if (folder := self._folder()) else {})
         initial = initial_candidates(vocabulary, args)
         evolution = Evolution(
             vocabulary.operators,
@@ -171,17 +181,15 @@ class EvolutionTuner(Tuner):
             population_size=args.population_size,
             crossover_probability=args.crossover_probability,
             surrogate=args.surrogate,
+            meter=self._meter,
+            metered=max(1, args.measure_speed),
         )
         self._vocabulary, self._evolution, self._told = vocabulary, evolution, set()
         if events:
             self._replay()
         space = space_in_use(vocabulary, search_space)
-        if space != self._space_before():
-            self._journal.append(event="space", space=space)
-
-    def _space_before(self) -> Any:
-        """The search space by the journal; None where it has none."""
-        return next((event["space"] for event in reversed(self._journal.events) if _is_space(event)), None)
+        if space != last_space(self._journal.events):
+            self._journal.append(event=SPACE, space=space)
 
     def generate_parameters(self, parameter_id: int, **kwargs: Any) -> dict[str, Any]:
         """Return the next candidate as a sample of the search space, with an architecture's encoding."""
@@ -286,7 +294,10 @@ class EvolutionTuner(Tuner):
         self._find_lost()
         if (count := len(evolution.evaluated)) > known:
             ended, front = count + evolution.failures, len(evolution.front())
-            self._lines.tell(metrics, evolution.objectives, count=count, ended=ended, front=front)
+            timed = "" if self._meter is None else str(self._meter)
+            self._lines.tell(
+                metrics, evolution.objectives, count=count, ended=ended, front=front, timed=timed
+            )
 
     def _from_parameters(self, parameters: Any) -> Any:
         """The candidate that parameters mean, or None if they are not of this search space."""
@@ -299,37 +310,18 @@ class EvolutionTuner(Tuner):
     def _replay(self) -> None:
         """Bring the evolution to where the journal ends."""
         key, to_json = self.evolution.operators.key, self.evolution.operators.to_json
-        candidates: dict[str, Any] = {}
-        told: list[dict[str, Any]] = []
-        failed: set[str] = set()
-        again: set[str] = set()  # candidates that were lost, and have not been asked for since
-        for event in self._journal.events:
-            if _is_space(event):
-                continue
-            candidate = self._from_parameters(event["parameters"])
-            if candidate is None:
-                continue
-            if event["event"] == "told":
-                told.append({"candidate": to_json(candidate), "metrics": event["metrics"]})
-                self._told.add(key(candidate))
-            elif event["event"] == "failed":
-                failed.add(key(candidate))
-            elif event["event"] == "lost":
-                again.add(key(candidate))
-                self._lost.known(key(candidate))
-            else:
-                candidates[key(candidate)] = candidate
-                again.discard(key(candidate))
-        waiting = {
-            name: one for name, one in candidates.items() if name not in self._told and name not in failed
-        }
+        known = remembered(self._journal.events, self._from_parameters, key)
+        self._told |= known.told.keys()
+        for name in known.lost:
+            self._lost.known(name)
+        waiting, failed = known.waiting, known.failed
         # NNI's manager runs unfinished trials again by itself. What it has lost sight of is asked for again,
         # before the rest.
-        running = waiting.keys() - again
+        running = waiting.keys() - known.again
         if self._resumed:
             running &= self._named(read_unfinished).keys()
             lost = {name for name in self._named(read_lost) if not self._lost.is_known(name)}
-            failed |= self._named(read_failed).keys() & waiting.keys() - running - again - lost
+            failed |= self._named(read_failed).keys() & waiting.keys() - running - known.again - lost
         self._resumed, self._run_again = False, running
         state = self.evolution.state_dict()
         to_ask_first = [
@@ -340,7 +332,10 @@ class EvolutionTuner(Tuner):
         self.evolution.load_state_dict(
             {
                 **state,
-                "evaluated": told,
+                "evaluated": [
+                    {"candidate": to_json(candidate), "metrics": metrics}
+                    for candidate, metrics in known.told.values()
+                ],
                 "failed": sorted(failed),
                 "to_ask_first": to_ask_first + state["to_ask_first"],
                 "pending": [to_json(candidate) for name, candidate in waiting.items() if name in running],
@@ -385,10 +380,6 @@ class EvolutionTuner(Tuner):
         return Path(
             (config.get("tuner") or {}).get("codeDirectory") or config.get("trialCodeDirectory") or "."
         )
-
-
-def _is_space(event: Mapping[str, Any]) -> bool:
-    return event.get("event") == "space"
 
 
 class EvolutionClassArgsValidator(ClassArgsValidator):

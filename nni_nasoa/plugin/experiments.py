@@ -23,6 +23,7 @@ from nni_nasoa.values import shown
 
 from .journal import Journal
 from .result_context import with_context
+from .search_journal import last_space
 
 FAILED, LOST = "FAILED", "USER_CANCELED"  # NNI's words for how trials ended; see `read_without_result`
 _BY_USER = "USER_TO_CANCEL"
@@ -281,7 +282,7 @@ def read_space_in_use(folder: str | Path) -> Any:
     """Return the `searchSpace` that an EvolutionTuner searches; None where it has not written it down."""
     journal = Journal(Path(folder) / "checkpoint" / "evolution.jsonl")
     journal.load()
-    return next((one["space"] for one in reversed(journal.events) if one.get("event") == "space"), None)
+    return last_space(journal.events)
 
 
 def metrics_of(value: Any) -> dict[str, Any]:

@@ -41,6 +41,7 @@ class ResultLines:
         count: int,
         ended: int,
         front: int,
+        timed: str = "",
     ) -> None:
         """Tell of a result.
 
@@ -54,13 +55,15 @@ class ResultLines:
             The trials that have ended, without a result or with one.
         front
             How many results are on the front.
+        timed
+            What was timed beforehand, in words.
         """
         if not self._tells:
             return
         values = ", ".join(_shown(objective.name, metrics.get(objective.name)) for objective in objectives)
         of = "" if self._trials is None else f" of {self._trials}"
         left = "" if (seconds := self._left(ended)) is None else f", {_time(seconds)} left"
-        say(f"result {count}{of}: {values}; {front} on the front{left}")
+        say(f"result {count}{of}: {values}; {front} on the front{left}{timed and '; '}{timed}")
 
     def _left(self, ended: int) -> float | None:
         """Seconds until the time is up, or until all trials have ended at the pace so far."""

@@ -29,7 +29,10 @@ from .result_context import CONTEXT, context_of, without_context
 from .trial import TrialError, first_line, manager_needed, report_on_the_way, under_nni
 
 if TYPE_CHECKING:
+    import torch
+
     from nni_nasoa.data import Dataset
+    from nni_nasoa.networks import ETNet
 
 
 @dataclass(frozen=True)
@@ -97,44 +100,19 @@ def evaluate(
     ValueError
         There is no such device.
     """
-    import torch
+    from nni_nasoa.device.device import device_name
+    from nni_nasoa.training.proxy import train_proxy
 
-    from nni_nasoa.device.allocation import keep_freed_memory
-    from nni_nasoa.device.device import device_name, resolve_device
-    from nni_nasoa.device.precision import mixed_precision
-    from nni_nasoa.networks import ETNet
-    from nni_nasoa.training.proxy import check_input_size, train_proxy
-    from nni_nasoa.training.speed import relative_speed
-
-    keep_freed_memory()
-    device = resolve_device(settings.device)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
-    speed_size, speed_batch = settings.speed_shape
-    check_input_size(architecture, settings.input_size)
-    check_input_size(architecture, speed_size, "speed input size")
+    device = _device(architecture, settings)
     split = settings.proxy.open(settings.input_size)
-    torch.manual_seed(settings.seed)
-    network = ETNet(architecture, split.num_classes)
-    speed = relative_speed(
-        network,
-        speed_size,
-        speed_batch,
-        device,
-        autocast=mixed_precision(device),
-        repeats=settings.speed_repeats,
-    )
+    network = _network(architecture, settings, split.num_classes)
+    known = _timed(network, settings, device)
 
     def record(accuracy: float) -> dict[str, Any]:
         return {
-            "default": settings.score(accuracy, speed.relative_speed),
+            "default": settings.score(accuracy, known["relative_speed"]),
             "accuracy": accuracy,
-            "relative_speed": speed.relative_speed,
-            "throughput": speed.throughput,
-            "step_time_ms": speed.step_time_ms,
-            "reference_step_time_ms": speed.reference_step_time_ms,
-            "params_m": architecture.parameters(split.num_classes) / 1e6,
-            "gmacs": architecture.macs(speed_size, split.num_classes) / 1e9,
+            **known,
             "device": device_name(device),
             **identity(architecture, settings),
         }
@@ -150,6 +128,65 @@ def evaluate(
         on_epoch=None if on_epoch is None else lambda epoch, accuracy: on_epoch(epoch, record(accuracy)),
     )
     return record(accuracy)
+
+
+def known_before(
+    architecture: Architecture, settings: SearchTrialSettings, num_classes: int
+) -> dict[str, float]:
+    """What a result record says of speed and size: it needs no training.
+
+    Raises
+    ------
+    ProxyError, RuntimeError, ValueError
+        As in `evaluate`.
+    """
+    device = _device(architecture, settings)
+    return _timed(_network(architecture, settings, num_classes), settings, device)
+
+
+def _device(architecture: Architecture, settings: SearchTrialSettings) -> torch.device:
+    """The device, made ready, for a candidate that the inputs are large enough for."""
+    import torch
+
+    from nni_nasoa.device.allocation import keep_freed_memory
+    from nni_nasoa.device.device import resolve_device
+    from nni_nasoa.training.proxy import check_input_size
+
+    keep_freed_memory()
+    device = resolve_device(settings.device)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    check_input_size(architecture, settings.input_size)
+    check_input_size(architecture, settings.speed_shape[0], "speed input size")
+    return device
+
+
+def _network(architecture: Architecture, settings: SearchTrialSettings, num_classes: int) -> ETNet:
+    import torch
+
+    from nni_nasoa.networks import ETNet
+
+    torch.manual_seed(settings.seed)
+    return ETNet(architecture, num_classes)
+
+
+def _timed(network: ETNet, settings: SearchTrialSettings, device: torch.device) -> dict[str, float]:
+    from nni_nasoa.device.precision import mixed_precision
+    from nni_nasoa.training.speed import relative_speed
+
+    size, batch = settings.speed_shape
+    speed = relative_speed(
+        network, size, batch, device, autocast=mixed_precision(device), repeats=settings.speed_repeats
+    )
+    architecture, classes = network.architecture, network.num_classes
+    return {
+        "relative_speed": speed.relative_speed,
+        "throughput": speed.throughput,
+        "step_time_ms": speed.step_time_ms,
+        "reference_step_time_ms": speed.reference_step_time_ms,
+        "params_m": architecture.parameters(classes) / 1e6,
+        "gmacs": architecture.macs(size, classes) / 1e9,
+    }
 
 
 def identity(architecture: Architecture, settings: SearchTrialSettings) -> dict[str, Any]:

@@ -20,9 +20,10 @@ from nni_nasoa.architecture import Architecture
 from nni_nasoa.search.evolution import Evolution, Individual, Limit, Objective, SpaceExhausted
 from nni_nasoa.search.nsga2 import non_dominated_ranks
 from nni_nasoa.search.operators import ArchitectureOperators
-from nni_nasoa.values import shown
+from nni_nasoa.search.problem import Meter
+from nni_nasoa.values import shown, whole
 
-from .class_args import ClassArgsError, EvolutionArgs
+from .class_args import python_args
 from .mutables import vocabulary_of
 from .search_space_codec import Vocabulary
 
@@ -59,6 +60,11 @@ class NasoaEvolution(Strategy):
         Models to evaluate first: encodings for ETNASSpace, else samples.
     surrogate
         Whether a model of the results chooses among children (`nni_nasoa/search/surrogate.py`).
+    meter
+        A function that measures what can be known of a model before it is evaluated, such as its speed, and
+        gives metrics by name; of an architecture, or of a sample. `SpeedMeter` is one.
+    metered
+        Of the models that the surrogate expects most of, so many are measured before one is submitted.
     seed
         Random seed. The search is reproducible where models run one after the other.
 
@@ -85,11 +91,20 @@ class NasoaEvolution(Strategy):
         crossover_probability: float = 0.5,
         initial: Sequence[str | Architecture | Sample] = (),
         surrogate: bool = True,
+        meter: Meter | None = None,
+        metered: int = 8,
         seed: int | None = None,
     ) -> None:
         super().__init__()
-        self._args = _checked(
-            objectives, limits, population_size, crossover_probability, initial, surrogate, seed
+        self._meter, self._metered = meter, whole(1)("metered", metered)
+        self._args = python_args(
+            objectives=objectives,
+            limits=limits,
+            population_size=population_size,
+            crossover_probability=crossover_probability,
+            initial=initial,
+            surrogate=surrogate,
+            seed=seed,
         )
         self._evolution: Evolution | None = None
         self._vocabulary: Vocabulary | None = None
@@ -139,6 +154,8 @@ class NasoaEvolution(Strategy):
             population_size=args.population_size,
             crossover_probability=args.crossover_probability,
             surrogate=args.surrogate,
+            meter=self._meter,
+            metered=self._metered,
             initial=[self._initial(one, model_space) for one in args.initial],
         )
         if self._kept_state is not None:
@@ -329,53 +346,6 @@ class NasoaEvolution(Strategy):
         except ValueError as error:
             raise ValueError(f"initial: {shown(one)}: {error}") from None
         return candidate
-
-
-def _checked(
-    objectives: Any,
-    limits: Any,
-    population_size: Any,
-    crossover_probability: Any,
-    initial: Any,
-    surrogate: Any,
-    seed: Any,
-) -> EvolutionArgs:
-    """The arguments as the tuner has them, which checks them; Python's values are put in a yml's words."""
-    if isinstance(objectives, (list, tuple)):
-        objectives = [_in_words(objective) for objective in objectives]
-    if isinstance(limits, (list, tuple)) and all(isinstance(limit, Limit) for limit in limits):
-        bounds = {limit.name: {"max": limit.maximum, "min": limit.minimum} for limit in limits}
-        limits = {
-            name: {key: bound for key, bound in pair.items() if bound is not None}
-            for name, pair in bounds.items()
-        }
-    if isinstance(initial, (list, tuple)):
-        initial = [str(one) if isinstance(one, Architecture) else one for one in initial]
-    try:
-        return EvolutionArgs.parse(
-            dict(
-                objectives=objectives,
-                limits=limits,
-                population_size=population_size,
-                crossover_probability=crossover_probability,
-                initial=initial,
-                surrogate=surrogate,
-                seed=seed,
-            )
-        )
-    except ClassArgsError as error:
-        raise ValueError(str(error).removeprefix("classArgs: ")) from None
-
-
-def _in_words(objective: Any) -> Any:
-    if isinstance(objective, Objective):
-        return {"name": objective.name, "mode": "maximize" if objective.maximize else "minimize"}
-    if isinstance(objective, (tuple, list)) and len(objective) == 2:
-        return {"name": objective[0], "mode": objective[1]}
-    if isinstance(objective, Mapping) and isinstance(objective.get("maximize"), bool):
-        rest = {key: value for key, value in objective.items() if key != "maximize"}
-        return {"mode": "maximize" if objective["maximize"] else "minimize", **rest}
-    return objective
 
 
 def _keep_listening(engine: ExecutionEngine) -> None:

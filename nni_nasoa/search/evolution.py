@@ -19,7 +19,7 @@ import numpy as np
 from nni_nasoa.values import SHARE, whole
 
 from .nsga2 import crowding_distances, non_dominated_ranks
-from .problem import METRIC, Individual, Limit, Objective, Operators, SpaceExhausted
+from .problem import METRIC, Individual, Limit, Meter, Objective, Operators, SpaceExhausted
 from .screening import Screening
 
 __all__ = ["Evolution", "Individual", "Limit", "Objective", "Operators", "SpaceExhausted"]
@@ -61,6 +61,12 @@ class Evolution:
     surrogate
         Whether a model of the results chooses among many children (`screening.py`), from ten candidates on or
         from as many as `population_size`. One child in ten is taken as it comes.
+    meter
+        Measures what can be known of a candidate before it is evaluated, such as its speed: called by `ask`
+        for the `metered` candidates that the model expects most of, before it chooses one of them. An empty
+        mapping says that a candidate cannot be measured.
+    metered
+        How many, 1 or more.
     seed
         With a seed, the same results told in the same order lead to the same candidates.
 
@@ -89,6 +95,8 @@ class Evolution:
         crossover_probability: float = 0.5,
         initial: Iterable[Any] = (),
         surrogate: bool = False,
+        meter: Meter | None = None,
+        metered: int = 8,
         seed: int | Sequence[int] | None = None,
     ) -> None:
         names = [objective.name for objective in objectives]
@@ -97,7 +105,10 @@ class Evolution:
         self.operators, self.objectives, self.limits = operators, tuple(objectives), tuple(limits)
         self.population_size = whole(2)("population size", population_size)
         self.crossover_probability = SHARE("crossover probability", crossover_probability)
-        self._screening = Screening(operators, self.objectives, self.limits) if surrogate else None
+        metered = whole(1)("metered", metered)
+        self._screening = (
+            Screening(operators, self.objectives, self.limits, meter, metered) if surrogate else None
+        )
         self._rng = np.random.default_rng(seed)
         self._lock = RLock()
         self._to_ask_first = deque(initial)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -56,6 +56,10 @@ class Individual:
 
     candidate: Any
     metrics: Mapping[str, Any]
+
+
+# What is measured of a candidate before it is evaluated, by metric; nothing where that is not possible.
+Meter = Callable[[Any], Mapping[str, float]]
 
 
 class Operators(Protocol):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from .problem import Individual, Limit, Objective, Operators
+from .problem import Individual, Limit, Meter, Objective, Operators
 from .surrogate import Surrogate
 
 _POOL = 100  # candidates that are compared first
 _NOTHING = 1e-3  # gain, as a share of the hypervolume that there is
 _KEPT = 20_000  # candidates whose features are remembered
+_MOST_MEASURED = 200  # candidates whose measurements are remembered
 _PARENTS, _NEIGHBOURS = 5, 5  # in each round, neighbours of the best: of how many, how many of each
 
 
@@ -27,13 +28,24 @@ class Screening:
         What has `features` and `groups` of candidates.
     objectives, limits
         What is searched for.
+    meter
+        Measures what can be known of a candidate without evaluating it, such as its speed; None for nothing.
+    metered
+        So many candidates are measured, where they were not yet, before one of them is chosen.
     """
 
     def __init__(
-        self, operators: Operators, objectives: Sequence[Objective], limits: Sequence[Limit]
+        self,
+        operators: Operators,
+        objectives: Sequence[Objective],
+        limits: Sequence[Limit],
+        meter: Meter | None = None,
+        metered: int = 8,
     ) -> None:
         self._operators, self._objectives, self._limits = operators, objectives, limits
+        self._meter, self._metered = meter, metered
         self._features: dict[str, np.ndarray] = {}
+        self._measured: dict[str, tuple[Any, dict[str, float]]] = {}  # candidates and metrics, by key
 
     @cached_property
     def _surrogate(self) -> Surrogate:
@@ -60,8 +72,9 @@ class Screening:
     ) -> tuple[str, Any]:
         """Return (key, candidate) of the best proposal, or of a neighbour of good ones that is better.
 
-        Where the model expects next to nothing of it, it is the first proposal half of the time: what a model
-        has ruled out is not found with its help.
+        Where candidates can be measured, the most promising ones are, and what that teaches decides between
+        them. Where the model expects next to nothing of the best, it is the first proposal half of the time:
+        what a model has ruled out is not found with its help.
 
         Parameters
         ----------
@@ -75,13 +88,8 @@ class Screening:
             Of the search.
         """
         pool = dict(islice(proposals, _POOL))
-        self._surrogate.learn(
-            self._matrix({key: one.candidate for key, one in evaluated.items()}),
-            [one.metrics for one in evaluated.values()],
-            failed=self._matrix({key: self._operators.from_key(key) for key in failed}),
-            pending=self._matrix(pending),
-            rng=rng,
-        )
+        learn = partial(self._learn, evaluated, list(failed), pending, rng)
+        learn()
         gains = self._gains(pool)
         for _ in range(self._operators.rounds):
             best = sorted(gains, key=gains.__getitem__, reverse=True)[:_PARENTS]
@@ -89,10 +97,54 @@ class Screening:
             neighbours = {key: one for key, one in new(mutated) if key not in pool}
             pool |= neighbours
             gains |= self._gains(neighbours)
+        if self._meter is not None:
+            best = sorted(gains, key=gains.__getitem__, reverse=True)[: self._metered]
+            self._measure({key: pool[key] for key in best})
+            learn()
+            gains = self._gains({key: pool[key] for key in best})
         key = max(gains, key=gains.__getitem__)
         if gains[key] < _NOTHING * self._surrogate.volume and rng.random() < 0.5:
             key = next(iter(pool))
         return key, pool[key]
+
+    def _learn(
+        self,
+        evaluated: Mapping[str, Individual],
+        failed: Iterable[str],
+        pending: Mapping[str, Any],
+        rng: np.random.Generator,
+    ) -> None:
+        measured = {key: found for key, found in self._measured.items() if key not in evaluated}
+        names = {name for _, metrics in measured.values() for name in metrics}
+        of_name = {
+            name: {key: found for key, found in measured.items() if name in found[1]}
+            for name in sorted(names)
+        }
+        self._surrogate.learn(
+            self._matrix({key: one.candidate for key, one in evaluated.items()}),
+            [one.metrics for one in evaluated.values()],
+            measured={
+                name: (
+                    self._matrix({key: candidate for key, (candidate, _) in found.items()}),
+                    np.array([metrics[name] for _, metrics in found.values()]),
+                )
+                for name, found in of_name.items()
+            },
+            failed=self._matrix({key: self._operators.from_key(key) for key in failed}),
+            pending=self._matrix(pending),
+            rng=rng,
+        )
+
+    def _measure(self, candidates: Mapping[str, Any]) -> None:
+        """Measure those that were not yet; of what is known of candidates, the newest is kept."""
+        assert self._meter is not None
+        asked = {one.name for one in self._objectives} | {one.name for one in self._limits}
+        for key, candidate in candidates.items():
+            if key not in self._measured:
+                found = {name: value for name, value in self._meter(candidate).items() if name in asked}
+                self._measured[key] = candidate, found
+        while len(self._measured) > _MOST_MEASURED:
+            del self._measured[next(iter(self._measured))]
 
     def _gains(self, candidates: Mapping[str, Any]) -> dict[str, float]:
         if not candidates:

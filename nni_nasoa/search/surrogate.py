@@ -105,6 +105,7 @@ class Surrogate:
         failed: np.ndarray,
         pending: np.ndarray,
         rng: np.random.Generator,
+        measured: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
     ) -> None:
         """Take in all that is known.
 
@@ -118,17 +119,21 @@ class Surrogate:
             Features of what failed, and of what is under way: shapes (k, columns).
         rng
             Draws outcomes of what is under way.
+        measured
+            By metric, features (k, columns) and values (k,) of candidates of which it is known although they
+            have no result.
         """
         names = dict.fromkeys(
             [*(objective.name for objective in self.objectives), *(limit.name for limit in self.limits)]
         )
         values = {name: _finite(np.array([one[name] for one in metrics], dtype=np.float64)) for name in names}
+        more = {name: (of, _finite(found)) for name, (of, found) in (measured or {}).items()}
         points = np.column_stack([_signed(values[one.name], one) for one in self.objectives])
         violations = self._violations(values)
         chosen = _chosen(points, violations)
         draws = _DRAWS if len(pending) else 1
         self._metrics = {
-            name: self._model(name, features, column, chosen, pending, draws, rng)
+            name: self._model(name, features, column, chosen, more.get(name), pending, draws, rng)
             for name, column in values.items()
         }
         self._fails = self._failures(features, features[chosen], failed) if len(failed) else None
@@ -177,10 +182,14 @@ class Surrogate:
         features: np.ndarray,
         values: np.ndarray,
         chosen: np.ndarray,
+        measured: tuple[np.ndarray, np.ndarray] | None,
         pending: np.ndarray,
         draws: int,
         rng: np.random.Generator,
     ) -> _Metric:
+        if measured is not None:
+            chosen = np.append(chosen, len(features) + np.arange(len(measured[1])))
+            features, values = (np.concatenate(both) for both in zip((features, values), measured))
         scale = _Scale.of(values)
         known, standard = features[chosen], scale(values[chosen])[:, None]
         theta = self._hyperparameters(name, features, values)
@@ -192,7 +201,7 @@ class Surrogate:
         return _Metric(scale, process, scale.back(drawn))
 
     def _hyperparameters(self, name: str, features: np.ndarray, values: np.ndarray) -> Hyperparameters:
-        """Those found with the first results, at a number that depends on nothing but how many there are."""
+        """Those found with the first values, at a number that depends on nothing but how many there are."""
         count = _fitted_with(len(values))
         return self._fitted(name, (count, 0), features[:count], values[:count])
 

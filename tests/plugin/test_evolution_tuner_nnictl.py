@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from nni.tuner import Tuner
@@ -93,3 +96,32 @@ def test_what_the_tuner_finds_wrong_is_one_line_and_the_status_error(
         != []
     )
     assert not any("Traceback" in text for text in errors)
+
+
+@pytest.mark.slow
+def test_candidates_are_timed_before_one_is_trained(nnictl, tmp_path, reduced_config):
+    config = reduced_config(
+        "search.yml",
+        tmp_path,
+        options="--epochs 1 --input-size 16 --speed-batch-size 8 --speed-repeats 3",
+        maxTrialNumber=8,
+    )
+    config["tuner"]["classArgs"] |= {"measure_speed": 3, "population_size": 4, "initial": []}
+    experiment = nnictl.create(config)
+    experiment.wait_done()
+    told = (experiment.folder / "log" / "nnictl_stdout.log").read_text().splitlines()
+    results = [line for line in told if line.startswith("result ")]
+    timed = [int(re.search(r"; (\d+) timed beforehand in \d+ s$", line)[1]) for line in results]
+    assert len(results) == 8 and timed == sorted(timed) and timed[-1] >= 3
+    experiment.stop()
+    deadline = time.monotonic() + 10  # the process that times ends with the tuner
+    while [one for one in psutil.process_iter() if str(nnictl.env["HOME"]) in _home(one)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def _home(process):
+    with suppress(psutil.Error):
+        if "nni_nasoa.plugin.speed_meter" in process.cmdline():
+            return process.environ().get("HOME", "")
+    return ""

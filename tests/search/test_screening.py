@@ -133,6 +133,54 @@ def test_a_space_in_which_nothing_varies():
         evolution.ask()
 
 
+def test_the_most_promising_are_measured_once_before_one_of_them_is_asked_for():
+    measured = []
+
+    def meter(candidate):
+        measured.append(SQUARE.key(candidate))
+        return {"x": candidate["x"], "other": 1.0}
+
+    evolution = Evolution(SQUARE, BOTH, surrogate=True, meter=meter, metered=3, seed=0)
+    evolve(evolution, 10)
+    assert measured == []  # with so few results, there is no model
+    for number in range(1, 21):
+        before = len(measured)
+        asked = evolution.ask()
+        assert len(measured) - before <= 3 and len(measured) <= 3 * number
+        evolution.tell(asked, figures(asked))
+    assert len(measured) == len(set(measured)) > 10
+
+
+def test_a_model_knows_what_was_measured():
+    # All that is known of x is what the meter says: no feature tells it.
+    kept = np.random.default_rng(0).permutation(200)
+    operators = SampleOperators({"name": Categorical(tuple(map(str, range(200))))})
+
+    def true(candidate):
+        return {"x": float(kept[int(candidate["name"])]), "y": 0.0}
+
+    def best(**options):
+        evolution = Evolution(operators, BOTH, surrogate=True, seed=1, **options)
+        asked = []
+        for _ in range(30):
+            asked.append(evolution.ask())
+            evolution.tell(asked[-1], true(asked[-1]))
+        return max(true(one)["x"] for one in asked)
+
+    assert best(meter=true, metered=8) == 199 > best()
+
+
+@pytest.mark.parametrize("found", [{}, {"x": float("inf")}, {"x": float("-inf"), "y": 1e300}])
+def test_what_a_meter_cannot_measure_does_no_harm(found):
+    evolution = Evolution(SQUARE, BOTH, surrogate=True, meter=lambda _: found, seed=0)
+    assert len(set(keys(evolution, evolve(evolution, 25)))) == 25
+
+
+def test_at_least_one_is_measured():
+    with pytest.raises(ValueError, match=r"^metered: 0 is not a whole number from 1$"):
+        Evolution(SQUARE, BOTH, surrogate=True, meter=figures, metered=0)
+
+
 def test_many_threads():
     evolution, seen = Evolution(SQUARE, BOTH, surrogate=True, seed=0), []
 
