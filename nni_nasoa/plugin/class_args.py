@@ -41,6 +41,7 @@ class EvolutionArgs:
     macros_from: str | None = None
     surrogate: bool = True
     measure_speed: int = 0
+    brief_epochs: int | None = None
     seed: int | None = None
 
     @classmethod
@@ -181,5 +182,6 @@ _RULES = {
     "macros_from": text("a front file or an experiment id"),
     "surrogate": TRUTH,
     "measure_speed": whole(0),
+    "brief_epochs": whole(1),
     "seed": whole(0),
 }

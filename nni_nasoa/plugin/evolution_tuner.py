@@ -13,6 +13,7 @@ from nni.tuner import Tuner
 from nni.utils import ClassArgsValidator
 
 from nni_nasoa.search.evolution import Evolution, SpaceExhausted
+from nni_nasoa.search.fidelity import is_brief
 
 from .class_args import EvolutionArgs
 from .dispatcher import clear_errors, end_with_manager
@@ -24,7 +25,7 @@ from .experiments import (
     read_trials,
     read_unfinished,
 )
-from .given_space import given_search_space, initial_candidates
+from .given_space import brief_tries, given_search_space, initial_candidates
 from .journal import Journal
 from .lost_trials import LostTrials
 from .result_lines import ResultLines, say
@@ -71,6 +72,10 @@ class EvolutionTuner(Tuner):
     measure_speed
         Of the candidates that the model expects most of, so many are timed on this machine before one of them
         is trained; 0 for none. What that takes is told beside the results.
+    brief_epochs
+        Every candidate is trained for so many epochs first, and for as many as the trial command says only
+        where that promises something. What brief tries give is never compared with the other results. None
+        trains all in full.
     seed
         A search with a seed is reproducible at trialConcurrency 1.
 
@@ -94,6 +99,7 @@ class EvolutionTuner(Tuner):
         macros_from: Any = None,
         surrogate: Any = None,
         measure_speed: Any = None,
+        brief_epochs: Any = None,
         seed: Any = None,
         **unknown: Any,
     ) -> None:
@@ -108,6 +114,7 @@ class EvolutionTuner(Tuner):
                     initial=initial,
                     surrogate=surrogate,
                     measure_speed=measure_speed,
+                    brief_epochs=brief_epochs,
                     seed=seed,
                     crossover_probability=crossover_probability,
                     blocks_from=blocks_from,
@@ -168,9 +175,12 @@ class EvolutionTuner(Tuner):
     def _start(self, search_space: Any) -> None:
         """Begin in a search space, or go on from the journal."""
         args, events = self._args, self._journal.events
-        vocabulary = given_search_space(search_space, args, self._code_directory())
+        vocabulary: Vocabulary = given_search_space(search_space, args, self._code_directory())
+        config = read_config(folder) if (folder := self._folder()) else {}
         if args.measure_speed and self._meter is None:
-            self._meter = meter_of(vocabulary, read_config(folder) if (folder := self._folder()) else {})
+            self._meter = meter_of(vocabulary, config)
+        if args.brief_epochs is not None:
+            vocabulary = brief_tries(vocabulary, config, args.brief_epochs)
         initial = initial_candidates(vocabulary, args)
         evolution = Evolution(
             vocabulary.operators,
@@ -294,9 +304,9 @@ class EvolutionTuner(Tuner):
         self._find_lost()
         if (count := len(evolution.evaluated)) > known:
             ended, front = count + evolution.failures, len(evolution.front())
-            timed = "" if self._meter is None else str(self._meter)
+            notes = ["a brief try" * is_brief(candidate), "" if self._meter is None else str(self._meter)]
             self._lines.tell(
-                metrics, evolution.objectives, count=count, ended=ended, front=front, timed=timed
+                metrics, evolution.objectives, count=count, ended=ended, front=front, notes=notes
             )
 
     def _from_parameters(self, parameters: Any) -> Any:

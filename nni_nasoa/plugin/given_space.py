@@ -15,7 +15,8 @@ from nni_nasoa.values import shown
 
 from .class_args import ClassArgsError, EvolutionArgs
 from .experiments import find_experiment, read_results
-from .search_space_codec import Architectures, Vocabulary, read_search_space
+from .search_space_codec import Architectures, BriefTries, Vocabulary, read_search_space
+from .trial_command import trial_settings
 
 
 def given_search_space(search_space: Any, args: EvolutionArgs, code_directory: Path) -> Vocabulary:
@@ -70,6 +71,22 @@ def _front(name: str, source: str, code_directory: Path) -> list[dict]:
     if not front or any("architecture" not in record for record in front):
         raise ClassArgsError(f"classArgs: {name}: experiment {shown(source)} has no results of architectures")
     return front
+
+
+def brief_tries(vocabulary: Vocabulary, config: Mapping[str, Any], brief: int) -> BriefTries:
+    """The same search space, whose candidates are trained for `brief` epochs first.
+
+    Raises
+    ------
+    ClassArgsError
+        These are no fewer than those of the trial command, or its trials are not those of a search of ours.
+    """
+    epochs = trial_settings(config, "brief_epochs").epochs
+    if brief >= epochs:
+        raise ClassArgsError(
+            f"classArgs: brief_epochs: {brief} is not below the {epochs} epochs of the trial command"
+        )
+    return BriefTries(vocabulary, brief, epochs)
 
 
 def initial_candidates(vocabulary: Vocabulary, args: EvolutionArgs) -> list[Any]:

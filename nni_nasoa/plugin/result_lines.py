@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ class ResultLines:
         count: int,
         ended: int,
         front: int,
-        timed: str = "",
+        notes: Iterable[str] = (),
     ) -> None:
         """Tell of a result.
 
@@ -55,15 +55,16 @@ class ResultLines:
             The trials that have ended, without a result or with one.
         front
             How many results are on the front.
-        timed
-            What was timed beforehand, in words.
+        notes
+            What else there is to say; empty ones are left out.
         """
         if not self._tells:
             return
         values = ", ".join(_shown(objective.name, metrics.get(objective.name)) for objective in objectives)
         of = "" if self._trials is None else f" of {self._trials}"
         left = "" if (seconds := self._left(ended)) is None else f", {_time(seconds)} left"
-        say(f"result {count}{of}: {values}; {front} on the front{left}{timed and '; '}{timed}")
+        more = "".join(f"; {note}" for note in notes if note)
+        say(f"result {count}{of}: {values}; {front} on the front{left}{more}")
 
     def _left(self, ended: int) -> float | None:
         """Seconds until the time is up, or until all trials have ended at the pace so far."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.search.choices import (
+    EPOCHS,
     architecture_space,
     decode,
     describes_architectures,
@@ -16,8 +17,10 @@ from nni_nasoa.search.choices import (
 )
 from nni_nasoa.search.dimensions import dimensions_from_search_space
 from nni_nasoa.search.evolution import Objective, Operators
+from nni_nasoa.search.fidelity import Attempt, BriefFirst
 from nni_nasoa.search.front import OBJECTIVES
 from nni_nasoa.search.operators import ArchitectureOperators, SampleOperators
+from nni_nasoa.values import POSITIVE
 
 
 class Vocabulary(Protocol):
@@ -91,6 +94,55 @@ class Samples:
         """A plain sample has no name that a metric could carry."""
 
 
+@dataclass(frozen=True)
+class BriefTries:
+    """A search space whose candidates are trained briefly first.
+
+    The parameters, and the results, have the number of epochs as well, under `epochs`.
+
+    Parameters
+    ----------
+    vocabulary
+        Of the candidates.
+    brief, epochs
+        How many epochs a brief try has, and one in full.
+    """
+
+    vocabulary: Vocabulary
+    brief: int
+    epochs: int
+
+    @property
+    def operators(self) -> BriefFirst:
+        """Of attempts."""
+        return BriefFirst(self.vocabulary.operators)
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """As without brief tries."""
+        return self.vocabulary.objectives
+
+    def to_parameters(self, attempt: Attempt) -> dict[str, Any]:
+        """Return the candidate's, and the epochs."""
+        epochs = self.brief if attempt.brief else self.epochs
+        return {**self.vocabulary.to_parameters(attempt.candidate), EPOCHS: epochs}
+
+    def to_candidate(self, parameters: Mapping[str, Any]) -> Attempt:
+        """Return the attempt; without a number of epochs it is one in full."""
+        rest = {name: value for name, value in parameters.items() if name != EPOCHS}
+        epochs = parameters.get(EPOCHS, self.epochs)
+        return Attempt(self.vocabulary.to_candidate(rest), brief=epochs < self.epochs)
+
+    def identity(self, metrics: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Return what the candidate's result names, and the epochs."""
+        named = self.vocabulary.identity(metrics)
+        return None if named is None else {**named, **_epochs(metrics)}
+
+
+def _epochs(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {EPOCHS: metrics[EPOCHS]} if POSITIVE.allows(metrics.get(EPOCHS)) else {}
+
+
 def read_search_space(nni_space: Any) -> Architectures | Samples:
     """What the `searchSpace` of a config means.
 
@@ -106,6 +158,8 @@ def read_search_space(nni_space: Any) -> Architectures | Samples:
 
 def space_in_use(vocabulary: Vocabulary, nni_space: Any) -> Any:
     """The `searchSpace` that says what is searched, where the tuner's arguments changed the given one."""
+    if isinstance(vocabulary, BriefTries):
+        vocabulary = vocabulary.vocabulary
     if isinstance(vocabulary, Architectures):
         return search_space(vocabulary.operators.space)
     return nni_space

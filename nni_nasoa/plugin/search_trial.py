@@ -11,9 +11,10 @@ nor nni.nas.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ import click
 
 from nni_nasoa.architecture import Architecture, ArchitectureError
 from nni_nasoa.data.split_defaults import MAX_BAD
-from nni_nasoa.search.choices import decode
+from nni_nasoa.search.choices import EPOCHS, decode
 from nni_nasoa.search.reward import DEFAULT_WEIGHT, score
+from nni_nasoa.values import whole
 
 from .kept_results import KeptResults
 from .result_context import CONTEXT, context_of, without_context
@@ -203,16 +205,21 @@ def identity(architecture: Architecture, settings: SearchTrialSettings) -> dict[
     }
 
 
-def report(record: Mapping[str, Any]) -> None:
+def report(record: Mapping[str, Any], besides: Sequence[str] = ()) -> None:
     """Report a result record of `evaluate` as NNI's final result.
 
     What it belongs to is told beside an intermediate result: see `result_context`.
+
+    Parameters
+    ----------
+    besides
+        Names of what it belongs to that differs between results, so that the final one has it, too.
     """
     import nni
 
     with manager_needed():
         nni.report_intermediate_result(_on_the_way(record))
-        nni.report_final_result(without_context(record))
+        nni.report_final_result(without_context(record) | {name: record[name] for name in besides})
 
 
 def _on_the_way(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,12 +232,17 @@ def _on_the_way(record: Mapping[str, Any]) -> dict[str, Any]:
 def _run_under_nni(settings: SearchTrialSettings) -> None:
     import nni
 
+    with manager_needed():
+        parameters = nni.get_next_parameter() or {}
+        architecture = decode(parameters)
+    told = parameters.get(EPOCHS)  # by a search that tries candidates briefly first
+    if told is not None:
+        settings = dataclasses.replace(settings, epochs=whole(1)(EPOCHS, told, TrialError))
+
     def report_progress(epoch: int, record: dict[str, Any]) -> None:
         if epoch < settings.epochs:  # the last one is told with the result
             report_on_the_way(_on_the_way(record), "search_trial", f" after epoch {epoch}")
 
-    with manager_needed():
-        architecture = decode(nni.get_next_parameter() or {})
     kept = KeptResults.of_experiment()
     with kept.claimed(str(architecture)):
         record = kept.find(identity(architecture, settings))
@@ -238,7 +250,8 @@ def _run_under_nni(settings: SearchTrialSettings) -> None:
             record = _evaluate(architecture, settings, report_progress)
             kept.keep(record)
     # One that an earlier release kept has another scale.
-    report(record | {"default": settings.score(record["accuracy"], record["relative_speed"])})
+    record |= {"default": settings.score(record["accuracy"], record["relative_speed"])}
+    report(record, () if told is None else (EPOCHS,))
 
 
 def _run_alone(architecture: Architecture, settings: SearchTrialSettings) -> None:

@@ -11,7 +11,6 @@ import dataclasses
 import json
 import logging
 import os
-import shlex
 import subprocess
 import sys
 import threading
@@ -21,19 +20,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from nni_nasoa.architecture import Architecture
 from nni_nasoa.search.operators import ArchitectureOperators
 
 from .class_args import ClassArgsError
 from .search_trial import SearchTrialSettings, known_before
-from .search_trial import main as search_trial
+from .trial_command import trial_settings
 
 if TYPE_CHECKING:
     from .search_space_codec import Vocabulary
 
-MODULE = "nni_nasoa.plugin.search_trial"
+_ARGUMENT = "measure_speed"
+_PLACE = f"classArgs: {_ARGUMENT}"
 LONGEST_SECONDS = 120.0  # for a candidate; the first one waits for PyTorch, too
 
 _logger = logging.getLogger(__name__)
@@ -134,32 +132,14 @@ def meter_of(vocabulary: Vocabulary, config: Mapping[str, Any]) -> SpeedMeter:
         It does not search architectures, its trials run on other machines, or are not those of a search of
         ours.
     """
-    place = "classArgs: measure_speed"
     if not isinstance(vocabulary.operators, ArchitectureOperators):
-        raise ClassArgsError(f"{place}: only architectures are timed, and the search space is not of these")
+        raise ClassArgsError(f"{_PLACE}: only architectures are timed, and the search space is not of these")
     service = config.get("trainingService")
     if not isinstance(service, Mapping) or service.get("platform") != "local":
         raise ClassArgsError(
-            f"{place}: candidates are timed on this machine, so trainingService has to be local"
+            f"{_PLACE}: candidates are timed on this machine, so trainingService has to be local"
         )
-    words = shlex.split(str(config.get("trialCommand") or ""))
-    if MODULE not in words:
-        raise ClassArgsError(
-            f"{place}: candidates are timed as trials of {MODULE} do it, and trialCommand does not run that"
-        )
-    return SpeedMeter(
-        _settings(words[words.index(MODULE) + 1 :], place), config.get("trialCodeDirectory") or "."
-    )
-
-
-def _settings(words: list[str], place: str) -> SearchTrialSettings:
-    """What the options of a trial's command say."""
-    try:
-        options = search_trial.make_context("search_trial", words).params
-    except click.ClickException as error:
-        raise ClassArgsError(f"{place}: trialCommand: {error.format_message()}") from None
-    names = {field.name for field in dataclasses.fields(SearchTrialSettings)}
-    return SearchTrialSettings(**{name: value for name, value in options.items() if name in names})
+    return SpeedMeter(trial_settings(config, _ARGUMENT), config.get("trialCodeDirectory") or ".")
 
 
 def main() -> None:

@@ -41,6 +41,8 @@ from nni_nasoa.values import one_of, shown, whole
 
 # Layers, stages, blocks or doublings: above what any network can have, so that a wrong number costs nothing.
 _MOST = 99
+# Beside the labels, where a search tries candidates briefly first: for how many epochs.
+EPOCHS = "epochs"
 
 
 @dataclass(frozen=True)

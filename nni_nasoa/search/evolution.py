@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from threading import RLock
 from typing import Any
@@ -18,7 +17,9 @@ import numpy as np
 
 from nni_nasoa.values import SHARE, whole
 
-from .nsga2 import crowding_distances, non_dominated_ranks
+from .fidelity import in_full, is_brief
+from .nsga2 import non_dominated_ranks
+from .population import Entry, Population
 from .problem import METRIC, Individual, Limit, Meter, Objective, Operators, SpaceExhausted
 from .screening import Screening
 
@@ -29,15 +30,6 @@ _logger = logging.getLogger(__name__)
 _CHILDREN = 100  # proposals by variation before the next one is drawn at random
 _START = 10  # candidates before the first is screened: with fewer results, a model knows too little
 _UNSCREENED = 0.1  # share of the children that no model chooses, so that a wrong one cannot lead astray
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """An individual as selection sees it."""
-
-    individual: Individual
-    values: tuple[float, ...]  # what the objectives are, all maximised
-    violation: float  # how far it is outside, summed over the limits; 0 is feasible
 
 
 class Evolution:
@@ -112,12 +104,11 @@ class Evolution:
         self._rng = np.random.default_rng(seed)
         self._lock = RLock()
         self._to_ask_first = deque(initial)
-        self._evaluated: dict[str, _Entry] = {}  # results by their keys, in the order in which they were told
+        self._evaluated: dict[str, Entry] = {}  # results by their keys, in the order in which they were told
         self._failed: set[str] = set()
         self._pending: dict[str, Any] = {}
-        self._population: list[_Entry] = []
-        # How the members of the population stand, from when a tournament asks for it.
-        self._standing: list[tuple[int, float]] | None = None
+        # Results of brief tries compare among themselves alone, and so do the others.
+        self._population, self._brief = Population(population_size), Population(population_size)
 
     # -- ask and tell --
 
@@ -158,7 +149,7 @@ class Evolution:
             self._pending.pop(key, None)
             self._failed.discard(key)
             self._evaluated[key] = entry
-            self._select(entry)
+            self._enter(entry)
 
     def fail(self, candidate: Any) -> None:
         """Count a candidate as failed: it is not asked again. A candidate that has a result keeps it."""
@@ -175,10 +166,9 @@ class Evolution:
         """
         with self._lock:
             if self._evaluated.pop(self.operators.key(candidate), None) is not None:
-                self._population, self._standing = [], None
                 self._forget()
                 for entry in self._evaluated.values():
-                    self._select(entry)
+                    self._enter(entry)
 
     def ask_again(self, candidate: Any) -> None:
         """Ask once more, and first, for a candidate that was not answered, as nobody could evaluate it."""
@@ -196,7 +186,7 @@ class Evolution:
 
     @property
     def population(self) -> list[Individual]:
-        """The present parents, at most `population_size`."""
+        """The present parents, at most `population_size`; without those of brief tries."""
         return [entry.individual for entry in self._population]
 
     @property
@@ -222,14 +212,18 @@ class Evolution:
             return dict(self._pending)
 
     def front(self) -> list[Individual]:
-        """Return the feasible, non-dominated ones of all results, best first objective first."""
+        """Return the feasible, non-dominated ones of all results in full, best first objective first."""
         with self._lock:
-            feasible = [entry for entry in self._evaluated.values() if not entry.violation]
+            feasible = [entry for entry in self._in_full() if not entry.violation]
         if not feasible:
             return []
         ranks = non_dominated_ranks([entry.values for entry in feasible])
         best = [entry for entry, rank in zip(feasible, ranks) if rank == 0]
         return [entry.individual for entry in sorted(best, key=lambda entry: entry.values, reverse=True)]
+
+    def _in_full(self) -> list[Entry]:
+        """The results that are not of brief tries."""
+        return [entry for entry in self._evaluated.values() if not is_brief(entry.individual.candidate)]
 
     # -- state --
 
@@ -264,7 +258,7 @@ class Evolution:
             raise ValueError(f"evolution state: version {state.get('version')!r}, where 1 is expected")
         from_json = self.operators.from_json
         with self._lock:
-            self._evaluated, self._failed, self._population = {}, set(state["failed"]), []
+            self._evaluated, self._failed = {}, set(state["failed"])
             self._forget()
             self._pending = {
                 self.operators.key(candidate): candidate for candidate in map(from_json, state["pending"])
@@ -283,8 +277,13 @@ class Evolution:
             if key not in self._evaluated and key not in self._failed and key not in self._pending:
                 yield key, candidate
 
+    def _enter(self, entry: Entry) -> None:
+        (self._brief if is_brief(entry.individual.candidate) else self._population).enter(entry)
+
     def _forget(self) -> None:
-        """Make the model learn anew, where results are not those that it had."""
+        """Forget who are parents and what the model knows, where results are not those that there were."""
+        self._population.clear()
+        self._brief.clear()
         if self._screening is not None:
             self._screening.forget()
 
@@ -294,7 +293,7 @@ class Evolution:
         start = min(_START, self.population_size)
         if self._screening is None or self._to_ask_first or known < start:
             return None
-        if len(self._evaluated) < start / 2 or len(self._population) < 2:
+        if len(self._evaluated) < start / 2 or not self._can_breed:
             return None
         if not self._screening.possible or self._rng.random() < _UNSCREENED:
             return None
@@ -304,6 +303,7 @@ class Evolution:
         return self._screening.best(
             chain([first], proposals),
             self._new_ones,
+            promoted=dict(self._new_ones(in_full(entry.individual.candidate) for entry in self._brief)),
             evaluated={key: entry.individual for key, entry in self._evaluated.items()},
             failed=sorted(self._failed),
             pending=self._pending,
@@ -316,10 +316,15 @@ class Evolution:
             yield self.operators.random(self._rng) if number % 4 == 3 else self._child()
 
     def _proposals(self) -> Iterator[Any]:
-        """Yield what to ask for first; then children of the population, or random candidates without one."""
+        """Yield what to ask for first; children of the population, or random candidates without one.
+
+        Before the children comes what is on the front of the brief tries, to be tried in full.
+        """
         while self._to_ask_first:
             yield self._to_ask_first.popleft()
-        if len(self._evaluated) + len(self._pending) >= self.population_size and len(self._population) >= 2:
+        bred = len(self._evaluated) + len(self._pending) >= self.population_size and self._can_breed
+        if bred:
+            yield from (entry.individual.candidate.in_full for entry in self._brief.front())
             for _ in range(_CHILDREN):
                 yield self._child()
         # With all but one of N equally likely candidates known, 20 N draws miss that one with probability
@@ -328,24 +333,25 @@ class Evolution:
         for _ in range(1000 + 20 * known):
             yield self.operators.random(self._rng)
 
+    @property
+    def _can_breed(self) -> bool:
+        return max(len(self._population), len(self._brief)) >= 2
+
     def _child(self) -> Any:
-        parent, other = self._tournament(), self._tournament()
+        parent, other = self._parent(), self._parent()
         if parent is not other and self._rng.random() < self.crossover_probability:
             return self.operators.mutate(self.operators.crossover(parent, other, self._rng), self._rng)
         return self.operators.mutate(parent, self._rng)
 
-    def _tournament(self) -> Any:
-        """The better of two random members: by front, then by crowding (section III-B), then by chance."""
-        if self._standing is None:
-            self._standing = _standing(self._population)
-        pair = self._rng.choice(len(self._population), 2, replace=False).tolist()
-        # The first one on a tie: the two come in random order.
-        better = min(pair, key=self._standing.__getitem__)
-        return self._population[better].individual.candidate
+    def _parent(self) -> Any:
+        """The winner of a tournament among brief tries, or among those in full where there are such."""
+        both = [population for population in (self._population, self._brief) if len(population) >= 2]
+        among = both[self._rng.integers(len(both))] if len(both) > 1 else both[0]
+        return among.tournament(self._rng).individual.candidate
 
     # -- selection --
 
-    def _entry(self, candidate: Any, metrics: Mapping[str, Any]) -> _Entry:
+    def _entry(self, candidate: Any, metrics: Mapping[str, Any]) -> Entry:
         names = [*(objective.name for objective in self.objectives), *(limit.name for limit in self.limits)]
         numbers = {name: METRIC(f"metric '{name}'", metrics.get(name)) for name in names}
         values = tuple(
@@ -355,45 +361,4 @@ class Evolution:
         further = {  # all in a form that JSON can hold
             name: value.item() if isinstance(value, np.generic) else value for name, value in metrics.items()
         }
-        return _Entry(Individual(candidate, {**further, **numbers}), values, violation)
-
-    def _select(self, entry: _Entry) -> None:
-        """Let a new one in, and if it gets full the most crowded one of the last front out.
-
-        On a tie the younger one has to go.
-        """
-        population = [*self._population, entry]
-        if len(population) > self.population_size:
-            ranks = _ranks(population)
-            last = np.flatnonzero(ranks == ranks.max())
-            crowding = crowding_distances([population[i].values for i in last])
-            del population[min(zip(crowding, -last, last))[2]]
-        self._population, self._standing = population, None
-
-
-def _ranks(entries: Sequence[_Entry]) -> np.ndarray:
-    """Rank by constraint domination, shape (n,).
-
-    The fronts of the feasible ones come first, then the others by violation; those equally far outside share
-    a rank.
-    """
-    values, violations = (
-        np.array([entry.values for entry in entries]),
-        np.array([entry.violation for entry in entries]),
-    )
-    feasible = violations == 0
-    ranks = np.empty(len(entries), dtype=np.intp)
-    ranks[feasible] = non_dominated_ranks(values[feasible])
-    if not feasible.all():
-        fronts = ranks[feasible].max() + 1 if feasible.any() else 0
-        ranks[~feasible] = fronts + np.unique(violations[~feasible], return_inverse=True)[1]
-    return ranks
-
-
-def _standing(entries: Sequence[_Entry]) -> list[tuple[int, float]]:
-    """(rank, negative crowding distance inside the rank) of each entry: the smaller, the better."""
-    values, ranks = np.array([entry.values for entry in entries]), _ranks(entries)
-    crowding = np.empty(len(entries))
-    for rank in range(ranks.max() + 1):
-        crowding[ranks == rank] = crowding_distances(values[ranks == rank])
-    return list(zip(ranks.tolist(), (-crowding).tolist()))
+        return Entry(Individual(candidate, {**further, **numbers}), values, violation)

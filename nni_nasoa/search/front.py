@@ -31,6 +31,7 @@ __all__ = [
     "OBJECTIVES",
     "FrontError",
     "StepTimes",
+    "comparable",
     "comparable_step_times",
     "distinct",
     "pareto_front",
@@ -55,12 +56,30 @@ def _usable(record: Mapping[str, Any], objectives: Sequence[Objective | Limit]) 
     return all(NUMBER.allows(record.get(objective.name)) for objective in objectives)
 
 
+def comparable(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Leave out networks that were trained for fewer epochs than others: their accuracies do not compare.
+
+    Records that are of no network, or do not tell their epochs, stay.
+    """
+
+    def epochs(record: Mapping[str, Any]) -> float:
+        told = record.get("epochs") if "architecture" in record else None
+        return float(told) if told is not None and POSITIVE.allows(told) else math.inf
+
+    records = list(records)
+    most = max(filter(math.isfinite, map(epochs, records)), default=0.0)
+    return [record for record in records if epochs(record) >= most]
+
+
 def distinct(
     records: Iterable[Mapping[str, Any]], objectives: Sequence[Objective | Limit] = OBJECTIVES
 ) -> list[Record]:
-    """Return the records whose objectives are finite numbers, of each architecture the first, in order."""
+    """Return the records whose objectives are finite numbers, of each architecture the first, in order.
+
+    They are `comparable`.
+    """
     kept: dict[Any, Record] = {}
-    for position, record in enumerate(records):
+    for position, record in enumerate(comparable(records)):
         if _usable(record, objectives):
             name = record.get("architecture")
             kept.setdefault(name if isinstance(name, str) else position, dict(record))

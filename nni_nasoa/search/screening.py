@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from .fidelity import Attempt, bare, in_full, is_brief
 from .problem import Individual, Limit, Meter, Objective, Operators
 from .surrogate import Surrogate
 
@@ -16,6 +17,8 @@ _POOL = 100  # candidates that are compared first
 _NOTHING = 1e-3  # gain, as a share of the hypervolume that there is
 _KEPT = 20_000  # candidates whose features are remembered
 _MOST_MEASURED = 200  # candidates whose measurements are remembered
+# A brief try is a step towards its gain, a try in full brings it: so many times as much is thought of it.
+_IN_FULL = 2.0
 _PARENTS, _NEIGHBOURS = 5, 5  # in each round, neighbours of the best: of how many, how many of each
 
 
@@ -65,6 +68,7 @@ class Screening:
         proposals: Iterable[tuple[str, Any]],
         new: Callable[[Iterable[Any]], Iterator[tuple[str, Any]]],
         *,
+        promoted: Mapping[str, Any],
         evaluated: Mapping[str, Individual],
         failed: Iterable[str],
         pending: Mapping[str, Any],
@@ -82,12 +86,15 @@ class Screening:
             At least one, by key; of more than are compared, the first ones.
         new
             Those of some candidates that are not known, with their keys.
+        promoted
+            What was tried briefly, to be tried in full: proposals like the others, of whose gain more is
+            thought.
         evaluated, failed, pending
             What is known: by key.
         rng
             Of the search.
         """
-        pool = dict(islice(proposals, _POOL))
+        pool = {**dict(islice(proposals, _POOL)), **promoted}
         learn = partial(self._learn, evaluated, list(failed), pending, rng)
         learn()
         gains = self._gains(pool)
@@ -99,7 +106,7 @@ class Screening:
             gains |= self._gains(neighbours)
         if self._meter is not None:
             best = sorted(gains, key=gains.__getitem__, reverse=True)[: self._metered]
-            self._measure({key: pool[key] for key in best})
+            self._measure({key: pool[key] for key in best if key not in promoted})
             learn()
             gains = self._gains({key: pool[key] for key in best})
         key = max(gains, key=gains.__getitem__)
@@ -114,7 +121,8 @@ class Screening:
         pending: Mapping[str, Any],
         rng: np.random.Generator,
     ) -> None:
-        measured = {key: found for key, found in self._measured.items() if key not in evaluated}
+        known = {self._operators.key(in_full(one.candidate)) for one in evaluated.values()}
+        measured = {key: found for key, found in self._measured.items() if key not in known}
         names = {name for _, metrics in measured.values() for name in metrics}
         of_name = {
             name: {key: found for key, found in measured.items() if name in found[1]}
@@ -123,15 +131,17 @@ class Screening:
         self._surrogate.learn(
             self._matrix({key: one.candidate for key, one in evaluated.items()}),
             [one.metrics for one in evaluated.values()],
+            final=np.array([not is_brief(one.candidate) for one in evaluated.values()]),
             measured={
                 name: (
-                    self._matrix({key: candidate for key, (candidate, _) in found.items()}),
+                    self._matrix({key: in_full(candidate) for key, (candidate, _) in found.items()}),
                     np.array([metrics[name] for _, metrics in found.values()]),
                 )
                 for name, found in of_name.items()
             },
             failed=self._matrix({key: self._operators.from_key(key) for key in failed}),
-            pending=self._matrix(pending),
+            # What is tried briefly is as good as chosen to be tried in full: it counts as that on the front.
+            pending=self._matrix({key: in_full(candidate) for key, candidate in pending.items()}),
             rng=rng,
         )
 
@@ -139,9 +149,10 @@ class Screening:
         """Measure those that were not yet; of what is known of candidates, the newest is kept."""
         assert self._meter is not None
         asked = {one.name for one in self._objectives} | {one.name for one in self._limits}
-        for key, candidate in candidates.items():
+        for candidate in candidates.values():
+            key = self._operators.key(in_full(candidate))
             if key not in self._measured:
-                found = {name: value for name, value in self._meter(candidate).items() if name in asked}
+                found = {name: value for name, value in self._meter(bare(candidate)).items() if name in asked}
                 self._measured[key] = candidate, found
         while len(self._measured) > _MOST_MEASURED:
             del self._measured[next(iter(self._measured))]
@@ -149,14 +160,21 @@ class Screening:
     def _gains(self, candidates: Mapping[str, Any]) -> dict[str, float]:
         if not candidates:
             return {}
-        return dict(zip(candidates, self._surrogate.gains(self._matrix(candidates)).tolist()))
+        tried_in_full = {key: in_full(candidate) for key, candidate in candidates.items()}
+        gains = self._surrogate.gains(self._matrix(tried_in_full)).tolist()
+        return {
+            key: gain * _IN_FULL if isinstance(one, Attempt) and not one.brief else gain
+            for (key, one), gain in zip(candidates.items(), gains)
+        }
 
     def _matrix(self, candidates: Mapping[str, Any]) -> np.ndarray:
         """Features, which are kept, as most candidates come again."""
         if len(self._features) > _KEPT:
             self._features.clear()
-        for key, candidate in candidates.items():
+        rows = []
+        for candidate in candidates.values():
+            key = self._operators.key(candidate)
             if key not in self._features:
                 self._features[key] = self._operators.features(candidate)
-        rows = [self._features[key] for key in candidates]
+            rows.append(self._features[key])
         return np.array(rows).reshape(len(rows), len(self._operators.groups))

@@ -105,6 +105,7 @@ class Surrogate:
         failed: np.ndarray,
         pending: np.ndarray,
         rng: np.random.Generator,
+        final: np.ndarray | None = None,
         measured: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
     ) -> None:
         """Take in all that is known.
@@ -119,6 +120,9 @@ class Surrogate:
             Features of what failed, and of what is under way: shapes (k, columns).
         rng
             Draws outcomes of what is under way.
+        final
+            Which results count for the front, bool of shape (n,): the others, of brief tries, only teach.
+            None for all of them.
         measured
             By metric, features (k, columns) and values (k,) of candidates of which it is known although they
             have no result.
@@ -137,8 +141,9 @@ class Surrogate:
             for name, column in values.items()
         }
         self._fails = self._failures(features, features[chosen], failed) if len(failed) else None
-        feasible = points[violations == 0]
-        self._reference = _reference(feasible if len(feasible) else points)
+        within = violations == 0
+        self._reference = _reference(points[within] if within.any() else points)
+        feasible = points[within if final is None else within & final]
         self._fronts = [self._with_drawn(feasible, draw) for draw in range(draws)]
 
     @property

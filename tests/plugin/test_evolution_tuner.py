@@ -79,6 +79,53 @@ def test_the_surrogate_learns_from_imported_results_and_can_be_left_out(started)
     assert distance() < distance(surrogate=False) / 2
 
 
+def briefly(started, checkpoint, new_database, command="python -m nni_nasoa.plugin.search_trial --epochs 4"):
+    new_database(checkpoint.parent, {"trialCommand": command})
+    return started(search_space(SMALL), seed=0, population_size=6, brief_epochs=1)
+
+
+def test_brief_tries_come_first_and_are_told_apart(started, checkpoint, new_database, record):
+    tuner, epochs = briefly(started, checkpoint, new_database), {}
+    for number in range(40):
+        parameters = tuner.generate_parameters(number)
+        epochs.setdefault(parameters["architecture"], []).append(parameters["epochs"])
+        told = record(parameters["architecture"], (number * 7 % 40) / 40, epochs=parameters["epochs"])
+        tuner.receive_trial_result(0, {}, told)  # whose result it is, it says itself
+        tuner.trial_end(number, True)
+    assert {tuple(each) for each in epochs.values()} == {(1,), (1, 4)}
+    assert tuner.evolution.pending == tuner.evolution.failures == 0
+    best = {str(one.candidate.candidate) for one in tuner.evolution.front()}
+    assert best and best <= {name for name, each in epochs.items() if len(each) == 2}
+
+
+def test_brief_tries_are_remembered_by_a_resumed_search(started, resumed, checkpoint, new_database, record):
+    tuner = briefly(started, checkpoint, new_database)
+    for number in range(20):
+        parameters = tuner.generate_parameters(number)
+        told = record(parameters["architecture"], (number * 7 % 20) / 20, epochs=parameters["epochs"])
+        tuner.receive_trial_result(number, parameters, told)
+    again = resumed(search_space(SMALL), seed=0, population_size=6, brief_epochs=1)
+    assert again.evolution.front() == tuner.evolution.front()
+    assert again.evolution.evaluated == tuner.evolution.evaluated
+    assert sum(one.candidate.brief for one in again.evolution.evaluated) < 20
+
+
+@pytest.mark.parametrize(
+    "command, line",
+    [
+        (
+            "python -m nni_nasoa.plugin.search_trial --epochs 1",
+            "brief_epochs: 1 is not below the 1",
+        ),
+        ("python mine.py", "brief_epochs: needs trials of nni_nasoa.plugin.search_trial"),
+        ("python -m nni_nasoa.plugin.search_trial '", "brief_epochs: trialCommand: No closing quotation"),
+    ],
+)
+def test_brief_tries_need_trials_that_can_be_longer(started, checkpoint, new_database, command, line):
+    with pytest.raises(ValueError, match=f"^classArgs: {line}"):
+        briefly(started, checkpoint, new_database, command)
+
+
 def test_initial_architectures_come_first(started):
     initial = ["020-_16_11-2-1", "2-_16_11-2-1"]
     tuner = started(search_space(SMALL), initial=initial, seed=0)

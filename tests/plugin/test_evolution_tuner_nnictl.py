@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import json
 import re
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -118,6 +120,25 @@ def test_candidates_are_timed_before_one_is_trained(nnictl, tmp_path, reduced_co
     while [one for one in psutil.process_iter() if str(nnictl.env["HOME"]) in _home(one)]:
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+@pytest.mark.slow
+def test_brief_tries_are_left_out_of_the_report(nnictl, tmp_path, reduced_config):
+    options = "--epochs 2 --input-size 16 --speed-batch-size 8 --speed-repeats 3"
+    config = reduced_config("search.yml", tmp_path, options=options, maxTrialNumber=9)
+    config["tuner"]["classArgs"] |= {"brief_epochs": 1, "population_size": 4, "initial": []}
+    experiment = nnictl.create(config)
+    experiment.wait_done()
+    told = (experiment.folder / "log" / "nnictl_stdout.log").read_text().splitlines()
+    brief = [line for line in told if line.endswith("; a brief try")]
+    results = [line for line in told if line.startswith("result ")]
+    assert len(results) == 9 and 4 <= len(brief) < 9
+    experiment.stop()
+    command = [sys.executable, "-m", "nni_nasoa.cli", "report", experiment.id, "-o", str(tmp_path / "report")]
+    shown = subprocess.run(command, env=nnictl.env, capture_output=True, text=True, check=True).stdout
+    assert f"{len(brief)} trained for fewer epochs and left out: their accuracies do not compare" in shown
+    front = json.loads((tmp_path / "report" / "front.json").read_text())["networks"]
+    assert front and {network["epochs"] for network in front} == {2}
 
 
 def _home(process):

@@ -52,7 +52,9 @@ def test_a_line_has_number_accuracy_speed_front_and_time_left(lines, clock, caps
 
 
 def test_what_was_timed_beforehand_is_said_at_the_end(lines, capsys):
-    lines(maxTrialNumber=34).tell(METRICS, OBJECTIVES, count=1, ended=34, front=1, timed="8 timed in 2 s")
+    lines(maxTrialNumber=34).tell(
+        METRICS, OBJECTIVES, count=1, ended=34, front=1, notes=["", "8 timed in 2 s"]
+    )
     assert capsys.readouterr().out.endswith("; 1 on the front, 0 s left; 8 timed in 2 s\n")
 
 

@@ -86,9 +86,19 @@ def test_a_trial_under_nni_and_the_same_architecture_again(experiment):
     assert metrics == [("PERIODICAL", {**last, **now}), ("FINAL", {**final, **now})]
 
 
+@pytest.mark.slow
+def test_a_search_may_say_for_how_many_epochs(experiment):
+    done, metrics = experiment.run("brief", {"architecture": SMALL, "epochs": 1})
+    assert done.returncode == 0, done.stderr
+    assert [kind for kind, _ in metrics] == ["PERIODICAL", "FINAL"] and metrics[-1][1]["epochs"] == 1
+    done, metrics = experiment.run("full", {"architecture": SMALL, "epochs": 3})
+    assert [kind for kind, _ in metrics] == ["PERIODICAL"] * 3 + ["FINAL"] and metrics[-1][1]["epochs"] == 3
+
+
 @pytest.mark.parametrize(
     "parameters, options, reason",
     [
+        ({"architecture": SMALL, "epochs": 0}, [], "search_trial: epochs: 0 is not a whole number from 1"),
         ({"architecture": "9-_8_1-2"}, [], "search_trial: block layer 1: op '9' is not one of 0-6"),
         ({"layers": 1, "op1": 0}, [], "search_trial: sample: label"),
         ({"architecture": "2-_8_1-1-1-1"}, [], "search_trial: 2-_8_1-1-1-1: input size 16 is too small"),

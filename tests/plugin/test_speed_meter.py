@@ -111,7 +111,7 @@ def test_the_settings_are_those_of_the_trials():
         ({"platform": "remote"}, "candidates are timed on this machine, so trainingService has to be local"),
         (
             {"command": "python mine.py"},
-            "as trials of nni_nasoa.plugin.search_trial do it, and trialCommand does not run that",
+            "needs trials of nni_nasoa.plugin.search_trial, and trialCommand does not run that",
         ),
         ({"command": COMMAND + " --epochs 0"}, "trialCommand: Invalid value for '--epochs': 0 is not in the"),
         ({"command": COMMAND + " --epoch 1"}, "trialCommand: No such option '--epoch'"),

@@ -9,6 +9,7 @@ from nni_nasoa import zoo
 from nni_nasoa.search.evolution import Limit, Objective
 from nni_nasoa.search.front import (
     FrontError,
+    comparable,
     comparable_step_times,
     distinct,
     pareto_front,
@@ -101,6 +102,17 @@ def test_a_record_without_its_objectives_does_not_count(value):
 def test_of_an_architecture_the_first_record_counts():
     again = RECORDS[0] | {"accuracy": 0.99}
     assert pareto_front([*RECORDS, again]) == pareto_front(RECORDS)
+
+
+def test_what_was_trained_for_fewer_epochs_does_not_compare():
+    brief = {**RECORDS[0], "accuracy": 0.99, "relative_speed": 9.0, "epochs": 1}
+    full = {**RECORDS[0], "epochs": 4}
+    assert comparable([brief, full]) == [full] and comparable([brief, brief]) == [brief, brief]
+    assert distinct([brief, full]) == pareto_front([brief, full]) == [full]
+    untold = {name: value for name, value in RECORDS[1].items() if name != "epochs"}
+    assert comparable([untold, brief, full]) == [untold, full]
+    run = {"accuracy": 0.5, "epochs": 3.5}  # of fine-tuning, where epochs are what came of it
+    assert comparable([run, {**run, "epochs": 9.0}]) == [run, {**run, "epochs": 9.0}]
 
 
 def test_front_file_is_a_family_of_the_zoo(tmp_path):
