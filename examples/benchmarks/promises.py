@@ -11,7 +11,8 @@ probes alone; by probes of other networks of its kind alone, as where there was 
 predictor that has learned from the package's prior and from the runs on all other folders (which takes some
 minutes). Each run was judged by images that it had not seen. A range for 80 % should hold 70 to 90 % of the
 runs, and the mean absolute error (MAE) should be 6 points at most. Two constants of what probes let expect,
-FAMILY_DEVIATION and TOO_FEW_LOSS of `probe_estimate.py`, were chosen by the recorded runs, which flatters it.
+FAMILY_DEVIATION and TOO_FEW_LOSS of `probe_estimate.py`, were chosen by some of the recorded runs, which
+flatters what is told of these; "untouched" are the others.
 """
 
 from __future__ import annotations
@@ -43,10 +44,17 @@ DATA, RESULT = FOLDER / "promises.jsonl.gz", FOLDER / "promises.json"
 
 @dataclass(frozen=True)
 class Run:
-    """A run, and the profile of what it was on."""
+    """A run, and the profile of what it was on.
+
+    Parameters
+    ----------
+    tuned
+        Whether constants of what probes let expect were chosen by it, among others.
+    """
 
     record: RunRecord
     profile: TaskProfile
+    tuned: bool = False
 
     @property
     def folder(self) -> str:
@@ -86,7 +94,7 @@ def read(path: Path) -> list[Run]:
             profiles[line["task"]] = TaskProfile.from_json(line["profile"])
         else:
             record = RunRecord.from_json(line["record"])
-            runs.append(Run(record, profiles[record.task]))
+            runs.append(Run(record, profiles[record.task], line.get("tuned", False)))
     return [run for run in runs if learnable(run.record)]
 
 
@@ -103,7 +111,10 @@ def add(path: Path, location: str) -> int:
         known = tasks.get(run.record.task, run.profile)
         tasks[run.record.task] = known.with_more(run.profile.probes, run.profile.landmarks)
     lines = [{"task": task, "profile": profile.to_json()} for task, profile in sorted(tasks.items())]
-    lines += [{"record": found[name].record.to_json() | {"curve": []}} for name in sorted(found)]
+    lines += [
+        {"record": found[name].record.to_json() | {"curve": []}, "tuned": found[name].tuned}
+        for name in sorted(found)
+    ]
     text = "".join(json.dumps(line, separators=(",", ":")) + "\n" for line in lines)
     write_bytes(path, gzip.compress(text.encode(), mtime=0))
     return len(found)
@@ -205,10 +216,11 @@ def compare(runs: Sequence[Run], names: Iterable[str]) -> dict[str, dict[str, An
 
 
 def kinds(runs: Sequence[Run]) -> dict[str, np.ndarray]:
-    """Rows of runs of a kind: of heads alone or of stages, too, and of the families of networks."""
+    """Rows of runs of a kind: heads alone or stages, too; families of networks; what nothing was chosen by."""
     heads = np.array([run.trained == 0 for run in runs])
     families = np.array([run.record.model_figures["family"] for run in runs])
     masks = {"heads": heads, "stages": ~heads} | {name: families == name for name in np.unique(families)}
+    masks["untouched"] = np.array([not run.tuned for run in runs])
     return {str(name): np.flatnonzero(mine) for name, mine in masks.items() if mine.any()}
 
 

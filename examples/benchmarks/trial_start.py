@@ -4,10 +4,11 @@
 
 Both train the same network on the same data with the same training loop, as processes that NNI's local
 platform would start, one after the other in turn. The NNI trial is what NasExperiment runs by default: a
-FunctionalEvaluator and the simplified model format, the space frozen to the architecture. The clock starts
-when the process does and stops when the first backward pass is done; the process then ends. Where other work
-shares the machine, the processor time that the process used, noted beside, is what it would have taken alone:
-it starts on one thread, and hardly waits.
+FunctionalEvaluator and the simplified model format, the space frozen to the architecture. The project's is
+started in two ways: as the first trial of an experiment is, and as later ones are, which a warm process forks
+(`nni_nasoa/plugin/warm_start.py`). The clock starts when the process does and stops when the first backward
+pass is done; the process then ends. Where other work shares the machine, the processor time that the process
+used, noted beside, is what it would have taken alone: it starts on one thread, and hardly waits.
 """
 
 from __future__ import annotations
@@ -32,17 +33,35 @@ HERE = Path(__file__).resolve().parent
 
 # torch is imported first thing here; both trials need it anyway.
 PROBE = """
-import os, runpy, sys
-import torch
-backward = torch.Tensor.backward
-def first_step(tensor, *args, **kwargs):
-    backward(tensor, *args, **kwargs)
-    os.write(1, b"first step\\n")
-    os._exit(0)
-torch.Tensor.backward = first_step
+import runpy, sys
+import trial_start
+trial_start.stop_at_the_first_step()
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """
+# What a trial does that is handed over to a warm process, whose copy calls `main` of `warm_trial.py`.
+HAND_OVER = """
+import sys
+from nni_nasoa.plugin import search_trial
+sys.argv = sys.argv[1:]
+status = search_trial.run_warm("warm_trial")
+print("cold", flush=True)
+"""
+WARM_SECONDS = 120  # that a warm process may take until it is there
+
+
+def stop_at_the_first_step() -> None:
+    """End this process when the first backward pass is done, and say so, with its processor time."""
+    import torch
+
+    backward = torch.Tensor.backward
+
+    def first_step(tensor, *args, **kwargs):
+        backward(tensor, *args, **kwargs)
+        os.write(1, f"first step {time.process_time()}\n".encode())
+        os._exit(0)
+
+    torch.Tensor.backward = first_step
 
 
 def train(model) -> None:
@@ -90,9 +109,11 @@ def nni_parameters(architecture: str) -> str:
     )
 
 
+OPTIONS = ["nni_nasoa.plugin.search_trial", "--dataset", "digits", "--epochs", "1"]
 TRIALS = {
-    "nasoa": (nasoa_parameters, ["nni_nasoa.plugin.search_trial", "--dataset", "digits", "--epochs", "1"]),
-    "nni": (nni_parameters, ["nni.nas.execution.training_service", "trial"]),
+    "nasoa": (nasoa_parameters, [PROBE, *OPTIONS]),
+    "warm": (nasoa_parameters, [HAND_OVER, *OPTIONS]),
+    "nni": (nni_parameters, [PROBE, "nni.nas.execution.training_service", "trial"]),
 }
 
 
@@ -103,8 +124,11 @@ class Start(NamedTuple):
     processor: float
 
 
-def start_trial(command: list[str], parameters: str) -> Start:
+def start_trial(command: list[str], parameters: str, temporary: str) -> Start | None:
     """Start one trial with these parameters, and wait until its first training step is done.
+
+    None says that there is no warm process yet that it could be handed over to. `temporary` is a folder for
+    what trials of an experiment share.
 
     Raises
     ------
@@ -118,7 +142,8 @@ def start_trial(command: list[str], parameters: str) -> Start:
         # TMPDIR: device locks of its own, so that neither waits for whoever measures on this machine.
         env = {
             **os.environ,
-            "TMPDIR": folder,
+            "TMPDIR": temporary,
+            "NASOA_WARM": str(int(command[0] == HAND_OVER)),
             "NNI_PLATFORM": "local",
             "NNI_EXP_ID": "EXPERIMENT",
             "NNI_TRIAL_JOB_ID": "TRIAL",
@@ -126,18 +151,25 @@ def start_trial(command: list[str], parameters: str) -> Start:
             "NNI_SYS_DIR": str(trial),
             "NNI_OUTPUT_DIR": str(trial),
             "OMP_NUM_THREADS": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(HERE), str(HERE / "baselines"), os.environ.get("PYTHONPATH")])
+            ),
         }
         start, used = time.perf_counter(), _processor_seconds_of_children()
         process = subprocess.Popen(
-            [sys.executable, "-c", PROBE, *command], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", *command], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
-        line = process.stdout.readline()
+        line = process.stdout.readline().decode()
         elapsed = time.perf_counter() - start
         errors = process.communicate()[1].decode(errors="replace")
-    if line != b"first step\n":
-        raise RuntimeError(f"{command[0]} did not train:\n{errors}")
-    return Start(elapsed, _processor_seconds_of_children() - used)
+    if line == "cold\n":
+        return None
+    if not line.startswith("first step "):
+        raise RuntimeError(f"{command[1]} did not train:\n{errors}")
+    processor = _processor_seconds_of_children() - used
+    if command[0] == HAND_OVER:  # the copy is no child
+        processor += float(line.split()[-1])
+    return Start(elapsed, processor)
 
 
 def _processor_seconds_of_children() -> float:
@@ -150,11 +182,19 @@ def compare(repeats: int, architecture: str = ARCHITECTURE) -> dict[str, list[St
     sys.path.insert(0, str(HERE))
     parameters = {name: make(architecture) for name, (make, _) in TRIALS.items()}
     starts: dict[str, list[Start]] = {name: [] for name in TRIALS}
-    for repeat in range(repeats + 1):
-        for name, (_, command) in TRIALS.items():
-            start = start_trial(command, parameters[name])
-            if repeat:
-                starts[name].append(start)
+    with tempfile.TemporaryDirectory() as temporary:
+        deadline = time.monotonic() + WARM_SECONDS
+        while start_trial(TRIALS["warm"][1], parameters["warm"], temporary) is None:
+            if time.monotonic() > deadline:
+                raise RuntimeError("no warm process has come up")
+            time.sleep(0.5)
+        for repeat in range(repeats + 1):
+            for name, (_, command) in TRIALS.items():
+                start = start_trial(command, parameters[name], temporary)
+                if start is None:
+                    raise RuntimeError("the warm process is gone")
+                if repeat:
+                    starts[name].append(start)
     return starts
 
 
@@ -163,9 +203,9 @@ def median(starts: list[Start]) -> Start:
     return Start(*map(statistics.median, zip(*starts)))
 
 
-def ratios(starts: dict[str, list[Start]]) -> Start:
-    """Medians of either time, this project's over NNI's."""
-    return Start(*(own / nni for own, nni in zip(median(starts["nasoa"]), median(starts["nni"]))))
+def ratios(starts: dict[str, list[Start]], name: str = "nasoa") -> Start:
+    """Medians of either time, those of a trial of this project over NNI's."""
+    return Start(*(own / nni for own, nni in zip(median(starts[name]), median(starts["nni"]))))
 
 
 @click.command()
@@ -184,15 +224,16 @@ def main(repeats: int, output: Path) -> None:
                 f"{name:6} {what:9} median {statistics.median(column):5.2f} s   of "
                 f"{', '.join(f'{value:.2f}' for value in column)}"
             )
-    ratio = ratios(starts)
-    print(f"ratio  {ratio.elapsed:.2f} elapsed, {ratio.processor:.2f} processor")
+    found = {name: ratios(starts, name) for name in starts if name != "nni"}
+    for name, ratio in found.items():
+        print(f"{name:6} over NNI's: {ratio.elapsed:.2f} elapsed, {ratio.processor:.2f} processor")
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(
         json.dumps(
             {
                 "architecture": ARCHITECTURE,
                 "seconds": {name: [start._asdict() for start in values] for name, values in starts.items()},
-                "ratio_of_medians": ratio._asdict(),
+                "ratio_of_medians": {name: ratio._asdict() for name, ratio in found.items()},
                 "cpus": os.cpu_count(),
                 "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 "platform": platform.platform(),

@@ -29,6 +29,7 @@ from nni_nasoa.values import whole
 from .kept_results import KeptResults
 from .result_context import CONTEXT, context_of, without_context
 from .trial import TrialError, first_line, manager_needed, report_on_the_way, under_nni
+from .warm_start import run_warm
 
 if TYPE_CHECKING:
     import torch
@@ -389,4 +390,6 @@ def main(architecture: str | None, debug: bool, **options: Any) -> None:
 
 
 if __name__ == "__main__":
+    if (status := run_warm("nni_nasoa.plugin.search_trial")) is not None:
+        sys.exit(status)
     main()
