@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 SWITCH = "NASOA_WARM"
+ANSWER_SECONDS = 10.0  # that a warm process has to fork; one that is given up forks nothing that stays
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LONGEST_PATH = 100  # of a socket: the system's own limit is a little above
 # What differs from trial to trial, and what is looked at when a trial needs it.
@@ -51,10 +52,12 @@ def run_warm(module: str) -> int | None:
         return None
     with socket.socket(socket.AF_UNIX) as connection:
         try:
+            connection.settimeout(ANSWER_SECONDS)
             connection.connect(str(path))
             _hand_over(connection)
             answers = connection.makefile("r", encoding="utf-8")
             pid = json.loads(answers.readline())["pid"]
+            connection.settimeout(None)
         except (OSError, ValueError):
             with suppress(OSError):
                 _start(path, module)
@@ -101,7 +104,8 @@ def _key(module: str) -> str:
         for name, value in os.environ.items()
         if name not in _OF_TRIAL and (not name.startswith("NNI_") or name == "NNI_EXP_ID")
     }
-    text = json.dumps([module, sys.executable, sys.path, sorted(shared.items())])
+    # The first path is the trial's own folder.
+    text = json.dumps([module, sys.executable, sys.path[1:], sorted(shared.items())])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

@@ -38,7 +38,9 @@ class Evolution:
     Parameters
     ----------
     operators
-        How candidates are drawn, varied and told apart.
+        How candidates are drawn, varied and told apart. Those of `fidelity.BriefFirst` are tried briefly
+        first: what is asked for, told and on the front is an `Attempt` then, and the front is of tries in
+        full alone.
     objectives
         At least one. The first one orders `front`.
     limits

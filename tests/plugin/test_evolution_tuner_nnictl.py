@@ -117,7 +117,7 @@ def test_candidates_are_timed_before_one_is_trained(nnictl, tmp_path, reduced_co
     assert len(results) == 8 and timed == sorted(timed) and timed[-1] >= 3
     experiment.stop()
     deadline = time.monotonic() + 10  # the process that times ends with the tuner
-    while [one for one in psutil.process_iter() if str(nnictl.env["HOME"]) in _home(one)]:
+    while _processes("nni_nasoa.plugin.speed_meter", nnictl):
         assert time.monotonic() < deadline
         time.sleep(0.2)
 
@@ -128,6 +128,7 @@ def test_brief_tries_are_left_out_of_the_report(nnictl, tmp_path, reduced_config
     config = reduced_config("search.yml", tmp_path, options=options, maxTrialNumber=9)
     config["tuner"]["classArgs"] |= {"brief_epochs": 1, "population_size": 4, "initial": []}
     experiment = nnictl.create(config)
+    experiment.wait(lambda: _copies(nnictl))  # later trials are copies of a warm process
     experiment.wait_done()
     told = (experiment.folder / "log" / "nnictl_stdout.log").read_text().splitlines()
     brief = [line for line in told if line.endswith("; a brief try")]
@@ -141,8 +142,16 @@ def test_brief_tries_are_left_out_of_the_report(nnictl, tmp_path, reduced_config
     assert front and {network["epochs"] for network in front} == {2}
 
 
-def _home(process):
-    with suppress(psutil.Error):
-        if "nni_nasoa.plugin.speed_meter" in process.cmdline():
-            return process.environ().get("HOME", "")
-    return ""
+def _processes(module, nnictl):
+    """Those of a module that an experiment in the home of an `nnictl` has started."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if module in process.cmdline() and process.environ().get("HOME") == str(nnictl.env["HOME"]):
+                found.append(process)
+    return found
+
+
+def _copies(nnictl):
+    found = {process.pid: process.ppid() for process in _processes("nni_nasoa.plugin.warm_process", nnictl)}
+    return [pid for pid, parent in found.items() if parent in found]
