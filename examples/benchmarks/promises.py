@@ -216,7 +216,7 @@ def compare(runs: Sequence[Run], names: Iterable[str]) -> dict[str, dict[str, An
 
 
 def kinds(runs: Sequence[Run]) -> dict[str, np.ndarray]:
-    """Rows of runs of a kind: heads alone or stages, too; families of networks; what nothing was chosen by."""
+    """Rows of runs by kind: heads alone or stages, too; families of networks; what chose no constant."""
     heads = np.array([run.trained == 0 for run in runs])
     families = np.array([run.record.model_figures["family"] for run in runs])
     masks = {"heads": heads, "stages": ~heads} | {name: families == name for name in np.unique(families)}
