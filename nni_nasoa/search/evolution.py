@@ -334,6 +334,8 @@ class Evolution:
         known = len(self._evaluated) + len(self._failed) + len(self._pending)
         for _ in range(1000 + 20 * known):
             yield self.operators.random(self._rng)
+        # Where nothing is new any more, what did not promise much is tried in full after all.
+        yield from (in_full(entry.individual.candidate) for entry in list(self._evaluated.values()))
 
     @property
     def _can_breed(self) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 
@@ -85,6 +86,46 @@ def test_search_quality(script, tmp_path):
         )
     search_quality.plot(result, tmp_path / "quality.png")
     assert (tmp_path / "quality.png").stat().st_size > 10_000
+
+
+def test_searches_among_networks_that_were_trained_on_real_images(script, tmp_path):
+    search_real = script("search_real")
+    rng = np.random.default_rng(0)
+    rows = {
+        str(one): dict(zip(("brief_accuracy", "accuracy", "relative_speed"), rng.uniform(0.1, 1, 3)))
+        for one in search_real.drawn(30)
+    }
+    assert list(rows)[:10] == list(map(str, search_real.drawn(10)))
+    table = search_real.Table(rows)
+    for network in table.networks:
+        assert table.nearest(network, {}) == network != table.nearest(network, {str(network): None})
+    found = search_real.compare(table, list(search_real.SEARCHES), seeds=1, budget=6)
+    for name, run in found.items():
+        middle = run["median"]
+        assert len(middle) == 6 and middle == sorted(middle) and middle[-1] <= 1, name
+        assert middle[0] == 0 or "brief" not in name  # what was trained briefly does not count
+    search_real.plot(
+        {"networks": 30, "seeds": 1, "dataset": "none", "searches": found}, tmp_path / "real.png"
+    )
+    assert (tmp_path / "real.png").stat().st_size > 10_000
+    # All networks are found in the end, at the price of each once, or of a brief try besides.
+    everything = search_real.curve(
+        table, search_real.SEARCHES["NasoaEvolution (brief_epochs: 1)"](table, 0), 38
+    )
+    assert everything[5] < 1 == pytest.approx(everything[-1])
+
+
+@pytest.mark.slow
+def test_the_table_of_real_images_goes_on_where_it_was_stopped(script, tmp_path, flags):
+    search_real, path = script("search_real"), tmp_path / "table.json.gz"
+    search_real.record(flags / "flags" / "train", path, 2, 1)
+    first = search_real.Table.read(path).rows
+    search_real.record(flags / "flags" / "train", path, 3, 2)
+    rows = search_real.Table.read(path).rows
+    assert len(rows) == 3 and rows | first == rows
+    assert all(0 <= row["brief_accuracy"] <= 1 and row["relative_speed"] > 0 for row in rows.values())
+    with pytest.raises(SystemExit, match="was recorded under other settings"):
+        search_real.record(tmp_path / "other" / "train", path, 3, 1)
 
 
 def test_search_problems(script, tmp_path):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nni_nasoa.search.dimensions import Integer
-from nni_nasoa.search.evolution import Evolution, Limit, Objective
+from nni_nasoa.search.evolution import Evolution, Limit, Objective, SpaceExhausted
 from nni_nasoa.search.fidelity import Attempt, BriefFirst, bare, in_full, is_brief
 from nni_nasoa.search.nsga2 import hypervolume
 from nni_nasoa.search.operators import SampleOperators
@@ -115,6 +115,16 @@ def test_many_at_a_time_and_a_state_that_goes_on(surrogate):
     assert [ATTEMPTS.key(one) for one in evolve(again, 5)] == [
         ATTEMPTS.key(one) for one in evolve(evolution, 5)
     ]
+
+
+@pytest.mark.parametrize("surrogate", [False, True])
+def test_in_the_end_all_is_tried_in_full(surrogate):
+    operators = BriefFirst(SampleOperators({"x": Integer(0, 3), "y": Integer(0, 3)}))
+    evolution = Evolution(operators, BOTH, population_size=4, surrogate=surrogate, seed=0)
+    asked = evolve(evolution, 18)
+    assert len({operators.key(one) for one in asked}) == 18 and sum(one.brief for one in asked) == 9
+    with pytest.raises(SpaceExhausted):
+        evolution.ask()
 
 
 def test_a_withdrawn_result_leaves_neither_kind_of_parents():
