@@ -51,7 +51,9 @@ def test_what_was_trained_is_said_where_all_share_it(tmp_path):
     search = read_block_search(path)
     assert search.trained == "on flowers, 3 epochs" and search.step == "8 images of 64 × 64 pixels"
     assert search.where.endswith("results.csv")
-    assert block_search_of([*same[:3], same[3] | {"epochs": 4}], "here.csv").trained == ""
+    assert block_search_of([*same[:3], same[3] | {"dataset": "trees"}], "here.csv").trained == ""
+    longer = block_search_of([*same[:3], same[3] | {"epochs": 4}], "here.csv")
+    assert longer.trained == "on flowers, 4 epochs" and len(longer.tried) == 1  # the others do not compare
 
 
 def test_the_shipped_search_has_the_blocks_of_the_paper_and_finds_better_ones(tmp_path):

@@ -4,7 +4,10 @@ trials, strategies on an engine.
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
+from pathlib import Path
 from types import SimpleNamespace
 
 import nni
@@ -200,6 +203,14 @@ def good_result():
 def trials_of(tmp_path):
     """A function that gives the trials of an experiment, by the module that they run and its options."""
     return lambda module, *options: Trials(tmp_path, module, options)
+
+
+@pytest.fixture
+def short():
+    """A folder for sockets, whose paths must be short."""
+    folder = Path(tempfile.mkdtemp(prefix="w"))
+    yield folder
+    shutil.rmtree(folder)
 
 
 # -- the strategy --

@@ -123,7 +123,8 @@ def test_candidates_are_timed_before_one_is_trained(nnictl, tmp_path, reduced_co
 
 
 @pytest.mark.slow
-def test_brief_tries_are_left_out_of_the_report(nnictl, tmp_path, reduced_config):
+def test_brief_tries_are_left_out_of_the_report(nnictl, tmp_path, short, reduced_config):
+    nnictl.env["TMPDIR"] = str(short)
     options = "--epochs 2 --input-size 16 --speed-batch-size 8 --speed-repeats 3"
     config = reduced_config("search.yml", tmp_path, options=options, maxTrialNumber=9)
     config["tuner"]["classArgs"] |= {"brief_epochs": 1, "population_size": 4, "initial": []}

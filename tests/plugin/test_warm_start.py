@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import tempfile
@@ -18,14 +17,6 @@ from nni_nasoa.plugin import warm_start
 OPTIONS = ("--input-size", "16", "--epochs", "1", "--speed-repeats", "3", "--device", "cpu")
 SMALL, OTHER, LONG = ({"architecture": encoding} for encoding in ("2-_8_1-2-2", "0-_8_1-2-2", "1-_8_1-2-2"))
 WRONG = {"architecture": "9-_8_1-2"}
-
-
-@pytest.fixture
-def short():
-    """A folder for sockets, whose paths must be short."""
-    folder = Path(tempfile.mkdtemp(prefix="w"))
-    yield folder
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
