@@ -149,20 +149,10 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Among:
-    """Operators that stay among the networks of a table."""
+class Among(ArchitectureOperators):
+    """Operators of architectures that stay among the networks of a table."""
 
     table: Table
-
-    @property
-    def rounds(self) -> int:
-        """As of architectures."""
-        return self.table.operators.rounds
-
-    @property
-    def groups(self) -> np.ndarray:
-        """As of architectures."""
-        return self.table.operators.groups
 
     def random(self, rng: np.random.Generator) -> Architecture:
         """Draw a network."""
@@ -170,29 +160,11 @@ class Among:
 
     def mutate(self, candidate: Architecture, rng: np.random.Generator) -> Architecture:
         """Return the network that is most like a mutated one, and another than this."""
-        child = self.table.operators.mutate(candidate, rng)
-        return self.table.nearest(child, {str(candidate): None})
+        return self.table.nearest(super().mutate(candidate, rng), {str(candidate): None})
 
     def crossover(self, a: Architecture, b: Architecture, rng: np.random.Generator) -> Architecture:
         """Return the network that is most like a child of both, and neither of them."""
-        child = self.table.operators.crossover(a, b, rng)
-        return self.table.nearest(child, dict.fromkeys(map(str, (a, b))))
-
-    def key(self, candidate: Architecture) -> str:
-        """As of architectures."""
-        return str(candidate)
-
-    to_json = key
-
-    def from_json(self, data: str) -> Architecture:
-        """As of architectures."""
-        return Architecture.parse(data)
-
-    from_key = from_json
-
-    def features(self, candidate: Architecture) -> np.ndarray:
-        """As of architectures."""
-        return self.table.operators.features(candidate)
+        return self.table.nearest(super().crossover(a, b, rng), dict.fromkeys(map(str, (a, b))))
 
 
 # -- the searches: they yield encodings, and whether these were trained briefly --
@@ -211,7 +183,7 @@ def ours(
         noise = math.exp(NOISE * rng.standard_normal())
         return {"relative_speed": noise * table.rows[str(candidate)]["relative_speed"]}
 
-    among = Among(table)
+    among = Among(SPACE, table)
     evolution = Evolution(
         BriefFirst(among) if brief else among,
         OBJECTIVES,

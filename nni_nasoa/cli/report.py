@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,13 @@ class _Results:
     limits: tuple[Limit, ...] = ()
     left_out: int = 0
     failures: tuple[str, ...] = ()
+
+    @cached_property
+    def compared(self) -> list[Mapping[str, Any]]:
+        """Those that compare: networks that were trained for fewer epochs than others do not."""
+        from nni_nasoa.search.front import comparable
+
+        return comparable(self.records)
 
 
 @click.command()
@@ -79,7 +87,7 @@ def report(source: str, output: Path, objectives: tuple[str, ...], blocks: tuple
 def _report(source: str, output: Path, objectives: tuple[str, ...], blocks: tuple[str, ...]) -> None:
     from nni_nasoa.figures.block_drawing import draw_block, typical_layout
     from nni_nasoa.figures.search_front import draw_objectives, draw_search_front
-    from nni_nasoa.search.front import OBJECTIVES, comparable, pareto_front, write_front, write_records
+    from nni_nasoa.search.front import OBJECTIVES, pareto_front, write_front, write_records
 
     for encoding in blocks:
         typical_layout(encoding)  # a wrong one is reported before anything is written
@@ -102,9 +110,9 @@ def _report(source: str, output: Path, objectives: tuple[str, ...], blocks: tupl
     if compared == OBJECTIVES and all(
         "architecture" in record and "step_time_ms" in record for record in front
     ):
-        draw_search_front(comparable(results.records), picture, front=front)
+        draw_search_front(results.compared, picture, front=front)
     else:
-        draw_objectives(comparable(results.records), compared, picture, front=front)
+        draw_objectives(results.compared, compared, picture, front=front)
     for old in output.glob("block_*.png"):  # those that an earlier, longer front has left
         if re.fullmatch(r"block_\d+\.png", old.name):
             old.unlink()
@@ -257,7 +265,7 @@ def _best_score(records: Sequence[Mapping[str, Any]]) -> float | None:
 def _print_report(
     results: _Results, front: list[dict], objectives: tuple[Objective, ...], output: Path, drawings: int
 ) -> None:
-    from nni_nasoa.search.front import comparable, comparable_step_times, distinct
+    from nni_nasoa.search.front import comparable_step_times, distinct
 
     counted = distinct(results.records, objectives)
     lines = [
@@ -267,7 +275,7 @@ def _print_report(
     if results.left_out:
         many = f"{results.left_out} results are" if results.left_out > 1 else "1 result is"
         lines.append(f"{many} of an earlier search space and left out")
-    if brief := len(results.records) - len(comparable(results.records)):
+    if brief := len(results.records) - len(results.compared):
         lines.append(f"{brief} trained for fewer epochs and left out: their accuracies do not compare")
     lines += results.failures
     identity = _identity(front) or "parameters"

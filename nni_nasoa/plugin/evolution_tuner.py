@@ -176,11 +176,10 @@ class EvolutionTuner(Tuner):
         """Begin in a search space, or go on from the journal."""
         args, events = self._args, self._journal.events
         vocabulary: Vocabulary = given_search_space(search_space, args, self._code_directory())
-        config = read_config(folder) if (folder := self._folder()) else {}
         if args.measure_speed and self._meter is None:
-            self._meter = meter_of(vocabulary, config)
+            self._meter = meter_of(vocabulary, self._config())
         if args.brief_epochs is not None:
-            vocabulary = brief_tries(vocabulary, config, args.brief_epochs)
+            vocabulary = brief_tries(vocabulary, self._config(), args.brief_epochs)
         initial = initial_candidates(vocabulary, args)
         evolution = Evolution(
             vocabulary.operators,
@@ -376,20 +375,21 @@ class EvolutionTuner(Tuner):
 
     def _stored(self, read: Callable[[Path], Any]) -> Any:
         """What `read` finds in this experiment's folder; nothing outside of an experiment."""
-        folder = self._folder()
-        return read(folder) if folder else []
+        return read(folder) if (folder := self._folder()) else []
 
     def _folder(self) -> Path | None:
         path = self.get_checkpoint_path()
         return Path(path).parent if path and (Path(path).parent / "db").is_dir() else None
 
+    def _config(self) -> dict[str, Any]:
+        """The experiment's, as NNI keeps it; nothing outside of one."""
+        return self._stored(read_config) or {}
+
     def _code_directory(self) -> Path:
         """Where relative paths start; NNI runs the tuner in the experiment's log folder."""
-        folder = self._folder()
-        config = read_config(folder) if folder else {}
-        return Path(
-            (config.get("tuner") or {}).get("codeDirectory") or config.get("trialCodeDirectory") or "."
-        )
+        config = self._config()
+        tuner = config.get("tuner") or {}
+        return Path(tuner.get("codeDirectory") or config.get("trialCodeDirectory") or ".")
 
 
 class EvolutionClassArgsValidator(ClassArgsValidator):

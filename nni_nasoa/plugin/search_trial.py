@@ -106,7 +106,7 @@ def evaluate(
     from nni_nasoa.device.device import device_name
     from nni_nasoa.training.proxy import train_proxy
 
-    device = _device(architecture, settings)
+    device = _prepared_device(architecture, settings)
     split = settings.proxy.open(settings.input_size)
     network = _network(architecture, settings, split.num_classes)
     known = _timed(network, settings, device)
@@ -143,11 +143,11 @@ def known_before(
     ProxyError, RuntimeError, ValueError
         As in `evaluate`.
     """
-    device = _device(architecture, settings)
+    device = _prepared_device(architecture, settings)
     return _timed(_network(architecture, settings, num_classes), settings, device)
 
 
-def _device(architecture: Architecture, settings: SearchTrialSettings) -> torch.device:
+def _prepared_device(architecture: Architecture, settings: SearchTrialSettings) -> torch.device:
     """The device, made ready, for a candidate that the inputs are large enough for."""
     import torch
 

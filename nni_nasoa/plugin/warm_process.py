@@ -42,15 +42,21 @@ NEEDED = (
 
 @dataclass
 class Forked:
-    """A trial's process, and the connection to the one that NNI has started."""
+    """A copy that carries out a trial.
+
+    Parameters
+    ----------
+    pid
+        Its process.
+    end
+        A pidfd, readable when the process has ended.
+    connection
+        To the process that NNI has started; readable when that has ended.
+    """
 
     pid: int
-    end: int  # readable when the process has ended
+    end: int
     connection: socket.socket
-
-
-class Fork(BaseException):
-    """Raised in a copy, which is to carry out a trial."""
 
 
 class WarmProcess:
@@ -61,7 +67,7 @@ class WarmProcess:
     listener
         Where trials ask.
     manager
-        Process that starts the trials.
+        Number of the process that starts the trials.
     """
 
     def __init__(self, listener: socket.socket, manager: int) -> None:
@@ -71,27 +77,24 @@ class WarmProcess:
         self._selector.register(self._manager, selectors.EVENT_READ)
         self._trials: list[Forked] = []
 
-    def serve(self) -> None:
-        """Answer until there is nothing more to do.
-
-        Raises
-        ------
-        Fork
-            In a copy.
-        """
+    def serve(self) -> bool:
+        """Answer until there is nothing more to do; whether this is a copy, which is to carry out a trial."""
         idle = 0.0
         while idle < IDLE_SECONDS:
             ready = self._selector.select(LOOK_SECONDS)
             idle = 0.0 if ready or self._trials else idle + LOOK_SECONDS
             for key, _ in ready:
                 if key.fileobj is self._listener:
-                    self._answer()
+                    if self._answer():
+                        return True
                 elif key.fileobj == self._manager:
-                    return
+                    return False
                 elif (trial := key.data) in self._trials:
                     self._end(trial, killed=key.fileobj is trial.connection)
+        return False
 
-    def _answer(self) -> None:
+    def _answer(self) -> bool:
+        """Fork for who asks; whether this is the copy."""
         connection, _ = self._listener.accept()
         streams: list[int] = []
         try:
@@ -104,9 +107,10 @@ class WarmProcess:
         except (OSError, ValueError):  # that trial runs by itself
             connection.close()
             _close(streams)
-            return
+            return False
         if not pid:
             self._become(about, streams, connection)
+            return True
         _close(streams)
         connection.settimeout(None)
         trial = Forked(pid, os.pidfd_open(pid), connection)
@@ -114,6 +118,7 @@ class WarmProcess:
         self._selector.register(trial.end, selectors.EVENT_READ, trial)
         self._selector.register(connection, selectors.EVENT_READ, trial)
         _say(connection, pid=pid)
+        return False
 
     def _end(self, trial: Forked, *, killed: bool) -> None:
         """See to the end of a trial, or of what NNI has started for it, which the trial does not outlive."""
@@ -144,11 +149,10 @@ class WarmProcess:
         os.chdir(about["folder"])
         os.environ.clear()
         os.environ.update(about["environment"])
-        sys.argv[:] = about["arguments"]
+        sys.argv[:], sys.path[:] = about["arguments"], about["path"]
         random.seed()  # else all would draw the same
         for name in [name for name in sys.modules if name == "nni" or name.startswith("nni.")]:
             del sys.modules[name]  # NNI looks for its trial when it is imported
-        raise Fork
 
 
 def _user_of(connection: socket.socket) -> int:
@@ -192,13 +196,10 @@ def main() -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(path))
         listener.listen()
-        try:
-            WarmProcess(listener, manager).serve()
-        except Fork:
-            lock.close()
-        else:
+        if not WarmProcess(listener, manager).serve():
             path.unlink(missing_ok=True)
             return
+    lock.close()
     importlib.import_module(module).main()
 
 

@@ -64,9 +64,15 @@ def run_warm(module: str) -> int | None:
             return None
         with _passing_on(pid):
             line = answers.readline()
-    status: int = json.loads(line)["status"] if line.endswith("\n") else 1
+    if not line.endswith("\n"):
+        with suppress(ProcessLookupError):  # nobody sees to its end any more
+            os.kill(pid, signal.SIGKILL)
+        sys.stderr.write(f"the warm process is gone, and the trial with it; {SWITCH}=0 does without one\n")
+        return 1
+    status: int = json.loads(line)["status"]
     if status < 0:  # it was killed, and so is this
-        signal.signal(-status, signal.SIG_DFL)
+        with suppress(OSError):  # SIGKILL has no handler
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     return status
 
@@ -112,7 +118,13 @@ def _key(module: str) -> str:
 def _hand_over(connection: socket.socket) -> None:
     mask = os.umask(0)
     os.umask(mask)
-    about = {"arguments": sys.argv, "environment": dict(os.environ), "folder": os.getcwd(), "umask": mask}
+    about = {
+        "arguments": sys.argv,
+        "path": sys.path,
+        "environment": dict(os.environ),
+        "folder": os.getcwd(),
+        "umask": mask,
+    }
     data = json.dumps(about).encode()
     socket.send_fds(connection, [len(data).to_bytes(8, "big")], [0, 1, 2])
     connection.sendall(data)

@@ -326,7 +326,7 @@ class Evolution:
             yield self._to_ask_first.popleft()
         bred = len(self._evaluated) + len(self._pending) >= self.population_size and self._can_breed
         if bred:
-            yield from (entry.individual.candidate.in_full for entry in self._brief.front())
+            yield from (in_full(entry.individual.candidate) for entry in self._brief.front())
             for _ in range(_CHILDREN):
                 yield self._child()
         # With all but one of N equally likely candidates known, 20 N draws miss that one with probability

@@ -73,10 +73,10 @@ def test_relative_speed(script, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*is found to be not a nn.Module:RuntimeWarning")
 def test_search_quality(script, tmp_path):
     search_quality = script("search_quality")
-    table = search_quality.read_table(search_quality.TABLE)
-    assert set(table) == set(
-        map(str, search_quality.all_networks(search_quality.SPACE))
-    )  # the whole space was recorded
+    search_table = script("search_table")
+    table = search_table.read_table(search_table.TABLE)
+    networks = search_table.all_networks(search_table.SPACE)
+    assert set(table) == set(map(str, networks))  # the whole space was recorded
     names = [*search_quality.strategies(), "NasoaEvolution, 4 at a time"]
     result = search_quality.compare(table, budget=16, seeds=2, only=names)
     assert list(result["strategies"]) == names and set(names) < set(search_quality.searches())

@@ -85,9 +85,21 @@ def test_later_trials_are_copies_of_a_warm_process(warm):
         assert trial.returncode == -number
         warm.wait(lambda copy=copy: not copy.is_running(), 5)
 
-    # Without the warm process, a trial runs by itself, and there is a new one.
-    (process,) = warm.processes()
+    # A copy that is killed, as where memory runs out, is told to NNI by the same end.
+    trial = warm.start("killed", LONG, "--epochs", "100000")
+    (copy,) = warm.wait(warm.copies)
+    copy.kill()
+    assert trial.wait() == -signal.SIGKILL
+
+    # With the warm process goes what it carried out; a later trial runs by itself, and there is a new one.
+    trial = warm.start("orphan", LONG, "--epochs", "100000")
+    (copy,) = warm.wait(warm.copies)
+    (process,) = [one for one in warm.processes() if one != copy]
     process.kill()
+    _, error = trial.communicate()
+    assert trial.returncode == 1
+    assert error == "the warm process is gone, and the trial with it; NASOA_WARM=0 does without one\n"
+    warm.wait(lambda: not copy.is_running() or copy.status() == psutil.STATUS_ZOMBIE, 5)
     done, metrics = warm.run("alone", SMALL | {"epochs": 1})
     assert done.returncode == 0 and [kind for kind, _ in metrics] == ["PERIODICAL", "FINAL"]
     assert warm.wait(warm.processes)[0].pid != process.pid
